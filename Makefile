@@ -1,0 +1,37 @@
+# Each target makes its own .venv when there is none.
+PYTHON ?= python3
+BIN := .venv/bin
+# With this version or a newer one (`make demo PYTHON=python3.12` picks another).
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test check fix bench docs clean
+
+demo: .venv/ready  ## The main job on the drawn faces: three networks and a report
+	$(BIN)/python facial_expression_recognition.py --epochs 6 --out mien-run
+
+test: .venv/ready
+	$(BIN)/python -m pytest -q -m "not shared"
+
+check: .venv/ready
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+fix: .venv/ready
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.csv for the real file
+	$(BIN)/python benchmarks/read_csv.py $(DATA)
+	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python benchmarks/report.py
+
+docs: .venv/ready  ## Write docs/cli.md anew from the command line's own help
+	$(BIN)/python -m mien.cli_docs > docs/cli.md
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"mien needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. To mend: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	touch $@
+
+clean:
+	rm -rf .venv mien-run

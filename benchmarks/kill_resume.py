@@ -1,0 +1,86 @@
+"""Kill a training with SIGKILL at random moments, resume it each time, compare with an undisturbed run.
+
+    python benchmarks/kill_resume.py --kills 10
+
+Prints a JSON line: how many kills, in which epochs the run went on, and whether every array of the last checkpoint
+(weights, moving average, Adam's moments, dropout state) is equal bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from mien.training import checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--faces", type=int, default=560)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=None)
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp())
+    mien = [sys.executable, "-m", "mien"]
+    data = work / "faces.csv"
+    draw = ["data", "draw", "--num", str(options.faces), "--form", "csv", "--out", data]
+    subprocess.run([*mien, *draw], check=True, stdout=sys.stderr)
+    train = [*mien, "train", data, "--recipe", "small", "--epochs", str(options.epochs), "--deterministic"]
+    train += ["--patience", str(options.epochs)]
+
+    began = time.monotonic()
+    process = subprocess.Popen([*train, "--out", work / "undisturbed"], stdout=-1, stderr=subprocess.PIPE, text=True)
+    start = 0.0
+    for line in process.stderr or ():
+        if line.startswith("Training"):
+            start = time.monotonic() - began  # interpreter, TensorFlow and data are there
+    if process.wait():
+        sys.exit("the undisturbed run failed")
+    whole = time.monotonic() - began
+
+    # Each life is killed after its start-up and a random share of the time that one epoch or two take.
+    chance = random.Random(options.seed)
+    life = 2.5 * (whole - start) / options.epochs
+    killed, went_on = 0, []
+    while killed < options.kills:
+        with subprocess.Popen([*train, "--out", work / "killed"], stdout=-1, stderr=-1, text=True) as process:
+            try:
+                process.wait(timeout=start + chance.random() * life)
+                break  # it came to its end first
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+        went_on.append(last_epoch(work / "killed"))
+        print(f"kill {killed}: last whole epoch {went_on[-1]}", file=sys.stderr)
+    subprocess.run([*train, "--out", work / "killed"], check=True, stdout=sys.stderr)
+
+    ours, _ = checkpoint.newest(work / "killed" / "checkpoints")
+    theirs, _ = checkpoint.newest(work / "undisturbed" / "checkpoints")
+    if ours is None or theirs is None:
+        sys.exit("no checkpoint was written")
+    same = ours.arrays.keys() == theirs.arrays.keys() and all(
+        np.array_equal(ours.arrays[name], theirs.arrays[name]) for name in ours.arrays
+    )
+    answer = {"num_kills": killed, "whole_epochs_at_each_kill": went_on, "num_arrays": len(ours.arrays), "equal": same}
+    print(json.dumps(answer))
+    sys.exit(0 if same and killed == options.kills else 1)
+
+
+def last_epoch(run: Path) -> int:
+    """Number of the newest checkpoint, 0 for none."""
+    return max((int(path.name.removeprefix("epoch-")) for path in checkpoint.epochs(run / "checkpoints")), default=0)
+
+
+if __name__ == "__main__":
+    main()

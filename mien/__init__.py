@@ -1,0 +1,65 @@
+"""Facial expression recognition that one can train, measure, trust and use.
+
+The public names are loaded when they are first used, so `import mien` is fast and imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Dataset": "mien.data.dataset",
+    "Evaluation": "mien.evaluation.evaluate",
+    "LabelSet": "mien.labels",
+    "MienError": "mien.errors",
+    "Predictions": "mien.evaluation.evaluate",
+    "Recipe": "mien.training.recipes",
+    "Run": "mien.training.runs",
+    "evaluate": "mien.evaluation.evaluate",
+    "fit": "mien.training.fit",
+    "load_dataset": "mien.data.readers",
+    "load_run": "mien.training.runs",
+    "recipe": "mien.training.recipes",
+    "write_report": "mien.evaluation.report",
+}
+
+if TYPE_CHECKING:
+    from mien.data.dataset import Dataset
+    from mien.data.readers import load_dataset
+    from mien.errors import MienError
+    from mien.evaluation.evaluate import Evaluation, Predictions, evaluate
+    from mien.evaluation.report import write_report
+    from mien.labels import LabelSet
+    from mien.training.fit import fit
+    from mien.training.recipes import Recipe, recipe
+    from mien.training.runs import Run, load_run
+
+__all__ = [
+    "Dataset",
+    "Evaluation",
+    "LabelSet",
+    "MienError",
+    "Predictions",
+    "Recipe",
+    "Run",
+    "__version__",
+    "evaluate",
+    "fit",
+    "load_dataset",
+    "load_run",
+    "recipe",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

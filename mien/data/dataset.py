@@ -1,0 +1,166 @@
+"""One data set in memory: faces, labels, splits, and where each row came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from mien.errors import DataError, UsageError
+from mien.labels import FERPLUS_VOTES, LabelSet
+
+SIDE = 48  # pixels; FER2013's own size
+SPLITS = ("training", "validation", "test")
+# FER2013's names for them: `Usage` column -> split.
+USAGE = {"Training": "training", "PublicTest": "validation", "PrivateTest": "test"}
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row or picture that was not read under `on_error="skip"`, and why."""
+
+    where: str
+    row: int | None
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled gray faces.
+
+    Attributes:
+        images: uint8 (N, 48, 48, 1), 0 black to 255 white; may be a read-only memory map.
+        labels: int64 (N,), positions in `label_set`; `UNLABELLED` (-1) where the source has none.
+        splits: uint8 (N,), positions in `SPLITS`.
+        rows: int64 (N,), line in the source file (header is line 1), or the picture's place in the sorted listing.
+        label_set: The ordered names.
+        source: The file or folder read, or `drawn faces, seed 0, ...`.
+        votes: uint8 (N, 10), FER+ votes in the order of `labels.FERPLUS_VOTES`, or None.
+        notes: What the reader did that the user should know, a sentence each.
+        left_out: What the reader could not read and was told to skip.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    splits: np.ndarray
+    rows: np.ndarray
+    label_set: LabelSet
+    source: str
+    votes: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if self.images.dtype != np.uint8 or self.images.shape[1:] != (SIDE, SIDE, 1):
+            raise UsageError(
+                f"Dataset.images: came {self.images.dtype} {self.images.shape}; expected uint8 (N, {SIDE}, {SIDE}, 1)"
+            )
+        for name in ("labels", "splits", "rows"):
+            shape = getattr(self, name).shape
+            if shape != (n,):
+                raise UsageError(f"Dataset.{name}: came shape {shape}; expected ({n},), one value for each image")
+        if n and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(self.label_set):
+            raise UsageError(f"Dataset.labels: came values outside -1..{len(self.label_set) - 1}")
+        if self.votes is not None and self.votes.shape != (n, len(FERPLUS_VOTES)):
+            raise UsageError(f"Dataset.votes: came shape {self.votes.shape}; expected ({n}, {len(FERPLUS_VOTES)})")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def mask(self, split: str) -> np.ndarray:
+        """bool (N,): which rows belong to a split of `SPLITS`."""
+        if split not in SPLITS:
+            raise UsageError(f"split: came {split!r}; expected one of {', '.join(SPLITS)}")
+        return np.asarray(self.splits == SPLITS.index(split))
+
+    def part(self, split: str) -> Dataset:
+        """The labelled rows of one split."""
+        return self.take(self.mask(split) & (self.labels != UNLABELLED))
+
+    def take(self, index: np.ndarray) -> Dataset:
+        """The rows named by a bool mask (N,) or an integer index."""
+        return dataclasses.replace(
+            self,
+            images=self.images[index],
+            labels=self.labels[index],
+            splits=self.splits[index],
+            rows=self.rows[index],
+            votes=None if self.votes is None else self.votes[index],
+        )
+
+    def with_notes(self, *notes: str) -> Dataset:
+        return dataclasses.replace(self, notes=(*self.notes, *notes))
+
+    def counts(self) -> np.ndarray:
+        """int64 (3, K): labelled rows by split (order of `SPLITS`) and class."""
+        table = np.zeros((len(SPLITS), len(self.label_set)), np.int64)
+        known = self.labels != UNLABELLED
+        np.add.at(table, (self.splits[known], self.labels[known]), 1)
+        return table
+
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """uint64 (N,): equal pixels, equal digest (chance of a false match among 36,000 pictures: 4e-11)."""
+        flat = np.ascontiguousarray(self.images).reshape(len(self), -1)
+        joined = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in flat)
+        return np.frombuffer(joined, dtype="<u8")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of pixels, labels, splits and label names: equal exactly when training would see equal data."""
+        digest = hashlib.sha256(repr((self.images.shape, self.label_set.names)).encode())
+        digest.update(np.ascontiguousarray(self.images).tobytes())
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.splits, dtype=np.uint8).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def leaked(dataset: Dataset) -> np.ndarray:
+    """bool (N,): training rows whose exact pixels also occur in validation or test."""
+    training = dataset.mask("training")
+    return training & np.isin(dataset.digests, dataset.digests[~training])
+
+
+def twins(dataset: Dataset) -> np.ndarray:
+    """bool (N,): validation and test rows whose exact pixels also occur in training."""
+    training = dataset.mask("training")
+    return ~training & np.isin(dataset.digests, dataset.digests[training])
+
+
+def with_validation(dataset: Dataset, share: float = 0.1) -> Dataset:
+    """Give a data set without validation rows some of its training rows: every class alike, equal pixels together.
+
+    Which rows move depends only on their pixels, so the same data always splits the same way.
+    Data that has a validation split is returned as it is; test rows are never touched.
+
+    Raises:
+        DataError: if a class has too few training rows to share.
+    """
+    if np.any(dataset.mask("validation") & (dataset.labels != UNLABELLED)):
+        return dataset
+    splits = dataset.splits.copy()
+    order_key = dataset.digests
+    for index, name in enumerate(dataset.label_set):
+        members = np.flatnonzero(dataset.mask("training") & (dataset.labels == index))
+        if len(members) == 0:
+            continue
+        unique = np.unique(order_key[members])
+        if len(unique) < 2:
+            raise DataError(
+                dataset.source,
+                came=f"{len(members)} training picture(s) of the class {name!r} and no validation split",
+                expected="at least 2 different pictures of each class, to train on one and validate on another",
+                mend="add pictures of that class, or a validation split",
+            )
+        chosen = unique[: max(1, round(share * len(unique)))]
+        splits[members[np.isin(order_key[members], chosen)]] = SPLITS.index("validation")
+    moved = int(np.sum(splits != dataset.splits))
+    return dataclasses.replace(dataset, splits=splits).with_notes(
+        f"The data has no validation split: {moved} of {int(dataset.mask('training').sum())} training pictures, "
+        f"chosen by their pixels, serve as one."
+    )

@@ -1,0 +1,91 @@
+"""Every error that mien raises on purpose.
+
+    MienError                exit 1   HTTP 500   anything below
+      UsageError             exit 2   HTTP 400   an option or argument that cannot be meant
+      DataError              exit 3   HTTP 422   a file, row or picture that cannot be read as stated
+      RunError               exit 4   HTTP 500   a run folder: locked, full, read-only, damaged, of another recipe
+      DownloadError          exit 5   HTTP 502   a download that failed: network, credentials, checksum
+      MissingExtraError      exit 6   HTTP 501   a part of mien that is not installed
+    KeyboardInterrupt        exit 130            Ctrl-C; what was computed is on disk
+
+Each message says what came, what was expected and how to mend it. They are caught
+in `cli.py` (and later in `serving/app.py`), nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class MienError(Exception):
+    """Base of mien's errors; its text is one message for a person."""
+
+    exit_code = 1
+    http_status = 500
+
+
+class UsageError(MienError):
+    """An option or argument that cannot be meant."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class DataError(MienError):
+    """Data that cannot be read as what it claims to be.
+
+    Args:
+        where: The file or folder, as the user would name it.
+        came: What was found there.
+        expected: What should have been there.
+        mend: What the user can do about it.
+        row: Line number in the file, the header being line 1 (None where there are no rows).
+    """
+
+    exit_code = 3
+    http_status = 422
+
+    def __init__(
+        self, where: str | os.PathLike[str], *, came: str, expected: str, mend: str, row: int | None = None
+    ) -> None:
+        self.where = os.fspath(where)
+        self.row = row
+        self.came = came
+        self.expected = expected
+        self.mend = mend
+        place = self.where if row is None else f"{self.where}, row {row}"
+        super().__init__(f"{place}: came {came}; expected {expected}. To mend: {mend}")
+
+    def to_dict(self) -> dict[str, str | int | None]:
+        return {
+            "where": self.where,
+            "row": self.row,
+            "came": self.came,
+            "expected": self.expected,
+            "mend": self.mend,
+        }
+
+
+class RunError(MienError):
+    """A run folder that cannot be used or written."""
+
+    exit_code = 4
+
+
+class DownloadError(MienError):
+    """A download that did not end in a verified file."""
+
+    exit_code = 5
+    http_status = 502
+
+
+class MissingExtraError(MienError):
+    """A part of mien whose packages are not installed."""
+
+    exit_code = 6
+    http_status = 501
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(
+            f"this needs the package {module}, which is not installed. To mend: pip install 'mien[{extra}]'"
+        )

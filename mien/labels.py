@@ -1,0 +1,106 @@
+"""Label sets: the ordered names that a network answers with.
+
+Order is meaning: it travels with the data and the weights as a value, and no code
+indexes an expression by a literal number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mien.errors import DataError
+
+# What other data sets and tools call the same expressions. Keys are canonical names.
+_SYNONYMS = {
+    "angry": ("anger",),
+    "disgust": ("disgusted",),
+    "fear": ("fearful", "scared", "afraid"),
+    "happy": ("happiness", "joy"),
+    "sad": ("sadness",),
+    "surprise": ("surprised", "suprise"),
+    "neutral": ("neutrality",),
+    "contempt": ("contemptuous",),
+}
+_CANONICAL = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
+
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/): told apart by colour-blind readers.
+_COLOURS = {
+    "angry": "#d55e00",
+    "disgust": "#009e73",
+    "fear": "#cc79a7",
+    "happy": "#e69f00",
+    "sad": "#0072b2",
+    "surprise": "#56b4e9",
+    "neutral": "#666666",
+    "contempt": "#8c6d1f",
+}
+_SPARE_COLOURS = ("#332288", "#117733", "#882255", "#44aa99", "#999933", "#aa4499")
+
+
+def canonical(name: str) -> str:
+    """The name by which mien knows an expression: lower case, synonyms joined (`Happiness` -> `happy`)."""
+    plain = name.strip().lower().replace(" ", "_")
+    return _CANONICAL.get(plain, plain)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Ordered, distinct label names; position is the network's output index.
+
+    >>> FER2013.index("Happiness")
+    3
+    >>> len(FER2013), FER2013[6]
+    (7, 'neutral')
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2 or len(set(self.names)) != len(self.names):
+            raise DataError(
+                "label set",
+                came=f"names {self.names}",
+                expected="two or more distinct names",
+                mend="name each class once",
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __getitem__(self, index: int) -> str:
+        return self.names[index]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and canonical(name) in self.names
+
+    def index(self, name: str) -> int:
+        """Position of a name or one of its synonyms.
+
+        Raises:
+            DataError: if the set has no such label.
+        """
+        try:
+            return self.names.index(canonical(name))
+        except ValueError:
+            raise DataError(
+                "label set",
+                came=f"the label {name!r}",
+                expected="one of " + ", ".join(self.names),
+                mend="rename the label, or read the data with its own label set",
+            ) from None
+
+    def colour(self, index: int) -> str:
+        """Hex colour of a label, the same wherever the label is drawn."""
+        return _COLOURS.get(self.names[index], _SPARE_COLOURS[index % len(_SPARE_COLOURS)])
+
+
+# The seven labels of FER2013 in the order of its `emotion` column (ICML 2013 challenge).
+FER2013 = LabelSet(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
+
+# The columns of FER+'s vote file (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041), the two
+# that are not expressions included: the crowd may say "unknown" or "NF", not a face.
+FERPLUS_VOTES = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_a_face")

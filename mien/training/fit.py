@@ -1,0 +1,360 @@
+"""Training a network: one straight loop that can be killed at any moment and goes on where it was.
+
+Order of batches, augmentation and learning rate are functions of (seed, epoch, step); weights, Adam's moments,
+the moving average and the dropout state are in the checkpoint. So nothing else must be remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import mien
+from mien.data.dataset import Dataset, leaked
+from mien.errors import DataError, MissingExtraError, RunError
+from mien.training import checkpoint, models
+from mien.training.augment import random_affine
+from mien.training.memory import peak_memory_mb, reset_peak_memory
+from mien.training.recipes import Recipe
+from mien.training.runs import RUN_FILE, Run, best_folder, clear, known_run, load_run, locked, predict
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a progress bar needs to know; `history` has a line for each finished epoch."""
+
+    epoch: int  # 1-based, the one under way
+    step: int  # steps done in it
+    num_steps: int
+    loss: float  # running means of this epoch, under augmentation, dropout and class weights
+    accuracy: float
+    recipe: Recipe
+    history: list[dict[str, Any]]
+
+
+def fit(
+    dataset: Dataset,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    deterministic: bool = False,
+    fresh: bool = False,
+    watch: Callable[[Moment], None] | None = None,
+) -> Run:
+    """Train on the training split, choose by the validation split; the test split is never looked at.
+
+    Killed and called again with the same arguments it goes on from the last whole epoch. A finished run
+    is returned as it is.
+
+    Args:
+        dataset: Needs training and validation rows; test rows serve only to leave out training rows with equal pixels.
+        recipe: What to build and how to train it.
+        folder: The run folder; made if it is not there.
+        deterministic: Equal weights, bit for bit, from equal arguments, also after a kill (slower; process-wide).
+        fresh: Delete the run that is in the folder.
+        watch: Called after each step.
+
+    Raises:
+        DataError: if a class has no training rows, or there are no validation rows.
+        RunError: if the folder holds another run, is in use, cannot be written, or has no whole checkpoint.
+    """
+    training, num_leaks = training_rows(dataset, recipe)
+    validation = dataset.part("validation")
+    _check(dataset, training, validation)
+    facts: dict[str, Any] = {
+        "mien": mien.__version__,
+        "recipe": recipe.to_dict(),
+        "labels": list(dataset.label_set),
+        "data": {
+            "source": dataset.source,
+            "fingerprint": dataset.fingerprint,
+            "num_training": len(training),
+            "num_left_out_as_leaks": num_leaks,
+            "num_validation": len(validation),
+        },
+        "deterministic": deterministic,
+    }
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with locked(folder):
+        if fresh:
+            clear(folder)
+        known = known_run(folder, facts)
+        if known is not None and "stopped" in known:
+            return load_run(folder)
+        checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
+        trainer = _Trainer(training, validation, recipe)
+        return trainer.run(folder, facts, watch or (lambda moment: None))
+
+
+def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
+    """The rows that the recipe trains on, and how many were left out because their pixels occur in another split."""
+    keep = np.ones(len(dataset), bool) if recipe.keep_leaks else ~leaked(dataset)
+    training = dataset.take(keep).part("training")
+    return training, len(dataset.part("training")) - len(training)
+
+
+class _Trainer:
+    """The network, its average, Adam and the data, for one run."""
+
+    def __init__(self, training: Dataset, validation: Dataset, recipe: Recipe) -> None:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(recipe.seed)
+        reset_peak_memory()
+        self.recipe = recipe
+        self.validation = validation
+        self.num_classes = len(training.label_set)
+        self.num_rows = len(training)
+        self.num_steps = -(-self.num_rows // recipe.batch_size)
+        self.model = models.build(recipe, self.num_classes)
+        self.averaged = models.build(recipe, self.num_classes)
+        self.averaged.set_weights(self.model.get_weights())
+        warm_up = self.num_steps
+        self.optimizer = keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(
+                recipe.learning_rate / 100,
+                decay_steps=max(1, recipe.max_epochs * self.num_steps - warm_up),
+                warmup_target=recipe.learning_rate,
+                warmup_steps=warm_up,
+            )
+        )
+        self.optimizer.build(self.model.trainable_variables)
+        self._step = self._compile(training)
+
+    def _compile(self, training: Dataset) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        recipe, model, averaged, optimizer = self.recipe, self.model, self.averaged, self.optimizer
+        logits_of = keras.Model(model.input, model.get_layer("logits").output)
+        images = tf.constant(training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
+        targets = tf.constant(keras.utils.to_categorical(training.labels, self.num_classes), tf.float32)
+        weights = tf.constant(class_weights(training.counts()[0], recipe.class_weights), tf.float32)
+
+        def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            faces = tf.cast(tf.gather(images, index), tf.float32)
+            target = tf.gather(targets, index)
+            if recipe.augment:
+                faces = random_affine(faces, seed)
+            with tf.GradientTape() as tape:
+                logits = logits_of(faces, training=True)
+                losses = keras.losses.categorical_crossentropy(
+                    target, logits, from_logits=True, label_smoothing=recipe.label_smoothing
+                ) * tf.linalg.matvec(target, weights)
+                loss = tf.reduce_mean(losses)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply(gradients, model.trainable_variables)
+            done = tf.cast(optimizer.iterations, tf.float32)
+            # A young average forgets faster, or short runs would be judged by their first weights.
+            decay = tf.minimum(recipe.average_decay, (1 + done) / (10 + done))
+            for average, weight in zip(averaged.weights, model.weights, strict=True):
+                average.assign(average + (1 - decay) * (weight - average))
+            hits = tf.argmax(logits, axis=1) == tf.argmax(target, axis=1)
+            return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
+
+        signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)]
+        return tf.function(step, input_signature=signature)  # type: ignore[no-any-return]
+
+    def run(self, folder: Path, facts: dict[str, Any], watch: Callable[[Moment], None]) -> Run:
+        history, warnings = self._resume(folder)
+        try:
+            while not (stopped := self._why_stop(history)):
+                line = self._epoch(len(history) + 1, history, watch)
+                self._save(folder, [*history, line])
+                history = [*history, line]
+                watch(
+                    Moment(
+                        len(history),
+                        self.num_steps,
+                        self.num_steps,
+                        line["loss"],
+                        line["accuracy"],
+                        self.recipe,
+                        history,
+                    )
+                )
+        except KeyboardInterrupt:
+            if history:
+                self._finish(folder, facts, history, warnings, None)
+            raise
+        self._finish(folder, facts, history, warnings, stopped)
+        return load_run(folder)
+
+    def _resume(self, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+        found, damaged = checkpoint.newest(folder / "checkpoints")
+        if found is None:
+            return [], []
+        for variable, name in self._named_variables():
+            variable.assign(found.arrays[name])
+        return list(found.state["history"]), damaged
+
+    def _named_variables(self) -> Iterator[tuple[Any, str]]:
+        # `variables`, not `weights`: the state of the dropout layers' random numbers belongs to them.
+        for part, variables in (
+            ("model", self.model.variables),
+            ("average", self.averaged.weights),
+            ("optimizer", self.optimizer.variables),
+        ):
+            for number, variable in enumerate(variables):
+                yield variable, f"{part}-{number:03d}-{variable.path.replace('/', '.')}"
+
+    def _why_stop(self, history: list[dict[str, Any]]) -> str:
+        epoch, best_epoch = len(history), best(history)
+        if epoch >= self.recipe.max_epochs:
+            return f"the schedule of {self.recipe.max_epochs} epochs is done"
+        if epoch - best_epoch >= self.recipe.patience:
+            return f"no better validation accuracy in the {self.recipe.patience} epochs after epoch {best_epoch}"
+        return ""
+
+    def _epoch(self, epoch: int, history: list[dict[str, Any]], watch: Callable[[Moment], None]) -> dict[str, Any]:
+        recipe = self.recipe
+        began = time.perf_counter()
+        order = np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
+        loss = hits = 0.0
+        for step in range(self.num_steps):
+            index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            seed = np.array([recipe.seed % 2**31, epoch * self.num_steps + step], np.int32)
+            step_loss, step_hits = self._step(index, seed)
+            loss, hits = loss + float(step_loss), hits + float(step_hits)
+            seen = min((step + 1) * recipe.batch_size, self.num_rows)
+            watch(Moment(epoch, step + 1, self.num_steps, loss / seen, hits / seen, recipe, history))
+        if not np.isfinite(loss):
+            raise RunError(
+                f"epoch {epoch}: the loss is {loss}; expected a finite number. "
+                "To mend: train with a lower --learning-rate"
+            )
+        seconds = time.perf_counter() - began
+        probabilities = predict(self.averaged, self.validation.images)
+        truth = probabilities[np.arange(len(probabilities)), self.validation.labels]
+        return {
+            "epoch": epoch,
+            "loss": loss / self.num_rows,
+            "accuracy": hits / self.num_rows,
+            "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
+            "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == self.validation.labels)),
+            "learning_rate": float(self.optimizer.learning_rate),
+            "seconds": round(seconds, 3),
+        }
+
+    def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
+        epoch, best_epoch = len(history), best(history)
+        if best_epoch == epoch:
+            # Before the checkpoint that names it: a kill between the two leaves a best that nobody names.
+            arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(self.averaged.get_weights())}
+            checkpoint.write_verified(best_folder(folder, epoch), arrays, {"epoch": epoch})
+        arrays = {name: np.asarray(variable) for variable, name in self._named_variables()}
+        checkpoint.save(folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history}))
+        # The checkpoint before this one may be needed yet, and with it the best that it names.
+        named = {best_epoch, best(history[:-1])}
+        for old in folder.glob("best-[0-9][0-9][0-9][0-9]"):
+            if int(old.name[5:]) not in named:
+                shutil.rmtree(old, ignore_errors=True)
+        checkpoint.write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+
+    def _finish(
+        self,
+        folder: Path,
+        facts: dict[str, Any],
+        history: list[dict[str, Any]],
+        warnings: list[str],
+        stopped: str | None,
+    ) -> None:
+        best_epoch = best(history)
+        arrays, _ = checkpoint.read_verified(best_folder(folder, best_epoch))
+        self.averaged.set_weights([arrays[name] for name in sorted(arrays)])
+        seconds = [line["seconds"] for line in history]
+        facts |= {
+            "parameters": self.model.count_params(),
+            "multiply_adds": models.multiply_adds(self.model),
+            "seconds_per_epoch": float(np.median(seconds)),
+            "peak_memory_mb": peak_memory_mb(),
+            "epochs": len(history),
+            "best_epoch": best_epoch,
+            "history": history,
+            "warnings": warnings,
+            "versions": {
+                "python": platform.python_version(),
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+            },
+        }
+        if stopped is not None:
+            facts["stopped"] = stopped
+        temporary = folder / ".model.tmp.keras"
+        try:
+            self.averaged.save(temporary)
+            temporary.replace(folder / "model.keras")
+        except OSError as error:
+            raise checkpoint.cannot_write(folder, error, f"the weights are whole in best-{best_epoch:04d}") from error
+        checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
+
+
+def best(history: Sequence[Mapping[str, float]]) -> int:
+    """The epoch (from 1) of the highest validation accuracy, of equals the one of lower loss; 0 for no epochs."""
+    scores = [(line["val_accuracy"], -line["val_loss"]) for line in history]
+    return 1 + scores.index(max(scores)) if scores else 0
+
+
+def class_weights(counts: np.ndarray, kind: str) -> np.ndarray:
+    """float64 (K,): the weight of each class in the loss, so that the mean over the rows is 1.
+
+    `balanced` is n / (K n_c); `sqrt` goes half of that way (its square root, rescaled); `none` is 1.
+    """
+    if kind == "none":
+        return np.ones(len(counts))
+    weights = counts.sum() / (len(counts) * counts)
+    if kind == "sqrt":
+        weights = np.sqrt(weights)
+    return np.asarray(weights * counts.sum() / (weights * counts).sum())
+
+
+def tensorboard(folder: Path) -> Callable[[Moment], None]:
+    """A watcher that writes each epoch's figures for TensorBoard into `folder/tensorboard`.
+
+    Raises:
+        MissingExtraError: if the package tensorboard is not installed.
+    """
+    try:
+        import tensorboard as _tensorboard  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("tensorboard", "tensorboard") from error
+    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    written = 0
+
+    def watch(moment: Moment) -> None:
+        nonlocal written
+        for line in moment.history[written:]:
+            with writer.as_default(step=line["epoch"]):
+                for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+                    tf.summary.scalar(name, line[name])
+            writer.flush()
+        written = len(moment.history)
+
+    return watch
+
+
+def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
+    for part, name in ((training, "training"), (validation, "validation")):
+        if len(part) == 0:
+            raise DataError(
+                dataset.source,
+                came=f"no labelled {name} rows",
+                expected=f"a {name} split",
+                mend="give data with both (`mien.data.dataset.with_validation` makes the latter from the former)",
+            )
+    missing = [name for name, n in zip(dataset.label_set, training.counts()[0], strict=True) if n == 0]
+    if missing:
+        raise DataError(
+            dataset.source,
+            came=f"no training rows of the class(es) {', '.join(missing)}",
+            expected="training rows of each class",
+            mend="add pictures of them, or leave the class out of every split",
+        )

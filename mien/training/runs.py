@@ -1,0 +1,145 @@
+"""A run folder: what it holds, who may write it, and the network in it.
+
+run.json        recipe, data fingerprint, versions; once trained also history, cost and why training stopped
+history.jsonl   a line for each epoch
+checkpoints/    the newest two (`mien.training.checkpoint`)
+best-0007/      the averaged weights of the best epoch, verified by hash when they are read
+model.keras     the same weights as Keras saves them, for use elsewhere; mien does not read it
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mien.errors import RunError
+from mien.labels import LabelSet
+from mien.training import checkpoint, models
+from mien.training.recipes import Recipe
+
+RUN_FILE = "run.json"
+PREDICT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that holds a network.
+
+    Attributes:
+        folder: Where it lies.
+        recipe: What it was trained by.
+        label_set: What its outputs mean.
+        facts: What `run.json` holds: data, versions, history, parameters, multiply_adds, seconds_per_epoch,
+            peak_memory_mb, best_epoch, stopped.
+    """
+
+    folder: Path
+    recipe: Recipe
+    label_set: LabelSet
+    facts: dict[str, Any]
+
+
+def load_run(folder: Path) -> Run:
+    """The run in a folder that `fit` wrote.
+
+    Raises:
+        RunError: if there is none, or it has no network yet.
+    """
+    try:
+        facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        if "best_epoch" not in facts:
+            raise RunError(f"{folder}: the run has no finished network yet. To mend: run the same training command")
+        return Run(folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts)
+    except FileNotFoundError as error:
+        raise RunError(f"{folder}: came no {RUN_FILE}; expected a folder that `mien train` wrote") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder / RUN_FILE}: cannot be read ({error}). To mend: train again with --fresh") from error
+
+
+def load_network(run: Run) -> keras.Model:
+    """The network of a run, with the weights of its best epoch, verified by their hashes."""
+    arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
+    model = models.build(run.recipe, len(run.label_set))
+    model.set_weights([arrays[name] for name in sorted(arrays)])
+    return model
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """float32 (N, K) probabilities for uint8 (N, 48, 48, 1) faces."""
+    parts = [
+        np.asarray(model(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), training=False))
+        for start in range(0, len(images), PREDICT_BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[1]), np.float32)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process alone.
+
+    Raises:
+        RunError: if another process holds it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The operating system frees the lock when its process dies, however it dies.
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise RunError(
+            f"{folder}: another process trains in this folder. To mend: wait for it, or choose another with --out"
+        ) from error
+    except OSError as error:
+        raise checkpoint.cannot_write(folder, error, "nothing was changed") from error
+
+
+def clear(folder: Path) -> None:
+    """Delete the run in the folder, and nothing else that may lie there."""
+    for path in folder.glob("*"):
+        if path.name == "checkpoints" or path.name.startswith("best-"):
+            shutil.rmtree(path)
+        elif path.name in (RUN_FILE, "history.jsonl", "model.keras"):
+            path.unlink()
+
+
+def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """What the folder knows of its run; None if it is empty.
+
+    Raises:
+        RunError: if it holds a run with another recipe or other data.
+    """
+    try:
+        known = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        pairs = [("data", known["data"]["fingerprint"], facts["data"]["fingerprint"])]
+        pairs += [
+            ("labels", known["labels"], facts["labels"]),
+            ("deterministic", known["deterministic"], facts["deterministic"]),
+        ]
+        new = json.loads(json.dumps(facts["recipe"]))
+        pairs += [(name, known["recipe"].get(name), new[name]) for name in new]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder / RUN_FILE}: cannot be read ({error}). To mend: begin again with --fresh") from error
+    changed = [f"{name} was {old}, came {now}" for name, old, now in pairs if old != now]
+    if changed:
+        raise RunError(
+            f"{folder}: holds another run ({'; '.join(changed)}). "
+            "To mend: choose another folder with --out, or delete that run with --fresh"
+        )
+    return known  # type: ignore[no-any-return]
+
+
+def best_folder(folder: Path, epoch: int) -> Path:
+    """Where the weights of a best epoch lie."""
+    return folder / f"best-{epoch:04d}"

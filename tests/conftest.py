@@ -1,0 +1,36 @@
+"""What all tests share: isolation from this machine, and small real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
+
+import pytest
+
+from mien.data.dataset import Dataset
+from mien.data.synth import drawn_dataset
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes this user's cache, data or working directory."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("MIEN_DATA", raising=False)
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="session")
+def faces() -> Dataset:
+    """210 drawn faces: 140 training, 35 validation, 35 test."""
+    return drawn_dataset(140, 35, 35, seed=1)
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of real data beside the project; skips where it is absent."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("the data beside the project is absent")
+    return folder

@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.errors import DataError, RunError, UsageError
+from mien.training import augment, checkpoint, fit, models, recipes, runs
+from mien.training.recipes import Recipe
+
+TINY = Recipe("tiny", ((4,), (8,)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=4, batch_size=32)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    """Everything in the newest checkpoint: weights, average, Adam's moments, dropout state."""
+    found, damaged = checkpoint.newest(folder / "checkpoints")
+    assert found is not None and damaged == []
+    return found.arrays
+
+
+def equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    assert a.keys() == b.keys() and len(a) > 20
+    return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+class Stop(Exception):
+    """Stands for whatever kills a process between two steps."""
+
+
+def stop_at(epoch: int, step: int, error: type[BaseException] = Stop) -> Callable[[fit.Moment], None]:
+    def watch(moment: fit.Moment) -> None:
+        if (moment.epoch, moment.step) == (epoch, step) and len(moment.history) < epoch:
+            raise error
+
+    return watch
+
+
+@pytest.fixture(scope="module")
+def undisturbed(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
+    return fit.fit(faces, TINY, folder=tmp_path_factory.mktemp("undisturbed") / "run", deterministic=True)
+
+
+# Recipes and networks
+
+
+@pytest.mark.parametrize("name", list(recipes.RECIPES))
+def test_networks_are_made_of_the_layers_of_the_report(name: str) -> None:
+    model = models.build(recipes.recipe(name), 7)
+    assert model.input_shape == (None, 48, 48, 1) and model.output_shape == (None, 7)
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert {"Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense"} <= kinds
+    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8)
+    probabilities = runs.predict(model, faces)
+    assert probabilities.shape == (3, 7) and probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_pixels_are_divided_by_255_inside_the_graph() -> None:
+    model = models.build(TINY, 7)
+    scaled = keras.Model(model.input, model.get_layer("scale").output)
+    np.testing.assert_allclose(scaled(np.full((1, 48, 48, 1), 255.0)), 1.0)
+
+
+def test_networks_grow_and_multiply_adds_are_counted() -> None:
+    built = [models.build(recipes.recipe(name), 7) for name in ("small", "medium", "large")]
+    counts = [models.multiply_adds(model) for model in built]
+    assert counts == sorted(counts)
+    assert models.multiply_adds(models.build(TINY, 7)) == 48 * 48 * 9 * 4 + 24 * 24 * 9 * 4 * 8 + 12 * 12 * 8 * 16 + 16 * 7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_weights": "inverse"},
+        {"blocks": ()},
+        {"blocks": ((8,),) * 5},
+        {"max_epochs": 0},
+        {"learning_rate": 0.0},
+        {"dense_dropout": 1.0},
+        {"seed": -1},
+    ],
+)
+def test_recipes_refuse_what_cannot_be_meant(change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="came .*expected"):
+        dataclasses.replace(TINY, **change)
+
+
+def test_recipe_by_name() -> None:
+    assert recipes.recipe("small", seed=3, max_epochs=None).seed == 3
+    assert recipes.recipe("small", max_epochs=None).max_epochs == recipes.small().max_epochs
+    with pytest.raises(UsageError, match="expected one of small, medium, large"):
+        recipes.recipe("huge")
+    assert Recipe.from_dict(json.loads(json.dumps(TINY.to_dict()))) == TINY
+
+
+# Class weights
+
+
+def test_class_weights() -> None:
+    counts = np.array([10, 40, 50])
+    np.testing.assert_array_equal(runs_weights := fit.class_weights(counts, "none"), [1, 1, 1])
+    balanced = fit.class_weights(counts, "balanced")
+    np.testing.assert_allclose(balanced, 100 / (3 * counts))  # scikit-learn's formula
+    root = fit.class_weights(counts, "sqrt")
+    np.testing.assert_allclose(root / root[0], np.sqrt(counts[0] / counts))
+    for each in (runs_weights, balanced, root):
+        assert (each * counts).sum() == pytest.approx(counts.sum())  # the mean over the rows is 1
+
+
+# Augmentation
+
+
+def test_augmentation_is_a_function_of_its_seed(faces: Dataset) -> None:
+    batch = tf.cast(faces.images[:32], tf.float32)
+    one, again = augment.random_affine(batch, [0, 1]), augment.random_affine(batch, [0, 1])
+    other = augment.random_affine(batch, [0, 2])
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(np.asarray(one) - np.asarray(other)).mean() > 5
+    assert one.shape == batch.shape
+    assert float(tf.reduce_min(one)) >= 0 and float(tf.reduce_max(one)) <= 255
+
+
+def test_augmentation_flips_half_and_moves_within_limits() -> None:
+    """A bright dot left of the middle: it ends on either side alike, never farther than the limits allow."""
+    batch = np.zeros((400, 48, 48, 1), np.float32)
+    batch[:, 22:26, 10:14] = 255
+    moved = np.asarray(augment.random_affine(tf.constant(batch), [3, 4]))[..., 0]
+    x = (moved.sum(axis=1) * np.arange(48)).sum(axis=1) / moved.sum(axis=(1, 2))
+    y = (moved.sum(axis=2) * np.arange(48)).sum(axis=1) / moved.sum(axis=(1, 2))
+    assert 0.4 < np.mean(x < 23.5) < 0.6
+    farthest = augment.SHIFT * 48 * augment.ZOOM[1] + 12 * augment.ZOOM[1] * np.sin(augment.TURN) + 1
+    assert np.abs(y - 23.5).max() < farthest
+    assert np.abs(y - 23.5).max() > farthest / 3
+
+
+# Training
+
+
+def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset) -> None:
+    facts = undisturbed.facts
+    lines = [json.loads(line) for line in (undisturbed.folder / "history.jsonl").read_text().splitlines()]
+    assert len(lines) == facts["epochs"] == 4 and lines == facts["history"]
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    assert {"parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "versions"} <= facts.keys()
+    assert facts["stopped"] == "the schedule of 4 epochs is done"
+    assert facts["data"]["num_training"] == 140 and facts["data"]["num_validation"] == 35
+    assert facts["best_epoch"] == fit.best(lines)
+    # The network that is loaded is that of the best epoch, and so is the Keras file.
+    validation = faces.part("validation")
+    probabilities = runs.predict(runs.load_network(undisturbed), validation.images)
+    accuracy = np.mean(probabilities.argmax(axis=1) == validation.labels)
+    assert accuracy == pytest.approx(lines[facts["best_epoch"] - 1]["val_accuracy"])
+    from_keras = keras.models.load_model(undisturbed.folder / "model.keras")
+    np.testing.assert_allclose(runs.predict(from_keras, validation.images), probabilities, atol=1e-6)
+
+
+def test_same_seed_same_run_other_seed_other_run(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    fit.fit(faces, TINY, folder=tmp_path / "again", deterministic=True)
+    assert equal(weights(undisturbed.folder), weights(tmp_path / "again"))
+    fit.fit(faces, dataclasses.replace(TINY, seed=1), folder=tmp_path / "other", deterministic=True)
+    other = weights(tmp_path / "other")
+    assert not np.array_equal(other["model-000-conv1_1.kernel"], weights(undisturbed.folder)["model-000-conv1_1.kernel"])
+
+
+def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    real = fit._Trainer._compile
+
+    def spy(self: Any, training: Dataset) -> Any:
+        step = real(self, training)
+
+        def recorded(index: np.ndarray, seed: np.ndarray) -> Any:
+            seen.append(index)
+            return step(index, seed)
+
+        return recorded
+
+    monkeypatch.setattr(fit._Trainer, "_compile", spy)
+    fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path / "run", deterministic=True)
+    orders = [np.concatenate(seen[:5]), np.concatenate(seen[5:])]
+    assert len(seen) == 10
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(140))  # every row once
+    assert not np.array_equal(*orders)
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(1, 2), (2, 1), (3, 5), (4, 4)])
+def test_stopped_anywhere_it_ends_the_same(
+    undisturbed: runs.Run, faces: Dataset, tmp_path: Path, epoch: int, step: int
+) -> None:
+    with pytest.raises(Stop):
+        fit.fit(faces, TINY, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step))
+    resumed: list[int] = []
+    run = fit.fit(
+        faces, TINY, folder=tmp_path / "run", deterministic=True, watch=lambda moment: resumed.append(moment.epoch)
+    )
+    assert resumed[0] == epoch  # nothing finished was done again
+    assert equal(weights(undisturbed.folder), weights(tmp_path / "run"))
+    keys = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+    for ours, theirs in zip(run.facts["history"], undisturbed.facts["history"], strict=True):
+        assert [ours[key] for key in keys] == [theirs[key] for key in keys]
+
+
+def test_a_finished_run_is_returned_as_it_is(undisturbed: runs.Run, faces: Dataset) -> None:
+    def never(moment: fit.Moment) -> None:
+        raise AssertionError("a finished run trained again")
+
+    again = fit.fit(faces, TINY, folder=undisturbed.folder, deterministic=True, watch=never)
+    assert again.facts == undisturbed.facts
+
+
+def test_a_corrupt_newest_checkpoint_is_passed_over_and_said(
+    undisturbed: runs.Run, faces: Dataset, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(Stop):
+        fit.fit(faces, TINY, folder=folder, deterministic=True, watch=stop_at(4, 1))
+    newest = folder / "checkpoints" / "epoch-0003" / "arrays.npz"
+    newest.write_bytes(newest.read_bytes()[:-9])
+    run = fit.fit(faces, TINY, folder=folder, deterministic=True)
+    assert len(run.facts["warnings"]) == 1 and "epoch-0003" in run.facts["warnings"][0]
+    assert equal(weights(undisturbed.folder), weights(folder))
+
+
+def test_ctrl_c_leaves_a_usable_run(faces: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(faces, TINY, folder=folder, watch=stop_at(3, 2, KeyboardInterrupt))
+    run = runs.load_run(folder)
+    assert run.facts["epochs"] == 2 and "stopped" not in run.facts
+    assert runs.predict(runs.load_network(run), faces.images[:5]).shape == (5, 7)
+    done = fit.fit(faces, TINY, folder=folder)
+    assert done.facts["epochs"] == 4
+
+
+def test_early_stop(faces: Dataset, tmp_path: Path) -> None:
+    # A learning rate this low never gets better than its first epochs.
+    still = dataclasses.replace(TINY, max_epochs=9, patience=2, learning_rate=1e-9)
+    run = fit.fit(faces, still, folder=tmp_path / "run")
+    assert run.facts["epochs"] < 9
+    assert "no better validation accuracy in the 2 epochs" in run.facts["stopped"]
+
+
+def test_another_run_in_the_folder_is_refused(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"seed was 0, came 5.*--fresh"):
+        fit.fit(faces, dataclasses.replace(TINY, seed=5), folder=undisturbed.folder, deterministic=True)
+    with pytest.raises(RunError, match="data was"):
+        fit.fit(faces.take(np.arange(1, 210)), TINY, folder=undisturbed.folder, deterministic=True)
+
+
+def test_fresh_begins_again(faces: Dataset, tmp_path: Path) -> None:
+    one = dataclasses.replace(TINY, max_epochs=1)
+    fit.fit(faces, one, folder=tmp_path / "run")
+    (tmp_path / "run" / "mine.txt").write_text("not mien's")
+    run = fit.fit(faces, dataclasses.replace(one, seed=5), folder=tmp_path / "run", fresh=True)
+    assert run.recipe.seed == 5
+    assert (tmp_path / "run" / "mine.txt").exists()
+
+
+def test_a_second_process_is_refused(faces: Dataset, tmp_path: Path) -> None:
+    code = f"""
+import sys, time, filelock
+with filelock.FileLock({str(tmp_path / ".lock")!r}):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "locked\n"
+        with pytest.raises(RunError, match="another process trains in this folder"):
+            fit.fit(faces, TINY, folder=tmp_path)
+        os.kill(other.pid, signal.SIGKILL)
+    assert fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path).facts["epochs"] == 1
+
+
+def test_a_folder_that_cannot_be_written(faces: Dataset) -> None:
+    with pytest.raises(RunError, match="cannot be written.*--out"):
+        fit.fit(faces, TINY, folder=Path("/proc/mien/run"))
+
+
+def test_a_damaged_run_file(faces: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read.*--fresh"):
+        fit.fit(faces, TINY, folder=tmp_path)
+    with pytest.raises(RunError, match="cannot be read"):
+        runs.load_run(tmp_path)
+    with pytest.raises(RunError, match="expected a folder that `mien train` wrote"):
+        runs.load_run(tmp_path / "nothing")
+
+
+# What it trains on
+
+
+def relabelled(faces: Dataset, **changes: Any) -> Dataset:
+    return dataclasses.replace(faces, **changes)
+
+
+def test_the_test_split_is_never_looked_at(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    """Other pictures and labels in the test split: the same network, to the last bit."""
+    images, labels = faces.images.copy(), faces.labels.copy()
+    test = faces.mask("test")
+    images[test] = 255 - images[test]
+    labels[test] = (labels[test] + 1) % 7
+    fit.fit(relabelled(faces, images=images, labels=labels), TINY, folder=tmp_path / "run", deterministic=True)
+    assert equal(weights(undisturbed.folder), weights(tmp_path / "run"))
+
+
+def test_training_leaves_out_leaked_rows(faces: Dataset, tmp_path: Path) -> None:
+    images = faces.images.copy()
+    training, validation, test = (np.flatnonzero(faces.mask(split)) for split in SPLITS)
+    images[training[:3]] = images[validation[:3]]
+    images[training[3]] = images[test[0]]
+    leaky = relabelled(faces, images=images)
+    kept, num = fit.training_rows(leaky, TINY)
+    assert (len(kept), num) == (136, 4)
+    all_rows, none = fit.training_rows(leaky, dataclasses.replace(TINY, keep_leaks=True))
+    assert (len(all_rows), none) == (140, 0)
+    run = fit.fit(leaky, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "run")
+    assert run.facts["data"]["num_left_out_as_leaks"] == 4 and run.facts["data"]["num_training"] == 136
+
+
+def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no labelled validation rows"):
+        fit.fit(faces.take(~faces.mask("validation")), TINY, folder=tmp_path / "run")
+    labels = np.where(faces.labels == faces.label_set.index("disgust"), UNLABELLED, faces.labels)
+    with pytest.raises(DataError, match=r"no training rows of the class\(es\) disgust"):
+        fit.fit(relabelled(faces, labels=labels), TINY, folder=tmp_path / "run")
+
+
+def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit._Trainer, "_compile", lambda self, training: lambda index, seed: (np.nan, 0.0))
+    with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
+        fit.fit(faces, TINY, folder=tmp_path / "run")
+
+
+def test_tensorboard_writes_each_epoch(faces: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    folder = tmp_path / "run"
+    fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=folder, watch=fit.tensorboard(folder))
+    files = list((folder / "tensorboard").iterdir())
+    assert len(files) == 1
+    events = [event for event in tf.compat.v1.train.summary_iterator(str(files[0])) if event.summary.value]
+    assert sorted({event.step for event in events}) == [1, 2] and len(events) == 10
+
+
+def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Path) -> None:
+    """Real processes, real SIGKILL; `benchmarks/kill_resume.py` does the same ten times on a longer run."""
+    script = Path(__file__).parents[1] / "benchmarks" / "kill_resume.py"
+    done = subprocess.run(
+        [sys.executable, script, "--kills", "2", "--epochs", "3", "--work", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["num_kills"] == 2 and answer["equal"] is True
