@@ -1,0 +1,1 @@
+"""Data: reading it in all its published forms, knowing it, drawing it."""

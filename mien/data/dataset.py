@@ -18,6 +18,9 @@ SPLITS = ("training", "validation", "test")
 USAGE = {"Training": "training", "PublicTest": "validation", "PrivateTest": "test"}
 UNLABELLED = -1
 
+# How to go on in spite of a bad row or picture; the end of many error messages.
+LEAVE_OUT = "leave it out with --on-error skip (in Python on_error='skip')"
+
 
 @dataclass(frozen=True)
 class LeftOut:

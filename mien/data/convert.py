@@ -1,0 +1,118 @@
+"""Writing a data set in a form that anybody can read: csv as FER2013's own, or a folder of PNG files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
+from mien.errors import DataError, UsageError
+from mien.labels import FER2013, FERPLUS_VOTES
+
+_USAGE_OF = {SPLITS.index(split): usage for usage, split in USAGE.items()}
+# FER+'s own column names, in the order of FERPLUS_VOTES.
+_VOTE_COLUMNS = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+
+
+def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False) -> Path:
+    """Write a data set: as csv where the name ends in .csv or .csv.gz, else as a folder of pictures.
+
+    Reading the result gives equal images, labels and splits; a folder is read sorted by split and label.
+    Votes go into `ferplus_votes.csv` beside a csv.
+
+    Args:
+        destination: A path that does not exist yet.
+        labelled_only: Leave out rows without a label, which neither form can hold.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UsageError: if the destination exists already.
+        DataError: for rows without label, labels that the form cannot hold, or a disk that refuses.
+    """
+    destination = Path(destination)
+    if os.path.lexists(destination):
+        raise UsageError(f"{destination}: came a path that exists already; expected a new one. Nothing was overwritten")
+    num_unlabelled = int(np.sum(dataset.labels == UNLABELLED))
+    if num_unlabelled and not labelled_only:
+        raise DataError(
+            dataset.source,
+            came=f"{num_unlabelled:,} rows without a label",
+            expected="a label for each row: csv and folders have no place for others",
+            mend="convert the labelled rows only",
+        )
+    dataset = dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
+    name = destination.name.lower()
+    is_csv = name.endswith((".csv", ".csv.gz"))
+    if is_csv and dataset.label_set != FER2013:
+        raise DataError(
+            dataset.source,
+            came="the labels " + ", ".join(dataset.label_set),
+            expected="FER2013's seven: the csv form names classes by FER2013's numbers",
+            mend="convert to a folder, which names them by name",
+        )
+    made = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        if is_csv:
+            with open(made, "wb") as file:
+                if name.endswith(".gz"):
+                    # No time stamp: equal data, equal bytes.
+                    with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
+                        _write_rows(dataset, cast(IO[bytes], packed))
+                else:
+                    _write_rows(dataset, file)
+            if dataset.votes is not None:
+                _write_votes(dataset, destination.with_name("ferplus_votes.csv"))
+        else:
+            _write_folder(dataset, made)
+        os.rename(made, destination)
+    except OSError as error:
+        shutil.rmtree(made, ignore_errors=True)
+        with suppress(OSError):
+            made.unlink()
+        raise DataError(
+            destination,
+            came=error.strerror or str(error),
+            expected="a place to write to",
+            mend="free some space or name another destination",
+        ) from error
+    return destination
+
+
+def _write_rows(dataset: Dataset, file: IO[bytes]) -> None:
+    decimal = [str(value) for value in range(256)]
+    file.write(b"emotion,pixels,Usage\n")
+    for image, label, split in zip(dataset.images, dataset.labels, dataset.splits, strict=True):
+        pixels = " ".join([decimal[value] for value in image.tobytes()])
+        file.write(f"{label},{pixels},{_USAGE_OF[int(split)]}\n".encode())
+
+
+def _write_votes(dataset: Dataset, path: Path) -> None:
+    if os.path.lexists(path):
+        raise UsageError(f"{path}: came a path that exists already; expected none, to write the votes to")
+    votes = dataset.votes if dataset.votes is not None else np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
+    lines = [f"Usage,Image name,{_VOTE_COLUMNS}"]
+    for index, (split, row) in enumerate(zip(dataset.splits, votes, strict=True)):
+        lines.append(f"{_USAGE_OF[int(split)]},fer{index:07d}.png," + ",".join(map(str, row.tolist())))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_folder(dataset: Dataset, folder: Path) -> None:
+    """`train/happy/Training_0000012.png` and so on: lossless, named by the place of the row in the data set."""
+    from PIL import Image
+
+    names = {"training": "train", "validation": "validation", "test": "test"}
+    rows = zip(dataset.images, dataset.labels, dataset.splits, strict=True)
+    for index, (image, label, split) in enumerate(rows):
+        place = folder / names[SPLITS[int(split)]] / dataset.label_set[int(label)]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[:, :, 0]).save(place / f"{_USAGE_OF[int(split)]}_{index:07d}.png", compress_level=1)

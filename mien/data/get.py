@@ -1,0 +1,145 @@
+"""Fetching FER2013 from Kaggle, through its own client kagglehub.
+
+Which of Kaggle's copies, in this order, and why:
+
+    deadskull7/fer2013   a public data set that holds fer2013.csv as the competition published it: all three
+                         splits, every row in its place, so that FER+ votes can be joined; needs no account
+    the competition      the original; needs a Kaggle account whose owner has accepted its rules
+    msambare/fer2013     a public folder copy: PublicTest and PrivateTest merged, no row numbers, so no votes
+
+kagglehub checks each download against the server's MD5 sum and keeps it in its own cache, so a second call
+fetches nothing; its environment variables (KAGGLEHUB_CACHE, KAGGLE_API_TOKEN, ...) apply.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+from mien.data.readers import find_data
+from mien.errors import DownloadError, MissingExtraError
+
+DATASETS = ("deadskull7/fer2013", "msambare/fer2013")
+COMPETITION = "challenges-in-representation-learning-facial-expression-recognition-challenge"
+_BY_HAND = (
+    "or download fer2013.csv in a browser from Kaggle's competition "
+    f"{COMPETITION} and put it into the folder data, where mien finds it"
+)
+_SIGN_IN = (
+    "make an API token in your Kaggle account's settings, put it into the environment variable KAGGLE_API_TOKEN "
+    "or the file ~/.kaggle/kaggle.json, and accept the competition's rules on its page"
+)
+
+
+def get_fer2013(destination: Path | None = None) -> Path:
+    """Download FER2013.
+
+    Args:
+        destination: Folder to put it into, made where it is missing; None leaves it in kagglehub's cache.
+            A FER2013 that is already there is returned as it is, without any network.
+
+    Returns:
+        Path of the csv file, or of the folder, to be given to `load_dataset`.
+
+    Raises:
+        MissingExtraError: if kagglehub is not installed.
+        DownloadError: without network or credentials, for an incomplete download, or where the disk refuses.
+    """
+    if destination is not None:
+        there = find_data({}, [destination])
+        if there is not None:
+            return there
+    folder = _download()
+    found = find_data({}, [folder])
+    if found is None:
+        raise DownloadError(
+            f"kagglehub: came a download without FER2013 in {folder}; expected fer2013.csv or train/ and test/. "
+            f"To mend: remove that folder and try again, {_BY_HAND}."
+        )
+    return found if destination is None else _copy(found, destination)
+
+
+def _download() -> Path:
+    """Folder of the first of Kaggle's copies that can be had."""
+    # kagglehub prints its progress to the standard output, which belongs to results.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            import kagglehub
+            from kagglehub import exceptions
+        except ImportError as error:
+            raise MissingExtraError("kagglehub", "train") from error
+        refused = (
+            OSError,  # what `requests` raises is an OSError too
+            ValueError,
+            zipfile.BadZipFile,
+            tarfile.TarError,
+            exceptions.BackendError,
+            exceptions.CredentialError,
+            exceptions.DataCorruptionError,
+            exceptions.KaggleEnvironmentError,
+            exceptions.NotFoundError,
+            exceptions.UnauthenticatedError,
+        )
+        reasons = []
+        for handle in (DATASETS[0], COMPETITION, DATASETS[1]):
+            try:
+                if handle == COMPETITION:
+                    return Path(kagglehub.competition_download(handle))
+                return Path(kagglehub.dataset_download(handle))
+            except refused as error:
+                if _no_network(error):
+                    raise DownloadError(
+                        f"kagglehub: came no answer from Kaggle ({type(error).__name__}); expected a network. "
+                        f"To mend: check the connection and proxy and try again, {_BY_HAND}."
+                    ) from error
+                if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+                    raise DownloadError(
+                        f"{error.filename}: came {error.strerror}; expected a folder with 500 MB to write to. "
+                        "To mend: free some space, or name another folder in KAGGLEHUB_CACHE."
+                    ) from error
+                reasons.append(f"{handle}: {_in_short(error)}")
+    raise DownloadError(
+        f"kagglehub: came a refusal for each of Kaggle's copies ({'; '.join(reasons)}); expected one download. "
+        f"To mend: {_SIGN_IN}, {_BY_HAND}."
+    )
+
+
+def _no_network(error: Exception) -> bool:
+    import requests
+
+    return isinstance(error, (requests.ConnectionError, requests.Timeout))
+
+
+def _in_short(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def _copy(found: Path, destination: Path) -> Path:
+    """Copy aside, then rename, so that what has the final name is whole."""
+    made = destination / f".new-{os.getpid()}-{found.name}"
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        final = destination / found.name
+        if found.is_dir():
+            shutil.copytree(found, made)
+        else:
+            shutil.copyfile(found, made)
+        os.replace(made, final)
+        if found.name.lower().startswith("train.csv"):
+            for test in found.parent.glob("test.csv*"):
+                shutil.copyfile(test, destination / test.name)
+    except OSError as error:
+        shutil.rmtree(made, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            made.unlink()
+        raise DownloadError(
+            f"{destination}: came {error.strerror or error}; expected a folder to write {found.name} to. "
+            "To mend: name another folder, or free some space."
+        ) from error
+    return final

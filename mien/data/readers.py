@@ -1,0 +1,298 @@
+"""Reading a data set: the one entry for every form it comes in.
+
+`load_dataset` recognises what it was given by name and content, lets `fer2013`, `folders` or `synth`
+read it, joins the FER+ votes, and keeps the parsed result in the `cache`. `find_data` looks for FER2013
+in the places where it usually lies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mien.data.cache import Cache, cache_dir
+from mien.data.dataset import SPLITS, Dataset
+from mien.data.fer2013 import read_csv
+from mien.data.folders import list_folder, looks_like_fer2013, read_folder
+from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek
+from mien.data.votes import join_votes, votes_beside
+from mien.errors import DataError, UsageError
+
+KAGGLE_INPUT = Path("/kaggle/input")
+_DEPTH = 4  # folders below a root in which data is looked for
+_ON_ERROR = ("raise", "skip")
+
+
+def load_dataset(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    votes: str | os.PathLike[str] | None = None,
+    on_error: str = "raise",
+    cache: bool = True,
+) -> Dataset:
+    """Read a data set.
+
+    Args:
+        source: FER2013 as csv (`fer2013.csv`, `icml_face_data.csv`, `train.csv` and `test.csv`; plain, .gz, .zip),
+            a folder that holds one of these, or a folder of pictures as `split/label/picture` or `label/picture`.
+            None looks where `find_data` looks, and falls back on drawn faces.
+        votes: FER+'s vote file of the same rows. A file called `ferplus_votes.csv` or `fer2013new.csv`
+            beside the csv is joined without being named.
+        on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves such out, counts
+            them in the notes and lists them in `Dataset.left_out`. What is wrong with a file as a whole always raises.
+        cache: Keep the parsed result in, and take it from, $MIEN_CACHE or the user's cache folder. Nothing
+            is kept of data of which something was left out.
+
+    Returns:
+        Dataset with images uint8 (N, 48, 48, 1), read-only, and notes that say what was done.
+
+    Raises:
+        DataError: with file, row, what came, what was expected and how to mend it.
+        UsageError: for an `on_error` that does not exist, or votes for data that has no rows to join them to.
+    """
+    if on_error not in _ON_ERROR:
+        raise UsageError(f"on_error: came {on_error!r}; expected one of {', '.join(_ON_ERROR)}")
+    store = Cache(cache_dir()) if cache else None
+    path = Path(source).expanduser() if source is not None else find_data()
+    if path is None:
+        return _drawn(votes)
+    if not path.exists():
+        raise DataError(
+            path,
+            came="nothing: there is no such file or folder",
+            expected="a FER2013 csv or a folder of pictures",
+            mend="check the path, or give none to have the data looked for",
+        )
+    files = _csv_files(path)
+    if files:
+        dataset = _read_files(files, path, on_error, store)
+        dataset = _with_votes(dataset, files, votes)
+    elif votes is not None:
+        raise UsageError(f"votes: came {os.fspath(votes)!r} for a folder of pictures; expected a csv to join them to")
+    else:
+        dataset = _read_pictures(path, on_error, store)
+    if dataset.left_out:
+        dataset = dataset.with_notes(
+            f"{len(dataset.left_out):,} row(s) or file(s) could not be read and were left out; "
+            f"{len(dataset):,} were read. The first: {dataset.left_out[0].where}"
+            + (f", row {dataset.left_out[0].row}" if dataset.left_out[0].row is not None else "")
+            + f": {dataset.left_out[0].reason}."
+        )
+    dataset = _with_class_check(dataset, on_error)
+    dataset.images.flags.writeable = False  # as it is when it comes from the cache
+    return dataset
+
+
+def find_data(environ: Mapping[str, str] | None = None, roots: Sequence[Path] | None = None) -> Path | None:
+    """Where FER2013 lies: $MIEN_DATA, else the first find in the Kaggle input folder, ./data, the working directory.
+
+    Args:
+        environ: The environment; the process's own by default.
+        roots: Folders to search instead of the three; each with four levels below it, the working directory alone.
+
+    Returns:
+        A csv file, a folder with train.csv and test.csv, or a folder copy; None where there is nothing.
+
+    Raises:
+        DataError: if $MIEN_DATA names something that is not there.
+    """
+    named = (os.environ if environ is None else environ).get("MIEN_DATA")
+    if named:
+        path = Path(named).expanduser()
+        if not path.exists():
+            raise DataError(
+                "$MIEN_DATA",
+                came=f"{named!r}, which does not exist",
+                expected="the path of a data set",
+                mend="correct or unset MIEN_DATA",
+            )
+        return path
+    here = Path.cwd()
+    for root in (KAGGLE_INPUT, here / "data", here) if roots is None else roots:
+        depth = 0 if root == here and roots is None else _DEPTH
+        found = _search(root, depth)
+        if found is not None:
+            return found
+    return None
+
+
+def _search(folder: Path, depth: int) -> Path | None:
+    """Breadth before depth, names sorted, so that the same tree always gives the same answer."""
+    level = [folder]
+    for _ in range(depth + 1):
+        below: list[Path] = []
+        for candidate in level:
+            try:
+                entries = sorted(candidate.iterdir())
+                csv = _csv_in([entry for entry in entries if entry.is_file()])
+            except OSError:
+                continue  # not there, or not ours to read
+            if csv is not None:
+                return csv
+            if looks_like_fer2013(candidate):
+                return candidate
+            below += [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        level = below
+    return None
+
+
+def _csv_in(entries: Sequence[Path]) -> Path | None:
+    """The FER2013 csv among the files of one folder; train.csv only where its columns say that it is one."""
+    named = {entry.name.lower(): entry for entry in entries}
+    for name in (*NAMES, *PAIR):
+        for suffix in SUFFIXES:
+            path = named.get(name + suffix)
+            if path is not None and (name in NAMES or _is_fer2013(path)):
+                return path
+    return None
+
+
+def _is_fer2013(path: Path) -> bool:
+    try:
+        return peek(path).pixels >= 0
+    except DataError:
+        return False
+
+
+def _csv_files(path: Path) -> list[Path]:
+    """The csv files that a source means; none where it is a folder of pictures."""
+    if path.is_dir():
+        if path.suffix.lower() in (".csv", ".gz", ".zip"):
+            raise DataError(
+                path,
+                came="a folder with the name of a file",
+                expected="a csv file",
+                mend="name the file inside it, or rename the folder",
+            )
+        try:
+            csv = _csv_in([entry for entry in sorted(path.iterdir()) if entry.is_file()])
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return [] if csv is None else _together(csv)
+    return _together(path)
+
+
+def _together(path: Path) -> list[Path]:
+    """train.csv brings test.csv along and the other way round, unless one of them names each row's Usage itself."""
+    files = companions(path)
+    if len(files) > 1 and any(peek(file).usage is not None for file in files):
+        return [path]
+    return files
+
+
+def _read_files(files: list[Path], path: Path, on_error: str, store: Cache | None) -> Dataset:
+    source = os.fspath(path)
+
+    def key() -> str | None:
+        try:
+            return None if store is None else store.file_key(files)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    dataset = _from_cache_or(store, key, source, lambda: read_csv(files, source=source, on_error=on_error))
+    if len(files) > 1:
+        dataset = dataset.with_notes(f"{files[0].name} and {files[1].name} were read together.")
+    return dataset
+
+
+def _read_pictures(path: Path, on_error: str, store: Cache | None) -> Dataset:
+    source = os.fspath(path)
+    try:
+        listing = list_folder(path, on_error)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+    def key() -> str | None:
+        try:
+            # What the listing left out is not in the key.
+            return None if store is None or listing.left_out else store.listing_key(listing.root, listing.pictures)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    return _from_cache_or(store, key, source, lambda: read_folder(listing, source=source, on_error=on_error))
+
+
+def _from_cache_or(
+    store: Cache | None, key_now: Callable[[], str | None], source: str, read: Callable[[], Dataset]
+) -> Dataset:
+    key = key_now()
+    if store is None or key is None:
+        return read()
+    cached, damaged = store.read(key, source)
+    if cached is not None:
+        return cached
+    dataset = read()
+    if dataset.left_out:
+        return dataset
+    if key_now() != key:
+        return dataset.with_notes("The data changed while it was being read: read it again to be sure of it.")
+    obstacle = store.write(key, dataset)
+    if damaged:
+        dataset = dataset.with_notes("A damaged entry of the parsed cache was read anew and replaced.")
+    if obstacle:
+        dataset = dataset.with_notes(
+            f"The parsed data could not be kept in {store.folder} ({obstacle}): reading will take as long again. "
+            "MIEN_CACHE names another folder."
+        )
+    return dataset
+
+
+def _with_votes(dataset: Dataset, files: list[Path], votes: str | os.PathLike[str] | None) -> Dataset:
+    if votes is not None:
+        return join_votes(dataset, Path(votes).expanduser())
+    beside = votes_beside(files)
+    if beside is None:
+        return dataset
+    try:
+        joined = join_votes(dataset, beside)
+    except DataError as error:
+        # Nobody asked for this file, so it must not stop the reading, but it must be said.
+        return dataset.with_notes(f"{beside.name} lies beside the data and was not joined: {error}")
+    return joined.with_notes(f"{beside.name} was joined without being named, because it lies beside the data.")
+
+
+def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
+    """A class that training lacks while another split has it is an error; other gaps are worth a note."""
+    counts = dataset.counts()
+    notes = []
+    anywhere = counts.sum(axis=0) > 0
+    if not np.all(anywhere):
+        absent = ", ".join(name for name, there in zip(dataset.label_set, anywhere, strict=True) if not there)
+        notes.append(f"The data has no picture of: {absent}.")
+    for split, row in zip(SPLITS, counts, strict=True):
+        lacking = [name for name, n, there in zip(dataset.label_set, row, anywhere, strict=True) if there and not n]
+        if not row.any() or not lacking:
+            continue
+        text = f"the {split} split has no picture of: {', '.join(lacking)}"
+        if split == "training" and on_error == "raise":
+            raise DataError(
+                dataset.source,
+                came=f"a split without a class: {text}, while another split has",
+                expected="training pictures of every class that is to be recognised",
+                mend="add such pictures, or go on without them with --on-error skip (in Python on_error='skip')",
+            )
+        notes.append(f"{text[0].upper()}{text[1:]}.")
+    return dataset.with_notes(*notes) if notes else dataset
+
+
+def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
+    if votes is not None:
+        raise UsageError(f"votes: came {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to")
+    from mien.data.synth import drawn_dataset
+
+    return drawn_dataset().with_notes(
+        "No data was named and none was found ($MIEN_DATA, the Kaggle input folder, ./data, the working directory): "
+        "these are the embedded drawn faces, not photographs. `mien data get fer2013` fetches FER2013."
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        path,
+        came=f"something that cannot be read ({error.strerror or error})",
+        expected="a file or folder that you may read",
+        mend="check its permissions and the disk",
+    )

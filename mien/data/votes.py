@@ -1,0 +1,163 @@
+"""FER+ crowd votes, joined to the rows of FER2013.
+
+FER+ (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041; MIT licence) asked ten people about each
+picture. Its file, `fer2013new.csv`, has one line for each row of fer2013.csv, in the same order:
+
+    Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF
+
+The image name is empty for pictures that FER+ dropped, and is no safe key where it is given. So rows are
+joined by their order within each Usage, and the join is refused where counts, Usages or the votes
+themselves say that the two files do not belong together.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
+from mien.data.forms import damage
+from mien.errors import DataError
+from mien.labels import FERPLUS_VOTES, canonical
+
+FILE_NAMES = ("ferplus_votes.csv", "fer2013new.csv")
+MOST = 10  # votes a picture
+# FER+ agrees with 64.5 % of FER2013's labels; votes that belong to other rows agree with a fifth.
+_LEAST_AGREEMENT = 0.35
+_ENOUGH_ROWS = 1000
+_MEND = "name the FER+ file of this very fer2013.csv, with its rows in the same order, or read without votes"
+
+
+def votes_beside(files: list[Path]) -> Path | None:
+    """A FER+ file that lies in the folder of the csv."""
+    for name in FILE_NAMES:
+        path = files[0].parent / name
+        if path.is_file():
+            return path
+    return None
+
+
+def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a FER+ file, plain or .gz.
+
+    Returns:
+        splits uint8 (M,), positions in `SPLITS`, and votes uint8 (M, 10) in the order of `FERPLUS_VOTES`.
+
+    Raises:
+        DataError: with the row, where the file is not FER+'s.
+    """
+    splits: list[int] = []
+    votes: list[list[int]] = []
+    usages = {usage: SPLITS.index(split) for usage, split in USAGE.items()}
+    with damage(str(path)):
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
+            try:
+                lines = list(csv.reader(text))
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise DataError(path, came=f"no csv in UTF-8 ({error})", expected="FER+'s votes", mend=_MEND) from error
+    header = [_column(name) for name in lines[0]] if lines else []
+    missing = [name for name in ("usage", *FERPLUS_VOTES) if name not in header]
+    if missing:
+        raise DataError(
+            path,
+            row=1,
+            came="the columns " + (", ".join(map(repr, lines[0]))[:300] if lines else "of an empty file"),
+            expected="Usage and " + ", ".join(FERPLUS_VOTES) + f" (missing: {', '.join(missing)})",
+            mend=_MEND,
+        )
+    columns = [header.index(name) for name in FERPLUS_VOTES]
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        if len(line) != len(header):
+            raise DataError(path, row=number, came=f"{len(line)} fields", expected=f"{len(header)}", mend=_MEND)
+        usage = line[header.index("usage")].strip()
+        if usage not in usages:
+            raise DataError(path, row=number, came=f"the Usage {usage!r}", expected=" or ".join(USAGE), mend=_MEND)
+        values = [line[column].strip() for column in columns]
+        for name, value in zip(FERPLUS_VOTES, values, strict=True):
+            if not (value.isascii() and value.isdigit() and len(value) < 4 and int(value) <= MOST):
+                raise DataError(
+                    path,
+                    row=number,
+                    came=f"{value!r} votes for {name}",
+                    expected=f"a whole number from 0 to {MOST}",
+                    mend=_MEND,
+                )
+        splits.append(usages[usage])
+        votes.append([int(value) for value in values])
+    return np.array(splits, np.uint8), np.array(votes, np.uint8).reshape(-1, len(FERPLUS_VOTES))
+
+
+def join_votes(dataset: Dataset, path: Path) -> Dataset:
+    """The data set with the votes of a FER+ file.
+
+    Splits that only one of the two files has take no part: rows without votes get zeros, and a note.
+
+    Raises:
+        DataError: if the files do not belong together.
+    """
+    vote_splits, votes = read_votes(path)
+    labelled = np.flatnonzero(dataset.labels != UNLABELLED)
+    common = np.intersect1d(np.unique(dataset.splits[labelled]), np.unique(vote_splits))
+    ours = labelled[np.isin(dataset.splits[labelled], common)]
+    theirs = np.flatnonzero(np.isin(vote_splits, common))
+    # A row that was left out still has its line of votes.
+    left_out = [item.row for item in dataset.left_out if item.row is not None]
+    lines = np.sort(np.concatenate([dataset.rows[ours], np.array(left_out, np.int64)]))
+    if len(lines) != len(theirs) or not len(common):
+        raise DataError(
+            path,
+            came=f"votes for {_described(vote_splits)}",
+            expected=f"{_described(dataset.splits[labelled])}, as in {dataset.source}"
+            + (f" ({len(left_out):,} of its rows were left out)" if left_out else ""),
+            mend=_MEND,
+        )
+    matched = theirs[np.searchsorted(lines, dataset.rows[ours])]
+    differs = np.flatnonzero(vote_splits[matched] != dataset.splits[ours])
+    if len(differs):
+        first = differs[0]
+        raise DataError(
+            path,
+            came=f"the Usages in another order: {SPLITS[vote_splits[matched[first]]]} in line {matched[first] + 2:,}",
+            expected=f"{SPLITS[dataset.splits[ours[first]]]}, as in row {dataset.rows[ours[first]]:,} of the data",
+            mend=_MEND,
+        )
+    joined = np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
+    joined[ours] = votes[matched]
+    agreement = _agreement(dataset, joined, ours)
+    if agreement is not None and agreement < _LEAST_AGREEMENT:
+        raise DataError(
+            path,
+            came=f"votes whose plurality is the label of only {agreement:.1%} of the rows",
+            expected="about 65 %, as where votes and rows belong together; by chance it is about 20 %",
+            mend=_MEND,
+        )
+    note = f"FER+ votes of {path.name} were joined to {len(ours):,} of {len(dataset):,} rows"
+    note += "; the others have none." if len(ours) < len(dataset) else "."
+    return replace(dataset, votes=joined).with_notes(note)
+
+
+def _agreement(dataset: Dataset, votes: np.ndarray, rows: np.ndarray) -> float | None:
+    """Share of the rows whose label has the most votes; None for too few rows to tell."""
+    if len(rows) < _ENOUGH_ROWS:
+        return None
+    names = np.array([FERPLUS_VOTES.index(name) for name in dataset.label_set])
+    own = votes[rows, names[dataset.labels[rows]]]
+    return float(np.mean((own > 0) & (own == votes[rows].max(axis=1))))
+
+
+def _column(name: str) -> str:
+    plain = canonical(name)
+    return "not_a_face" if plain == "nf" else plain
+
+
+def _described(splits: np.ndarray) -> str:
+    counts = [(usage, int(np.sum(splits == SPLITS.index(split)))) for usage, split in USAGE.items()]
+    return ", ".join(f"{count:,} {usage} rows" for usage, count in counts if count) or "no rows"

@@ -1,0 +1,88 @@
+"""Contact sheets: many small faces on one picture, with a caption under each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mien.errors import UsageError
+
+_PAPER, _INK = (255, 255, 255), (34, 34, 34)
+_GAP, _MARGIN, _LINE = 6, 10, 13  # pixels between cells, around the sheet, and for a line of text
+
+
+def contact_sheet(
+    images: np.ndarray,
+    captions: Sequence[str] = (),
+    *,
+    columns: int = 8,
+    scale: int = 2,
+    together: int = 1,
+    title: str = "",
+) -> np.ndarray:
+    """Lay out faces row by row.
+
+    Args:
+        images: uint8 (N, H, W, 1), N at least 1.
+        captions: one for each image, or none at all; a newline starts a second line. What is too long is cut.
+        columns: cells a row.
+        scale: whole-number enlargement of the faces.
+        together: how many neighbours belong together (2 for pairs); a wider gap follows each group.
+        title: a line above the faces.
+
+    Returns:
+        uint8 RGB (H', W', 3).
+
+    Raises:
+        UsageError: if the shapes or counts do not fit.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 1 or len(images) == 0:
+        raise UsageError(
+            f"contact sheet: came {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at least 1"
+        )
+    if captions and len(captions) != len(images):
+        raise UsageError(f"contact sheet: came {len(captions)} captions for {len(images)} images; expected as many")
+    if min(columns, scale, together) < 1 or columns % together:
+        raise UsageError(
+            f"contact sheet: came columns {columns}, scale {scale}, together {together}; "
+            "expected each at least 1, and columns a multiple of together"
+        )
+    font = ImageFont.load_default(size=10)
+    columns = min(columns, -(-len(images) // together) * together)
+    height, width = int(images.shape[1]) * scale, int(images.shape[2]) * scale
+    text = _LINE * max((caption.count("\n") + 1 for caption in captions), default=0)
+    head = 2 * _LINE if title else 0
+    num_rows = -(-len(images) // columns)
+
+    def left(column: int) -> int:
+        return _MARGIN + column * (width + _GAP) + (column // together) * (_GAP * 2 if together > 1 else 0)
+
+    sheet = Image.new(
+        "RGB",
+        (left(columns - 1) + width + _MARGIN, 2 * _MARGIN + head + num_rows * (height + text + _GAP) - _GAP),
+        _PAPER,
+    )
+    pen = ImageDraw.Draw(sheet)
+    if title:
+        pen.text((_MARGIN, _MARGIN), _fitting(title, sheet.width - 2 * _MARGIN, font.getlength), fill=_INK, font=font)
+    for index, image in enumerate(images):
+        x, y = left(index % columns), _MARGIN + head + (index // columns) * (height + text + _GAP)
+        face = Image.fromarray(np.ascontiguousarray(image[:, :, 0])).resize((width, height), Image.Resampling.BICUBIC)
+        sheet.paste(face.convert("RGB"), (x, y))
+        if captions:
+            for line, words in enumerate(captions[index].split("\n")):
+                words = _fitting(words, width, font.getlength)
+                pen.text((x, y + height + 1 + line * _LINE), words, fill=_INK, font=font)
+    return np.asarray(sheet)
+
+
+def _fitting(text: str, width: int, measure: Callable[[str], float]) -> str:
+    """The text, cut with two dots if it is wider than `width` pixels."""
+    if measure(text) <= width:
+        return text
+    while text and measure(text + "..") > width:
+        text = text[:-1]
+    return text + ".."

@@ -1,0 +1,291 @@
+"""Pictures of an evaluation: each function takes numbers and returns a matplotlib Figure, `png` turns one into bytes.
+
+Figures are made with the object API on the Agg canvas, so no display, window or pyplot state is
+touched; `_lent_to_pyplot` is the one exception, because mlxtend speaks to pyplot's current figure.
+Drawn about 4.5 inches wide with 9-point text, they stay readable on a phone.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FAINT, BLUE, ORANGE = "#222222", "#bbbbbb", "#0072b2", "#d55e00"
+_LOOK: Any = {
+    "text.parse_math": False,  # a label named `a$b$` is no formula
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.edgecolor": "#777777",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+}
+MANY = 8  # classes; with more, a tile shows only the likeliest and the true one
+_SPLIT_STYLE = {"training": ("s", ":", "#666666"), "validation": ("o", "-", BLUE), "test": ("D", "--", ORANGE)}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Matplotlib's settings while a figure is drawn; what the caller had set comes back after."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_LOOK)
+        yield
+
+
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """The figure as PNG on white."""
+    buffer = io.BytesIO()
+    with look(), warnings.catch_warnings():
+        # Label names may be in any script; a box in place of a sign is drawn, and the table beside it has the name.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": "mien"})
+    return buffer.getvalue()
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain_axes(axes: Axes, title: str = "") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, color="#e6e6e6", linewidth=0.7)
+    axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title, loc="left")
+
+
+@contextmanager
+def _lent_to_pyplot(figure: Figure) -> Iterator[None]:
+    """Make `figure` pyplot's current figure for a moment.
+
+    mlxtend labels axes through `plt.xlabel`, that is, on whatever figure is current: without this it would
+    open one of its own, or write on a figure of the user's. No backend is loaded and no window opens.
+    """
+    from matplotlib._pylab_helpers import Gcf
+    from matplotlib.backend_bases import FigureManagerBase
+
+    manager: Any = FigureManagerBase(figure.canvas, num=max(Gcf.figs, default=0) + 1)
+    Gcf.set_active(manager)
+    try:
+        yield
+    finally:
+        del Gcf.figs[manager.num]
+
+
+def confusion_figure(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """Confusion matrix, int (K, K): counts, in brackets and as shade the share of the true label's pictures."""
+    from mlxtend.plotting import plot_confusion_matrix
+
+    num_classes = len(names)
+    longest = max(len(name) for name in names)
+    side = 0.48 * num_classes + 0.07 * longest + 0.7
+    with look():
+        figure = _figure(side, side + 0.2)
+        axes = figure.add_subplot()
+        # A class without pictures has no shares: mlxtend divides 0 by 0 and prints nan.
+        with _lent_to_pyplot(figure), np.errstate(invalid="ignore"):
+            plot_confusion_matrix(
+                np.asarray(matrix),
+                show_normed=True,
+                class_names=list(names),
+                figure=figure,
+                axis=axes,
+                hide_spines=True,
+            )
+        for text in axes.texts:
+            text.set_fontsize(8)
+            text.set_text(text.get_text().replace("(nan)", "(n/a)"))
+        for image in axes.images:
+            image.set_clim(0.0, 1.0)
+        axes.tick_params(length=0)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("label")
+    return figure
+
+
+def curves_figure(history: Sequence[Mapping[str, Any]], best_epoch: int | None, name: str) -> Figure:
+    """Accuracy and loss by epoch, training (broken line) and validation (full line), the kept epoch marked."""
+    from matplotlib.ticker import MaxNLocator
+
+    with look():
+        figure = _figure(4.5, 4.8)
+        epochs = [int(h.get("epoch", i + 1)) for i, h in enumerate(history)]
+        for place, (key, label) in enumerate((("accuracy", "accuracy, %"), ("loss", "loss, nats"))):
+            axes = figure.add_subplot(2, 1, place + 1)
+            scale = 100.0 if key == "accuracy" else 1.0
+            for prefix, text, (_, line, colour) in (
+                ("", "training, measured while training", ("", "--", "#666666")),
+                ("val_", "validation", ("", "-", BLUE)),
+            ):
+                values = [h.get(prefix + key) for h in history]
+                if any(v is not None for v in values):
+                    drawn = [np.nan if v is None else scale * v for v in values]
+                    axes.plot(epochs, drawn, line, color=colour, label=text, marker="." if len(epochs) < 40 else "")
+            if best_epoch is not None:
+                axes.axvline(best_epoch, color=ORANGE, linewidth=1.2)
+                axes.annotate(
+                    f"kept: epoch {best_epoch}",
+                    (best_epoch, 0.5),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(4, 0) if best_epoch <= sum(epochs[:1] + epochs[-1:]) / 2 else (-4, 0),
+                    ha="left" if best_epoch <= sum(epochs[:1] + epochs[-1:]) / 2 else "right",
+                    textcoords="offset points",
+                    color=ORANGE,
+                )
+            _plain_axes(axes, f"{name}: learning" if place == 0 else "")
+            axes.set_ylabel(label)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc="lower right" if place == 0 else "upper right")
+        figure.axes[-1].set_xlabel("epoch")
+    return figure
+
+
+def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> Figure:
+    """Hit rate against confidence for each split (bins of `metrics.reliability`), and how many pictures fall where."""
+    with look():
+        figure = _figure(4.5, 5.0)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        upper.plot([0, 100], [0, 100], color=FAINT, linewidth=1.5)
+        upper.text(98, 4, "grey line: as sure as right", ha="right", color="#666666")
+        for split, of in bins.items():
+            marker, line, colour = _SPLIT_STYLE[split]
+            filled = [b for b in of if b["n"]]
+            upper.plot(
+                [100 * b["confidence"] for b in filled],
+                [100 * b["accuracy"] for b in filled],
+                line,
+                marker=marker,
+                markersize=4,
+                color=colour,
+                label=split,
+            )
+            total = sum(b["n"] for b in of)
+            edges = [100 * b["low"] for b in of] + [100.0]
+            lower.stairs([100 * b["n"] / total for b in of], edges, color=colour, linestyle=line)
+        upper.set_ylim(0, 102)
+        upper.set_xlim(0, 100)
+        upper.set_ylabel("right, %")
+        upper.legend(loc="upper left")
+        lower.set_ylabel("of pictures, %")
+        lower.set_xlabel("confidence (highest probability), %")
+        _plain_axes(upper, f"{name}: reliability")
+        _plain_axes(lower)
+    return figure
+
+
+def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
+    """Accuracy of each network (as in the report's truth) on each split, whiskers for the 95 % interval."""
+    with look():
+        figure = _figure(4.5, 1.3 + 0.55 * len(networks))
+        axes = figure.add_subplot()
+        for i, (split, (marker, _, colour)) in enumerate(_SPLIT_STYLE.items()):
+            named = False
+            for row, network in enumerate(networks):
+                scores = network["splits"][split]
+                if not scores:
+                    continue
+                accuracy = scores["accuracy"]
+                y = row + 0.22 * (i - 1)
+                if accuracy["low"] is not None:
+                    axes.plot([100 * accuracy["low"], 100 * accuracy["high"]], [y, y], color=colour, linewidth=2)
+                axes.plot(100 * accuracy["value"], y, marker, color=colour, markersize=6, label="" if named else split)
+                named = True
+        axes.set_yticks(range(len(networks)), [n["name"] for n in networks])
+        axes.set_ylim(len(networks) - 0.5, -0.5)
+        axes.set_xlabel("accuracy, %")
+        _plain_axes(axes)
+        figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+def shown_classes(probabilities: Sequence[float], label: int) -> list[int]:
+    """Which classes a tile has room for, in label order: all up to `MANY`, else the six likeliest and the true one."""
+    if len(probabilities) <= MANY:
+        return list(range(len(probabilities)))
+    likeliest = np.argsort(-np.asarray(probabilities), kind="stable")[:6]
+    return sorted({int(k) for k in likeliest} | {label})
+
+
+def sheet_figure(
+    faces: np.ndarray, examples: Sequence[Mapping[str, Any]], names: Sequence[str], colours: Sequence[str], title: str
+) -> Figure:
+    """Contact sheet: each face (uint8 (n, 48, 48, 1)) with its label, the answer, and the probabilities as bars.
+
+    The true label's bar is outlined and its name set in bold; the answer is the longest bar.
+    """
+    columns = min(4, len(examples))
+    rows = -(-len(examples) // columns)
+    with look():
+        figure = _figure(2.1 * columns, 1.35 * rows + 0.35)
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_xlim(0, 2.1 * columns)
+        axes.set_ylim(1.35 * rows + 0.35, 0)  # inches, downwards
+        axes.axis("off")
+        axes.text(0.06, 0.2, title, va="center", fontsize=10)
+        for i, (face, example) in enumerate(zip(faces, examples, strict=True)):
+            left, top = 2.1 * (i % columns) + 0.06, 1.35 * (i // columns) + 0.35
+            _tile(axes, left, top, face, example, names, colours)
+    return figure
+
+
+def _tile(
+    axes: Axes,
+    left: float,
+    top: float,
+    face: np.ndarray,
+    example: Mapping[str, Any],
+    names: Sequence[str],
+    colours: Sequence[str],
+) -> None:
+    """One face of a contact sheet; positions in inches."""
+    from matplotlib.patches import Rectangle
+
+    right = example["label"] == example["predicted"]
+    head = f"{example['label']}: right" if right else f"{example['label']}, taken for {example['predicted']}"
+    axes.text(left, top + 0.08, _clip(head, 34), va="center", fontsize=7, color=INK if right else ORANGE)
+    axes.imshow(
+        face[..., 0], cmap="gray", vmin=0, vmax=255, extent=(left, left + 1.0, top + 1.2, top + 0.2), aspect="auto"
+    )
+    true = list(names).index(example["label"])
+    classes = shown_classes(example["probabilities"], true)
+    step = 1.0 / len(classes)
+    for place, k in enumerate(classes):
+        y = top + 0.2 + (place + 0.5) * step
+        bold = "bold" if k == true else "normal"
+        axes.text(left + 1.04, y, _clip(names[k], 8), va="center", fontsize=6, fontweight=bold)
+        axes.add_patch(
+            Rectangle(
+                (left + 1.47, y - 0.3 * step),
+                0.45 * example["probabilities"][k],
+                0.6 * step,
+                facecolor=colours[k],
+                edgecolor=INK if k == true else "none",
+                linewidth=0.8,
+            )
+        )
+
+
+def _clip(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "\u2026"

@@ -1,0 +1,227 @@
+"""An Evaluation written out: report.json (the truth), pictures/*.png, report.md and report.html (views of it).
+
+report.html is one file: pictures inside, no script, no outside request.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.errors import RunError
+from mien.evaluation import plots, words
+from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.markdown import markdown
+
+LISTED = 50  # left-out rows printed on the page; report.json has them all
+CAUTION = (
+    "The networks answer how a face looks to the people who labelled such pictures. A face does not show what a person "
+    "feels (Barrett et al. 2019), and the labels are noisy: the FER+ crowd agrees with only about two of three labels "
+    "of FER2013. Not for judging people: the EU AI Act forbids inferring emotions at work and in education "
+    "(Art. 5(1)(f)), and asks those who use such systems elsewhere to inform the people exposed (Art. 50(3))."
+)
+# Key in the truth, its name for readers, whether it is shown in percent.
+_SCORES = (
+    ("accuracy", "accuracy", True),
+    ("loss", "loss (cross-entropy, NLL)", False),
+    ("macro_f1", "macro-F1", False),
+    ("balanced_accuracy", "balanced accuracy", True),
+    ("top2_accuracy", "top-2 accuracy", True),
+    ("brier", "Brier score", False),
+)
+_FACTS = (
+    "parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "epochs", "best_epoch", "num_trained_on",
+    "stopped", "recipe", "history",
+)  # fmt: skip
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> Path:
+    """Write report.html, report.json, report.md and pictures/*.png into `folder`, made if missing.
+
+    Files of an earlier report are replaced one by one, each whole or not at all.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RunError: if the folder cannot be written.
+    """
+    with _writing(folder):  # before the drawing, which takes seconds
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    truth = evaluation.to_dict()
+    pictures = draw(evaluation)
+    page = html(evaluation, pictures)
+    with _writing(folder):
+        _write(folder / "report.json", json.dumps(truth, indent=1, allow_nan=False, ensure_ascii=False).encode())
+        for picture in _flat(pictures):
+            _write(folder / "pictures" / picture["file"], picture["data"])
+        _write(folder / "report.md", markdown(truth, pictures, _SCORES, CAUTION).encode())
+        _write(folder / "report.html", page.encode())
+    return folder / "report.html"
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"report folder {os.fspath(folder)}: came {error.strerror or error}; expected a folder that can be "
+            "written. To mend: name another folder, or free space and permissions there"
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def draw(evaluation: Evaluation) -> dict[str, Any]:
+    """Every picture once: {"accuracy": p, "networks": [{"confusion": {split: p}, "curves", "reliability", "sheets"}]}.
+
+    A picture p is {"file", "alt", "data" (PNG bytes), "width", "height" (pixels)}; one that does not apply is missing.
+    """
+    truth = evaluation.truth
+    names, colours = truth["data"]["labels"], truth["data"]["colours"]
+    told = "; ".join(
+        f"{n['name']} on {split} {words.percent(scores['accuracy']['value'])}"
+        for n in truth["networks"]
+        for split, scores in n["splits"].items()
+        if scores
+    )
+    figure = plots.accuracy_figure(truth["networks"])
+    drawn: dict[str, Any] = {
+        "accuracy": _picture("accuracy.png", f"Accuracy with intervals: {told}", figure),
+        "networks": [],
+    }
+    for number, network in enumerate(truth["networks"], 1):
+        name, splits = network["name"], {s: x for s, x in network["splits"].items() if x}
+        stem = f"{number}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')[:40] or 'network'}"
+        of: dict[str, Any] = {"confusion": {}, "sheets": {}}
+        for split, scores in splits.items():
+            recalls = ", ".join(f"{c['label']} {words.percent(c['recall'])}" for c in scores["per_class"])
+            of["confusion"][split] = _picture(
+                f"{stem}-confusion-{split}.png",
+                f"Confusion matrix of {name} on {split}, {words.count(scores['n'])} faces. Recognised: {recalls}",
+                plots.confusion_figure(
+                    np.array(scores["confusion"]), names, f"{name}, {split}, n = {words.count(scores['n'])}"
+                ),
+            )
+        of["reliability"] = _picture(
+            f"{stem}-reliability.png",
+            f"Reliability of {name}. "
+            + ", ".join(f"{s}: calibration error {words.decimal(x['ece'])}" for s, x in splits.items()),
+            plots.reliability_figure({s: x["reliability"] for s, x in splits.items()}, name),
+        )
+        history = network["info"].get("history")
+        if history:
+            best = network["info"].get("best_epoch")
+            of["curves"] = _picture(
+                f"{stem}-curves.png",
+                f"Learning curves of {name} over {len(history)} epochs, accuracy and loss, training and validation; "
+                f"kept: epoch {words.count(best)}",
+                plots.curves_figure(history, best, name),
+            )
+        study = splits.get(truth["study_split"], {})
+        for kind, title in (("correct", "right"), ("wrong", "wrong"), ("worst", "worst errors")):
+            examples = study.get(kind)
+            if examples:
+                faces = evaluation.dataset.images[[x["index"] for x in examples]]
+                title = f"{name}, {truth['study_split']}: {title}"
+                of["sheets"][kind] = _picture(
+                    f"{stem}-{kind}.png",
+                    f"Contact sheet. {title}, {len(examples)} faces with label, answer and probabilities",
+                    plots.sheet_figure(faces, examples, names, colours, title),
+                )
+        drawn["networks"].append(of)
+    return drawn
+
+
+def _picture(file: str, alt: str, figure: Any) -> dict[str, Any]:
+    data = plots.png(figure)
+    width, height = struct.unpack(">II", data[16:24])  # the PNG header's own
+    return {"file": file, "alt": alt, "data": data, "width": width, "height": height}
+
+
+def _flat(pictures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield pictures["accuracy"]
+    for of in pictures["networks"]:
+        yield from of["confusion"].values()
+        yield from of["sheets"].values()
+        yield from (of[key] for key in ("reliability", "curves") if key in of)
+
+
+def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
+    """The page. Every text is escaped: names of labels and networks, notes and paths may hold anything."""
+    import jinja2
+
+    truth = evaluation.to_dict()
+    for network in truth["networks"]:
+        network["info"] = {**dict.fromkeys(_FACTS), **network["info"]}
+    for picture in _flat(pictures):
+        picture["src"] = _data_uri(picture["data"])
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value.replace(" %", "\u00a0%") if isinstance(value, str) else value,
+    )
+    source = resources.files("mien.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        t=truth,
+        w=words,
+        pictures={
+            "accuracy": pictures["accuracy"],
+            "networks": [{"curves": None, **of} for of in pictures["networks"]],
+        },
+        scores=_SCORES,
+        faces=lambda examples: _faces(evaluation, examples),
+        listed=LISTED,
+        caution=CAUTION,
+    )
+
+
+def _faces(evaluation: Evaluation, examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a tile of the page shows of each example."""
+    names, colour = evaluation.dataset.label_set.names, evaluation.dataset.label_set.colour
+    tiles = []
+    for example in examples:
+        true = names.index(example["label"])
+        bars = [
+            {
+                "name": names[k],
+                "true": k == true,
+                "colour": colour(k),
+                "width": f"{100 * example['probabilities'][k]:.1f}",
+                "percent": f"{100 * example['probabilities'][k]:.0f}",
+            }
+            for k in plots.shown_classes(example["probabilities"], true)
+        ]
+        crowd = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in (example["votes"] or {}).items())
+        src = _face_uri(evaluation.dataset.images[example["index"]])
+        tiles.append({**example, "bars": bars, "crowd": crowd, "src": src})
+    return tiles
+
+
+def _face_uri(face: np.ndarray) -> str:
+    """One uint8 (48, 48, 1) face as a PNG in a data: address."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(face[..., 0])).save(buffer, "PNG")
+    return _data_uri(buffer.getvalue())
+
+
+def _data_uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")

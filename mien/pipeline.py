@@ -1,0 +1,328 @@
+"""The main job: read, audit, train, evaluate, report. `mien run` and the script call `run`.
+
+Everything lies in one folder:
+
+    OUT/audit/      audit.json, audit.txt and contact sheets
+    OUT/networks/   a run folder for each network
+    OUT/report/     report.html, report.json, report.md and pictures
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
+from mien.data.readers import load_dataset
+from mien.errors import MissingExtraError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from mien.data.audit import Audit
+    from mien.evaluation.evaluate import Evaluation, Predictions
+    from mien.training.fit import Moment
+    from mien.training.recipes import Recipe
+    from mien.training.runs import Run
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the main job left: its numbers, and where the page lies."""
+
+    evaluation: Evaluation
+    report: Path
+
+
+def run(
+    source: str | os.PathLike[str] | None,
+    recipes: Sequence[Recipe],
+    *,
+    out: Path,
+    say: Say,
+    options: TrainOptions,
+    on_error: str = "raise",
+) -> Job:
+    """Read, audit, train a network by each recipe, evaluate them and write the report.
+
+    Stopped and called again with the same arguments it goes on where it was.
+
+    Args:
+        source: Data to read; None searches for it (`mien.data.readers.find_data`).
+        recipes: What to train, each under its own name.
+        out: Folder for everything.
+        say: Takes each sentence for the user.
+        options: How to train.
+        on_error: `raise`, or `skip` rows that cannot be read, and say which.
+    """
+    need_train_extra()
+    make_folder(out)
+    dataset = read(source, say=say, on_error=on_error, votes=options.votes)
+    write_audit(dataset, out / "audit", say=say)
+    runs = []
+    for recipe in recipes:
+        say(f"Training {recipe.name}: {describe(recipe)}")
+        runs.append(train(dataset, recipe, folder=out / "networks" / recipe.name, say=say, options=options))
+    return judge(dataset, runs, out=out / "report", say=say)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What does not change which network comes out, but how it gets there."""
+
+    votes: Path | None = None
+    deterministic: bool = False
+    fresh: bool = False
+    tensorboard: bool = False
+    watch: Callable[[Moment], None] | None = None
+
+
+def read(
+    source: str | os.PathLike[str] | None, *, say: Say, on_error: str = "raise", votes: Path | None = None
+) -> Dataset:
+    """Load data, make sure of a validation split, and say what was found."""
+    dataset = with_validation(load_dataset(source, votes=votes, on_error=on_error))
+    counts = ", ".join(f"{len(dataset.part(split))} {split}" for split in SPLITS)
+    say(f"Data: {dataset.source}: {counts} faces, {len(dataset.label_set)} classes")
+    for note in dataset.notes:
+        say(f"  {note}")
+    return dataset
+
+
+def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
+    """Write audit.json, audit.txt and contact sheets into `folder`."""
+    from mien.data.audit import audit, write_sheets
+
+    make_folder(folder)
+    found = audit(dataset)
+    (folder / "audit.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
+    (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
+    write_sheets(found, dataset, folder)
+    say(f"Audit: {folder / 'audit.txt'}")
+    return found
+
+
+def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: TrainOptions) -> Run:
+    """Train one network and say how it ended."""
+    need_train_extra()
+    from mien.training import fit
+
+    # Counted here, not in fit, since it is said before hours of work.
+    num_leaks = fit.training_rows(dataset, recipe)[1]
+    if num_leaks:
+        say(f"  {num_leaks} training rows are left out: their pixels occur in validation or test (--keep-leaks)")
+    watchers = [options.watch] if options.watch else []
+    if options.tensorboard:
+        watchers.append(fit.tensorboard(folder))
+
+    def watch(moment: Moment) -> None:
+        for watcher in watchers:
+            watcher(moment)
+
+    done = fit.fit(
+        dataset, recipe, folder=folder, deterministic=options.deterministic, fresh=options.fresh, watch=watch
+    )
+    for warning in done.facts["warnings"]:
+        say(f"  a damaged checkpoint was passed over: {warning}")
+    best = done.facts["history"][done.facts["best_epoch"] - 1]
+    say(
+        f"  {recipe.name}: {best['val_accuracy']:.1%} of {done.facts['data']['num_validation']} validation faces at "
+        f"epoch {best['epoch']} of {done.facts['epochs']}; {done.facts['stopped']}"
+    )
+    return done
+
+
+def judge(dataset: Dataset, runs: Sequence[Run], *, out: Path, say: Say, num_bootstrap: int = 1000) -> Job:
+    """Predict every split with every network, evaluate, and write the report into `out`."""
+    need_train_extra()
+    from mien.evaluation.evaluate import evaluate
+    from mien.evaluation.report import write_report
+
+    make_folder(out)
+    say("Evaluating")
+    networks = [predictions(dataset, run) for run in runs]
+    evaluation = evaluate(dataset, networks, num_bootstrap=num_bootstrap)
+    return Job(evaluation, write_report(evaluation, out))
+
+
+def predictions(dataset: Dataset, run: Run) -> Predictions:
+    """A network's probabilities for every labelled row of every split.
+
+    Raises:
+        UsageError: if network and data have different labels.
+    """
+    from mien.evaluation.evaluate import Predictions
+    from mien.training import runs
+
+    if run.label_set != dataset.label_set:
+        raise UsageError(
+            f"{run.folder}: the network knows {', '.join(run.label_set)}; the data {dataset.source} has "
+            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
+        )
+    model = runs.load_network(run)
+    probabilities: dict[str, np.ndarray] = {}
+    for split in SPLITS:
+        part = dataset.part(split)
+        if len(part):
+            probabilities[split] = runs.predict(model, part.images)
+    num_trained_on = run.facts["data"]["num_training"]
+    info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
+    return Predictions(run.folder.name, probabilities, info)
+
+
+def describe(recipe: Recipe) -> str:
+    weights = "no class weights" if recipe.class_weights == "none" else f"class weights {recipe.class_weights}"
+    augment = "augmentation" if recipe.augment else "no augmentation"
+    return f"at most {recipe.max_epochs} epochs, {weights}, {augment}, seed {recipe.seed}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        RunError: if it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunError(
+            f"{folder}: cannot be written ({error.strerror}). To mend: choose another folder with --out"
+        ) from error
+
+
+def need_train_extra() -> None:
+    """Refuse early when what training and judging import is not installed.
+
+    Raises:
+        MissingExtraError: naming the first package that is missing.
+    """
+    for module in ("tensorflow", "keras", "filelock", "sklearn", "mlxtend", "matplotlib", "jinja2"):
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module, "train")
+
+
+def summary_table(runs: Sequence[Run]) -> str:
+    """What networks are and cost, as text: parameters, multiply-adds, seconds an epoch, peak memory."""
+    rows = [
+        ("network", "parameters", "multiply-adds", "s an epoch", "peak MB", "epochs", "best", "validation accuracy")
+    ]
+    for run in runs:
+        facts = run.facts
+        best = facts["history"][facts["best_epoch"] - 1]
+        rows.append(
+            (
+                run.folder.name,
+                f"{facts['parameters']:,}",
+                f"{facts['multiply_adds'] / 1e6:.1f} M",
+                f"{facts['seconds_per_epoch']:.1f}",
+                str(facts["peak_memory_mb"] or "n/a"),
+                str(facts["epochs"]),
+                str(facts["best_epoch"]),
+                f"{best['val_accuracy']:.1%} (n = {facts['data']['num_validation']})",
+            )
+        )
+    return aligned(rows)
+
+
+def recipe_table() -> tuple[dict[str, Any], str]:
+    """The recipes, as JSON-able facts and as text."""
+    from mien.training.recipes import RECIPES
+
+    recipes = [make() for make in RECIPES.values()]
+    rows = [("recipe", "convolutions (filters)", "dense", "epochs", "batch", "learning rate")]
+    for one in recipes:
+        blocks = " | ".join(" ".join(map(str, block)) for block in one.blocks)
+        rows.append(
+            (one.name, blocks, str(one.dense), f"<= {one.max_epochs}", str(one.batch_size), f"{one.learning_rate:g}")
+        )
+    return {"recipes": [one.to_dict() for one in recipes]}, aligned(rows)
+
+
+def data_info(source: str | None, *, votes: Path | None, on_error: str) -> tuple[dict[str, Any], str]:
+    """Counts by split and class, as JSON-able facts and as text."""
+    dataset = load_dataset(source, votes=votes, on_error=on_error)
+    counts = dataset.counts()
+    unlabelled = int(np.sum(dataset.labels == UNLABELLED))
+    rows: list[tuple[str, ...]] = [("class", *SPLITS, "all")]
+    rows += [
+        (name, *(str(n) for n in counts[:, k]), str(counts[:, k].sum())) for k, name in enumerate(dataset.label_set)
+    ]
+    rows.append(("all", *(str(n) for n in counts.sum(axis=1)), str(counts.sum())))
+    answer = {
+        "source": dataset.source,
+        "fingerprint": dataset.fingerprint,
+        "labels": list(dataset.label_set),
+        "counts": {
+            split: dict(zip(dataset.label_set, map(int, counts[s]), strict=True)) for s, split in enumerate(SPLITS)
+        },
+        "num_unlabelled": unlabelled,
+        "num_with_votes": 0 if dataset.votes is None else len(dataset),
+        "notes": list(dataset.notes),
+        "left_out": [dataclasses.asdict(one) for one in dataset.left_out],
+    }
+    lines = [f"Data: {dataset.source} (fingerprint {dataset.fingerprint})", "", aligned(rows)]
+    if unlabelled:
+        lines.append(f"{unlabelled} rows have no label")
+    return answer, "\n".join([*lines, *dataset.notes])
+
+
+def data_audit(
+    source: str | None, *, out: Path | None, votes: Path | None, on_error: str, say: Say
+) -> tuple[dict[str, Any], str]:
+    """The audit, as JSON-able facts and as text; written into `out` if that is given."""
+    from mien.data.audit import audit
+
+    dataset = load_dataset(source, votes=votes, on_error=on_error)
+    for note in dataset.notes:
+        say(note)
+    found = write_audit(dataset, out, say=say) if out else audit(dataset)
+    return found.to_dict(), found.table()
+
+
+def data_draw(out: Path, *, num: int, seed: int, form: str) -> tuple[dict[str, Any], str]:
+    """Draw faces into `out`: a folder, or a csv."""
+    from mien.data.synth import drawn_dataset
+
+    eighth = num // 8
+    dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)
+    target = out.with_suffix(".csv") if form == "csv" else out
+    return _written(dataset, target)
+
+
+def data_convert(source: str, out: Path, *, labelled_only: bool, on_error: str, say: Say) -> tuple[dict[str, Any], str]:
+    """Read data in any form and write it as `out`: `.csv`, `.csv.gz`, or else a folder."""
+    dataset = load_dataset(source, on_error=on_error)
+    for note in dataset.notes:
+        say(note)
+    return _written(dataset, out, labelled_only=labelled_only)
+
+
+def _written(dataset: Dataset, out: Path, *, labelled_only: bool = False) -> tuple[dict[str, Any], str]:
+    from mien.data.convert import convert
+
+    written = convert(dataset, out, labelled_only=labelled_only)
+    num = int(np.sum(dataset.labels != UNLABELLED))
+    return {"written": str(written), "num_faces": num}, f"{num} faces: {written}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length as text, the first column left, the others right aligned."""
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if c == 0 else cell.rjust(width)
+            for c, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )

@@ -1,0 +1,181 @@
+"""The command line as a user meets it: real processes for exit codes, in process for the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mien.cli import app, data_app
+from mien.data.convert import convert
+from mien.data.dataset import Dataset
+from mien.data.readers import load_dataset
+
+ROOT = Path(__file__).parents[1]
+
+
+def mien(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mien", *map(str, words)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, env=env, **options)
+
+
+def answer(*words: object) -> Any:
+    done = CliRunner().invoke(app, [str(word) for word in (*words, "--json")], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def csv(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return convert(faces, tmp_path_factory.mktemp("csv") / "faces.csv")
+
+
+@pytest.fixture(scope="module")
+def job(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """`mien run` with two networks of one epoch."""
+    out = tmp_path_factory.mktemp("job") / "out"
+    words = ["run", csv, "--out", out, "--recipe", "small", "--recipe", "medium", "--epochs", 1, "--json"]
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0
+    return out, json.loads(done.stdout)
+
+
+def test_run_does_everything(job: tuple[Path, dict[str, Any]]) -> None:
+    out, printed = job
+    report = out / "report"
+    assert Path(printed["report"]) == report / "report.html"
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") or page.startswith("<!doctype html>")
+    stored = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    assert [network["name"] for network in stored["networks"]] == ["small", "medium"]
+    for name in ("small", "medium"):
+        assert json.loads((out / "networks" / name / "run.json").read_text())["epochs"] == 1
+    assert (report / "report.md").stat().st_size > 500
+    assert json.loads((out / "audit" / "audit.json").read_text())
+    assert len(list((out / "audit").glob("*.png"))) > 0
+    assert len(list(report.rglob("*.png"))) > 5
+
+
+def test_evaluate_and_info_read_the_runs(job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path) -> None:
+    out, first = job
+    again = answer("evaluate", out / "networks" / "small", "--data", csv, "--out", tmp_path / "report")
+    assert [network["name"] for network in again["networks"]] == ["small"]
+    assert again["networks"][0]["splits"] == first["networks"][0]["splits"]
+    runs = answer("info", out / "networks" / "small", out / "networks" / "medium")["runs"]
+    assert [run["recipe"]["name"] for run in runs] == ["small", "medium"]
+    shown = CliRunner().invoke(app, ["info", str(out / "networks" / "small")])
+    for words in ("parameters", "multiply-adds", "s an epoch", "peak MB", "496,511"):
+        assert words in shown.stdout
+
+
+def test_info_without_a_run_lists_the_recipes() -> None:
+    assert [one["name"] for one in answer("info")["recipes"]] == ["small", "medium", "large"]
+
+
+def test_doctor() -> None:
+    facts = answer("doctor")
+    assert {"mien", "python", "processor", "threads", "bf16_instructions", "backend", "data", "packages"} <= facts.keys()
+    assert facts["backend"].startswith("TensorFlow 2.21")
+    assert facts["data"].startswith("none found")
+
+
+def test_data_verbs(csv: Path, faces: Dataset, tmp_path: Path) -> None:
+    info = answer("data", "info", csv)
+    assert info["counts"]["training"]["happy"] == int(faces.counts()[0, 3]) and info["num_unlabelled"] == 0
+    audit = answer("data", "audit", csv, "--out", tmp_path / "audit")
+    assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == audit
+    drawn = answer("data", "draw", "--num", 80, "--out", tmp_path / "drawn")
+    assert drawn == {"written": str(tmp_path / "drawn"), "num_faces": 80}
+    turned = answer("data", "convert", tmp_path / "drawn", tmp_path / "drawn.csv.gz")
+    assert turned["num_faces"] == 80
+    one, other = load_dataset(tmp_path / "drawn"), load_dataset(tmp_path / "drawn.csv.gz")
+    np.testing.assert_array_equal(one.images, other.images)
+    np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> None:
+    lines = csv.read_text().splitlines()
+    lines[3] = "9" + lines[3][1:]
+    bad = tmp_path / "bad.csv"
+    bad.write_text("\n".join(lines) + "\n")
+    refused = mien("data", "info", bad)
+    assert refused.returncode == 3
+    assert refused.stdout == ""
+    assert "bad.csv, row 4: came" in refused.stderr and "Traceback" not in refused.stderr
+    skipped = answer("data", "info", bad, "--on-error", "skip")
+    assert len(skipped["left_out"]) == 1 and skipped["left_out"][0]["row"] == 4
+    out = tmp_path / "out"
+    words = ["run", bad, "--on-error", "skip", "--recipe", "small", "--epochs", "1", "--out", out]
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "row 4" in (out / "report" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["train", "nowhere.csv"], 3, "nowhere.csv: came nothing"),
+        (["train", "--recipe", "huge"], 2, "huge"),
+        (["train", "--learning-rate", "7"], 2, "expected more than 0 and less than 1"),
+        (["evaluate", "nowhere"], 4, "expected a folder that `mien train` wrote"),
+        (["data", "get", "affectnet"], 2, "came 'affectnet'; expected fer2013"),
+        (["data", "draw", "--out", "/proc/mien"], None, "/proc/mien"),
+        (["run", "--out", "/proc/mien"], 4, "choose another folder with --out"),
+    ],
+)
+def test_wrong_use_gets_one_message_and_its_exit_code(words: list[str], code: int | None, says: str) -> None:
+    done = mien(*words)
+    assert done.returncode == code if code is not None else done.returncode in (1, 2, 3, 4)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_results_go_to_stdout_and_the_rest_to_stderr(csv: Path) -> None:
+    done = mien("data", "info", csv, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["source"].endswith("faces.csv")
+    assert mien("--version").stdout.startswith("mien 0.")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal(csv: Path, tmp_path: Path, number: int, code: int) -> None:
+    command = [sys.executable, "-m", "mien", "train", csv, "--recipe", "small", "--epochs", "300", "--patience", "300"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    out = tmp_path / "run"
+    with subprocess.Popen([*command, "--out", out], stdout=-1, stderr=-1, text=True, env=env) as process:
+        deadline = time.monotonic() + 120
+        while not (out / "history.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "what was computed is on disk" in errors and "Traceback" not in errors
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["epochs"] >= 1 and "stopped" not in facts
+
+
+def test_the_script_is_mien_run() -> None:
+    command = [sys.executable, ROOT / "facial_expression_recognition.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Everything: read, audit, train the three networks" in done.stdout
+
+
+def test_every_verb_has_help_with_an_example() -> None:
+    verbs = [[command.callback.__name__] for command in app.registered_commands if command.callback]
+    verbs += [["data", str(command.name)] for command in data_app.registered_commands]
+    assert len(verbs) == 10
+    for verb in verbs:
+        done = CliRunner().invoke(app, [*verb, "--help"])
+        assert f"Example: mien {' '.join(verb)}" in done.stdout

@@ -1,0 +1,100 @@
+"""What is written reads back equal."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.convert import convert
+from mien.data.dataset import UNLABELLED, Dataset
+from mien.data.readers import load_dataset
+from mien.errors import DataError, UsageError
+from mien.labels import FER2013, LabelSet
+
+
+def some(label_set: LabelSet = FER2013) -> Dataset:
+    rng = np.random.default_rng(0)
+    count = 6 * len(label_set)
+    return Dataset(
+        rng.integers(0, 256, (count, 48, 48, 1), dtype=np.uint8),
+        np.arange(count) % len(label_set),
+        np.repeat([0, 1, 2], count // 3).astype(np.uint8),
+        np.arange(count),
+        label_set,
+        "some",
+    )
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "deep/er/out.csv"])
+def test_csv_reads_back_equal(tmp_path: Path, name: str) -> None:
+    dataset = some()
+    assert convert(dataset, tmp_path / name) == tmp_path / name
+    again = load_dataset(tmp_path / name, cache=False)
+    assert again.fingerprint == dataset.fingerprint and again.votes is None
+    assert [path for path in tmp_path.rglob(".new-*")] == []
+
+
+def test_votes_are_written_beside_a_csv(tmp_path: Path) -> None:
+    votes = np.random.default_rng(1).integers(0, 5, (42, 10), dtype=np.uint8)
+    dataset = dataclasses.replace(some(), votes=votes)
+    again = load_dataset(convert(dataset, tmp_path / "fer2013.csv"), cache=False)
+    assert again.votes is not None
+    np.testing.assert_array_equal(again.votes, votes)
+
+
+def test_equal_data_give_equal_bytes(tmp_path: Path) -> None:
+    first, second = (convert(some(), tmp_path / name / "x.csv.gz").read_bytes() for name in "ab")
+    assert first == second
+
+
+@pytest.mark.parametrize("label_set", [FER2013, LabelSet(("angry", "neutral", "contempt", "bored"))])
+def test_a_folder_reads_back_equal(tmp_path: Path, label_set: LabelSet) -> None:
+    dataset = some(label_set)
+    again = load_dataset(convert(dataset, tmp_path / "faces"), cache=False)
+    assert again.label_set == label_set and len(again) == len(dataset)
+
+    def rows(data: Dataset) -> list[tuple[bytes, int, int]]:
+        columns = zip(data.images, data.labels, data.splits, strict=True)
+        return sorted((image.tobytes(), int(label), int(split)) for image, label, split in columns)
+
+    assert rows(again) == rows(dataset)
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "there.csv").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        convert(some(), tmp_path / "there.csv")
+    assert (tmp_path / "there.csv").read_text() == "mine"
+    with pytest.raises(DataError, match="convert to a folder"):
+        convert(some(LabelSet(("cat", "dog"))), tmp_path / "pets.csv")
+    labels = some().labels.copy()
+    labels[-3:] = UNLABELLED
+    dataset = dataclasses.replace(some(), labels=labels)
+    with pytest.raises(DataError, match="3 rows without a label"):
+        convert(dataset, tmp_path / "x.csv")
+    convert(dataset, tmp_path / "x.csv", labelled_only=True)
+    assert len(load_dataset(tmp_path / "x.csv", cache=False, on_error="skip")) == 39
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path\n"
+        "from test_convert import some\n"
+        "from mien.data.convert import convert\n"
+        "from mien.errors import DataError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: convert(some(), Path(sys.argv[1]) / 'x.csv')\n"
+        "except DataError as error: print(error)\n"
+    )
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", code, str(tmp_path), str(here)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=here.parent)
+    assert "File too large" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,276 @@
+"""The whole judgement: from predictions to the truth of the report, and its words."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.dataset import SIDE, SPLITS, Dataset, LeftOut
+from mien.errors import UsageError
+from mien.evaluation import words
+from mien.evaluation.crowd import plurality
+from mien.evaluation.evaluate import Predictions, evaluate
+from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
+
+
+def predicted(
+    dataset: Dataset, name: str, skill: float, seed: int = 0, splits: tuple[str, ...] = SPLITS
+) -> Predictions:
+    """A network that is right more often the higher its skill."""
+    generator = np.random.default_rng(seed)
+    probabilities = {}
+    for split in splits:
+        labels = dataset.part(split).labels
+        scores = generator.normal(size=(len(labels), len(dataset.label_set)))
+        scores += skill * np.eye(len(dataset.label_set))[labels]
+        exp = np.exp(scores)
+        probabilities[split] = (exp / exp.sum(1, keepdims=True)).astype(np.float32)
+    return Predictions(name, probabilities, {"parameters": 1234, "best_epoch": np.int64(3)})
+
+
+def certain(answers: dict[str, list[int]], num_classes: int, name: str = "net") -> Predictions:
+    """A network that gives its answers a probability of 0.9."""
+    rest = 0.1 / (num_classes - 1)
+    rows = {s: (np.eye(num_classes)[a] * (0.9 - rest) + rest).astype(np.float32) for s, a in answers.items()}
+    return Predictions(name, rows, {})
+
+
+def tiny(labels: list[int], splits: list[int], pixels: list[int], names: tuple[str, ...], **more: object) -> Dataset:
+    """One flat gray picture a row, so that equal numbers in `pixels` are twins."""
+    images = np.zeros((len(labels), SIDE, SIDE, 1), np.uint8) + np.array(pixels, np.uint8)[:, None, None, None]
+    rows = np.arange(len(labels)) + 2
+    dataset = Dataset(images, np.array(labels), np.array(splits, np.uint8), rows, LabelSet(names), "by hand")
+    return dataclasses.replace(dataset, **more)  # type: ignore[arg-type]
+
+
+def test_the_truth_survives_json_and_counts_what_the_data_holds(faces: Dataset) -> None:
+    evaluation = evaluate(faces, [predicted(faces, "a", 2), predicted(faces, "b", 1)], num_bootstrap=50)
+    truth = evaluation.to_dict()
+    assert json.loads(json.dumps(truth, allow_nan=False)) == truth
+    assert truth["data"]["totals"] == {"training": 140, "validation": 35, "test": 35}
+    assert truth["data"]["fingerprint"] == faces.fingerprint
+    assert truth["networks"][0]["info"] == {"parameters": 1234, "best_epoch": 3}
+    assert truth["made"]["seed"] == 0 and truth["made"]["num_bootstrap"] == 50 and truth["made"]["versions"]["numpy"]
+    for network in truth["networks"]:
+        for split, n in truth["data"]["totals"].items():
+            scores = network["splits"][split]
+            assert scores["n"] == n == sum(map(sum, scores["confusion"])) == sum(c["n"] for c in scores["per_class"])
+            right = sum(scores["confusion"][k][k] for k in range(7))
+            assert scores["accuracy"]["value"] == pytest.approx(right / n)
+            assert scores["accuracy"]["low"] <= scores["accuracy"]["value"] <= scores["accuracy"]["high"]
+
+
+def test_the_caller_cannot_change_the_truth(faces: Dataset) -> None:
+    evaluation = evaluate(faces, [predicted(faces, "a", 2)], num_bootstrap=0)
+    evaluation.to_dict()["networks"].clear()
+    assert len(evaluation.to_dict()["networks"]) == 1
+
+
+def test_validation_chooses_and_test_does_not() -> None:
+    data = tiny([0, 1, 0, 1], [1, 1, 2, 2], [1, 2, 3, 4], ("angry", "happy"))
+    good_on_validation = certain({"validation": [0, 1], "test": [1, 0]}, 2, "validation-good")
+    good_on_test = certain({"validation": [0, 0], "test": [0, 1]}, 2, "test-good")
+    evaluation = evaluate(data, [good_on_test, good_on_validation], num_bootstrap=0)
+    assert evaluation.best == "validation-good"
+    said = " ".join(evaluation.to_dict()["words"]["verdict"])
+    assert "On the test pictures, which chose nothing, validation-good reaches 0.0 % of 2 faces" in said
+
+
+def test_without_validation_none_is_chosen() -> None:
+    data = tiny([0, 1], [2, 2], [1, 2], ("angry", "happy"))
+    evaluation = evaluate(data, [certain({"test": [0, 1]}, 2)], num_bootstrap=0)
+    assert evaluation.best is None
+    assert "None was chosen" in evaluation.to_dict()["words"]["verdict"][0]
+    assert "*" not in evaluation.table()
+
+
+def test_a_missing_split_is_none_and_said(faces: Dataset) -> None:
+    data = faces.take(~faces.mask("test"))
+    evaluation = evaluate(data, [predicted(data, "a", 2, splits=("validation",))], num_bootstrap=0)
+    truth = evaluation.to_dict()
+    assert truth["measured"] == ["validation"] and truth["yardstick"] == "validation"
+    assert truth["networks"][0]["splits"]["training"] is None and truth["networks"][0]["splits"]["test"] is None
+    assert "The data has no test pictures" in truth["words"]["verdict"][1]
+    assert "the gap is not known" in truth["words"]["gaps"]["a"]
+    line = evaluation.table().splitlines()[2]
+    assert line.startswith("a *") and line.count("n/a") == 4  # training, test, seconds, memory
+
+
+def test_a_class_absent_from_a_split_has_no_rates() -> None:
+    data = tiny([0, 1, 2, 0, 1], [0, 0, 0, 1, 1], [1, 2, 3, 4, 5], ("angry", "fear", "happy"))
+    network = certain({"training": [0, 1, 2], "validation": [0, 2]}, 3)
+    scores = evaluate(data, [network], num_bootstrap=20).to_dict()["networks"][0]["splits"]["validation"]
+    absent = scores["per_class"][2]
+    assert absent["n"] == 0 and absent["recall"] is None and absent["f1"] == {"value": None, "low": None, "high": None}
+    assert absent["precision"] == 0.0 and scores["macro_f1"]["value"] == pytest.approx(0.5)
+
+
+def test_twins_are_counted_and_set_aside() -> None:
+    # validation: the twins of training (7, 7) are right, the others (8, 9) one right, one wrong
+    data = tiny([0, 0, 0, 0, 1], [0, 1, 1, 1, 1], [7, 7, 7, 8, 9], ("angry", "happy"))
+    twins = evaluate(data, [certain({"validation": [0, 0, 0, 0]}, 2)], num_bootstrap=0).to_dict()["networks"][0]
+    found = twins["splits"]["validation"]["twins"]
+    assert found["n"] == 2 and found["n_without"] == 2
+    assert found["accuracy_of_twins"] == 1.0 and found["accuracy_without"]["value"] == 0.5
+
+
+def test_plurality_needs_a_single_winner() -> None:
+    votes = np.zeros((4, len(FERPLUS_VOTES)), np.uint8)
+    votes[0, 3] = 10
+    votes[1, [2, 5]] = 5
+    votes[2, 1], votes[2, 8] = 4, 6
+    assert plurality(votes).tolist() == [3, -1, 8, -1]
+
+
+def test_with_whom_the_crowd_sides() -> None:
+    votes = np.zeros((6, len(FERPLUS_VOTES)), np.uint8)
+    votes[0, FERPLUS_VOTES.index("happy")] = 9  # with the prediction
+    votes[1, FERPLUS_VOTES.index("angry")] = 9  # with the label
+    votes[2, FERPLUS_VOTES.index("contempt")] = 9  # an answer that the label set lacks
+    votes[3, FERPLUS_VOTES.index("sad")] = 9  # a third label
+    votes[4, [0, 1]] = 5  # undecided
+    votes[5, FERPLUS_VOTES.index("angry")] = 9  # no error
+    # names in the order of no other list, so that positions cannot be taken for names
+    data = tiny([2] * 6, [1] * 6, [1, 2, 3, 4, 5, 6], ("happy", "sad", "angry"), votes=votes)
+    truth = evaluate(data, [certain({"validation": [0, 0, 0, 0, 0, 2]}, 3)], num_bootstrap=0).to_dict()
+    crowd = truth["networks"][0]["splits"]["validation"]["crowd"]
+    assert crowd["errors"] == 5 and crowd["decided"] == 5
+    assert crowd["with_prediction"] == {"n": 1, "share": 0.2} and crowd["with_label"] == {"n": 1, "share": 0.2}
+    assert crowd["neither"] == {"n": 2, "share": 0.4} and crowd["undecided"] == {"n": 1, "share": 0.2}
+    assert crowd["label_is_plurality"] == pytest.approx(2 / 5)
+    worst = truth["networks"][0]["splits"]["validation"]["worst"]
+    assert len(worst) == 5 and {"happy": 9} in [w["votes"] for w in worst]
+
+
+def test_the_worst_errors_come_first_and_are_errors(faces: Dataset) -> None:
+    truth = evaluate(faces, [predicted(faces, "a", 0.5)], num_bootstrap=0).to_dict()
+    scores = truth["networks"][0]["splits"]["validation"]
+    losses = [w["loss"] for w in scores["worst"]]
+    assert len(losses) == 12 and losses == sorted(losses, reverse=True)
+    assert all(w["label"] != w["predicted"] for w in scores["worst"] + scores["wrong"])
+    assert scores["correct"] and all(c["label"] == c["predicted"] for c in scores["correct"])
+    for example in scores["worst"] + scores["correct"]:
+        assert faces.splits[example["index"]] == SPLITS.index("validation")
+        assert FER2013[faces.labels[example["index"]]] == example["label"]
+        assert faces.rows[example["index"]] == example["row"]
+
+
+def test_confused_pairs_are_the_largest_cells_off_the_diagonal() -> None:
+    data = tiny([0, 0, 0, 1, 1, 2], [1] * 6, [1, 2, 3, 4, 5, 6], ("angry", "fear", "happy"))
+    truth = evaluate(data, [certain({"validation": [1, 1, 0, 1, 2, 2]}, 3)], num_bootstrap=0).to_dict()
+    pairs = truth["networks"][0]["splits"]["validation"]["confused_pairs"]
+    assert [(p["label"], p["predicted"], p["n"], p["of"]) for p in pairs] == [
+        ("angry", "fear", 2, 3),
+        ("fear", "happy", 1, 2),
+    ]
+
+
+def test_pairs_are_compared_on_both_evaluation_splits(faces: Dataset) -> None:
+    networks = [predicted(faces, "a", 3, 0), predicted(faces, "b", 1, 1), predicted(faces, "c", 0, 2)]
+    truth = evaluate(faces, networks, num_bootstrap=0).to_dict()
+    assert [(c["split"], c["first"], c["second"]) for c in truth["comparisons"]] == [
+        (split, *pair) for split in ("validation", "test") for pair in (("a", "b"), ("a", "c"), ("b", "c"))
+    ]
+    first = truth["comparisons"][1]
+    accuracy = [n["splits"]["validation"]["accuracy"]["value"] for n in truth["networks"]]
+    assert first["difference"] == pytest.approx(accuracy[0] - accuracy[2])
+    assert first["n"] == 35 == first["both"] + first["neither"] + first["only_first"] + first["only_second"]
+    assert "unlikely to be chance" in truth["words"]["comparisons"][1]
+
+
+@pytest.mark.parametrize(
+    ("training", "held", "judgement"),
+    [
+        (0.62, 0.60, "alike"),
+        (0.70, 0.62, "overfits somewhat"),
+        (0.90, 0.62, "overfits strongly"),
+        (0.60, 0.70, "look at how the splits were made"),
+        (0.27, 0.26, "has learned little"),
+    ],
+)
+def test_the_gap_is_put_in_words(training: float, held: float, judgement: str) -> None:
+    def scores(value: float) -> dict[str, object]:
+        return {"accuracy": {"value": value}, "baseline": {"label": "happy", "accuracy": 0.25}}
+
+    network = {"name": "n", "splits": {"training": scores(training), "validation": scores(held), "test": None}}
+    sentence = words.gap(network, "validation")
+    assert judgement in sentence
+    assert sentence.startswith(f"n: {100 * training:.1f} % on training against {100 * held:.1f} % on validation, a gap")
+
+
+def test_numbers_in_words() -> None:
+    assert words.percent(0.6234) == "62.3 %" and words.percent(None) == "n/a"
+    assert words.short(117_000_000) == "117 M" and words.short(None) == "n/a"
+    assert words.count(28709) == "28,709" and words.count(0) == "0" and words.count(None) == "n/a"
+    assert words.p_value(0.0001) == "p < 0.001" and words.p_value(0.034) == "p = 0.034"
+
+
+def test_notes_and_left_out_rows_are_kept() -> None:
+    left = (LeftOut("faces.csv", 7, "2303 pixels"),)
+    data = tiny([0, 1], [1, 1], [1, 2], ("angry", "happy"), notes=("one",), left_out=left)
+    truth = evaluate(data, [certain({"validation": [0, 1]}, 2)], num_bootstrap=0, data_notes=["two"]).to_dict()
+    assert truth["data"]["notes"] == ["one", "two"]
+    assert truth["data"]["left_out"] == {"n": 1, "rows": [{"where": "faces.csv", "row": 7, "reason": "2303 pixels"}]}
+
+
+def test_unlabelled_rows_are_not_judged() -> None:
+    data = tiny([0, -1, 1], [1, 1, 1], [1, 2, 3], ("angry", "happy"))
+    truth = evaluate(data, [certain({"validation": [0, 0]}, 2)], num_bootstrap=0).to_dict()
+    assert truth["data"]["unlabelled"] == 1
+    scores = truth["networks"][0]["splits"]["validation"]
+    assert scores["n"] == 2 and [w["row"] for w in scores["worst"]] == [4]
+
+
+def test_drawn_faces_are_said_to_be_drawn(faces: Dataset) -> None:
+    truth = evaluate(faces, [predicted(faces, "a", 2)], num_bootstrap=0).to_dict()
+    assert "the figures say nothing about photographs" in " ".join(truth["words"]["splits"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p[:-1], r"validation: came shape \(34, 7\); expected \(35, 7\)"),
+        (lambda p: p[:, :6], r"came shape \(35, 6\)"),
+        (lambda p: p * 2, "values that are not probabilities"),
+        (lambda p: p * np.nan, "values that are not probabilities"),
+        (lambda p: np.log(p), "values that are not probabilities"),
+    ],
+)
+def test_impossible_predictions_are_refused(
+    faces: Dataset, change: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    good = predicted(faces, "a", 2, splits=("validation",))
+    bad = Predictions("a", {"validation": change(good.probabilities["validation"])}, {})
+    with pytest.raises(UsageError, match=message):
+        evaluate(faces, [bad])
+
+
+def test_impossible_questions_are_refused(faces: Dataset) -> None:
+    network = predicted(faces, "a", 2, splits=("validation",))
+    with pytest.raises(UsageError, match="expected one or more, each once"):
+        evaluate(faces, [])
+    with pytest.raises(UsageError, match="expected one or more, each once"):
+        evaluate(faces, [network, network])
+    with pytest.raises(UsageError, match="came the split 'PublicTest'"):
+        evaluate(faces, [Predictions("a", {"PublicTest": network.probabilities["validation"]}, {})])
+    with pytest.raises(UsageError, match="no predictions"):
+        evaluate(faces, [Predictions("a", {}, {})])
+
+
+@pytest.mark.shared
+def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path) -> None:
+    """The label equals the crowd's plurality on 64.5 % of Training: the files' own rows, no reader between."""
+    with gzip.open(shared_dir / "data" / "fer2013.csv.gz", "rb") as lines:
+        labels = np.array([int(line[:1]) for line in lines if line.rstrip().endswith(b",Training")])
+    votes = np.loadtxt(shared_dir / "data" / "ferplus_votes.csv", delimiter=",", skiprows=1, dtype=str)
+    votes = votes[votes[:, 0] == "Training"][:, 2:].astype(np.uint8)
+    assert len(labels) == len(votes) == 28709
+    winner = plurality(votes)
+    agree = np.array(FERPLUS_VOTES)[winner] == np.array(FER2013.names)[labels]
+    assert np.mean(agree[winner >= 0]) == pytest.approx(0.645, abs=0.002)

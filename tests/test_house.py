@@ -1,0 +1,154 @@
+"""Promises that cross modules: the import map, the public names, import without side effects, the version."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mien
+from mien import errors
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mien"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Who may import what: third-party package -> folders or files of mien that may import it, anywhere in the file.
+OWNERS = {
+    "keras": ("training",),
+    "tensorflow": ("training", "doctor.py"),
+    "filelock": ("training",),
+    "matplotlib": ("evaluation",),
+    "mlxtend": ("evaluation",),
+    "sklearn": ("evaluation",),
+    "jinja2": ("evaluation",),
+    "pandas": ("data",),
+    "kagglehub": ("data",),
+    "cv2": ("data",),
+    "typer": ("cli.py", "cli_docs.py"),
+    "fastapi": (),
+    "click": (),
+    "pickle": (),
+}
+# Imports go downhill: a folder or file may import only from those named.
+DOWNHILL = {
+    "errors.py": (),
+    "labels.py": ("errors",),
+    "draw.py": ("errors", "labels", "data"),
+    "data": ("errors", "labels", "draw", "data"),
+    "training": ("errors", "labels", "data", "training"),
+    "evaluation": ("errors", "labels", "data", "draw", "evaluation"),
+}
+
+
+def imports(path: Path, *, top_level: bool = False) -> set[str]:
+    """Dotted names that a file imports; `if TYPE_CHECKING` does not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if top_level and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(tree)
+    return found
+
+
+def place(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+def test_import_map() -> None:
+    assert len(MODULES) > 25
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in MODULES
+        for name in imports(path)
+        if name.split(".")[0] in OWNERS and place(path) not in OWNERS[name.split(".")[0]]
+    ]
+    assert wrong == []
+
+
+def test_imports_go_downhill() -> None:
+    checked = [path for path in MODULES if place(path) in DOWNHILL]
+    assert len(checked) > 20
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in checked
+        for name in imports(path)
+        if name.startswith("mien.") and name.split(".")[1] not in (*DOWNHILL[place(path)], "__version__")
+    ]
+    assert wrong == []
+
+
+def test_no_module_is_longer_than_500_lines() -> None:
+    long = {str(path): n for path in MODULES if (n := len(path.read_text().splitlines())) > 500}
+    assert long == {}
+
+
+def test_public_names() -> None:
+    assert len(mien.__all__) == 14
+    for name in mien.__all__:
+        assert getattr(mien, name) is not None
+    assert set(mien._HOME) == set(mien.__all__) - {"__version__"}
+    with pytest.raises(AttributeError, match="it has Dataset"):
+        mien.nothing  # noqa: B018
+
+
+def test_version_is_in_the_changelog() -> None:
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest is not None
+    assert newest[1] == mien.__version__
+
+
+def test_import_has_no_side_effects(tmp_path: Path) -> None:
+    """`import mien` in a fresh process: nothing written, nothing heavy loaded, environment and warnings untouched."""
+    code = """
+import os, sys, warnings, logging
+before = (dict(os.environ), list(warnings.filters), list(logging.root.handlers))
+import mien, mien.cli
+after = (dict(os.environ), list(warnings.filters), list(logging.root.handlers))
+heavy = {"keras", "tensorflow", "cv2", "matplotlib", "pandas", "sklearn", "mlxtend", "kagglehub", "jinja2"}
+print(before == after, sorted(heavy & set(sys.modules)))
+"""
+    env = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.split(maxsplit=1) == ["True", "[]\n"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_error_has_its_own_exit_code() -> None:
+    classes = [errors.MienError, *errors.MienError.__subclasses__()]
+    assert len(classes) == 6
+    assert sorted(one.exit_code for one in classes) == [1, 2, 3, 4, 5, 6]
+    for one in classes:
+        assert one.__name__ in (errors.__doc__ or "")
+
+
+def test_readme_tree_names_every_file() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    files = [path for path in MODULES if path.name != "__init__.py"]
+    assert len(files) > 25
+    missing = [path.name for path in files if path.name not in readme]
+    assert missing == []
+
+
+def test_cli_page_is_fresh() -> None:
+    from mien.cli_docs import cli_docs
+
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == cli_docs() + "\n"
