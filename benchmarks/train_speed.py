@@ -50,7 +50,8 @@ def main() -> None:
         ours_median, theirs_median = np.median(ours[1:]), np.median(theirs[1:])
         print(
             f"{name}: {models.multiply_adds(trainer.model) / 1e6:.1f} M multiply-adds; mien {ours_median:.0f} faces/s, "
-            f"Keras fit with four augmentation layers {theirs_median:.0f} faces/s, ratio {ours_median / theirs_median:.2f} "
+            f"Keras fit with four augmentation layers {theirs_median:.0f} faces/s, "
+            f"ratio {ours_median / theirs_median:.2f} "
             f"(n = {options.rounds} rounds of {len(training)} faces)",
             flush=True,
         )

@@ -282,9 +282,7 @@ def data_audit(
 @data_app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(help="Which data set; fer2013 is the one there is.")] = "fer2013",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Copy it there; the download cache by default.", show_default=False)
-    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to put it into, where mien then finds it.")] = Path("data"),
 ) -> None:
     """Download FER2013 through Kaggle's own client (copies that need no account come first).
 

@@ -84,7 +84,16 @@ def test_info_without_a_run_lists_the_recipes() -> None:
 
 def test_doctor() -> None:
     facts = answer("doctor")
-    assert {"mien", "python", "processor", "threads", "bf16_instructions", "backend", "data", "packages"} <= facts.keys()
+    assert {
+        "mien",
+        "python",
+        "processor",
+        "threads",
+        "bf16_instructions",
+        "backend",
+        "data",
+        "packages",
+    } <= facts.keys()
     assert facts["backend"].startswith("TensorFlow 2.21")
     assert facts["data"].startswith("none found")
 

@@ -68,7 +68,9 @@ def test_fingerprint_changes_with_pixels_labels_and_splits(faces: Dataset) -> No
     images[5, 3, 3] ^= 1
     labels[5] = (labels[5] + 1) % 7
     splits[5] = (splits[5] + 1) % 3
-    others = [dataclasses.replace(faces, **change) for change in ({"images": images}, {"labels": labels}, {"splits": splits})]
+    others = [
+        dataclasses.replace(faces, **change) for change in ({"images": images}, {"labels": labels}, {"splits": splits})
+    ]
     assert len({faces.fingerprint, *(one.fingerprint for one in others)}) == 4
     assert dataclasses.replace(faces, source="elsewhere").fingerprint == faces.fingerprint
 

@@ -77,7 +77,9 @@ def test_networks_grow_and_multiply_adds_are_counted() -> None:
     built = [models.build(recipes.recipe(name), 7) for name in ("small", "medium", "large")]
     counts = [models.multiply_adds(model) for model in built]
     assert counts == sorted(counts)
-    assert models.multiply_adds(models.build(TINY, 7)) == 48 * 48 * 9 * 4 + 24 * 24 * 9 * 4 * 8 + 12 * 12 * 8 * 16 + 16 * 7
+    assert (
+        models.multiply_adds(models.build(TINY, 7)) == 48 * 48 * 9 * 4 + 24 * 24 * 9 * 4 * 8 + 12 * 12 * 8 * 16 + 16 * 7
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,9 @@ def test_same_seed_same_run_other_seed_other_run(undisturbed: runs.Run, faces: D
     assert equal(weights(undisturbed.folder), weights(tmp_path / "again"))
     fit.fit(faces, dataclasses.replace(TINY, seed=1), folder=tmp_path / "other", deterministic=True)
     other = weights(tmp_path / "other")
-    assert not np.array_equal(other["model-000-conv1_1.kernel"], weights(undisturbed.folder)["model-000-conv1_1.kernel"])
+    assert not np.array_equal(
+        other["model-000-conv1_1.kernel"], weights(undisturbed.folder)["model-000-conv1_1.kernel"]
+    )
 
 
 def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

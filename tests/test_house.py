@@ -30,6 +30,7 @@ OWNERS = {
     "pandas": ("data",),
     "kagglehub": ("data",),
     "cv2": ("data",),
+    "threadpoolctl": ("evaluation",),
     "typer": ("cli.py", "cli_docs.py"),
     "fastapi": (),
     "click": (),
@@ -125,7 +126,7 @@ after = (dict(os.environ), list(warnings.filters), list(logging.root.handlers))
 heavy = {"keras", "tensorflow", "cv2", "matplotlib", "pandas", "sklearn", "mlxtend", "kagglehub", "jinja2"}
 print(before == after, sorted(heavy & set(sys.modules)))
 """
-    env = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.split(maxsplit=1) == ["True", "[]\n"]
