@@ -224,7 +224,7 @@ class Audit:
             )
         if self.num_left_out:
             lines += ["", f"{_count(self.num_left_out)} rows or pictures could not be read and were left out, as asked"]
-        return "\n".join(lines).rstrip()
+        return "\n".join(line.rstrip() for line in lines).rstrip()
 
 
 def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
