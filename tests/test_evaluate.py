@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -274,3 +275,19 @@ def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path
     winner = plurality(votes)
     agree = np.array(FERPLUS_VOTES)[winner] == np.array(FER2013.names)[labels]
     assert np.mean(agree[winner >= 0]) == pytest.approx(0.645, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("info", "says"),
+    [
+        ({}, "is not known"),
+        ({"data": {"num_left_out_as_leaks": 0}, "recipe": {"keep_leaks": True}}, "was trained on all training rows"),
+        (
+            {"data": {"num_left_out_as_leaks": 0}, "recipe": {"keep_leaks": False}},
+            "none of its training rows has a twin",
+        ),
+        ({"data": {"num_left_out_as_leaks": 351}, "recipe": {"keep_leaks": False}}, "351 training rows with a twin"),
+    ],
+)
+def test_the_report_says_whether_twins_were_trained_on(info: dict[str, Any], says: str) -> None:
+    assert says in words.leaks({"name": "small", "info": info})

@@ -61,7 +61,7 @@ def markdown(
         for picture in shown:
             if picture is not None:
                 out += [_image(picture), ""]
-    out += ["## Twins and the crowd", ""]
+    out += ["## Twins and the crowd", "", *_list(truth["words"]["leaks"].values())]
     out += _table(
         ["network", "split", "twins", "with them", "without", "errors"]
         + ["crowd sides with network", "with label", "with neither", "undecided"],

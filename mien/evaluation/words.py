@@ -64,9 +64,23 @@ def sentences(truth: Truth) -> dict[str, Any]:
         "verdict": _verdict(truth),
         "gaps": {n["name"]: gap(n, truth["yardstick"]) for n in truth["networks"]},
         "confidence": {n["name"]: confidence(n, truth["yardstick"]) for n in truth["networks"]},
+        "leaks": {n["name"]: leaks(n) for n in truth["networks"]},
         "comparisons": [comparison(c) for c in truth["comparisons"]],
         "splits": _splits(truth),
     }
+
+
+def leaks(network: Truth) -> str:
+    """Whether the network was trained on pictures that also occur in another split."""
+    name, data, recipe = network["name"], network["info"].get("data"), network["info"].get("recipe")
+    if not data or not recipe or "num_left_out_as_leaks" not in data or "keep_leaks" not in recipe:
+        return f"{name}: whether it was trained on twins is not known."
+    if recipe["keep_leaks"]:
+        return f"{name}: was trained on all training rows, twins of validation and test pictures among them."
+    left_out = data["num_left_out_as_leaks"]
+    if not left_out:
+        return f"{name}: none of its training rows has a twin in validation or test."
+    return f"{name}: {count(left_out)} training rows with a twin in validation or test were left out of its training."
 
 
 def gap(network: Truth, split: str) -> str:

@@ -78,13 +78,13 @@ class Recipe:
 
 def small() -> Recipe:
     """Three convolutions, 13 million multiply-adds a face: `mien train DATA --recipe small`."""
-    return Recipe("small", ((24,), (48,), (96,)), dense=128, block_dropout=0.1, dense_dropout=0.3, max_epochs=14)
+    return Recipe("small", ((24,), (48,), (96,)), dense=128, block_dropout=0.05, dense_dropout=0.25, max_epochs=14)
 
 
 def medium() -> Recipe:
     """Four convolutions, 28 million multiply-adds a face: `mien train DATA --recipe medium`."""
     return Recipe(
-        "medium", ((32,), (64,), (128,), (128,)), dense=256, block_dropout=0.1, dense_dropout=0.4, max_epochs=18
+        "medium", ((32,), (64,), (128,), (128,)), dense=256, block_dropout=0.05, dense_dropout=0.3, max_epochs=18
     )
 
 
