@@ -78,20 +78,20 @@ class Recipe:
 
 def small() -> Recipe:
     """Three convolutions, 13 million multiply-adds a face: `mien train DATA --recipe small`."""
-    return Recipe("small", ((24,), (48,), (96,)), dense=128, block_dropout=0.05, dense_dropout=0.25, max_epochs=14)
+    return Recipe("small", ((24,), (48,), (96,)), dense=128, block_dropout=0.05, dense_dropout=0.25, max_epochs=20)
 
 
 def medium() -> Recipe:
     """Four convolutions, 28 million multiply-adds a face: `mien train DATA --recipe medium`."""
     return Recipe(
-        "medium", ((32,), (64,), (128,), (128,)), dense=256, block_dropout=0.05, dense_dropout=0.3, max_epochs=18
+        "medium", ((32,), (64,), (128,), (128,)), dense=256, block_dropout=0.05, dense_dropout=0.3, max_epochs=24
     )
 
 
 def large() -> Recipe:
-    """Five convolutions, 54 million multiply-adds a face: `mien train DATA --recipe large`."""
+    """Six convolutions, 75 million multiply-adds a face: `mien train DATA --recipe large`."""
     return Recipe(
-        "large", ((32,), (64,), (128, 128), (256,)), dense=256, block_dropout=0.1, dense_dropout=0.4, max_epochs=24
+        "large", ((32,), (64, 64), (128, 128), (256,)), dense=256, block_dropout=0.05, dense_dropout=0.3, max_epochs=30
     )
 
 
