@@ -202,10 +202,7 @@ def evaluate(
     """
     from mien import pipeline
 
-    pipeline.need_train_extra()
-    from mien.training.runs import load_run
-
-    loaded = [load_run(folder) for folder in runs]
+    loaded = pipeline.load_runs(runs)
     dataset = pipeline.read(data, say=_say, on_error=str(on_error), votes=votes)
     _print_job(pipeline.judge(dataset, loaded, out=out, say=_say), json)
 
@@ -221,11 +218,8 @@ def info(
     """
     from mien import pipeline
 
-    pipeline.need_train_extra()
     if runs:
-        from mien.training.runs import load_run
-
-        loaded = [load_run(folder) for folder in runs]
+        loaded = pipeline.load_runs(runs)
         facts = [{"folder": str(one.folder), **one.facts} for one in loaded]
         _answer({"runs": facts}, pipeline.summary_table(loaded), json)
     else:

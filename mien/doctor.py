@@ -11,6 +11,7 @@ from typing import Any
 from mien import __version__
 from mien.data.readers import find_data
 from mien.errors import MienError
+from mien.training import quiet
 
 PACKAGES = (
     "numpy", "pillow", "opencv-python-headless", "typer", "rich",
@@ -77,6 +78,7 @@ def _has_bf16() -> bool | None:
 
 def _backend() -> str:
     try:
+        quiet.import_tensorflow()
         import tensorflow as tf
     except ImportError:
         return "none: TensorFlow is not installed (pip install 'mien[train]')"

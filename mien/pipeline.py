@@ -23,6 +23,7 @@ import numpy as np
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
 from mien.errors import MissingExtraError, RunError, UsageError
+from mien.training import quiet
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit
@@ -113,6 +114,7 @@ def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
 def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: TrainOptions) -> Run:
     """Train one network and say how it ended."""
     need_train_extra()
+    quiet.import_tensorflow()
     from mien.training import fit
 
     # Counted here, not in fit, since it is said before hours of work.
@@ -210,6 +212,15 @@ def need_train_extra() -> None:
     for module in ("tensorflow", "keras", "filelock", "sklearn", "mlxtend", "matplotlib", "jinja2"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, "train")
+
+
+def load_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs in folders that `mien train` wrote."""
+    need_train_extra()
+    quiet.import_tensorflow()
+    from mien.training.runs import load_run
+
+    return [load_run(folder) for folder in folders]
 
 
 def summary_table(runs: Sequence[Run]) -> str:

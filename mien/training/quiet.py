@@ -1,0 +1,29 @@
+"""Importing TensorFlow without the lines that it prints past its own log level."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+# Said on every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is: its logging is not set up yet.
+_NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on", "cpu_feature_guard.cc")
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow; what native code writes to stderr meanwhile is passed on, less lines known to say nothing."""
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines():
+                if not any(noise in line for noise in _NOISE):
+                    print(line, file=sys.stderr)
