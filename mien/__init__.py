@@ -11,46 +11,64 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Bundle": "mien.bundle",
     "Dataset": "mien.data.dataset",
     "Evaluation": "mien.evaluation.evaluate",
+    "Face": "mien.results",
+    "Frame": "mien.results",
     "LabelSet": "mien.labels",
     "MienError": "mien.errors",
     "Predictions": "mien.evaluation.evaluate",
     "Recipe": "mien.training.recipes",
+    "Recognizer": "mien.recognizer",
     "Run": "mien.training.runs",
     "evaluate": "mien.evaluation.evaluate",
     "fit": "mien.training.fit",
+    "load": "mien.recognizer",
     "load_dataset": "mien.data.readers",
     "load_run": "mien.training.runs",
+    "open_bundle": "mien.bundle",
     "recipe": "mien.training.recipes",
+    "watch": "mien.video",
     "write_report": "mien.evaluation.report",
 }
 
 if TYPE_CHECKING:
+    from mien.bundle import Bundle, open_bundle
     from mien.data.dataset import Dataset
     from mien.data.readers import load_dataset
     from mien.errors import MienError
     from mien.evaluation.evaluate import Evaluation, Predictions, evaluate
     from mien.evaluation.report import write_report
     from mien.labels import LabelSet
+    from mien.recognizer import Recognizer, load
+    from mien.results import Face, Frame
     from mien.training.fit import fit
     from mien.training.recipes import Recipe, recipe
     from mien.training.runs import Run, load_run
+    from mien.video import watch
 
 __all__ = [
+    "Bundle",
     "Dataset",
     "Evaluation",
+    "Face",
+    "Frame",
     "LabelSet",
     "MienError",
     "Predictions",
     "Recipe",
+    "Recognizer",
     "Run",
     "__version__",
     "evaluate",
     "fit",
+    "load",
     "load_dataset",
     "load_run",
+    "open_bundle",
     "recipe",
+    "watch",
     "write_report",
 ]
 

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_module
 import os
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from mien import __version__
-from mien.errors import MienError, UsageError
+from mien.cli_data import data_app
+from mien.cli_options import (
+    DATA_HELP,
+    Augment,
+    ClassWeights,
+    Columns,
+    Data,
+    DetectorKind,
+    Deterministic,
+    Epochs,
+    Fresh,
+    Json,
+    KeepLeaks,
+    OnError,
+    OnErrorOption,
+    OutFolder,
+    RecipeName,
+    Seed,
+    TensorBoard,
+    Votes,
+    Weights,
+    answer,
+    say,
+)
+from mien.errors import MienError
 
 if TYPE_CHECKING:
     from mien.training.recipes import Recipe
 
+PARTLY = 8
 EXIT_CODES = """Exit codes: 0 done, 1 other failure, 2 wrong option, 3 data cannot be read, 4 run folder cannot be used,
-5 download failed, 6 a part of mien is not installed, 130 Ctrl-C (what was computed is on disk), 143 terminated."""
+5 download failed, 6 a part of mien is not installed, 7 bundle cannot be used, 8 some pictures or videos could not be
+read, 130 Ctrl-C (what was computed is on disk), 143 terminated."""
 
 app = typer.Typer(
     help=f"Facial expression recognition: train, measure, trust, use.\n\n{EXIT_CODES}",
@@ -28,57 +54,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Read, know, draw and convert data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-
-
-class OnError(StrEnum):
-    raise_ = "raise"
-    skip = "skip"
-
-
-class ClassWeights(StrEnum):
-    none = "none"
-    sqrt = "sqrt"
-    balanced = "balanced"
-
-
-class RecipeName(StrEnum):
-    small = "small"
-    medium = "medium"
-    large = "large"
-
-
-class Form(StrEnum):
-    csv = "csv"
-    folder = "folder"
-
-
-DATA_HELP = (
-    "A csv of FER2013 (also .gz or .zip), a folder of it, or a folder split/label/picture. "
-    "Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the embedded drawn faces."
-)
-Data = Annotated[str | None, typer.Argument(metavar="[DATA]", help=DATA_HELP, show_default=False)]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results; made if it is not there.")]
-Votes = Annotated[Path | None, typer.Option(help="FER+ votes (fer2013new.csv) for the same rows.", show_default=False)]
-OnErrorOption = Annotated[
-    OnError, typer.Option("--on-error", help="raise: stop at the first bad row; skip: leave it out, count it, list it.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Epochs = Annotated[
-    int | None, typer.Option(help="Length of the schedule; the recipe's own by default.", min=1, show_default=False)
-]
-Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
-Weights = Annotated[ClassWeights, typer.Option("--class-weights", help="Weight of each class in the loss.")]
-Augment = Annotated[bool, typer.Option("--augment/--no-augment", help="Flip, turn, zoom and shift training faces.")]
-KeepLeaks = Annotated[
-    bool, typer.Option("--keep-leaks", help="Train also on rows whose pixels occur in validation or test.")
-]
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="Equal weights bit for bit from an equal command; slower.")
-]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the run in the folder and begin again.")]
-TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write each epoch's figures for TensorBoard too.")]
 
 
 def _version(wanted: bool) -> None:
@@ -131,7 +107,7 @@ def run(
     recipes = [_recipe(name, changes) for name in recipe or list(RecipeName)]
     with _training_bar() as bar:
         options = pipeline.TrainOptions(votes=votes, deterministic=deterministic, fresh=fresh, watch=bar)
-        job = pipeline.run(data, recipes, out=out, say=_say, options=options, on_error=str(on_error))
+        job = pipeline.run(data, recipes, out=out, say=say, options=options, on_error=str(on_error))
     _print_job(job, json)
 
 
@@ -179,12 +155,12 @@ def train(
         },
     )
     folder = out or Path("runs") / chosen.name
-    dataset = pipeline.read(data, say=_say, on_error=str(on_error))
-    _say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
+    dataset = pipeline.read(data, say=say, on_error=str(on_error))
+    say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with _training_bar() as bar:
         options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, tensorboard=tensorboard, watch=bar)
-        done = pipeline.train(dataset, chosen, folder=folder, say=_say, options=options)
-    _answer({"folder": str(folder), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {folder}", json)
+        done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)
+    answer({"folder": str(folder), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {folder}", json)
 
 
 @app.command()
@@ -203,8 +179,8 @@ def evaluate(
     from mien import pipeline
 
     loaded = pipeline.load_runs(runs)
-    dataset = pipeline.read(data, say=_say, on_error=str(on_error), votes=votes)
-    _print_job(pipeline.judge(dataset, loaded, out=out, say=_say), json)
+    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
+    _print_job(pipeline.judge(dataset, loaded, out=out, say=say), json)
 
 
 @app.command()
@@ -221,10 +197,10 @@ def info(
     if runs:
         loaded = pipeline.load_runs(runs)
         facts = [{"folder": str(one.folder), **one.facts} for one in loaded]
-        _answer({"runs": facts}, pipeline.summary_table(loaded), json)
+        answer({"runs": facts}, pipeline.summary_table(loaded), json)
     else:
-        answer, text = pipeline.recipe_table()
-        _answer(answer, text, json)
+        values, text = pipeline.recipe_table()
+        answer(values, text, json)
 
 
 @app.command()
@@ -235,94 +211,110 @@ def doctor(json: Json = False) -> None:
     """
     from mien.doctor import examine
 
-    answer, text = examine()
-    _answer(answer, text, json)
+    values, text = examine()
+    answer(values, text, json)
 
 
-@data_app.command("info")
-def data_info(
-    data: Data = None, votes: Votes = None, on_error: OnErrorOption = OnError.raise_, json: Json = False
-) -> None:
-    """Count faces by split and class.
-
-    Example: mien data info fer2013.csv
-    """
-    from mien import pipeline
-
-    answer, text = pipeline.data_info(data, votes=votes, on_error=str(on_error))
-    _answer(answer, text, json)
-
-
-@data_app.command("audit")
-def data_audit(
-    data: Data = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Also write JSON, table and contact sheets.", show_default=False)
+@app.command()
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Pictures, videos, folders with all below them, patterns, camera:0, or - for a picture on stdin.",
+        ),
+    ],
+    bundle: Annotated[
+        str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
+    ] = "shipped",
+    detector: Annotated[
+        DetectorKind, typer.Option(help="What finds faces; none: the pictures are faces already.")
+    ] = DetectorKind.auto,
+    detector_model: Annotated[
+        Path | None, typer.Option(help="File with YuNet's weights, instead of the download.", show_default=False)
     ] = None,
-    votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
+    max_side: Annotated[
+        int | None,
+        typer.Option(help="Longest side in pixels at which faces are looked for; more finds smaller ones.", min=32),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False),
+    ] = None,
+    columns: Annotated[Columns, typer.Option(help="Names of the table's columns.")] = Columns.mien,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --out: leave out what it holds.")] = False,
+    draw: Annotated[
+        Path | None, typer.Option(help="Folder for copies with the answers drawn in.", show_default=False)
+    ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="Folder for pictures of what each answer rests on (pictures only).", show_default=False),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a video's summary, events and timelines.", show_default=False),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(help="Look at a video's frames this far apart, such as 0.2s; every frame by default."),
+    ] = None,
+    smooth: Annotated[str, typer.Option(help="Time constant of the smoothing in videos; 0s for none.")] = "0.3s",
     json: Json = False,
 ) -> None:
-    """Find duplicates, leaks between splits, blanks, doubtful labels.
+    """Recognise the expressions in pictures and videos. Exit code 8: some could not be read, and the rows say which.
 
-    Example: mien data audit fer2013.csv --votes fer2013new.csv --out audit
+    Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
+    """
+    from mien import predict as job
+    from mien.recognizer import load
+    from mien.video import parse_seconds
+    from mien.writers import open_writer
+
+    outputs = job.Outputs(out, str(columns), resume, draw, explain, summary)
+    step = None if every is None else parse_seconds(every)
+    smooth_s = 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
+    sources = job.collect(paths, say=say)
+    recognizer = load(bundle, detector=str(detector), detector_model=detector_model, max_side=max_side)
+    if recognizer.detector.note:
+        say(recognizer.detector.note)
+    with recognizer, contextlib.ExitStack() as stack:
+        if json:
+            printed = stack.enter_context(open_writer(sys.stdout, "json", labels=recognizer.labels.names))
+        tally = job.predict(
+            sources,
+            recognizer,
+            outputs,
+            every=step,
+            smooth_s=smooth_s,
+            say=say,
+            show=printed.write if json else lambda frame: print(job.describe(frame), flush=True),
+        )
+    say(tally.sentence())
+    if tally.num_failed:
+        raise typer.Exit(PARTLY)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder that `mien train` wrote.")],
+    out: Annotated[Path, typer.Argument(help="The bundle: a new folder, or a .zip.")],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="The data it was trained on, for calibration and scores.", show_default=False),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write a trained network as a bundle that `mien predict` uses without TensorFlow.
+
+    Example: mien export runs/large large.zip --data fer2013.csv
     """
     from mien import pipeline
 
-    answer, text = pipeline.data_audit(data, out=out, votes=votes, on_error=str(on_error), say=_say)
-    _answer(answer, text, json)
-
-
-@data_app.command("get")
-def data_get(
-    name: Annotated[str, typer.Argument(help="Which data set; fer2013 is the one there is.")] = "fer2013",
-    out: Annotated[Path, typer.Option("--out", help="Folder to put it into, where mien then finds it.")] = Path("data"),
-) -> None:
-    """Download FER2013 through Kaggle's own client (copies that need no account come first).
-
-    Example: mien data get fer2013
-    """
-    if name != "fer2013":
-        raise UsageError(f"data set: came {name!r}; expected fer2013")
-    from mien.data.get import get_fer2013
-
-    print(get_fer2013(out))
-
-
-@data_app.command("draw")
-def data_draw(
-    out: OutFolder = Path("drawn-faces"),
-    num: Annotated[int, typer.Option(help="Faces in all; three quarters train.", min=70)] = 5600,
-    seed: Seed = 0,
-    form: Annotated[Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.")] = Form.folder,
-    json: Json = False,
-) -> None:
-    """Draw faces with seven expressions, as data to try things on.
-
-    Example: mien data draw --num 700 --out drawn-faces
-    """
-    from mien import pipeline
-
-    answer, text = pipeline.data_draw(out, num=num, seed=seed, form=str(form))
-    _answer(answer, text, json)
-
-
-@data_app.command("convert")
-def data_convert(
-    data: Annotated[str, typer.Argument(help=DATA_HELP)],
-    out: Annotated[Path, typer.Argument(help="A new .csv, .csv.gz, or folder.")],
-    labelled_only: Annotated[bool, typer.Option("--labelled-only", help="Leave out rows without a label.")] = False,
-    on_error: OnErrorOption = OnError.raise_,
-    json: Json = False,
-) -> None:
-    """Write data as FER2013's csv or as a folder split/label/picture.png.
-
-    Example: mien data convert faces/ faces.csv
-    """
-    from mien import pipeline
-
-    answer, text = pipeline.data_convert(data, out, labelled_only=labelled_only, on_error=str(on_error), say=_say)
-    _answer(answer, text, json)
+    values, text = pipeline.export(run, out, data=data, int8=int8, say=say)
+    answer(values, text, json)
 
 
 def main() -> NoReturn:
@@ -358,14 +350,6 @@ def _recipe(name: RecipeName, changes: dict[str, Any]) -> Recipe:
     from mien.training.recipes import recipe
 
     return recipe(str(name), **changes)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
-def _answer(answer: dict[str, Any], text: str, as_json: bool) -> None:
-    print(json_module.dumps(answer, indent=1) if as_json else text)
 
 
 def _print_job(job: Any, as_json: bool) -> None:

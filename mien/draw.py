@@ -86,3 +86,36 @@ def _fitting(text: str, width: int, measure: Callable[[str], float]) -> str:
     while text and measure(text + "..") > width:
         text = text[:-1]
     return text + ".."
+
+
+def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
+    """A face beside its occlusion map, with a caption under both.
+
+    Args:
+        face: uint8 (48, 48, 1).
+        heat: float (48, 48), of `mien.explain.occlusion_map`.
+        caption: The answer.
+
+    Returns:
+        uint8 RGB (H, W, 3).
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    from mien.explain import overlay
+
+    side = 192
+    font = ImageFont.load_default(size=12)
+    sheet = Image.new("RGB", (2 * side + 3 * _MARGIN, side + 2 * _MARGIN + 3 * _LINE + 6), _PAPER)
+    plain = Image.fromarray(np.ascontiguousarray(face[..., 0])).resize((side, side), Image.Resampling.BICUBIC)
+    sheet.paste(plain.convert("RGB"), (_MARGIN, _MARGIN))
+    sheet.paste(Image.fromarray(overlay(face, heat, side=side)), (2 * _MARGIN + side, _MARGIN))
+    pen = ImageDraw.Draw(sheet)
+    lines = (
+        caption,
+        "orange speaks for it, blue against it",
+        f"most of it: {float(np.abs(heat).max()):.0%} of probability",
+    )
+    for number, line in enumerate(lines):
+        y = side + _MARGIN + 4 + number * (_LINE + 2)
+        pen.text((_MARGIN, y), _fitting(line, sheet.width - 2 * _MARGIN, font.getlength), fill=_INK, font=font)
+    return np.asarray(sheet)

@@ -6,6 +6,7 @@
       RunError               exit 4   HTTP 500   a run folder: locked, full, read-only, damaged, of another recipe
       DownloadError          exit 5   HTTP 502   a download that failed: network, credentials, checksum
       MissingExtraError      exit 6   HTTP 501   a part of mien that is not installed
+      BundleError            exit 7   HTTP 500   a model on disk: absent, damaged, foreign, or of a newer mien
     KeyboardInterrupt        exit 130            Ctrl-C; what was computed is on disk
 
 Each message says what came, what was expected and how to mend it. They are caught
@@ -89,3 +90,33 @@ class MissingExtraError(MienError):
         super().__init__(
             f"this needs the package {module}, which is not installed. To mend: pip install 'mien[{extra}]'"
         )
+
+
+class BundleError(MienError):
+    """A model on disk that cannot be trusted to be what it claims to be.
+
+    Args:
+        where: The folder or zip, as the user would name it.
+        field: What in it is wrong, such as `bundle.json: heads[0].temperature` or `model.onnx: opset`.
+        came: What was found there.
+        expected: What should have been there.
+        mend: What the user can do about it.
+    """
+
+    exit_code = 7
+
+    def __init__(
+        self,
+        where: str | os.PathLike[str],
+        field: str,
+        *,
+        came: str,
+        expected: str,
+        mend: str = "copy or download the model again, or make it anew with mien export",
+    ) -> None:
+        self.where = os.fspath(where)
+        self.field = field
+        self.came = came
+        self.expected = expected
+        self.mend = mend
+        super().__init__(f"{self.where}: {field}: came {came}; expected {expected}. To mend: {mend}")

@@ -214,6 +214,36 @@ def need_train_extra() -> None:
             raise MissingExtraError(module, "train")
 
 
+def export(folder: Path, out: Path, *, data: str | None, int8: bool, say: Say) -> tuple[dict[str, Any], str]:
+    """Write the network of a run as a bundle; with data also calibrated and measured."""
+    [run] = load_runs([folder])
+    from mien.evaluation import metrics
+    from mien.training.export import export as write
+
+    def measure(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+        scores, _ = metrics.estimates(labels, probabilities, num_bootstrap=1000, seed=0)
+        return {**scores, "ece": metrics.calibration_error(metrics.reliability(labels, probabilities))}
+
+    dataset = None if data is None else read(data, say=say)
+    if dataset is None:
+        say("No --data: the bundle has no scores, and its probabilities are as the network gives them.")
+    bundle = write(run, out, dataset=dataset, measure=measure, int8=int8)
+    head = bundle.heads[0]
+    rows = [
+        ("bundle", str(out)),
+        ("digest", bundle.digest[:16]),
+        ("network", f"{len(bundle.model) / 1e6:.1f} MB, {bundle.precision}"),
+        ("labels", ", ".join(head.labels)),
+        ("temperature", f"{head.temperature:.3f}"),
+        ("largest difference to Keras", f"{bundle.parity['max_difference']:.1e}"),
+    ]
+    rows += [
+        (f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})")
+        for split, scores in bundle.metrics.items()
+    ]
+    return {"out": str(out), **bundle.facts}, aligned(rows)
+
+
 def load_runs(folders: Sequence[Path]) -> list[Run]:
     """The runs in folders that `mien train` wrote."""
     need_train_extra()

@@ -1,0 +1,206 @@
+"""From a found face to a crop like those that the networks were trained on, and the way back.
+
+FER2013's crops have a geometry of their own. The detector was run over enlarged FER2013 pictures; where its box and
+its landmarks lie in them gives the rules below (`benchmarks/crop_rule.py` measures and prints the constants;
+`benchmarks/pasted_faces.py` tests them; docs/faces.md has both results):
+
+    landmarks   the square in which the five points come to lie where they lie in a FER2013 picture
+    box         the square that lies around the box as a FER2013 picture lies around the face's box
+    both        between the two: half way for a face seen from the front, and the further towards the box the more
+                the head is turned to a side, where landmarks crowd together. The default
+
+All follow the head's in-plane turn, as the landmarks show it. Where there are no landmarks the box must do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.data.dataset import SIDE
+from mien.detect import checked
+from mien.errors import UsageError
+from mien.preprocess import gray, resized
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a detector sees the face of a FER2013 picture; all values are shares of the picture's side.
+
+    Attributes:
+        points: Landmarks, ((x, y), ...) in the order of `Detections.landmarks`.
+        box_side: Geometric mean of the box's width and height.
+        box_centre: (x, y) of the box's centre.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    box_side: float
+    box_centre: tuple[float, float]
+
+
+# python benchmarks/crop_rule.py DATA (3,000 Training pictures, seed 0)
+GEOMETRIES = {
+    "yunet": Geometry(
+        points=((0.308, 0.391), (0.686, 0.392), (0.493, 0.598), (0.343, 0.756), (0.655, 0.759)),
+        box_side=0.906,
+        box_centre=(0.500, 0.521),
+    ),
+    "mtcnn": Geometry(
+        points=((0.308, 0.391), (0.686, 0.392), (0.493, 0.598), (0.343, 0.756), (0.655, 0.759)),
+        box_side=0.906,
+        box_centre=(0.500, 0.521),
+    ),
+}
+TURN = 1.0  # share of a head's in-plane turn that the crop follows
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Faces cut out of one picture.
+
+    Attributes:
+        faces: uint8 (F, 48, 48, 1), gray.
+        corners: float32 (F, 4, 2), pixels of the picture: where the crop's top left, top right, bottom right and
+            bottom left corner lie. They may lie outside of the picture.
+    """
+
+    faces: np.ndarray
+    corners: np.ndarray
+
+
+def crop(image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray | None, *, geometry: str = "yunet") -> Crops:
+    """Cut faces out of a picture as FER2013's were cut.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        boxes: float32 (F, 4), x0 y0 x1 y1 in pixels, each at least a pixel wide and high.
+        landmarks: float32 (F, 5, 2) pixels, or None for the box rule.
+        geometry: Whose boxes they are (`Detections.geometry`); `none` takes a box for the crop itself, as it is.
+
+    Raises:
+        UsageError: for other shapes, or an unknown geometry.
+    """
+    checked(image)
+    boxes = np.asarray(boxes, np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or (landmarks is not None and landmarks.shape != (len(boxes), 5, 2)):
+        came = f"boxes {boxes.shape}, landmarks {None if landmarks is None else landmarks.shape}"
+        raise UsageError(f"crop: came {came}; expected (F, 4) and (F, 5, 2) or None")
+    corners = squares(boxes, landmarks, geometry)
+    if geometry == "none":
+        cut = [resized(gray(image[y0:y1, x0:x1])) for x0, y0, x1, y1 in _whole_pixels(boxes, image)]
+    else:
+        cut = [cut_out(image, one) for one in corners]
+    faces = np.array(cut, np.uint8).reshape(-1, SIDE, SIDE, 1)
+    return Crops(faces, corners)
+
+
+def squares(
+    boxes: np.ndarray,
+    landmarks: np.ndarray | None,
+    geometry: str = "yunet",
+    *,
+    rule: str = "both",
+    follow: float = TURN,
+) -> np.ndarray:
+    """float32 (F, 4, 2): corners of the crops, clockwise from the top left one as the face stands upright.
+
+    Args:
+        boxes, landmarks, geometry: As for `crop`.
+        rule: `both`, `landmarks` or `box`.
+        follow: Share of the in-plane turn that the crop follows.
+
+    Raises:
+        UsageError: for an unknown geometry.
+    """
+    if geometry == "none":
+        return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].astype(np.float32)
+    if geometry not in GEOMETRIES:
+        raise UsageError(f"geometry: came {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}")
+    known = GEOMETRIES[geometry]
+    centre, side = by_box(boxes, known)
+    angle = np.zeros(len(boxes))
+    if landmarks is not None:
+        other_centre, other_side, angle = by_landmarks(landmarks, known)
+        shares = {"both": 0.5 + 0.5 * turn_aside(landmarks), "landmarks": np.zeros(len(boxes))}
+        box_share = shares.get(rule, np.ones(len(boxes)))
+        centre = box_share * centre + (1 - box_share) * other_centre
+        side = side**box_share * other_side ** (1 - box_share)
+    # Half the top edge as a complex number: the crop's right; times i is its down.
+    right = np.maximum(side, 1) / 2 * np.exp(1j * follow * angle)
+    ring = centre[:, None] + right[:, None] * np.array([-1 - 1j, 1 - 1j, 1 + 1j, -1 + 1j])
+    return np.stack([ring.real, ring.imag], axis=-1).astype(np.float32)
+
+
+def turn_in_plane(landmarks: np.ndarray) -> np.ndarray:
+    """float64 (F,): in-plane turn of each head in radians, positive clockwise as the picture shows it."""
+    return by_landmarks(landmarks, GEOMETRIES["yunet"])[2]
+
+
+def turn_aside(landmarks: np.ndarray) -> np.ndarray:
+    """float64 (F,): 0 where the nose tip lies midway between the eyes, 1 at or beyond one of them."""
+    eyes = (landmarks[:, 1] - landmarks[:, 0]).astype(np.float64)
+    along = ((landmarks[:, 2] - landmarks[:, 0]) * eyes).sum(axis=1)
+    length = (eyes**2).sum(axis=1)
+    return np.where(length > 0, np.clip(np.abs(2 * along / np.where(length > 0, length, 1) - 1), 0, 1), 1.0)
+
+
+def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """uint8 (48, 48): a turned square of a picture, averaged by area where it shrinks; edges go on outside.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        corners: (4, 2) pixels, clockwise from the top left one.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    low = np.clip(np.floor(corners.min(axis=0)) - 2, 0, [width - 1, height - 1]).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 2, low + 1, [width, height]).astype(int)
+    patch = gray(image[low[1] : high[1], low[0] : high[0]])
+    right, down = corners[1] - corners[0], corners[3] - corners[0]
+    # As many samples a pixel of the crop as the square has pixels there, so that each pixel counts, then their mean.
+    samples = max(1, math.ceil(float(np.hypot(*right)) / SIDE - 1e-3))
+    size = SIDE * samples
+    step = np.stack([right, down], axis=1).astype(np.float64) / size
+    # Pixel i covers i to i + 1, its centre is i + 0.5; OpenCV counts centres.
+    start = corners[0] - low + step @ [0.5, 0.5] - 0.5
+    grown = cv2.warpAffine(
+        patch,
+        np.column_stack([step, start]),
+        (size, size),
+        flags=cv2.WARP_INVERSE_MAP | (cv2.INTER_LINEAR if samples > 1 else cv2.INTER_CUBIC),
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return grown if samples == 1 else np.asarray(cv2.resize(grown, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+
+
+def by_box(boxes: np.ndarray, known: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (complex) and side of the crops around some boxes."""
+    width, height = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64).T
+    side = np.sqrt(width * height) / known.box_side
+    centre = (boxes[:, 0] + boxes[:, 2]) / 2 + 1j * (boxes[:, 1] + boxes[:, 3]) / 2
+    shift = complex(*known.box_centre) - (0.5 + 0.5j)
+    return centre - shift * side, side
+
+
+def by_landmarks(landmarks: np.ndarray, known: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centre (complex), side and in-plane turn of the squares in which the landmarks lie best.
+
+    The similarity transform of least squares, points as complex numbers, with the ratio of the spreads for its scale.
+    """
+    seen = landmarks[..., 0].astype(np.float64) + 1j * landmarks[..., 1]
+    points = np.array(known.points) @ [1, 1j]
+    middle, away = seen.mean(axis=1), points - points.mean()
+    spread = seen - middle[:, None]
+    angle = np.angle(spread @ np.conj(away))
+    side = np.sqrt((np.abs(spread) ** 2).sum(axis=1) / (np.abs(away) ** 2).sum())
+    return middle + side * np.exp(1j * angle) * (0.5 + 0.5j - points.mean()), side, angle
+
+
+def _whole_pixels(boxes: np.ndarray, image: np.ndarray) -> list[list[int]]:
+    height, width = image.shape[:2]
+    low = np.clip(np.rint(boxes[:, :2]), 0, [width - 1, height - 1])
+    high = np.clip(np.rint(boxes[:, 2:]), low + 1, [width, height])
+    return [[int(value) for value in row] for row in np.concatenate([low, high], axis=1)]

@@ -1,0 +1,166 @@
+"""Faces to calibrated probabilities: one ONNX Runtime session, batches of at most 64."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from mien.bundle import SIDE, Bundle
+from mien.errors import BundleError, UsageError
+
+MAX_BATCH = 64  # larger ones gain nothing on a CPU, and memory grows with them
+MAX_THREADS = 8
+
+
+class Classifier:
+    """The network of a bundle, ready to answer.
+
+    One classifier may be called from many threads at once. It can be pickled: the copy carries the model and starts
+    a session of its own. A session does not survive `os.fork`: make the classifier in the child.
+
+    Args:
+        bundle: What `open_bundle` returned.
+        num_threads: Threads that work on one batch; by default as many as this process may use, at most 8. A server
+            that answers many requests at once does best with 1.
+
+    Raises:
+        BundleError: if ONNX Runtime cannot run the model.
+        UsageError: if `num_threads` is less than 1.
+    """
+
+    def __init__(self, bundle: Bundle, *, num_threads: int | None = None) -> None:
+        if num_threads is not None and num_threads < 1:
+            raise UsageError(f"num_threads: came {num_threads}; expected 1 or more")
+        self.bundle = bundle
+        self.num_threads = num_threads or min(_usable_cores(), MAX_THREADS)
+        self._outputs = [head.output for head in bundle.heads]
+        self._session: Any = _session(bundle, self.num_threads)
+
+    def __call__(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """Calibrated probabilities.
+
+        Args:
+            faces: uint8 (N, 48, 48, 1), gray, 0 black to 255 white; N may be 0.
+
+        Returns:
+            Head name -> float32 (N, K) in the order of the head's labels; rows sum to 1.
+
+        Raises:
+            UsageError: if the faces have another type or shape, or the classifier was closed.
+            BundleError: if the network answers with something that is no number.
+        """
+        logits = self.logits(faces)
+        return {head.name: softmax(logits[head.name], head.temperature) for head in self.bundle.heads}
+
+    def logits(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """What the network answers before temperature and softmax: head name -> float32 (N, K)."""
+        session = self._session
+        if session is None:
+            raise UsageError("this classifier was closed; make another from its bundle")
+        if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[1:] != (SIDE, SIDE, 1):
+            raise UsageError(f"faces: came {faces.dtype} {faces.shape}; expected uint8 (N, {SIDE}, {SIDE}, 1)")
+        answers = {head.name: np.empty((len(faces), len(head.labels)), np.float32) for head in self.bundle.heads}
+        for start in range(0, len(faces), MAX_BATCH):
+            batch = faces[start : start + MAX_BATCH].astype(np.float32)
+            try:
+                parts = session.run(self._outputs, {self.bundle.input_name: batch})
+            except _runtime_errors() as error:
+                raise _refused(self.bundle, error) from error
+            for head, part in zip(self.bundle.heads, parts, strict=True):
+                answer = answers[head.name][start : start + len(batch)]
+                if part.shape != answer.shape or not np.isfinite(part).all():
+                    raise BundleError(
+                        self.bundle.name,
+                        f"answers of the head {head.name}",
+                        came=f"{part.shape}, infinity or no number",
+                        expected=f"{answer.shape} numbers",
+                    )
+                answer[:] = part
+        return answers
+
+    def replay_goldens(self) -> float:
+        """Largest difference between the probabilities answered here and those the bundle says to expect.
+
+        A sound installation stays below `bundle.golden_tolerance`.
+        """
+        answers = self(self.bundle.golden_faces)
+        return max(
+            float(np.abs(answers[head.name] - softmax(self.bundle.golden_logits[head.name], head.temperature)).max())
+            for head in self.bundle.heads
+        )
+
+    def close(self) -> None:
+        """Free the session; calls under way in other threads end well, later ones are refused."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.bundle, self.num_threads)
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """float32 (N, K) probabilities of float (N, K) logits divided by a temperature; rows sum to 1."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _again(bundle: Bundle, num_threads: int) -> Classifier:
+    return Classifier(bundle, num_threads=num_threads)
+
+
+def _session(bundle: Bundle, num_threads: int) -> Any:
+    # Imported when first needed: it takes most of the time of a cold start.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised; a second telling on stderr helps nobody
+    # Threads that wait by spinning hold the cores of whatever else runs there.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        # From bytes, so that no path inside the model could be followed.
+        return onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+    except _runtime_errors() as error:
+        raise _refused(bundle, error) from error
+
+
+def _runtime_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises; the classes have no common base."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as raised
+
+    return (
+        raised.Fail,
+        raised.InvalidArgument,
+        raised.InvalidGraph,
+        raised.InvalidProtobuf,
+        raised.NotImplemented,
+        raised.RuntimeException,
+        UnicodeDecodeError,  # of its message, when that quotes a damaged name
+    )
+
+
+def _refused(bundle: Bundle, error: Exception) -> BundleError:
+    import onnxruntime
+
+    first = str(error).splitlines()[0][:300]
+    return BundleError(
+        bundle.name,
+        "model.onnx",
+        came=f"a network that ONNX Runtime {onnxruntime.__version__} refuses ({first})",
+        expected="one that it runs",
+        mend="pip install --upgrade onnxruntime, or export the model again",
+    )
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

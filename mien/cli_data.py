@@ -1,0 +1,105 @@
+"""The verbs `mien data ...`: read, know, draw and convert data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli_options import DATA_HELP, Data, Json, OnError, OnErrorOption, OutFolder, Seed, Votes, answer, say
+from mien.errors import UsageError
+
+data_app = typer.Typer(help="Read, know, draw and convert data.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class Form(StrEnum):
+    csv = "csv"
+    folder = "folder"
+
+
+@data_app.command("info")
+def data_info(
+    data: Data = None, votes: Votes = None, on_error: OnErrorOption = OnError.raise_, json: Json = False
+) -> None:
+    """Count faces by split and class.
+
+    Example: mien data info fer2013.csv
+    """
+    from mien import pipeline
+
+    values, text = pipeline.data_info(data, votes=votes, on_error=str(on_error))
+    answer(values, text, json)
+
+
+@data_app.command("audit")
+def data_audit(
+    data: Data = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write JSON, table and contact sheets.", show_default=False)
+    ] = None,
+    votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
+    json: Json = False,
+) -> None:
+    """Find duplicates, leaks between splits, blanks, doubtful labels.
+
+    Example: mien data audit fer2013.csv --votes fer2013new.csv --out audit
+    """
+    from mien import pipeline
+
+    values, text = pipeline.data_audit(data, out=out, votes=votes, on_error=str(on_error), say=say)
+    answer(values, text, json)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="Which data set; fer2013 is the one there is.")] = "fer2013",
+    out: Annotated[Path, typer.Option("--out", help="Folder to put it into, where mien then finds it.")] = Path("data"),
+) -> None:
+    """Download FER2013 through Kaggle's own client (copies that need no account come first).
+
+    Example: mien data get fer2013
+    """
+    if name != "fer2013":
+        raise UsageError(f"data set: came {name!r}; expected fer2013")
+    from mien.data.get import get_fer2013
+
+    print(get_fer2013(out))
+
+
+@data_app.command("draw")
+def data_draw(
+    out: OutFolder = Path("drawn-faces"),
+    num: Annotated[int, typer.Option(help="Faces in all; three quarters train.", min=70)] = 5600,
+    seed: Seed = 0,
+    form: Annotated[Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.")] = Form.folder,
+    json: Json = False,
+) -> None:
+    """Draw faces with seven expressions, as data to try things on.
+
+    Example: mien data draw --num 700 --out drawn-faces
+    """
+    from mien import pipeline
+
+    values, text = pipeline.data_draw(out, num=num, seed=seed, form=str(form))
+    answer(values, text, json)
+
+
+@data_app.command("convert")
+def data_convert(
+    data: Annotated[str, typer.Argument(help=DATA_HELP)],
+    out: Annotated[Path, typer.Argument(help="A new .csv, .csv.gz, or folder.")],
+    labelled_only: Annotated[bool, typer.Option("--labelled-only", help="Leave out rows without a label.")] = False,
+    on_error: OnErrorOption = OnError.raise_,
+    json: Json = False,
+) -> None:
+    """Write data as FER2013's csv or as a folder split/label/picture.png.
+
+    Example: mien data convert faces/ faces.csv
+    """
+    from mien import pipeline
+
+    values, text = pipeline.data_convert(data, out, labelled_only=labelled_only, on_error=str(on_error), say=say)
+    answer(values, text, json)

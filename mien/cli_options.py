@@ -1,0 +1,76 @@
+"""What the verbs of the command line share: their options, and how they print."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class OnError(StrEnum):
+    raise_ = "raise"
+    skip = "skip"
+
+
+class ClassWeights(StrEnum):
+    none = "none"
+    sqrt = "sqrt"
+    balanced = "balanced"
+
+
+class RecipeName(StrEnum):
+    small = "small"
+    medium = "medium"
+    large = "large"
+
+
+class DetectorKind(StrEnum):
+    auto = "auto"
+    yunet = "yunet"
+    mtcnn = "mtcnn"
+    none = "none"
+
+
+class Columns(StrEnum):
+    mien = "mien"
+    openface = "openface"
+    pyfeat = "pyfeat"
+
+
+DATA_HELP = (
+    "A csv of FER2013 (also .gz or .zip), a folder of it, or a folder split/label/picture. "
+    "Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the embedded drawn faces."
+)
+Data = Annotated[str | None, typer.Argument(metavar="[DATA]", help=DATA_HELP, show_default=False)]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results; made if it is not there.")]
+Votes = Annotated[Path | None, typer.Option(help="FER+ votes (fer2013new.csv) for the same rows.", show_default=False)]
+OnErrorOption = Annotated[
+    OnError, typer.Option("--on-error", help="raise: stop at the first bad row; skip: leave it out, count it, list it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Epochs = Annotated[
+    int | None, typer.Option(help="Length of the schedule; the recipe's own by default.", min=1, show_default=False)
+]
+Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
+Weights = Annotated[ClassWeights, typer.Option("--class-weights", help="Weight of each class in the loss.")]
+Augment = Annotated[bool, typer.Option("--augment/--no-augment", help="Flip, turn, zoom and shift training faces.")]
+KeepLeaks = Annotated[
+    bool, typer.Option("--keep-leaks", help="Train also on rows whose pixels occur in validation or test.")
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Equal weights bit for bit from an equal command; slower.")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the run in the folder and begin again.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write each epoch's figures for TensorBoard too.")]
+
+
+def say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def answer(values: dict[str, Any], text: str, as_json: bool) -> None:
+    print(json_module.dumps(values, indent=1) if as_json else text)

@@ -1,0 +1,326 @@
+"""What the bytes of a picture say before it is decoded: its format, its orientation, and whether it is safe.
+
+Pixel limits do not see everything: a JPEG of 29 kB may hold a thousand scans, each of which costs the time of a
+whole picture; a PNG of 49 kB a text of 50 MB; a TIFF ten thousand tags that all name the same megabytes. Pillow's
+readers of such things are Python loops that believe what they read. So segments, chunks, blocks and tags are
+counted here first, and what is not needed for the pixels of a JPEG or PNG (texts, profiles, EXIF) is not passed on.
+Every walk is bounded, and takes well under a second for 64 MB.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from mien.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
+
+_MOST_SEGMENTS = 10_000  # of a JPEG; one holds at most 64 kB
+_MOST_JUNK = 65_536  # bytes between the segments of a JPEG, where there should be none
+_MOST_CHUNKS = 50_000  # of a PNG; a picture of 64 MB has some thousands
+_MOST_TEXT = 1 << 20  # bytes of one compressed chunk of a PNG when inflated
+_MOST_TEXTS = 8 << 20  # of all of them
+_MOST_BLOCKS = 300_000  # of the first frame of a GIF; a block holds at most 255 bytes
+_MOST_EXTENSIONS = 1 << 20  # bytes of comments and the like before it
+_MOST_STRIPS = 200_000  # of a TIFF
+_MOST_TAGS = 1000  # of a TIFF directory
+_MOST_EXIF = 20  # blocks of EXIF data in an AVIF, where there is one
+_MOST_SLOW = 4 << 20  # bytes of the forms that are decoded in Python: text PNM, run-length BMP
+
+_ORIENTATION = 0x0112
+_SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
+_STRIPS = (273, 279, 324, 325)  # offsets and sizes of strips and tiles
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # without those that have no body
+_PNM_HEADER = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+")
+_OTHER_DOCUMENT = re.compile(rb"\s{0,9}(?:PK\x03\x04|%PDF-|<[!?a-z]|#!|MZ|\x7fELF|Rar!|7z\xbc\xaf)", re.IGNORECASE)
+_FILL = b"\xff" * 65_536
+_ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 65_557  # how a zip archive ends, and at most how many bytes before the end
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file that may be decoded.
+
+    Attributes:
+        kind: One of `FORMATS`.
+        data: The bytes to decode; of a JPEG or PNG without what the pixels do not need.
+        orientation: As in EXIF, 1 to 8; None where the decoder must be asked.
+        frames: True if it holds several; None where the decoder must be asked.
+    """
+
+    kind: str
+    data: bytes
+    orientation: int | None = None
+    frames: bool | None = None
+
+
+def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
+    """Tell the format of a picture, and refuse what would be dear to decode.
+
+    Args:
+        data: The whole file.
+        where: Its name, for errors.
+        max_scans: How many passes a JPEG may make.
+
+    Raises:
+        DataError: if it is no picture, a bomb, or a picture and a document of another kind at once.
+    """
+    kind = _kind(data)
+    if kind == "JPEG":
+        return _jpeg(data, where, max_scans)
+    if kind == "PNG":
+        return _png(data, where)
+    if kind == "WEBP":
+        return Container(kind, data, _orientation_of_webp(data))
+    if kind == "GIF":
+        return Container(kind, data, 1, _gif_has_frames(data, where))
+    if kind == "TIFF":
+        _check_tags(data, 0, where)
+        return Container(kind, data, 1)  # turned by Pillow itself
+    if kind in ("AVIF", "HEIF"):
+        found = re.finditer(rb"II\*\0|MM\0\*", data)  # EXIF may lie anywhere
+        heads = [match.start() for match in islice(found, _MOST_EXIF + 1)]
+        if len(heads) > _MOST_EXIF:
+            raise bad_picture(where, f"{kind} with more than {_MOST_EXIF} blocks of EXIF data")
+        for head in heads:
+            _check_tags(data, head, where)
+        return Container(kind, data)
+    if kind == "BMP":
+        if len(data) > _MOST_SLOW and data[30:34] in (b"\1\0\0\0", b"\2\0\0\0"):
+            raise bad_picture(where, "a large BMP with run-length encoding", mend="save it as PNG")
+        return Container(kind, data, 1, False)
+    if kind == "PPM":
+        if data[1:2] in b"123" and len(data) > _MOST_SLOW:
+            raise bad_picture(where, "a large picture written as text", mend="save it as PNG")
+        return Container(kind, data, 1, False)
+    raise bad_picture(where, "a file that is no picture")
+
+
+def bad_picture(where: str, came: str, mend: str = "replace or remove the file") -> DataError:
+    """The error for a file that is not a whole picture."""
+    return DataError(where, came=came, expected="a whole picture: " + ", ".join(FORMATS), mend=mend)
+
+
+def _kind(data: bytes) -> str | None:
+    """Pillow's name of the format, told by the first bytes."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(_PNG_HEAD):
+        return "PNG"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(b"BM"):
+        return "BMP"
+    if data.startswith(_TIFF_HEADS):
+        return "TIFF"
+    if data[4:8] == b"ftyp":
+        brands = data[8 : 8 + min(128, max(0, int.from_bytes(data[:4], "big") - 8))]
+        if b"avif" in brands or b"avis" in brands:
+            return "AVIF"
+        if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")):
+            return "HEIF"
+    if _PNM_HEADER.match(data[:4096]):
+        return "PPM"
+    return None
+
+
+def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
+    """Walk the markers: count scans, leave out what is neither pixels nor how to read them, find the orientation."""
+    if _FILL in data:  # libjpeg gives back what it cannot use yet, and Pillow would copy it again with every read
+        raise bad_picture(where, "a JPEG with very many fill bytes")
+    kept = [b"\xff\xd8"]
+    position, num_segments, num_scans, num_junk, orientation = 2, 0, 0, 0, 1
+    while (match := _JPEG_MARKER.search(data, position)) is not None:
+        marker, start = data[match.start() + 1], match.start()
+        if marker == 0xD9:
+            position = match.end()
+            break
+        if num_scans:
+            if marker == 0xDA:
+                num_scans += 1
+                if num_scans > max_scans:
+                    came = f"a JPEG of more than {max_scans} scans"
+                    raise bad_picture(where, came, mend="save it anew, as baseline JPEG")
+        else:
+            num_junk += start - position
+        num_segments += 1
+        if num_segments > _MOST_SEGMENTS or num_junk > _MOST_JUNK:
+            raise bad_picture(where, "a JPEG of uncommonly many segments, or with something else between them")
+        length = int.from_bytes(data[match.end() : match.end() + 2], "big")
+        position = match.end() + max(2, length)
+        if num_scans:
+            continue
+        if marker == 0xDA:
+            num_scans, pixels = 1, start
+        elif marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(data[start:position])
+        elif marker == 0xE1 and orientation == 1 and data.startswith(b"Exif\0\0", match.end() + 2):
+            orientation = _orientation(data[match.end() + 8 : position])
+    else:
+        position = len(data)
+    _refuse_second_document(data, position, where, "JPEG")
+    if num_scans == 0:
+        raise bad_picture(where, "a corrupt picture (a JPEG without pixels)")
+    return Container("JPEG", b"".join((*kept, data[pixels:position])), orientation, False)
+
+
+def _png(data: bytes, where: str) -> Container:
+    """Walk the chunks: count them, inflate compressed texts to a limit, find the orientation."""
+    kept = [_PNG_HEAD]
+    position, num_chunks, total, orientation, frames = 8, 0, 0, 1, False
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        start, position = position, position + 12 + length
+        num_chunks += 1
+        if num_chunks > _MOST_CHUNKS:
+            raise bad_picture(where, f"a PNG of more than {_MOST_CHUNKS:,} chunks")
+        if kind in _PNG_KEPT or not kind.isalpha():
+            kept.append(data[start:position])
+        elif kind in (b"zTXt", b"iTXt", b"iCCP"):
+            total += _inflated(kind, data[start + 8 : position - 4], where)
+            if total > _MOST_TEXTS:
+                raise bad_picture(where, f"a PNG whose compressed texts are longer than {_MOST_TEXTS >> 20} MB")
+        elif kind == b"eXIf":
+            orientation = _orientation(data[start + 8 : position - 4])
+        elif kind == b"acTL":
+            frames = True
+        if kind == b"IEND":
+            break
+    _refuse_second_document(data, position, where, "PNG")
+    return Container("PNG", b"".join(kept), orientation, frames)
+
+
+def _inflated(kind: bytes, body: bytes, where: str) -> int:
+    """How long a chunk is when inflated; what is not compressed, or not readable, is as long as it is."""
+    packed = body.partition(b"\0")[2][1:]  # after the keyword and the method
+    if kind == b"iTXt":  # keyword, 0, compressed, method, language, 0, translated keyword, 0, text
+        if not body.partition(b"\0")[2].startswith(b"\1"):
+            return 0
+        packed = packed[1:].partition(b"\0")[2].partition(b"\0")[2]
+    try:
+        length = len(zlib.decompressobj().decompress(packed, _MOST_TEXT + 1))
+    except zlib.error:
+        return 0
+    if length > _MOST_TEXT:
+        raise bad_picture(where, f"a PNG with a compressed text or profile longer than {_MOST_TEXT >> 20} MB")
+    return length
+
+
+def _refuse_second_document(data: bytes, end: int, where: str, kind: str) -> None:
+    zipped = end < len(data) and data.rfind(_ZIP_END, max(end, len(data) - _ZIP_TAIL)) >= 0
+    if zipped or _OTHER_DOCUMENT.match(data, end):
+        raise bad_picture(where, f"a {kind} with a document of another kind after its end")
+
+
+def _orientation_of_webp(data: bytes) -> int:
+    position = 12
+    for _ in range(1000):  # chunks; an animation has one for each frame, and EXIF comes after them
+        if position + 8 > len(data):
+            break
+        kind, length = struct.unpack_from("<4sI", data, position)
+        if kind == b"EXIF":
+            exif = data[position + 8 : position + 8 + length]
+            return _orientation(exif.removeprefix(b"Exif\0\0"))
+        position += 8 + length + length % 2
+    return 1
+
+
+def _gif_has_frames(data: bytes, where: str) -> bool:
+    """Walk the blocks up to the second frame."""
+
+    def after_table(position: int) -> int:
+        flags = data[position - 1] if position <= len(data) else 0
+        return position + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+
+    position, num_blocks, num_frames = after_table(11) + 2, 0, 0
+    before = position
+    while position < len(data):
+        kind = data[position]
+        if kind == 0x3B:
+            break
+        if kind == 0x2C:
+            num_frames += 1
+            if num_frames == 2:
+                break
+            position = after_table(position + 10) + 1  # the size of a code follows
+        elif kind == 0x21:
+            before = position
+            position += 2
+        else:
+            position += 1
+            num_blocks += 1
+        if kind in (0x2C, 0x21):
+            while position < len(data) and data[position]:
+                position += data[position] + 1
+                num_blocks += 1
+                if num_blocks > _MOST_BLOCKS:
+                    break
+            position += 1
+            num_blocks += 1
+        if num_blocks > _MOST_BLOCKS or (kind == 0x21 and position - before > _MOST_EXTENSIONS):
+            raise bad_picture(where, "a GIF of uncommonly many blocks")
+    return num_frames > 1
+
+
+def _orientation(exif: bytes) -> int:
+    """The orientation in a block of EXIF data; 1 where there is none or it cannot be read."""
+    for tag, kind, _, value in _directory(exif, 0):
+        if tag == _ORIENTATION and kind == 3:
+            number = int.from_bytes(exif[value : value + 2], "little" if exif.startswith(b"II") else "big")
+            return number if 1 <= number <= 8 else 1
+    return 1
+
+
+def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int, int, int, int]]:
+    """Entries (tag, type, count, place of the value) of a TIFF directory, the first one unless `at` says where."""
+    head = data[base : base + 4]
+    if head not in _TIFF_HEADS:
+        return []
+    order, big = "<" if head.startswith(b"II") else ">", b"+" in head
+    try:
+        if at is None:
+            (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, base + (8 if big else 4))
+        (number,) = struct.unpack_from(order + ("Q" if big else "H"), data, base + at)
+        start, step, form = base + at + (8 if big else 2), 20 if big else 12, order + ("HHQ" if big else "HHI")
+        number = min(number, (len(data) - start) // step, _MOST_TAGS + 1)
+        inline = 8 if big else 4
+        entries = []
+        for place in range(start, start + number * step, step):
+            tag, kind, count = struct.unpack_from(form, data, place)
+            value = place + step - inline
+            if _TYPE_SIZES.get(kind, 1) * count > inline:
+                value = base + struct.unpack_from(order + ("Q" if big else "I"), data, value)[0]
+            entries.append((tag, kind, count, value))
+    except (struct.error, OverflowError):
+        return []
+    return entries
+
+
+def _check_tags(data: bytes, base: int, where: str) -> None:
+    """Refuse directories whose values together are longer than the file: then they overlap, and are a bomb."""
+    total, ahead = 0, _directory(data, base)
+    for _ in range(8):
+        entries, ahead = ahead, []
+        if len(entries) > _MOST_TAGS:
+            raise bad_picture(where, f"a directory of more than {_MOST_TAGS:,} tags")
+        for tag, kind, count, value in entries:
+            size = _TYPE_SIZES.get(kind, 1) * count
+            total += size if value + size <= len(data) else 0
+            if tag in _STRIPS and count > _MOST_STRIPS:
+                raise bad_picture(where, f"a TIFF of more than {_MOST_STRIPS:,} strips")
+            if tag in _SUB_DIRECTORIES:
+                order: Literal["little", "big"] = "little" if data.startswith(b"II", base) else "big"
+                ahead += _directory(data, base, int.from_bytes(data[value : value + 4], order))
+    if total > len(data) + 65_536:
+        raise bad_picture(where, "tags (EXIF or TIFF) that are longer than the file")

@@ -1,0 +1,421 @@
+"""Pictures of any kind -> RGB uint8 (H, W, 3), upright, within limits. The only place that decodes pictures.
+
+A picture may come from anyone, so nothing is believed before it is counted: bytes, width and height, the scans
+of a JPEG, the chunks and compressed texts of a PNG are checked before a pixel is decoded. What a picture needs
+at most in memory is its own pixels as Pillow holds them (4 bytes each) and the result (3 bytes each).
+
+- Transparent pixels lie on mid-gray (128), as a face crop with a cut-out background is best neither black nor white.
+- 16-bit gray (and arrays of uint16) is scaled from 0..65535 to 0..255, not clipped; 16-bit colour likewise.
+- Colour profiles (ICC) are ignored; CMYK becomes RGB by Pillow's formula.
+- Of several frames or pages the first is read.
+- EXIF orientation is applied. EXIF data that cannot be read counts as none.
+- Bytes after the end of a JPEG or PNG are ignored, as telephones append short films to photographs, unless
+  they are a document of another kind (zip, PDF, HTML): such a file is two things at once and is refused.
+
+Formats: JPEG, PNG, WebP, BMP, TIFF, GIF, PGM/PPM, AVIF where Pillow was built with it, and HEIC once
+`pillow_heif.register_heif_opener()` has been called. Nothing global in Pillow is changed: any thread may call.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from mien.container import Container, bad_picture, inspect
+from mien.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | np.ndarray  # or a PIL.Image.Image
+
+BACKGROUND = 128  # mid-gray behind transparent pixels
+
+_STRIP_PIXELS = 1 << 20  # pixels converted at a time, so that conversions need little memory
+_ORIENTATION = 0x0112
+# What Pillow's Transpose member undoes each EXIF orientation.
+_UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+# Pillow's modules, and the classes in them.
+_MODULES = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "WEBP": "WebP",
+    "BMP": "Bmp",
+    "GIF": "Gif",
+    "TIFF": "Tiff",
+    "PPM": "Ppm",
+    "AVIF": "Avif",
+}
+# Decoders are C code behind Python parsers that trust their input; each of these has been seen from a damaged file.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,  # NotImplementedError and RecursionError among them
+    struct.error,
+    zlib.error,
+    Warning,  # where the caller's filters turn Pillow's warnings into errors
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picture may cost; checked before decoding.
+
+    Attributes:
+        max_bytes: Size of the file.
+        max_pixels: Width times height.
+        longest_side: Width or height, in pixels.
+        max_scans: Passes over a JPEG: each costs the time of a whole picture. Real ones have about ten.
+    """
+
+    max_bytes: int = 64_000_000
+    max_pixels: int = 100_000_000
+    longest_side: int = 32_768
+    max_scans: int = 100
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: RGB uint8 (H, W, 3), contiguous, upright.
+        scale: Pixels here per pixel of the original, along both axes: 1, or 1/2, 1/4, 1/8 for a JPEG that was
+            reduced while decoding. A place in `pixels` divided by this is the place in the original.
+        size: Width and height of the original, upright.
+        done: What was done to it: any of `frames` (the first of several was read), `turned`, `16-bit`, `alpha`.
+    """
+
+    pixels: np.ndarray
+    scale: float
+    size: tuple[int, int]
+    done: tuple[str, ...] = ()
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def load_image(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
+    """Read a picture from a path, bytes, a binary file, an array or Pillow's Image.
+
+    Args:
+        source: A path; the bytes of a file; an open binary file (read from where it stands);
+            an array: uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint16 of these shapes
+            (0..65535 scaled to 0..255), or bool (False 0, True 255); or a PIL.Image.Image.
+        limits: What the picture may cost.
+
+    Returns:
+        RGB uint8 (H, W, 3), contiguous. A contiguous uint8 (H, W, 3) array comes back as it is, not copied.
+
+    Raises:
+        DataError: for a file that is missing, empty, cut off, corrupt, too large or no picture, for an array of
+            another shape or kind, and for a source that is none of these.
+
+    >>> load_image(np.full((2, 3), 7, np.uint8)).shape
+    (2, 3, 3)
+    """
+    return decode(source, limits=limits).pixels
+
+
+def decode(source: Source | Image, *, max_side: int | None = None, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """As `load_image`, telling what was done; a large JPEG may be reduced while it is decoded.
+
+    Args:
+        source: As for `load_image`.
+        max_side: The longer side that the caller needs, in pixels: a JPEG is reduced by 2, 4 or 8 while its longer
+            side stays at least this. It is never enlarged, and other formats are never reduced.
+        limits: What the picture may cost.
+
+    Raises:
+        DataError: as `load_image`.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, limits)
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        where = str(getattr(source, "filename", "") or "picture")
+        return _guarded(where, lambda: _from_pillow(source, where, limits))
+    where, data = _bytes_of(source, limits)
+    return _guarded(where, lambda: _from_bytes(data, where, limits, max_side))
+
+
+# Bytes
+
+
+def _bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
+    """The name and the whole content of a path, bytes or file, at most `limits.max_bytes` of it."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        where, data = "picture", bytes(source) if len(source) <= limits.max_bytes else b""
+        if len(source) > limits.max_bytes:
+            raise _too_many_bytes(where, limits)
+    elif isinstance(source, str | os.PathLike):
+        where = os.fspath(source)
+        if not isinstance(where, str):
+            raise _no_source(source)
+        try:
+            found = os.stat(where)
+            if stat.S_ISDIR(found.st_mode):
+                raise bad_picture(where, "a folder", mend="name the pictures in it")
+            if found.st_size > limits.max_bytes:
+                raise _too_many_bytes(where, limits)
+            # Asked for more than there is, Python would make room for it.
+            room = found.st_size if stat.S_ISREG(found.st_mode) else limits.max_bytes
+            with open(where, "rb") as file:
+                data = file.read(room + 1)
+        except FileNotFoundError:
+            raise bad_picture(where, "no such file", mend="check the name") from None
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            reason = getattr(error, "strerror", None) or error
+            raise bad_picture(where, f"a file that cannot be read ({reason})", mend="check its rights") from error
+    elif hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        where = name if isinstance(name, str) else "picture"
+        try:
+            data = source.read(limits.max_bytes + 1)
+        except (OSError, ValueError) as error:
+            raise bad_picture(where, f"a file that cannot be read ({error})", mend="open it anew") from error
+        if not isinstance(data, bytes):
+            raise bad_picture(where, f"a file that yields {type(data).__name__}", mend="open it with mode 'rb'")
+    else:
+        raise _no_source(source)
+    if len(data) > limits.max_bytes:
+        raise _too_many_bytes(where, limits)
+    if not data:
+        raise bad_picture(where, "an empty file of 0 bytes")
+    return where, data
+
+
+def _from_bytes(data: bytes, where: str, limits: Limits, max_side: int | None) -> Picture:
+    import io
+
+    found = inspect(data, where, max_scans=limits.max_scans)
+    with _opener(found.kind, where)(io.BytesIO(found.data)) as image:
+        return _from_pillow(image, where, limits, max_side, found)
+
+
+def _opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
+    """What opens one format and no other.
+
+    Not `Image.open`, which warns of every picture over 89 megapixels, whatever our own limit, through the
+    process-wide filters of `warnings`, which no thread can change for itself.
+    """
+    if kind == "HEIF":
+        import PIL.Image
+
+        if kind not in PIL.Image.OPEN:
+            raise bad_picture(where, "a HEIC picture, which needs pillow-heif", mend="save it as JPEG or PNG")
+        heif = PIL.Image.OPEN[kind][0]
+        return lambda file: heif(file, "")
+    module = importlib.import_module(f"PIL.{_MODULES[kind]}ImagePlugin")
+    if kind == "AVIF" and not module.SUPPORTED:
+        raise bad_picture(
+            where, "an AVIF picture, which this build of Pillow cannot read", mend="save it as JPEG or PNG"
+        )
+    opener: Callable[[BinaryIO], Image] = getattr(module, f"{_MODULES[kind]}ImageFile")
+    return opener
+
+
+# Pillow
+
+
+def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
+    """Run a decoder; whatever it raises becomes a DataError."""
+    from PIL import Image
+
+    try:
+        return work()
+    except DataError:
+        raise
+    except MemoryError as error:
+        raise bad_picture(where, "a picture that does not fit into memory", mend="make it smaller") from error
+    except Image.DecompressionBombError as error:
+        raise bad_picture(where, "a picture of too many pixels for Pillow", mend="make it smaller") from error
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise bad_picture(where, f"a corrupt picture ({reason})") from error
+
+
+def _from_pillow(
+    image: Image, where: str, limits: Limits, max_side: int | None = None, found: Container | None = None
+) -> Picture:
+    _check_size(image.size, where, limits)
+    frames = getattr(image, "is_animated", False) if found is None or found.frames is None else found.frames
+    done = ["frames"] if frames else []
+    factor = 1
+    if max_side is not None and found is not None and found.kind == "JPEG":
+        factor = next((by for by in (8, 4, 2) if max(image.size) // by >= max(1, max_side)), 1)
+    width, height = image.size
+    if factor > 1:
+        image.draft(None, (width // factor, height // factor))  # rounds sizes up
+    image.load()
+    _check_size(image.size, where, limits)
+    if factor == 1:
+        width, height = image.size  # a TIFF has now been turned
+    orientation = _asked(image) if found is None or found.orientation is None else found.orientation
+    if orientation in _UPRIGHT:
+        done.append("turned")
+    pixels = _upright_rgb(image, orientation, done, where)
+    return Picture(pixels, 1 / factor, (height, width) if orientation >= 5 else (width, height), tuple(done))
+
+
+def _asked(image: Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except _DAMAGE:
+        return 1
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> np.ndarray:
+    """Convert and turn a picture strip by strip, which needs no second copy of it."""
+    from PIL import Image
+
+    width, height = image.size
+    turn = Image.Transpose[_UPRIGHT[orientation]] if orientation in _UPRIGHT else None
+    rgb = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
+    if image.mode == "F":
+        raise bad_picture(where, "floating-point pixels", mend="save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        low, high = _extrema(image)
+        if low < 0 or high > 65_535:
+            raise bad_picture(where, f"32-bit pixels from {low:,} to {high:,}", mend="save it with 8 or 16 bits")
+        done.append("16-bit")
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        strip = _rgb_strip(image.crop((0, top, width, bottom)), done)
+        pixels = np.asarray(strip if turn is None else strip.transpose(turn))
+        if orientation >= 5:  # rows have become columns
+            backwards = orientation in (6, 7)
+            rgb[:, slice(height - bottom, height - top) if backwards else slice(top, bottom)] = pixels
+        else:
+            backwards = orientation in (3, 4)
+            rgb[slice(height - bottom, height - top) if backwards else slice(top, bottom)] = pixels
+    return rgb
+
+
+def _extrema(image: Image) -> tuple[int, int]:
+    """Least and greatest value of an integer picture; Pillow's own `getextrema` knows not every kind of them."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    strips = [
+        np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+        for top in range(0, image.height, rows)
+    ]
+    return min(int(strip.min()) for strip in strips), max(int(strip.max()) for strip in strips)
+
+
+def _rgb_strip(strip: Image, done: list[str]) -> Image:
+    """Any mode of Pillow but F -> RGB."""
+    from PIL import Image
+
+    if strip.mode.startswith("I"):  # which Pillow's own conversion would clip to white
+        return Image.fromarray(_eight_bits(np.asarray(strip))).convert("RGB")
+    if strip.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in strip.info:
+        strip = strip.convert("RGBA")
+        alpha = strip.getchannel("A")
+        if alpha.getextrema() != (255, 255):
+            backdrop = Image.new("RGBA", strip.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
+            strip = Image.alpha_composite(backdrop, strip)
+            if "alpha" not in done:
+                done.append("alpha")
+    return strip.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """0..65535 -> 0..255, rounded."""
+    return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
+
+
+# Arrays
+
+
+def _from_array(array: np.ndarray, limits: Limits) -> Picture:
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype not in (np.uint8, np.uint16, np.bool_) or not shaped or array.size == 0:
+        raise DataError(
+            "array",
+            came=f"{array.dtype} {array.shape}",
+            expected="uint8, uint16 or bool of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA",
+            mend="convert it: whether floating-point pixels reach 1 or 255 is not guessed",
+        )
+    _check_size((array.shape[1], array.shape[0]), "array", limits)
+    done: list[str] = []
+    if array.dtype == np.uint16:
+        array = _eight_bits(array)
+        done.append("16-bit")
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8) * np.uint8(255)
+    if array.ndim == 2:
+        array = array[:, :, np.newaxis]
+    if array.shape[2] == 1:
+        array = np.repeat(array, 3, axis=2)
+    elif array.shape[2] == 4:
+        from PIL import Image
+
+        array = _upright_rgb(Image.fromarray(np.ascontiguousarray(array), "RGBA"), 1, done, "array")
+    return Picture(np.ascontiguousarray(array), 1.0, (array.shape[1], array.shape[0]), tuple(done))
+
+
+# Errors
+
+
+def _check_size(size: tuple[int, int], where: str, limits: Limits) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise bad_picture(where, f"a picture of {width:,} x {height:,} pixels")
+    if max(size) > limits.longest_side:
+        raise DataError(
+            where,
+            came=f"a picture of {width:,} x {height:,} pixels",
+            expected=f"at most {limits.longest_side:,} pixels a side",
+            mend="make it smaller",
+        )
+    if width * height > limits.max_pixels:
+        raise DataError(
+            where,
+            came=f"a picture of {width * height / 1e6:,.0f} megapixels",
+            expected=f"at most {limits.max_pixels / 1e6:,.0f} megapixels",
+            mend="make it smaller",
+        )
+
+
+def _too_many_bytes(where: str, limits: Limits) -> DataError:
+    return DataError(
+        where,
+        came="a file of more bytes",
+        expected=f"at most {limits.max_bytes:,} bytes",
+        mend="save it smaller",
+    )
+
+
+def _no_source(source: Any) -> DataError:
+    return DataError(
+        "picture",
+        came=f"{type(source).__name__}",
+        expected="a path, bytes, a binary file, an array or a PIL.Image.Image",
+        mend="read the picture first",
+    )

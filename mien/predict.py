@@ -1,0 +1,358 @@
+"""The verb `predict`: pictures, folders, videos and cameras in; rows, marked copies and explanations out.
+
+Every source has its rows: one without a face, and one that could not be read, say so.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import DataError, UsageError
+from mien.results import Face, Frame
+
+if TYPE_CHECKING:
+    from mien.recognizer import Recognizer
+
+STDIN = "-"
+PICTURES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".heic")
+)
+FORMS = {".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".parquet": "parquet"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where answers go besides the terminal; each may be None.
+
+    Attributes:
+        table: A .csv, .jsonl, .json or .parquet file.
+        columns: Preset of a table's columns: `mien`, `openface` or `pyfeat`.
+        resume: Go on with the table: sources that it holds already are left out.
+        draw: Folder for copies with the answers drawn in.
+        explain: Folder for a picture of each face with its occlusion map.
+        summary: Folder for what a video comes to: summary.csv, events and a timeline of each person.
+    """
+
+    table: Path | None = None
+    columns: str = "mien"
+    resume: bool = False
+    draw: Path | None = None
+    explain: Path | None = None
+    summary: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.table is not None:
+            form_of(self.table)
+        elif self.resume:
+            raise UsageError("--resume: expected --out FILE, the table to go on with")
+
+
+@dataclass
+class Tally:
+    """What was looked at."""
+
+    num_pictures: int = 0
+    num_videos: int = 0
+    num_frames: int = 0  # pictures, and frames of videos
+    num_faces: int = 0
+    num_without_face: int = 0
+    num_failed: int = 0
+    num_resumed: int = 0
+
+    def add(self, frame: Frame) -> None:
+        self.num_frames += 1
+        self.num_faces += len(frame.faces)
+        self.num_failed += frame.error is not None
+        self.num_without_face += frame.error is None and not frame.faces
+
+    def sentence(self) -> str:
+        parts = [f"{self.num_faces} faces in {self.num_frames} pictures or frames"]
+        if self.num_resumed:
+            parts.append(f"{self.num_resumed} sources were there from an earlier run")
+        if self.num_without_face:
+            parts.append(f"{self.num_without_face} without a face")
+        if self.num_failed:
+            parts.append(f"{self.num_failed} could not be read")
+        return "; ".join(parts)
+
+
+def collect(paths: Sequence[str], *, say: Say) -> list[str]:
+    """The pictures, videos and cameras that arguments name, each once: files, folders with all below them, patterns.
+
+    Raises:
+        UsageError: for a folder or pattern that holds no picture and no video.
+    """
+    from mien.video import is_video
+
+    found: dict[str, None] = {}
+    for given in paths:
+        if given == STDIN or is_video(given) or Path(given).is_file():
+            found[given] = None
+        elif Path(given).is_dir() or glob.has_magic(given):
+            pattern = os.path.join(glob.escape(given), "**", "*") if Path(given).is_dir() else os.path.expanduser(given)
+            files = [one for one in sorted(glob.glob(pattern, recursive=True)) if Path(one).is_file()]
+            wanted = [one for one in files if Path(one).suffix.lower() in PICTURES or is_video(one)]
+            if not wanted:
+                raise UsageError(
+                    f"{given}: came no picture and no video ({len(files)} other files); expected at least one. "
+                    "To mend: name another folder or pattern"
+                )
+            if len(files) > len(wanted):
+                say(f"{given}: {len(files) - len(wanted)} files are left out: neither picture nor video by their names")
+            found |= dict.fromkeys(wanted)
+        else:
+            found[given] = None  # its row will say that there is no such file
+    return list(found)
+
+
+def predict(
+    sources: Sequence[str],
+    recognizer: Recognizer,
+    outputs: Outputs,
+    *,
+    every: float | None,
+    smooth_s: float,
+    say: Say,
+    show: Callable[[Frame], None],
+) -> Tally:
+    """Recognise all sources and write what was asked for.
+
+    Args:
+        sources: What `collect` gave.
+        recognizer: From `mien.load`.
+        outputs: Where answers go.
+        every: Seconds between the frames of a video that are looked at; None for every frame.
+        smooth_s: Time constant of the smoothing in videos.
+        say: Takes sentences for a person.
+        show: Takes each frame, as soon as it is known.
+    """
+    from mien.video import is_video
+
+    tally = Tally()
+    for folder in (outputs.draw, outputs.explain, outputs.summary):
+        if folder is not None:
+            _make(folder)
+    table = _Table(outputs, recognizer, has_videos=any(map(is_video, sources)))
+    left = [source for source in sources if not table.holds(source)]
+    tally.num_resumed = len(sources) - len(left)
+    names = _file_names(left)
+    pictures = [source for source in left if not is_video(source)]
+    with table:
+        data = {source: sys.stdin.buffer.read() if source == STDIN else source for source in pictures}
+        frames = recognizer.frames(data.values(), names=data.keys())
+        for source, frame in zip(pictures, frames, strict=True):
+            tally.num_pictures += 1
+            tally.add(frame)
+            _extras(recognizer, frame, data[source], names[source], outputs)
+            table.write(frame)
+            show(frame)
+        for source in left:
+            if is_video(source):
+                tally.num_videos += 1
+                for frame in _video(source, names[source], recognizer, outputs, every, smooth_s, say):
+                    tally.add(frame)
+                    table.write(frame)
+                    show(frame)
+    return tally
+
+
+class _Table:
+    """The table, or nothing where none was asked for."""
+
+    def __init__(self, outputs: Outputs, recognizer: Recognizer, *, has_videos: bool) -> None:
+        self._writer: Any = None
+        self._held: set[str] = set()
+        path = outputs.table
+        if path is None:
+            return
+        from mien.writers import as_written, open_writer, written_sources
+
+        form = form_of(path)
+        again = outputs.resume and path.exists()
+        if again:
+            self._held = written_sources(path, form)
+        self._as_written = lambda source: as_written(source, form)
+        _make(path.parent)
+        try:
+            self._writer = open_writer(
+                path,
+                form,
+                labels=recognizer.labels.names,
+                columns=outputs.columns,
+                heads={head.name: head.labels.names for head in recognizer.bundle.heads[1:]},
+                raw=has_videos,
+                append=again,
+            )
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def holds(self, source: str) -> bool:
+        return bool(self._held) and self._as_written(source) in self._held
+
+    def write(self, frame: Frame) -> None:
+        if self._writer is not None:
+            self._writer.write(frame)
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def form_of(path: Path) -> str:
+    """The form of a table, by the end of its name.
+
+    Raises:
+        UsageError: for another end.
+    """
+    try:
+        return FORMS[path.suffix.lower()]
+    except KeyError:
+        raise UsageError(f"{path}: came the ending {path.suffix!r}; expected one of {', '.join(FORMS)}") from None
+
+
+def _extras(recognizer: Recognizer, frame: Frame, picture: str | bytes, name: str, outputs: Outputs) -> None:
+    """The marked copy and the explanations of one picture."""
+    if frame.error is not None or (outputs.draw is None and (outputs.explain is None or not frame.faces)):
+        return
+    from PIL import Image
+
+    from mien.annotate import annotate
+    from mien.draw import explained
+    from mien.image import load_image
+
+    image = load_image(picture)
+    if outputs.draw is not None:
+        _save(Image.fromarray(annotate(image, frame.faces, recognizer.labels)), outputs.draw / f"{name}.jpg")
+    if outputs.explain is not None:
+        for number, face in enumerate(frame.faces):
+            seen, heat = recognizer.explain(image, face)
+            picture_of_it = explained(seen, heat, _caption(face))
+            _save(Image.fromarray(picture_of_it), outputs.explain / f"{name}-face{number}.png")
+
+
+def _video(
+    source: str,
+    name: str,
+    recognizer: Recognizer,
+    outputs: Outputs,
+    every: float | None,
+    smooth_s: float,
+    say: Say,
+) -> Iterator[Frame]:
+    """The frames of one video; its copy, summary, events and timelines are written when it ends, however it ends."""
+    from mien.video import watch
+
+    copy = None if outputs.draw is None else outputs.draw / f"{name}.mp4"
+    frames = watch(source, recognizer, every=every, smooth_s=smooth_s, draw=copy, tell=lambda note: say(f"  {note}"))
+    try:
+        yield from frames if outputs.summary is None else _summed_up(frames, name, recognizer, outputs.summary)
+    except DataError as error:
+        yield Frame(source, 0, None, 0, 0, recognizer.detector.name, (), str(error))
+
+
+def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folder: Path) -> Iterator[Frame]:
+    """Pass frames on; then read them again from a file, so that memory does not grow with the video."""
+    import json
+
+    from mien.summary import events, summary, write_events
+    from mien.timeline import Timelines
+    from mien.writers import open_writer
+
+    timelines = Timelines(recognizer.labels)
+    spool = folder / f".{name}.jsonl"
+
+    def again() -> Iterable[Frame]:
+        with spool.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield Frame.from_dict(json.loads(line))
+
+    try:
+        with open_writer(spool, "jsonl", labels=recognizer.labels.names) as writer:
+            for frame in frames:
+                writer.write(frame)
+                timelines.add(frame)
+                yield frame
+    finally:
+        # Also after Ctrl-C: what was looked at is summed up.
+        _write_rows(folder / f"{name}_summary.csv", summary(again()))
+        write_events(folder / f"{name}_events.tsv", events(again()), about={"Network": recognizer.bundle.digest})
+        timelines.write(folder / f"{name}_persons")
+        spool.unlink()
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _file_names(sources: Sequence[str]) -> dict[str, str]:
+    """A name for what is written about each source: its own without the ending, numbered where two are alike."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for source in sources:
+        plain = "stdin" if source == STDIN else Path(source.replace("://", "-").replace(":", "-")).stem
+        name, number = plain, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.lower())
+        names[source] = name
+    return names
+
+
+def describe(frame: Frame) -> str:
+    """A frame for the terminal: a line a face."""
+    place = frame.source if frame.time_s is None else f"{frame.source} {frame.time_s:.3f} s"
+    if frame.error is not None:
+        return f"{place}: not read: {frame.error}"
+    if not frame.faces:
+        return f"{place}: no face"
+    return "\n".join(
+        f"{place}: {_caption(face)}{_box(face)}" + (f" (uncertain: {face.reason})" if face.uncertain else "")
+        for face in frame.faces
+    )
+
+
+def _caption(face: Face) -> str:
+    """The label and what it is followed by, with their probabilities."""
+    order = sorted(range(len(face.labels)), key=lambda k: -face.probabilities[k])[:2]
+    first, second = (f"{face.labels[k]} {face.probabilities[k]:.0%}" for k in order)
+    person = "" if face.track is None else f"person {face.track}: "
+    return f"{person}{first}, then {second}"
+
+
+def _box(face: Face) -> str:
+    x0, y0, x1, y1 = (round(value) for value in face.box)
+    return f", at {x0},{y0} to {x1},{y1}"
+
+
+def _save(image: Any, path: Path) -> None:
+    try:
+        image.save(path, **({"quality": 92} if path.suffix == ".jpg" else {}))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be written ({error.strerror or error}). To mend: name another place")

@@ -1,0 +1,51 @@
+"""How good the picture of a face is, and when an answer about it should not be relied on."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mien.results import Quality
+
+# An answer is uncertain when one of these holds; docs/faces.md says what that costs and gains.
+MIN_PROBABILITY = 0.5  # of the likeliest label, calibrated
+MIN_SIZE_PX = 24.0  # shorter side of the box; the networks see 48 x 48
+MAX_TURN = 0.65
+
+
+def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> Quality:
+    """Size, sharpness and turn of one face.
+
+    Args:
+        box: float (4,), x0 y0 x1 y1 in pixels of the picture.
+        landmarks: float (5, 2) or None; right eye, left eye, nose tip, mouth corners.
+        crop: uint8 (48, 48, 1), the face as the network sees it.
+    """
+    gray = crop[..., 0].astype(np.float32)
+    contrast = float(gray.std())
+    sharpness = float(cv2.Laplacian(gray, cv2.CV_32F).std() / contrast) if contrast > 0 else 0.0
+    size = float(min(box[2] - box[0], box[3] - box[1]))
+    return Quality(size_px=size, sharpness=sharpness, turn=None if landmarks is None else turn(landmarks))
+
+
+def turn(landmarks: np.ndarray) -> float:
+    """0 where the nose tip lies midway between the eyes, along the line through them; 1 at or beyond one eye."""
+    right, left, nose = landmarks[0], landmarks[1], landmarks[2]
+    eyes = left - right
+    length = float(eyes @ eyes)
+    if length == 0:
+        return 1.0
+    along = float((nose - right) @ eyes) / length  # 0 at the right eye, 1 at the left
+    return min(1.0, abs(2 * along - 1))
+
+
+def doubt(probability: float, quality: Quality) -> str:
+    """Why an answer is uncertain, in words; '' where it is not."""
+    reasons = []
+    if probability < MIN_PROBABILITY:
+        reasons.append(f"no label reaches {MIN_PROBABILITY:.0%}")
+    if quality.size_px < MIN_SIZE_PX:
+        reasons.append(f"face smaller than {MIN_SIZE_PX:.0f} pixels")
+    if quality.turn is not None and quality.turn > MAX_TURN:
+        reasons.append("face turned away")
+    return "; ".join(reasons)

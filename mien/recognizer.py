@@ -1,0 +1,228 @@
+"""Picture in, faces with calibrated probabilities out: decode, detect, crop, classify.
+
+>>> import mien
+>>> recognizer = mien.load()                            # doctest: +SKIP
+>>> recognizer.faces("photo.jpg")[0].label              # doctest: +SKIP
+'happy'
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from mien import quality
+from mien.align import crop
+from mien.bundle import Bundle, open_bundle
+from mien.classify import Classifier
+from mien.detect import Detections, Detector, find_detector
+from mien.errors import MienError
+from mien.explain import occlusion_map
+from mien.image import load_image
+from mien.labels import LabelSet
+from mien.results import Face, Frame
+
+BATCH = 64  # faces
+
+
+def load(
+    bundle: str | os.PathLike[str] = "shipped",
+    *,
+    detector: str = "auto",
+    detector_model: str | os.PathLike[str] | None = None,
+    max_side: int | None = None,
+    num_threads: int | None = None,
+) -> Recognizer:
+    """A recognizer that is ready to use.
+
+    Args:
+        bundle: A bundle that `mien export` wrote (folder or zip), or `shipped`.
+        detector: `auto`, `yunet`, `mtcnn`, or `none` for pictures that are faces already.
+        detector_model: File with YuNet's weights; by default $MIEN_YUNET, the cache, a download.
+        max_side: Longest side in pixels at which faces are looked for; more finds smaller faces, and takes longer.
+        num_threads: Threads of the classifier; by default those of the machine.
+
+    Raises:
+        BundleError: if the bundle cannot be trusted.
+        DownloadError: if the detector's weights cannot be had.
+    """
+    model = None if detector_model is None else Path(detector_model)
+    return Recognizer(
+        open_bundle(bundle), find_detector(detector, model=model, max_side=max_side), num_threads=num_threads
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A picture on its way: where its faces are, not yet what they show."""
+
+    width: int
+    height: int
+    detections: Detections
+    crops: np.ndarray  # uint8 (F, 48, 48, 1)
+
+
+class Recognizer:
+    """Decode, detect, crop and classify. Safe to use from several threads at once; a process makes its own.
+
+    Args:
+        bundle: The network.
+        detector: What finds faces.
+        num_threads: Threads of the classifier; None leaves it to ONNX Runtime.
+    """
+
+    def __init__(self, bundle: Bundle, detector: Detector, *, num_threads: int | None = None) -> None:
+        self.bundle = bundle
+        self.detector = detector
+        self._classifier = Classifier(bundle, num_threads=num_threads)
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels of `Face.label`, in the order of `Face.probabilities`."""
+        return self.bundle.heads[0].labels
+
+    def faces(self, picture: Any) -> list[Face]:
+        """The faces of one picture, best detected first.
+
+        Args:
+            picture: Whatever `mien.image.load_image` takes: path, bytes, file object, array, PIL image.
+
+        Raises:
+            DataError: if it is not a picture, or too large.
+        """
+        return self.faces_in(load_image(picture))
+
+    def faces_in(self, image: np.ndarray) -> list[Face]:
+        """The faces of one decoded picture, RGB uint8 (H, W, 3)."""
+        found = self._find(image)
+        return self._answer(found, self._classifier(found.crops))
+
+    def classify(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """Calibrated probabilities of each head, float32 (N, K), of gray faces uint8 (N, 48, 48, 1)."""
+        return self._classifier(crops)
+
+    def frames(self, sources: Iterable[Any], *, names: Iterable[str] | None = None) -> Iterator[Frame]:
+        """A Frame for each picture, in their order; one that cannot be read has an error and no faces.
+
+        Pictures are decoded and searched ahead in threads, and classified in batches across pictures; at most a few
+        are in memory at a time.
+
+        Args:
+            sources: What `faces` takes.
+            names: What the frames are called; by default `str(source)`.
+        """
+        workers = max(2, os.cpu_count() or 2)
+        with ThreadPoolExecutor(workers, thread_name_prefix="mien") as pool:
+            waiting: deque[tuple[str, Future[_Found | MienError]]] = deque()
+            named = ((str(s), s) for s in sources) if names is None else zip(names, sources, strict=True)
+            try:
+                for name, source in named:
+                    waiting.append((name, pool.submit(self._decode_and_find, source)))
+                    if len(waiting) > 2 * workers:
+                        yield from self._finish([waiting.popleft() for _ in range(workers)])
+                while waiting:
+                    yield from self._finish([waiting.popleft() for _ in range(min(workers, len(waiting)))])
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+    def explain(self, picture: Any, face: Face) -> tuple[np.ndarray, np.ndarray]:
+        """Which parts of a face its label rests on (`mien.explain`).
+
+        Args:
+            picture: The picture in which the face was found.
+            face: What `faces` answered.
+
+        Returns:
+            The face as the network sees it, uint8 (48, 48, 1), and its map, float32 (48, 48).
+        """
+        image = load_image(picture)
+        boxes = np.array([face.box], np.float32)
+        points = None if face.landmarks is None else np.array([face.landmarks], np.float32)
+        seen = crop(image, boxes, points, geometry=self.detector.geometry).faces[0]
+        head = self.bundle.heads[0].name
+        return seen, occlusion_map(lambda faces: self._classifier(faces)[head], seen, face.labels.index(face.label))
+
+    def close(self) -> None:
+        """Free the network; the recognizer cannot be used afterwards."""
+        self._classifier.close()
+
+    def __enter__(self) -> Recognizer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Recognizer holds native sessions and cannot be pickled; call mien.load() in each process")
+
+    def _decode_and_find(self, source: Any) -> _Found | MienError:
+        try:
+            return self._find(load_image(source))
+        except MienError as error:
+            return error
+
+    def _find(self, image: np.ndarray) -> _Found:
+        detections = self.detector.detect(image)
+        crops = crop(image, detections.boxes, detections.landmarks, geometry=detections.geometry)
+        return _Found(image.shape[1], image.shape[0], detections, crops.faces)
+
+    def _finish(self, items: Sequence[tuple[str, Future[_Found | MienError]]]) -> Iterator[Frame]:
+        results = [(name, future.result()) for name, future in items]
+        found = [result for _, result in results if isinstance(result, _Found)]
+        faces = [one.crops for one in found]
+        heads = self._classifier(np.concatenate(faces)) if faces else {}
+        start = 0
+        for name, result in results:
+            if not isinstance(result, _Found):
+                yield Frame(name, 0, None, 0, 0, self.detector.name, (), str(result))
+                continue
+            rows = slice(start, start + len(result.crops))
+            start = rows.stop
+            answers = self._answer(result, {head: p[rows] for head, p in heads.items()})
+            yield Frame(name, 0, None, result.width, result.height, self.detector.name, tuple(answers))
+
+    def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> list[Face]:
+        first, *others = self.bundle.heads
+        boxes, scores, landmarks = found.detections.boxes, found.detections.scores, found.detections.landmarks
+        faces = []
+        for i in range(len(boxes)):
+            p = heads[first.name][i]
+            points = None if landmarks is None else landmarks[i]
+            measured = quality.measure(boxes[i], points, found.crops[i])
+            reason = quality.doubt(float(p.max()), measured)
+            faces.append(
+                Face(
+                    box=tuple(float(v) for v in boxes[i]),
+                    score=float(scores[i]),
+                    landmarks=None if points is None else tuple((float(x), float(y)) for x, y in points),
+                    label=first.labels[int(p.argmax())],
+                    labels=first.labels.names,
+                    probabilities=tuple(float(v) for v in p),
+                    entropy=entropy(p),
+                    quality=measured,
+                    uncertain=bool(reason),
+                    reason=reason,
+                    heads={
+                        head.name: {n: float(v) for n, v in zip(head.labels, heads[head.name][i], strict=True)}
+                        for head in others
+                    },
+                )
+            )
+        return faces
+
+
+def entropy(p: np.ndarray) -> float:
+    """Entropy of probabilities (K,) over that of a uniform answer: 0 sure, 1 no idea."""
+    inside = p[p > 0].astype(np.float64)
+    return float(min(1.0, max(0.0, -(inside * np.log(inside)).sum() / np.log(len(p)))))

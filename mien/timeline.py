@@ -1,0 +1,192 @@
+"""A picture per person of a video: how likely each expression was, over time.
+
+What is kept of a video is counted in bins of time. When these become many they are joined two by two, so memory does
+not grow with the length of the video.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien.labels import LabelSet
+from mien.results import Frame
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MOST_BINS = 4096
+_FIRST_BIN_S = 1 / 64
+_WIDTH, _ROW, _GAP, _MARGIN, _HEAD, _FOOT = 1200, 60, 10, 16, 58, 50  # pixels
+_PAPER, _INK, _DIM, _GRID, _AWAY = (255, 255, 255), (30, 30, 30), (110, 110, 110), (214, 214, 214), (241, 241, 241)
+
+
+class Timelines:
+    """Collects the frames of one video and draws a picture for each person (`Face.track`).
+
+    Args:
+        labels: Of the faces' probabilities; for names and colours.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self._labels = labels
+        self._bin_s = _FIRST_BIN_S
+        self._begin_s: float | None = None
+        self._end_s = 0.0
+        self._source = ""
+        self._looks: dict[int, int] = {}  # bin -> number of frames looked at
+        # person -> bin -> sums: a probability for each label, uncertain answers, answers
+        self._people: dict[int, dict[int, np.ndarray]] = {}
+
+    def add(self, frame: Frame) -> None:
+        """Count a frame; those with an error or without a time count as not looked at."""
+        if frame.error or frame.time_s is None:
+            return
+        if self._begin_s is None:
+            self._begin_s, self._end_s, self._source = frame.time_s, frame.time_s, frame.source
+        self._end_s = max(self._end_s, frame.time_s)
+        # A clock that steps back far would need bins before the first; they are counted in it.
+        place = max(0, math.floor((frame.time_s - self._begin_s) / self._bin_s))
+        while place >= _MOST_BINS:
+            self._join()
+            place //= 2
+        self._looks[place] = self._looks.get(place, 0) + 1
+        for face in frame.faces:
+            if face.track is None:
+                continue
+            counted = self._people.setdefault(face.track, {})
+            if place not in counted:
+                counted[place] = np.zeros(len(self._labels) + 2)
+            counted[place] += (*face.probabilities, float(face.uncertain), 1.0)
+
+    def write(self, folder: str | os.PathLike[str], *, most: int = 20, least_looks: int = 3) -> list[Path]:
+        """Write `person-0.png` and so on.
+
+        Args:
+            folder: Made where it does not exist.
+            most: At most so many pictures: of those who were seen longest.
+            least_looks: None of those seen in fewer frames, who are mostly no faces.
+
+        Returns:
+            The files, in the order of the persons' numbers.
+        """
+        seen = {track: int(sum(sums[-1] for sums in bins.values())) for track, bins in self._people.items()}
+        longest = sorted((track for track in seen if seen[track] >= least_looks), key=lambda t: (-seen[t], t))[:most]
+        paths = []
+        for track in sorted(longest):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            paths.append(Path(folder) / f"person-{track}.png")
+            self._draw(track).save(paths[-1])
+        return paths
+
+    def _join(self) -> None:
+        self._bin_s *= 2
+        looks: dict[int, int] = {}
+        for place, count in self._looks.items():
+            looks[place // 2] = looks.get(place // 2, 0) + count
+        self._looks = looks
+        for track, bins in self._people.items():
+            joined: dict[int, np.ndarray] = {}
+            for place, sums in bins.items():
+                joined[place // 2] = joined[place // 2] + sums if place // 2 in joined else sums
+            self._people[track] = joined
+
+    def _runs(self, track: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Stretches in which a person was seen at every look: edges (n + 1,) in seconds, means (n, K + 1)."""
+        places = sorted(self._looks)
+        edges = [self._begin_s or 0.0] if not places else [(self._begin_s or 0.0) + p * self._bin_s for p in places]
+        last_step = edges[-1] - edges[-2] if len(edges) > 1 else self._bin_s
+        edges.append(max(self._end_s, edges[-1]) + min(last_step, 1.0))
+        runs: list[tuple[np.ndarray, np.ndarray]] = []
+        start = None
+        bins = self._people[track]
+        for i in range(len(places) + 1):
+            there = i < len(places) and places[i] in bins
+            if there and start is None:
+                start = i
+            if not there and start is not None:
+                sums = np.stack([bins[place] for place in places[start:i]])
+                runs.append((np.array(edges[start : i + 1]), sums[:, :-1] / sums[:, -1:]))
+                start = None
+        return runs
+
+    def _draw(self, track: int) -> Image:
+        import PIL.Image
+        from PIL import ImageDraw, ImageFont
+
+        names = self._labels.names
+        font, small, large = (ImageFont.load_default(size=size) for size in (15, 13, 19))
+        left = _MARGIN + round(max(font.getlength(name) for name in (*names, "uncertain"))) + 44
+        right = _WIDTH - _MARGIN - 8
+        rows = len(names)
+        low = _HEAD + rows * (_ROW + _GAP)  # upper edge of the row of uncertain answers
+        image = PIL.Image.new("RGB", (_WIDTH, low + 14 + _FOOT), _PAPER)
+        pen = ImageDraw.Draw(image)
+        runs = self._runs(track)
+        begin_s, end_s = self._begin_s or 0.0, max(self._end_s, (self._begin_s or 0.0) + 1e-3)
+
+        def x_of(time_s: float) -> float:
+            return left + (right - left) * (min(max(time_s, begin_s), end_s) - begin_s) / (end_s - begin_s)
+
+        seen_s = sum(min(run[0][-1], end_s) - run[0][0] for run in runs)
+        pen.text((_MARGIN, _MARGIN), f"Person {track}", fill=_INK, font=large)
+        about = f"seen {_span(seen_s)} of {_span(end_s - begin_s)} in {os.path.basename(self._source) or self._source}"
+        pen.text((_MARGIN + large.getlength(f"Person {track}") + 14, _MARGIN + 4), about, fill=_DIM, font=font)
+        step = _nice_step((end_s - begin_s) / 10)
+        ticks = [n * step for n in range(math.ceil(begin_s / step), math.floor(end_s / step + 1e-9) + 1)]
+
+        for row, name in enumerate(names):
+            top = _HEAD + row * (_ROW + _GAP)
+            bottom = top + _ROW
+            pen.rectangle((left, top, right, bottom), fill=_AWAY)
+            for edges, _ in runs:
+                pen.rectangle((x_of(edges[0]), top, x_of(edges[-1]), bottom), fill=_PAPER)
+            for tick in ticks:
+                pen.line((x_of(tick), top, x_of(tick), bottom), fill=_GRID)
+            pen.line((left, (top + bottom) / 2, right, (top + bottom) / 2), fill=_GRID)
+            for edges, means in runs:
+                # A look stands for the time up to the next one, but its point is where it was.
+                points = np.minimum(edges[:-1] + self._bin_s / 2, edges[1:])
+                xs = [x_of(time_s) for time_s in (edges[0], *points, edges[-1])]
+                heights = (means[0, row], *means[:, row], means[-1, row])
+                line = [(x, bottom - 1 - float(p) * (_ROW - 2)) for x, p in zip(xs, heights, strict=True)]
+                colour = self._labels.colour(row)
+                pen.polygon([(xs[0], bottom), *line, (xs[-1], bottom)], fill=colour)
+                pen.line(line, fill=tuple(int(colour[i : i + 2], 16) * 2 // 3 for i in (1, 3, 5)))
+            pen.rectangle((left, top, right, bottom), outline=_DIM)
+            pen.text((_MARGIN, (top + bottom) / 2), name, fill=_INK, font=font, anchor="lm")
+            for share, y in (("100%", top + 5), ("0%", bottom - 5)):
+                pen.text((left - 6, y), share, fill=_DIM, font=small, anchor="rm")
+        pen.text((_MARGIN, low + 6), "uncertain", fill=_DIM, font=font, anchor="lm")
+        for edges, means in runs:
+            for i in np.flatnonzero(means[:, -1] >= 0.5):
+                pen.rectangle(
+                    (x_of(edges[i]), low + 1, max(x_of(edges[i + 1]), x_of(edges[i]) + 1), low + 11), fill=_DIM
+                )
+        pen.rectangle((left, low, right, low + 12), outline=_DIM)
+        for tick in ticks:
+            pen.line((x_of(tick), low + 12, x_of(tick), low + 17), fill=_DIM)
+            pen.text((x_of(tick), low + 20), f"{tick:.10g}", fill=_DIM, font=small, anchor="mt")
+        pen.text((right, low + 40), "seconds; gray where this person was not found", fill=_DIM, font=small, anchor="rt")
+        return image
+
+
+def _nice_step(about: float) -> float:
+    """1, 2 or 5 times a power of ten (15, 30, 60 for seconds above ten), at least `about`."""
+    power = 10 ** math.floor(math.log10(about)) if about > 0 else 1.0
+    steps = [factor * power for factor in (1, 2, 5, 10)]
+    if about > 10:
+        steps = [15, 30, 60, 120, 300, 600, 900, 1800, 3600] + [3600 * 2**n for n in range(1, 30)]
+    return next(step for step in steps if step >= about - 1e-12)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,235 @@
+"""Who is who from frame to frame, and the smoothing of probabilities in time.
+
+Tracker: each face followed is a box whose centre moves by a Kalman filter (Kalman 1960) and whose width and height are
+averaged. The centre's velocity is a constant that is slowly forgotten (an Ornstein-Uhlenbeck process), so that somebody
+who disappears behind another is looked for where the movement led, and not beyond the picture. Everything is counted
+in seconds and in face sizes: the same settings serve 60 frames a second and one look every 0.2 s, 30-pixel faces and
+600-pixel faces. The frame of it is SORT's (Bewley et al. 2016, https://arxiv.org/abs/1602.00763), but a face found is
+compared with a face followed by a Gaussian of their distance, as wide as the prediction is unsure, and of the ratio of
+their sizes: on drawn boxes this mistakes half as many people for others as the overlap of boxes (IoU) does, even when
+the boxes are grown by the same uncertainty (docs/video.md). The assignment with the largest sum is found by the
+Hungarian method; faces seen at the last look come first, then those out of sight.
+
+Nothing here knows a face: it does not recognise persons, only continues boxes. After a cut to another scene a box in
+the same place goes on with the same number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.errors import UsageError
+
+MEMORY_S = 1.0  # how long a face may be out of sight and keep its number
+# In face sizes (mean of width and height); tests/test_track.py counts the mistakes that these make on drawn boxes.
+_BOX_NOISE = 0.05  # scatter of the detector's boxes
+_SPEED = 5.0  # spread of speeds, per second
+_SPEED_MEMORY_S = 1.0  # over which time a speed is forgotten
+_NEAR = 0.3  # a box so far from where it is expected fits well even when the prediction is sure
+_MOST_VARIANCE = 1.5  # of a prediction: after a long step it is looked for near by all the same
+_FARTHEST = 2.0
+_SIZE_RATIO = 0.3  # spread of the logarithm of the sizes' ratio
+_LEAST_CLOSENESS = 0.3
+_SIZE_MEMORY_S = 0.15  # averaging of width and height
+
+
+@dataclass
+class _Track:
+    number: int
+    centre: np.ndarray  # (2,) pixels
+    speed: np.ndarray  # (2,) pixels per second
+    size: np.ndarray  # (2,) pixels: width, height
+    spread: np.ndarray  # (2, 2) covariance of place and speed, the same for x and y, in face sizes
+    seen_s: float
+    missed_s: float | None = None  # first look at which it was not found again
+
+    def move(self, step_s: float) -> None:
+        """Where it will be after `step_s` seconds, and how unsure that is."""
+        keep = math.exp(-step_s / _SPEED_MEMORY_S)
+        reach = _SPEED_MEMORY_S * (1 - keep)
+        self.centre = self.centre + reach * self.speed
+        self.speed = keep * self.speed
+        step = np.array(((1, reach), (0, keep)))
+        drift = _SPEED_MEMORY_S**2 * (2 * step_s / _SPEED_MEMORY_S - 3 + 4 * keep - keep * keep)
+        both = _SPEED_MEMORY_S * (1 - keep) ** 2
+        noise = _SPEED**2 * np.array(((drift, both), (both, 1 - keep * keep)))
+        self.spread = step @ self.spread @ step.T + noise
+
+    def meet(self, box: np.ndarray, time_s: float) -> None:
+        """Correct the prediction by the box that was found."""
+        gain = self.spread[:, 0] / (self.spread[0, 0] + _BOX_NOISE**2)
+        surprise = (box[:2] + box[2:]) / 2 - self.centre
+        self.centre = self.centre + gain[0] * surprise
+        self.speed = self.speed + gain[1] * surprise
+        self.spread = self.spread - np.outer(gain, self.spread[0])
+        share = 1 - math.exp(-(time_s - self.seen_s) / _SIZE_MEMORY_S)
+        self.size = self.size + share * (box[2:] - box[:2] - self.size)
+        self.seen_s, self.missed_s = time_s, None
+
+
+class Tracker:
+    """Numbers for the faces of a video, from 0 up, none ever given twice.
+
+    Args:
+        memory_s: How long a face may be out of sight and keep its number, counted from the first look that did not
+            find it to the look that finds it again.
+
+    Raises:
+        UsageError: if `memory_s` is negative or no number.
+    """
+
+    def __init__(self, memory_s: float = MEMORY_S) -> None:
+        if not (math.isfinite(memory_s) and memory_s >= 0):
+            raise UsageError(f"tracker: came memory_s {memory_s}; expected seconds, 0 or more")
+        self._memory_s = memory_s
+        self._tracks: list[_Track] = []
+        self._next = 0
+        self._time_s: float | None = None
+
+    def update(self, time_s: float, boxes: np.ndarray) -> list[int]:
+        """Numbers of the faces found at one look.
+
+        Args:
+            time_s: When; a time before the last one (a stream whose clock was set back) counts as no time passed.
+            boxes: float (F, 4), `[x0, y0, x1, y1]` in pixels; F may be 0.
+
+        Raises:
+            UsageError: if the boxes are not of this shape or not finite.
+        """
+        boxes = np.asarray(boxes, np.float64)
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+            raise UsageError(f"tracker: came boxes {boxes.shape}; expected finite (F, 4)")
+        step_s = 0.0 if self._time_s is None else max(0.0, time_s - self._time_s)
+        if self._time_s is not None and time_s < self._time_s:
+            for track in self._tracks:  # all clocks go back together
+                track.seen_s += time_s - self._time_s
+                track.missed_s = None if track.missed_s is None else track.missed_s + time_s - self._time_s
+        self._time_s = time_s
+        self._tracks = [
+            track
+            for track in self._tracks
+            if track.missed_s is None or time_s - track.missed_s <= self._memory_s + 1e-6
+        ]
+        for track in self._tracks:
+            track.move(step_s)
+
+        numbers = [-1] * len(boxes)
+        for tracks in (
+            [track for track in self._tracks if track.missed_s is None],
+            [track for track in self._tracks if track.missed_s is not None],
+        ):
+            free = [index for index, number in enumerate(numbers) if number < 0]
+            fit = _closeness(tracks, boxes[free])
+            for row, column in assign(fit):
+                if fit[row, column] >= _LEAST_CLOSENESS:
+                    tracks[row].meet(boxes[free[column]], time_s)
+                    numbers[free[column]] = tracks[row].number
+        for track in self._tracks:
+            if track.seen_s != time_s and track.missed_s is None and track.number not in numbers:
+                track.missed_s = time_s
+        for index, box in enumerate(boxes):
+            if numbers[index] < 0:
+                numbers[index] = self._begin(box, time_s)
+        return numbers
+
+    def _begin(self, box: np.ndarray, time_s: float) -> int:
+        spread = np.diag((_BOX_NOISE**2, _SPEED**2))
+        centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+        self._tracks.append(_Track(self._next, centre, np.zeros(2), size, spread, time_s))
+        self._next += 1
+        return self._next - 1
+
+
+def _closeness(tracks: Sequence[_Track], boxes: np.ndarray) -> np.ndarray:
+    """float64 (T, F) in 0..1: how well each box found fits each prediction, 1 for the same place and size."""
+    if not tracks or not len(boxes):
+        return np.zeros((len(tracks), len(boxes)))
+    size = np.stack([track.size for track in tracks]).mean(1)[:, None]
+    centre = np.stack([track.centre for track in tracks])
+    found_size = np.maximum((boxes[:, 2:] - boxes[:, :2]).mean(1), 1e-6)[None]
+    found_centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    variance = np.minimum(np.array([track.spread[0, 0] for track in tracks]) + _NEAR**2, _MOST_VARIANCE)[:, None]
+    distance = np.sqrt(((found_centre[None] - centre[:, None]) ** 2).sum(2)) / size
+    ratio = np.log(found_size / size)
+    return np.where(distance > _FARTHEST, 0, np.exp(-(distance**2) / variance / 2 - (ratio / _SIZE_RATIO) ** 2 / 2))
+
+
+def assign(gains: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (row, column) with the largest sum of gains, every row or every column used: the Hungarian method.
+
+    Kuhn 1955, with shortest augmenting paths (Jonker and Volgenant 1987).
+
+    >>> assign(np.array([[3.0, 2.0], [3.0, 0.0]]))
+    [(0, 1), (1, 0)]
+    """
+    num_rows, num_columns = gains.shape
+    if num_rows > num_columns:
+        return sorted((row, column) for column, row in assign(gains.T))
+    costs = -np.asarray(gains, np.float64)
+    row_price, column_price = np.zeros(num_rows), np.zeros(num_columns)
+    owner = np.full(num_columns, -1)
+    for start in range(num_rows):
+        # Dijkstra over reduced costs from the new row to the nearest free column.
+        best = np.full(num_columns, np.inf)
+        came_from = np.full(num_columns, -1)
+        done = np.zeros(num_columns, bool)
+        row, column, length = start, -1, 0.0
+        while True:
+            reach = length + costs[row] - row_price[row] - column_price
+            nearer = ~done & (reach < best)
+            best[nearer], came_from[nearer] = reach[nearer], column
+            column = int(np.argmin(np.where(done, np.inf, best)))
+            length = float(best[column])
+            done[column] = True
+            if owner[column] < 0:
+                break
+            row = int(owner[column])
+        row_price[start] += length
+        crossed = done & (owner >= 0)
+        row_price[owner[crossed]] += length - best[crossed]
+        column_price[done] -= length - best[done]
+        while column >= 0:  # hand the columns on along the path
+            before = int(came_from[column])
+            owner[column] = start if before < 0 else owner[before]
+            column = before
+    return sorted((int(row), column) for column, row in enumerate(owner) if row >= 0)
+
+
+class Smoother:
+    """Exponential smoothing of the probabilities of each face followed, for looks at any intervals.
+
+    `p <- p + (1 - exp(-dt / time_constant_s)) (new - p)`, where dt is the time since this face was last seen: a
+    first-order low-pass filter. A change shows to 63 % after one time constant and to 95 % after three. It looks back
+    only, never ahead, and what is smoothed still sums to 1.
+
+    Args:
+        time_constant_s: In seconds; 0 leaves all as it is.
+
+    Raises:
+        UsageError: if it is negative or no number.
+    """
+
+    def __init__(self, time_constant_s: float) -> None:
+        if not (math.isfinite(time_constant_s) and time_constant_s >= 0):
+            raise UsageError(f"smoothing: came time constant {time_constant_s}; expected seconds, 0 or more")
+        self._time_constant_s = time_constant_s
+        self._last: dict[int, tuple[float, np.ndarray]] = {}
+
+    def update(self, track: int, time_s: float, probabilities: np.ndarray) -> np.ndarray:
+        """float64 (K,): smoothed probabilities of one face at one look, from its raw ones (K,)."""
+        new = np.asarray(probabilities, np.float64)
+        if self._time_constant_s == 0:
+            return new
+        if track in self._last:
+            before_s, before = self._last[track]
+            new = before - math.expm1(-max(0.0, time_s - before_s) / self._time_constant_s) * (new - before)
+        # What is older than this weighs less than a millionth.
+        old_s = time_s - 14 * self._time_constant_s
+        if len(self._last) > 64:
+            self._last = {number: kept for number, kept in self._last.items() if kept[0] >= old_s}
+        self._last[track] = (time_s, new)
+        return new

@@ -1,0 +1,144 @@
+"""The faces of a video: found in every frame looked at, followed from frame to frame, smoothed in time, drawn."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from mien import quality
+from mien.errors import UsageError
+from mien.labels import LabelSet
+from mien.recognizer import entropy
+from mien.results import Face, Frame
+from mien.shots import Shot, Tell, VideoFacts, check_every, facts, is_video, shots
+from mien.track import Smoother, Tracker
+
+__all__ = ["SMOOTH_S", "Shot", "VideoFacts", "facts", "is_video", "parse_seconds", "shots", "watch"]
+
+SMOOTH_S = 0.3
+
+
+class FaceFinder(Protocol):
+    """What `watch` needs of a `mien.Recognizer`."""
+
+    @property
+    def labels(self) -> LabelSet: ...
+
+    @property
+    def detector(self) -> _Named: ...
+
+    def faces_in(self, image: np.ndarray) -> list[Face]: ...
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+def watch(
+    source: str | os.PathLike[str],
+    recognizer: FaceFinder,
+    *,
+    every: float | None = None,
+    smooth_s: float = SMOOTH_S,
+    draw: str | os.PathLike[str] | None = None,
+    tell: Tell | None = None,
+) -> Generator[Frame, None, None]:
+    """The faces of a video, one `Frame` for every frame looked at, faces or none.
+
+    Each face has a number (`Face.track`, see `mien.track`) and probabilities smoothed in time; `Face.raw` keeps those
+    of the frame alone. Label, entropy and `uncertain` follow from the smoothed ones, further heads are not smoothed.
+
+    Args:
+        source: A video file, `camera:0` (or `camera:/dev/video0`), or the address of a stream (rtsp://, http://, ...).
+        recognizer: What finds the faces, as `mien.load()` gives it.
+        every: Look at the first frame at or after each multiple of so many seconds; None looks at every frame.
+        smooth_s: Time constant of the smoothing in seconds, 0 for none (see `mien.track.Smoother`).
+        draw: Where to write a copy with the answers drawn in (`.mp4`, `.mov` or `.mkv`): the frames looked at, at their
+            times, without sound.
+        tell: Gets notes for a person: where a file breaks off, how many frames could not be decoded.
+
+    Raises:
+        UsageError: for options that cannot be meant, at once.
+        DataError: when the iteration begins, for a file without a readable frame.
+        MissingExtraError: if PyAV is not installed.
+    """
+    check_every(every)
+    tracker, smoother = Tracker(), Smoother(smooth_s)
+    return _watch(os.fspath(source), recognizer, every, (tracker, smoother), draw, tell)
+
+
+def _watch(
+    source: str,
+    recognizer: FaceFinder,
+    every: float | None,
+    memory: tuple[Tracker, Smoother],
+    draw: str | os.PathLike[str] | None,
+    tell: Tell | None,
+) -> Generator[Frame, None, None]:
+    from mien.annotate import annotate
+    from mien.video_copy import VideoCopy
+
+    labels, detector = recognizer.labels, recognizer.detector.name
+    width = height = 0
+    with closing(shots(source, every=every, tell=tell)) as looked_at, closing(VideoCopy(draw)) as copy:
+        for shot in looked_at:
+            if shot.image is None:
+                yield Frame(source, shot.index, shot.time_s, width, height, detector, (), shot.error)
+                continue
+            height, width = shot.image.shape[:2]
+            faces = _follow(shot.time_s, recognizer.faces_in(shot.image), *memory)
+            if draw is not None:
+                copy.write(shot.time_s, annotate(shot.image, faces, labels))
+            yield Frame(source, shot.index, shot.time_s, width, height, detector, faces)
+
+
+def _follow(time_s: float, faces: list[Face], tracker: Tracker, smoother: Smoother) -> tuple[Face, ...]:
+    """The faces of one frame with their numbers and smoothed probabilities."""
+    numbers = tracker.update(time_s, np.array([face.box for face in faces], np.float64).reshape(-1, 4))
+    followed = []
+    for face, number in zip(faces, numbers, strict=True):
+        p = smoother.update(number, time_s, np.array(face.probabilities))
+        p = (p / p.sum()).astype(np.float32)
+        best = int(p.argmax())
+        reason = quality.doubt(float(p[best]), face.quality)
+        followed.append(
+            replace(
+                face,
+                track=number,
+                label=face.labels[best],
+                probabilities=tuple(float(value) for value in p),
+                raw=face.probabilities,
+                entropy=entropy(p),
+                uncertain=bool(reason),
+                reason=reason,
+            )
+        )
+    return tuple(followed)
+
+
+def parse_seconds(text: str) -> float:
+    """`0.2s`, `200ms`, `0.2` or `1min` in seconds.
+
+    Raises:
+        UsageError: if it is something else, or not above 0.
+
+    >>> parse_seconds("200ms")
+    0.2
+    """
+    plain = text.strip().lower()
+    for unit, size in (("ms", 0.001), ("min", 60.0), ("s", 1.0), ("", 1.0)):
+        if plain.endswith(unit):
+            try:
+                value = float(plain.removesuffix(unit)) * size
+            except ValueError:
+                continue
+            if math.isfinite(value) and value > 0:
+                return value
+    raise UsageError(f"came {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min")

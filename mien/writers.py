@@ -1,0 +1,290 @@
+"""Files of answers: CSV, JSONL, JSON and Parquet, written frame by frame, and going on with a file begun earlier.
+
+docs/results-format.md names every column and field.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol, Self, TextIO, cast
+
+from mien.errors import DataError, MissingExtraError, UsageError
+from mien.results import Frame
+from mien.table import Row, column_kinds, rows
+
+FORMS = ("csv", "jsonl", "json", "parquet")
+FORMAT = "mien.frames/1"  # changes when a reader of JSON would have to
+ROWS_A_GROUP = 10_000  # of a Parquet file
+
+
+class Writer(Protocol):
+    """Takes frames one by one; each is on disk (CSV, JSONL, JSON) when `write` returns."""
+
+    def write(self, frame: Frame) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_writer(
+    target: str | os.PathLike[str] | TextIO | BinaryIO,
+    form: str,
+    *,
+    labels: Sequence[str],
+    columns: str = "mien",
+    heads: Mapping[str, Sequence[str]] | None = None,
+    raw: bool = False,
+    append: bool = False,
+) -> Writer:
+    """Open a file or stream that frames are written to.
+
+    Args:
+        target: A path, which is created anew, or an open stream, which `close` flushes and leaves open.
+        form: `csv`; `jsonl` (a frame a line); `json` (one document, whole once closed); `parquet` (row groups of
+            10,000; written beside its name and renamed when closed; needs pyarrow).
+        labels, columns, heads, raw: As for `column_kinds`; JSON and JSONL hold everything and ignore them.
+        append: Go on with a CSV or JSONL file. A last line that was cut off is removed first.
+
+    Raises:
+        UsageError: for an unknown form or preset, and where `append` is impossible.
+        DataError: from `write`, for a face with other labels; and if the file to go on with has other columns.
+        MissingExtraError: for Parquet without pyarrow.
+    """
+    if form not in FORMS:
+        raise UsageError(f"form of results: came {form!r}; expected one of " + ", ".join(FORMS))
+    kinds = column_kinds(labels, columns, heads=heads, raw=raw)
+    if append and (form not in ("csv", "jsonl") or not isinstance(target, str | os.PathLike)):
+        raise UsageError("going on with a file of results: expected a path to a csv or jsonl file")
+    if form == "parquet":
+        return _ParquetWriter(target, tuple(labels), columns, kinds)
+    if form == "csv":
+
+        def lines(frame: Frame) -> str:
+            _check_labels(frame, tuple(labels))
+            return _csv([[_cell(row.get(name), kind) for name, kind in kinds.items()] for row in rows(frame, columns)])
+
+        return _LineWriter(target, lines, head=_csv([[_cell(name, "text") for name in kinds]]), append=append)
+    if form == "jsonl":
+        return _LineWriter(target, lambda frame: _json(frame) + "\n", append=append)
+    head = f'{{"format": "{FORMAT}", "frames": ['
+    return _LineWriter(target, lambda frame: "\n" + _json(frame), head=head, between=",", tail="\n]}\n")
+
+
+class _LineWriter:
+    """Text, flushed after every frame, each frame in one piece."""
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | TextIO | BinaryIO,
+        text: Callable[[Frame], str],
+        *,
+        head: str = "",
+        between: str = "",
+        tail: str = "",
+        append: bool = False,
+    ) -> None:
+        self._text, self._between, self._tail = text, between, tail
+        self._is_first, self._is_own = True, isinstance(target, str | os.PathLike)
+        if isinstance(target, str | os.PathLike):
+            if append and _cut_to_whole_lines(Path(target), head):
+                head = ""
+            self._stream: TextIO | BinaryIO = Path(target).open("ab" if append else "wb")
+        else:
+            self._stream = target
+        self._put(head)
+
+    def write(self, frame: Frame) -> None:
+        text = self._text(frame)
+        self._put(text if self._is_first else self._between + text)
+        self._is_first = False
+
+    def close(self) -> None:
+        if self._stream.closed:
+            return
+        self._put(self._tail)
+        self._tail = ""
+        if self._is_own:
+            self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _put(self, text: str) -> None:
+        if isinstance(self._stream, io.TextIOBase):
+            self._stream.write(text)
+        else:
+            cast("BinaryIO", self._stream).write(text.encode("utf-8"))
+        self._stream.flush()
+
+
+class _ParquetWriter:
+    """Row groups beside the name; the name itself is only ever a whole file."""
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | TextIO | BinaryIO,
+        labels: tuple[str, ...],
+        columns: str,
+        kinds: dict[str, str],
+    ) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise MissingExtraError("pyarrow", "parquet") from None
+        types = {
+            "text": pyarrow.string(),
+            "whole": pyarrow.int64(),
+            "real": pyarrow.float32(),
+            "time": pyarrow.float64(),
+            "truth": pyarrow.bool_(),
+        }
+        self._arrow, self._labels, self._columns, self._kinds = pyarrow, labels, columns, kinds
+        self._schema = pyarrow.schema([(name, types[kind]) for name, kind in kinds.items()])
+        self._path = Path(target) if isinstance(target, str | os.PathLike) else None
+        self._part = None if self._path is None else self._path.with_name(self._path.name + ".part")
+        self._file = pyarrow.parquet.ParquetWriter(self._part or target, self._schema)
+        self._rows: list[Row] = []
+        self._is_open = True
+
+    def write(self, frame: Frame) -> None:
+        _check_labels(frame, self._labels)
+        self._rows += rows(frame, self._columns)
+        if len(self._rows) >= ROWS_A_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._flush()
+        self._file.close()
+        if self._part is not None and self._path is not None:
+            os.replace(self._part, self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            made = [
+                self._arrow.array(
+                    [_parquet_cell(row.get(name)) for row in self._rows], type=self._schema.field(name).type
+                )
+                for name in self._kinds
+            ]
+            self._file.write_table(self._arrow.Table.from_arrays(made, schema=self._schema))
+            self._rows = []
+
+
+def written_sources(path: str | os.PathLike[str], form: str) -> set[str]:
+    """The sources that a CSV (any preset) or JSONL file already holds; a cut-off last line does not count.
+
+    A CSV names a source that begins like a formula as `_cell` does; look sources up with `as_written`.
+
+    Raises:
+        UsageError: for another form.
+        DataError: if the file is not one of ours.
+    """
+    if form not in ("csv", "jsonl"):
+        raise UsageError(f"going on with a file of results: came {form!r}; expected csv or jsonl")
+    whole = Path(path).read_bytes()
+    text = whole[: whole.rfind(b"\n") + 1].decode("utf-8", "replace")
+    try:
+        if form == "jsonl":
+            return {str(json.loads(line)["source"]) for line in text.splitlines() if line}
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        name = "input" if "input" in (table.fieldnames or ()) else "source"
+        return {row[name] for row in table}
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(
+            path, came="lines without a source", expected=f"{form} written by mien", mend="write to another file"
+        ) from error
+
+
+def as_written(source: str, form: str) -> str:
+    """How a source is spelled in a file of that form."""
+    return _cell(source, "text") if form == "csv" else source
+
+
+def _cut_to_whole_lines(path: Path, head: str) -> bool:
+    """Remove a cut-off last line of a file that begins with `head`; False if nothing is left, or there is no file."""
+    if not path.exists():
+        return False
+    with path.open("rb+") as file:
+        began = file.read(len(head.encode()))
+        if not head.encode().startswith(began):
+            raise DataError(path, came="other columns", expected=head.strip(), mend="write to another file")
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:  # backwards to the last end of a line
+            start = max(0, end - 65_536)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        file.truncate(end)
+    return end > 0
+
+
+def _check_labels(frame: Frame, labels: tuple[str, ...]) -> None:
+    for face in frame.faces:
+        if face.labels != labels:
+            raise DataError(
+                frame.source,
+                came="a face with the labels " + ", ".join(face.labels),
+                expected=", ".join(labels),
+                mend="write the answers of each network to a file of its own",
+            )
+
+
+def _json(frame: Frame) -> str:
+    return json.dumps(frame.to_dict(), allow_nan=False)
+
+
+def _csv(lines: list[list[str]]) -> str:
+    held = io.StringIO(newline="")
+    csv.writer(held, lineterminator="\n").writerows(lines)
+    return held.getvalue()
+
+
+def _cell(value: Any, kind: str) -> str:
+    """A value as text: nine digits bring a float32 back exactly; a time has as many as it needs."""
+    if value is None:
+        return ""
+    if kind == "truth":
+        return "true" if value else "false"
+    if kind == "real":
+        return format(value, ".9g")
+    if kind == "time":
+        return repr(float(value))
+    text = _plain(str(value))
+    # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other text needs one.
+    return "./" + text if kind == "text" and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _parquet_cell(value: Any) -> Any:
+    return _plain(value) if isinstance(value, str) else value
+
+
+def _plain(text: str) -> str:
+    """Names of files that are not UTF-8 hold lone surrogates, which no file of text can: they become \\udcff."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

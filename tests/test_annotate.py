@@ -1,0 +1,96 @@
+"""Answers drawn onto pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mien.annotate import annotate
+from mien.errors import UsageError
+from mien.labels import FER2013
+from mien.results import Face, Quality
+
+
+def face(box: tuple[float, float, float, float], label: str = "happy", *, uncertain: bool = False) -> Face:
+    p = [0.02] * 7
+    p[FER2013.index(label)] = 0.88
+    return Face(box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(40.0, 1.0, 0.1), uncertain, "")
+
+
+def gray(width: int, height: int) -> np.ndarray:
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return np.asarray((before != after).any(2))
+
+
+def test_no_face_is_a_copy() -> None:
+    image = gray(40, 30)
+    drawn = annotate(image, [], FER2013)
+    assert (drawn == image).all() and drawn is not image
+    drawn[:] = 0
+    assert image.min() == 128
+
+
+@pytest.mark.parametrize(("width", "height", "side"), [(320, 240, 100), (1280, 720, 160), (4000, 3000, 900)])
+def test_box_label_and_bars_are_there_and_the_face_stays_free(width: int, height: int, side: int) -> None:
+    image = gray(width, height)
+    x, y = width // 3, height // 3
+    drawn = annotate(image, [face((x, y, x + side, y + side))], FER2013)
+    marks = changed(image, drawn)
+    assert drawn.shape == image.shape and drawn.dtype == np.uint8
+    assert marks[y, x : x + side].all() and marks[y : y + side, x].all()  # the box
+    assert not marks[y + side // 4 : y + side * 3 // 4, x + side // 4 : x + side * 3 // 4].any()  # the face
+    assert marks[: y - 3].any()  # the label above
+    assert marks[y : y + side, x + side + 6 :].any()  # the bars at the right
+    white = drawn.min(2) > 180
+    assert white[:y].sum() > 40  # letters
+    rows = np.flatnonzero(white[:y].any(1))
+    assert rows.max() - rows.min() + 1 >= max(7, height / 120)  # tall enough to be read
+    colour = tuple(int(FER2013.colour(3)[i : i + 2], 16) for i in (1, 3, 5))
+    assert (drawn[y : y + side, x + side + 6 :] == colour).all(2).sum() > side  # the longest bar
+
+
+def test_uncertain_differs_in_shape_not_only_in_colour() -> None:
+    image = gray(320, 240)
+    box = (100.0, 80.0, 180.0, 180.0)
+    sure = changed(image, annotate(image, [face(box)], FER2013))
+    doubted = changed(image, annotate(image, [face(box, uncertain=True)], FER2013))
+    edge = slice(100, 180)
+    assert sure[180, edge].all()
+    assert 0.3 < doubted[180, edge].mean() < 0.9  # dashes
+    assert (
+        changed(image, annotate(image, [face(box)], FER2013))[60:79].sum() != doubted[60:79].sum()
+    )  # the question mark
+
+
+@pytest.mark.parametrize(
+    "box", [(-30, -30, 60, 60), (280, 200, 360, 290), (0, 0, 320, 240), (-50, 100, -10, 140), (5, 5, 5, 5)]
+)
+def test_faces_at_the_edge_have_their_label_inside(box: tuple[float, float, float, float]) -> None:
+    image = gray(320, 240)
+    drawn = annotate(image, [face(box)], FER2013)
+    assert (drawn.min(2) > 180).sum() > 40
+
+
+def test_bars_never_cover_another_face() -> None:
+    image = gray(640, 360)
+    boxes = [(20.0 + 105 * k, 120.0, 110.0 + 105 * k, 220.0) for k in range(6)]
+    drawn = annotate(image, [face(box) for box in boxes], FER2013)
+    marks = changed(image, drawn)
+    for x0, y0, x1, y1 in boxes:
+        assert not marks[int(y0) + 12 : int(y1) - 12, int(x0) + 12 : int(x1) - 12].any()
+
+
+def test_a_small_label_set_and_a_tiny_picture() -> None:
+    drawn = annotate(gray(24, 24), [face((2, 2, 20, 20))], FER2013)
+    assert drawn.shape == (24, 24, 3)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32)]
+)
+def test_what_is_no_picture(image: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="annotate: came"):
+        annotate(image, [], FER2013)

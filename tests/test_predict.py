@@ -1,0 +1,155 @@
+"""The verb `predict` as its user meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_bundle import write_toy
+from typer.testing import CliRunner
+
+from mien.cli import PARTLY, app
+from mien.data.synth import draw_faces
+from mien.errors import UsageError
+from mien.labels import FER2013
+from mien.predict import collect
+from mien.results import Frame
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "toy.zip"
+    write_toy(path)
+    return path
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Four pictures in two folders, two with one name; a text; one broken picture."""
+    faces = draw_faces(np.arange(4) % len(FER2013), seed=3)
+    places = ["a/one.png", "a/two.png", "b/one.png", "b/three.JPG"]
+    for face, place in zip(faces, places, strict=True):
+        path = tmp_path / "album" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face[..., 0]).save(path, "PNG")
+    (tmp_path / "album" / "b" / "notes.txt").write_text("no picture")
+    (tmp_path / "album" / "b" / "zbroken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
+    return tmp_path / "album"
+
+
+def run(*words: object, toy: Path) -> Any:
+    command = ["predict", *map(str, words), "--bundle", str(toy), "--detector", "none"]
+    return CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_gives_a_row_for_each_picture_and_says_what_failed(album: Path, toy: Path, tmp_path: Path) -> None:
+    done = run(album, "--out", tmp_path / "t.csv", toy=toy)
+    assert done.exit_code == PARTLY == 8
+    rows = table(tmp_path / "t.csv")
+    assert [Path(row["source"]).name for row in rows] == ["one.png", "two.png", "one.png", "three.JPG", "zbroken.png"]
+    assert [bool(row["label"]) for row in rows] == [True] * 4 + [False]
+    assert "zbroken.png" in rows[4]["error"]
+    for row in rows[:4]:
+        assert sum(float(row[f"p_{name}"]) for name in FER2013) == pytest.approx(1, abs=1e-5)
+    assert len(done.stdout.splitlines()) == 5
+    assert "4 faces in 5 pictures" in done.stderr and "1 could not be read" in done.stderr
+    assert "1 files are left out" in done.stderr
+
+
+def test_json_on_stdout_is_one_document(album: Path, toy: Path) -> None:
+    done = run(album / "a", "--json", toy=toy)
+    assert done.exit_code == 0
+    frames = [Frame.from_dict(one) for one in json.loads(done.stdout)["frames"]]
+    assert [Path(frame.source).name for frame in frames] == ["one.png", "two.png"]
+    assert all(frame.faces[0].labels == FER2013.names for frame in frames)
+
+
+def test_resume_leaves_out_what_is_there(album: Path, toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+    assert run(album / "a", "--out", out, toy=toy).exit_code == 0
+    first = out.read_text()
+    # Killed in the middle of a row, then the whole album.
+    out.write_text(first[:-20])
+    done = run(album / "a", album / "b", "--out", out, "--resume", toy=toy)
+    assert done.exit_code == PARTLY
+    assert "1 sources were there" in done.stderr
+    assert out.read_text().startswith(first)
+    assert len(table(out)) == 5 and len({row["source"] for row in table(out)}) == 5
+    refused = subprocess_mien("predict", album, "--resume")
+    assert refused.returncode == 2 and "--out" in refused.stderr
+
+
+def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) -> None:
+    done = run(album, "--draw", tmp_path / "marked", "--explain", tmp_path / "why", toy=toy)
+    assert done.exit_code == PARTLY
+    assert sorted(os.listdir(tmp_path / "marked")) == ["one-2.jpg", "one.jpg", "three.jpg", "two.jpg"]
+    assert sorted(os.listdir(tmp_path / "why")) == [f"{name}-face0.png" for name in ("one-2", "one", "three", "two")]
+    with Image.open(tmp_path / "why" / "one-face0.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert (pixels.max(axis=2) - pixels.min(axis=2)).max() > 30  # the map is in colour
+
+
+def test_a_picture_on_stdin(album: Path, toy: Path) -> None:
+    data = (album / "a" / "one.png").read_bytes()
+    done = subprocess_mien("predict", "-", "--bundle", toy, "--detector", "none", "--json", input=data)
+    assert done.returncode == 0, done.stderr
+    [frame] = json.loads(done.stdout)["frames"]
+    assert frame["source"] == "-" and len(frame["faces"]) == 1
+
+
+def test_presets_name_their_columns(album: Path, toy: Path, tmp_path: Path) -> None:
+    assert run(album / "a", "--out", tmp_path / "p.csv", "--columns", "pyfeat", toy=toy).exit_code == 0
+    assert {"input", "happiness", "FaceRectX"} <= set(table(tmp_path / "p.csv")[0])
+    assert run(album / "a", "--out", tmp_path / "o.csv", "--columns", "openface", toy=toy).exit_code == 0
+    assert {"frame", "timestamp", "confidence", "success"} <= set(table(tmp_path / "o.csv")[0])
+
+
+def test_what_cannot_be_meant_is_refused_before_work(album: Path, toy: Path, tmp_path: Path) -> None:
+    for words, said in (
+        (["--out", tmp_path / "t.xlsx"], ".xlsx"),
+        (["--every", "often"], "0.2s"),
+        (["--smooth", "-1s"], "above 0"),
+    ):
+        done = subprocess_mien("predict", album, *words, "--bundle", toy, "--detector", "none")
+        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    done = subprocess_mien("predict", album, "--bundle", tmp_path / "nothing.zip", "--detector", "none")
+    assert done.returncode == 7 and "nothing.zip" in done.stderr
+
+
+def test_collect_takes_patterns_and_keeps_order(album: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    found = collect([str(album / "b" / "three.JPG"), str(album / "*" / "one.png"), str(album)], say=said.append)
+    assert [str(Path(one).relative_to(album)) for one in found] == [
+        "b/three.JPG", "a/one.png", "b/one.png", "a/two.png", "b/zbroken.png"
+    ]  # fmt: skip
+    assert collect(["nowhere.png", "-", "camera:0"], say=said.append) == ["nowhere.png", "-", "camera:0"]
+    assert said == [f"{album}: 1 files are left out: neither picture nor video by their names"]
+    (tmp_path / "empty").mkdir()
+    for nothing in (tmp_path / "empty", tmp_path / "*.png"):
+        with pytest.raises(UsageError, match="no picture and no video"):
+            collect([str(nothing)], say=said.append)
+
+
+def subprocess_mien(*words: object, input: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", *map(str, words)],
+        input=input,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -1,0 +1,111 @@
+"""Faces and frames: what they hold, what they refuse, and the way to JSON and back."""
+
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.labels import FER2013
+from mien.results import Face, Frame, Quality
+
+PROBABILITIES = (0.05, 0.0, 0.05, 0.7, 0.1, 0.05, 0.05)
+POINTS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
+
+
+def face(**changes: Any) -> Face:
+    values: dict[str, Any] = {
+        "box": (10, 20, 90, 110.5),
+        "score": 0.93,
+        "landmarks": POINTS,
+        "label": "happy",
+        "labels": FER2013.names,
+        "probabilities": PROBABILITIES,
+        "entropy": 0.4,
+        "quality": Quality(80, 12.5, 0.1),
+    }
+    return Face(**(values | changes))
+
+
+def frame(*faces: Face, **changes: Any) -> Frame:
+    values: dict[str, Any] = {"source": "a.jpg", "index": 0, "time_s": None, "width": 640, "height": 480}
+    return Frame(**(values | {"detector": "yunet", "faces": faces} | changes))
+
+
+def test_the_way_to_json_and_back_is_exact() -> None:
+    raw = np.asarray(PROBABILITIES, np.float32)
+    full = face(
+        track=4, raw=tuple(raw), uncertain=True, reason="small", heads={"crowd": {"happy": 0.25, "contempt": 0.75}}
+    )
+    frames = (
+        frame(full, face(landmarks=None, quality=Quality(9, 1)), index=7, time_s=1 / 3),
+        frame(),
+        frame(source="b.png", error="a corrupt picture", width=0, height=0),
+    )
+    for one in frames:
+        again = Frame.from_dict(json.loads(json.dumps(one.to_dict(), allow_nan=False)))
+        assert again == one
+        assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301
+        assert isinstance(hash(one), int)
+
+
+def test_numbers_of_numpy_become_plain() -> None:
+    probabilities = np.asarray(PROBABILITIES, np.float32)
+    one = face(
+        box=np.array([1, 2, 3, 4], np.float32), score=np.float32(0.5), probabilities=probabilities, track=np.int64(3)
+    )
+    assert type(one.score) is float and type(one.track) is int
+    assert {type(value) for value in (*one.box, *one.probabilities)} == {float}
+    assert np.array_equal(np.asarray(one.probabilities, np.float32), probabilities)
+    assert one["happy"] == one.probabilities[3]
+    with pytest.raises(KeyError):
+        one["joyous"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "came"),
+    [
+        ({"box": (1, 2, 3)}, "the box"),
+        ({"box": (5, 2, 3, 4)}, "the box"),
+        ({"box": (1, 2, float("nan"), 4)}, "box nan"),
+        ({"score": 1.5}, "score 1.5"),
+        ({"score": None}, "score None"),
+        ({"entropy": -0.1}, "entropy"),
+        ({"landmarks": POINTS[:4]}, "4 landmarks"),
+        ({"label": "joyous"}, "the label 'joyous'"),
+        ({"probabilities": PROBABILITIES[:6]}, "6 probabilities"),
+        ({"probabilities": (0.5, *PROBABILITIES[1:])}, "probabilities"),
+        ({"probabilities": (-0.5, 0.5, *PROBABILITIES[2:])}, "probabilities"),
+        ({"raw": (1.0,)}, "1 raw"),
+        ({"heads": {"crowd": {"happy": 0.2}}}, "heads"),
+    ],
+)
+def test_values_that_cannot_be_so_are_refused(changes: dict[str, Any], came: str) -> None:
+    with pytest.raises(DataError) as caught:
+        face(**changes)
+    assert came in caught.value.came
+
+
+def test_frames_that_cannot_be_so_are_refused() -> None:
+    with pytest.raises(DataError, match="faces and an error"):
+        frame(face(), error="no")
+    for changes in ({"index": -1}, {"width": -1}, {"time_s": float("inf")}):
+        with pytest.raises(DataError):
+            frame(**changes)
+
+
+def test_json_of_another_kind_is_refused() -> None:
+    good = frame(face()).to_dict()
+    for spoil in (
+        lambda values: values.pop("index"),
+        lambda values: values.update(faces=3),
+        lambda values: values["faces"][0].pop("probabilities"),
+        lambda values: values["faces"][0].update(quality={"sise": 3}),
+        lambda values: values["faces"][0].update(landmarks=[[1, 2, 3]]),
+    ):
+        values = json.loads(json.dumps(good))
+        spoil(values)
+        with pytest.raises(DataError):
+            Frame.from_dict(values)

@@ -1,0 +1,112 @@
+"""A picture per person of a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mien.labels import FER2013
+from mien.results import Face, Frame, Quality
+from mien.timeline import Timelines, _nice_step
+
+
+def face(track: int | None, label: str = "happy", share: float = 0.88, *, uncertain: bool = False) -> Face:
+    p = [(1 - share) / 6] * 7
+    p[FER2013.index(label)] = share
+    box = (0.0, 0.0, 10.0, 10.0)
+    return Face(box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(9, 1), uncertain, "", track)
+
+
+def frame(time_s: float | None, *faces: Face, error: str | None = None) -> Frame:
+    return Frame("films/talk.mp4", 0, time_s, 64, 48, "drawn", faces, error)
+
+
+def rgb(name: str) -> tuple[int, ...]:
+    colour = FER2013.colour(FER2013.index(name))
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def columns(path: Path, name: str) -> np.ndarray:
+    """Number of pixels of a label's colour in each column of the plots."""
+    return np.asarray((np.asarray(Image.open(path)) == rgb(name)).all(2).sum(0))
+
+
+def test_a_change_stands_where_it_was(tmp_path: Path) -> None:
+    lines = Timelines(FER2013)
+    for k in range(1000):  # 40 s: happy, and from 30 s on sad
+        lines.add(frame(k / 25, face(5, "happy" if k < 750 else "sad")))
+    (path,) = lines.write(tmp_path / "persons")
+    assert path == tmp_path / "persons" / "person-5.png"
+    happy, sad = columns(path, "happy"), columns(path, "sad")
+    plot = np.flatnonzero(happy + sad)
+    change = plot[0] + 0.75 * (plot[-1] - plot[0])
+    assert np.flatnonzero(happy > 30).max() == np.clip(np.flatnonzero(happy > 30).max(), change - 3, change + 3)
+    assert np.flatnonzero(sad > 30).min() == np.clip(np.flatnonzero(sad > 30).min(), change - 3, change + 3)
+
+
+def test_absence_is_a_gap(tmp_path: Path) -> None:
+    lines = Timelines(FER2013)
+    for k in range(200):
+        lines.add(frame(k / 10, *([] if 50 <= k < 100 else [face(0)])))
+    happy = columns(*lines.write(tmp_path), "happy")
+    there = np.flatnonzero(happy > 30)
+    gap = np.diff(there)
+    assert (gap > 1).sum() == 1
+    assert abs(gap.max() / (there[-1] - there[0]) - 0.25) < 0.02
+
+
+def test_one_picture_for_each_person_who_was_there(tmp_path: Path) -> None:
+    lines = Timelines(FER2013)
+    for k in range(30):
+        lines.add(frame(k / 10, face(0), face(4), *([face(9)] if k == 7 else []), face(None)))
+    lines.add(frame(None, face(7)))
+    lines.add(frame(9.0, error="cannot be decoded"))
+    assert [path.name for path in lines.write(tmp_path)] == ["person-0.png", "person-4.png"]
+    assert len(lines.write(tmp_path, least_looks=1)) == 3
+    assert len(lines.write(tmp_path, most=1)) == 1
+
+
+def test_nothing_to_draw(tmp_path: Path) -> None:
+    lines = Timelines(FER2013)
+    assert lines.write(tmp_path / "a") == []
+    lines.add(frame(0.0))
+    assert lines.write(tmp_path / "a") == []
+    assert not (tmp_path / "a").exists()
+
+
+def test_one_look_and_a_clock_that_steps_back(tmp_path: Path) -> None:
+    lines = Timelines(FER2013)
+    lines.add(frame(100.0, face(0)))
+    assert len(lines.write(tmp_path, least_looks=1)) == 1
+    for time_s in (0.0, 0.1, 100.2, 50.0):
+        lines.add(frame(time_s, face(0, uncertain=True)))
+    assert len(lines.write(tmp_path)) == 1
+
+
+def test_what_is_kept_does_not_grow_with_the_video(tmp_path: Path) -> None:
+    lines = Timelines(FER2013)
+    for k in range(60_000):  # 40 minutes
+        lines.add(frame(k / 25, FACES[k // 30_000]))
+    assert len(lines._looks) <= 4096 and sum(lines._looks.values()) == 60_000
+    assert sum(sums[-1] for sums in lines._people[0].values()) == 60_000
+    (path,) = lines.write(tmp_path)
+    happy, sad = columns(path, "happy"), columns(path, "sad")
+    assert 0.48 < (happy > 30).sum() / ((happy > 30).sum() + (sad > 30).sum()) < 0.52
+
+
+FACES = (face(0, "happy"), face(0, "sad"))
+
+
+def test_steps_of_the_axis() -> None:
+    assert [_nice_step(about) for about in (0.012, 0.2, 0.21, 3, 10, 11, 47, 3000)] == [
+        0.02,
+        0.2,
+        0.5,
+        5,
+        10,
+        15,
+        60,
+        3600,
+    ]
