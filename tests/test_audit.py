@@ -65,7 +65,8 @@ def test_counts(planted: Dataset) -> None:
 
 
 def test_leaks(planted: Dataset) -> None:
-    assert audit(planted, near_duplicates=False).shared_rows == {
+    found = audit(planted, near_duplicates=False)
+    assert {pair: len(rows) for pair, rows in found.shared_rows.items()} == {
         ("training", "validation"): 1,
         ("training", "test"): 1,
         ("validation", "training"): 1,
@@ -238,8 +239,8 @@ def test_fer2013(shared_dir: Path) -> None:
         [467, 56, 496, 895, 653, 415, 607],
     ]
     assert found.distinct[:2] == (27472, 3563)
-    assert found.shared_rows["training", "validation"] == 351
-    assert found.shared_rows["validation", "training"] == 280
+    assert len(found.shared_rows["training", "validation"]) == 351
+    assert len(found.shared_rows["validation", "training"]) == 280
     # 58 with PrivateTest, which is not at hand.
     assert len(found.conflicts) == 48
     assert len(found.blanks) == 13

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.data.synth import drawn_dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.training import augment, checkpoint, fit, models, recipes, runs
 from mien.training.recipes import Recipe
@@ -367,3 +369,71 @@ def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["num_kills"] == 2 and answer["equal"] is True
+
+
+def test_short_runs_are_judged_by_statistics_of_the_faces(tmp_path: Path) -> None:
+    """Batch norm's moving statistics begin at 0 and 1; after 50 steps the averaged network must be free of that."""
+    data = drawn_dataset(300, 140, 70, seed=2)
+    recipe = dataclasses.replace(TINY, block_dropout=0.0, dense_dropout=0.0, max_epochs=5, patience=5, augment=False)
+    run = fit.fit(data, recipe, folder=tmp_path)
+    network = runs.load_network(run)
+    hidden = keras.Model(network.input, network.get_layer("norm1_1").output)
+    values = np.asarray(hidden(data.part("training").images.astype(np.float32)))
+    spread = values.std(axis=(0, 1, 2)) / np.abs(np.asarray(network.get_layer("norm1_1").gamma))
+    # With right statistics a normalised channel has a spread of about 1; with the first ones it was 0.1.
+    assert spread.shape == (4,)
+    assert 0.5 < np.median(spread) < 2
+
+
+def test_a_last_batch_of_one_face_is_left_for_another_epoch(faces: Dataset, tmp_path: Path) -> None:
+    training, _ = fit.training_rows(faces, TINY)
+    size = len(training) - 1
+    trainer = fit._Trainer(training, faces.part("validation"), dataclasses.replace(TINY, batch_size=size))
+    assert (trainer.num_steps, trainer.num_used) == (1, size)
+
+
+def test_checkpoints_of_another_network_and_damaged_best_weights(faces: Dataset, tmp_path: Path) -> None:
+    def interrupted() -> Path:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        with pytest.raises(Stop):
+            fit.fit(faces, TINY, folder=folder, watch=stop_at(3, 1))
+        return folder
+
+    # Written by a version with other names.
+    folder = interrupted()
+    found, _ = checkpoint.newest(folder / "checkpoints")
+    assert found is not None
+    renamed = {name.replace("conv", "convolution"): array for name, array in found.arrays.items()}
+    checkpoint.save(folder / "checkpoints", dataclasses.replace(found, arrays=renamed))
+    with pytest.raises(RunError, match="another version of mien or Keras.*--fresh"):
+        fit.fit(faces, TINY, folder=folder)
+
+    # The best weights are damaged: written again where the checkpoint holds them, an error before any work otherwise.
+    folder = interrupted()
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    best_epoch = fit.best(history)
+    arrays = runs.best_folder(folder, best_epoch) / "arrays.npz"
+    arrays.write_bytes(arrays.read_bytes()[:-1])
+    if best_epoch == len(history):
+        run = fit.fit(faces, TINY, folder=folder)
+        assert any("written again from the checkpoint" in warning for warning in run.facts["warnings"])
+    else:
+        with pytest.raises(RunError, match="best weights so far"):
+            fit.fit(faces, TINY, folder=folder)
+
+    # A finished run whose weights are gone is not reported as finished.
+    done = fit.fit(faces, TINY, folder=tmp_path / "done")
+    shutil.rmtree(runs.best_folder(done.folder, done.facts["best_epoch"]))
+    with pytest.raises(RunError, match=r"MANIFEST.json is missing.*To mend"):
+        fit.fit(faces, TINY, folder=done.folder)
+
+
+def test_leftovers_of_a_killed_process_are_swept(faces: Dataset, tmp_path: Path) -> None:
+    left = [tmp_path / ".run.json.123.tmp", tmp_path / "checkpoints" / ".epoch-0001.123.tmp" / "arrays.npz"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("mine")
+    fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path)
+    assert not any(path.exists() for path in left)
+    assert (tmp_path / "notes.txt").exists()

@@ -259,11 +259,25 @@ def test_training_without_a_class_raises_and_skip_notes_it(tmp_path: Path) -> No
     path = write(tmp_path / "fer2013.csv", "\n".join(lines))
     with pytest.raises(DataError, match="the training split has no picture of: disgust"):
         load_dataset(path)
+    whole = load_dataset(write(tmp_path / "whole.csv", table()))
+    others = int(whole.counts()[1:, 1].sum())
+    assert others > 0
     dataset = load_dataset(path, on_error="skip")
-    assert len(dataset) == COUNT - 6
+    # What cannot be learned is left out of every split, and listed.
+    assert dataset.label_set.names == tuple(name for name in whole.label_set if name != "disgust")
+    assert len(dataset) == COUNT - 6 - others and len(dataset.left_out) == others
+    assert {one.reason for one in dataset.left_out} == {"its class has no training picture: disgust"}
     assert "The training split has no picture of: disgust." in dataset.notes
+    kept = whole.take(whole.labels != 1)
+    assert [dataset.label_set[k] for k in dataset.labels] == [whole.label_set[k] for k in kept.labels]
+    np.testing.assert_array_equal(dataset.images, kept.images)
     lines = [line for line in table().splitlines() if not (line.startswith("1,") and line.endswith("PublicTest"))]
-    assert "The validation split has no picture of: disgust." in load_dataset(write(path, "\n".join(lines))).notes
+    path = write(path, "\n".join(lines))
+    with pytest.raises(DataError, match="the validation split has no picture of: disgust"):
+        load_dataset(path)
+    dataset = load_dataset(path, on_error="skip")
+    assert "The validation split has no picture of: disgust." in dataset.notes
+    assert dataset.label_set == whole.label_set and not dataset.left_out
 
 
 def test_images_are_read_only_whether_cached_or_not(tmp_path: Path) -> None:

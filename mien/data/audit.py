@@ -18,6 +18,7 @@ import numpy as np
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
 from mien.data.near import NearPairs
 from mien.data.near import near_duplicates as find_near
+from mien.data.votes import crowd_choice
 from mien.draw import contact_sheet
 from mien.errors import RunError
 from mien.labels import FERPLUS_VOTES, LabelSet
@@ -63,7 +64,7 @@ class Audit:
         source, fingerprint, rows, splits, labels, label_set: as in the data set.
         counts: int64 (3, K), labelled rows by split and class.
         distinct: different pictures in each split (order of `SPLITS`).
-        shared_rows: `(a, b)` -> how many rows of split a have pixels that also occur in split b.
+        shared_rows: `(a, b)` -> int64, rows of split a whose pixels also occur in split b.
         conflicts: groups of rows with equal pixels and different labels, int64 arrays, the first row's order.
         blanks: int64, rows without a picture: darkest and brightest pixel differ by less than 16 gray levels.
         near: near duplicates among the different pictures (each the first row that shows it); None if not looked for.
@@ -81,7 +82,7 @@ class Audit:
     label_set: LabelSet
     counts: np.ndarray
     distinct: tuple[int, ...]
-    shared_rows: Mapping[tuple[str, str], int]
+    shared_rows: Mapping[tuple[str, str], np.ndarray]
     conflicts: tuple[np.ndarray, ...]
     blanks: np.ndarray
     near: NearPairs | None
@@ -113,7 +114,7 @@ class Audit:
                 }
                 for position, split in enumerate(SPLITS)
             },
-            "rows_also_in": _listed(self.shared_rows),
+            "rows_also_in": _listed({pair: len(rows) for pair, rows in self.shared_rows.items()}),
             "label_conflicts": {"groups": len(self.conflicts), "rows": sum(map(len, self.conflicts))},
             "blanks": {"rows": len(self.blanks)},
             "near_duplicates": None,
@@ -140,6 +141,8 @@ class Audit:
                 "decisive_disagreements": {"rows": len(self.crowd.decisive)},
             }
         if rows:
+            for entry, shared in zip(found["rows_also_in"], self.shared_rows.values(), strict=True):
+                entry["source_rows"] = self.rows[shared].tolist()
             found["label_conflicts"]["source_rows"] = [self.rows[group].tolist() for group in self.conflicts]
             found["blanks"]["source_rows"] = self.rows[self.blanks].tolist()
             if self.near is not None:
@@ -191,8 +194,8 @@ class Audit:
         # Under the counts, whose shares take the last nine columns.
         lines += [_row(name, [_count(value) + " " * 9 for value in values], 20) for name, values in numbers.items()]
         lines += ["", "equal pixels"]
-        for (one, other), number in self.shared_rows.items():
-            lines.append(f"  {_count(number):>7}  {one} rows that also occur in {other}")
+        for (one, other), shared in self.shared_rows.items():
+            lines.append(f"  {_count(len(shared)):>7}  {one} rows that also occur in {other}")
         rows = sum(map(len, self.conflicts))
         lines.append(
             f"  {_count(len(self.conflicts)):>7}  groups of equal pictures with different labels ({_count(rows)} rows)"
@@ -262,7 +265,7 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
         label_set=dataset.label_set,
         counts=dataset.counts(),
         distinct=tuple(int(n) for n in present.sum(1)),
-        shared_rows={(SPLITS[a], SPLITS[b]): int(np.sum(where[a] & present[b, group])) for a, b in pairs_of_splits},
+        shared_rows={(SPLITS[a], SPLITS[b]): np.flatnonzero(where[a] & present[b, group]) for a, b in pairs_of_splits},
         conflicts=_conflicts(dataset.labels, group),
         blanks=_blanks(dataset.images),
         near=near,
@@ -290,13 +293,9 @@ def _conflicts(labels: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _crowd(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> Crowd:
-    ballots = np.zeros((len(labels), len(label_set)), np.int64)
-    for index, name in enumerate(label_set):
-        if name in FERPLUS_VOTES:
-            ballots[:, index] = votes[:, FERPLUS_VOTES.index(name)]
-    counted = (labels != UNLABELLED) & (ballots.sum(1) > 0)
-    ranking = np.argsort(-ballots, axis=1, kind="stable")  # stable: of equal ones the first in the set's order
-    choice, second = ranking[:, 0], ranking[:, 1]
+    ballots, choice, tied = crowd_choice(votes, label_set)
+    counted = (labels != UNLABELLED) & (choice >= 0)
+    second = np.argsort(-ballots, axis=1, kind="stable")[:, 1]  # stable: of equal ones the first in the set's order
     most = ballots.max(1)
     own = np.take_along_axis(ballots, np.maximum(labels, 0)[:, None], 1)[:, 0]
     preferred = np.zeros((len(label_set), len(label_set)), np.int64)
@@ -305,7 +304,7 @@ def _crowd(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> Crowd:
     return Crowd(
         counted=counted,
         choice=np.where(counted, choice, -1),
-        tied=counted & ((ballots == most[:, None]).sum(1) > 1),
+        tied=counted & tied,
         agrees=counted & (choice == labels),
         among_top=counted & (own == most),
         among_two=counted & (own > 0) & ((choice == labels) | (second == labels)),

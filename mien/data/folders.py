@@ -242,17 +242,20 @@ def _split_by_prefix(listing: Listing, folders: set[str]) -> None:
         return  # the folders part them already, or there is nothing to part
     prefixes = [_PREFIX.match(path.name) for path in listing.pictures]
     merged = SPLITS.index(next(iter(evaluation))) if evaluation else SPLITS.index("training")
-    moved: Counter[str] = Counter()
+    told: Counter[str] = Counter()
+    moved = False
     for index, match in enumerate(prefixes):
         if match is None or listing.splits[index] != merged:
             continue
         usage = match.group(1)
         if evaluation and usage == "Training":
             continue  # somebody put it there on purpose
-        listing.splits[index] = SPLITS.index(USAGE[usage])
-        moved[usage] += 1
+        split = SPLITS.index(USAGE[usage])
+        told[usage] += 1
+        moved |= listing.splits[index] != split
+        listing.splits[index] = split
     if moved:
-        parts = ", ".join(f"{moved[usage]:,} {usage} ({split})" for usage, split in USAGE.items() if moved[usage])
+        parts = ", ".join(f"{told[usage]:,} {usage} ({split})" for usage, split in USAGE.items() if told[usage])
         listing.notes.append(f"Splits were told by FER2013's file names in a merged folder: {parts}.")
 
 

@@ -7,6 +7,7 @@ in the places where it usually lies.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.cache import Cache, cache_dir
-from mien.data.dataset import SPLITS, Dataset
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
 from mien.data.fer2013 import read_csv
 from mien.data.folders import list_folder, looks_like_fer2013, read_folder
 from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek
 from mien.data.votes import join_votes, votes_beside
 from mien.errors import DataError, UsageError
+from mien.labels import LabelSet
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _DEPTH = 4  # folders below a root in which data is looked for
@@ -255,27 +257,49 @@ def _with_votes(dataset: Dataset, files: list[Path], votes: str | os.PathLike[st
 
 
 def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
-    """A class that training lacks while another split has it is an error; other gaps are worth a note."""
-    counts = dataset.counts()
+    """A split that lacks a class which another split has is an error, or a note when told to go on.
+
+    A class that training lacks cannot be learned: going on means going on without it.
+    """
+    counts, names = dataset.counts(), dataset.label_set
     notes = []
     anywhere = counts.sum(axis=0) > 0
     if not np.all(anywhere):
-        absent = ", ".join(name for name, there in zip(dataset.label_set, anywhere, strict=True) if not there)
+        absent = ", ".join(name for name, there in zip(names, anywhere, strict=True) if not there)
         notes.append(f"The data has no picture of: {absent}.")
     for split, row in zip(SPLITS, counts, strict=True):
-        lacking = [name for name, n, there in zip(dataset.label_set, row, anywhere, strict=True) if there and not n]
+        lacking = [name for name, n, there in zip(names, row, anywhere, strict=True) if there and not n]
         if not row.any() or not lacking:
             continue
         text = f"the {split} split has no picture of: {', '.join(lacking)}"
-        if split == "training" and on_error == "raise":
+        if on_error == "raise":
+            go_on = "go on without that class" if split == "training" else "judge that split without that class"
             raise DataError(
                 dataset.source,
                 came=f"a split without a class: {text}, while another split has",
-                expected="training pictures of every class that is to be recognised",
-                mend="add such pictures, or go on without them with --on-error skip (in Python on_error='skip')",
+                expected="pictures of every class in every split that has labels",
+                mend=f"add such pictures, or {go_on} with --on-error skip (in Python on_error='skip')",
             )
         notes.append(f"{text[0].upper()}{text[1:]}.")
+        if split == "training":
+            dataset = _without(dataset, lacking)
     return dataset.with_notes(*notes) if notes else dataset
+
+
+def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """The data without some classes; their rows are listed among those left out."""
+    old = dataset.label_set
+    kept = LabelSet(tuple(name for name in old if name not in names))
+    to = np.array([UNLABELLED, *(kept.index(name) if name in kept.names else UNLABELLED - 1 for name in old)])
+    labels = to[dataset.labels + 1]
+    out = labels == UNLABELLED - 1
+    reason = "its class has no training picture"
+    left_out = [
+        LeftOut(dataset.source, int(row), f"{reason}: {old[k]}")
+        for row, k in zip(dataset.rows[out], dataset.labels[out], strict=True)
+    ]
+    part = dataset.take(~out)
+    return dataclasses.replace(part, labels=labels[~out], label_set=kept, left_out=(*dataset.left_out, *left_out))
 
 
 def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
@@ -283,10 +307,13 @@ def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
         raise UsageError(f"votes: came {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to")
     from mien.data.synth import drawn_dataset
 
-    return drawn_dataset().with_notes(
+    notes = [
         "No data was named and none was found ($MIEN_DATA, the Kaggle input folder, ./data, the working directory): "
         "these are the embedded drawn faces, not photographs. `mien data get fer2013` fetches FER2013."
-    )
+    ]
+    if Path("data").is_dir() and any(Path("data").iterdir()):
+        notes.append("There is a folder ./data, which is not FER2013; to read it, name it.")
+    return drawn_dataset().with_notes(*notes)
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

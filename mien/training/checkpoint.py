@@ -137,6 +137,15 @@ def write_text(path: Path, text: str) -> None:
         raise cannot_write(path, error, "what was there before is untouched") from error
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left; call it under a lock."""
+    for path in folder.glob(".*.tmp*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

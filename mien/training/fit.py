@@ -6,6 +6,7 @@ the moving average and the dropout state are in the checkpoint. So nothing else 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import shutil
@@ -26,7 +27,7 @@ from mien.training import checkpoint, models
 from mien.training.augment import random_affine
 from mien.training.memory import peak_memory_mb, reset_peak_memory
 from mien.training.recipes import Recipe
-from mien.training.runs import RUN_FILE, Run, best_folder, clear, known_run, load_run, locked, predict
+from mien.training.runs import RUN_FILE, Run, best_folder, clear, known_run, load_network, load_run, locked, predict
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def fit(
             "num_training": len(training),
             "num_left_out_as_leaks": num_leaks,
             "num_validation": len(validation),
+            "left_out": [dataclasses.asdict(row) for row in dataset.left_out],
         },
         "deterministic": deterministic,
     }
@@ -91,7 +93,9 @@ def fit(
             clear(folder)
         known = known_run(folder, facts)
         if known is not None and "stopped" in known:
-            return load_run(folder)
+            run = load_run(folder)
+            load_network(run)  # or it would be found damaged when it is needed
+            return run
         checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
         trainer = _Trainer(training, validation, recipe)
         return trainer.run(folder, facts, watch or (lambda moment: None))
@@ -115,7 +119,8 @@ class _Trainer:
         self.validation = validation
         self.num_classes = len(training.label_set)
         self.num_rows = len(training)
-        self.num_steps = -(-self.num_rows // recipe.batch_size)
+        self.num_used = self.num_rows - (self.num_rows % recipe.batch_size == 1)  # a batch of one has no variance
+        self.num_steps = -(-self.num_used // recipe.batch_size)
         self.model = models.build(recipe, self.num_classes)
         self.averaged = models.build(recipe, self.num_classes)
         self.averaged.set_weights(self.model.get_weights())
@@ -154,8 +159,15 @@ class _Trainer:
             done = tf.cast(optimizer.iterations, tf.float32)
             # A young average forgets faster, or short runs would be judged by their first weights.
             decay = tf.minimum(recipe.average_decay, (1 + done) / (10 + done))
+            # Moving statistics begin at 0 and 1 and still hold this share of that, which is taken out (as Adam does).
+            begun = models.NORM_MOMENTUM**done
             for average, weight in zip(averaged.weights, model.weights, strict=True):
-                average.assign(average + (1 - decay) * (weight - average))
+                value = tf.convert_to_tensor(weight)
+                if weight.name == "moving_mean":
+                    value = value / (1 - begun)
+                elif weight.name == "moving_variance":
+                    value = (value - begun) / (1 - begun)
+                average.assign(average + (1 - decay) * (value - average))
             hits = tf.argmax(logits, axis=1) == tf.argmax(target, axis=1)
             return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
 
@@ -191,9 +203,37 @@ class _Trainer:
         found, damaged = checkpoint.newest(folder / "checkpoints")
         if found is None:
             return [], []
-        for variable, name in self._named_variables():
+        named = list(self._named_variables())
+        if {name: tuple(v.shape) for v, name in named} != {name: a.shape for name, a in found.arrays.items()}:
+            raise RunError(
+                f"{folder}: its checkpoint was written by another version of mien or Keras, whose network has other "
+                "weights. To mend: go on with that version, or begin again with --fresh"
+            )
+        for variable, name in named:
             variable.assign(found.arrays[name])
-        return list(found.state["history"]), damaged
+        history = list(found.state["history"])
+        if damage := self._damage_of_best(folder, history, found):
+            damaged = [*damaged, damage]
+        return history, damaged
+
+    def _damage_of_best(self, folder: Path, history: list[dict[str, Any]], found: checkpoint.Checkpoint) -> str:
+        """Make sure, before hours of work, that the best weights so far are whole; what was mended, or ''."""
+        target = best_folder(folder, best(history))
+        try:
+            checkpoint.read_verified(target)
+            return ""
+        except RunError as error:
+            if best(history) != found.epoch:
+                raise RunError(
+                    f"{error}. These are the best weights so far. To mend: restore them from a copy, or begin again "
+                    "with --fresh"
+                ) from error
+            self._write_best(target, found.epoch)  # the checkpoint holds them too
+            return f"{error}; written again from the checkpoint"
+
+    def _write_best(self, target: Path, epoch: int) -> None:
+        arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(self.averaged.get_weights())}
+        checkpoint.write_verified(target, arrays, {"epoch": epoch})
 
     def _named_variables(self) -> Iterator[tuple[Any, str]]:
         # `variables`, not `weights`: the state of the dropout layers' random numbers belongs to them.
@@ -219,11 +259,11 @@ class _Trainer:
         order = np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
         loss = hits = 0.0
         for step in range(self.num_steps):
-            index = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            index = order[: self.num_used][step * recipe.batch_size : (step + 1) * recipe.batch_size]
             seed = np.array([recipe.seed % 2**31, epoch * self.num_steps + step], np.int32)
             step_loss, step_hits = self._step(index, seed)
             loss, hits = loss + float(step_loss), hits + float(step_hits)
-            seen = min((step + 1) * recipe.batch_size, self.num_rows)
+            seen = min((step + 1) * recipe.batch_size, self.num_used)
             watch(Moment(epoch, step + 1, self.num_steps, loss / seen, hits / seen, recipe, history))
         if not np.isfinite(loss):
             raise RunError(
@@ -235,8 +275,8 @@ class _Trainer:
         truth = probabilities[np.arange(len(probabilities)), self.validation.labels]
         return {
             "epoch": epoch,
-            "loss": loss / self.num_rows,
-            "accuracy": hits / self.num_rows,
+            "loss": loss / self.num_used,
+            "accuracy": hits / self.num_used,
             "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
             "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == self.validation.labels)),
             "learning_rate": float(self.optimizer.learning_rate),
@@ -247,8 +287,7 @@ class _Trainer:
         epoch, best_epoch = len(history), best(history)
         if best_epoch == epoch:
             # Before the checkpoint that names it: a kill between the two leaves a best that nobody names.
-            arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(self.averaged.get_weights())}
-            checkpoint.write_verified(best_folder(folder, epoch), arrays, {"epoch": epoch})
+            self._write_best(best_folder(folder, epoch), epoch)
         arrays = {name: np.asarray(variable) for variable, name in self._named_variables()}
         checkpoint.save(folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history}))
         # The checkpoint before this one may be needed yet, and with it the best that it names.
@@ -327,10 +366,12 @@ def tensorboard(folder: Path) -> Callable[[Moment], None]:
     except ImportError as error:
         raise MissingExtraError("tensorboard", "tensorboard") from error
     writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
-    written = 0
+    written: int | None = None
 
     def watch(moment: Moment) -> None:
         nonlocal written
+        if written is None:  # an earlier process wrote those it goes on from
+            written = len(moment.history)
         for line in moment.history[written:]:
             with writer.as_default(step=line["epoch"]):
                 for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):

@@ -8,6 +8,8 @@ from keras import layers
 from mien.data.dataset import SIDE
 from mien.training.recipes import Recipe
 
+NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
+
 
 def build(recipe: Recipe, num_classes: int) -> keras.Model:
     """A network of Conv2D, MaxPooling2D, Dropout, Flatten and Dense layers with batch norm.
@@ -25,13 +27,13 @@ def build(recipe: Recipe, num_classes: int) -> keras.Model:
             x = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"conv{b}_{c}")(x)
             if c == len(filters):
                 x = layers.MaxPooling2D(name=f"pool{b}")(x)  # (N, 48 / 2^b, 48 / 2^b, width)
-            x = layers.BatchNormalization(momentum=0.98, name=f"norm{b}_{c}")(x)
+            x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"norm{b}_{c}")(x)
             x = layers.ReLU(name=f"relu{b}_{c}")(x)
         if b > 1:
             x = layers.Dropout(recipe.block_dropout, seed=recipe.seed + b, name=f"drop{b}")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(recipe.dense, use_bias=False, name="dense")(x)
-    x = layers.BatchNormalization(momentum=0.98, name="norm_dense")(x)
+    x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name="norm_dense")(x)
     x = layers.ReLU(name="relu_dense")(x)
     x = layers.Dropout(recipe.dense_dropout, seed=recipe.seed, name="drop_dense")(x)
     logits = layers.Dense(num_classes, name="logits")(x)

@@ -67,10 +67,23 @@ def load_run(folder: Path) -> Run:
 
 
 def load_network(run: Run) -> keras.Model:
-    """The network of a run, with the weights of its best epoch, verified by their hashes."""
-    arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
+    """The network of a run, with the weights of its best epoch, verified by their hashes.
+
+    Raises:
+        RunError: if they are missing or damaged, or belong to another network than this version builds.
+    """
+    try:
+        arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
+    except RunError as error:
+        raise RunError(f"{error}. To mend: restore the folder from a copy, or train again with --fresh") from error
     model = models.build(run.recipe, len(run.label_set))
-    model.set_weights([arrays[name] for name in sorted(arrays)])
+    values = [arrays[name] for name in sorted(arrays)]
+    if [value.shape for value in values] != [tuple(weight.shape) for weight in model.weights]:
+        raise RunError(
+            f"{run.folder}: was written by another version of mien or Keras, whose network has other weights. "
+            "To mend: use that version, or train again with --fresh"
+        )
+    model.set_weights(values)
     return model
 
 
@@ -90,17 +103,23 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: if another process holds it, or it cannot be written.
     """
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # The operating system frees the lock when its process dies, however it dies.
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
+        lock.acquire()
     except filelock.Timeout as error:
         raise RunError(
             f"{folder}: another process trains in this folder. To mend: wait for it, or choose another with --out"
         ) from error
     except OSError as error:
         raise checkpoint.cannot_write(folder, error, "nothing was changed") from error
+    try:
+        for place in (folder, folder / "checkpoints"):
+            checkpoint.sweep(place)
+        yield
+    finally:
+        lock.release()
 
 
 def clear(folder: Path) -> None:
