@@ -47,6 +47,13 @@ EXIT_CODES = """Exit codes: 0 done, 1 other failure, 2 wrong option, 3 data cann
 5 download failed, 6 a part of mien is not installed, 7 bundle cannot be used, 8 some pictures or videos could not be
 read, 130 Ctrl-C (what was computed is on disk), 143 terminated."""
 
+# After Ctrl-C: what the same command does.
+GOES_ON = {
+    "run": "; the same command goes on after the last whole epoch",
+    "train": "; the same command goes on after the last whole epoch",
+    "predict": "; rows written so far are whole, and --resume goes on after them",
+}
+
 app = typer.Typer(
     help=f"Facial expression recognition: train, measure, trust, use.\n\n{EXIT_CODES}",
     no_args_is_help=True,
@@ -336,7 +343,7 @@ def main() -> NoReturn:
     except SystemExit as ended:
         # typer turns a KeyboardInterrupt into this code without a word.
         if ended.code == 130:
-            print("stopped; what was computed is on disk, and the same command goes on from there", file=sys.stderr)
+            print(f"stopped{GOES_ON.get(sys.argv[1], '') if len(sys.argv) > 1 else ''}", file=sys.stderr)
             sys.exit(143 if terminated else 130)
         raise
     except BrokenPipeError:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli_options import DATA_HELP, Data, Json, OnError, OnErrorOption, OutFolder, Seed, Votes, answer, say
+from mien.cli_options import Data, Json, OnError, OnErrorOption, Votes, answer, say
 from mien.errors import UsageError
 
 data_app = typer.Typer(help="Read, know, draw and convert data.", no_args_is_help=True, rich_markup_mode=None)
@@ -57,6 +57,7 @@ def data_audit(
 def data_get(
     name: Annotated[str, typer.Argument(help="Which data set; fer2013 is the one there is.")] = "fer2013",
     out: Annotated[Path, typer.Option("--out", help="Folder to put it into, where mien then finds it.")] = Path("data"),
+    json: Json = False,
 ) -> None:
     """Download FER2013 through Kaggle's own client (copies that need no account come first).
 
@@ -66,14 +67,15 @@ def data_get(
         raise UsageError(f"data set: came {name!r}; expected fer2013")
     from mien.data.get import get_fer2013
 
-    print(get_fer2013(out))
+    path = get_fer2013(out)
+    answer({"path": str(path)}, str(path), json)
 
 
 @data_app.command("draw")
 def data_draw(
-    out: OutFolder = Path("drawn-faces"),
+    out: Annotated[Path, typer.Option("--out", help="A new folder; with --form csv a new file.")] = Path("drawn-faces"),
     num: Annotated[int, typer.Option(help="Faces in all; three quarters train.", min=70)] = 5600,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same faces.", min=0)] = 0,
     form: Annotated[Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.")] = Form.folder,
     json: Json = False,
 ) -> None:
@@ -89,7 +91,7 @@ def data_draw(
 
 @data_app.command("convert")
 def data_convert(
-    data: Annotated[str, typer.Argument(help=DATA_HELP)],
+    data: Annotated[str, typer.Argument(help="What to read, in any form that mien reads.")],
     out: Annotated[Path, typer.Argument(help="A new .csv, .csv.gz, or folder.")],
     labelled_only: Annotated[bool, typer.Option("--labelled-only", help="Leave out rows without a label.")] = False,
     on_error: OnErrorOption = OnError.raise_,

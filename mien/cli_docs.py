@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from mien.cli import EXIT_CODES, app, data_app
+from mien.cli import EXIT_CODES, app
+from mien.cli_data import data_app
 
 
 def cli_docs() -> str:

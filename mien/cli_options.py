@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as json_module
 import sys
 from enum import StrEnum
@@ -45,7 +46,7 @@ DATA_HELP = (
     "A csv of FER2013 (also .gz or .zip), a folder of it, or a folder split/label/picture. "
     "Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the embedded drawn faces."
 )
-Data = Annotated[str | None, typer.Argument(metavar="[DATA]", help=DATA_HELP, show_default=False)]
+Data = Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results; made if it is not there.")]
 Votes = Annotated[Path | None, typer.Option(help="FER+ votes (fer2013new.csv) for the same rows.", show_default=False)]
 OnErrorOption = Annotated[
@@ -69,7 +70,8 @@ TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write each epo
 
 
 def say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the work goes on
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def answer(values: dict[str, Any], text: str, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mien import quiet
 from mien.data.cache import cache_dir
 from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
 
@@ -37,6 +38,10 @@ YUNET_URLS = (
 )
 DOWNLOAD_TIMEOUT_S = 20
 
+FALLBACK = (
+    "YuNet's weights could not be fetched, so MTCNN finds the faces, slower and fewer of them. "
+    "`--detector yunet` says what went wrong and how to mend it."
+)
 KINDS = ("auto", "yunet", "mtcnn", "none")
 MAX_SIDE = 2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what other sizes find and cost
 FIRST_SIDE = 640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture,
@@ -119,7 +124,7 @@ def find_detector(kind: str = "auto", *, model: Path | None = None, max_side: in
             raise
         if not _mtcnn_is_installed():
             raise DownloadError(f"{error} MTCNN, the other detector, is not installed either.") from error
-        return MTCNN(max_side=side, note=f"MTCNN finds the faces, because YuNet could not be had: {error}")
+        return MTCNN(max_side=side, note=FALLBACK)
 
 
 class WholeImage:
@@ -216,6 +221,7 @@ class MTCNN:
         try:
             from importlib.metadata import version
 
+            quiet.import_tensorflow()
             import mtcnn
         except ImportError as error:
             raise MissingExtraError("mtcnn", "all") from error

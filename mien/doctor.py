@@ -8,10 +8,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from mien import __version__
+from mien import __version__, quiet
 from mien.data.readers import find_data
 from mien.errors import MienError
-from mien.training import quiet
 
 PACKAGES = (
     "numpy", "pillow", "opencv-python-headless", "typer", "rich",

@@ -68,5 +68,5 @@ def overlay(face: np.ndarray, heat: np.ndarray, *, side: int = 192) -> np.ndarra
     heat = cv2.resize(heat.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     strength = np.abs(heat) / max(float(np.abs(heat).max()), _FAINT)
     strength = np.where(np.abs(heat) < _FAINT / 4, 0, 0.65 * strength)[..., None]
-    colour = np.where(heat[..., None] > 0, np.float32(_FOR), np.float32(_AGAINST))
+    colour = np.where(heat[..., None] > 0, np.array(_FOR, np.float32), np.array(_AGAINST, np.float32))
     return np.asarray(np.clip((1 - strength) * gray[..., None] + strength * colour, 0, 255).round(), np.uint8)

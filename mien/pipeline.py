@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien import quiet
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
 from mien.errors import MissingExtraError, RunError, UsageError
-from mien.training import quiet
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, UsageError
 from mien.results import Face, Frame
+from mien.writers import Writer, as_written, open_writer, written_sources
 
 if TYPE_CHECKING:
     from mien.recognizer import Recognizer
@@ -169,23 +170,21 @@ class _Table:
     """The table, or nothing where none was asked for."""
 
     def __init__(self, outputs: Outputs, recognizer: Recognizer, *, has_videos: bool) -> None:
-        self._writer: Any = None
+        self._writer: Writer | None = None
         self._held: set[str] = set()
+        self._form = ""
         path = outputs.table
         if path is None:
             return
-        from mien.writers import as_written, open_writer, written_sources
-
-        form = form_of(path)
+        self._form = form_of(path)
         again = outputs.resume and path.exists()
         if again:
-            self._held = written_sources(path, form)
-        self._as_written = lambda source: as_written(source, form)
+            self._held = written_sources(path, self._form)
         _make(path.parent)
         try:
             self._writer = open_writer(
                 path,
-                form,
+                self._form,
                 labels=recognizer.labels.names,
                 columns=outputs.columns,
                 heads={head.name: head.labels.names for head in recognizer.bundle.heads[1:]},
@@ -196,7 +195,7 @@ class _Table:
             raise _unwritable(path, error) from error
 
     def holds(self, source: str) -> bool:
-        return bool(self._held) and self._as_written(source) in self._held
+        return bool(self._held) and as_written(source, self._form) in self._held
 
     def write(self, frame: Frame) -> None:
         if self._writer is not None:
@@ -268,7 +267,6 @@ def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folde
 
     from mien.summary import events, summary, write_events
     from mien.timeline import Timelines
-    from mien.writers import open_writer
 
     timelines = Timelines(recognizer.labels)
     spool = folder / f".{name}.jsonl"

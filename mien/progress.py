@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ def training_bar() -> Iterator[Callable[[Moment], None]]:
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
-        def watch(moment: Moment) -> None:
+        def show(moment: Moment) -> None:
             nonlocal shown, began, last, first_step
             name, total = moment.recipe.name, moment.recipe.max_epochs
             done = (moment.epoch - 1) * moment.num_steps + moment.step
@@ -67,5 +68,9 @@ def training_bar() -> Iterator[Callable[[Moment], None]]:
                 ),
                 refresh=True,
             )
+
+        def watch(moment: Moment) -> None:
+            with contextlib.suppress(BrokenPipeError):  # nobody listens any more; training goes on
+                show(moment)
 
         yield watch

@@ -201,9 +201,10 @@ class Recognizer:
             points = None if landmarks is None else landmarks[i]
             measured = quality.measure(boxes[i], points, found.crops[i])
             reason = quality.doubt(float(p.max()), measured)
+            x0, y0, x1, y1 = (float(v) for v in boxes[i])
             faces.append(
                 Face(
-                    box=tuple(float(v) for v in boxes[i]),
+                    box=(x0, y0, x1, y1),
                     score=float(scores[i]),
                     landmarks=None if points is None else tuple((float(x), float(y)) for x, y in points),
                     label=first.labels[int(p.argmax())],

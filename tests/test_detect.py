@@ -292,7 +292,7 @@ def test_mtcnn_finds_the_astronaut_and_auto_falls_back_to_it(
     mirrors.bodies = {"first": None, "second": None}
     detector = find_detector(max_side=512)
     assert detector.name.startswith("mtcnn-")
-    assert detector.note.startswith("MTCNN finds the faces, because YuNet could not be had: ")
+    assert detector.note == detect.FALLBACK
     found = detector.detect(portrait)
     assert len(found) == 1 and found.geometry == "mtcnn"
     np.testing.assert_allclose(found.boxes[0], [178, 63, 268, 176], atol=20)

@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Who may import what: third-party package -> folders or files of mien that may import it, anywhere in the file.
 OWNERS = {
     "keras": ("training",),
-    "tensorflow": ("training", "doctor.py"),
+    "tensorflow": ("training", "quiet.py", "doctor.py"),
     "filelock": ("training",),
     "matplotlib": ("evaluation",),
     "mlxtend": ("evaluation",),
@@ -61,7 +61,8 @@ DOWNHILL = {
     "bundle.py": ("errors", "labels", "onnx_file", "bundle_files"),
     "quality.py": ("results",),
     "preprocess.py": ("data",),
-    "detect.py": ("errors", "data"),
+    "quiet.py": (),
+    "detect.py": ("errors", "data", "quiet"),
     "align.py": ("errors", "data", "detect", "preprocess"),
     "classify.py": ("errors", "bundle"),
     "recognizer.py": (

@@ -13,7 +13,7 @@ def test_import_is_silent_and_passes_the_rest_on() -> None:
         "        if name == 'tensorflow':\n"
         "            os.write(2, b'a real warning\\n')\n"
         "sys.meta_path.insert(0, Speaker())\n"
-        "from mien.training import quiet\n"
+        "from mien import quiet\n"
         "quiet.import_tensorflow()\n"
         "assert 'tensorflow' in sys.modules\n"
         "os.write(2, b'after\\n')\n"

@@ -40,7 +40,10 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
     """
     destination = Path(destination)
     if os.path.lexists(destination):
-        raise UsageError(f"{destination}: came a path that exists already; expected a new one. Nothing was overwritten")
+        raise UsageError(
+            f"{destination}: came a path that exists already; expected a new one. Nothing was overwritten. "
+            "To mend: name another"
+        )
     num_unlabelled = int(np.sum(dataset.labels == UNLABELLED))
     if num_unlabelled and not labelled_only:
         raise DataError(
