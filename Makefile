@@ -6,8 +6,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test check fix bench docs clean
 
-demo: .venv/ready  ## The main job on the drawn faces: three networks and a report
+demo: .venv/ready  ## The main job on the drawn faces: three networks and a report; then a portrait, marked and explained
 	$(BIN)/python facial_expression_recognition.py --epochs 6 --out mien-run
+	$(BIN)/python -c 'from PIL import Image; from skimage.data import astronaut; Image.fromarray(astronaut()).save("mien-run/astronaut.png")'
+	$(BIN)/mien predict mien-run/astronaut.png --draw mien-run/portrait --explain mien-run/portrait
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -m "not shared"
@@ -22,6 +24,9 @@ bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.c
 	$(BIN)/python benchmarks/read_csv.py $(DATA)
 	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/classify_speed.py
+	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/photos.py
 
 docs: .venv/ready  ## Write docs/cli.md anew from the command line's own help
 	$(BIN)/python -m mien.cli_docs > docs/cli.md

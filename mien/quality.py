@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mien.align import turn_aside
 from mien.results import Quality
 
 # An answer is uncertain when one of these holds; docs/faces.md says what that costs and gains.
@@ -25,18 +26,9 @@ def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> 
     contrast = float(gray.std())
     sharpness = float(cv2.Laplacian(gray, cv2.CV_32F).std() / contrast) if contrast > 0 else 0.0
     size = float(min(box[2] - box[0], box[3] - box[1]))
-    return Quality(size_px=size, sharpness=sharpness, turn=None if landmarks is None else turn(landmarks))
-
-
-def turn(landmarks: np.ndarray) -> float:
-    """0 where the nose tip lies midway between the eyes, along the line through them; 1 at or beyond one eye."""
-    right, left, nose = landmarks[0], landmarks[1], landmarks[2]
-    eyes = left - right
-    length = float(eyes @ eyes)
-    if length == 0:
-        return 1.0
-    along = float((nose - right) @ eyes) / length  # 0 at the right eye, 1 at the left
-    return min(1.0, abs(2 * along - 1))
+    return Quality(
+        size_px=size, sharpness=sharpness, turn=None if landmarks is None else float(turn_aside(landmarks[None])[0])
+    )
 
 
 def doubt(probability: float, quality: Quality) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.align import GEOMETRIES, crop, squares, turn_in_plane
+from mien.align import GEOMETRIES, crop, squares, turn_aside, turn_in_plane
 from mien.data.pictures import read_gray
 from mien.errors import UsageError
 from mien.preprocess import gray, resized
@@ -23,13 +23,21 @@ def landmarks(centre: tuple[float, float], side: float, turn_deg: float) -> np.n
     return np.stack([seen.real, seen.imag], axis=-1)[None].astype(np.float32)
 
 
+def boxes(centre: tuple[float, float], side: float) -> np.ndarray:
+    """(1, 4): the detector's box of that face."""
+    known = GEOMETRIES["yunet"]
+    middle = np.array(centre) + side * (np.array(known.box_centre) - 0.5)
+    half = side * known.box_side / 2
+    return np.concatenate([middle - half, middle + half])[None].astype(np.float32)
+
+
 def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("turn_deg", [0, 25, -60, 180])
 def test_the_landmark_rule_gives_the_square_back(turn_deg: float) -> None:
-    corners = squares(np.zeros((1, 4), np.float32), landmarks((300, 200), 120, turn_deg))
+    corners = squares(boxes((0, 0), 1), landmarks((300, 200), 120, turn_deg), rule="landmarks")
     assert corners.shape == (1, 4, 2)
     away = 120 / np.sqrt(2) * np.exp(1j * np.radians(turn_deg + np.array([-135, -45, 45, 135])))
     np.testing.assert_allclose(corners[0], np.stack([300 + away.real, 200 + away.imag], -1), atol=0.2)
@@ -37,11 +45,18 @@ def test_the_landmark_rule_gives_the_square_back(turn_deg: float) -> None:
 
 
 def test_the_box_rule_gives_the_square_back() -> None:
-    known = GEOMETRIES["yunet"]
-    x, y = (100 + 50 * (2 * share) for share in known.box_centre)
-    half = 100 * known.box_side / 2
-    corners = squares(np.array([[x - half, y - half, x + half, y + half]], np.float32), None)
+    corners = squares(boxes((150, 150), 100), None)
     np.testing.assert_allclose(corners[0], [[100, 100], [200, 100], [200, 200], [100, 200]], atol=0.01)
+
+
+def test_between_box_and_landmarks_the_box_counts_more_the_more_a_head_is_turned_aside() -> None:
+    seen = landmarks((150, 150), 100, 0)
+    frontal = squares(boxes((190, 150), 100), seen)[0].mean(axis=0)
+    assert frontal[0] == pytest.approx(170, abs=1)  # half way between 150 and 190
+    seen[0, 2] = seen[0, 1]  # the nose tip at an eye: a profile
+    profile = squares(boxes((190, 150), 100), seen)[0].mean(axis=0)
+    np.testing.assert_allclose(profile, [190, 150], atol=0.01)
+    assert turn_aside(landmarks((0, 0), 50, 40))[0] < 0.1 and turn_aside(seen)[0] == 1
 
 
 def test_a_turned_face_comes_out_upright() -> None:
@@ -51,7 +66,7 @@ def test_a_turned_face_comes_out_upright() -> None:
     across = (x - 200) * np.cos(np.radians(turn_deg)) + (y - 200) * np.sin(np.radians(turn_deg))
     picture = np.repeat((128 + across).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
     found = landmarks((200, 200), 192, turn_deg)
-    face = crop(picture, np.array([[100, 100, 300, 300]], np.float32), found).faces[0, :, :, 0].astype(float)
+    face = crop(picture, boxes((200, 200), 192), found).faces[0, :, :, 0].astype(float)
     expected = 128 + (np.arange(48) + 0.5 - 24) * 4
     np.testing.assert_allclose(face, np.tile(expected, (48, 1)), atol=2)
 
@@ -60,15 +75,14 @@ def test_shrinking_averages_by_area() -> None:
     """Fine stripes, 10 pixels of the picture for one of the crop, become an even gray."""
     picture = np.zeros((480, 480, 3), np.uint8)
     picture[:, ::2] = 200
-    face = crop(picture, np.zeros((1, 4), np.float32), landmarks((240, 240), 480, 0)).faces[0]
+    face = crop(picture, boxes((240, 240), 480), landmarks((240, 240), 480, 0)).faces[0]
     assert face[2:-2, 2:-2].min() >= 97 and face[2:-2, 2:-2].max() <= 103
 
 
 def test_a_crop_that_goes_beyond_the_picture_repeats_its_edge() -> None:
     picture = np.full((60, 60, 3), 77, np.uint8)
-    crops = crop(
-        picture, np.zeros((2, 4), np.float32), np.vstack([landmarks((0, 0), 90, 10), landmarks((59, 70), 20, 0)])
-    )
+    found = np.vstack([landmarks((0, 0), 90, 10), landmarks((59, 70), 20, 0)])
+    crops = crop(picture, np.vstack([boxes((0, 0), 90), boxes((59, 70), 20)]), found)
     assert crops.faces.shape == (2, 48, 48, 1)
     assert (crops.faces == 77).all()
 
@@ -76,7 +90,7 @@ def test_a_crop_that_goes_beyond_the_picture_repeats_its_edge() -> None:
 def test_enlarging_is_smooth_and_keeps_the_place() -> None:
     y, x = np.mgrid[0:100, 0:100]
     picture = np.repeat((2 * x).astype(np.uint8)[..., None], 3, axis=2)
-    face = crop(picture, np.zeros((1, 4), np.float32), landmarks((50, 50), 24, 0)).faces[0, 24, :, 0].astype(float)
+    face = crop(picture, boxes((50, 50), 24), landmarks((50, 50), 24, 0)).faces[0, 24, :, 0].astype(float)
     expected = 2 * (50 + (np.arange(48) + 0.5 - 24) / 2 - 0.5)
     np.testing.assert_allclose(face, expected, atol=1.5)
 
@@ -106,16 +120,16 @@ def test_landmarks_that_fall_together_still_give_a_crop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("boxes", "points", "geometry", "said"),
+    ("box", "points", "geometry", "said"),
     [
         (np.zeros(4), None, "yunet", r"expected \(F, 4\)"),
         (np.zeros((1, 4)), np.zeros((2, 5, 2)), "yunet", r"expected \(F, 4\)"),
         (np.ones((1, 4)), None, "haar", "came 'haar'"),
     ],
 )
-def test_wrong_arguments_are_refused(boxes: np.ndarray, points: np.ndarray | None, geometry: str, said: str) -> None:
+def test_wrong_arguments_are_refused(box: np.ndarray, points: np.ndarray | None, geometry: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        crop(noise(50, 50), boxes, points, geometry=geometry)
+        crop(noise(50, 50), box, points, geometry=geometry)
 
 
 @pytest.mark.parametrize("picture", [np.zeros((5, 5)), np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 3), np.uint8)])

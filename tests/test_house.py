@@ -59,7 +59,7 @@ DOWNHILL = {
     "onnx_file.py": ("errors",),
     "bundle_files.py": ("errors",),
     "bundle.py": ("errors", "labels", "onnx_file", "bundle_files"),
-    "quality.py": ("results",),
+    "quality.py": ("align", "results"),
     "preprocess.py": ("data",),
     "quiet.py": (),
     "detect.py": ("errors", "data", "quiet"),

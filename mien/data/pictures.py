@@ -18,6 +18,7 @@ import numpy as np
 from mien.data.dataset import LEAVE_OUT, SIDE
 from mien.errors import DataError
 from mien.image import Limits, decode
+from mien.preprocess import gray, resized
 
 LIMITS = Limits(max_bytes=1_000_000_000, max_pixels=50_000_000, longest_side=50_000_000)
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".jfif"))
@@ -50,24 +51,22 @@ def read_gray(path: Path) -> Gray:
     Raises:
         DataError: for an empty, corrupt or oversized file, or one that is no picture.
     """
-    from PIL import Image
-
     try:
         picture = decode(path, limits=LIMITS)
     except DataError as error:
         raise DataError(path, came=error.came, expected=error.expected, mend=f"{error.mend}, or {LEAVE_OUT}") from error
     done = list(picture.done)
-    gray = picture.pixels[:, :, 0].copy()
+    pixels = picture.pixels[:, :, 0].copy()
     if (picture.pixels[:, :, :2] != picture.pixels[:, :, 1:]).any():
-        gray = np.asarray(Image.fromarray(picture.pixels).convert("L"))
+        pixels = gray(picture.pixels)
         done.append("colour")
-    height, width = gray.shape
+    height, width = pixels.shape
     if (height, width) != (SIDE, SIDE):
-        gray = _resize(gray)
+        pixels = resized(pixels)
         done.append("resized")
         if height != width:
             done.append("stretched")
-    return Gray(gray, (width, height), done)
+    return Gray(pixels, (width, height), done)
 
 
 def notes_about(pictures: Sequence[Gray]) -> list[str]:
@@ -76,8 +75,8 @@ def notes_about(pictures: Sequence[Gray]) -> list[str]:
     for picture in pictures:
         for kind in picture.done:
             count[kind] += 1
-    resized = {picture.size for picture in pictures if "resized" in picture.done}
-    sizes = sorted(resized, key=lambda size: size[0] * size[1])
+    found = {picture.size for picture in pictures if "resized" in picture.done}
+    sizes = sorted(found, key=lambda size: size[0] * size[1])
     span = " to ".join(f"{width} x {height}" for width, height in dict.fromkeys((*sizes[:1], *sizes[-1:])))
     texts = {
         "colour": "in colour turned to gray (ITU-R BT.601)",
@@ -97,15 +96,3 @@ def _attempt(path: Path) -> Gray | DataError:
         return read_gray(path)
     except DataError as error:
         return error
-
-
-def _resize(gray: np.ndarray) -> np.ndarray:
-    """uint8 (H, W) -> (48, 48): averaging along an axis that shrinks, bilinear along one that grows."""
-    import cv2
-
-    height, width = gray.shape
-    if height > SIDE or width > SIDE:
-        gray = cv2.resize(gray, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA)
-    if gray.shape != (SIDE, SIDE):
-        gray = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(gray, np.uint8)
