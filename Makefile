@@ -24,7 +24,7 @@ bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.c
 	$(BIN)/python benchmarks/read_csv.py $(DATA)
 	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/report.py
-	$(BIN)/python benchmarks/classify_speed.py
+	$(BIN)/python benchmarks/classify_speed.py shipped
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/photos.py
 

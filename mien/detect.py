@@ -122,7 +122,7 @@ def find_detector(kind: str = "auto", *, model: Path | None = None, max_side: in
     except DownloadError as error:
         if kind == "yunet":
             raise
-        if not _mtcnn_is_installed():
+        if not mtcnn_is_installed():
             raise DownloadError(f"{error} MTCNN, the other detector, is not installed either.") from error
         return MTCNN(max_side=side, note=FALLBACK)
 
@@ -261,19 +261,30 @@ def yunet_weights(model: Path | None = None) -> Path:
         DataError: if `model` or $MIEN_YUNET names no file.
         DownloadError: if no mirror gave the file.
     """
+    return kept_weights(model) or _download(_cached())
+
+
+def kept_weights(model: Path | None = None) -> Path | None:
+    """File with YuNet's weights on this machine; None if it would have to be fetched.
+
+    Raises:
+        DataError: if `model` or $MIEN_YUNET names no file.
+    """
     named = model or os.environ.get("MIEN_YUNET")
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
             raise _bad_weights(path, "no such file" if model else "no such file, though MIEN_YUNET names it")
         return path
-    kept = cache_dir() / "models" / YUNET_FILE
+    kept = _cached()
     try:
-        if hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:
-            return kept
+        return kept if hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256 else None
     except OSError:
-        pass  # not there yet
-    return _download(kept)
+        return None  # not there yet
+
+
+def _cached() -> Path:
+    return cache_dir() / "models" / YUNET_FILE
 
 
 def _download(kept: Path) -> Path:
@@ -334,7 +345,7 @@ def _bad_weights(path: Path, came: str) -> DataError:
     )
 
 
-def _mtcnn_is_installed() -> bool:
+def mtcnn_is_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("mtcnn", "tensorflow"))
 
 

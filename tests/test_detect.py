@@ -150,7 +150,7 @@ def test_auto_takes_what_can_be_had_and_says_why(
     mirrors: Mirrors, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirrors.bodies = {"first": None, "second": None}
-    monkeypatch.setattr(detect, "_mtcnn_is_installed", lambda: False)
+    monkeypatch.setattr(detect, "mtcnn_is_installed", lambda: False)
     with pytest.raises(DownloadError, match="came no weights.*MTCNN, the other detector, is not installed either"):
         find_detector()
     with pytest.raises(DownloadError, match="came no weights"):
