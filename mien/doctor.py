@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
-from pathlib import Path
 from typing import Any
 
 from mien import __version__
 from mien.data.readers import find_data
 from mien.errors import MienError
+from mien.evaluation.evaluate import cores, cpuinfo, processor
 from mien.training import quiet
 
 PACKAGES = (
@@ -28,8 +27,8 @@ def examine() -> tuple[dict[str, Any], str]:
         "mien": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": _processor(),
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor(),
+        "threads": cores(),
         "bf16_instructions": _has_bf16(),
         "backend": _backend(),
         "data": _data(),
@@ -56,23 +55,9 @@ def _words(value: object) -> str:
     )
 
 
-def _cpuinfo() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _processor() -> str:
-    for line in _cpuinfo().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _has_bf16() -> bool | None:
     """Whether the processor multiplies bfloat16; None where the system does not tell."""
-    flags = _cpuinfo()
+    flags = cpuinfo()
     return None if not flags else any(name in flags for name in ("avx512_bf16", "amx_bf16", "asimdbf16", " bf16"))
 
 
