@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from mien.bundle import SIDE, Bundle
 from mien.errors import BundleError, UsageError
+from mien.machine import cores
 
 MAX_BATCH = 64  # larger ones gain nothing on a CPU, and memory grows with them
 MAX_THREADS = 8
@@ -35,7 +35,7 @@ class Classifier:
         if num_threads is not None and num_threads < 1:
             raise UsageError(f"num_threads: came {num_threads}; expected 1 or more")
         self.bundle = bundle
-        self.num_threads = num_threads or min(_usable_cores(), MAX_THREADS)
+        self.num_threads = num_threads or min(cores(), MAX_THREADS)
         self._outputs = [head.output for head in bundle.heads]
         self._session: Any = _session(bundle, self.num_threads)
 
@@ -160,7 +160,3 @@ def _refused(bundle: Bundle, error: Exception) -> BundleError:
         expected="one that it runs",
         mend="pip install --upgrade onnxruntime, or export the model again",
     )
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

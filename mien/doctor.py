@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
-from pathlib import Path
 from typing import Any
 
 from mien import __version__, quiet
+from mien.bundle import open_bundle
+from mien.classify import Classifier
 from mien.data.readers import find_data
+from mien.detect import kept_weights, mtcnn_is_installed
 from mien.errors import MienError
+from mien.machine import cores, cpuinfo, processor
 
 PACKAGES = (
-    "numpy", "pillow", "opencv-python-headless", "typer", "rich",
+    "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn", "av", "pyarrow",
     "keras", "tensorflow-cpu", "tensorflow", "pandas", "scikit-learn", "mlxtend", "matplotlib", "jinja2",
     "filelock", "kagglehub", "tensorboard",
 )  # fmt: skip
@@ -27,11 +29,13 @@ def examine() -> tuple[dict[str, Any], str]:
         "mien": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": _processor(),
-        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor(),
+        "threads": cores(),
         "bf16_instructions": _has_bf16(),
         "backend": _backend(),
         "data": _data(),
+        "network": _network(),
+        "face detector": _detector(),
         "packages": versions,
     }
     rows = [(name, _words(value)) for name, value in facts.items() if name != "packages"]
@@ -55,23 +59,9 @@ def _words(value: object) -> str:
     )
 
 
-def _cpuinfo() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _processor() -> str:
-    for line in _cpuinfo().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _has_bf16() -> bool | None:
     """Whether the processor multiplies bfloat16; None where the system does not tell."""
-    flags = _cpuinfo()
+    flags = cpuinfo()
     return None if not flags else any(name in flags for name in ("avx512_bf16", "amx_bf16", "asimdbf16", " bf16"))
 
 
@@ -83,6 +73,27 @@ def _backend() -> str:
         return "none: TensorFlow is not installed (pip install 'mien[train]')"
     gpus = len(tf.config.list_physical_devices("GPU"))
     return f"TensorFlow {tf.__version__}, {gpus} GPU(s)"
+
+
+def _network() -> str:
+    """The network that comes with mien, and how far its answers here are from those it was packed with."""
+    try:
+        bundle = open_bundle()
+        with Classifier(bundle) as classify:
+            difference = classify.replay_goldens()
+    except MienError as error:
+        return f"error: {error}"
+    sound = "as packed" if difference <= bundle.golden_tolerance else "NOT as packed: please report this"
+    return f"{bundle.name} {bundle.digest[:16]}, answers differ by at most {difference:.1e}: {sound}"
+
+
+def _detector() -> str:
+    """Which detector would find faces now; nothing is downloaded."""
+    kept = kept_weights()
+    if kept is not None:
+        return f"YuNet, {kept}"
+    other = "MTCNN if it fails" if mtcnn_is_installed() else "and MTCNN is not installed"
+    return f"YuNet, to be downloaded when first needed (230 KB); {other}"
 
 
 def _data() -> str:

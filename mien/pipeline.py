@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mien.training.runs import Run
 
 Say = Callable[[str], None]
+SHOWN = 20  # rows left out that are told one by one
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,15 @@ def run(
     need_train_extra()
     make_folder(out)
     dataset = read(source, say=say, on_error=on_error, votes=options.votes)
-    write_audit(dataset, out / "audit", say=say)
+    found = write_audit(dataset, out / "audit", say=say)
     runs = []
     for recipe in recipes:
         say(f"Training {recipe.name}: {describe(recipe)}")
         runs.append(train(dataset, recipe, folder=out / "networks" / recipe.name, say=say, options=options))
-    return judge(dataset, runs, out=out / "report", say=say)
+    from mien.evaluation import words
+
+    notes = words.audit_sentences(found.to_dict())
+    return judge(dataset, runs, out=out / "report", say=say, data_notes=notes)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,10 @@ def read(
     say(f"Data: {dataset.source}: {counts} faces, {len(dataset.label_set)} classes")
     for note in dataset.notes:
         say(f"  {note}")
+    for one in dataset.left_out[:SHOWN]:
+        say(f"  left out: {one.where}{'' if one.row is None else f', row {one.row}'}: {one.reason}")
+    if len(dataset.left_out) > SHOWN:
+        say(f"  and {len(dataset.left_out) - SHOWN:,} more; report.json and run.json list all")
     return dataset
 
 
@@ -104,7 +112,7 @@ def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
 
     make_folder(folder)
     found = audit(dataset)
-    (folder / "audit.json").write_text(json.dumps(found.to_dict(), indent=1), encoding="utf-8")
+    (folder / "audit.json").write_text(json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8")
     (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
     write_sheets(found, dataset, folder)
     say(f"Audit: {folder / 'audit.txt'}")
@@ -142,8 +150,20 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
     return done
 
 
-def judge(dataset: Dataset, runs: Sequence[Run], *, out: Path, say: Say, num_bootstrap: int = 1000) -> Job:
-    """Predict every split with every network, evaluate, and write the report into `out`."""
+def judge(
+    dataset: Dataset,
+    runs: Sequence[Run],
+    *,
+    out: Path,
+    say: Say,
+    num_bootstrap: int = 1000,
+    data_notes: Sequence[str] = (),
+) -> Job:
+    """Predict every split with every network, evaluate, and write the report into `out`.
+
+    Args:
+        data_notes: Sentences about the data for the report, such as those of `words.audit_sentences`.
+    """
     need_train_extra()
     from mien.evaluation.evaluate import evaluate
     from mien.evaluation.report import write_report
@@ -151,7 +171,9 @@ def judge(dataset: Dataset, runs: Sequence[Run], *, out: Path, say: Say, num_boo
     make_folder(out)
     say("Evaluating")
     networks = [predictions(dataset, run) for run in runs]
-    evaluation = evaluate(dataset, networks, num_bootstrap=num_bootstrap)
+    evaluation = evaluate(dataset, networks, num_bootstrap=num_bootstrap, data_notes=data_notes)
+    if other_data := evaluation.truth["words"]["other_data"]:
+        say(f"  {other_data}")
     return Job(evaluation, write_report(evaluation, out))
 
 

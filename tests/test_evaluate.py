@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mien.data.audit import audit
 from mien.data.dataset import SIDE, SPLITS, Dataset, LeftOut
+from mien.data.votes import crowd_choice
 from mien.errors import UsageError
 from mien.evaluation import words
-from mien.evaluation.crowd import plurality
 from mien.evaluation.evaluate import Predictions, evaluate
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 
@@ -121,30 +122,72 @@ def test_twins_are_counted_and_set_aside() -> None:
     assert found["accuracy_of_twins"] == 1.0 and found["accuracy_without"]["value"] == 0.5
 
 
-def test_plurality_needs_a_single_winner() -> None:
-    votes = np.zeros((4, len(FERPLUS_VOTES)), np.uint8)
-    votes[0, 3] = 10
-    votes[1, [2, 5]] = 5
-    votes[2, 1], votes[2, 8] = 4, 6
-    assert plurality(votes).tolist() == [3, -1, 8, -1]
+def test_the_crowds_choice_is_among_the_labels_and_knows_ties() -> None:
+    votes = np.zeros((5, len(FERPLUS_VOTES)), np.uint8)
+    votes[0, FERPLUS_VOTES.index("happy")] = 3
+    votes[0, FERPLUS_VOTES.index("unknown")] = 7  # no label of the set: does not count
+    votes[1, [FERPLUS_VOTES.index("sad"), FERPLUS_VOTES.index("happy")]] = 5
+    votes[2, FERPLUS_VOTES.index("not_a_face")] = 10
+    votes[3, FERPLUS_VOTES.index("angry")] = 10
+    ballots, choice, tied = crowd_choice(votes, LabelSet(("sad", "happy", "angry")))
+    assert choice.tolist() == [1, 0, -1, 2, -1]
+    assert tied.tolist() == [False, True, False, False, False]
+    assert ballots.tolist() == [[0, 3, 0], [5, 5, 0], [0, 0, 0], [0, 0, 10], [0, 0, 0]]
+
+
+def voted(faces: Dataset) -> Dataset:
+    """Drawn faces with votes, ties and empty ballots among them."""
+    generator = np.random.default_rng(3)
+    leanings = generator.dirichlet(np.full(len(FERPLUS_VOTES), 0.3), len(faces))
+    votes = generator.multinomial(10, leanings).astype(np.uint8)
+    votes[::7] = 0
+    return dataclasses.replace(faces, votes=votes)
+
+
+def test_report_and_audit_agree_about_the_crowd(faces: Dataset) -> None:
+    data = voted(faces)
+    truth = evaluate(data, [predicted(data, "a", 1)], num_bootstrap=0).to_dict()
+    found = audit(data, near_duplicates=False)
+    for split in SPLITS:
+        crowd = truth["networks"][0]["splits"][split]["crowd"]
+        agreement = found.agreement(split)
+        assert agreement["tied"] > 0 and crowd["counted"] == agreement["n"] < truth["data"]["totals"][split]
+        assert crowd["label_is_choice"] == pytest.approx(agreement["agrees"])
+
+
+def test_doubtful_labels_are_errors_where_the_crowd_sides_with_the_network(faces: Dataset) -> None:
+    data = voted(faces)
+    scores = evaluate(data, [predicted(data, "a", 0.5)], num_bootstrap=0).to_dict()["networks"][0]["splits"]["training"]
+    assert len(scores["doubtful"]) == min(12, scores["crowd"]["with_prediction"]["n"]) > 3
+    for one in scores["doubtful"]:
+        of_labels = {name: n for name, n in one["votes"].items() if name in FER2013}
+        assert one["label"] != one["predicted"] and one["index"] in np.flatnonzero(data.mask("training"))
+        assert all(n < of_labels[one["predicted"]] for name, n in of_labels.items() if name != one["predicted"])
+    sure = [max(one["probabilities"]) for one in scores["doubtful"]]
+    assert sure == sorted(sure, reverse=True) and sure[0] > sure[-1]
+
+
+def test_without_votes_nothing_is_doubtful(faces: Dataset) -> None:
+    truth = evaluate(faces, [predicted(faces, "a", 1)], num_bootstrap=0).to_dict()
+    assert truth["networks"][0]["splits"]["validation"]["doubtful"] is None
 
 
 def test_with_whom_the_crowd_sides() -> None:
     votes = np.zeros((6, len(FERPLUS_VOTES)), np.uint8)
     votes[0, FERPLUS_VOTES.index("happy")] = 9  # with the prediction
     votes[1, FERPLUS_VOTES.index("angry")] = 9  # with the label
-    votes[2, FERPLUS_VOTES.index("contempt")] = 9  # an answer that the label set lacks
+    votes[2, FERPLUS_VOTES.index("contempt")] = 9  # an answer that the label set lacks: no vote counts
     votes[3, FERPLUS_VOTES.index("sad")] = 9  # a third label
-    votes[4, [0, 1]] = 5  # undecided
+    votes[4, [FERPLUS_VOTES.index("happy"), FERPLUS_VOTES.index("sad")]] = 5  # undecided
     votes[5, FERPLUS_VOTES.index("angry")] = 9  # no error
     # names in the order of no other list, so that positions cannot be taken for names
     data = tiny([2] * 6, [1] * 6, [1, 2, 3, 4, 5, 6], ("happy", "sad", "angry"), votes=votes)
     truth = evaluate(data, [certain({"validation": [0, 0, 0, 0, 0, 2]}, 3)], num_bootstrap=0).to_dict()
     crowd = truth["networks"][0]["splits"]["validation"]["crowd"]
-    assert crowd["errors"] == 5 and crowd["decided"] == 5
+    assert crowd["errors"] == 5 and crowd["counted"] == 5
     assert crowd["with_prediction"] == {"n": 1, "share": 0.2} and crowd["with_label"] == {"n": 1, "share": 0.2}
-    assert crowd["neither"] == {"n": 2, "share": 0.4} and crowd["undecided"] == {"n": 1, "share": 0.2}
-    assert crowd["label_is_plurality"] == pytest.approx(2 / 5)
+    assert crowd["neither"] == {"n": 1, "share": 0.2} and crowd["undecided"] == {"n": 2, "share": 0.4}
+    assert crowd["label_is_choice"] == pytest.approx(2 / 5)
     worst = truth["networks"][0]["splits"]["validation"]["worst"]
     assert len(worst) == 5 and {"happy": 9} in [w["votes"] for w in worst]
 
@@ -266,15 +309,15 @@ def test_impossible_questions_are_refused(faces: Dataset) -> None:
 
 @pytest.mark.shared
 def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path) -> None:
-    """The label equals the crowd's plurality on 64.5 % of Training: the files' own rows, no reader between."""
+    """The label equals the crowd's choice on 64.5 % of Training: the files' own rows, no reader between."""
     with gzip.open(shared_dir / "data" / "fer2013.csv.gz", "rb") as lines:
         labels = np.array([int(line[:1]) for line in lines if line.rstrip().endswith(b",Training")])
     votes = np.loadtxt(shared_dir / "data" / "ferplus_votes.csv", delimiter=",", skiprows=1, dtype=str)
     votes = votes[votes[:, 0] == "Training"][:, 2:].astype(np.uint8)
     assert len(labels) == len(votes) == 28709
-    winner = plurality(votes)
-    agree = np.array(FERPLUS_VOTES)[winner] == np.array(FER2013.names)[labels]
-    assert np.mean(agree[winner >= 0]) == pytest.approx(0.645, abs=0.002)
+    choice = crowd_choice(votes, FER2013)[1]
+    assert np.sum(choice >= 0) == 28557
+    assert np.mean((choice == labels)[choice >= 0]) == pytest.approx(0.645, abs=0.0005)
 
 
 @pytest.mark.parametrize(
@@ -290,4 +333,118 @@ def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path
     ],
 )
 def test_the_report_says_whether_twins_were_trained_on(info: dict[str, Any], says: str) -> None:
-    assert says in words.leaks({"name": "small", "info": info})
+    assert says in words.leaks({"name": "small", "same_data": None, "info": info})
+
+
+def trained_on(network: Predictions, name: str, fingerprint: str) -> Predictions:
+    data = {"source": "elsewhere.csv", "fingerprint": fingerprint, "num_left_out_as_leaks": 0}
+    info = {**network.info, "data": data, "recipe": {"keep_leaks": False}}
+    return dataclasses.replace(network, name=name, info=info)
+
+
+def test_other_data_is_told_apart_and_said_everywhere(faces: Dataset) -> None:
+    network = predicted(faces, "n", 2)
+    same, other = trained_on(network, "same", faces.fingerprint), trained_on(network, "other", "0123456789abcdef")
+    evaluation = evaluate(faces, [same, other, network], num_bootstrap=0)
+    truth = evaluation.to_dict()
+    assert [n["same_data"] for n in truth["networks"]] == [True, False, None]
+    said = truth["words"]
+    assert said["other_data"].startswith(
+        "Other data: other was trained on elsewhere.csv (fingerprint 0123456789abcdef)"
+    )
+    assert said["verdict"][1] == said["other_data"]
+    assert "none of its training rows has a twin" in said["leaks"]["same"]
+    assert "or these very pictures, is not known" in said["leaks"]["other"]
+    assert "a gap of" in said["gaps"]["same"] and "overfits, is not known" in said["gaps"]["other"]
+    assert said["splits"][0].startswith("Training: the pictures same and n learned from")
+    assert any(line.startswith("Other data: other was trained on it") for line in said["splits"])
+    table = evaluation.table()
+    assert "other !" in table and "! other data: other was trained" in table
+
+
+def test_alone_and_trained_on_other_data_a_network_proves_little(faces: Dataset) -> None:
+    alone = evaluate(faces, [trained_on(predicted(faces, "n", 2), "n", "0123456789abcdef")], num_bootstrap=0).to_dict()
+    said = alone["words"]
+    assert "if it never saw these pictures" in " ".join(said["verdict"])
+    assert "which chose nothing" not in " ".join(said["verdict"])
+    assert not any("learned by heart" in line for line in (*said["splits"], *said["gaps"].values()))
+    own = evaluate(faces, [trained_on(predicted(faces, "n", 2), "n", faces.fingerprint)], num_bootstrap=0).to_dict()
+    assert own["words"]["other_data"] == "" and "ther data" not in json.dumps(own["words"])
+
+
+def test_ties_are_said_to_be_ties() -> None:
+    data = tiny([0, 1, 0, 1], [1, 1, 1, 1], [1, 2, 3, 4], ("angry", "happy"))
+    one, two = (certain({"validation": [0, 1, 0, 0]}, 2, name) for name in ("one", "two"))
+    third = certain({"validation": [1, 0, 1, 1]}, 2, "third")
+    verdict = evaluate(data, [one, two, third], num_bootstrap=0).to_dict()["words"]["verdict"]
+    assert verdict[0].startswith("Of 3 networks, one and two are equally accurate on validation: 75.0 % of 4 faces")
+    assert verdict[0].endswith("The best of them, by its loss there, is one.")
+    assert "On validation, one and two are right on the same faces, of 4." in verdict
+
+
+def test_classes_that_tie_are_named_together() -> None:
+    data = tiny([0, 1, 2, 3], [1, 1, 1, 1], [1, 2, 3, 4], ("angry", "fear", "happy", "sad"))
+
+    def verdict(*answers: int) -> str:
+        network = certain({"validation": list(answers)}, 4)
+        return " ".join(evaluate(data, [network], num_bootstrap=0).to_dict()["words"]["verdict"])
+
+    told = verdict(0, 1, 0, 1)
+    assert "recognises angry and fear best (F1 0.67 each), and happy and sad worst (F1 0.00 each)." in told
+    assert "On validation, net recognises all classes alike (F1 1.00)." in verdict(0, 1, 2, 3)
+    assert "Always answering 'angry' would be right on 25.0 % of the validation faces." in verdict(0, 1, 2, 3)
+    assert "of the validation faces; net is no better." in verdict(0, 0, 0, 0)
+
+
+def test_no_interval_is_said_only_where_all_resamples_are_equal() -> None:
+    data = tiny([0, 1], [1, 1], [1, 2], ("angry", "happy"))
+    network = certain({"validation": [0, 1]}, 2)
+    said = [evaluate(data, [network], num_bootstrap=n).to_dict()["words"]["verdict"][0] for n in (20, 0)]
+    assert "100.0 % of 2 faces named as their label says (no interval: all resamples are equal)." in said[0]
+    assert "interval" not in said[1]
+
+
+def test_the_worst_errors_are_put_in_figures() -> None:
+    data = tiny([0, 1, 1, 1], [1] * 4, [1, 2, 3, 4], ("angry", "happy"))
+    answers = np.array([[0.9, 0.1], [0.99, 0.01], [0.8, 0.2], [0.3, 0.7]], np.float32)
+
+    def told(rows: np.ndarray) -> str:
+        truth = evaluate(data, [Predictions("net", {"validation": rows}, {})], num_bootstrap=0).to_dict()
+        return str(truth["words"]["worst"]["net"])
+
+    assert told(answers) == "Of net on validation all its errors: their labels got 1.0 % to 20.0 % of the probability."
+    assert told(np.eye(2, dtype=np.float32)[[0, 1, 1, 1]]) == "net makes no errors on validation."
+
+
+def test_the_curves_caption_follows_the_recipe() -> None:
+    recipe = {
+        "augment": True,
+        "block_dropout": 0.1,
+        "dense_dropout": 0.0,
+        "label_smoothing": 0.1,
+        "class_weights": "sqrt",
+    }
+    caption = words.curves({"info": {"recipe": recipe}})
+    assert "under augmentation, dropout, label smoothing and class weights;" in caption
+    plain = {**recipe, "augment": False, "block_dropout": 0, "label_smoothing": 0, "class_weights": "none"}
+    assert not any(word in words.curves({"info": {"recipe": plain}}) for word in ("augment", "dropout", "smoothing"))
+    assert "such as augmentation" in words.curves({"info": {}})
+
+
+def test_the_audit_in_sentences(faces: Dataset) -> None:
+    images = faces.images.copy()
+    images[150] = images[0]  # a validation row that is a training row's twin
+    images[5] = 7
+    data = dataclasses.replace(voted(faces), images=images)
+    told = words.audit_sentences(audit(data).to_dict())
+    assert len(told) == 4 and all(line.startswith("Audit: ") and line.endswith(".") for line in told)
+    assert "nearly equal" in told[0] and told[2] == "Audit: 1 blank picture."
+    no_faces = int(np.sum(voted(faces).votes[:, FERPLUS_VOTES.index("not_a_face")] >= 5))  # type: ignore[index]
+    assert no_faces > 1
+    assert told[3] == f"Audit: {no_faces} pictures without a face, says the crowd."
+
+
+def test_sentences_begin_large_and_end_with_a_stop() -> None:
+    assert words.sentence("the schedule is done") == "The schedule is done." and words.sentence("Done.") == "Done."
+    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c"
+    assert words.plural(1, "pair") == "1 pair" and words.plural(2000, "pair") == "2,000 pairs"

@@ -62,9 +62,10 @@ DOWNHILL = {
     "quality.py": ("align", "results"),
     "preprocess.py": ("data",),
     "quiet.py": (),
+    "machine.py": (),
     "detect.py": ("errors", "data", "quiet"),
     "align.py": ("errors", "data", "detect", "preprocess"),
-    "classify.py": ("errors", "bundle"),
+    "classify.py": ("errors", "bundle", "machine"),
     "recognizer.py": (
         *("errors", "labels", "results", "bundle", "image", "detect", "align", "classify", "quality", "explain"),
     ),
@@ -76,7 +77,7 @@ DOWNHILL = {
     "video_copy.py": ("errors",),
     "data": ("errors", "labels", "draw", "image", "preprocess", "data"),
     "training": ("errors", "labels", "data", "bundle", "classify", "training"),
-    "evaluation": ("errors", "labels", "data", "draw", "evaluation"),
+    "evaluation": ("errors", "labels", "data", "draw", "machine", "evaluation"),
 }
 
 

@@ -122,9 +122,22 @@ def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
 def test_a_class_of_one_row_that_resamples_often_miss() -> None:
     """Under -W error: no warning of an empty mean, and an interval all the same."""
     labels, probabilities = np.array([0, 0, 0, 1]), np.array([[0.9, 0.1]] * 3 + [[0.2, 0.8]], np.float32)
+    probabilities[1] = [0.4, 0.6]  # an error, so that resamples differ
     scores, by_class = metrics.estimates(labels, probabilities, num_bootstrap=200)
-    assert scores["macro_f1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
-    assert by_class[1] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert by_class[1]["value"] == pytest.approx(2 / 3)
+    assert 0 < by_class[1]["low"] < 2 / 3 < by_class[1]["high"] == 1.0
+    assert scores["macro_f1"]["low"] < scores["macro_f1"]["value"] < scores["macro_f1"]["high"]
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_equal_resamples_give_no_interval(answer: int) -> None:
+    """All right, or all wrong: an interval from 100 to 100 % would read as certainty."""
+    probabilities = np.tile(np.eye(2)[answer] * 0.7 + 0.15, (30, 1))  # 0.85 and 0.15: sums of them are not exact
+    scores, by_class = metrics.estimates(np.zeros(30, np.int64), probabilities, num_bootstrap=100)
+    assert set(scores) == set(metrics.SCORES)
+    assert scores["accuracy"] == {"value": 1.0 - answer, "low": None, "high": None}
+    assert all(est["value"] is not None and est["low"] is est["high"] is None for est in scores.values())
+    assert by_class[0] == {"value": 1.0 - answer, "low": None, "high": None}
 
 
 def test_reliability_by_hand() -> None:

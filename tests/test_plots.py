@@ -69,7 +69,12 @@ def test_learning_curves_hold_the_history_and_mark_the_kept_epoch() -> None:
     assert len(accuracy.lines) == 2  # no validation accuracy was measured: training and the kept epoch remain
     for axes in (accuracy, loss):
         assert list(axes.lines[-1].get_xdata()) == [2, 2] and texts(axes) == ["kept: epoch 2"]
+    assert accuracy.get_legend() is None and loss.get_legend() is None
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["training, measured while training", "validation"]
     assert plots.png(figure).startswith(b"\x89PNG")
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(axes.get_window_extent()) for axes in (accuracy, loss))
 
 
 @pytest.mark.parametrize("history", [[{"loss": 1.0}], [{"epoch": 1, "loss": None, "val_loss": None}]])

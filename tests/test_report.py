@@ -76,9 +76,14 @@ def evaluation(faces: Dataset) -> Evaluation:
     import dataclasses
 
     votes = np.random.default_rng(0).integers(0, 5, (len(faces), len(FERPLUS_VOTES))).astype(np.uint8)
+    networks = [network(faces, "small", 2, 0), network(faces, "large", 3, 1)]
+    for turn, one in enumerate(networks):  # the crowd sides with each of them now and then
+        rows = np.flatnonzero(faces.mask("validation"))[turn::2]
+        answers = one.probabilities["validation"].argmax(1)[turn::2]
+        votes[rows, [FERPLUS_VOTES.index(faces.label_set[a]) for a in answers]] = 9
     left_out = tuple(LeftOut("faces.csv", i, "2303 pixels") for i in range(60))
     data = dataclasses.replace(faces, votes=votes, notes=("A note.",), left_out=left_out)
-    return evaluate(data, [network(data, "small", 2, 0), network(data, "large", 3, 1)], num_bootstrap=100)
+    return evaluate(data, networks, num_bootstrap=100)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +96,8 @@ def written(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) ->
 def test_every_file_is_written_and_no_half_one_left(written: Path, evaluation: Evaluation) -> None:
     assert sorted(p.name for p in written.iterdir()) == ["pictures", "report.html", "report.json", "report.md"]
     pictures = sorted(p.name for p in (written / "pictures").iterdir())
-    each = ["confusion-test", "confusion-training", "confusion-validation", "correct", "curves", "reliability"]
-    each += ["worst", "wrong"]
+    each = ["confusion-test", "confusion-training", "confusion-validation", "correct", "curves", "doubtful"]
+    each += ["reliability", "worst", "wrong"]
     assert pictures == [f"{n}-{kind}.png" for n in ("1-small", "2-large") for kind in each] + ["accuracy.png"]
     assert json.loads((written / "report.json").read_text("utf-8")) == evaluation.to_dict()
 
@@ -124,7 +129,7 @@ def test_the_first_screen_is_a_verdict_and_the_table(written: Path, evaluation: 
     text = "".join(Page((written / "report.html").read_text("utf-8")).text).replace("\u00a0", " ")
     truth = evaluation.to_dict()
     assert truth["best"]["name"] == "large"
-    assert "Of 2 networks large is the best on validation" in text[:600]
+    assert "Of 2 networks, large is the best on validation" in text[:600]
     assert text.index("The networks side by side") < 900
     for number in ("56,789", "1.2 M", "4.2", "456 MB", "Trained on 139 faces.", truth["data"]["fingerprint"]):
         assert number in text
@@ -144,8 +149,50 @@ def test_the_markdown_has_the_same_numbers(written: Path, evaluation: Evaluation
         low, high = 100 * accuracy["low"], 100 * accuracy["high"]
         assert f"{100 * accuracy['value']:.1f} % ({low:.1f}\u2013{high:.1f})" in text
     linked = re.findall(r"\]\((pictures/[^)]+)\)", text)
-    assert len(linked) == 17 and all((written / link).is_file() for link in linked)
+    assert len(linked) == 19 and all((written / link).is_file() for link in linked)
     assert text.count("2303 pixels") == 60
+
+
+def test_what_a_phone_does_not_need_at_once_is_folded(written: Path) -> None:
+    text = (written / "report.html").read_text("utf-8")
+    page = Page(text)
+    folds = page.all("details")
+    # comparison: pairs, F1; each network: curves, reliability, recipe, by class, confusion and four sheets
+    assert len(folds) == len(page.all("summary")) == 2 + 2 * 9
+    assert not any("open" in fold for fold in folds)
+    assert "details::details-content" in text  # on a wide screen and on paper they are open
+
+
+def test_cells_of_cards_name_their_column(written: Path) -> None:
+    """A narrow screen shows each row as a card: without its column's name a figure there says nothing."""
+    page = Page((written / "report.html").read_text("utf-8"))
+    cards = [a for a in page.all("table") if a.get("class") == "cards"]
+    assert len(cards) == 4 and all(a["role"] == "table" for a in cards)
+    cells = [a for a in page.all("td") if a.get("role") == "cell"]
+    assert len(cells) == 2 * 10 + 2 * 8 + 4 * 5 + 6 * 8  # networks, pairs, twins, crowd: rows times cells
+    assert all(a["data-th"] for a in cells)
+
+
+def test_captions_and_sentences_of_the_page(written: Path, evaluation: Evaluation) -> None:
+    text = " ".join("".join(Page((written / "report.html").read_text("utf-8")).text).replace("\u00a0", " ").split())
+    said = evaluation.to_dict()["words"]
+    for name in ("small", "large"):
+        assert said["curves"][name] in text and said["worst"][name] in text
+    assert "measured while training" in said["curves"]["small"]
+    assert text.count("Errors where the crowd sides with it, validation") == 2
+    assert "next to no probability" not in text
+
+
+def test_other_data_is_on_the_first_screen_of_the_page(faces: Dataset, tmp_path: Path) -> None:
+    import dataclasses
+
+    one = network(faces, "small", 2, 0)
+    one = dataclasses.replace(one, info={**one.info, "data": {"source": EVIL, "fingerprint": "0123456789abcdef"}})
+    truth_page = write_report(evaluate(faces, [one], num_bootstrap=20), tmp_path)
+    page = Page(truth_page.read_text("utf-8"))
+    text = "".join(page.text).replace("\u00a0", " ")
+    assert text.index("Other data: small was trained on") < text.index("The networks side by side")
+    assert "used for choosing" not in text and not page.all("script")
 
 
 def hostile() -> Dataset:

@@ -22,7 +22,7 @@ import numpy as np
 from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
 from mien.data.forms import damage
 from mien.errors import DataError
-from mien.labels import FERPLUS_VOTES, canonical
+from mien.labels import FERPLUS_VOTES, LabelSet, canonical
 
 FILE_NAMES = ("ferplus_votes.csv", "fer2013new.csv")
 MOST = 10  # votes a picture
@@ -142,6 +142,25 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
     note = f"FER+ votes of {path.name} were joined to {len(ours):,} of {len(dataset):,} rows"
     note += "; the others have none." if len(ours) < len(dataset) else "."
     return replace(dataset, votes=joined).with_notes(note)
+
+
+def crowd_choice(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The crowd's choice among the labels of a set; votes for what the set lacks, such as `unknown`, do not count.
+
+    Args:
+        votes: uint8 (N, 10), in the order of `FERPLUS_VOTES`.
+
+    Returns:
+        ballots int64 (N, K), the votes for each label; choice int64 (N,), the label with the most, of equal ones the
+        first in the set's order, -1 where none got a vote; tied bool (N,), another label has as many as the choice.
+    """
+    ballots = np.zeros((len(votes), len(label_set)), np.int64)
+    for index, name in enumerate(label_set):
+        if name in FERPLUS_VOTES:
+            ballots[:, index] = votes[:, FERPLUS_VOTES.index(name)]
+    most = ballots.max(1, keepdims=True)
+    tied = (most[:, 0] > 0) & ((ballots == most).sum(1) > 1)
+    return ballots, np.where(most[:, 0] > 0, ballots.argmax(1), -1), tied
 
 
 def _agreement(dataset: Dataset, votes: np.ndarray, rows: np.ndarray) -> float | None:

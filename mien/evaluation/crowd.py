@@ -10,24 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from mien.data.votes import crowd_choice
 from mien.labels import FERPLUS_VOTES, LabelSet
 
 
-def plurality(votes: np.ndarray) -> np.ndarray:
-    """uint8 (n, 10) -> int (n,): position in FERPLUS_VOTES of the single most voted, -1 for a tie or no votes."""
-    top = votes.max(1, keepdims=True)
-    single = ((votes == top).sum(1) == 1) & (top[:, 0] > 0)
-    return np.where(single, votes.argmax(1), -1)
-
-
 def siding(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet) -> dict[str, Any]:
-    """With whom the FER+ crowd sides where network and label differ; shares are of these errors."""
-    known = np.array([label_set.index(name) if name in label_set else -2 for name in FERPLUS_VOTES])
-    winner = plurality(votes)
-    choice = np.where(winner >= 0, known[winner], -1)  # -1 undecided, -2 an answer this label set lacks
+    """With whom the FER+ crowd sides where network and label differ; shares are of these errors.
+
+    Sides are taken by `mien.data.votes.crowd_choice`; a tie, or no vote for any label of the set, decides nothing.
+    The agreement over all faces counts ties for the choice, as the audit does.
+    """
+    _, choice, tied = crowd_choice(votes, label_set)
     wrong = predicted != labels
     errors = int(wrong.sum())
-    decided = choice != -1
+    counted = choice >= 0
+    decided = counted & ~tied
 
     def share(rows: np.ndarray) -> dict[str, Any]:
         n = int(np.sum(wrong & rows))
@@ -35,14 +32,20 @@ def siding(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_s
 
     return {
         "errors": errors,
-        "with_prediction": share(choice == predicted),
-        "with_label": share(choice == labels),
+        "with_prediction": share(decided & (choice == predicted)),
+        "with_label": share(decided & (choice == labels)),
         "neither": share(decided & (choice != predicted) & (choice != labels)),
         "undecided": share(~decided),
-        "decided": int(decided.sum()),
-        "label_is_plurality": float(np.mean((choice == labels)[decided])) if decided.any() else None,
-        "prediction_is_plurality": float(np.mean((choice == predicted)[decided])) if decided.any() else None,
+        "counted": int(counted.sum()),
+        "label_is_choice": float(np.mean((choice == labels)[counted])) if counted.any() else None,
+        "prediction_is_choice": float(np.mean((choice == predicted)[counted])) if counted.any() else None,
     }
+
+
+def sides_with_network(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet) -> np.ndarray:
+    """bool (n,): the errors where the crowd's choice, with no tie, is the network's answer."""
+    _, choice, tied = crowd_choice(votes, label_set)
+    return np.asarray((predicted != labels) & ~tied & (choice == predicted))
 
 
 def ballot(votes: np.ndarray) -> dict[str, int]:

@@ -12,12 +12,10 @@ import hashlib
 import importlib.metadata
 import itertools
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ import numpy as np
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
 from mien.errors import UsageError
 from mien.evaluation import crowd, metrics, words
+from mien.machine import cores, processor
 
 NUM_EXAMPLES = 16  # faces on a contact sheet
 NUM_WORST = 12
@@ -44,7 +43,8 @@ class Predictions:
         probabilities: Split -> float32 (n, K) in the order of `dataset.part(split)`, rows sum to 1; splits may miss.
         info: `parameters`, `multiply_adds`, `seconds_per_epoch`, `peak_memory_mb`, `epochs`, `best_epoch`, `recipe`,
             `history` (a dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds),
-            `stopped` (why training ended), `num_trained_on`. Any may be missing.
+            `stopped` (why training ended), `num_trained_on`, `data` (`source` and `fingerprint` of what it was trained
+            on, compared with the data judged). Any may be missing.
     """
 
     name: str
@@ -110,7 +110,14 @@ def evaluate(
                 splits[split] = _judge(
                     parts[split], places[split], twin[places[split]], np.asarray(probabilities), num_bootstrap, seed
                 )
-        judged.append({"name": network.name, "info": _plain(network.info), "splits": splits})
+        judged.append(
+            {
+                "name": network.name,
+                "same_data": _same_data(network.info, dataset),
+                "info": _plain(network.info),
+                "splits": splits,
+            }
+        )
     measured = [split for split in SPLITS if any(n["splits"][split] for n in judged)]
     truth: dict[str, Any] = {
         "format": "mien report 1",
@@ -126,6 +133,13 @@ def evaluate(
     }
     truth["words"] = words.sentences(truth)
     return Evaluation(dataset, tuple(networks), truth)
+
+
+def _same_data(info: Mapping[str, Any], dataset: Dataset) -> bool | None:
+    """Whether the network was trained on the data that is judged; None where its run does not say."""
+    data = info.get("data")
+    known = data.get("fingerprint") if isinstance(data, Mapping) else None
+    return None if known is None else bool(known == dataset.fingerprint)
 
 
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
@@ -174,6 +188,10 @@ def _judge(
     own = probabilities[np.arange(len(labels)), labels]
     worst = np.flatnonzero(wrong)
     worst = worst[np.argsort(own[worst], kind="stable")][:NUM_WORST]
+    doubtful = None
+    if part.votes is not None:
+        doubtful = np.flatnonzero(crowd.sides_with_network(part.votes, labels, predicted, part.label_set))
+        doubtful = doubtful[np.argsort(-probabilities.max(1)[doubtful], kind="stable")][:NUM_WORST]
 
     def show(rows: np.ndarray) -> list[dict[str, Any]]:
         return [
@@ -208,6 +226,7 @@ def _judge(
         },
         "crowd": None if part.votes is None else crowd.siding(part.votes, labels, predicted, part.label_set),
         "worst": show(worst),
+        "doubtful": None if doubtful is None else show(doubtful),
         "correct": show(_spread(labels, ~wrong, seed)),
         "wrong": show(_spread(labels, wrong, seed)),
         "predictions_sha256": hashlib.sha256(np.ascontiguousarray(probabilities, "<f4").tobytes()).hexdigest()[:16],
@@ -297,7 +316,6 @@ def _made(num_bootstrap: int, seed: int) -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
@@ -305,17 +323,8 @@ def _made(num_bootstrap: int, seed: int) -> dict[str, Any]:
         "interval": "95 %, percentile bootstrap over rows",
         "num_bins": metrics.NUM_BINS,
         "versions": versions,
-        "hardware": {"platform": platform.platform(), "processor": _processor(), "cores": usable},
+        "hardware": {"platform": platform.platform(), "processor": processor(), "cores": cores()},
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _plain(value: Any) -> Any:

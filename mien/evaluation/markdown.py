@@ -57,6 +57,12 @@ def markdown(
                     for p in x["confused_pairs"]
                 ],
             )
+        out += _list(
+            [
+                *([truth["words"]["curves"][network["name"]]] if "curves" in of else []),
+                truth["words"]["worst"][network["name"]],
+            ]
+        )
         shown = [of.get("curves"), *of["confusion"].values(), of["reliability"], *of["sheets"].values()]
         for picture in shown:
             if picture is not None:
@@ -76,7 +82,7 @@ def markdown(
             for split, row in data["counts"].items()
         ],
     )
-    out += _list(data["notes"])
+    out += _list(map(words.sentence, data["notes"]))
     left = data["left_out"]
     out += [f"Left out: {words.count(left['n'])} rows that could not be read.", ""]
     out += _list(f"{r['where']}, row {r['row']}: {r['reason']}" for r in left["rows"])

@@ -129,7 +129,8 @@ def estimates(
 
     Definitions: macro-F1 and balanced accuracy average over the classes that occur; Brier is the sum of squared
     differences over all classes (Brier 1950: 0 to 2); top-2 counts a row whose label is among the two likeliest.
-    With `num_bootstrap` 0 the bounds are None.
+    With `num_bootstrap` 0 the bounds are None; so they are where all resamples are equal, as with no error at all:
+    an interval without width would read as certainty.
     """
     if num_bootstrap < 0:
         raise UsageError(f"num_bootstrap: came {num_bootstrap}; expected 0 (no intervals) or more")
@@ -154,6 +155,8 @@ def estimates(
 
 
 def _estimate(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> Estimate:
+    if high - low <= 1e-9 * (1 + abs(value)):  # equal but for rounding
+        low = high = np.asarray(np.nan)
     return {key: None if np.isnan(x) else float(x) for key, x in (("value", value), ("low", low), ("high", high))}
 
 

@@ -128,7 +128,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]], best_epoch: int | None, 
     from matplotlib.ticker import MaxNLocator
 
     with look():
-        figure = _figure(4.5, 4.8)
+        figure = _figure(4.5, 5.0)
         epochs = [int(h.get("epoch", i + 1)) for i, h in enumerate(history)]
         for place, (key, label) in enumerate((("accuracy", "accuracy, %"), ("loss", "loss, nats"))):
             axes = figure.add_subplot(2, 1, place + 1)
@@ -155,9 +155,11 @@ def curves_figure(history: Sequence[Mapping[str, Any]], best_epoch: int | None, 
             _plain_axes(axes, f"{name}: learning" if place == 0 else "")
             axes.set_ylabel(label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(loc="lower right" if place == 0 else "upper right")
         figure.axes[-1].set_xlabel("epoch")
+        # Outside of the axes, where no curve can run under it; once for both.
+        handles, labels = figure.axes[-1].get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, labels, loc="outside upper left", ncols=2)
     return figure
 
 

@@ -40,6 +40,13 @@ _SCORES = (
     ("top2_accuracy", "top-2 accuracy", True),
     ("brier", "Brier score", False),
 )
+# Key in the truth, what a contact sheet of it is called.
+_SHEETS = (
+    ("correct", "right"),
+    ("wrong", "wrong"),
+    ("worst", "worst errors"),
+    ("doubtful", "errors where the crowd sides with it"),
+)
 _FACTS = (
     "parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "epochs", "best_epoch", "num_trained_on",
     "stopped", "recipe", "history",
@@ -135,7 +142,7 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
                 plots.curves_figure(history, best, name),
             )
         study = splits.get(truth["study_split"], {})
-        for kind, title in (("correct", "right"), ("wrong", "wrong"), ("worst", "worst errors")):
+        for kind, title in _SHEETS:
             examples = study.get(kind)
             if examples:
                 faces = evaluation.dataset.images[[x["index"] for x in examples]]

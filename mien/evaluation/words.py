@@ -5,7 +5,8 @@ Every word that judges has its threshold here, so that two reports with the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 ALIKE = 0.03  # training minus held-out accuracy up to here: "alike"
@@ -14,6 +15,7 @@ LEARNED = 0.05  # training accuracy less than this above the most frequent label
 CHANCE = 0.05  # McNemar p below this: "unlikely to be chance"
 CALIBRATED = 0.02  # mean confidence minus accuracy within this: "about as sure as it is right"
 FEW = 200  # rows in a split; with fewer the report warns
+NAMED = 4  # classes equally good or bad; more are counted, not named
 
 Truth = Mapping[str, Any]
 
@@ -58,21 +60,59 @@ def p_value(p: float | None) -> str:
     return "p n/a" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
+
+
+def sentence(text: str) -> str:
+    """With a capital at its beginning and a full stop at its end."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) or not text else ".")
+
+
+def plural(number: int, what: str) -> str:
+    """`1 pair`, `2 pairs`."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
 def sentences(truth: Truth) -> dict[str, Any]:
-    """verdict: a list of sentences; gaps and confidence: network -> sentence; lessons about the splits: a list."""
+    """verdict, comparisons, lessons about the splits: lists; other_data: one sentence or empty; the rest by network."""
+    networks, yardstick, study = truth["networks"], truth["yardstick"], truth["study_split"]
     return {
         "verdict": _verdict(truth),
-        "gaps": {n["name"]: gap(n, truth["yardstick"]) for n in truth["networks"]},
-        "confidence": {n["name"]: confidence(n, truth["yardstick"]) for n in truth["networks"]},
-        "leaks": {n["name"]: leaks(n) for n in truth["networks"]},
+        "other_data": other_data(networks),
+        "gaps": {n["name"]: gap(n, yardstick) for n in networks},
+        "confidence": {n["name"]: confidence(n, yardstick) for n in networks},
+        "leaks": {n["name"]: leaks(n) for n in networks},
+        "curves": {n["name"]: curves(n) for n in networks},
+        "worst": {n["name"]: worst(n, study) for n in networks},
         "comparisons": [comparison(c) for c in truth["comparisons"]],
         "splits": _splits(truth),
     }
 
 
+def other_data(networks: Sequence[Truth]) -> str:
+    """Which networks were trained on other data than is judged; empty where none is known to be."""
+    others = [n for n in networks if n.get("same_data") is False]
+    if not others:
+        return ""
+    data = [n["info"]["data"] for n in others]
+    named = [
+        f"{n['name']} was trained on {d.get('source', 'an unnamed source')} (fingerprint {d['fingerprint']})"
+        for n, d in zip(others, data, strict=True)
+    ]
+    they, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
+    return (
+        f"Other data: {listed(named)}, not on the data judged here: whether {they} seen these pictures is not known, "
+        f"so {their} figures prove nothing about unseen pictures."
+    )
+
+
 def leaks(network: Truth) -> str:
     """Whether the network was trained on pictures that also occur in another split."""
     name, data, recipe = network["name"], network["info"].get("data"), network["info"].get("recipe")
+    if network.get("same_data") is False:
+        return f"{name}: was trained on other data, so whether it has seen twins, or these very pictures, is not known."
     if not data or not recipe or "num_left_out_as_leaks" not in data or "keep_leaks" not in recipe:
         return f"{name}: whether it was trained on twins is not known."
     if recipe["keep_leaks"]:
@@ -80,7 +120,10 @@ def leaks(network: Truth) -> str:
     left_out = data["num_left_out_as_leaks"]
     if not left_out:
         return f"{name}: none of its training rows has a twin in validation or test."
-    return f"{name}: {count(left_out)} training rows with a twin in validation or test were left out of its training."
+    was = (
+        "row with a twin in validation or test was" if left_out == 1 else "rows with a twin in validation or test were"
+    )
+    return f"{name}: {count(left_out)} training {was} left out of its training."
 
 
 def gap(network: Truth, split: str) -> str:
@@ -90,6 +133,12 @@ def gap(network: Truth, split: str) -> str:
         missing = "training" if not trained else "validation or test"
         return f"{name}: the gap is not known, since there are no predictions for {missing} pictures."
     a, b = trained["accuracy"]["value"], held["accuracy"]["value"]
+    figures = f"{name}: {percent(a)} on training against {percent(b)} on {split}"
+    if network.get("same_data") is False:
+        return (
+            f"{figures}; it was trained on other data, so which of these pictures it has seen, and whether it "
+            "overfits, is not known."
+        )
     size = a - b
     if size > STRONG:
         judgement = "it overfits strongly: it knows much of its training pictures by heart"
@@ -104,7 +153,7 @@ def gap(network: Truth, split: str) -> str:
             f"; and it has learned little, for always answering {trained['baseline']['label']!r} "
             f"would be right on {percent(trained['baseline']['accuracy'])} of the training pictures"
         )
-    return f"{name}: {percent(a)} on training against {percent(b)} on {split}, a gap of {points(size)}: {judgement}."
+    return f"{figures}, a gap of {points(size)}: {judgement}."
 
 
 def confidence(network: Truth, split: str) -> str:
@@ -128,70 +177,150 @@ def comparison(c: Truth) -> str:
     ahead, behind, alone, other = c["first"], c["second"], c["only_first"], c["only_second"]
     if other > alone:
         ahead, behind, alone, other = behind, ahead, other, alone
-    judgement = "unlikely to be chance" if c["p_value"] < CHANCE else "may well be chance"
     if alone == other:
-        return f"On {c['split']}, {ahead} and {behind} are right equally often ({count(alone)} faces each alone)."
+        on = "on the same faces" if not alone else f"equally often: each alone on {plural(alone, 'face')}"
+        return f"On {c['split']}, {ahead} and {behind} are right {on}, of {count(c['n'])}."
+    judgement = "unlikely to be chance" if c["p_value"] < CHANCE else "may well be chance"
     return (
-        f"On {c['split']}, {ahead} is {points(abs(c['difference']))} ahead of {behind}: of {count(c['n'])} faces it "
-        f"alone is right on {count(alone)}, {behind} alone on {count(other)} ({p_value(c['p_value'])}): {judgement}."
+        f"On {c['split']}, {ahead} is {points(abs(c['difference']))} ahead of {behind}: of {plural(c['n'], 'face')} "
+        f"{ahead} alone is right on {count(alone)}, {behind} alone on {count(other)} ({p_value(c['p_value'])}): "
+        f"{judgement}."
     )
+
+
+def curves(network: Truth) -> str:
+    """What the learning curves show, and why training and validation are not measured alike."""
+    recipe = network["info"].get("recipe")
+    known = ("augment", "block_dropout", "dense_dropout", "label_smoothing", "class_weights")
+    if not isinstance(recipe, Mapping) or not set(known) <= set(recipe):
+        under = ["whatever training alters, such as augmentation, dropout, label smoothing or class weights"]
+    else:
+        under = ["augmentation"] if recipe["augment"] else []
+        under += ["dropout"] if recipe["block_dropout"] or recipe["dense_dropout"] else []
+        under += ["label smoothing"] if recipe["label_smoothing"] else []
+        under += ["class weights"] if recipe["class_weights"] != "none" else []
+    how = f"under {listed(under)}" if under else "with weights that still change"
+    return (
+        f"Learning curves; the upright line is the epoch that was kept. The training curve is measured while training, "
+        f"{how}; the validation curve after each epoch, without: their distance is not the gap. "
+        "The scores measure all splits alike."
+    )
+
+
+def worst(network: Truth, split: str) -> str:
+    """How little probability the labels of the worst errors got."""
+    scores = network["splits"][split]
+    if not scores or not scores["worst"]:
+        return f"{network['name']} makes no errors on {split}."
+    shares = sorted(math.exp(-x["loss"]) for x in scores["worst"])
+    errors = sum(map(sum, scores["confusion"])) - sum(row[k] for k, row in enumerate(scores["confusion"]))
+    got = percent(shares[0])
+    if percent(shares[-1]) != got:
+        got += f" to {percent(shares[-1])}"
+    if len(shares) == errors:
+        which = "all its errors: their labels" if errors > 1 else "its only error: the label"
+    else:
+        which = f"the {len(shares)} of its {count(errors)} errors with the highest loss: their labels"
+    return f"Of {network['name']} on {split} {which} got {got} of the probability."
 
 
 def _verdict(truth: Truth) -> list[str]:
-    networks = truth["networks"]
+    networks, drawn_again = truth["networks"], truth["made"]["num_bootstrap"] > 0
     name = truth["best"]["name"]
-    told: list[str] = []
+    other = [told] if (told := other_data(networks)) else []
     if name is None:
         split = truth["yardstick"]
-        reached = [f"{n['name']} on {split}: {_reached(n['splits'][split])}." for n in networks if n["splits"][split]]
-        return [truth["best"]["rule"], *reached]
+        judged = [n for n in networks if n["splits"][split]]
+        reached = [f"On {split}, {n['name']} reaches {_reached(n['splits'][split], drawn_again)}." for n in judged]
+        return [truth["best"]["rule"], *other, *reached]
     best = next(n for n in networks if n["name"] == name)
     validation, test = best["splits"]["validation"], best["splits"]["test"]
-    if len(networks) > 1:
-        told.append(f"Of {len(networks)} networks {name} is the best on validation: {_reached(validation)}.")
+    alike = [
+        n["name"]
+        for n in networks
+        if n["splits"]["validation"]
+        and n["splits"]["validation"]["accuracy"]["value"] == validation["accuracy"]["value"]
+    ]
+    reached_there = _reached(validation, drawn_again)
+    if len(alike) > 1:
+        told = f"Of {len(networks)} networks, {listed(alike)} are equally accurate on validation: {reached_there}. "
+        told += f"The best of them, by its loss there, is {name}."
+    elif len(networks) > 1:
+        told = f"Of {len(networks)} networks, {name} is the best on validation: {reached_there}."
     else:
-        told.append(f"{name} on validation: {_reached(validation)}.")
-    if test:
-        told.append(f"On the test pictures, which chose nothing, {name} reaches {_reached(test)}.")
-    elif truth["data"]["totals"]["test"]:
-        told.append("It made no predictions for the test pictures, so no figure here is free of choosing.")
+        told = f"On validation, {name} reaches {reached_there}."
+    verdict = [told, *other]
+    if not test:
+        why = f"{name} made no predictions for the test" if truth["data"]["totals"]["test"] else "The data has no test"
+        verdict.append(f"{why} pictures, so no figure here is free of choosing.")
+    elif best.get("same_data") is False:
+        verdict.append(f"On test, {name} reaches {_reached(test, drawn_again)}, if it never saw these pictures.")
     else:
-        told.append("The data has no test pictures, so no figure here is free of choosing.")
+        verdict.append(f"On the test pictures, which chose nothing, {name} reaches {_reached(test, drawn_again)}.")
     rivals = [c for c in truth["comparisons"] if c["split"] == "validation" and name in (c["first"], c["second"])]
     if rivals:
-        told.append(comparison(min(rivals, key=lambda c: abs(c["difference"]))))
-    classes = [c for c in validation["per_class"] if c["n"]]
-    if len(classes) > 1:
-        easy, hard = (f(classes, key=lambda c: c["f1"]["value"]) for f in (max, min))
-        told.append(
-            f"It recognises {easy['label']} best (F1 {decimal(easy['f1']['value'], 2)}) and {hard['label']} worst "
-            f"(F1 {decimal(hard['f1']['value'], 2)})."
-        )
-    told.append(
-        f"Always answering {validation['baseline']['label']!r} would be right on "
-        f"{percent(validation['baseline']['accuracy'])}."
+        verdict.append(comparison(min(rivals, key=lambda c: abs(c["difference"]))))
+    verdict += _by_class(name, validation["per_class"])
+    baseline = validation["baseline"]
+    verdict.append(
+        f"Always answering {baseline['label']!r} would be right on {percent(baseline['accuracy'])} of the validation "
+        f"faces{f'; {name} is no better' if validation['accuracy']['value'] <= baseline['accuracy'] else ''}."
     )
-    return told
+    return verdict
 
 
-def _reached(scores: Truth) -> str:
+def _by_class(name: str, per_class: Sequence[Truth]) -> list[str]:
+    """Which classes are recognised best and worst; equal ones, as printed, are named together."""
+    f1 = {c["label"]: decimal(c["f1"]["value"], 2) for c in per_class if c["n"]}
+    if len(f1) < 2:
+        return []
+    if len(set(f1.values())) == 1:
+        return [f"On validation, {name} recognises all classes alike (F1 {min(f1.values())})."]
+
+    def those(value: str) -> str:
+        labels = [label for label, own in f1.items() if own == value]
+        named = listed(labels) if len(labels) <= NAMED else f"{len(labels)} classes"
+        return f"{named} {{}} (F1 {value}{' each' if len(labels) > 1 else ''})"
+
+    best, hardest = those(max(f1.values())), those(min(f1.values()))
+    return [f"On validation, {name} recognises {best.format('best')}, and {hardest.format('worst')}."]
+
+
+def _reached(scores: Truth, drawn_again: bool) -> str:
     bounds = interval(scores["accuracy"], dash=" to ")
-    bounds = f" (95 % interval {bounds})" if bounds else ""
-    return f"{percent(scores['accuracy']['value'])} of {count(scores['n'])} faces named as their label says{bounds}"
+    if bounds:
+        bounds = f" (95 % interval {bounds})"
+    elif drawn_again:
+        bounds = " (no interval: all resamples are equal)"
+    return f"{percent(scores['accuracy']['value'])} of {plural(scores['n'], 'face')} named as their label says{bounds}"
 
 
 def _splits(truth: Truth) -> list[str]:
     """What each split's figures can and cannot prove."""
-    totals = truth["data"]["totals"]
-    told = ["Training: the pictures the networks learned from; the figure shows how much was learned by heart."]
+    totals, networks = truth["data"]["totals"], truth["networks"]
+    others = [n["name"] for n in networks if n.get("same_data") is False]
+    own = [n["name"] for n in networks if n.get("same_data") is not False]
+    learners = "the networks" if not others else listed(own)
+    if own:
+        told = [f"Training: the pictures {learners} learned from; the figure shows how much was learned by heart."]
+    else:
+        told = ["Training: pictures of this data, not those that were learned from; it shows nothing about learning."]
+    epoch = "the epoch to keep and the best network" if own else "the best network"
     told.append(
-        "Validation: used to choose the epoch to keep and the best network, so its figures flatter a little."
+        f"Validation: used to choose {epoch}, so its figures flatter a little."
         if totals["validation"]
         else "Validation: n/a, the data has none."
     )
-    told.append("Test: chose nothing; the figure to quote." if totals["test"] else "Test: n/a, the data has none.")
+    quote = "the figure to quote" if own else "the figure to quote only if these pictures were never learned from"
+    told.append(f"Test: chose nothing; {quote}." if totals["test"] else "Test: n/a, the data has none.")
+    if others:
+        was, it = ("was", "it") if len(others) == 1 else ("were", "they")
+        told.append(
+            f"Other data: {listed(others)} {was} trained on it, and may have learned from pictures of any split here; "
+            f"no figure shows what {it} can do on unseen pictures."
+        )
     told += [
-        f"Only {count(totals[split])} {split} pictures: mind the width of the intervals."
+        f"Only {plural(totals[split], f'{split} picture')}: mind the width of the intervals."
         for split in truth["measured"]
         if totals[split] < FEW
     ]
@@ -200,13 +329,37 @@ def _splits(truth: Truth) -> list[str]:
     return told
 
 
+def audit_sentences(found: Truth) -> list[str]:
+    """`Audit.to_dict()` in a few sentences, for the report's notes about the data."""
+    told = []
+    near, conflicts = found["near_duplicates"], found["label_conflicts"]
+    if near is not None:
+        beside = [
+            f"{count(x['rows'])} {x['split']}" for x in near["rows_also_in"] if x["also_in"] == "training" and x["rows"]
+        ]
+        told.append(
+            f"Audit: {plural(near['pairs'], 'pair')} of nearly equal pictures, "
+            f"{count(near['pairs_with_different_labels'])} of them with different labels"
+            + (f"; {listed(beside)} pictures have a near duplicate in training, which stays there." if beside else ".")
+        )
+    told.append(
+        f"Audit: {plural(conflicts['groups'], 'group')} of equal pictures with different labels "
+        f"({plural(conflicts['rows'], 'row')})."
+    )
+    told.append(f"Audit: {plural(found['blanks']['rows'], 'blank picture')}.")
+    if found["no_faces"] is not None:
+        told.append(f"Audit: {plural(sum(found['no_faces'].values()), 'picture')} without a face, says the crowd.")
+    return told
+
+
 def table(truth: Truth) -> str:
-    """The networks side by side in plain text, accuracy with its 95 % interval; `*` marks the best on validation."""
+    """The networks side by side in plain text, accuracy with its 95 % interval; `*` marks the best, `!` other data."""
     yardstick = truth["yardstick"]
     head = ["network", "training", "validation", "test", f"macro-F1 {yardstick}", "ECE", "parameters", "s/epoch", "MB"]
     rows = [head]
     for n in truth["networks"]:
-        cells = [n["name"] + (" *" if n["name"] == truth["best"]["name"] else "")]
+        marks = " *" * (n["name"] == truth["best"]["name"]) + " !" * (n.get("same_data") is False)
+        cells = [n["name"] + marks]
         for split in ("training", "validation", "test"):
             scores = n["splits"][split]
             bounds = interval(scores["accuracy"], dash="-") if scores and split != "training" else ""
@@ -225,4 +378,6 @@ def table(truth: Truth) -> str:
     lines.insert(1, "-" * max(len(line) for line in lines))
     if truth["best"]["name"] is not None:
         lines.append("* best on validation, which chose it; brackets: 95 % interval")
+    if told := other_data(truth["networks"]):
+        lines.append(f"! {told[0].lower()}{told[1:]}")
     return "\n".join(lines)
