@@ -350,7 +350,7 @@ def data_audit(
     for note in dataset.notes:
         say(note)
     found = write_audit(dataset, out, say=say) if out else audit(dataset)
-    return found.to_dict(), found.table()
+    return found.to_dict(rows=True), found.table()
 
 
 def data_draw(out: Path, *, num: int, seed: int, form: str) -> tuple[dict[str, Any], str]:
