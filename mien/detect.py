@@ -44,8 +44,8 @@ FALLBACK = (
 )
 KINDS = ("auto", "yunet", "mtcnn", "none")
 MAX_SIDE = 2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what other sizes find and cost
-FIRST_SIDE = 640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture,
-_LARGE = 300  # px; and one above this size that it sees in a larger picture is mostly a part of a face
+FIRST_SIDE = 640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
+_SEEN_PX = 48  # a face that is larger than this in the first look is found there; the second one only invents such
 MIN_SCORE = 0.6
 _SAME = 0.4  # overlap (intersection over union) from which two boxes are one face
 _TOP = 5000
@@ -170,7 +170,7 @@ class YuNet:
         faces = self._look(image, min(most, FIRST_SIDE))
         if most > FIRST_SIDE:
             closer = self._look(image, most)
-            small = (closer[:, 2:4] - closer[:, 0:2]).max(axis=1) <= _LARGE * longest / most
+            small = (closer[:, 2:4] - closer[:, 0:2]).max(axis=1) <= _SEEN_PX * longest / FIRST_SIDE
             faces = np.concatenate([faces, closer[small]])
         return found_faces(faces, image, "yunet")
 

@@ -7,7 +7,12 @@ import sys
 import tempfile
 
 # Said on every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is: its logging is not set up yet.
-_NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on", "cpu_feature_guard.cc")
+_NOISE = (
+    "All log messages before absl::InitializeLog()",
+    "oneDNN custom operations are on",
+    "cpu_feature_guard.cc",
+    "To enable the following instructions",
+)
 
 
 def import_tensorflow() -> None:
