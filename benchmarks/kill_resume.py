@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,7 @@ from mien.training import checkpoint
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--faces", type=int, default=560)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=None)
@@ -39,25 +41,22 @@ def main() -> None:
     train = [*mien, "train", data, "--recipe", "small", "--epochs", str(options.epochs), "--deterministic"]
     train += ["--patience", str(options.epochs)]
 
-    began = time.monotonic()
-    process = subprocess.Popen([*train, "--out", work / "undisturbed"], stdout=-1, stderr=subprocess.PIPE, text=True)
-    start = 0.0
-    for line in process.stderr or ():
-        if line.startswith("Training"):
-            start = time.monotonic() - began  # interpreter, TensorFlow and data are there
-    if process.wait():
-        sys.exit("the undisturbed run failed")
-    whole = time.monotonic() - began
+    subprocess.run([*train, "--out", work / "undisturbed"], check=True, stdout=sys.stderr)
+    seconds = [json.loads(line)["seconds"] for line in (work / "undisturbed" / "history.jsonl").open()]
 
-    # Each life is killed after its start-up and a random share of the time that one epoch or two take.
+    # Each life ends a random time after its first step could begin: within its first epoch, which traces the graph,
+    # or within the two after it. What a process writes first, once it holds the folder, is run.json.
     chance = random.Random(options.seed)
-    life = 2.5 * (whole - start) / options.epochs
     killed, went_on = 0, []
     while killed < options.kills:
+        before = written(work / "killed")
         with subprocess.Popen([*train, "--out", work / "killed"], stdout=-1, stderr=-1, text=True) as process:
+            while process.poll() is None and written(work / "killed") == before:
+                time.sleep(0.01)
             try:
-                process.wait(timeout=start + chance.random() * life)
-                break  # it came to its end first
+                process.wait(timeout=chance.random() * (seconds[0] + 3 * statistics.median(seconds)))
+                shutil.rmtree(work / "killed")  # it came to its end first: the next kill is in a new run
+                continue
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 killed += 1
@@ -75,6 +74,12 @@ def main() -> None:
     answer = {"num_kills": killed, "whole_epochs_at_each_kill": went_on, "num_arrays": len(ours.arrays), "equal": same}
     print(json.dumps(answer))
     sys.exit(0 if same and killed == options.kills else 1)
+
+
+def written(run: Path) -> int:
+    """When run.json was last written, in nanoseconds; 0 if it is not there."""
+    path = run / "run.json"
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def last_epoch(run: Path) -> int:
