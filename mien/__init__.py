@@ -76,7 +76,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'mien' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    try:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "mien":
+            raise
+        from mien.errors import MissingExtraError
+
+        raise MissingExtraError(error.name, "train") from error
 
 
 def __dir__() -> list[str]:

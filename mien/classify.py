@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import Any, Self
 
@@ -118,6 +119,8 @@ def _again(bundle: Bundle, num_threads: int) -> Classifier:
 
 
 def _session(bundle: Bundle, num_threads: int) -> Any:
+    # Its events (paths, processor, system) would go to its maker; nothing leaves this machine unasked.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # Imported when first needed: it takes most of the time of a cold start.
     import onnxruntime
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json as json_module
 import os
 import signal
@@ -249,7 +250,8 @@ def predict(
         typer.Option("--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False),
     ] = None,
     columns: Annotated[Columns, typer.Option(help="Names of the table's columns.")] = Columns.mien,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with --out: leave out what it holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --out: leave out what it holds whole.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it is there.")] = False,
     draw: Annotated[
         Path | None, typer.Option(help="Folder for copies with the answers drawn in.", show_default=False)
     ] = None,
@@ -277,7 +279,7 @@ def predict(
     from mien.video import parse_seconds
     from mien.writers import open_writer
 
-    outputs = job.Outputs(out, str(columns), resume, draw, explain, summary)
+    outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
     step = None if every is None else parse_seconds(every)
     smooth_s = 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
     sources = job.collect(paths, say=say)
@@ -350,6 +352,12 @@ def main() -> NoReturn:
         # The reader of our output is gone (`mien ... | head`): not our failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try once more
+        print(f"error: the output cannot be written ({error.strerror}); expected room for it", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
 
 

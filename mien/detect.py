@@ -38,6 +38,8 @@ YUNET_URLS = (
 )
 DOWNLOAD_TIMEOUT_S = 20
 
+_LOG_LEVEL = threading.Lock()  # OpenCV's is one for all threads
+
 FALLBACK = (
     "YuNet's weights could not be fetched, so MTCNN finds the faces, slower and fewer of them. "
     "`--detector yunet` says what went wrong and how to mend it."
@@ -195,19 +197,20 @@ class YuNet:
             import cv2
 
             log = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # 4.10 has it in cv2 itself
-            level = log.getLogLevel()
             # OpenCV 5 prints a warning that means nothing here each time it loads a network.
-            log.setLogLevel(_LOG_ERRORS)
-            try:
-                network = cv2.FaceDetectorYN.create(
-                    "onnx", self._data, np.zeros(0, np.uint8), (320, 320), self._min_score, 0.3, _TOP
-                )
-                network.detect(np.zeros((320, 320, 3), np.uint8))
-            except cv2.error as error:
-                reason = " ".join(str(error).split())[:200]
-                raise _bad_weights(self._weights, f"a file that OpenCV cannot use as YuNet ({reason})") from error
-            finally:
-                log.setLogLevel(level)
+            with _LOG_LEVEL:
+                level = log.getLogLevel()
+                log.setLogLevel(_LOG_ERRORS)
+                try:
+                    network = cv2.FaceDetectorYN.create(
+                        "onnx", self._data, np.zeros(0, np.uint8), (320, 320), self._min_score, 0.3, _TOP
+                    )
+                    network.detect(np.zeros((320, 320, 3), np.uint8))
+                except cv2.error as error:
+                    reason = " ".join(str(error).split())[:200]
+                    raise _bad_weights(self._weights, f"a file that OpenCV cannot use as YuNet ({reason})") from error
+                finally:
+                    log.setLogLevel(level)
             self._own.network = network
         return network
 

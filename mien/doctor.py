@@ -10,7 +10,7 @@ from mien import __version__, quiet
 from mien.bundle import open_bundle
 from mien.classify import Classifier
 from mien.data.readers import find_data
-from mien.detect import kept_weights, mtcnn_is_installed
+from mien.detect import YuNet, kept_weights, mtcnn_is_installed
 from mien.errors import MienError
 from mien.machine import cores, cpuinfo, processor
 
@@ -89,9 +89,12 @@ def _network() -> str:
 
 def _detector() -> str:
     """Which detector would find faces now; nothing is downloaded."""
-    kept = kept_weights()
-    if kept is not None:
-        return f"YuNet, {kept}"
+    try:
+        kept = kept_weights()
+        if kept is not None:
+            return f"{YuNet(kept).name}, {kept}"
+    except MienError as error:
+        return f"error: {error}"
     other = "MTCNN if it fails" if mtcnn_is_installed() else "and MTCNN is not installed"
     return f"YuNet, to be downloaded when first needed (230 KB); {other}"
 

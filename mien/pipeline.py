@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,27 +159,36 @@ def judge(
     say: Say,
     num_bootstrap: int = 1000,
     data_notes: Sequence[str] = (),
+    num_maps: int | None = None,
 ) -> Job:
     """Predict every split with every network, evaluate, and write the report into `out`.
 
     Args:
         data_notes: Sentences about the data for the report, such as those of `words.audit_sentences`.
+        num_maps: Faces of each class whose occlusion maps the report shows for its best network; 0 leaves them out,
+            None takes `mien.evaluation.evaluate.NUM_MAPS`.
     """
     need_train_extra()
-    from mien.evaluation.evaluate import evaluate
+    from mien.evaluation.evaluate import NUM_MAPS, evaluate
     from mien.evaluation.report import write_report
 
     make_folder(out)
     say("Evaluating")
     networks = [predictions(dataset, run) for run in runs]
-    evaluation = evaluate(dataset, networks, num_bootstrap=num_bootstrap, data_notes=data_notes)
+    evaluation = evaluate(
+        dataset,
+        networks,
+        num_bootstrap=num_bootstrap,
+        data_notes=data_notes,
+        num_maps=NUM_MAPS if num_maps is None else num_maps,
+    )
     if other_data := evaluation.truth["words"]["other_data"]:
         say(f"  {other_data}")
     return Job(evaluation, write_report(evaluation, out))
 
 
 def predictions(dataset: Dataset, run: Run) -> Predictions:
-    """A network's probabilities for every labelled row of every split.
+    """A network's probabilities for every labelled row of every split, and the network itself for occlusion maps.
 
     Raises:
         UsageError: if network and data have different labels.
@@ -199,7 +209,7 @@ def predictions(dataset: Dataset, run: Run) -> Predictions:
             probabilities[split] = runs.predict(model, part.images)
     num_trained_on = run.facts["data"]["num_training"]
     info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
-    return Predictions(run.folder.name, probabilities, info)
+    return Predictions(run.folder.name, probabilities, info, partial(runs.predict, model))
 
 
 def describe(recipe: Recipe) -> str:

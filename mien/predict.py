@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, UsageError
 from mien.results import Face, Frame
-from mien.writers import Writer, as_written, open_writer, written_sources
+from mien.writers import Writer, as_written, keep_whole, open_writer
 
 if TYPE_CHECKING:
     from mien.recognizer import Recognizer
 
 STDIN = "-"
+WRITTEN = ("-marked.jpg", "-marked.mp4", "-marked.part.mp4")
 PICTURES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".heic")
 )
@@ -37,7 +38,9 @@ class Outputs:
     Attributes:
         table: A .csv, .jsonl, .json or .parquet file.
         columns: Preset of a table's columns: `mien`, `openface` or `pyfeat`.
-        resume: Go on with the table: sources that it holds already are left out.
+        resume: Go on with the table: sources that it holds already are left out, those that failed or were broken off
+            are looked at again.
+        overwrite: Replace a table that is there.
         draw: Folder for copies with the answers drawn in.
         explain: Folder for a picture of each face with its occlusion map.
         summary: Folder for what a video comes to: summary.csv, events and a timeline of each person.
@@ -46,6 +49,7 @@ class Outputs:
     table: Path | None = None
     columns: str = "mien"
     resume: bool = False
+    overwrite: bool = False
     draw: Path | None = None
     explain: Path | None = None
     summary: Path | None = None
@@ -76,9 +80,9 @@ class Tally:
         self.num_without_face += frame.error is None and not frame.faces
 
     def sentence(self) -> str:
-        parts = [f"{self.num_faces} faces in {self.num_frames} pictures or frames"]
+        parts = [f"{_many(self.num_faces, 'face')} in {_many(self.num_frames, 'picture')} or frames"]
         if self.num_resumed:
-            parts.append(f"{self.num_resumed} sources were there from an earlier run")
+            parts.append(f"{_many(self.num_resumed, 'source')} there from an earlier run")
         if self.num_without_face:
             parts.append(f"{self.num_without_face} without a face")
         if self.num_failed:
@@ -99,20 +103,38 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
         if given == STDIN or is_video(given) or Path(given).is_file():
             found[given] = None
         elif Path(given).is_dir() or glob.has_magic(given):
-            pattern = os.path.join(glob.escape(given), "**", "*") if Path(given).is_dir() else os.path.expanduser(given)
-            files = [one for one in sorted(glob.glob(pattern, recursive=True)) if Path(one).is_file()]
+            files = _below(given, say) if Path(given).is_dir() else sorted(glob.glob(given, recursive=True))
             wanted = [one for one in files if Path(one).suffix.lower() in PICTURES or is_video(one)]
             if not wanted:
-                raise UsageError(
-                    f"{given}: came no picture and no video ({len(files)} other files); expected at least one. "
-                    "To mend: name another folder or pattern"
-                )
-            if len(files) > len(wanted):
-                say(f"{given}: {len(files) - len(wanted)} files are left out: neither picture nor video by their names")
+                say(f"{given}: holds no picture and no video; {_many(len(files), 'other file')}")
+            elif len(files) > len(wanted):
+                say(f"{given}: left out {_many(len(files) - len(wanted), 'file')}, by name neither picture nor video")
             found |= dict.fromkeys(wanted)
         else:
             found[given] = None  # its row will say that there is no such file
+    if not found:
+        raise UsageError(
+            f"{', '.join(paths)}: came no picture and no video; expected at least one. "
+            "To mend: name another file, folder or pattern"
+        )
     return list(found)
+
+
+def _below(folder: str, say: Say) -> list[str]:
+    """All files below a folder, sorted; links to folders are not followed, and folders that cannot be read are told."""
+    files: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        say(f"{error.filename}: cannot be read ({error.strerror}); what is in it is left out")
+
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        folders.sort()
+        files += [os.path.join(place, name) for name in names]
+    return sorted(files)
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def predict(
@@ -139,13 +161,25 @@ def predict(
     from mien.video import is_video
 
     tally = Tally()
-    for folder in (outputs.draw, outputs.explain, outputs.summary):
-        if folder is not None:
-            _make(folder)
-    table = _Table(outputs, recognizer, has_videos=any(map(is_video, sources)))
-    left = [source for source in sources if not table.holds(source)]
-    tally.num_resumed = len(sources) - len(left)
-    names = _file_names(left)
+    folders = [folder for folder in (outputs.draw, outputs.explain, outputs.summary) if folder is not None]
+    for folder in folders:
+        _make(folder)
+    names = _file_names(sources)
+    # What an earlier run wrote is not looked at as if it were the user's.
+    own = {(folder.resolve() / f"{name}{end}") for folder in folders for name in names.values() for end in WRITTEN}
+    ours = [source for source in sources if source != STDIN and Path(source).resolve() in own]
+    if ours:
+        say(f"left out {_many(len(ours), 'marked copy or picture')} that this command wrote: {ours[0]} ...")
+    has_videos = any(map(is_video, sources))
+    for place, only, there in (
+        (outputs.summary, "videos", has_videos),
+        (outputs.explain, "pictures", not all(map(is_video, sources))),
+    ):
+        if place is not None and not there:
+            say(f"{place}: nothing will be written there, which is for {only} only")
+    table = _Table(outputs, recognizer, has_videos=has_videos)
+    left = [source for source in sources if source not in ours and not table.holds(source)]
+    tally.num_resumed = len(sources) - len(ours) - len(left)
     pictures = [source for source in left if not is_video(source)]
     with table:
         data = {source: sys.stdin.buffer.read() if source == STDIN else source for source in pictures}
@@ -159,10 +193,12 @@ def predict(
         for source in left:
             if is_video(source):
                 tally.num_videos += 1
+                table.begin(source)
                 for frame in _video(source, names[source], recognizer, outputs, every, smooth_s, say):
                     tally.add(frame)
                     table.write(frame)
                     show(frame)
+                table.end()
     return tally
 
 
@@ -177,9 +213,19 @@ class _Table:
         if path is None:
             return
         self._form = form_of(path)
+        self._mark = path.with_name(path.name + ".unfinished")
         again = outputs.resume and path.exists()
+        if path.exists() and not outputs.resume and not outputs.overwrite:
+            raise UsageError(
+                f"{path}: came a file that exists already; expected a new one. "
+                "To mend: name another, or give --resume to go on with it, or --overwrite to replace it"
+            )
         if again:
-            self._held = written_sources(path, self._form)
+            unfinished = self._mark.read_text(encoding="utf-8") if self._mark.exists() else None
+            self._held = keep_whole(path, self._form, unfinished)
+            if self._form == "csv":
+                with path.open(encoding="utf-8") as file:
+                    has_videos = "raw_" in file.readline()
         _make(path.parent)
         try:
             self._writer = open_writer(
@@ -195,7 +241,17 @@ class _Table:
             raise _unwritable(path, error) from error
 
     def holds(self, source: str) -> bool:
-        return bool(self._held) and as_written(source, self._form) in self._held
+        return source != STDIN and bool(self._held) and as_written(source, self._form) in self._held
+
+    def begin(self, source: str) -> None:
+        """Mark a video as under way, so that --resume begins it anew."""
+        if self._writer is not None:
+            self._mark.write_text(as_written(source, self._form), encoding="utf-8", errors="backslashreplace")
+
+    def end(self) -> None:
+        """The video is whole."""
+        if self._writer is not None:
+            self._mark.unlink(missing_ok=True)
 
     def write(self, frame: Frame) -> None:
         if self._writer is not None:
@@ -233,7 +289,7 @@ def _extras(recognizer: Recognizer, frame: Frame, picture: str | bytes, name: st
 
     image = load_image(picture)
     if outputs.draw is not None:
-        _save(Image.fromarray(annotate(image, frame.faces, recognizer.labels)), outputs.draw / f"{name}.jpg")
+        _save(Image.fromarray(annotate(image, frame.faces, recognizer.labels)), outputs.draw / f"{name}-marked.jpg")
     if outputs.explain is not None:
         for number, face in enumerate(frame.faces):
             seen, heat = recognizer.explain(image, face)
@@ -253,12 +309,17 @@ def _video(
     """The frames of one video; its copy, summary, events and timelines are written when it ends, however it ends."""
     from mien.video import watch
 
-    copy = None if outputs.draw is None else outputs.draw / f"{name}.mp4"
-    frames = watch(source, recognizer, every=every, smooth_s=smooth_s, draw=copy, tell=lambda note: say(f"  {note}"))
-    try:
-        yield from frames if outputs.summary is None else _summed_up(frames, name, recognizer, outputs.summary)
-    except DataError as error:
-        yield Frame(source, 0, None, 0, 0, recognizer.detector.name, (), str(error))
+    copy = None if outputs.draw is None else outputs.draw / f"{name}-marked.mp4"
+
+    def frames() -> Iterator[Frame]:
+        try:
+            yield from watch(
+                source, recognizer, every=every, smooth_s=smooth_s, draw=copy, tell=lambda note: say(f"  {note}")
+            )
+        except DataError as error:
+            yield Frame(source, 0, None, 0, 0, recognizer.detector.name, (), str(error))
+
+    yield from frames() if outputs.summary is None else _summed_up(frames(), name, recognizer, outputs.summary)
 
 
 def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folder: Path) -> Iterator[Frame]:
@@ -314,9 +375,10 @@ def _file_names(sources: Sequence[str]) -> dict[str, str]:
 
 def describe(frame: Frame) -> str:
     """A frame for the terminal: a line a face."""
-    place = frame.source if frame.time_s is None else f"{frame.source} {frame.time_s:.3f} s"
+    source = "".join(c if c.isprintable() else "?" for c in frame.source)  # a name must not command the terminal
+    place = source if frame.time_s is None else f"{source} {frame.time_s:.3f} s"
     if frame.error is not None:
-        return f"{place}: not read: {frame.error}"
+        return f"{place}: not read: {frame.error.removeprefix(frame.source + ': ')}"
     if not frame.faces:
         return f"{place}: no face"
     return "\n".join(

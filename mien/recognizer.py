@@ -24,7 +24,7 @@ from mien.align import crop
 from mien.bundle import Bundle, open_bundle
 from mien.classify import Classifier
 from mien.detect import Detections, Detector, find_detector
-from mien.errors import MienError
+from mien.errors import MienError, UsageError
 from mien.explain import occlusion_map
 from mien.image import load_image
 from mien.labels import LabelSet
@@ -119,6 +119,10 @@ class Recognizer:
             sources: What `faces` takes.
             names: What the frames are called; by default `str(source)`.
         """
+        if isinstance(sources, str | bytes | os.PathLike):
+            raise UsageError(
+                f"frames: came one source, {sources!r}; expected several. To mend: use [source], or faces()"
+            )
         workers = max(2, os.cpu_count() or 2)
         with ThreadPoolExecutor(workers, thread_name_prefix="mien") as pool:
             waiting: deque[tuple[str, Future[_Found | MienError]]] = deque()

@@ -282,9 +282,9 @@ def _opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
-    import av
-
     with _opened(source) as (container, stream):
+        import av
+
         stream.thread_type = "AUTO"
         clock = _Clock(container, stream)
         broken: list[float] = []  # times of packets that failed; decoders reorder, so they wait for their turn

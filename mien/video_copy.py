@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ _PREFERRED = (("libx264", {"preset": "veryfast", "crf": "23", "bf": "0"}), ("mpe
 class VideoCopy:
     """Writes to `<name>.part.<suffix>`, which becomes `path` when closed.
 
-    An mp4 or mov is written in fragments: what is on disk plays even if the program is killed.
+    An mp4 or mov is written in fragments of 60 frames: of a program that is killed, those that were whole play.
 
     Args:
         path: `.mp4`, `.mov` or `.mkv`; its folder must exist. None writes nothing.
@@ -57,10 +57,9 @@ class VideoCopy:
         Raises:
             DataError: if the file cannot be written.
         """
-        import av
-
         if self._path is None:
             return
+        av = _pyav()
         tick = max(round(time_s / _TICK), self._last_tick + 1)
         self._last_tick = tick
         try:
@@ -86,11 +85,7 @@ class VideoCopy:
             raise self._unwritable(error) from error
 
     def _open(self, width: int, height: int) -> None:
-        try:
-            import av
-        except ImportError as error:
-            raise MissingExtraError("av", "video") from error
-
+        av = _pyav()
         self._failures = (av.error.FFmpegError, OSError)
         if not self._part.parent.is_dir():
             raise self._unwritable(FileNotFoundError(2, "no such folder"))
@@ -123,3 +118,11 @@ class VideoCopy:
             expected="a file in a folder that exists, with room on the disk",
             mend="give another place",
         )
+
+
+def _pyav() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise MissingExtraError("av", "video") from error
+    return av

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -194,8 +195,11 @@ class _ParquetWriter:
             self._rows = []
 
 
-def written_sources(path: str | os.PathLike[str], form: str) -> set[str]:
-    """The sources that a CSV (any preset) or JSONL file already holds; a cut-off last line does not count.
+def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None = None) -> set[str]:
+    """The sources that a CSV (any preset) or JSONL file holds whole; rows of all others are taken out of it.
+
+    Not whole are sources of a single row with an error, which may be mended since; the source `unfinished`, spelled as
+    in the file, which was broken off; and a last line that was cut off.
 
     A CSV names a source that begins like a formula as `_cell` does; look sources up with `as_written`.
 
@@ -205,18 +209,33 @@ def written_sources(path: str | os.PathLike[str], form: str) -> set[str]:
     """
     if form not in ("csv", "jsonl"):
         raise UsageError(f"going on with a file of results: came {form!r}; expected csv or jsonl")
-    whole = Path(path).read_bytes()
+    path = Path(path)
+    whole = path.read_bytes()
     text = whole[: whole.rfind(b"\n") + 1].decode("utf-8", "replace")
     try:
         if form == "jsonl":
-            return {str(json.loads(line)["source"]) for line in text.splitlines() if line}
-        table = csv.DictReader(io.StringIO(text, newline=""))
-        name = "input" if "input" in (table.fieldnames or ()) else "source"
-        return {row[name] for row in table}
+            head, lines = "", [line + "\n" for line in text.splitlines() if line]
+            told = [(str(frame["source"]), frame["error"]) for frame in map(json.loads, lines)]
+        else:
+            table = csv.DictReader(io.StringIO(text, newline=""))
+            names = list(table.fieldnames or ())
+            source = "input" if "input" in names else "source"
+            found = list(table)
+            head = _csv([names])
+            lines = [_csv([[row[name] for name in names]]) for row in found]
+            told = [(row[source], row["error"]) for row in found]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             path, came="lines without a source", expected=f"{form} written by mien", mend="write to another file"
         ) from error
+    counts = Counter(source for source, _ in told)
+    out = {source for source, error in told if error and counts[source] == 1} | {unfinished}
+    if any(source in out for source, _ in told):
+        kept = head + "".join(line for line, (source, _) in zip(lines, told, strict=True) if source not in out)
+        part = path.with_name(path.name + ".part")
+        part.write_bytes(kept.encode("utf-8"))
+        os.replace(part, path)
+    return {source for source, _ in told} - out
 
 
 def as_written(source: str, form: str) -> str:
@@ -275,7 +294,7 @@ def _cell(value: Any, kind: str) -> str:
     if kind == "real":
         return format(value, ".9g")
     if kind == "time":
-        return repr(float(value))
+        return repr(round(float(value), 6))
     text = _plain(str(value))
     # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other text needs one.
     return "./" + text if kind == "text" and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -77,7 +77,7 @@ DOWNHILL = {
     "video_copy.py": ("errors",),
     "data": ("errors", "labels", "draw", "image", "preprocess", "data"),
     "training": ("errors", "labels", "data", "bundle", "classify", "training"),
-    "evaluation": ("errors", "labels", "data", "draw", "machine", "evaluation"),
+    "evaluation": ("errors", "labels", "data", "draw", "explain", "machine", "evaluation"),
 }
 
 

@@ -67,8 +67,8 @@ def test_a_folder_gives_a_row_for_each_picture_and_says_what_failed(album: Path,
     for row in rows[:4]:
         assert sum(float(row[f"p_{name}"]) for name in FER2013) == pytest.approx(1, abs=1e-5)
     assert len(done.stdout.splitlines()) == 5
-    assert "4 faces in 5 pictures" in done.stderr and "1 could not be read" in done.stderr
-    assert "1 files are left out" in done.stderr
+    assert "4 faces in 5 pictures or frames" in done.stderr and "1 could not be read" in done.stderr
+    assert "left out 1 file, by name neither picture nor video" in done.stderr
 
 
 def test_json_on_stdout_is_one_document(album: Path, toy: Path) -> None:
@@ -87,17 +87,58 @@ def test_resume_leaves_out_what_is_there(album: Path, toy: Path, tmp_path: Path)
     out.write_text(first[:-20])
     done = run(album / "a", album / "b", "--out", out, "--resume", toy=toy)
     assert done.exit_code == PARTLY
-    assert "1 sources were there" in done.stderr
+    assert "1 source there" in done.stderr
     assert out.read_text().startswith(first)
     assert len(table(out)) == 5 and len({row["source"] for row in table(out)}) == 5
     refused = subprocess_mien("predict", album, "--resume")
     assert refused.returncode == 2 and "--out" in refused.stderr
 
 
+def test_resume_tries_what_failed_or_broke_off_again(album: Path, toy: Path, tmp_path: Path) -> None:
+    for form in ("csv", "jsonl"):
+        out = tmp_path / f"t.{form}"
+        assert run(album, "--out", out, toy=toy).exit_code == PARTLY
+        before = out.read_text().splitlines()
+        broken = album / "b" / "zbroken.png"
+        data = broken.read_bytes()
+        broken.write_bytes((album / "a" / "two.png").read_bytes())  # mended
+        done = run(album, "--out", out, "--resume", toy=toy)
+        assert done.exit_code == 0 and "4 sources there" in done.stderr
+        after = out.read_text().splitlines()
+        assert len(after) == len(before) and after[:-1] == before[:-1] and "cut off" not in after[-1]
+        # A video that was under way when the program ended: its rows go, and it is looked at again.
+        mark = out.with_name(out.name + ".unfinished")
+        mark.write_text(str(album / "a" / "one.png"))
+        done = run(album, "--out", out, "--resume", toy=toy)
+        assert done.exit_code == 0 and "4 sources there" in done.stderr
+        assert sorted(out.read_text().splitlines()) == sorted(after)
+        broken.write_bytes(data)
+
+
+def test_nothing_of_the_users_is_overwritten(album: Path, toy: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "mine.csv"
+    precious.write_text("mine\n")
+    refused = subprocess_mien("predict", album / "a", "--out", precious, "--bundle", toy, "--detector", "none")
+    assert refused.returncode == 2 and "--overwrite" in refused.stderr and precious.read_text() == "mine\n"
+    assert run(album / "a", "--out", precious, "--overwrite", toy=toy).exit_code == 0
+    assert len(table(precious)) == 2
+    pictures = {path: path.read_bytes() for path in (album / "a").iterdir()}
+    for _ in range(2):  # the second time the marked copies lie among the pictures, and are not looked at
+        done = run(album / "a", "--draw", album / "a", toy=toy)
+        assert done.exit_code == 0 and "2 faces in 2 pictures or frames" in done.stderr
+    assert {path: path.read_bytes() for path in pictures} == pictures
+    assert "left out 2 marked" in done.stderr
+
+
 def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) -> None:
     done = run(album, "--draw", tmp_path / "marked", "--explain", tmp_path / "why", toy=toy)
     assert done.exit_code == PARTLY
-    assert sorted(os.listdir(tmp_path / "marked")) == ["one-2.jpg", "one.jpg", "three.jpg", "two.jpg"]
+    assert sorted(os.listdir(tmp_path / "marked")) == [
+        "one-2-marked.jpg",
+        "one-marked.jpg",
+        "three-marked.jpg",
+        "two-marked.jpg",
+    ]
     assert sorted(os.listdir(tmp_path / "why")) == [f"{name}-face0.png" for name in ("one-2", "one", "three", "two")]
     with Image.open(tmp_path / "why" / "one-face0.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
@@ -138,11 +179,14 @@ def test_collect_takes_patterns_and_keeps_order(album: Path, tmp_path: Path) -> 
         "b/three.JPG", "a/one.png", "b/one.png", "a/two.png", "b/zbroken.png"
     ]  # fmt: skip
     assert collect(["nowhere.png", "-", "camera:0"], say=said.append) == ["nowhere.png", "-", "camera:0"]
-    assert said == [f"{album}: 1 files are left out: neither picture nor video by their names"]
+    assert said == [f"{album}: left out 1 file, by name neither picture nor video"]
     (tmp_path / "empty").mkdir()
     for nothing in (tmp_path / "empty", tmp_path / "*.png"):
         with pytest.raises(UsageError, match="no picture and no video"):
             collect([str(nothing)], say=said.append)
+    assert len(collect([str(tmp_path / "empty"), str(album / "a")], say=said.append)) == 2
+    (album / "a" / "self").symlink_to(album / "a")  # not followed, or it would never end
+    assert len(collect([str(album)], say=said.append)) == 5
 
 
 def subprocess_mien(*words: object, input: bytes | None = None) -> subprocess.CompletedProcess[str]:
@@ -153,3 +197,13 @@ def subprocess_mien(*words: object, input: bytes | None = None) -> subprocess.Co
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_nothing_is_written_into_the_home_folder(album: Path, toy: Path, tmp_path: Path) -> None:
+    """ONNX Runtime's telemetry would leave files there, and send them."""
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-m", "mien", "predict", album / "a", "--bundle", toy, "--detector", "none"]
+    subprocess.run(command, check=True, capture_output=True, env={**env, "HOME": str(home), "PYTHONPATH": str(ROOT)})
+    assert [str(path) for path in home.rglob("*")] == []

@@ -13,21 +13,25 @@ import importlib.metadata
 import itertools
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
+from mien.data.dataset import SIDE, SPLITS, UNLABELLED, Dataset, twins
 from mien.errors import UsageError
 from mien.evaluation import crowd, metrics, words
+from mien.explain import PATCH, STRIDE, occlusion_map
 from mien.machine import cores, processor
 
 NUM_EXAMPLES = 16  # faces on a contact sheet
 NUM_WORST = 12
 NUM_PAIRS = 8  # most confused pairs
+NUM_MAPS = 3  # faces of a class that are mapped: 21 maps are 7,602 questions, 7 s for `large` on two cores
+NUM_MAPPED = 2  # of them shown by themselves; the mean may rest on more
+MAP_DIGITS = 4  # of a probability, as report.json keeps a map
 _PACKAGES = (
     *("mien", "numpy", "scipy", "scikit-learn", "mlxtend", "matplotlib", "pillow"),
     *("keras", "tensorflow", "tensorflow-cpu"),
@@ -45,11 +49,13 @@ class Predictions:
             `history` (a dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds),
             `stopped` (why training ended), `num_trained_on`, `data` (`source` and `fingerprint` of what it was trained
             on, compared with the data judged). Any may be missing.
+        explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for occlusion maps; None: none.
     """
 
     name: str
     probabilities: Mapping[str, np.ndarray]
     info: Mapping[str, Any]
+    explain: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +88,7 @@ def evaluate(
     num_bootstrap: int = 1000,
     seed: int = 0,
     data_notes: Sequence[str] = (),
+    num_maps: int = NUM_MAPS,
 ) -> Evaluation:
     """Judge one or more networks on the splits they predicted.
 
@@ -91,6 +98,8 @@ def evaluate(
         num_bootstrap: Resamples for the 95 % intervals; 0 leaves the intervals out.
         seed: Of the resamples and of the choice of example faces.
         data_notes: Sentences about the data to print beside `dataset.notes`.
+        num_maps: Faces of each class whose occlusion maps are made, for the best network (the first where none is
+            the best) if it brings `explain`; 0 leaves the maps out.
 
     Raises:
         UsageError: for predictions that cannot belong to this data.
@@ -131,6 +140,7 @@ def evaluate(
         "comparisons": _comparisons(parts, networks),
         "best": _best(judged),
     }
+    truth["maps"] = _maps(truth, parts, places, networks, num_maps, seed)
     truth["words"] = words.sentences(truth)
     return Evaluation(dataset, tuple(networks), truth)
 
@@ -287,6 +297,108 @@ def _best(judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         key=lambda n: (-n["splits"]["validation"]["accuracy"]["value"], n["splits"]["validation"]["loss"]["value"]),
     )
     return {"name": best["name"], "rule": "The highest accuracy on the validation split; the lower loss among equals."}
+
+
+def _maps(
+    truth: Mapping[str, Any],
+    parts: Mapping[str, Dataset],
+    places: Mapping[str, np.ndarray],
+    networks: Sequence[Predictions],
+    num: int,
+    seed: int,
+) -> dict[str, Any] | None:
+    """Occlusion maps of the best network on the studied split; None where they are not wanted or cannot be made."""
+    split = truth["study_split"]
+    network = next(
+        n for n in networks if truth["best"]["name"] in (None, n.name) and len(n.probabilities.get(split, ()))
+    )
+    if num < 1 or network.explain is None:
+        return None
+    probabilities = np.asarray(network.probabilities[split])
+    found = _map_classes(parts[split], places[split], probabilities, network.explain, num=num, seed=seed)
+    return {"network": network.name, "split": split, **found}
+
+
+def _map_classes(
+    part: Dataset,
+    places: np.ndarray,
+    probabilities: np.ndarray,
+    classify: Callable[[np.ndarray], np.ndarray],
+    *,
+    num: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Occlusion maps of up to `num` rightly recognised faces of each class, drawn at random.
+
+    Args:
+        part: The labelled rows of one split.
+        places: Their positions in the whole data set, int (n,).
+        probabilities: What the network answered, float (n, K).
+        classify: The network itself: uint8 (m, 48, 48, 1) -> float (m, K) probabilities.
+
+    Returns:
+        How it was done, and for each class `right` (faces recognised), `indices` of the `n` that were mapped, `mean`
+        (their mean map), `ninths` (its mean in each ninth of the picture, row by row), `strongest` (the strongest ninth
+        of each face by itself, 0 to 8) and `examples`; a map is {"grid": 16 x 16 falls of the label's probability,
+        "peak": the largest}. Without right faces `mean` and `ninths` are None.
+
+    Raises:
+        UsageError: if `classify` does not answer with probabilities.
+    """
+    num_classes = len(part.label_set)
+
+    def ask(faces: np.ndarray) -> np.ndarray:
+        answers = np.asarray(classify(faces))
+        if answers.shape != (len(faces), num_classes) or not np.isfinite(answers).all():
+            raise UsageError(
+                f"explain: came {answers.dtype} {answers.shape}; expected finite probabilities of shape "
+                f"({len(faces)}, {num_classes}), a row for each face and a column for each label"
+            )
+        return answers
+
+    right = probabilities.argmax(1) == part.labels
+    classes = []
+    for k, label in enumerate(part.label_set):
+        rows = np.flatnonzero(right & (part.labels == k))
+        drawn = np.random.default_rng([seed, k]).permutation(rows)[:num]
+        heats = [occlusion_map(ask, part.images[i], k) for i in drawn]
+        found: dict[str, Any] = {
+            "label": label,
+            "right": len(rows),
+            "n": len(drawn),
+            "indices": [int(places[i]) for i in drawn],
+            "mean": None,
+            "ninths": None,
+            "strongest": [int(np.argmax(_ninths(heat))) for heat in heats],
+            "examples": [
+                {
+                    "index": int(places[i]),
+                    "row": int(part.rows[i]),
+                    "probability": float(probabilities[i, k]),
+                    **_kept(heat),
+                }
+                for i, heat in zip(drawn[:NUM_MAPPED], heats, strict=False)
+            ],
+        }
+        if heats:
+            mean = np.stack(heats).astype(np.float64).mean(axis=0)
+            found["mean"] = _kept(mean)
+            found["ninths"] = _ninths(mean).round(MAP_DIGITS).tolist()
+        classes.append(found)
+    questions = len(range(STRIDE - PATCH, SIDE, STRIDE)) ** 2  # patches that `occlusion_map` blurs, one at a time
+    return {"patch": PATCH, "questions": questions, "most_faces": num, "seed": seed, "classes": classes}
+
+
+def _ninths(heat: np.ndarray) -> np.ndarray:
+    """Mean of a map in each ninth of the picture, float64 (9,), row by row from the upper left."""
+    third = SIDE // 3
+    return np.asarray(heat.astype(np.float64).reshape(3, third, 3, third).mean((1, 3)).ravel())
+
+
+def _kept(heat: np.ndarray) -> dict[str, Any]:
+    """A map as report.json holds it: patches move by STRIDE pixels, so one number a step loses nothing."""
+    grid = heat[::STRIDE, ::STRIDE].astype(np.float64).round(MAP_DIGITS)
+    return {"grid": grid.tolist(), "peak": float(grid.max())}
 
 
 def _data(dataset: Dataset, parts: Mapping[str, Dataset], twin: np.ndarray, notes: Sequence[str]) -> dict[str, Any]:

@@ -67,6 +67,12 @@ def markdown(
         for picture in shown:
             if picture is not None:
                 out += [_image(picture), ""]
+        if truth["maps"] and truth["maps"]["network"] == network["name"]:
+            said = truth["words"]["maps"]
+            out += [f"### Which places it uses, {truth['maps']['split']}", ""]
+            out += [_plain(f"{said['method']} {said['limits']}"), "", *_list(said["classes"].values())]
+            if "maps" in of:
+                out += [_image(of["maps"]), ""]
     out += ["## Twins and the crowd", "", *_list(truth["words"]["leaks"].values())]
     out += _table(
         ["network", "split", "twins", "with them", "without", "errors"]

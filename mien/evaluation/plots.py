@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mien.explain import STRIDE, overlay
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -287,6 +289,36 @@ def _tile(
                 linewidth=0.8,
             )
         )
+
+
+def maps_figure(classes: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], title: str) -> Figure:
+    """Occlusion maps: a row for each class with its name, then captioned pictures, uint8 (H, W, 1) or (H, W, 3)."""
+    columns = max(len(pictures) for _, pictures in classes)
+    width, height = 1.06 * columns + 0.06, 1.42 * len(classes) + 0.35
+    with look():
+        figure = _figure(width, height)
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_xlim(0, width)
+        axes.set_ylim(height, 0)  # inches, downwards
+        axes.axis("off")
+        axes.text(0.06, 0.2, _clip(title, 16 * columns), va="center", fontsize=10)
+        for row, (label, pictures) in enumerate(classes):
+            top = 1.42 * row + 0.35
+            axes.text(0.06, top + 0.08, _clip(label, 20 * columns), va="center", fontsize=8, fontweight="bold")
+            for column, (caption, picture) in enumerate(pictures):
+                left = 1.06 * column + 0.06
+                extent = (left, left + 1.0, top + 1.2, top + 0.2)
+                shown = picture[..., 0] if picture.shape[2] == 1 else picture
+                axes.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")
+                axes.text(left, top + 1.28, _clip(caption, 22), va="center", fontsize=6)
+    return figure
+
+
+def map_over(faces: np.ndarray, grid: list[list[float]], side: int) -> np.ndarray:
+    """A map of report.json laid over the mean of faces, uint8 (n, 48, 48, 1): RGB uint8 (side, side, 3)."""
+    mean = faces.mean(axis=0).round().astype(np.uint8)
+    return overlay(mean, np.kron(np.array(grid, np.float32), np.ones((STRIDE, STRIDE), np.float32)), side=side)
 
 
 def _clip(text: str, length: int) -> str:

@@ -21,9 +21,10 @@ import numpy as np
 
 from mien.errors import RunError
 from mien.evaluation import plots, words
-from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.evaluate import NUM_MAPPED, Evaluation
 from mien.evaluation.markdown import markdown
 
+_MEAN_SIDE, _MAP_SIDE = 144, 96  # pixels of a mean map and of a face's own on the page
 LISTED = 50  # left-out rows printed on the page; report.json has them all
 CAUTION = (
     "The networks answer how a face looks to the people who labelled such pictures. A face does not show what a person "
@@ -96,7 +97,8 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def draw(evaluation: Evaluation) -> dict[str, Any]:
-    """Every picture once: {"accuracy": p, "networks": [{"confusion": {split: p}, "curves", "reliability", "sheets"}]}.
+    """Every picture once: {"accuracy": p, "networks": [{"confusion": {split: p}, "curves", "reliability", "sheets",
+    "maps"}]}.
 
     A picture p is {"file", "alt", "data" (PNG bytes), "width", "height" (pixels)}; one that does not apply is missing.
     """
@@ -152,6 +154,16 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
                     f"Contact sheet. {title}, {len(examples)} faces with label, answer and probabilities",
                     plots.sheet_figure(faces, examples, names, colours, title),
                 )
+        if truth["maps"] and truth["maps"]["network"] == name:
+            shown = [c for c in truth["maps"]["classes"] if c["n"]]
+            if shown:
+                title = f"{name}, {truth['maps']['split']}: occlusion maps"
+                of["maps"] = _picture(
+                    f"{stem}-maps.png",
+                    f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
+                    + ", ".join(f"{c['label']} ({words.plural(c['n'], 'face')})" for c in shown),
+                    plots.maps_figure([(c["label"], _map_pictures(evaluation, c)) for c in shown], title),
+                )
         drawn["networks"].append(of)
     return drawn
 
@@ -167,7 +179,7 @@ def _flat(pictures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for of in pictures["networks"]:
         yield from of["confusion"].values()
         yield from of["sheets"].values()
-        yield from (of[key] for key in ("reliability", "curves") if key in of)
+        yield from (of[key] for key in ("reliability", "curves", "maps") if key in of)
 
 
 def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
@@ -194,6 +206,7 @@ def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
         },
         scores=_SCORES,
         faces=lambda examples: _faces(evaluation, examples),
+        mapped=lambda: _mapped(evaluation),
         listed=LISTED,
         caution=CAUTION,
     )
@@ -216,17 +229,36 @@ def _faces(evaluation: Evaluation, examples: Sequence[Mapping[str, Any]]) -> lis
             for k in plots.shown_classes(example["probabilities"], true)
         ]
         crowd = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in (example["votes"] or {}).items())
-        src = _face_uri(evaluation.dataset.images[example["index"]])
+        src = _image_uri(evaluation.dataset.images[example["index"]])
         tiles.append({**example, "bars": bars, "crowd": crowd, "src": src})
     return tiles
 
 
-def _face_uri(face: np.ndarray) -> str:
-    """One uint8 (48, 48, 1) face as a PNG in a data: address."""
+def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
+    """A class's mean map over its mean face, then each example as it is and under its map, each with a caption."""
+    images = evaluation.dataset.images
+    shown = [(f"mean of {of['n']}", plots.map_over(images[of["indices"]], of["mean"]["grid"], _MEAN_SIDE))]
+    for example in of["examples"]:
+        face = images[[example["index"]]]
+        shown.append((f"row {example['row']}", face[0]))
+        shown.append((f"at most {words.points(example['peak'])}", plots.map_over(face, example["grid"], _MAP_SIDE)))
+    return shown
+
+
+def _mapped(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """What the page shows of each class's maps."""
+    return [
+        {**of, "srcs": [_image_uri(picture) for _, picture in _map_pictures(evaluation, of)] if of["n"] else []}
+        for of in evaluation.truth["maps"]["classes"]
+    ]
+
+
+def _image_uri(image: np.ndarray) -> str:
+    """uint8 (H, W, 1) gray or (H, W, 3) RGB as a PNG in a data: address."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(face[..., 0])).save(buffer, "PNG")
+    Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)).save(buffer, "PNG")
     return _data_uri(buffer.getvalue())
 
 

@@ -15,8 +15,16 @@ LEARNED = 0.05  # training accuracy less than this above the most frequent label
 CHANCE = 0.05  # McNemar p below this: "unlikely to be chance"
 CALIBRATED = 0.02  # mean confidence minus accuracy within this: "about as sure as it is right"
 FEW = 200  # rows in a split; with fewer the report warns
+FAINT = 0.01  # mean fall of the probability in the strongest ninth of a picture; below: "no place matters by itself"
+BESIDE = 0.9  # of the strongest ninth's fall: from here on another ninth is named beside it
+PLACES = 3  # ninths named together; with more "no place stands out"
 NAMED = 4  # classes equally good or bad; more are counted, not named
 
+_NINTHS = (
+    *("upper left", "upper middle", "upper right"),
+    *("middle left", "centre", "middle right"),
+    *("lower left", "lower middle", "lower right"),
+)
 Truth = Mapping[str, Any]
 
 
@@ -88,6 +96,7 @@ def sentences(truth: Truth) -> dict[str, Any]:
         "worst": {n["name"]: worst(n, study) for n in networks},
         "comparisons": [comparison(c) for c in truth["comparisons"]],
         "splits": _splits(truth),
+        "maps": maps(truth["maps"]) if truth["maps"] else None,
     }
 
 
@@ -222,6 +231,50 @@ def worst(network: Truth, split: str) -> str:
     else:
         which = f"the {len(shares)} of its {count(errors)} errors with the highest loss: their labels"
     return f"Of {network['name']} on {split} {which} got {got} of the probability."
+
+
+def maps(found: Truth) -> dict[str, Any]:
+    """How the occlusion maps were made and what they can tell, and a sentence for each class."""
+    return {
+        "method": (
+            f"Up to {plural(found['most_faces'], 'face')} of each class that {found['network']} recognised on "
+            f"{found['split']}, drawn at random. A patch of {found['patch']} x {found['patch']} pixels is blurred and "
+            f"the network asked again, at {found['questions']} places of a face: orange where the label's probability "
+            "falls, blue where it rises, each picture on a scale of its own. Left and right are the picture's."
+        ),
+        "limits": (
+            f"This shows what {found['network']} uses on these faces, not why a face has an expression. Where one "
+            "place is covered it may lean on another, and another few faces may point elsewhere."
+        ),
+        "classes": {c["label"]: place(c, found["split"]) for c in found["classes"]},
+    }
+
+
+def place(found: Truth, split: str) -> str:
+    """Where the mean map of a class is strongest, by ninths of the picture, and how many of its faces agree."""
+    label, n = found["label"], found["n"]
+    if found["ninths"] is None:
+        return f"{label}: no face with this label was recognised on {split}, so nothing is mapped."
+    most, over = max(found["ninths"]), plural(n, "face")
+    cost = f"{points(most)} of the label's probability on average"
+    if most < FAINT:
+        return (
+            f"{label}: over {over}, no place matters by itself: in no ninth of the picture does a blurred patch cost "
+            f"{points(FAINT)} of the label's probability on average."
+        )
+    alike = [place for place, fall in enumerate(found["ninths"]) if fall >= BESIDE * most]
+    if len(alike) > PLACES:
+        return (
+            f"{label}: over {over}, no place stands out: in {len(alike)} ninths of the picture a blurred patch costs "
+            f"about as much, up to {cost}."
+        )
+    named = listed([_NINTHS[place] for place in alike])
+    told = f"{label}: over {over}, a blurred patch costs most in the {named} of the picture, {cost}"
+    if n == 1:
+        return f"{told}."
+    agree = sum(place in alike for place in found["strongest"])
+    those = f"{count(agree) if agree else 'none'} of the {count(n)} faces by themselves"
+    return f"{told}; {those} {'is' if agree == 1 else 'are'} strongest there."
 
 
 def _verdict(truth: Truth) -> list[str]:

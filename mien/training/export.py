@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import math
+import os
 import platform
 import tempfile
 import warnings
@@ -232,6 +233,8 @@ def prove(network: keras.Model, model: bytes, where: Path) -> dict[str, Any]:
 def quantise(model: bytes, dataset: Dataset) -> bytes:
     """Static int8: weights by output channel, activations unsigned, ranges from training faces of all classes."""
     import onnx
+
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.classify does
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -266,6 +269,7 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
 
 def logits(model: bytes, faces: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
     """float32 (N, K): what an ONNX file answers to uint8 faces (N, 48, 48, 1), N >= 1."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.classify does
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
