@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: demo test check fix bench docs clean
 
 demo: .venv/ready  ## The main job on the drawn faces: three networks and a report; then a portrait, marked and explained
-	$(BIN)/python facial_expression_recognition.py --epochs 6 --out mien-run
+	$(BIN)/python facial_expression_recognition.py --epochs 5 --out mien-run
 	$(BIN)/python -c 'from PIL import Image; from skimage.data import astronaut; Image.fromarray(astronaut()).save("mien-run/astronaut.png")'
 	$(BIN)/mien predict mien-run/astronaut.png --draw mien-run/portrait --explain mien-run/portrait
 

@@ -47,7 +47,9 @@ FALLBACK = (
 KINDS = ("auto", "yunet", "mtcnn", "none")
 MAX_SIDE = 2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what other sizes find and cost
 FIRST_SIDE = 640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
-_SEEN_PX = 48  # a face that is larger than this in the first look is found there; the second one only invents such
+_LARGE_PX = 300  # one above this size that it sees in a larger picture is mostly a part of a face
+# What would be larger than this in the first look and is seen only in the second must be surer: badges, patterns.
+_SEEN_PX, _SURE = 48, 0.8
 MIN_SCORE = 0.6
 _SAME = 0.4  # overlap (intersection over union) from which two boxes are one face
 _TOP = 5000
@@ -172,8 +174,9 @@ class YuNet:
         faces = self._look(image, min(most, FIRST_SIDE))
         if most > FIRST_SIDE:
             closer = self._look(image, most)
-            small = (closer[:, 2:4] - closer[:, 0:2]).max(axis=1) <= _SEEN_PX * longest / FIRST_SIDE
-            faces = np.concatenate([faces, closer[small]])
+            size = (closer[:, 2:4] - closer[:, 0:2]).max(axis=1) / longest
+            sure = (size <= _SEEN_PX / FIRST_SIDE) | (closer[:, 14] >= _SURE)
+            faces = np.concatenate([faces, closer[(size <= _LARGE_PX / most) & sure]])
         return found_faces(faces, image, "yunet")
 
     def _look(self, image: np.ndarray, side: int) -> np.ndarray:

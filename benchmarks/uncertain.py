@@ -1,0 +1,40 @@
+"""What the rule for uncertain answers costs and gains: accuracy of certain and of uncertain answers.
+
+    python benchmarks/uncertain.py DATA [--bundle shipped]
+
+Faces of the validation split as they are, so only the rule's first part counts: the likeliest label's probability.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from mien.bundle import open_bundle
+from mien.classify import Classifier
+from mien.data.readers import load_dataset
+from mien.quality import MIN_PROBABILITY
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--bundle", default="shipped")
+    options = parser.parse_args()
+    part = load_dataset(options.data).part("validation")
+    bundle = open_bundle(options.bundle)
+    with Classifier(bundle) as classify:
+        p = classify(part.images)[bundle.heads[0].name]
+    right = p.argmax(axis=1) == part.labels
+    print(f"{bundle.name}, validation, n = {len(part)}: {right.mean():.1%} right")
+    for limit in sorted({0.4, MIN_PROBABILITY, 0.6, 0.7}):
+        sure = p.max(axis=1) >= limit
+        print(
+            f"limit {limit:.1f}: {sure.mean():.1%} certain, of them {right[sure].mean():.1%} right; "
+            f"of the uncertain {np.mean(right[~sure]):.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
