@@ -41,6 +41,7 @@ from mien.cli_options import (
 from mien.errors import MienError
 
 if TYPE_CHECKING:
+    from mien.results import Frame
     from mien.training.recipes import Recipe
 
 PARTLY = 8
@@ -275,6 +276,7 @@ def predict(
     Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
     """
     from mien import predict as job
+    from mien.progress import counting_bar
     from mien.recognizer import load
     from mien.video import parse_seconds
     from mien.writers import open_writer
@@ -289,6 +291,17 @@ def predict(
     with recognizer, contextlib.ExitStack() as stack:
         if json:
             printed = stack.enter_context(open_writer(sys.stdout, "json", labels=recognizer.labels.names))
+        move = stack.enter_context(counting_bar(len(sources)))
+        seen: dict[str, None] = {}
+
+        def show(frame: Frame) -> None:
+            if json:
+                printed.write(frame)
+            else:
+                print(job.describe(frame), flush=True)
+            seen[frame.source] = None
+            move(len(seen), frame.source if frame.time_s is None else f"{frame.source} {frame.time_s:.0f} s")
+
         tally = job.predict(
             sources,
             recognizer,
@@ -296,7 +309,7 @@ def predict(
             every=step,
             smooth_s=smooth_s,
             say=say,
-            show=printed.write if json else lambda frame: print(job.describe(frame), flush=True),
+            show=show,
         )
     say(tally.sentence())
     if tally.num_failed:

@@ -1,4 +1,4 @@
-"""A progress bar for training: one line that moves on a terminal, one line an epoch elsewhere. To stderr."""
+"""Progress bars, to stderr: for training (elsewhere than on a terminal a line an epoch), and for counting sources."""
 
 from __future__ import annotations
 
@@ -74,3 +74,30 @@ def training_bar() -> Iterator[Callable[[Moment], None]]:
                 show(moment)
 
         yield watch
+
+
+@contextmanager
+def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
+    """Yields what moves a bar on to so many of `total` and says what is looked at; shown on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda done, now: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # or rows on their way to a file would come to the terminal
+    ) as bar:
+        task = bar.add_task("", total=total)
+
+        def move(done: float, now: str) -> None:
+            with contextlib.suppress(BrokenPipeError):
+                bar.update(task, completed=done, description=now[-60:].replace("[", "("))
+
+        yield move
