@@ -65,8 +65,6 @@ class Outputs:
 class Tally:
     """What was looked at."""
 
-    num_pictures: int = 0
-    num_videos: int = 0
     num_frames: int = 0  # pictures, and frames of videos
     num_faces: int = 0
     num_without_face: int = 0
@@ -166,10 +164,11 @@ def predict(
         _make(folder)
     names = _file_names(sources)
     # What an earlier run wrote is not looked at as if it were the user's.
-    own = {(folder.resolve() / f"{name}{end}") for folder in folders for name in names.values() for end in WRITTEN}
-    ours = [source for source in sources if source != STDIN and Path(source).resolve() in own]
+    places = [folder.resolve() for folder in folders]
+    own = {place / f"{name}{end}" for place in places for name in names.values() for end in WRITTEN}
+    ours = {source: None for source in sources if own and source != STDIN and Path(source).resolve() in own}
     if ours:
-        say(f"left out {_many(len(ours), 'marked copy or picture')} that this command wrote: {ours[0]} ...")
+        say(f"left out {_many(len(ours), 'marked copy or picture')} that this command wrote: {next(iter(ours))} ...")
     has_videos = any(map(is_video, sources))
     for place, only, there in (
         (outputs.summary, "videos", has_videos),
@@ -185,14 +184,12 @@ def predict(
         data = {source: sys.stdin.buffer.read() if source == STDIN else source for source in pictures}
         frames = recognizer.frames(data.values(), names=data.keys())
         for source, frame in zip(pictures, frames, strict=True):
-            tally.num_pictures += 1
             tally.add(frame)
             _extras(recognizer, frame, data[source], names[source], outputs)
             table.write(frame)
             show(frame)
         for source in left:
             if is_video(source):
-                tally.num_videos += 1
                 table.begin(source)
                 for frame in _video(source, names[source], recognizer, outputs, every, smooth_s, say):
                     tally.add(frame)
@@ -241,7 +238,7 @@ class _Table:
             raise _unwritable(path, error) from error
 
     def holds(self, source: str) -> bool:
-        return source != STDIN and bool(self._held) and as_written(source, self._form) in self._held
+        return source != STDIN and as_written(source, self._form) in self._held
 
     def begin(self, source: str) -> None:
         """Mark a video as under way, so that --resume begins it anew."""
