@@ -32,6 +32,7 @@ from mien.cli_options import (
     OutFolder,
     RecipeName,
     Seed,
+    Settings,
     TensorBoard,
     Votes,
     Weights,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mien.results import Frame
     from mien.training.recipes import Recipe
 
+ORIGINALS = (RecipeName.small, RecipeName.medium, RecipeName.large)  # the networks of the report
 PARTLY = 8
 EXIT_CODES = """Exit codes: 0 done, 1 other failure, 2 wrong option, 3 data cannot be read, 4 run folder cannot be used,
 5 download failed, 6 a part of mien is not installed, 7 bundle cannot be used, 8 some pictures or videos could not be
@@ -113,7 +115,7 @@ def run(
         "augment": augment,
         "keep_leaks": keep_leaks,
     }
-    recipes = [_recipe(name, changes) for name in recipe or list(RecipeName)]
+    recipes = [_recipe(name, changes) for name in recipe or ORIGINALS]
     with _training_bar() as bar:
         options = pipeline.TrainOptions(votes=votes, deterministic=deterministic, fresh=fresh, watch=bar)
         job = pipeline.run(data, recipes, out=out, say=say, options=options, on_error=str(on_error))
@@ -132,11 +134,13 @@ def train(
         int | None, typer.Option(help="Epochs without a better one before stopping early.", min=1, show_default=False)
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Faces a step.", min=2, show_default=False)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Adam's rate.", show_default=False)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Rate after the warm-up.", show_default=False)] = None,
     seed: Seed = 0,
     class_weights: Weights = ClassWeights.none,
     augment: Augment = True,
     keep_leaks: KeepLeaks = False,
+    settings: Settings = None,
+    votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
     deterministic: Deterministic = False,
     fresh: Fresh = False,
@@ -161,10 +165,11 @@ def train(
             "class_weights": str(class_weights),
             "augment": augment,
             "keep_leaks": keep_leaks,
+            **_settings(settings or []),
         },
     )
     folder = out or Path("runs") / chosen.name
-    dataset = pipeline.read(data, say=say, on_error=str(on_error))
+    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with _training_bar() as bar:
         options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, tensorboard=tensorboard, watch=bar)
@@ -378,6 +383,12 @@ def _recipe(name: RecipeName, changes: dict[str, Any]) -> Recipe:
     from mien.training.recipes import recipe
 
     return recipe(str(name), **changes)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    from mien.training.recipes import settings
+
+    return settings(given)
 
 
 def _print_job(job: Any, as_json: bool) -> None:

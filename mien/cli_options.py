@@ -27,6 +27,7 @@ class RecipeName(StrEnum):
     small = "small"
     medium = "medium"
     large = "large"
+    champion = "champion"
 
 
 class DetectorKind(StrEnum):
@@ -55,6 +56,15 @@ OnErrorOption = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Epochs = Annotated[
     int | None, typer.Option(help="Length of the schedule; the recipe's own by default.", min=1, show_default=False)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Another value, as JSON, of any field of the recipe (mien info --json lists them).",
+        show_default=False,
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
 Weights = Annotated[ClassWeights, typer.Option("--class-weights", help="Weight of each class in the loss.")]

@@ -12,7 +12,7 @@ from mien.classify import Classifier
 from mien.data.readers import find_data
 from mien.detect import YuNet, kept_weights, mtcnn_is_installed
 from mien.errors import MienError
-from mien.machine import cores, cpuinfo, processor
+from mien.machine import cores, has_bf16, processor
 
 PACKAGES = (
     "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn", "av", "pyarrow",
@@ -31,7 +31,7 @@ def examine() -> tuple[dict[str, Any], str]:
         "system": platform.platform(),
         "processor": processor(),
         "threads": cores(),
-        "bf16_instructions": _has_bf16(),
+        "bf16_instructions": has_bf16(),
         "backend": _backend(),
         "data": _data(),
         "network": _network(),
@@ -57,12 +57,6 @@ def _words(value: object) -> str:
         if isinstance(value, bool | None)
         else str(value)
     )
-
-
-def _has_bf16() -> bool | None:
-    """Whether the processor multiplies bfloat16; None where the system does not tell."""
-    flags = cpuinfo()
-    return None if not flags else any(name in flags for name in ("avx512_bf16", "amx_bf16", "asimdbf16", " bf16"))
 
 
 def _backend() -> str:

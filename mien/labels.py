@@ -101,6 +101,9 @@ class LabelSet:
 # The seven labels of FER2013 in the order of its `emotion` column (ICML 2013 challenge).
 FER2013 = LabelSet(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
 
+# FER+'s eight expressions, FER2013's order first.
+FERPLUS = LabelSet((*FER2013.names, "contempt"))
+
 # The columns of FER+'s vote file (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041), the two
 # that are not expressions included: the crowd may say "unknown" or "NF", not a face.
 FERPLUS_VOTES = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_a_face")

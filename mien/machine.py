@@ -26,3 +26,9 @@ def processor() -> str:
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_bf16() -> bool | None:
+    """Whether the processor multiplies bfloat16; None where the system does not tell."""
+    flags = cpuinfo()
+    return None if not flags else any(name in flags for name in ("avx512_bf16", "amx_bf16", "asimdbf16", " bf16"))

@@ -14,7 +14,7 @@ from mien.classify import Classifier, softmax
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
 from mien.errors import BundleError, UsageError
-from mien.labels import LabelSet
+from mien.labels import FER2013, LabelSet
 from mien.onnx_file import read_onnx
 from mien.training import export as exporting
 from mien.training import fit, models, runs
@@ -120,7 +120,7 @@ def vars_of(dataset: Dataset) -> dict[str, object]:
 
 def shaken(name: str) -> keras.Model:
     """A network whose batch norms have averages and scales as after a training."""
-    network = models.build(recipe(name), 7)
+    network = models.build(recipe(name), FER2013)
     generator = np.random.default_rng(0)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -146,7 +146,7 @@ def test_folding_changes_no_answer(name: str) -> None:
 
 
 def test_a_scale_that_is_not_positive_is_not_folded_and_still_exported(tmp_path: Path) -> None:
-    network = models.build(TINY, 7)
+    network = models.build(TINY, FER2013)
     norm = network.get_layer("norm1_1")
     gamma = np.ones(4, np.float32)
     gamma[2] = -1
@@ -159,7 +159,7 @@ def test_a_scale_that_is_not_positive_is_not_folded_and_still_exported(tmp_path:
 
 def test_answers_that_differ_are_refused(tmp_path: Path) -> None:
     """Parity is proved, not assumed: the file of another network does not pass."""
-    first, second = models.build(TINY, 7), models.build(TINY, 7)
+    first, second = models.build(TINY, FER2013), models.build(TINY, FER2013)
     second.set_weights(first.get_weights())
     second.get_layer("logits").bias.assign(np.full(7, 0.001, np.float32))
     with pytest.raises(BundleError, match="parity: came logits of ONNX and Keras that differ by 0.001"):
@@ -168,7 +168,7 @@ def test_answers_that_differ_are_refused(tmp_path: Path) -> None:
 
 def test_exporting_leaves_the_warning_filters_alone() -> None:
     before = list(warnings.filters)
-    to_onnx(cut(models.build(TINY, 7)), 7)
+    to_onnx(cut(models.build(TINY, FER2013)), 7)
     assert warnings.filters == before
 
 

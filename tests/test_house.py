@@ -76,7 +76,7 @@ DOWNHILL = {
     "video.py": ("annotate", "errors", "labels", "quality", "recognizer", "results", "shots", "track", "video_copy"),
     "video_copy.py": ("errors",),
     "data": ("errors", "labels", "draw", "image", "preprocess", "data"),
-    "training": ("errors", "labels", "data", "bundle", "classify", "training"),
+    "training": ("errors", "labels", "data", "bundle", "classify", "machine", "training"),
     "evaluation": ("errors", "labels", "data", "draw", "explain", "machine", "evaluation"),
 }
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mien.data.readers import load_dataset
+from mien.data.votes import majority, vote_shares
 from mien.errors import DataError, UsageError
-from mien.labels import FERPLUS_VOTES
+from mien.labels import FERPLUS, FERPLUS_VOTES
 
 HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 USAGES = ["Training"] * 14 + ["PublicTest"] * 7 + ["PrivateTest"] * 7
@@ -147,3 +148,22 @@ def test_votes_for_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train" / "happy").mkdir(parents=True)
     with pytest.raises(UsageError, match="a folder of pictures"):
         load_dataset(tmp_path, votes=tmp_path / "v.csv")
+
+
+def test_shares_and_majority_by_ferplus_rules() -> None:
+    """Columns: neutral happy surprise sad angry disgust fear contempt unknown not_a_face."""
+    votes = np.array(
+        [
+            [1, 8, 1, 0, 0, 0, 0, 0, 0, 0],  # lone votes do not count
+            [5, 5, 0, 0, 0, 0, 0, 0, 0, 0],  # no more than half
+            [2, 0, 0, 0, 0, 0, 0, 0, 8, 0],  # unknown wins: no expression does
+            [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],  # nothing is left
+            [0, 0, 0, 0, 0, 0, 0, 6, 4, 0],
+        ],
+        np.uint8,
+    )
+    assert majority(votes).tolist() == [FERPLUS.index("happy"), -1, -1, -1, FERPLUS.index("contempt")]
+    shares = vote_shares(votes)
+    assert shares.dtype == np.float32 and shares.shape == (5, 8)
+    np.testing.assert_allclose(shares.sum(axis=1), [1, 1, 1, 0, 1])
+    assert shares[1, FERPLUS.index("neutral")] == shares[1, FERPLUS.index("happy")] == 0.5

@@ -22,7 +22,7 @@ import numpy as np
 from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
 from mien.data.forms import damage
 from mien.errors import DataError
-from mien.labels import FERPLUS_VOTES, LabelSet, canonical
+from mien.labels import FERPLUS, FERPLUS_VOTES, LabelSet, canonical
 
 FILE_NAMES = ("ferplus_votes.csv", "fer2013new.csv")
 MOST = 10  # votes a picture
@@ -161,6 +161,33 @@ def crowd_choice(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np
     most = ballots.max(1, keepdims=True)
     tied = (most[:, 0] > 0) & ((ballots == most).sum(1) > 1)
     return ballots, np.where(most[:, 0] > 0, ballots.argmax(1), -1), tied
+
+
+def vote_shares(votes: np.ndarray) -> np.ndarray:
+    """How the crowd's votes are spread over FER+'s eight expressions.
+
+    Lone votes are dropped, as FER+'s authors do (Barsoum et al. 2016), and so are those for `unknown` and `not_a_face`.
+
+    Args:
+        votes: uint8 (N, 10), in the order of `FERPLUS_VOTES`.
+
+    Returns:
+        float32 (N, 8) in the order of `labels.FERPLUS`; a row sums to 1, or is zeros where no votes are left.
+    """
+    kept = np.where(votes > 1, votes, 0)[:, [FERPLUS_VOTES.index(name) for name in FERPLUS]].astype(np.float32)
+    return np.asarray(kept / np.maximum(kept.sum(axis=1, keepdims=True), 1))
+
+
+def majority(votes: np.ndarray) -> np.ndarray:
+    """int64 (N,): the winner by FER+'s majority protocol, a position in `labels.FERPLUS`; -1 where there is none.
+
+    Of the ten votes the lone ones are dropped; the winner has more than half of the rest, and is an expression.
+    """
+    kept = np.where(votes > 1, votes, 0).astype(np.int64)
+    best = kept.argmax(axis=1)
+    wins = 2 * kept.max(axis=1) > kept.sum(axis=1)
+    places = np.array([FERPLUS.names.index(name) if name in FERPLUS else -1 for name in FERPLUS_VOTES])
+    return np.where(wins, places[best], -1)
 
 
 def _agreement(dataset: Dataset, votes: np.ndarray, rows: np.ndarray) -> float | None:

@@ -7,6 +7,7 @@ the moving average and the dropout state are in the checkpoint. So nothing else 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import platform
 import shutil
@@ -21,13 +22,25 @@ import numpy as np
 import tensorflow as tf
 
 import mien
-from mien.data.dataset import Dataset, leaked
-from mien.errors import DataError, MissingExtraError, RunError
+from mien.data.dataset import SIDE, Dataset, leaked
+from mien.data.votes import majority, vote_shares
+from mien.errors import DataError, MissingExtraError, RunError, UsageError
+from mien.machine import has_bf16
 from mien.training import checkpoint, models
-from mien.training.augment import random_affine
+from mien.training.augment import augment, resize
 from mien.training.memory import peak_memory_mb, reset_peak_memory
 from mien.training.recipes import Recipe
-from mien.training.runs import RUN_FILE, Run, best_folder, clear, known_run, load_network, load_run, locked, predict
+from mien.training.runs import (
+    RUN_FILE,
+    Run,
+    best_folder,
+    clear,
+    known_run,
+    load_network,
+    load_run,
+    locked,
+    predict_heads,
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,11 @@ def fit(
     training, num_leaks = training_rows(dataset, recipe)
     validation = dataset.part("validation")
     _check(dataset, training, validation)
+    if recipe.crowd_weight and dataset.votes is None:
+        raise UsageError(
+            f"crowd_weight: came {recipe.crowd_weight:g} and data without FER+ votes; expected votes for the crowd's "
+            "head. To mend: give the votes, or crowd_weight=0"
+        )
     facts: dict[str, Any] = {
         "mien": mien.__version__,
         "recipe": recipe.to_dict(),
@@ -79,6 +97,7 @@ def fit(
         "data": {
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
+            "votes": None if dataset.votes is None else hashlib.sha256(dataset.votes.tobytes()).hexdigest()[:16],
             "num_training": len(training),
             "num_left_out_as_leaks": num_leaks,
             "num_validation": len(validation),
@@ -109,7 +128,7 @@ def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
 
 
 class _Trainer:
-    """The network, its average, Adam and the data, for one run."""
+    """The network, its average, the optimizer and the data, for one run."""
 
     def __init__(self, training: Dataset, validation: Dataset, recipe: Recipe) -> None:
         keras.backend.clear_session()
@@ -117,44 +136,69 @@ class _Trainer:
         reset_peak_memory()
         self.recipe = recipe
         self.validation = validation
-        self.num_classes = len(training.label_set)
         self.num_rows = len(training)
         self.num_used = self.num_rows - (self.num_rows % recipe.batch_size == 1)  # a batch of one has no variance
         self.num_steps = -(-self.num_used // recipe.batch_size)
-        self.model = models.build(recipe, self.num_classes)
-        self.averaged = models.build(recipe, self.num_classes)
+        self.precision = precision(recipe)
+        policy = "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+        side = SIDE if recipe.side(1) == SIDE else None
+        self.model = models.build(recipe, training.label_set, policy=policy, side=side)
+        self.averaged = models.build(recipe, training.label_set, side=side)
         self.averaged.set_weights(self.model.get_weights())
-        warm_up = self.num_steps
-        self.optimizer = keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(
-                recipe.learning_rate / 100,
-                decay_steps=max(1, recipe.max_epochs * self.num_steps - warm_up),
-                warmup_target=recipe.learning_rate,
-                warmup_steps=warm_up,
-            )
-        )
+        self.optimizer = self._optimizer()
         self.optimizer.build(self.model.trainable_variables)
-        self._step = self._compile(training)
+        self._training = training
+        self._steps: dict[int, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
 
-    def _compile(self, training: Dataset) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    def _optimizer(self) -> keras.optimizers.Optimizer:
+        recipe = self.recipe
+        warm_up = recipe.warmup_epochs * self.num_steps
+        rate = keras.optimizers.schedules.CosineDecay(
+            recipe.learning_rate / 100,
+            decay_steps=max(1, recipe.max_epochs * self.num_steps - warm_up),
+            warmup_target=recipe.learning_rate,
+            warmup_steps=warm_up,
+        )
+        if recipe.optimizer == "sgd":
+            return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+        return keras.optimizers.Adam(rate)
+
+    def _step(self, side: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """One step on faces of that side, compiled when it is first needed."""
+        if side not in self._steps:
+            self._steps[side] = self._compile(self._training, side)
+        return self._steps[side]
+
+    def _compile(self, training: Dataset, side: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         recipe, model, averaged, optimizer = self.recipe, self.model, self.averaged, self.optimizer
-        logits_of = keras.Model(model.input, model.get_layer("logits").output)
+        network = models.logits_of(model)
         images = tf.constant(training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
-        targets = tf.constant(keras.utils.to_categorical(training.labels, self.num_classes), tf.float32)
+        targets = tf.constant(keras.utils.to_categorical(training.labels, len(training.label_set)), tf.float32)
         weights = tf.constant(class_weights(training.counts()[0], recipe.class_weights), tf.float32)
+        shares = None
+        if training.votes is not None and recipe.crowd_weight:
+            shares = tf.constant(vote_shares(training.votes))
+        decays = [recipe.weight_decay * (weight.name == "kernel") for weight in model.trainable_variables]
 
         def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             faces = tf.cast(tf.gather(images, index), tf.float32)
             target = tf.gather(targets, index)
-            if recipe.augment:
-                faces = random_affine(faces, seed)
+            faces = augment(faces, seed, recipe, side) if recipe.augment else resize(faces, side)
             with tf.GradientTape() as tape:
-                logits = logits_of(faces, training=True)
+                answers = network(faces, training=True)
+                logits = answers["logits"]
                 losses = keras.losses.categorical_crossentropy(
                     target, logits, from_logits=True, label_smoothing=recipe.label_smoothing
                 ) * tf.linalg.matvec(target, weights)
+                if shares is not None:
+                    # A face without votes has shares of zero, and adds nothing.
+                    crowd = tf.nn.softmax_cross_entropy_with_logits(tf.gather(shares, index), answers["logits_crowd"])
+                    losses += recipe.crowd_weight * crowd
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, model.trainable_variables)
+            if recipe.weight_decay:
+                parts = zip(gradients, decays, model.trainable_variables, strict=True)
+                gradients = [g + decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in parts]
             optimizer.apply(gradients, model.trainable_variables)
             done = tf.cast(optimizer.iterations, tf.float32)
             # A young average forgets faster, or short runs would be judged by their first weights.
@@ -258,10 +302,12 @@ class _Trainer:
         began = time.perf_counter()
         order = np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
         loss = hits = 0.0
+        side = recipe.side(epoch)
+        take_step = self._step(side)
         for step in range(self.num_steps):
             index = order[: self.num_used][step * recipe.batch_size : (step + 1) * recipe.batch_size]
             seed = np.array([recipe.seed % 2**31, epoch * self.num_steps + step], np.int32)
-            step_loss, step_hits = self._step(index, seed)
+            step_loss, step_hits = take_step(index, seed)
             loss, hits = loss + float(step_loss), hits + float(step_hits)
             seen = min((step + 1) * recipe.batch_size, self.num_used)
             watch(Moment(epoch, step + 1, self.num_steps, loss / seen, hits / seen, recipe, history))
@@ -271,17 +317,32 @@ class _Trainer:
                 "To mend: train with a lower --learning-rate"
             )
         seconds = time.perf_counter() - began
-        probabilities = predict(self.averaged, self.validation.images)
-        truth = probabilities[np.arange(len(probabilities)), self.validation.labels]
-        return {
+        line = {
             "epoch": epoch,
             "loss": loss / self.num_used,
             "accuracy": hits / self.num_used,
-            "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
-            "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == self.validation.labels)),
+            **self._judge(side),
             "learning_rate": float(self.optimizer.learning_rate),
             "seconds": round(seconds, 3),
         }
+        return line if self.recipe.side(1) == SIDE else {**line, "side": side}
+
+    def _judge(self, side: int) -> dict[str, float]:
+        """What the averaged network scores on the validation faces, at the side that it is trained at."""
+        validation = self.validation
+        answers = predict_heads(self.averaged, validation.images, side=side)
+        probabilities = next(iter(answers.values()))
+        truth = probabilities[np.arange(len(probabilities)), validation.labels]
+        scores = {
+            "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
+            "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == validation.labels)),
+        }
+        if models.CROWD in answers and validation.votes is not None:
+            winner = majority(validation.votes)
+            found = answers[models.CROWD].argmax(axis=1) == winner
+            if np.any(winner >= 0):
+                scores["val_crowd_accuracy"] = float(np.mean(found[winner >= 0]))
+        return scores
 
     def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
         epoch, best_epoch = len(history), best(history)
@@ -311,7 +372,8 @@ class _Trainer:
         seconds = [line["seconds"] for line in history]
         facts |= {
             "parameters": self.model.count_params(),
-            "multiply_adds": models.multiply_adds(self.model),
+            "multiply_adds": models.multiply_adds(models.build(self.recipe, self.validation.label_set)),
+            "precision": self.precision,
             "seconds_per_epoch": float(np.median(seconds)),
             "peak_memory_mb": peak_memory_mb(),
             "epochs": len(history),
@@ -337,9 +399,29 @@ class _Trainer:
 
 
 def best(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch (from 1) of the highest validation accuracy, of equals the one of lower loss; 0 for no epochs."""
-    scores = [(line["val_accuracy"], -line["val_loss"]) for line in history]
-    return 1 + scores.index(max(scores)) if scores else 0
+    """The epoch (from 1) of the highest validation accuracy, of equals the one of lower loss; 0 for no epochs.
+
+    Epochs at other sides of the faces than the last one's take no part.
+    """
+    if not history:
+        return 0
+    side = history[-1].get("side")
+    scores = {
+        n: (line["val_accuracy"], -line["val_loss"], -n)
+        for n, line in enumerate(history, 1)
+        if line.get("side") == side
+    }
+    return max(scores, key=scores.__getitem__)
+
+
+def precision(recipe: Recipe) -> str:
+    """`float32` or `bfloat16`: what the layers of a recipe are computed in on this machine."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    if gpus := tf.config.list_physical_devices("GPU"):
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        return "bfloat16" if capability >= (8, 0) else "float32"
+    return "bfloat16" if has_bf16() else "float32"
 
 
 def class_weights(counts: np.ndarray, kind: str) -> np.ndarray:

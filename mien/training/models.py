@@ -6,38 +6,89 @@ import keras
 from keras import layers
 
 from mien.data.dataset import SIDE
+from mien.labels import FERPLUS, LabelSet
+from mien.training.layers import FusedBatchNorm
 from mien.training.recipes import Recipe
 
 NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
+CROWD = "crowd"
+LOGITS = ("logits", "logits_crowd")  # layers: of the main head, of the crowd's
 
 
-def build(recipe: Recipe, num_classes: int) -> keras.Model:
-    """A network of Conv2D, MaxPooling2D, Dropout, Flatten and Dense layers with batch norm.
+def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
+    """What the network of a recipe answers: the name of each head, the main one first, and its labels."""
+    if not recipe.crowd_weight:
+        return {"expression": label_set}
+    return {"fer2013": label_set, CROWD: FERPLUS}
+
+
+def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side: int | None = SIDE) -> keras.Model:
+    """A network of Conv2D, MaxPooling2D, Dropout and Dense layers with batch norm.
 
     The pooling of a block comes before its last batch norm and ReLU: with positive scales the answer is the
     same, and those two then work on a quarter of the values (a third more faces a second; docs/log.md).
+    In a residual network a convolution that keeps the number of filters adds its answer to what it was given.
 
-    Input shape: (N, 48, 48, 1), gray values 0..255; they are divided by 255 inside the graph.
-    Output shape: (N, K) probabilities; the layer `logits` before them is what the loss is computed from.
+    Args:
+        recipe: What to build.
+        label_set: The labels of the main head.
+        policy: Keras' dtype policy of the layers, such as `mixed_bfloat16`; weights and logits are float32.
+        side: Height and width of the faces in pixels; None leaves them open (without a dense layer only).
+
+    Input shape: (N, 48, 48, 1), gray values 0..255; they are scaled inside the graph.
+    Output shape: (N, K) probabilities, for several heads a dict of them by name. The layers `logits` (main head) and
+    `logits_crowd` before them are what the loss is computed from.
     """
-    faces = keras.Input((SIDE, SIDE, 1), name="faces")
-    x = layers.Rescaling(1 / 255, name="scale")(faces)
+    options = {"dtype": policy}
+    norm = layers.BatchNormalization if policy == "float32" else FusedBatchNorm
+    faces = keras.Input((side, side, 1), name="faces")
+    scale, offset = (1 / 64, -2.0) if recipe.centre else (1 / 255, 0.0)
+    x = layers.Rescaling(scale, offset, name="scale", **options)(faces)
     for b, filters in enumerate(recipe.blocks, 1):
+        pooled = b < len(recipe.blocks) or recipe.dense
         for c, width in enumerate(filters, 1):
-            x = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"conv{b}_{c}")(x)
-            if c == len(filters):
-                x = layers.MaxPooling2D(name=f"pool{b}")(x)  # (N, 48 / 2^b, 48 / 2^b, width)
-            x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"norm{b}_{c}")(x)
-            x = layers.ReLU(name=f"relu{b}_{c}")(x)
-        if b > 1:
-            x = layers.Dropout(recipe.block_dropout, seed=recipe.seed + b, name=f"drop{b}")(x)
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(recipe.dense, use_bias=False, name="dense")(x)
-    x = layers.BatchNormalization(momentum=NORM_MOMENTUM, name="norm_dense")(x)
-    x = layers.ReLU(name="relu_dense")(x)
-    x = layers.Dropout(recipe.dense_dropout, seed=recipe.seed, name="drop_dense")(x)
-    logits = layers.Dense(num_classes, name="logits")(x)
-    return keras.Model(faces, layers.Softmax(name="probabilities")(logits), name=recipe.name)
+            given = x
+            last = c == len(filters)
+            added = recipe.residual and given.shape[-1] == width
+            x = layers.Conv2D(
+                width,
+                3,
+                padding="same",
+                use_bias=False,
+                kernel_initializer=recipe.initializer,
+                name=f"conv{b}_{c}",
+                **options,
+            )(x)
+            if last and pooled and not added:
+                x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)  # (N, 48 / 2^b, 48 / 2^b, width)
+            x = norm(momentum=NORM_MOMENTUM, name=f"norm{b}_{c}", **options)(x)
+            x = layers.ReLU(name=f"relu{b}_{c}", **options)(x)
+            if added:
+                x = layers.Add(name=f"add{b}_{c}", **options)([given, x])
+                if last and pooled:
+                    x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)
+        if b > 1 and recipe.block_dropout:
+            x = layers.Dropout(recipe.block_dropout, seed=recipe.seed + b, name=f"drop{b}", **options)(x)
+    if recipe.dense:
+        x = layers.Flatten(name="flatten")(x)
+        x = layers.Dense(recipe.dense, use_bias=False, name="dense", **options)(x)
+        x = norm(momentum=NORM_MOMENTUM, name="norm_dense", **options)(x)
+        x = layers.ReLU(name="relu_dense", **options)(x)
+    else:
+        x = layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
+    x = layers.Dropout(recipe.dense_dropout, seed=recipe.seed, name="drop_dense", **options)(x)
+    found = heads(recipe, label_set)
+    probabilities = {}
+    for name, labels in found.items():
+        logits = layers.Dense(len(labels), name=LOGITS[name == CROWD], dtype="float32")(x)
+        probabilities[name] = layers.Softmax(name=CROWD if name == CROWD else "probabilities", dtype="float32")(logits)
+    return keras.Model(faces, probabilities if len(found) > 1 else next(iter(probabilities.values())), name=recipe.name)
+
+
+def logits_of(network: keras.Model) -> keras.Model:
+    """The same network up to its logits: faces -> {`logits`: (N, K)}, and `logits_crowd` where it has that head."""
+    found = {layer.name: layer.output for layer in network.layers if layer.name in LOGITS}
+    return keras.Model(network.input, found)
 
 
 def multiply_adds(model: keras.Model) -> int:

@@ -7,12 +7,17 @@ where the figure it reaches is printed (docs/results.md).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mien.errors import UsageError
 
+SIDE = 48
+OPTIMIZERS = ("adam", "sgd")
+PRECISIONS = ("auto", "float32", "bfloat16")
+INITIALIZERS = ("glorot_uniform", "he_normal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 
 
@@ -23,19 +28,35 @@ class Recipe:
     Attributes:
         name: What the network is called in tables.
         blocks: Filters of the 3x3 convolutions, a tuple for each block; a block ends in a 2x2 max-pooling.
-        dense: Units of the dense layer between Flatten and the classes.
+        dense: Units of the dense layer between Flatten and the classes; 0: the mean over all places instead of both.
         block_dropout: Dropout rate after the second block and later ones, in [0, 1).
         dense_dropout: Dropout rate before the classes, in [0, 1).
         max_epochs: Length of the schedule: the learning rate falls along a cosine to zero over this many epochs.
         patience: Epochs without a better validation accuracy after which training stops early.
         batch_size: Faces a step.
-        learning_rate: Adam's rate after one epoch of linear warm-up.
+        learning_rate: The rate after the warm-up.
         label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
         average_decay: Decay of the moving average of the weights, a step; the average is what is judged and kept.
         class_weights: `none`, `balanced` (n / (K n_c), scikit-learn's formula) or `sqrt` (its square root).
-        augment: Flip, turn, zoom and shift the training faces, in one resample.
+        augment: Change the training faces at random: flip, turn, zoom, shift, light, erased box.
         keep_leaks: Train also on rows whose pixels occur in validation or test.
         seed: Of initial weights, batch order, dropout and augmentation.
+        residual: Convolutions that keep the number of filters add their answer to what they were given.
+        optimizer: `adam`, or `sgd` with Nesterov momentum 0.9.
+        weight_decay: Adds so much of each kernel to its gradient (L2).
+        warmup_epochs: Over which the rate rises linearly from a hundredth.
+        stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that side in pixels; the
+            last is (1, 48). Small faces first make most of the training cheap.
+        turn: Degrees to either side.
+        zoom: Smallest and largest scale.
+        shift: Of the picture's side, in each direction.
+        light: Strength of random contrast and brightness, 0 for none (`mien.training.augment`).
+        erase: Share of the faces that lose a box.
+        crowd_weight: Weight in the loss of a second head, `crowd`, that learns how the FER+ votes are spread; 0: none.
+        precision: Of the layers in training: `float32`, `bfloat16`, or `auto`: bfloat16 where the machine has it.
+            Weights are float32 in any case.
+        centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
+        initializer: Keras' name of how the kernels of the convolutions begin.
     """
 
     name: str
@@ -53,27 +74,72 @@ class Recipe:
     augment: bool = True
     keep_leaks: bool = False
     seed: int = 0
+    residual: bool = False
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    warmup_epochs: int = 1
+    stages: tuple[tuple[float, int], ...] = ((1.0, SIDE),)
+    turn: float = 12.0
+    zoom: tuple[float, float] = (0.88, 1.14)
+    shift: float = 0.1
+    light: float = 0.0
+    erase: float = 0.0
+    crowd_weight: float = 0.0
+    precision: str = "float32"
+    centre: bool = False
+    initializer: str = "glorot_uniform"
 
     def __post_init__(self) -> None:
-        if self.class_weights not in CLASS_WEIGHTS:
-            raise UsageError(f"class weights: came {self.class_weights!r}; expected one of {', '.join(CLASS_WEIGHTS)}")
+        for field, choices in (
+            ("class_weights", CLASS_WEIGHTS),
+            ("optimizer", OPTIMIZERS),
+            ("precision", PRECISIONS),
+            ("initializer", INITIALIZERS),
+        ):
+            if getattr(self, field) not in choices:
+                raise UsageError(f"{field}: came {getattr(self, field)!r}; expected one of {', '.join(choices)}")
         if not 1 <= len(self.blocks) <= 4 or not all(self.blocks):
             raise UsageError(f"blocks: came {self.blocks}; expected 1 to 4 non-empty tuples (48 pixels halve 4 times)")
-        for field, low in (("max_epochs", 1), ("patience", 1), ("batch_size", 2), ("dense", 1), ("seed", 0)):
+        for field, low in (("max_epochs", 1), ("patience", 1), ("batch_size", 2), ("dense", 0), ("seed", 0)):
             if getattr(self, field) < low:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected at least {low}")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning_rate: came {self.learning_rate}; expected more than 0 and less than 1")
-        for field in ("block_dropout", "dense_dropout", "label_smoothing", "average_decay"):
+        for field in ("block_dropout", "dense_dropout", "label_smoothing", "average_decay", "shift", "weight_decay"):
             if not 0 <= getattr(self, field) < 1:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected at least 0 and less than 1")
+        for field, high in (("turn", 180), ("light", 3), ("erase", 1), ("crowd_weight", 100), ("warmup_epochs", 1000)):
+            if not 0 <= getattr(self, field) <= high:
+                raise UsageError(f"{field}: came {getattr(self, field)}; expected 0 to {high}")
+        if not 0 < self.zoom[0] <= 1 <= self.zoom[1]:
+            raise UsageError(f"zoom: came {self.zoom}; expected a smallest scale in (0, 1] and a largest of 1 or more")
+        shares = [share for share, _ in self.stages]
+        sides = [side for _, side in self.stages]
+        if shares != sorted(shares) or shares[-1:] != [1.0] or sides[-1:] != [SIDE] or not all(16 <= s for s in sides):
+            raise UsageError(
+                f"stages: came {self.stages}; expected rising shares to (1.0, {SIDE}), sides of 16 or more"
+            )
+        if self.dense and sides != [SIDE]:
+            raise UsageError(
+                f"stages: came {self.stages} with a dense layer; expected dense 0: its weights fit one side"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Recipe:
-        return Recipe(**{**fields, "blocks": tuple(tuple(block) for block in fields["blocks"])})
+        tuples = {"blocks": tuple(tuple(block) for block in fields["blocks"])}
+        if "stages" in fields:
+            tuples |= {"stages": tuple((float(share), side) for share, side in fields["stages"])}
+        if "zoom" in fields:
+            tuples |= {"zoom": tuple(fields["zoom"])}
+        return Recipe(**{**fields, **tuples})
+
+    def side(self, epoch: int) -> int:
+        """Side in pixels of the faces in an epoch (from 1)."""
+        done = (epoch - 1) / self.max_epochs
+        return next((side for share, side in self.stages if done < share), self.stages[-1][1])
 
 
 def small() -> Recipe:
@@ -95,7 +161,35 @@ def large() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"small": small, "medium": medium, "large": large}
+def champion() -> Recipe:
+    """Two heads over one trunk, for `fer2013` labels and the FER+ `crowd`: `mien train DATA --recipe champion`."""
+    return Recipe(
+        "champion",
+        ((32, 32), (64, 64), (160, 160), (320, 320)),
+        dense=0,
+        block_dropout=0.0,
+        dense_dropout=0.3,
+        max_epochs=110,
+        patience=110,
+        batch_size=128,
+        learning_rate=0.1,
+        optimizer="sgd",
+        weight_decay=5e-4,
+        warmup_epochs=2,
+        stages=((0.5, 32), (0.75, 40), (1.0, SIDE)),
+        turn=15.0,
+        zoom=(0.8, 1.15),
+        shift=0.2,
+        light=1.0,
+        erase=0.5,
+        crowd_weight=1.0,
+        precision="auto",
+        centre=True,
+        initializer="he_normal",
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"small": small, "medium": medium, "large": large, "champion": champion}
 
 
 def recipe(name: str, **changes: Any) -> Recipe:
@@ -107,4 +201,30 @@ def recipe(name: str, **changes: Any) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"recipe: came {name!r}; expected one of {', '.join(RECIPES)}")
     given = {field: value for field, value in changes.items() if value is not None}
-    return dataclasses.replace(RECIPES[name](), **given)
+    try:
+        return dataclasses.replace(RECIPES[name](), **given)
+    except (TypeError, ValueError) as error:  # a value of another type than the field's
+        raise UsageError(f"recipe {name}: came {given}; expected other types of values ({error})") from error
+
+
+def settings(given: Sequence[str]) -> dict[str, Any]:
+    """Fields of a recipe from texts such as `erase=0.25` or `blocks=[[32],[64]]`: values are JSON, or plain words.
+
+    Raises:
+        UsageError: if a text has no `=`, or a recipe no such field.
+    """
+    known = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    found = dict[str, Any]()
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise UsageError(f"--set: came {text!r}; expected FIELD=VALUE, with one of {', '.join(known)}")
+        try:
+            found[name] = _tuples(json.loads(value))
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

@@ -22,9 +22,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mien.data.dataset import SIDE
 from mien.errors import RunError
 from mien.labels import LabelSet
 from mien.training import checkpoint, models
+from mien.training.augment import resize
 from mien.training.recipes import Recipe
 
 RUN_FILE = "run.json"
@@ -76,7 +78,7 @@ def load_network(run: Run) -> keras.Model:
         arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
     except RunError as error:
         raise RunError(f"{error}. To mend: restore the folder from a copy, or train again with --fresh") from error
-    model = models.build(run.recipe, len(run.label_set))
+    model = models.build(run.recipe, run.label_set)
     values = [arrays[name] for name in sorted(arrays)]
     if [value.shape for value in values] != [tuple(weight.shape) for weight in model.weights]:
         raise RunError(
@@ -88,12 +90,23 @@ def load_network(run: Run) -> keras.Model:
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """float32 (N, K) probabilities for uint8 (N, 48, 48, 1) faces."""
-    parts = [
-        np.asarray(model(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), training=False))
-        for start in range(0, len(images), PREDICT_BATCH)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, model.output_shape[1]), np.float32)
+    """float32 (N, K) probabilities of the main head for uint8 (N, 48, 48, 1) faces."""
+    return next(iter(predict_heads(model, images).values()))
+
+
+def predict_heads(model: keras.Model, images: np.ndarray, *, side: int = SIDE) -> dict[str, np.ndarray]:
+    """Head name -> float32 (N, K) probabilities for uint8 (N, 48, 48, 1) faces, the main head first.
+
+    Args:
+        model: What `mien.training.models.build` made.
+        images: The faces.
+        side: Resample the faces to this side in pixels first.
+    """
+    parts = []
+    for start in range(0, max(len(images), 1), PREDICT_BATCH):
+        answer = model(resize(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), side), training=False)
+        parts.append(answer if isinstance(answer, dict) else {"expression": answer})
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
 @contextmanager
