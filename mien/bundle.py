@@ -36,6 +36,8 @@ MAX_GOLDENS = 256
 MAX_LABELS = 100
 MAX_HEADS = 8
 SIDE = 48
+# How carefully a face is looked at: once, or in several views (`mien.views`) -> where its temperature stands.
+TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _INPUT = {"shape": [None, SIDE, SIDE, 1], "dtype": "float32", "range": [0, 255], "colour": "gray"}
 
@@ -50,12 +52,29 @@ class Head:
         temperature: Divide logits by it before the softmax, so that probabilities are calibrated
             (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
         output: Name of the graph's output (N, K).
+        temperature_best: The same for the mean logits of several views (`mien.views`).
     """
 
     name: str
     labels: LabelSet
     temperature: float
     output: str
+    temperature_best: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the heads make the answer that is shown.
+
+    Attributes:
+        weights: Head -> share. A head with more labels than the main one counts by those they share.
+        temperature: Of the logarithms of the mean probabilities.
+        temperature_best: The same for several views.
+    """
+
+    weights: Mapping[str, float]
+    temperature: float
+    temperature_best: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +85,7 @@ class Bundle:
         name: What it is called.
         digest: sha256 of what bundle.json says, and thereby of all three files, as 64 hex digits.
         heads: One or more; the first is the main one.
+        answer: How they make the answer that is shown.
         input_name: Name of the graph's input: float32 (N, 48, 48, 1), gray, 0 black to 255 white.
         precision: `float32` or `int8`.
         licence: SPDX name.
@@ -84,6 +104,7 @@ class Bundle:
     name: str
     digest: str
     heads: tuple[Head, ...]
+    answer: Answer
     input_name: str
     precision: str
     licence: str
@@ -279,6 +300,7 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         name=facts.text("name"),
         digest=digest,
         heads=heads,
+        answer=_answer(facts, heads),
         input_name=input_name,
         precision=precision,
         licence=facts.text("licence"),
@@ -353,9 +375,29 @@ def _heads(facts: _Facts) -> tuple[Head, ...]:
         sound = all(isinstance(x, str) and 1 <= len(x) <= 64 and x.isprintable() for x in labels)
         if not sound or not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) != len(labels):
             facts.refuse(f"{path}labels", labels, f"2 to {MAX_LABELS} distinct names")
-        temperature = facts.number("temperature", 0.01, 100, one, path)
-        heads.append(Head(name, LabelSet(tuple(labels)), temperature, facts.text("output", one, path)))
+        temperature, best = _temperatures(facts, one, path)
+        heads.append(Head(name, LabelSet(tuple(labels)), temperature, facts.text("output", one, path), best))
     return tuple(heads)
+
+
+def _answer(facts: _Facts, heads: tuple[Head, ...]) -> Answer:
+    if "answer" not in facts.found:
+        return Answer({heads[0].name: 1.0}, 1.0, 1.0)
+    found = facts.get("answer", dict, "an object")
+    weights = facts.get("weights", dict, "an object of numbers", found, "answer.")
+    shares = {name: facts.number(name, 0, 1, weights, "answer.weights.") for name in weights}
+    if not set(shares) <= {head.name for head in heads} or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        facts.refuse("answer.weights", weights, "shares of heads that sum to 1")
+    for head in heads[1:]:
+        if shares.get(head.name) and not set(heads[0].labels) <= set(head.labels):
+            facts.refuse(f"answer.weights.{head.name}", shares[head.name], "0: the head lacks labels of the first")
+    return Answer(shares, *_temperatures(facts, found, "answer."))
+
+
+def _temperatures(facts: _Facts, inside: Any, path: str) -> tuple[float, float]:
+    fast, best = TEMPERATURE.values()
+    value = facts.number(fast, 0.01, 100, inside, path)
+    return value, facts.number(best, 0.01, 100, inside, path) if best in inside else value
 
 
 def _input(facts: _Facts) -> str:

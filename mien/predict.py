@@ -230,7 +230,7 @@ class _Table:
                 self._form,
                 labels=recognizer.labels.names,
                 columns=outputs.columns,
-                heads={head.name: head.labels.names for head in recognizer.bundle.heads[1:]},
+                heads={name: labels.names for name, labels in recognizer.heads.items()},
                 raw=has_videos,
                 append=again,
             )

@@ -21,7 +21,7 @@ import numpy as np
 
 from mien import quality
 from mien.align import crop
-from mien.bundle import Bundle, open_bundle
+from mien.bundle import TEMPERATURE, Bundle, open_bundle
 from mien.classify import Classifier
 from mien.detect import Detections, Detector, find_detector
 from mien.errors import MienError, UsageError
@@ -40,6 +40,7 @@ def load(
     detector_model: str | os.PathLike[str] | None = None,
     max_side: int | None = None,
     num_threads: int | None = None,
+    mode: str = "fast",
 ) -> Recognizer:
     """A recognizer that is ready to use.
 
@@ -49,6 +50,7 @@ def load(
         detector_model: File with YuNet's weights; by default $MIEN_YUNET, the cache, a download.
         max_side: Longest side in pixels at which faces are looked for; more finds smaller faces, and takes longer.
         num_threads: Threads of the classifier; by default those of the machine.
+        mode: `fast`: each face is classified once; `best`: in 14 views, slower and more often right.
 
     Raises:
         BundleError: if the bundle cannot be trusted.
@@ -56,7 +58,10 @@ def load(
     """
     model = None if detector_model is None else Path(detector_model)
     return Recognizer(
-        open_bundle(bundle), find_detector(detector, model=model, max_side=max_side), num_threads=num_threads
+        open_bundle(bundle),
+        find_detector(detector, model=model, max_side=max_side),
+        num_threads=num_threads,
+        mode=mode,
     )
 
 
@@ -77,10 +82,16 @@ class Recognizer:
         bundle: The network.
         detector: What finds faces.
         num_threads: Threads of the classifier; None leaves it to ONNX Runtime.
+        mode: `fast` or `best`, as for `load`.
     """
 
-    def __init__(self, bundle: Bundle, detector: Detector, *, num_threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, detector: Detector, *, num_threads: int | None = None, mode: str = "fast"
+    ) -> None:
+        if mode not in TEMPERATURE:
+            raise UsageError(f"mode: came {mode!r}; expected {' or '.join(TEMPERATURE)}")
         self.bundle = bundle
+        self.mode = mode
         self.detector = detector
         self._classifier = Classifier(bundle, num_threads=num_threads)
 
@@ -88,6 +99,12 @@ class Recognizer:
     def labels(self) -> LabelSet:
         """The labels of `Face.label`, in the order of `Face.probabilities`."""
         return self.bundle.heads[0].labels
+
+    @property
+    def heads(self) -> dict[str, LabelSet]:
+        """What `Face.heads` holds: each head's labels by its name; empty where the network has but one."""
+        found = {head.name: head.labels for head in self.bundle.heads}
+        return found if len(found) > 1 else {}
 
     def faces(self, picture: Any) -> list[Face]:
         """The faces of one picture, best detected first.
@@ -103,11 +120,11 @@ class Recognizer:
     def faces_in(self, image: np.ndarray) -> list[Face]:
         """The faces of one decoded picture, RGB uint8 (H, W, 3)."""
         found = self._find(image)
-        return self._answer(found, self._classifier(found.crops))
+        return self._answer(found, self.classify(found.crops))
 
     def classify(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """Calibrated probabilities of each head, float32 (N, K), of gray faces uint8 (N, 48, 48, 1)."""
-        return self._classifier(crops)
+        return self._classifier(crops, mode=self.mode)
 
     def frames(self, sources: Iterable[Any], *, names: Iterable[str] | None = None) -> Iterator[Frame]:
         """A Frame for each picture, in their order; one that cannot be read has an error and no faces.
@@ -152,8 +169,8 @@ class Recognizer:
         boxes = np.array([face.box], np.float32)
         points = None if face.landmarks is None else np.array([face.landmarks], np.float32)
         seen = crop(image, boxes, points, geometry=self.detector.geometry).faces[0]
-        head = self.bundle.heads[0].name
-        return seen, occlusion_map(lambda faces: self._classifier(faces)[head], seen, face.labels.index(face.label))
+        one_view = self._classifier
+        return seen, occlusion_map(lambda faces: one_view.answer(one_view(faces)), seen, face.labels.index(face.label))
 
     def close(self) -> None:
         """Free the network; the recognizer cannot be used afterwards."""
@@ -185,7 +202,7 @@ class Recognizer:
         results = [(name, future.result()) for name, future in items]
         found = [result for _, result in results if isinstance(result, _Found)]
         faces = [one.crops for one in found]
-        heads = self._classifier(np.concatenate(faces)) if faces else {}
+        heads = self.classify(np.concatenate(faces)) if faces else {}
         start = 0
         for name, result in results:
             if not isinstance(result, _Found):
@@ -197,11 +214,14 @@ class Recognizer:
             yield Frame(name, 0, None, result.width, result.height, self.detector.name, tuple(answers))
 
     def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> list[Face]:
-        first, *others = self.bundle.heads
+        first = self.bundle.heads[0]
+        shown = (
+            self._classifier.answer(heads, mode=self.mode) if heads else np.empty((0, len(first.labels)), np.float32)
+        )
         boxes, scores, landmarks = found.detections.boxes, found.detections.scores, found.detections.landmarks
         faces = []
         for i in range(len(boxes)):
-            p = heads[first.name][i]
+            p = shown[i]
             points = None if landmarks is None else landmarks[i]
             measured = quality.measure(boxes[i], points, found.crops[i])
             reason = quality.doubt(float(p.max()), measured)
@@ -219,8 +239,8 @@ class Recognizer:
                     uncertain=bool(reason),
                     reason=reason,
                     heads={
-                        head.name: {n: float(v) for n, v in zip(head.labels, heads[head.name][i], strict=True)}
-                        for head in others
+                        name: {n: float(v) for n, v in zip(labels, heads[name][i], strict=True)}
+                        for name, labels in self.heads.items()
                     },
                 )
             )

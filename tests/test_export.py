@@ -14,14 +14,28 @@ from mien.classify import Classifier, softmax
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
 from mien.errors import BundleError, UsageError
-from mien.labels import FER2013, LabelSet
+from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.onnx_file import read_onnx
 from mien.training import export as exporting
 from mien.training import fit, models, runs
-from mien.training.export import accuracy, export, fit_temperature, fold, nll, prove, to_onnx
+from mien.training.export import accuracy, cross_fitted, export, fit_temperature, fold, nll, prove, to_onnx
 from mien.training.recipes import Recipe, recipe
 
 TINY = Recipe("tiny", ((4,), (8, 8)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=2, batch_size=32)
+
+HEADS = {"expression": FER2013}
+DOUBLE = Recipe(
+    "double",
+    ((4, 4), (8, 8)),
+    dense=0,
+    block_dropout=0.0,
+    dense_dropout=0.2,
+    max_epochs=2,
+    batch_size=32,
+    crowd_weight=1.0,
+    residual=True,
+    centre=True,
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +128,45 @@ def test_what_cannot_be_exported(run: runs.Run, faces: Dataset, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def voted(faces: Dataset) -> Dataset:
+    votes = np.zeros((len(faces), len(FERPLUS_VOTES)), np.uint8)
+    votes[np.arange(len(faces)), [FERPLUS_VOTES.index(FER2013[label]) for label in faces.labels]] = 10
+    return dataclasses.replace(faces, votes=votes)
+
+
+def test_two_heads_and_the_answer_they_make(voted: Dataset, tmp_path: Path) -> None:
+    trained = fit.fit(voted, DOUBLE, folder=tmp_path / "run")
+    found = export(trained, tmp_path / "b", dataset=voted)
+    assert [(head.name, len(head.labels)) for head in found.heads] == [("fer2013", 7), ("crowd", 8)]
+    assert found.parity["batch_norm_folded"] and found.parity["max_difference"] <= 1e-4
+    assert sum(found.answer.weights.values()) == pytest.approx(1)
+    part = voted.part("test")
+    with Classifier(found) as classify:
+        for mode in ("fast", "best"):
+            heads = classify(part.images, mode=mode)
+            crowd = heads["crowd"][:, :7] / heads["crowd"][:, :7].sum(axis=1, keepdims=True)
+            mean = found.answer.weights["fer2013"] * heads["fer2013"] + found.answer.weights["crowd"] * crowd
+            shown = classify.answer(heads, mode=mode)
+            np.testing.assert_array_equal(shown.argmax(axis=1), mean.argmax(axis=1))
+            np.testing.assert_allclose(shown.sum(axis=1), 1, atol=1e-5)
+            scores = found.metrics["test"] if mode == "fast" else found.metrics["test"]["best"]
+            assert scores["accuracy"]["value"] == pytest.approx(np.mean(shown.argmax(1) == part.labels))
+            assert set(scores["heads"]) == {"fer2013", "crowd"} and scores["heads"]["crowd"]["n"] == len(part)
+
+
+def test_cross_fitting_lets_no_row_choose_its_own_temperature() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 3, (400, 4)).astype(np.float32)
+    labels = generator.integers(0, 4, 400)
+    found = cross_fitted(labels, logits)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    apart = np.abs(found - softmax(logits, fit_temperature(labels, logits))).max(axis=1)
+    assert 0 < apart.max() < 0.1
+    shares = np.eye(4)[labels]
+    assert fit_temperature(shares, logits) == pytest.approx(fit_temperature(labels, logits), rel=1e-6)
+
+
 def vars_of(dataset: Dataset) -> dict[str, object]:
     return {name: getattr(dataset, name) for name in ("images", "labels", "splits", "rows", "label_set", "source")}
 
@@ -130,19 +183,17 @@ def shaken(name: str) -> keras.Model:
     return network
 
 
-def cut(network: keras.Model) -> keras.Model:
-    return keras.Model(network.input, network.get_layer("logits").output)
-
-
 @pytest.mark.parametrize("name", ["small", "large"])
 def test_folding_changes_no_answer(name: str) -> None:
     network = shaken(name)
-    folded = fold(network, recipe(name))
+    folded = fold(network, recipe(name), HEADS)
     assert folded is not None
     kinds = {type(layer) for layer in folded.layers}
     assert keras.layers.BatchNormalization not in kinds and keras.layers.Rescaling not in kinds
     faces = draw_faces(np.arange(7), seed=3).astype(np.float32)
-    np.testing.assert_allclose(np.asarray(folded(faces)), np.asarray(cut(network)(faces)), atol=1e-4)
+    np.testing.assert_allclose(
+        np.asarray(folded(faces)["expression"]), np.asarray(models.logits_of(network)(faces)["expression"]), atol=1e-4
+    )
 
 
 def test_a_scale_that_is_not_positive_is_not_folded_and_still_exported(tmp_path: Path) -> None:
@@ -151,9 +202,9 @@ def test_a_scale_that_is_not_positive_is_not_folded_and_still_exported(tmp_path:
     gamma = np.ones(4, np.float32)
     gamma[2] = -1
     norm.set_weights([gamma, *norm.get_weights()[1:]])
-    assert fold(network, TINY) is None
-    model = to_onnx(cut(network), 7)
-    assert prove(cut(network), model, tmp_path)["max_difference"] < 1e-4
+    assert fold(network, TINY, HEADS) is None
+    model = to_onnx(models.logits_of(network), HEADS)
+    assert prove(models.logits_of(network), model, HEADS, tmp_path)["max_difference"] < 1e-4
     assert read_onnx(model, "tiny").outputs[0].shape == (None, 7)
 
 
@@ -163,12 +214,12 @@ def test_answers_that_differ_are_refused(tmp_path: Path) -> None:
     second.set_weights(first.get_weights())
     second.get_layer("logits").bias.assign(np.full(7, 0.001, np.float32))
     with pytest.raises(BundleError, match="parity: came logits of ONNX and Keras that differ by 0.001"):
-        prove(cut(first), to_onnx(cut(second), 7), tmp_path)
+        prove(models.logits_of(first), to_onnx(models.logits_of(second), HEADS), HEADS, tmp_path)
 
 
 def test_exporting_leaves_the_warning_filters_alone() -> None:
     before = list(warnings.filters)
-    to_onnx(cut(models.build(TINY, FER2013)), 7)
+    to_onnx(models.logits_of(models.build(TINY, FER2013)), HEADS)
     assert warnings.filters == before
 
 

@@ -371,6 +371,17 @@ def test_the_crowds_head_learns_its_votes_and_only_with_a_weight(voted: Dataset,
         fit.fit(dataclasses.replace(voted, votes=None), DOUBLE, folder=tmp_path / "b")
 
 
+def test_faces_without_votes_do_not_pull_the_crowds_head(voted: Dataset, tmp_path: Path) -> None:
+    silent = dataclasses.replace(voted, votes=np.zeros_like(voted.votes))
+    one = dataclasses.replace(DOUBLE, max_epochs=1, weight_decay=0.0)
+    fit.fit(silent, one, folder=tmp_path / "run")
+    keras.utils.set_random_seed(one.seed)
+    begun = models.build(one, FER2013)
+    arrays = weights(tmp_path / "run")
+    [name] = [name for name in arrays if name.startswith("model") and "logits_crowd.kernel" in name]
+    np.testing.assert_array_equal(arrays[name], begun.get_layer("logits_crowd").kernel)
+
+
 def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: Path) -> None:
     half = dataclasses.replace(DOUBLE, precision="bfloat16", max_epochs=2)
     run = fit.fit(voted, half, folder=tmp_path / "run")

@@ -65,7 +65,8 @@ DOWNHILL = {
     "machine.py": (),
     "detect.py": ("errors", "data", "quiet"),
     "align.py": ("errors", "data", "detect", "preprocess"),
-    "classify.py": ("errors", "bundle", "machine"),
+    "views.py": (),
+    "classify.py": ("errors", "bundle", "machine", "views"),
     "recognizer.py": (
         *("errors", "labels", "results", "bundle", "image", "detect", "align", "classify", "quality", "explain"),
     ),

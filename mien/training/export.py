@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import math
 import os
 import platform
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,17 @@ import keras
 import numpy as np
 
 from mien import __version__
-from mien.bundle import SIDE, Bundle, write_bundle
-from mien.classify import softmax
+from mien.bundle import SIDE, TEMPERATURE, Bundle, write_bundle
+from mien.classify import Classifier, pool, softmax
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
+from mien.data.votes import majority, vote_shares
 from mien.errors import BundleError, UsageError
-from mien.labels import FER2013
-from mien.training import runs
+from mien.labels import FER2013, FERPLUS, LabelSet
+from mien.training import models, runs
 from mien.training.recipes import Recipe
 from mien.training.runs import Run
 
-HEAD = "expression"
 INPUT = "faces"
 OPSET = 15  # what Keras 3.15.1 asks tf2onnx for
 PARITY_BATCHES = (1, 7, 64)
@@ -43,6 +43,9 @@ NUM_CALIBRATION = 512  # training faces that set the ranges of int8
 # Probabilities may differ so much between machines. int8 products saturate on processors without VNNI.
 GOLDEN_TOLERANCE = {"float32": 1e-4, "int8": 0.05}
 TEMPERATURES = (0.05, 20.0)
+NUM_FOLDS = 5
+# What the main head and the crowd's each give to the answer that is shown; docs/results.md has what others give.
+ANSWER = (0.5, 0.5)
 _PACKAGES = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "scipy")
 
 # labels int (n,), probabilities float32 (n, K) -> scores by name.
@@ -81,78 +84,71 @@ def export(
             f"data: came the labels {', '.join(dataset.label_set)}; expected {', '.join(run.label_set)}, the run's own"
         )
     network = runs.load_network(run)
-    logits_of = keras.Model(network.input, network.get_layer("logits").output)
-    folded = fold(network, run.recipe)
-    model = to_onnx(logits_of if folded is None else folded, len(run.label_set))
-    parity = prove(logits_of, model, out)
+    heads = models.heads(run.recipe, run.label_set)
+    plain_keras = models.logits_of(network)
+    folded = fold(network, run.recipe, heads)
+    model = to_onnx(plain_keras if folded is None else folded, heads)
+    parity = prove(plain_keras, model, heads, out)
     parity["batch_norm_folded"] = folded is not None
     golden_faces = _golden_faces()
     plain = model
     if int8 and dataset is not None:
         model = quantise(plain, dataset)
-    golden = logits(model, golden_faces) if int8 else _keras_logits(logits_of, golden_faces)
+    golden = logits(model, heads, golden_faces) if int8 else _keras_logits(plain_keras, golden_faces)
     if int8:
-        parity["int8_max_difference"] = float(np.abs(golden - logits(plain, golden_faces)).max())
-    temperature, metrics = 1.0, dict[str, Any]()
+        before = logits(plain, heads, golden_faces)
+        parity["int8_max_difference"] = max(float(np.abs(golden[name] - before[name]).max()) for name in heads)
+    found = [
+        {"name": name, "output": name, "labels": list(labels), "temperature": 1.0} for name, labels in heads.items()
+    ]
+    facts: dict[str, Any] = {
+        "name": run.recipe.name + ("-int8" if int8 else ""),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "licence": licence,
+        "precision": "int8" if int8 else "float32",
+        "input_name": INPUT,
+        "heads": found,
+        "golden_tolerance": GOLDEN_TOLERANCE["int8" if int8 else "float32"],
+        "training": _training(run, dataset),
+        "metrics": {},
+        "parity": parity,
+        "versions": _versions(),
+    }
+    if models.CROWD in heads:
+        facts["answer"] = {"weights": dict(zip(heads, ANSWER, strict=True)), "temperature": 1.0}
+    write = partial(write_bundle, facts=facts, golden_faces=golden_faces)
     if dataset is not None:
-        temperature, metrics = _score(model, dataset, measure or accuracy, plain if int8 else None)
-    return write_bundle(
-        out,
-        model=model,
-        golden_faces=golden_faces,
-        golden_logits={HEAD: golden},
-        facts={
-            "name": run.recipe.name + ("-int8" if int8 else ""),
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "licence": licence,
-            "precision": "int8" if int8 else "float32",
-            "input_name": INPUT,
-            "heads": [{"name": HEAD, "output": HEAD, "labels": list(run.label_set), "temperature": temperature}],
-            "golden_tolerance": GOLDEN_TOLERANCE["int8" if int8 else "float32"],
-            "training": _training(run, dataset),
-            "metrics": metrics,
-            "parity": parity,
-            "versions": _versions(),
-        },
-    )
+        with tempfile.TemporaryDirectory() as folder:
+            unscored = write(Path(folder) / "unscored.zip", model=model, golden_logits=golden)
+            before_int8 = None
+            if int8:
+                plain_golden = logits(plain, heads, golden_faces)
+                before_int8 = write(Path(folder) / "plain.zip", model=plain, golden_logits=plain_golden)
+            _score(facts, unscored, dataset, measure or accuracy, before_int8)
+    return write(out, model=model, golden_logits=golden)
 
 
 # The network
 
 
-def fold(network: keras.Model, recipe: Recipe) -> keras.Model | None:
-    """The same function with fewer steps, or None where a batch norm's scale is not positive.
-
-    A convolution, then pooling, then a batch norm of positive scales, then ReLU answers as the scaled convolution,
-    then ReLU, then pooling.
-
-    Returns:
-        Gray faces (N, 48, 48, 1) in 0..255 -> logits (N, K): convolutions and dense layers with bias, ReLU, pooling.
-    """
-    x = faces = keras.Input((SIDE, SIDE, 1), name=INPUT)
-    parts = list[tuple[keras.layers.Layer, list[np.ndarray]]]()
-    scale_in = network.get_layer("scale").scale
-    for b, filters in enumerate(recipe.blocks, 1):
-        for c, width in enumerate(filters, 1):
-            kernel, bias = _folded(network, f"conv{b}_{c}", f"norm{b}_{c}")
-            layer = keras.layers.Conv2D(width, 3, padding="same", activation="relu")
-            x = layer(x)
-            parts.append((layer, [kernel * scale_in, bias]))
-            scale_in = 1.0
-        x = keras.layers.MaxPooling2D()(x)
-    # Flatten asks for the batch size while it runs, which takes ONNX six nodes more.
-    x = keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
-    for layer, name, norm in (
-        (keras.layers.Dense(recipe.dense, activation="relu"), "dense", "norm_dense"),
-        (keras.layers.Dense(network.output_shape[1]), "logits", None),
-    ):
-        x = layer(x)
-        parts.append((layer, list(_folded(network, name, norm))))
-    if not all(np.isfinite(value).all() for _, values in parts for value in values):
-        return None
-    for layer, values in parts:
-        layer.set_weights([value.astype(np.float32) for value in values])
-    return keras.Model(faces, x)
+def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) -> keras.Model | None:
+    """The same function in fewer steps (`models.build_folded`), or None where a batch norm's scale is not positive."""
+    folded = models.build_folded(recipe, heads)
+    scale_in = 1.0 if recipe.centre else network.get_layer("scale").scale
+    norms = {
+        f"conv{b}_{c}": f"norm{b}_{c}" for b, filters in enumerate(recipe.blocks, 1) for c in range(1, len(filters) + 1)
+    }
+    norms["dense"] = "norm_dense"
+    for layer in folded.layers:
+        if not layer.weights:
+            continue
+        kernel, bias = _folded(network, layer.name, norms.get(layer.name))
+        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+            return None
+        if layer.name == "conv1_1":
+            kernel = kernel * scale_in
+        layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    return folded
 
 
 def _folded(network: keras.Model, name: str, norm: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -168,22 +164,24 @@ def _folded(network: keras.Model, name: str, norm: str | None) -> tuple[np.ndarr
     return kernel * scale, (bias - _numpy(after.moving_mean)) * scale + _numpy(after.beta)
 
 
-def to_onnx(network: keras.Model, num_classes: int) -> bytes:
-    """An ONNX file of faces (N, 48, 48, 1) -> logits (N, K), its output named after the head."""
+def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
+    """An ONNX file of faces (N, 48, 48, 1) -> logits (N, K), an output for each head, named after it."""
     import onnx
 
     signature = [keras.InputSpec(shape=(None, SIDE, SIDE, 1), dtype="float32", name=INPUT)]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of tf2onnx, about numpy
         path = Path(folder) / "model.onnx"
-        network.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+        ordered = keras.Model(network.input, [network.output[name] for name in heads])  # or they are sorted by name
+        ordered.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
         model = onnx.load(path)
-    made = model.graph.output[0].name
+    made = {value.name: name for value, name in zip(model.graph.output, heads, strict=True)}
     for node in model.graph.node:
-        node.output[:] = [HEAD if name == made else name for name in node.output]
+        node.output[:] = [made.get(name, name) for name in node.output]
+    outputs = zip(model.graph.output, heads.items(), strict=True)
     for value, name, shape in (
         (model.graph.input[0], INPUT, ("N", SIDE, SIDE, 1)),
-        (model.graph.output[0], HEAD, ("N", num_classes)),
+        *((value, name, ("N", len(labels))) for value, (name, labels) in outputs),
     ):
         value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
     return _tidy(model)
@@ -206,7 +204,7 @@ def _tidy(model: Any) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def prove(network: keras.Model, model: bytes, where: Path) -> dict[str, Any]:
+def prove(network: keras.Model, model: bytes, heads: Mapping[str, LabelSet], where: Path) -> dict[str, Any]:
     """Compare Keras and ONNX Runtime on drawn and on random faces.
 
     Raises:
@@ -217,7 +215,8 @@ def prove(network: keras.Model, model: bytes, where: Path) -> dict[str, Any]:
     worst = 0.0
     for size in PARITY_BATCHES:
         batch = faces[:size]
-        difference = float(np.abs(_keras_logits(network, batch) - logits(model, batch, batch_size=size)).max())
+        theirs, ours = _keras_logits(network, batch), logits(model, heads, batch, batch_size=size)
+        difference = max(float(np.abs(theirs[name] - ours[name]).max()) for name in heads)
         if not difference <= PARITY_ATOL:
             raise BundleError(
                 where,
@@ -267,8 +266,10 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
         return _tidy(onnx.load(small))
 
 
-def logits(model: bytes, faces: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
-    """float32 (N, K): what an ONNX file answers to uint8 faces (N, 48, 48, 1), N >= 1."""
+def logits(
+    model: bytes, heads: Mapping[str, LabelSet], faces: np.ndarray, *, batch_size: int = 64
+) -> dict[str, np.ndarray]:
+    """Head name -> float32 (N, K): what an ONNX file answers to uint8 faces (N, 48, 48, 1), N >= 1."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.classify does
     import onnxruntime
 
@@ -276,14 +277,15 @@ def logits(model: bytes, faces: np.ndarray, *, batch_size: int = 64) -> np.ndarr
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     parts = [
-        session.run([HEAD], {INPUT: faces[start : start + batch_size].astype(np.float32)})[0]
+        session.run(list(heads), {INPUT: faces[start : start + batch_size].astype(np.float32)})
         for start in range(0, len(faces), batch_size)
     ]
-    return np.concatenate(parts)
+    return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(heads)}
 
 
-def _keras_logits(network: keras.Model, faces: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(network(faces.astype(np.float32), training=False)))
+def _keras_logits(network: keras.Model, faces: np.ndarray) -> dict[str, np.ndarray]:
+    found = network(faces.astype(np.float32), training=False)
+    return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in found.items()}
 
 
 def _golden_faces() -> np.ndarray:
@@ -299,26 +301,40 @@ def _numpy(variable: Any) -> np.ndarray:
 # The numbers
 
 
-def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
+def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
     """The temperature with the least negative log-likelihood (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     Args:
-        labels: int (n,), n >= 1, of rows the network was not trained on.
+        targets: int (n,) labels, or float (n, K) shares of labels; n >= 1 rows the network was not trained on.
         logits: float32 (n, K).
     """
     from scipy.optimize import minimize_scalar
 
     low, high = np.log(TEMPERATURES)
-    found = minimize_scalar(lambda x: nll(labels, logits, float(np.exp(x))), bounds=(low, high), method="bounded")
+    found = minimize_scalar(lambda x: nll(targets, logits, float(np.exp(x))), bounds=(low, high), method="bounded")
     return float(np.exp(found.x))
 
 
-def nll(labels: np.ndarray, logits: np.ndarray, temperature: float) -> float:
-    """Mean negative log-likelihood in nats of labels (n,) under softmax(logits / temperature)."""
+def nll(targets: np.ndarray, logits: np.ndarray, temperature: float) -> float:
+    """Mean negative log-likelihood in nats of targets, labels (n,) or shares (n, K), under softmax(logits / T)."""
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
-    own = scaled[np.arange(len(labels)), labels]
+    own = scaled[np.arange(len(targets)), targets] if targets.ndim == 1 else (scaled * targets).sum(axis=1)
     return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - own))
+
+
+def cross_fitted(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities (n, K); the temperature of each fifth of the rows is fitted on the other four.
+
+    So no row helps to choose the temperature that it is judged by.
+    """
+    fold = np.random.default_rng(0).permutation(len(targets)) % NUM_FOLDS
+    if len(targets) < 2 * NUM_FOLDS:
+        return softmax(logits, fit_temperature(targets, logits))
+    found = np.empty(logits.shape, np.float32)
+    for k in range(NUM_FOLDS):
+        found[fold == k] = softmax(logits[fold == k], fit_temperature(targets[fold != k], logits[fold != k]))
+    return found
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
@@ -329,35 +345,85 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     return {"accuracy": {"value": share, "low": middle - half, "high": middle + half}}
 
 
-def _score(model: bytes, dataset: Dataset, measure: Measure, plain: bytes | None) -> tuple[float, dict[str, Any]]:
-    """Temperature, and for validation and test n and scores of the file that is written (`plain`: before int8)."""
+def _score(facts: dict[str, Any], bundle: Bundle, dataset: Dataset, measure: Measure, plain: Bundle | None) -> None:
+    """Put temperatures and scores into the facts of a bundle (`plain`: the same before int8).
+
+    Temperatures are fitted on the validation split. Its own scores come from probabilities that were calibrated by
+    cross-fitting; those of the test split, which chooses nothing, from the temperatures of the bundle.
+    """
     parts = {split: dataset.part(split) for split in ("validation", "test")}
     parts = {split: part for split, part in parts.items() if len(part)}
-    answers = {split: logits(model, part.images) for split, part in parts.items()}
-    temperature = 1.0
-    if "validation" in parts:
-        temperature = fit_temperature(parts["validation"].labels, answers["validation"])
-    metrics = dict[str, Any]()
-    for split, part in parts.items():
-        found = answers[split]
-        metrics[split] = {
-            "n": len(part),
-            **measure(part.labels, softmax(found, temperature)),
-            "nll_uncalibrated": nll(part.labels, found, 1.0),
-            "nll_calibrated": nll(part.labels, found, temperature),
-        }
-        if plain is not None:
-            before = logits(plain, part.images).argmax(1)
-            wins = int(np.sum((before == part.labels) & (found.argmax(1) != part.labels)))
-            losses = int(np.sum((before != part.labels) & (found.argmax(1) == part.labels)))
-            metrics[split]["int8_cost"] = {
-                "accuracy_float32": float(np.mean(before == part.labels)),
-                "accuracy_lost": (wins - losses) / len(part),
-                "only_float32_right": wins,
-                "only_int8_right": losses,
-                "answers_changed": int(np.sum(before != found.argmax(1))),
+    facts["metrics"] = {split: {"n": len(part)} for split, part in parts.items()}
+    for mode, key in TEMPERATURE.items():
+        with Classifier(bundle) as classify:
+            answers = {split: classify.logits(part.images, mode=mode) for split, part in parts.items()}
+        for split, part in parts.items():  # validation first
+            probabilities = dict[str, np.ndarray]()
+            for head in facts["heads"]:
+                found, name = answers[split][head["name"]], head["name"]
+                targets = part.labels if head is facts["heads"][0] else _shares(part)
+                probabilities[name], temperature = _calibrated(targets, found, split, head.get(key, 1.0))
+                head[key] = temperature
+            shown = pool(probabilities, bundle)
+            if "answer" in facts:
+                shown, facts["answer"][key] = _calibrated(
+                    part.labels, np.log(shown + 1e-9), split, facts["answer"].get(key, 1.0)
+                )
+            main = answers[split][facts["heads"][0]["name"]]
+            scores = {
+                **measure(part.labels, shown),
+                "nll_uncalibrated": nll(part.labels, main, 1.0),
+                "nll_calibrated": nll(part.labels, np.log(shown + 1e-9), 1.0),
             }
-    return temperature, metrics
+            if len(probabilities) > 1:
+                scores["heads"] = _heads(part, probabilities, measure)
+            if mode == "fast":
+                facts["metrics"][split] |= scores
+            else:
+                facts["metrics"][split][mode] = scores
+    if plain is not None:
+        for split, part in parts.items():
+            facts["metrics"][split]["int8_cost"] = _int8_cost(part, plain, bundle)
+
+
+def _calibrated(targets: np.ndarray, logits: np.ndarray, split: str, known: float) -> tuple[np.ndarray, float]:
+    """Probabilities as the scores of a split want them, and the temperature (`known`: from an earlier split)."""
+    if split != "validation":
+        return softmax(logits, known), known
+    return cross_fitted(targets, logits), fit_temperature(targets, logits)
+
+
+def _shares(part: Dataset) -> np.ndarray:
+    """float32 (n, 8): how the crowd voted; zeros, which weigh nothing, where it did not."""
+    return np.zeros((len(part), len(FERPLUS)), np.float32) if part.votes is None else vote_shares(part.votes)
+
+
+def _heads(part: Dataset, probabilities: Mapping[str, np.ndarray], measure: Measure) -> dict[str, Any]:
+    """Scores of each head by itself: against the labels, and the crowd's by FER+'s majority protocol."""
+    main, crowd = probabilities
+    scores = {main: {"n": len(part), **measure(part.labels, probabilities[main])}}
+    if part.votes is not None:
+        winner = majority(part.votes)
+        won = winner >= 0
+        if won.any():
+            scores[crowd] = {"n": int(won.sum()), **measure(winner[won], probabilities[crowd][won])}
+    return scores
+
+
+def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
+    """What the 8 bits cost the main head on the same faces."""
+    name = bundle.heads[0].name
+    with Classifier(plain) as before, Classifier(bundle) as after:
+        old, new = (classify.logits(part.images)[name].argmax(1) for classify in (before, after))
+    wins = int(np.sum((old == part.labels) & (new != part.labels)))
+    losses = int(np.sum((old != part.labels) & (new == part.labels)))
+    return {
+        "accuracy_float32": float(np.mean(old == part.labels)),
+        "accuracy_lost": (wins - losses) / len(part),
+        "only_float32_right": wins,
+        "only_int8_right": losses,
+        "answers_changed": int(np.sum(old != new)),
+    }
 
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:

@@ -172,6 +172,7 @@ class _Trainer:
     def _compile(self, training: Dataset, side: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         recipe, model, averaged, optimizer = self.recipe, self.model, self.averaged, self.optimizer
         network = models.logits_of(model)
+        main = next(iter(models.heads(recipe, training.label_set)))
         images = tf.constant(training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
         targets = tf.constant(keras.utils.to_categorical(training.labels, len(training.label_set)), tf.float32)
         weights = tf.constant(class_weights(training.counts()[0], recipe.class_weights), tf.float32)
@@ -186,14 +187,15 @@ class _Trainer:
             faces = augment(faces, seed, recipe, side) if recipe.augment else resize(faces, side)
             with tf.GradientTape() as tape:
                 answers = network(faces, training=True)
-                logits = answers["logits"]
+                logits = answers[main]
                 losses = keras.losses.categorical_crossentropy(
                     target, logits, from_logits=True, label_smoothing=recipe.label_smoothing
                 ) * tf.linalg.matvec(target, weights)
                 if shares is not None:
-                    # A face without votes has shares of zero, and adds nothing.
-                    crowd = tf.nn.softmax_cross_entropy_with_logits(tf.gather(shares, index), answers["logits_crowd"])
-                    losses += recipe.crowd_weight * crowd
+                    share = tf.gather(shares, index)
+                    crowd = tf.nn.softmax_cross_entropy_with_logits(share, answers[models.CROWD])
+                    # TensorFlow's gradient takes shares to sum to 1: a face without votes would still pull.
+                    losses += recipe.crowd_weight * crowd * tf.reduce_sum(share, axis=1)
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, model.trainable_variables)
             if recipe.weight_decay:

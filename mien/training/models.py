@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import keras
 from keras import layers
 
@@ -11,6 +14,7 @@ from mien.training.layers import FusedBatchNorm
 from mien.training.recipes import Recipe
 
 NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
+MAIN = "expression"  # the head of a network that has no other
 CROWD = "crowd"
 LOGITS = ("logits", "logits_crowd")  # layers: of the main head, of the crowd's
 
@@ -18,7 +22,7 @@ LOGITS = ("logits", "logits_crowd")  # layers: of the main head, of the crowd's
 def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
     """What the network of a recipe answers: the name of each head, the main one first, and its labels."""
     if not recipe.crowd_weight:
-        return {"expression": label_set}
+        return {MAIN: label_set}
     return {"fer2013": label_set, CROWD: FERPLUS}
 
 
@@ -85,10 +89,47 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
     return keras.Model(faces, probabilities if len(found) > 1 else next(iter(probabilities.values())), name=recipe.name)
 
 
+def build_folded(recipe: Recipe, found: Mapping[str, LabelSet], *, side: int | None = SIDE) -> keras.Model:
+    """The network as it is given away: each batch norm is in the weights of the layer before it.
+
+    A convolution, then pooling, then a batch norm of positive scales, then ReLU answers as the scaled convolution with
+    bias, then ReLU, then pooling. Layers with weights have the names that `build` gives them, and come in its order.
+
+    Args:
+        recipe: What to build.
+        found: The heads, as `heads` names them.
+        side: As for `build`.
+
+    Input shape: (N, 48, 48, 1), gray values 0..255. Without `Recipe.centre` the first kernel holds the division.
+    Output shape: for each head (N, K) logits, by the name of the head.
+    """
+    x = faces = keras.Input((side, side, 1), name="faces")
+    if recipe.centre:
+        x = layers.Rescaling(1 / 64, -2.0, name="scale")(x)
+    for b, filters in enumerate(recipe.blocks, 1):
+        for c, width in enumerate(filters, 1):
+            given = x
+            x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{b}_{c}")(x)
+            if recipe.residual and given.shape[-1] == width:
+                x = layers.Add(name=f"add{b}_{c}")([given, x])
+        if b < len(recipe.blocks) or recipe.dense:
+            x = layers.MaxPooling2D(name=f"pool{b}")(x)
+    if recipe.dense:
+        # Flatten asks for the batch size while it runs, which takes ONNX six nodes more.
+        x = keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
+        x = layers.Dense(recipe.dense, activation="relu", name="dense")(x)
+    else:
+        x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return keras.Model(
+        faces,
+        {name: layers.Dense(len(labels), name=LOGITS[name == CROWD])(x) for name, labels in found.items()},
+    )
+
+
 def logits_of(network: keras.Model) -> keras.Model:
-    """The same network up to its logits: faces -> {`logits`: (N, K)}, and `logits_crowd` where it has that head."""
-    found = {layer.name: layer.output for layer in network.layers if layer.name in LOGITS}
-    return keras.Model(network.input, found)
+    """A network of `build` up to its logits: faces -> (N, K) by the name of the head."""
+    names = list(network.output) if isinstance(network.output, dict) else [MAIN]
+    return keras.Model(network.input, {name: network.get_layer(LOGITS[name == CROWD]).output for name in names})
 
 
 def multiply_adds(model: keras.Model) -> int:

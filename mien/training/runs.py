@@ -105,7 +105,7 @@ def predict_heads(model: keras.Model, images: np.ndarray, *, side: int = SIDE) -
     parts = []
     for start in range(0, max(len(images), 1), PREDICT_BATCH):
         answer = model(resize(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), side), training=False)
-        parts.append(answer if isinstance(answer, dict) else {"expression": answer})
+        parts.append(answer if isinstance(answer, dict) else {models.MAIN: answer})
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 

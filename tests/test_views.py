@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+
+from mien.data.synth import draw_faces
+from mien.views import NUM_VIEWS, SIDE, VIEWS, views
+
+
+def test_the_first_view_is_the_face_and_each_is_mirrored_once() -> None:
+    faces = draw_faces(np.arange(5), seed=0)
+    seen = views(faces)
+    assert seen.shape == (NUM_VIEWS, 5, SIDE, SIDE, 1) and seen.dtype == np.float32 and NUM_VIEWS == 14
+    np.testing.assert_allclose(seen[0], faces, atol=1e-3)
+    np.testing.assert_allclose(seen[len(VIEWS) :], seen[: len(VIEWS), :, :, ::-1], atol=1e-3)
+    assert 0 <= seen.min() and seen.max() <= 255
+
+
+def test_views_move_and_scale_as_they_say() -> None:
+    face = np.zeros((1, SIDE, SIDE, 1), np.uint8)
+    face[0, 10, 30] = 255
+    for (zoom, right, down), seen in zip(VIEWS, views(face)[..., 0], strict=False):
+        total = seen[0].sum()
+        row, column = (seen[0].sum(axis=1 - axis) @ np.arange(SIDE) / total for axis in (0, 1))
+        middle = (SIDE - 1) / 2
+        assert abs(row - (middle + (10 - middle) * zoom + down)) < 0.6
+        assert abs(column - (middle + (30 - middle) * zoom + right)) < 0.6
+
+
+def test_what_comes_from_outside_repeats_the_edge() -> None:
+    face = np.zeros((1, SIDE, SIDE, 1), np.uint8)
+    face[0, :, 0] = 200
+    moved = views(face)[VIEWS.index((1.0, 2, 0)), 0, :, :, 0]
+    assert (moved[:, :3] == 200).all() and (moved[:, 3:] == 0).all()
+
+
+def test_no_faces() -> None:
+    assert views(np.zeros((0, SIDE, SIDE, 1), np.uint8)).shape == (NUM_VIEWS, 0, SIDE, SIDE, 1)
