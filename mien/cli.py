@@ -39,7 +39,7 @@ from mien.cli_options import (
     answer,
     say,
 )
-from mien.errors import MienError
+from mien.errors import MienError, UsageError
 
 if TYPE_CHECKING:
     from mien.results import Frame
@@ -179,7 +179,15 @@ def train(
 
 @app.command()
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders that `mien train` wrote.")],
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders that `mien train` wrote.", show_default=False)
+    ] = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Bundles to judge too: folders, zips, or shipped; the data may then follow as last argument."
+        ),
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", help=DATA_HELP, show_default=False)] = None,
     out: OutFolder = Path("mien-report"),
     votes: Votes = None,
@@ -189,12 +197,21 @@ def evaluate(
     """Measure trained networks on the same data, side by side, and write the report.
 
     Example: mien evaluate runs/small runs/large --data fer2013.csv --out mien-report
+
+    Example: mien evaluate --bundle shipped fer2013.csv
     """
     from mien import pipeline
+    from mien.bundle import open_bundle
 
-    loaded = pipeline.load_runs(runs)
+    folders = list(runs or [])
+    if bundle and folders and data is None and not (folders[-1] / "run.json").exists():
+        data = str(folders.pop())
+    if not folders and not bundle:
+        raise UsageError("evaluate: came no network; expected run folders, or --bundle shipped")
+    loaded = pipeline.load_runs(folders) if folders else []
+    opened = [open_bundle(one) for one in bundle or []]
     dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
-    _print_job(pipeline.judge(dataset, loaded, out=out, say=say), json)
+    _print_job(pipeline.judge(dataset, loaded, bundles=opened, out=out, say=say), json)
 
 
 @app.command()
@@ -251,6 +268,10 @@ def predict(
         int | None,
         typer.Option(help="Longest side in pixels at which faces are looked for; more finds smaller ones.", min=32),
     ] = None,
+    best: Annotated[
+        bool,
+        typer.Option("--best/--fast", help="Classify each face in 14 views, slower and more often right; or once."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False),
@@ -290,7 +311,13 @@ def predict(
     step = None if every is None else parse_seconds(every)
     smooth_s = 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
     sources = job.collect(paths, say=say)
-    recognizer = load(bundle, detector=str(detector), detector_model=detector_model, max_side=max_side)
+    recognizer = load(
+        bundle,
+        detector=str(detector),
+        detector_model=detector_model,
+        max_side=max_side,
+        mode="best" if best else "fast",
+    )
     if recognizer.detector.note:
         say(recognizer.detector.note)
     with recognizer, contextlib.ExitStack() as stack:

@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien import quiet
+from mien.bundle import TEMPERATURE
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
 from mien.errors import MissingExtraError, RunError, UsageError
 
 if TYPE_CHECKING:
+    from mien.bundle import Bundle
+    from mien.classify import Classifier
     from mien.data.audit import Audit
     from mien.evaluation.evaluate import Evaluation, Predictions
     from mien.training.fit import Moment
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from mien.training.runs import Run
 
 Say = Callable[[str], None]
+CROWD = "crowd"  # the head that learned the votes, as `mien.training.models` names it
 SHOWN = 20  # rows left out that are told one by one
 
 
@@ -158,6 +162,7 @@ def judge(
     dataset: Dataset,
     runs: Sequence[Run],
     *,
+    bundles: Sequence[Bundle] = (),
     out: Path,
     say: Say,
     num_bootstrap: int = 1000,
@@ -167,6 +172,7 @@ def judge(
     """Predict every split with every network, evaluate, and write the report into `out`.
 
     Args:
+        bundles: What `open_bundle` gave, judged beside the runs.
         data_notes: Sentences about the data for the report, such as those of `words.audit_sentences`.
         num_maps: Faces of each class whose occlusion maps the report shows for its best network; 0 leaves them out,
             None takes `mien.evaluation.evaluate.NUM_MAPS`.
@@ -178,6 +184,8 @@ def judge(
     make_folder(out)
     say("Evaluating")
     networks = [predictions(dataset, run) for run in runs]
+    for bundle in bundles:
+        networks += bundle_predictions(dataset, bundle)
     evaluation = evaluate(
         dataset,
         networks,
@@ -197,7 +205,7 @@ def predictions(dataset: Dataset, run: Run) -> Predictions:
         UsageError: if network and data have different labels.
     """
     from mien.evaluation.evaluate import Predictions
-    from mien.training import runs
+    from mien.training import models, runs
 
     if run.label_set != dataset.label_set:
         raise UsageError(
@@ -205,14 +213,56 @@ def predictions(dataset: Dataset, run: Run) -> Predictions:
             f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
         )
     model = runs.load_network(run)
-    probabilities: dict[str, np.ndarray] = {}
-    for split in SPLITS:
-        part = dataset.part(split)
-        if len(part):
-            probabilities[split] = runs.predict(model, part.images)
+    main, *others = models.heads(run.recipe, run.label_set)
+    answers = {split: runs.predict_heads(model, part.images) for split in SPLITS if len(part := dataset.part(split))}
     num_trained_on = run.facts["data"]["num_training"]
     info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
-    return Predictions(run.folder.name, probabilities, info, partial(runs.predict, model))
+    return Predictions(
+        run.folder.name,
+        {split: heads[main] for split, heads in answers.items()},
+        info,
+        partial(runs.predict, model),
+        {split: heads[models.CROWD] for split, heads in answers.items()} if others else None,
+    )
+
+
+def bundle_predictions(dataset: Dataset, bundle: Bundle) -> list[Predictions]:
+    """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views (`best`).
+
+    The views are not taken of the training faces: that would take most of the time and prove nothing.
+
+    Raises:
+        UsageError: if bundle and data have different labels.
+    """
+    from mien.classify import Classifier
+    from mien.evaluation.evaluate import Predictions
+
+    main = bundle.heads[0]
+    if main.labels != dataset.label_set:
+        raise UsageError(
+            f"{bundle.name}: the network knows {', '.join(main.labels)}; the data {dataset.source} has "
+            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
+        )
+    info = {**bundle.training, "num_trained_on": bundle.training.get("data", {}).get("num_training")}
+    found = []
+    classify = Classifier(bundle)
+    for mode in TEMPERATURE:
+        answers, crowd = dict[str, np.ndarray](), dict[str, np.ndarray]()
+        for split in SPLITS if mode == "fast" else SPLITS[1:]:
+            part = dataset.part(split)
+            if len(part):
+                heads = classify(part.images, mode=mode)
+                answers[split] = classify.answer(heads, mode=mode)
+                if len(heads) > 1 and part.votes is not None:
+                    crowd[split] = heads[CROWD]
+        if answers:
+            explain = partial(_asked, classify)
+            found.append(Predictions(f"{bundle.name} --{mode}", answers, info, explain, crowd or None))
+    return found
+
+
+def _asked(classify: Classifier, faces: np.ndarray) -> np.ndarray:
+    return classify.answer(classify(faces))
 
 
 def describe(recipe: Recipe) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mien.bundle import open_bundle
+from mien.classify import Classifier
 from mien.cli import app, data_app
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
@@ -79,7 +81,22 @@ def test_evaluate_and_info_read_the_runs(job: tuple[Path, dict[str, Any]], csv: 
 
 
 def test_info_without_a_run_lists_the_recipes() -> None:
-    assert [one["name"] for one in answer("info")["recipes"]] == ["small", "medium", "large"]
+    assert [one["name"] for one in answer("info")["recipes"]] == ["small", "medium", "large", "champion"]
+
+
+def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: Path) -> None:
+    facts = answer("evaluate", "--bundle", "shipped", csv, "--out", tmp_path / "report")
+    shipped = open_bundle("shipped")
+    assert [network["name"] for network in facts["networks"]] == [f"{shipped.name} --fast", f"{shipped.name} --best"]
+    part = faces.part("validation")
+    with Classifier(shipped) as classify:
+        for network, mode in zip(facts["networks"], ("fast", "best"), strict=True):
+            right = classify.answer(classify(part.images, mode=mode), mode=mode).argmax(axis=1) == part.labels
+            assert network["splits"]["validation"]["accuracy"]["value"] == pytest.approx(right.mean())
+            assert not network["same_data"] and network["splits"]["test"]["n"] == len(faces.part("test"))
+    assert facts["networks"][0]["splits"]["training"] and not facts["networks"][1]["splits"]["training"]
+    empty = mien("evaluate")
+    assert empty.returncode == 2 and "came no network; expected run folders, or --bundle" in empty.stderr
 
 
 def test_doctor() -> None:

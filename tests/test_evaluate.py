@@ -14,11 +14,11 @@ import pytest
 
 from mien.data.audit import audit
 from mien.data.dataset import SIDE, SPLITS, Dataset, LeftOut
-from mien.data.votes import crowd_choice
+from mien.data.votes import crowd_choice, majority
 from mien.errors import UsageError
 from mien.evaluation import words
 from mien.evaluation.evaluate import Predictions, evaluate
-from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
+from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
 
 
 def predicted(
@@ -165,6 +165,31 @@ def test_doubtful_labels_are_errors_where_the_crowd_sides_with_the_network(faces
         assert all(n < of_labels[one["predicted"]] for name, n in of_labels.items() if name != one["predicted"])
     sure = [max(one["probabilities"]) for one in scores["doubtful"]]
     assert sure == sorted(sure, reverse=True) and sure[0] > sure[-1]
+
+
+def test_a_head_for_the_crowd_is_judged_by_ferplus_majority(faces: Dataset) -> None:
+    data = voted(faces)
+    said = {}
+    for split in ("validation", "test"):
+        winner = majority(data.part(split).votes)
+        said[split] = np.eye(len(FERPLUS))[np.maximum(winner, 0)]  # right wherever there is a winner
+    network = dataclasses.replace(predicted(data, "a", 0.5), crowd=said)
+    evaluation = evaluate(data, [network], num_bootstrap=0)
+    splits = evaluation.to_dict()["networks"][0]["splits"]
+    found = splits["test"]["ferplus"]
+    assert found["n"] == np.sum(majority(data.part("test").votes) >= 0) > 0
+    assert found["accuracy"]["value"] == 1.0 and found["ece"] == pytest.approx(0)
+    assert splits["training"]["ferplus"] is None
+    assert "by FER+'s majority protocol its crowd head is right on 100.0 %" in evaluation.table()
+
+
+def test_accuracy_without_twins_is_told(faces: Dataset) -> None:
+    copied = faces.images.copy()
+    rows = np.flatnonzero(faces.mask("test"))[:5]
+    copied[rows] = copied[np.flatnonzero(faces.mask("training"))[:5]]
+    data = dataclasses.replace(faces, images=copied)
+    told = evaluate(data, [predicted(data, "a", 0.5)], num_bootstrap=0).table()
+    assert "of the 30 whose pixels do not occur in training" in told
 
 
 def test_without_votes_nothing_is_doubtful(faces: Dataset) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.votes import crowd_choice
+from mien.data.votes import crowd_choice, majority
+from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES, LabelSet
 
 
@@ -40,6 +41,29 @@ def siding(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_s
         "label_is_choice": float(np.mean((choice == labels)[counted])) if counted.any() else None,
         "prediction_is_choice": float(np.mean((choice == predicted)[counted])) if counted.any() else None,
     }
+
+
+def by_majority(
+    votes: np.ndarray, probabilities: np.ndarray, *, num_bootstrap: int, seed: int
+) -> dict[str, Any] | None:
+    """Scores of a head that learned the votes, by FER+'s majority protocol (`mien.data.votes.majority`).
+
+    Args:
+        votes: uint8 (n, 10).
+        probabilities: float (n, 8), in the order of `labels.FERPLUS`.
+        num_bootstrap: Resamples for the intervals; 0: none.
+        seed: Of the resamples.
+
+    Returns:
+        `n` faces with a winner and the scores on them; None where no face has one.
+    """
+    winner = majority(votes)
+    rows = winner >= 0
+    if not rows.any():
+        return None
+    labels, said = winner[rows], probabilities[rows]
+    scores, _ = metrics.estimates(labels, said, num_bootstrap=num_bootstrap, seed=seed)
+    return {"n": int(rows.sum()), **scores, "ece": metrics.calibration_error(metrics.reliability(labels, said))}
 
 
 def sides_with_network(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet) -> np.ndarray:

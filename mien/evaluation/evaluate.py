@@ -49,6 +49,8 @@ class Predictions:
             `history` (a dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds),
             `stopped` (why training ended), `num_trained_on`, `data` (`source` and `fingerprint` of what it was trained
             on, compared with the data judged). Any may be missing.
+        crowd: Split -> float32 (n, 8), what a second head says of how people would vote, in the order of
+            `labels.FERPLUS`; None where the network has none.
         explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for occlusion maps; None: none.
     """
 
@@ -56,6 +58,7 @@ class Predictions:
     probabilities: Mapping[str, np.ndarray]
     info: Mapping[str, Any]
     explain: Callable[[np.ndarray], np.ndarray] | None = None
+    crowd: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +122,9 @@ def evaluate(
                 splits[split] = _judge(
                     parts[split], places[split], twin[places[split]], np.asarray(probabilities), num_bootstrap, seed
                 )
+                votes, said = parts[split].votes, (network.crowd or {}).get(split)
+                if votes is not None and said is not None:
+                    splits[split]["ferplus"] = crowd.by_majority(votes, said, num_bootstrap=num_bootstrap, seed=seed)
         judged.append(
             {
                 "name": network.name,
@@ -234,6 +240,7 @@ def _judge(
             "n_without": int((~twin).sum()),
             "accuracy_without": without["accuracy"],
         },
+        "ferplus": None,
         "crowd": None if part.votes is None else crowd.siding(part.votes, labels, predicted, part.label_set),
         "worst": show(worst),
         "doubtful": None if doubtful is None else show(doubtful),

@@ -93,6 +93,7 @@ def sentences(truth: Truth) -> dict[str, Any]:
         "confidence": {n["name"]: confidence(n, yardstick) for n in networks},
         "leaks": {n["name"]: leaks(n) for n in networks},
         "curves": {n["name"]: curves(n) for n in networks},
+        "ferplus": [sentence for n in networks for sentence in ferplus(n)],
         "worst": {n["name"]: worst(n, study) for n in networks},
         "comparisons": [comparison(c) for c in truth["comparisons"]],
         "splits": _splits(truth),
@@ -133,6 +134,31 @@ def leaks(network: Truth) -> str:
         "row with a twin in validation or test was" if left_out == 1 else "rows with a twin in validation or test were"
     )
     return f"{name}: {count(left_out)} training {was} left out of its training."
+
+
+def ferplus(network: Truth) -> list[str]:
+    """What the head that learned the votes scores by FER+'s protocol; empty without such a head, or votes."""
+    found = []
+    for split, scores in network["splits"].items():
+        if scores and scores.get("ferplus") and split != "training":
+            f = scores["ferplus"]
+            found.append(
+                f"{network['name']}: by FER+'s majority protocol its crowd head is right on "
+                f"{percent(f['accuracy']['value'])} ({interval(f['accuracy'], dash='-')}) of {count(f['n'])} {split} "
+                f"faces, calibration error {decimal(f['ece'])}."
+            )
+    return found
+
+
+def without_twins(network: Truth) -> list[str]:
+    """Accuracy on the faces whose pixels do not occur in training, beside the official one."""
+    return [
+        f"{network['name']}: {split} {percent(s['accuracy']['value'])} of all {count(s['n'])}, "
+        f"{percent(s['twins']['accuracy_without']['value'])} of the {count(s['twins']['n_without'])} "
+        "whose pixels do not occur in training."
+        for split, s in network["splits"].items()
+        if s and split != "training" and s["twins"]["n"]
+    ]
 
 
 def gap(network: Truth, split: str) -> str:
@@ -431,6 +457,8 @@ def table(truth: Truth) -> str:
     lines.insert(1, "-" * max(len(line) for line in lines))
     if truth["best"]["name"] is not None:
         lines.append("* best on validation, which chose it; brackets: 95 % interval")
+    for n in truth["networks"]:
+        lines += [*without_twins(n), *ferplus(n)]
     if told := other_data(truth["networks"]):
         lines.append(f"! {told[0].lower()}{told[1:]}")
     return "\n".join(lines)
