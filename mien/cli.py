@@ -140,6 +140,10 @@ def train(
     augment: Augment = True,
     keep_leaks: KeepLeaks = False,
     settings: Settings = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="Bundle whose answers are part of what is learned; several: their mean.", show_default=False),
+    ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
     deterministic: Deterministic = False,
@@ -152,6 +156,7 @@ def train(
     Example: mien train fer2013.csv --recipe medium --out runs/medium
     """
     from mien import pipeline
+    from mien.bundle import open_bundle
 
     pipeline.need_train_extra()
     chosen = _recipe(
@@ -169,10 +174,13 @@ def train(
         },
     )
     folder = out or Path("runs") / chosen.name
+    teachers = [open_bundle(one) for one in teacher or []]
     dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with _training_bar() as bar:
-        options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, tensorboard=tensorboard, watch=bar)
+        options = pipeline.TrainOptions(
+            deterministic=deterministic, fresh=fresh, tensorboard=tensorboard, teachers=teachers, watch=bar
+        )
         done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)
     answer({"folder": str(folder), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {folder}", json)
 
@@ -356,6 +364,7 @@ def export(
         str | None,
         typer.Option("--data", help="The data it was trained on, for calibration and scores.", show_default=False),
     ] = None,
+    votes: Votes = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data.")
     ] = False,
@@ -367,7 +376,7 @@ def export(
     """
     from mien import pipeline
 
-    values, text = pipeline.export(run, out, data=data, int8=int8, say=say)
+    values, text = pipeline.export(run, out, data=data, int8=int8, say=say, votes=votes)
     answer(values, text, json)
 
 

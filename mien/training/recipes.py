@@ -57,6 +57,7 @@ class Recipe:
             Weights are float32 in any case.
         centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
         initializer: Keras' name of how the kernels of the convolutions begin.
+        teacher_weight: Share of the targets that teachers give, where the run has any.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Recipe:
     precision: str = "float32"
     centre: bool = False
     initializer: str = "glorot_uniform"
+    teacher_weight: float = 0.5
 
     def __post_init__(self) -> None:
         for field, choices in (
@@ -108,7 +110,14 @@ class Recipe:
         for field in ("block_dropout", "dense_dropout", "label_smoothing", "average_decay", "shift", "weight_decay"):
             if not 0 <= getattr(self, field) < 1:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected at least 0 and less than 1")
-        for field, high in (("turn", 180), ("light", 3), ("erase", 1), ("crowd_weight", 100), ("warmup_epochs", 1000)):
+        for field, high in (
+            ("turn", 180),
+            ("light", 3),
+            ("erase", 1),
+            ("teacher_weight", 1),
+            ("crowd_weight", 100),
+            ("warmup_epochs", 1000),
+        ):
             if not 0 <= getattr(self, field) <= high:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected 0 to {high}")
         if not 0 < self.zoom[0] <= 1 <= self.zoom[1]:

@@ -156,6 +156,7 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         pairs += [
             ("labels", known["labels"], facts["labels"]),
             ("deterministic", known["deterministic"], facts["deterministic"]),
+            ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
         new = json.loads(json.dumps(facts["recipe"]))
         pairs += [(name, known["recipe"].get(name), new[name]) for name in new]
