@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from mien.data.dataset import Dataset
@@ -31,8 +32,9 @@ from mien.data.synth import drawn_dataset
 from mien.labels import FERPLUS_VOTES
 from mien.machine import cores, processor
 from mien.training import fit, models, recipes
+from mien.training.augment import augment
 
-Round = Callable[[], None]  # trains once on all faces
+Round = Callable[[], object]  # trains once on all faces
 
 
 def main() -> None:
@@ -40,17 +42,21 @@ def main() -> None:
     parser.add_argument("--recipe", nargs="+", default=["champion"], choices=list(recipes.RECIPES))
     parser.add_argument("--faces", type=int, default=1280)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--parts", action="store_true", help="where mien's step spends its time, instead")
     options = parser.parse_args()
     dataset = with_votes(drawn_dataset(options.faces, 70, 70))
     training = dataset.part("training")
     print(f"{processor()}, {cores()} cores; {options.rounds} rounds of {len(training)} drawn faces")
     for name in options.recipe:
         recipe = recipes.recipe(name)
+        if options.parts:
+            parts(training, dataset.part("validation"), recipe, options.rounds)
+            continue
         rounds: dict[str, Round] = {}
         for side in sorted({side for _, side in recipe.stages}, reverse=True):
             rounds[f"mien {side} px"] = ours(training, dataset.part("validation"), recipe, side)
-        rounds["keras"] = stock_keras(training, recipe, augment=False)
-        rounds["keras+"] = stock_keras(training, recipe, augment=True)
+        rounds["keras"] = stock_keras(training, recipe, augmented=False)
+        rounds["keras+"] = stock_keras(training, recipe, augmented=True)
         try:
             rounds["torch"] = plain_torch(training, recipe)
         except ImportError:
@@ -71,6 +77,54 @@ def main() -> None:
             if not key.startswith("mien"):
                 ratios = [f"{mine} {speed[mine] / speed[key]:.2f}" for mine in speed if mine.startswith("mien")]
                 print(f"  times {key}: {', '.join(ratios)}", flush=True)
+
+
+def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_rounds: int) -> None:
+    """Seconds of a step, and of ever larger parts of it."""
+    trainer = fit._Trainer(training, validation, recipe)
+    network = models.logits_of(trainer.model)
+    images = tf.constant(training.images[: recipe.batch_size])
+    whole = trainer._step(48)
+    index = np.arange(recipe.batch_size, dtype=np.int32)
+
+    def changed(seed: tf.Tensor) -> tf.Tensor:
+        return augment(tf.cast(images, tf.float32), seed, recipe)
+
+    def loss(seed: tf.Tensor) -> tf.Tensor:
+        return tf.add_n([tf.reduce_mean(x**2) for x in network(changed(seed), training=True).values()])
+
+    @tf.function
+    def augmented(seed: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(changed(seed))
+
+    @tf.function
+    def forward(seed: tf.Tensor) -> tf.Tensor:
+        return loss(seed)
+
+    @tf.function
+    def backward(seed: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            value = loss(seed)
+        gradients = tape.gradient(value, trainer.model.trainable_variables)
+        return value + tf.add_n([tf.reduce_sum(tf.cast(g, tf.float32)) for g in gradients])
+
+    steps: dict[str, Callable[[np.ndarray], Any]] = {
+        "augmentation": augmented,
+        "and forward": forward,
+        "and backward": backward,
+        "the whole step": lambda seed: whole(index, seed)[0],
+    }
+    seconds = {key: list[float]() for key in steps}
+    for turn in range(5 * num_rounds + 1):
+        for key, step in steps.items():
+            began = time.perf_counter()
+            float(step(np.array([0, turn], np.int32)))
+            seconds[key].append(time.perf_counter() - began)
+    whole_s = float(np.median(seconds["the whole step"][1:]))
+    print(f"{recipe.name}, batch {recipe.batch_size}, 48 px, n = {5 * num_rounds} steps, medians:")
+    for key, times in seconds.items():
+        value = float(np.median(times[1:]))
+        print(f"  {key:15} {1000 * value:6.0f} ms, {value / whole_s:.2f} of the step")
 
 
 def with_votes(dataset: Dataset) -> Dataset:
@@ -96,9 +150,9 @@ def ours(training: Dataset, validation: Dataset, recipe: recipes.Recipe, side: i
     return train
 
 
-def stock_keras(training: Dataset, recipe: recipes.Recipe, *, augment: bool) -> Round:
+def stock_keras(training: Dataset, recipe: recipes.Recipe, *, augmented: bool) -> Round:
     x = faces = keras.Input((48, 48, 1))
-    if augment:
+    if augmented:
         x = layers.RandomFlip("horizontal")(x)
         x = layers.RandomRotation(recipe.turn / 360)(x)
         x = layers.RandomZoom((recipe.zoom[0] - 1, recipe.zoom[1] - 1))(x)
@@ -127,7 +181,7 @@ def stock_keras(training: Dataset, recipe: recipes.Recipe, *, augment: bool) -> 
     model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
     images = training.images.astype(np.float32)
     targets = keras.utils.to_categorical(training.labels, len(training.label_set))
-    return lambda: void(model.fit(images, targets, batch_size=recipe.batch_size, epochs=1, verbose=0))
+    return lambda: model.fit(images, targets, batch_size=recipe.batch_size, epochs=1, verbose=0)
 
 
 def plain_torch(training: Dataset, recipe: recipes.Recipe) -> Round:
@@ -167,10 +221,6 @@ def plain_torch(training: Dataset, recipe: recipes.Recipe) -> Round:
             optimizer.step()
 
     return train
-
-
-def void(_: object) -> None:
-    """Nothing."""
 
 
 if __name__ == "__main__":
