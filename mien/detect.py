@@ -107,13 +107,16 @@ def find_detector(kind: str = "auto", *, model: Path | None = None, max_side: in
             smaller faces and takes longer. None is 2560.
 
     Raises:
-        UsageError: for an unknown kind or size.
+        UsageError: for an unknown kind or size, and for a model or size that the kind has no use for.
         DataError: if a file named for the weights is missing or is no face detector.
         DownloadError: if the weights are nowhere and cannot be fetched (with `auto`: and MTCNN is not installed).
         MissingExtraError: for `mtcnn` where it is not installed.
     """
     if kind not in KINDS:
         raise UsageError(f"detector: came {kind!r}; expected one of {', '.join(KINDS)}")
+    for name, given, kinds in (("model", model, ("auto", "yunet")), ("max_side", max_side, KINDS[:3])):
+        if given is not None and kind not in kinds:
+            raise UsageError(f"detector {kind}: came {name} {given}, which is for {' and '.join(kinds)} only")
     side = MAX_SIDE if max_side is None else max_side
     if side < 32:
         raise UsageError(f"detector size: came {side} px; expected at least 32")
@@ -123,11 +126,9 @@ def find_detector(kind: str = "auto", *, model: Path | None = None, max_side: in
         return MTCNN(max_side=side)
     try:
         return YuNet(yunet_weights(model), max_side=side)
-    except DownloadError as error:
-        if kind == "yunet":
+    except DownloadError:
+        if kind == "yunet" or not mtcnn_is_installed():
             raise
-        if not mtcnn_is_installed():
-            raise DownloadError(f"{error} MTCNN, the other detector, is not installed either.") from error
         return MTCNN(max_side=side, note=FALLBACK)
 
 
@@ -230,7 +231,7 @@ class MTCNN:
             quiet.import_tensorflow()
             import mtcnn
         except ImportError as error:
-            raise MissingExtraError("mtcnn", "all") from error
+            raise MissingExtraError("mtcnn", "mtcnn") from error
         self.name = f"mtcnn-{version('mtcnn')}"
         self.note = note
         self._network = mtcnn.MTCNN(device="CPU:0")
@@ -312,20 +313,24 @@ def _download(kept: Path) -> Path:
             )
             return kept
         except requests.RequestException as error:
-            reasons.append(f"{url}: {_in_short(error)}")
+            reasons.append(f"{_host(url)}: {_in_short(error)}")
         except ValueError:
-            reasons.append(f"{url}: a file with another checksum")
+            reasons.append(f"{_host(url)}: a file with another checksum")
         except OSError as error:
             raise DownloadError(
                 f"{kept.parent}: came {error.strerror or error}; expected a folder to keep YuNet's weights in. "
                 "To mend: free some space, name another folder in MIEN_CACHE, or name the file in MIEN_YUNET."
             ) from error
     raise DownloadError(
-        f"YuNet, the face detector: came no weights ({'; '.join(reasons)}); expected one download of 230 KB. To mend: "
-        f"connect once to the internet and try again; or bring the file {YUNET_FILE} (sha256 {YUNET_SHA256}) from "
-        f"one of these addresses to {kept}, or name it in MIEN_YUNET or --detector-model; or pip install 'mien[all]' "
-        "for MTCNN, which needs no download; or give --detector none for pictures that are faces already."
+        f"YuNet, the face detector: came no weights ({'; '.join(dict.fromkeys(reasons))}); expected one download of "
+        f"230 KB. To mend: connect once to the internet; or bring {YUNET_URLS[0]} to {kept}, or name it in MIEN_YUNET "
+        "or --detector-model; or install mien with the extra [mtcnn] (in a checkout: pip install '.[mtcnn]') for "
+        "MTCNN, which needs no download; or give --detector none for pictures that are faces already."
     )
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2]
 
 
 def _in_short(error: Exception) -> str:

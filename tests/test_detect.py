@@ -103,8 +103,8 @@ def test_with_no_mirror_left_the_error_says_what_to_do(mirrors: Mirrors, cache: 
         yunet_weights()
     text = str(caught.value)
     assert "cut off before its end" in text and "HTTP status 404" in text
-    advice = (YUNET_FILE, detect.YUNET_SHA256, str(cache / YUNET_FILE), "MIEN_YUNET", "--detector-model", "MTCNN")
-    for part in (*mirrors.urls, *advice, "--detector none"):
+    advice = (mirrors.urls[0], str(cache / YUNET_FILE), "MIEN_YUNET", "--detector-model", "the extra [mtcnn]")
+    for part in (*advice, "--detector none"):
         assert part in text
     assert list(cache.iterdir()) == []
 
@@ -151,7 +151,7 @@ def test_auto_takes_what_can_be_had_and_says_why(
 ) -> None:
     mirrors.bodies = {"first": None, "second": None}
     monkeypatch.setattr(detect, "mtcnn_is_installed", lambda: False)
-    with pytest.raises(DownloadError, match="came no weights.*MTCNN, the other detector, is not installed either"):
+    with pytest.raises(DownloadError, match=r"came no weights.*install mien with the extra \[mtcnn\]"):
         find_detector()
     with pytest.raises(DownloadError, match="came no weights"):
         find_detector("yunet")
@@ -159,14 +159,20 @@ def test_auto_takes_what_can_be_had_and_says_why(
 
 def test_mtcnn_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mtcnn", None)  # what Python itself does for a missing module
-    with pytest.raises(MissingExtraError, match=r"mtcnn.*mien\[all\]"):
+    with pytest.raises(MissingExtraError, match=r"mtcnn.*extra \[mtcnn\]"):
         find_detector("mtcnn")
 
 
-@pytest.mark.parametrize(("kind", "side"), [("haar", None), ("yunet", 8)])
+@pytest.mark.parametrize(("kind", "side"), [("haar", None), ("yunet", 8), ("none", 640)])
 def test_unknown_kinds_and_sizes_are_refused(kind: str, side: int | None) -> None:
     with pytest.raises(UsageError, match="came"):
         find_detector(kind, max_side=side)
+
+
+@pytest.mark.parametrize("kind", ["mtcnn", "none"])
+def test_weights_of_yunet_are_refused_by_others(kind: str) -> None:
+    with pytest.raises(UsageError, match="for auto and yunet only"):
+        find_detector(kind, model=Path("yunet.onnx"))
 
 
 def test_none_takes_the_whole_picture() -> None:

@@ -179,7 +179,7 @@ def test_a_destination_that_cannot_be_written(kaggle: Kaggle, tmp_path: Path) ->
 
 def test_without_kagglehub_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kagglehub", None)  # what Python itself does for a missing module
-    with pytest.raises(MissingExtraError, match=r"kagglehub.*mien\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"kagglehub.*extra \[train\]"):
         get_fer2013(tmp_path)
 
 
