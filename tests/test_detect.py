@@ -7,14 +7,13 @@ import importlib.util
 import os
 import pickle
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+from local_server import Reply, serving
 
 from mien import detect
 from mien.detect import YUNET_FILE, Detections, WholeImage, YuNet, find_detector, found_faces, yunet_weights
@@ -26,44 +25,29 @@ GOOD = b"the weights" * 1000
 class Mirrors:
     """What the two addresses of a local server answer, and how often they were asked."""
 
-    def __init__(self, port: int) -> None:
-        self.urls = tuple(f"http://127.0.0.1:{port}/{name}/{YUNET_FILE}" for name in ("first", "second"))
+    def __init__(self) -> None:
         self.bodies: dict[str, bytes | None] = {"first": GOOD, "second": GOOD}
         self.promised = len(GOOD)
         self.asked: list[str] = []
+        self.urls: tuple[str, ...] = ()
+
+    def answer(self, path: str) -> Reply:
+        name = path.split("/")[1]
+        self.asked.append(name)
+        body = self.bodies[name]
+        return Reply(404) if body is None else Reply(body=body, promised=self.promised if name == "first" else None)
 
 
 @pytest.fixture
 def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = self.path.split("/")[1]
-            state.asked.append(name)
-            body = state.bodies[name]
-            if body is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(state.promised if name == "first" else len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    state = Mirrors(server.server_port)
-    monkeypatch.setattr(detect, "YUNET_URLS", state.urls)
-    monkeypatch.setattr(detect, "YUNET_SHA256", hashlib.sha256(GOOD).hexdigest())
-    for name in ("MIEN_YUNET", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    state = Mirrors()
+    with serving(state.answer) as address:
+        state.urls = tuple(f"{address}/{name}/{YUNET_FILE}" for name in ("first", "second"))
+        monkeypatch.setattr(detect, "YUNET_URLS", state.urls)
+        monkeypatch.setattr(detect, "YUNET_SHA256", hashlib.sha256(GOOD).hexdigest())
+        for name in ("MIEN_YUNET", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield state
 
 
 @pytest.fixture
