@@ -242,7 +242,10 @@ def predict(
         str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
     ] = "shipped",
     detector: Annotated[
-        DetectorKind, typer.Option(help="What finds faces; none: the pictures are faces already.")
+        DetectorKind,
+        typer.Option(
+            help="What finds faces; yunet-close: smaller ones too, slowly; none: the pictures are faces already."
+        ),
     ] = DetectorKind.auto,
     detector_model: Annotated[
         Path | None, typer.Option(help="File with YuNet's weights, instead of the download.", show_default=False)

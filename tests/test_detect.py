@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from local_server import Reply, serving
 
 from mien import detect
-from mien.detect import YUNET_FILE, Detections, WholeImage, YuNet, find_detector, found_faces, yunet_weights
+from mien.detect import YUNET_FILE, Detections, WholeImage, YuNet, find_detector, found_faces, tiles, yunet_weights
 from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
 
 GOOD = b"the weights" * 1000
@@ -155,7 +156,7 @@ def test_unknown_kinds_and_sizes_are_refused(kind: str, side: int | None) -> Non
 
 @pytest.mark.parametrize("kind", ["mtcnn", "none"])
 def test_weights_of_yunet_are_refused_by_others(kind: str) -> None:
-    with pytest.raises(UsageError, match="for auto and yunet only"):
+    with pytest.raises(UsageError, match="for auto, yunet, yunet-close only"):
         find_detector(kind, model=Path("yunet.onnx"))
 
 
@@ -194,6 +195,16 @@ def test_no_rows_give_empty_arrays() -> None:
     assert len(found) == 0
     assert found.boxes.shape == (0, 4) and found.scores.shape == (0,)
     assert found.landmarks is not None and found.landmarks.shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize("length", [1, 64, 1280, 1281, 4000, 25_001])
+def test_tiles_cover_an_axis_and_share_enough(length: int) -> None:
+    parts = tiles(length)
+    assert parts[0][0] == 0 and parts[-1][1] == length and max(end - begin for begin, end, _, _ in parts) <= 1280
+    assert (len(parts) == 1) == (length <= 1280)
+    assert (parts[0][2], parts[-1][3]) == (-np.inf, np.inf)
+    for (_, end, _, last), (begin, _, first, _) in pairwise(parts):
+        assert end - begin >= 64 and first == last == (begin + end) / 2  # no place is the business of two, or of none
 
 
 # With the real weights, where they are.
@@ -245,6 +256,24 @@ def test_small_and_large_faces_in_twelve_megapixels(
     assert box[3] - box[1] == pytest.approx(height_px, rel=0.25)
     middle = np.array([300, 50]) + zoom * np.array([143, 119])
     assert np.hypot(*((box[:2] + box[2:]) / 2 - middle)) < 0.2 * height_px
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("middle", [(300, 200), (750, 700)], ids=["in a tile", "where four tiles meet"])
+def test_the_close_look_finds_a_smaller_face_once(weights: Path, portrait: np.ndarray, middle: tuple[int, int]) -> None:
+    import cv2
+
+    assert [part[3] for part in (*tiles(1500), *tiles(1400))] == [750, np.inf, 700, np.inf]
+    picture = np.full((1400, 1500, 3), 120, np.uint8)
+    near = cv2.resize(portrait[0:240, 80:350], None, fx=9 / 113, fy=9 / 113, interpolation=cv2.INTER_AREA)
+    x, y = middle[0] - 11, middle[1] - 10
+    picture[y : y + near.shape[0], x : x + near.shape[1]] = near
+    assert len(find_detector("yunet", model=weights).detect(picture)) == 0
+    detector = find_detector("yunet-close", model=weights)
+    assert detector.name == "yunet-2026may-close"
+    found = pickle.loads(pickle.dumps(detector)).detect(picture)  # noqa: S301
+    assert len(found) == 1 and found.geometry == "yunet"
+    np.testing.assert_allclose((found.boxes[0, :2] + found.boxes[0, 2:]) / 2, middle, atol=3)
 
 
 @pytest.mark.shared
