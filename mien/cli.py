@@ -267,7 +267,10 @@ def predict(
         str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
     ] = "shipped",
     detector: Annotated[
-        DetectorKind, typer.Option(help="What finds faces; none: the pictures are faces already.")
+        DetectorKind,
+        typer.Option(
+            help="What finds faces; yunet-close: smaller ones too, slowly; none: the pictures are faces already."
+        ),
     ] = DetectorKind.auto,
     detector_model: Annotated[
         Path | None, typer.Option(help="File with YuNet's weights, instead of the download.", show_default=False)
@@ -302,7 +305,9 @@ def predict(
         str | None,
         typer.Option(help="Look at a video's frames this far apart, such as 0.2s; every frame by default."),
     ] = None,
-    smooth: Annotated[str, typer.Option(help="Time constant of the smoothing in videos; 0s for none.")] = "0.3s",
+    smooth: Annotated[
+        str | None, typer.Option(help="Time constant of the smoothing in videos, 0.3s by default; 0s for none.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Recognise the expressions in pictures and videos. Exit code 8: some could not be read, and the rows say which.
@@ -317,7 +322,7 @@ def predict(
 
     outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
     step = None if every is None else parse_seconds(every)
-    smooth_s = 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
+    smooth_s = None if smooth is None else 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
     sources = job.collect(paths, say=say)
     recognizer = load(
         bundle,
