@@ -303,8 +303,8 @@ def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch
     seen: list[np.ndarray] = []
     real = fit._Trainer._compile
 
-    def spy(self: Any, training: Dataset, side: int) -> Any:
-        step = real(self, training, side)
+    def spy(self: Any, training: Dataset, side: int, variables: Any) -> Any:
+        step = real(self, training, side, variables)
 
         def recorded(index: np.ndarray, seed: np.ndarray) -> Any:
             seen.append(index)
@@ -524,7 +524,9 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
 
 
 def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit._Trainer, "_compile", lambda self, training, side: lambda index, seed: (np.nan, 0.0))
+    monkeypatch.setattr(
+        fit._Trainer, "_compile", lambda self, training, side, variables: lambda index, seed: (np.nan, 0.0)
+    )
     with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
         fit.fit(faces, TINY, folder=tmp_path / "run")
 
