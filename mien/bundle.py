@@ -214,7 +214,7 @@ def write_bundle(
             MODEL,
             came=f"{len(model) / 1e6:.0f} MB",
             expected=f"at most {MAX_BYTES[MODEL] / 1e6:.0f}",
-            mend="train a smaller network, or export with --int8",
+            mend="train a smaller network",
         )
     bundle = _check(target, contents)  # nothing that could not be opened is written
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -406,6 +406,17 @@ def test_a_finished_run_is_returned_as_it_is(undisturbed: runs.Run, faces: Datas
     assert again.facts == undisturbed.facts
 
 
+def test_a_run_of_before_a_field_was_added_goes_on(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed.folder, tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    for field in ("init", "backbone", "freeze_epochs", "thaw"):
+        del facts["recipe"][field]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    assert fit.fit(faces, TINY, folder=tmp_path / "run", deterministic=True).facts["epochs"] == 4
+    with pytest.raises(RunError, match="thaw was 1.0, came 0.5"):
+        fit.fit(faces, dataclasses.replace(TINY, thaw=0.5), folder=tmp_path / "run", deterministic=True)
+
+
 def test_a_corrupt_newest_checkpoint_is_passed_over_and_said(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path
 ) -> None:

@@ -18,7 +18,6 @@ import keras
 import numpy as np
 
 from mien.bundle import SHIPPED, Bundle, open_bundle
-from mien.bundle_files import MODEL
 from mien.data.dataset import SIDE
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import LabelSet
@@ -213,7 +212,7 @@ def _rebuilt(bundle: Bundle, where: str) -> tuple[Recipe, keras.Model]:
     wanted_shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in layers.items()}
     if shapes != wanted_shapes or len(trunk) + len(tops) != len(layers):
         refuse(
-            f"{MODEL}: weights",
+            "model.onnx: weights",
             f"{len(trunk) + len(ends)} layers of the shapes {list(shapes.values())}"[:300],
             f"{len(layers)} of the shapes {list(wanted_shapes.values())}, as its recipe says"[:300],
             another,
@@ -224,7 +223,7 @@ def _rebuilt(bundle: Bundle, where: str) -> tuple[Recipe, keras.Model]:
     worst = max(float(np.abs(np.asarray(answers[name]) - bundle.golden_logits[name]).max()) for name in heads)
     if not worst <= GOLDEN_ATOL:
         refuse(
-            f"{MODEL}: weights",
+            "model.onnx: weights",
             f"answers in Keras that differ from golden.npz by {worst:g}",
             f"at most {GOLDEN_ATOL:g}",
             another,
