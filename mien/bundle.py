@@ -24,7 +24,18 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mien.bundle_files import FACTS, GOLDEN, MODEL, npz_bytes, read_folder, read_npz, read_zip, refuse_others, zip_bytes
+from mien.bundle_files import (
+    FACTS,
+    GOLDEN,
+    MAX_BYTES,
+    MODEL,
+    npz_bytes,
+    read_folder,
+    read_npz,
+    read_zip,
+    refuse_others,
+    zip_bytes,
+)
 from mien.errors import BundleError
 from mien.labels import LabelSet
 from mien.onnx_file import OnnxFile, read_onnx
@@ -197,6 +208,14 @@ def write_bundle(
             expected="texts, finite numbers, lists and objects",
             mend="turn arrays into lists, and NaN into None",
         ) from error
+    if len(model) > MAX_BYTES[MODEL]:
+        raise BundleError(
+            target,
+            MODEL,
+            came=f"{len(model) / 1e6:.0f} MB",
+            expected=f"at most {MAX_BYTES[MODEL] / 1e6:.0f}",
+            mend="train a smaller network",
+        )
     bundle = _check(target, contents)  # nothing that could not be opened is written
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

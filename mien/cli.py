@@ -25,6 +25,7 @@ from mien.cli_options import (
     Deterministic,
     Epochs,
     Fresh,
+    Init,
     Json,
     KeepLeaks,
     OnError,
@@ -125,7 +126,11 @@ def run(
 @app.command()
 def train(
     data: Data = None,
-    recipe: Annotated[RecipeName, typer.Option(help="Which network.")] = RecipeName.medium,
+    recipe: Annotated[
+        RecipeName | None,
+        typer.Option(help="Which network; medium by default, with --init finetune.", show_default=False),
+    ] = None,
+    init: Init = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder; runs/RECIPE by default.", show_default=False)
     ] = None,
@@ -160,8 +165,9 @@ def train(
 
     pipeline.need_train_extra()
     chosen = _recipe(
-        recipe,
+        recipe or (RecipeName.finetune if init else RecipeName.medium),
         {
+            "init": init,
             "max_epochs": epochs,
             "patience": patience,
             "batch_size": batch_size,

@@ -28,6 +28,7 @@ class RecipeName(StrEnum):
     medium = "medium"
     large = "large"
     champion = "champion"
+    finetune = "finetune"
 
 
 class DetectorKind(StrEnum):
@@ -50,6 +51,14 @@ DATA_HELP = (
 )
 Data = Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results; made if it is not there.")]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mien|PATH|imagenet:NAME",
+        help="Begin with trained weights: mien's own, a bundle's, a run's, or ImageNet's (docs/training.md).",
+        show_default=False,
+    ),
+]
 Votes = Annotated[Path | None, typer.Option(help="FER+ votes (fer2013new.csv) for the same rows.", show_default=False)]
 OnErrorOption = Annotated[
     OnError, typer.Option("--on-error", help="raise: stop at the first bad row; skip: leave it out, count it, list it.")

@@ -157,6 +157,9 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
     )
     for warning in done.facts["warnings"]:
         say(f"  a damaged checkpoint was passed over: {warning}")
+    if begun := done.facts.get("begun_from"):
+        kept = ", ".join(begun["labels_kept"]) or "none"
+        say(f"  began with {begun['name']} ({(begun['digest'] or 'no digest')[:16]}); labels its head knew: {kept}")
     best = done.facts["history"][done.facts["best_epoch"] - 1]
     say(
         f"  {recipe.name}: {best['val_accuracy']:.1%} of {done.facts['data']['num_validation']} validation faces at "
@@ -275,7 +278,8 @@ def _asked(classify: Classifier, faces: np.ndarray) -> np.ndarray:
 def describe(recipe: Recipe) -> str:
     weights = "no class weights" if recipe.class_weights == "none" else f"class weights {recipe.class_weights}"
     augment = "augmentation" if recipe.augment else "no augmentation"
-    return f"at most {recipe.max_epochs} epochs, {weights}, {augment}, seed {recipe.seed}"
+    begun = f"begins with {recipe.init}, " if recipe.init else ""
+    return f"{begun}at most {recipe.max_epochs} epochs, {weights}, {augment}, seed {recipe.seed}"
 
 
 def make_folder(folder: Path) -> None:

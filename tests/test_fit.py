@@ -305,8 +305,8 @@ def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch
     seen: list[np.ndarray] = []
     real = fit._Trainer._compile
 
-    def spy(self: Any, side: int) -> Any:
-        step = real(self, side)
+    def spy(self: Any, side: int, variables: Any) -> Any:
+        step = real(self, side, variables)
 
         def recorded(index: np.ndarray, seed: np.ndarray) -> Any:
             seen.append(index)
@@ -431,6 +431,17 @@ def test_a_finished_run_is_returned_as_it_is(undisturbed: runs.Run, faces: Datas
     assert again.facts == undisturbed.facts
 
 
+def test_a_run_of_before_a_field_was_added_goes_on(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed.folder, tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    for field in ("init", "backbone", "freeze_epochs", "thaw"):
+        del facts["recipe"][field]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    assert fit.fit(faces, TINY, folder=tmp_path / "run", deterministic=True).facts["epochs"] == 4
+    with pytest.raises(RunError, match="thaw was 1.0, came 0.5"):
+        fit.fit(faces, dataclasses.replace(TINY, thaw=0.5), folder=tmp_path / "run", deterministic=True)
+
+
 def test_a_corrupt_newest_checkpoint_is_passed_over_and_said(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path
 ) -> None:
@@ -549,7 +560,7 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
 
 
 def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit._Trainer, "_compile", lambda self, side: lambda index, seed: (np.nan, 0.0))
+    monkeypatch.setattr(fit._Trainer, "_compile", lambda self, side, variables: lambda index, seed: (np.nan, 0.0))
     with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
         fit.fit(faces, TINY, folder=tmp_path / "run")
 

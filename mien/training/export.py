@@ -32,7 +32,7 @@ from mien.data.votes import majority, vote_shares
 from mien.errors import BundleError, UsageError
 from mien.labels import FER2013, FERPLUS, LabelSet
 from mien.training import models, runs
-from mien.training.recipes import Recipe
+from mien.training.recipes import FOLDED, Recipe
 from mien.training.runs import Run
 
 INPUT = "faces"
@@ -132,13 +132,20 @@ def export(
 
 
 def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) -> keras.Model | None:
-    """The same function in fewer steps (`models.build_folded`), or None where a batch norm's scale is not positive."""
+    """The same function in fewer steps (`models.build_folded`).
+
+    None where a batch norm's scale is not positive, and for networks of keras.applications.
+    """
+    if recipe.backbone not in ("", FOLDED):
+        return None
     folded = models.build_folded(recipe, heads)
     scale_in = 1.0 if recipe.centre else network.get_layer("scale").scale
     norms = {
         f"conv{b}_{c}": f"norm{b}_{c}" for b, filters in enumerate(recipe.blocks, 1) for c in range(1, len(filters) + 1)
     }
     norms["dense"] = "norm_dense"
+    if recipe.backbone == FOLDED:
+        norms = {}
     for layer in folded.layers:
         if not layer.weights:
             continue
@@ -198,10 +205,33 @@ def _tidy(model: Any) -> bytes:
     for tensor in model.graph.initializer:
         # One form of storage instead of the six that ONNX has.
         tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+    _pads_into_convolutions(model.graph)
     del model.graph.value_info[:]
     model.graph.name = "mien"
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _pads_into_convolutions(graph: Any) -> None:
+    """Give each Pad of zeros to the convolution that alone reads it: bundles know no Pad (`mien.onnx_file`)."""
+    import onnx
+
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for pad in [node for node in graph.node if node.op_type == "Pad"]:
+        readers = [node for node in graph.node if pad.output[0] in node.input]
+        around = values.get(pad.input[1], np.ones(8, np.int64)).astype(int)
+        if len(readers) != 1 or readers[0].op_type != "Conv" or len(around) != 8 or any(around[[0, 1, 4, 5]]):
+            continue  # opening the bundle refuses it by name
+        kept = [one for one in readers[0].attribute if one.name not in ("pads", "auto_pad")]
+        before = next((list(one.ints) for one in readers[0].attribute if one.name == "pads"), [0] * 4)
+        del readers[0].attribute[:]
+        both = [int(a + b) for a, b in zip(before, around[[2, 3, 6, 7]], strict=True)]
+        readers[0].attribute.extend([*kept, onnx.helper.make_attribute("pads", both)])
+        readers[0].input[0] = pad.input[0]
+        graph.node.remove(pad)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [one for one in graph.initializer if one.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def prove(network: keras.Model, model: bytes, heads: Mapping[str, LabelSet], where: Path) -> dict[str, Any]:
@@ -430,8 +460,8 @@ def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
     facts = run.facts
     names = ("epochs", "best_epoch", "stopped", "parameters", "multiply_adds", "deterministic", "mien", "versions")
     return {
-        "recipe": run.recipe.to_dict(),
-        # A name, not a path: bundles are given away.
+        # Names, not paths: bundles are given away.
+        "recipe": {**run.recipe.to_dict(), "init": Path(run.recipe.init).name},
         "data": {**facts["data"], "source": Path(facts["data"]["source"]).name},
         "measured_on": None if dataset is None else dataset.fingerprint,
         **{name: facts[name] for name in names if name in facts},

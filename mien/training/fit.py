@@ -27,9 +27,10 @@ from mien.data.dataset import SIDE, Dataset, leaked
 from mien.data.votes import majority
 from mien.errors import DataError, MissingExtraError, RunError, UsageError
 from mien.machine import has_bf16
-from mien.training import checkpoint, models
+from mien.training import checkpoint, models, transfer
 from mien.training.augment import augment, resize
 from mien.training.memory import peak_memory_mb, reset_peak_memory
+from mien.training.rates import optimizer
 from mien.training.recipes import Recipe
 from mien.training.runs import (
     RUN_FILE,
@@ -43,6 +44,7 @@ from mien.training.runs import (
     predict_heads,
 )
 from mien.training.targets import make_targets
+from mien.training.transfer import Start
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ def fit(
             f"crowd_weight: came {recipe.crowd_weight:g} and data without FER+ votes; expected votes for the crowd's "
             "head. To mend: give the votes, or crowd_weight=0"
         )
+    start = transfer.begin(recipe) if recipe.init else None
+    recipe = start.recipe if start else recipe
     facts: dict[str, Any] = {
         "mien": mien.__version__,
         "recipe": recipe.to_dict(),
@@ -111,6 +115,8 @@ def fit(
         "deterministic": deterministic,
         "teachers": [teacher.digest for teacher in teachers],
     }
+    if start:
+        facts["begun_from"] = {**start.facts, "labels_kept": start.kept(dataset.label_set)}
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     with locked(folder):
@@ -122,7 +128,7 @@ def fit(
             load_network(run)  # or it would be found damaged when it is needed
             return run
         checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
-        trainer = _Trainer(training, validation, recipe, teachers)
+        trainer = _Trainer(training, validation, recipe, teachers, start)
         return trainer.run(folder, facts, watch or (lambda moment: None))
 
 
@@ -136,7 +142,14 @@ def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
 class _Trainer:
     """The network, its average, the optimizer and the data, for one run."""
 
-    def __init__(self, training: Dataset, validation: Dataset, recipe: Recipe, teachers: Sequence[Bundle] = ()) -> None:
+    def __init__(
+        self,
+        training: Dataset,
+        validation: Dataset,
+        recipe: Recipe,
+        teachers: Sequence[Bundle] = (),
+        start: Start | None = None,
+    ) -> None:
         keras.backend.clear_session()
         keras.utils.set_random_seed(recipe.seed)
         reset_peak_memory()
@@ -151,32 +164,22 @@ class _Trainer:
         self.model = models.build(recipe, training.label_set, policy=policy, side=side)
         self.averaged = models.build(recipe, training.label_set, side=side)
         self.averaged.set_weights(self.model.get_weights())
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizer(recipe, self.num_steps)
         self.optimizer.build(self.model.trainable_variables)
         self._training = training
         self._targets = make_targets(training, recipe, teachers)
-        self._steps: dict[int, Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
+        self._start = start
+        self._steps: dict[tuple[int, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
 
-    def _optimizer(self) -> keras.optimizers.Optimizer:
-        recipe = self.recipe
-        warm_up = recipe.warmup_epochs * self.num_steps
-        rate = keras.optimizers.schedules.CosineDecay(
-            recipe.learning_rate / 100,
-            decay_steps=max(1, recipe.max_epochs * self.num_steps - warm_up),
-            warmup_target=recipe.learning_rate,
-            warmup_steps=warm_up,
-        )
-        if recipe.optimizer == "sgd":
-            return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
-        return keras.optimizers.Adam(rate)
+    def _step(self, side: int, frozen: bool = False) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """One step on faces of that side, of the heads alone or of the whole network; compiled when first needed."""
+        if (side, frozen) not in self._steps:
+            layers = models.head_layers(self.model).values() if frozen else [self.model]
+            variables = [weight for layer in layers for weight in layer.trainable_variables]
+            self._steps[side, frozen] = self._compile(side, variables)
+        return self._steps[side, frozen]
 
-    def _step(self, side: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        """One step on faces of that side, compiled when it is first needed."""
-        if side not in self._steps:
-            self._steps[side] = self._compile(side)
-        return self._steps[side]
-
-    def _compile(self, side: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    def _compile(self, side: int, variables: list[Any]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         recipe, model, averaged, optimizer = self.recipe, self.model, self.averaged, self.optimizer
         network = models.logits_of(model)
         main = next(iter(models.heads(recipe, self._training.label_set)))
@@ -186,7 +189,8 @@ class _Trainer:
         shares = None if self._targets.shares is None else tf.constant(self._targets.shares)
         share_weights = tf.constant(self._targets.share_weights)
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits
-        decays = [recipe.weight_decay * (weight.name == "kernel") for weight in model.trainable_variables]
+        decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
+        own_norms = not recipe.backbone
 
         def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             faces = tf.cast(tf.gather(images, index), tf.float32)
@@ -200,11 +204,11 @@ class _Trainer:
                     # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
                     losses += recipe.crowd_weight * crowd * tf.gather(share_weights, index)
                 loss = tf.reduce_mean(losses)
-            gradients = tape.gradient(loss, model.trainable_variables)
+            gradients = tape.gradient(loss, variables)
             if recipe.weight_decay:
-                parts = zip(gradients, decays, model.trainable_variables, strict=True)
+                parts = zip(gradients, decays, variables, strict=True)
                 gradients = [g + decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in parts]
-            optimizer.apply(gradients, model.trainable_variables)
+            optimizer.apply(gradients, variables)
             done = tf.cast(optimizer.iterations, tf.float32)
             # A young average forgets faster, or short runs would be judged by their first weights.
             decay = tf.minimum(recipe.average_decay, (1 + done) / (10 + done))
@@ -212,7 +216,9 @@ class _Trainer:
             begun = models.NORM_MOMENTUM**done
             for average, weight in zip(averaged.weights, model.weights, strict=True):
                 value = tf.convert_to_tensor(weight)
-                if weight.name == "moving_mean":
+                if not own_norms:
+                    pass  # those of keras.applications keep their statistics
+                elif weight.name == "moving_mean":
                     value = value / (1 - begun)
                 elif weight.name == "moving_variance":
                     value = (value - begun) / (1 - begun)
@@ -251,6 +257,9 @@ class _Trainer:
     def _resume(self, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
         found, damaged = checkpoint.newest(folder / "checkpoints")
         if found is None:
+            if self._start:
+                self._start.put(self.model, models.heads(self.recipe, self.validation.label_set))
+                self.averaged.set_weights(self.model.get_weights())
             return [], []
         named = list(self._named_variables())
         if {name: tuple(v.shape) for v, name in named} != {name: a.shape for name, a in found.arrays.items()}:
@@ -298,7 +307,7 @@ class _Trainer:
         epoch, best_epoch = len(history), best(history)
         if epoch >= self.recipe.max_epochs:
             return f"the schedule of {self.recipe.max_epochs} epochs is done"
-        if epoch - best_epoch >= self.recipe.patience:
+        if epoch - max(best_epoch, self.recipe.freeze_epochs) >= self.recipe.patience:
             return f"no better validation accuracy in the {self.recipe.patience} epochs after epoch {best_epoch}"
         return ""
 
@@ -308,7 +317,7 @@ class _Trainer:
         order = np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
         loss = hits = 0.0
         side = recipe.side(epoch)
-        take_step = self._step(side)
+        take_step = self._step(side, epoch <= recipe.freeze_epochs)
         for step in range(self.num_steps):
             index = order[: self.num_used][step * recipe.batch_size : (step + 1) * recipe.batch_size]
             seed = np.array([recipe.seed % 2**31, epoch * self.num_steps + step], np.int32)
@@ -377,7 +386,9 @@ class _Trainer:
         seconds = [line["seconds"] for line in history]
         facts |= {
             "parameters": self.model.count_params(),
-            "multiply_adds": models.multiply_adds(models.build(self.recipe, self.validation.label_set)),
+            "multiply_adds": models.multiply_adds(
+                self.averaged if self.recipe.backbone else models.build(self.recipe, self.validation.label_set)
+            ),
             "precision": self.precision,
             "seconds_per_epoch": float(np.median(seconds)),
             "peak_memory_mb": peak_memory_mb(),

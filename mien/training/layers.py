@@ -1,10 +1,13 @@
-"""Batch normalisation by TensorFlow's fused operation."""
+"""Layers of our own: batch normalisation by TensorFlow's fused operation, and enlarging by products."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import numpy as np
+
+from mien.data.dataset import SIDE
 
 
 @keras.saving.register_keras_serializable(package="mien")
@@ -35,3 +38,29 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1 - self.momentum))
         return outputs
+
+
+@keras.saving.register_keras_serializable(package="mien")
+class Enlarge(keras.layers.Layer):  # type: ignore[misc]
+    """Gray faces (N, 48, 48, 1) -> three equal channels (N, side, side, 3), linearly, as `tf.image.resize` does.
+
+    Two products with a matrix instead of a resize operation: bundles know no `Resize` (`mien.onnx_file`).
+    """
+
+    def __init__(self, side: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.side = side
+        at = np.clip((np.arange(side) + 0.5) * SIDE / side - 0.5, 0, SIDE - 1)
+        low = np.floor(at).astype(int)
+        self.matrix = np.zeros((side, SIDE), np.float32)
+        np.add.at(self.matrix, (np.arange(side), low), 1 - (at - low))
+        np.add.at(self.matrix, (np.arange(side), np.minimum(low + 1, SIDE - 1)), at - low)
+
+    def call(self, inputs: Any) -> Any:
+        x = keras.ops.reshape(inputs, (-1, SIDE, SIDE))
+        x = keras.ops.matmul(keras.ops.matmul(self.matrix, x), self.matrix.T)
+        x = keras.ops.reshape(x, (-1, self.side, self.side, 1))
+        return keras.ops.concatenate([x, x, x], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "side": self.side}

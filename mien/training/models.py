@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import layers
 
 from mien.data.dataset import SIDE
 from mien.labels import FERPLUS, LabelSet
+from mien.training import backbones
 from mien.training.layers import FusedBatchNorm
-from mien.training.recipes import Recipe
+from mien.training.recipes import FOLDED, Recipe
 
 NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
 MAIN = "expression"  # the head of a network that has no other
 CROWD = "crowd"
+TRUNK = "trunk"  # stands for the network of keras.applications, whose own name differs
 LOGITS = ("logits", "logits_crowd")  # layers: of the main head, of the crowd's
 
 
@@ -31,6 +34,8 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
 
     The pooling of a block comes before its last batch norm and ReLU: with positive scales the answer is the
     same, and those two then work on a quarter of the values (a third more faces a second; docs/log.md).
+    With `Recipe.backbone` "folded" there are biases instead of batch norms; otherwise it names a network of
+    keras.applications, whose features go through dropout into the heads.
     In a residual network a convolution that keeps the number of filters adds its answer to what it was given.
 
     Args:
@@ -45,7 +50,12 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
     """
     options = {"dtype": policy}
     norm = layers.BatchNormalization if policy == "float32" else FusedBatchNorm
+    folded = recipe.backbone == FOLDED
     faces = keras.Input((side, side, 1), name="faces")
+    if recipe.backbone and not folded:
+        return _headed(
+            recipe, label_set, faces, backbones.features(recipe.backbone, faces, recipe.backbone_side), policy
+        )
     scale, offset = (1 / 64, -2.0) if recipe.centre else (1 / 255, 0.0)
     x = layers.Rescaling(scale, offset, name="scale", **options)(faces)
     for b, filters in enumerate(recipe.blocks, 1):
@@ -58,14 +68,15 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
                 width,
                 3,
                 padding="same",
-                use_bias=False,
+                use_bias=folded,
                 kernel_initializer=recipe.initializer,
                 name=f"conv{b}_{c}",
                 **options,
             )(x)
             if last and pooled and not added:
                 x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)  # (N, 48 / 2^b, 48 / 2^b, width)
-            x = norm(momentum=NORM_MOMENTUM, name=f"norm{b}_{c}", **options)(x)
+            if not folded:
+                x = norm(momentum=NORM_MOMENTUM, name=f"norm{b}_{c}", **options)(x)
             x = layers.ReLU(name=f"relu{b}_{c}", **options)(x)
             if added:
                 x = layers.Add(name=f"add{b}_{c}", **options)([given, x])
@@ -75,12 +86,18 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
             x = layers.Dropout(recipe.block_dropout, seed=recipe.seed + b, name=f"drop{b}", **options)(x)
     if recipe.dense:
         x = layers.Flatten(name="flatten")(x)
-        x = layers.Dense(recipe.dense, use_bias=False, name="dense", **options)(x)
-        x = norm(momentum=NORM_MOMENTUM, name="norm_dense", **options)(x)
+        x = layers.Dense(recipe.dense, use_bias=folded, name="dense", **options)(x)
+        if not folded:
+            x = norm(momentum=NORM_MOMENTUM, name="norm_dense", **options)(x)
         x = layers.ReLU(name="relu_dense", **options)(x)
     else:
         x = layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
-    x = layers.Dropout(recipe.dense_dropout, seed=recipe.seed, name="drop_dense", **options)(x)
+    return _headed(recipe, label_set, faces, x, policy)
+
+
+def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str) -> keras.Model:
+    """Dropout and the heads on features (N, F)."""
+    x = layers.Dropout(recipe.dense_dropout, seed=recipe.seed, name="drop_dense", dtype=policy)(x)
     found = heads(recipe, label_set)
     probabilities = {}
     for name, labels in found.items():
@@ -126,17 +143,24 @@ def build_folded(recipe: Recipe, found: Mapping[str, LabelSet], *, side: int | N
     )
 
 
+def head_layers(network: keras.Model) -> dict[str, layers.Dense]:
+    """Name of each head -> the layer of its logits, for a network of `build`."""
+    names = list(network.output) if isinstance(network.output, dict) else [MAIN]
+    return {name: network.get_layer(LOGITS[name == CROWD]) for name in names}
+
+
 def logits_of(network: keras.Model) -> keras.Model:
     """A network of `build` up to its logits: faces -> (N, K) by the name of the head."""
-    names = list(network.output) if isinstance(network.output, dict) else [MAIN]
-    return keras.Model(network.input, {name: network.get_layer(LOGITS[name == CROWD]).output for name in names})
+    return keras.Model(network.input, {name: layer.output for name, layer in head_layers(network).items()})
 
 
 def multiply_adds(model: keras.Model) -> int:
     """Multiplications with addition that convolutions and dense layers do for one face."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, layers.Conv2D):
+        if isinstance(layer, keras.Model):
+            total += multiply_adds(layer)
+        elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
             _, height, width, _ = layer.output.shape
             total += height * width * int(layer.kernel.shape.num_elements())
         elif isinstance(layer, layers.Dense):

@@ -19,6 +19,8 @@ OPTIMIZERS = ("adam", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+FOLDED = "folded"
+BACKBONES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")  # of keras.applications
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ class Recipe:
         centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
         initializer: Keras' name of how the kernels of the convolutions begin.
         teacher_weight: Share of the targets that teachers give, where the run has any.
+        init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run folder, `imagenet:NAME`,
+            `imagenet:NAME:random`. That also decides `backbone`, `blocks`, `dense`, `residual` and `centre`.
+        backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases instead, as in bundles.
+            Otherwise a network of keras.applications under a new head.
+        backbone_side: Side in pixels to which the faces are resized for a network of keras.applications; 0: its own.
+        freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
+        thaw: After them all of the network learns, at this share of `learning_rate`.
     """
 
     name: str
@@ -90,6 +99,11 @@ class Recipe:
     centre: bool = False
     initializer: str = "glorot_uniform"
     teacher_weight: float = 0.5
+    init: str = ""
+    backbone: str = ""
+    backbone_side: int = 0
+    freeze_epochs: int = 0
+    thaw: float = 1.0
 
     def __post_init__(self) -> None:
         for field, choices in (
@@ -97,14 +111,32 @@ class Recipe:
             ("optimizer", OPTIMIZERS),
             ("precision", PRECISIONS),
             ("initializer", INITIALIZERS),
+            ("backbone", ("", FOLDED, *BACKBONES)),
         ):
             if getattr(self, field) not in choices:
                 raise UsageError(f"{field}: came {getattr(self, field)!r}; expected one of {', '.join(choices)}")
-        if not 1 <= len(self.blocks) <= 4 or not all(self.blocks):
+        # Without blocks `init` must say what is built.
+        least = 0 if self.init and self.backbone != FOLDED else 1
+        if not least <= len(self.blocks) <= 4 or not all(self.blocks):
             raise UsageError(f"blocks: came {self.blocks}; expected 1 to 4 non-empty tuples (48 pixels halve 4 times)")
-        for field, low in (("max_epochs", 1), ("patience", 1), ("batch_size", 2), ("dense", 0), ("seed", 0)):
+        for field, low in (
+            ("max_epochs", 1),
+            ("patience", 1),
+            ("batch_size", 2),
+            ("dense", 0),
+            ("seed", 0),
+            ("freeze_epochs", 0),
+        ):
             if getattr(self, field) < low:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected at least {low}")
+        if self.freeze_epochs and not self.init:
+            raise UsageError(
+                f"freeze_epochs: came {self.freeze_epochs} without init; expected 0: what is frozen must know something"
+            )
+        if self.backbone_side and not 32 <= self.backbone_side <= 512:
+            raise UsageError(f"backbone_side: came {self.backbone_side}; expected 0 or 32 to 512")
+        if not 0 < self.thaw <= 1:
+            raise UsageError(f"thaw: came {self.thaw}; expected more than 0 and at most 1")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning_rate: came {self.learning_rate}; expected more than 0 and less than 1")
         for field in ("block_dropout", "dense_dropout", "label_smoothing", "average_decay", "shift", "weight_decay"):
@@ -198,7 +230,36 @@ def champion() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"small": small, "medium": medium, "large": large, "champion": champion}
+def finetune() -> Recipe:
+    """The network in the package, or another of `--init`, learns your labels: `mien train DATA --init mien`.
+
+    Three epochs for the head alone, then all of it at a fifth of the rate; little augmentation, small batches.
+    """
+    return Recipe(
+        "finetune",
+        (),
+        dense=0,
+        block_dropout=0.0,
+        dense_dropout=0.3,
+        max_epochs=20,
+        patience=6,
+        batch_size=32,
+        turn=10.0,
+        zoom=(0.9, 1.1),
+        shift=0.08,
+        init="mien",
+        freeze_epochs=3,
+        thaw=0.2,
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "small": small,
+    "medium": medium,
+    "large": large,
+    "champion": champion,
+    "finetune": finetune,
+}
 
 
 def recipe(name: str, **changes: Any) -> Recipe:

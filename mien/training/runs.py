@@ -158,8 +158,10 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
             ("deterministic", known["deterministic"], facts["deterministic"]),
             ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
-        new = json.loads(json.dumps(facts["recipe"]))
-        pairs += [(name, known["recipe"].get(name), new[name]) for name in new]
+        pairs += [("begun_from", known.get("begun_from"), facts.get("begun_from"))]
+        # Through Recipe, so that a run of before a field was added has that field's default.
+        new, old = (json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict())) for one in (facts, known))
+        pairs += [(name, old[name], new[name]) for name in new]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,0 +1,73 @@
+"""Networks of keras.applications as trunks: a gray face becomes what they take, and ImageNet's weights are fetched."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+
+from mien.errors import DownloadError
+from mien.training.layers import Enlarge
+
+SIDE_TRAINED = 224  # pixels, of all those below
+DOWNLOAD_TIMEOUT_S = 30
+
+# Name -> what its `preprocess_input` does to three equal channels 0..255, as scale and offset; and its own arguments.
+# EfficientNetV2B0 instead of EfficientNetB0, whose normalisation lies inside and does not survive the way to ONNX.
+_KNOWN: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "MobileNetV2": (1 / 127.5, -1.0, {}),
+    "EfficientNetV2B0": (
+        [1 / (255 * s) for s in (0.229, 0.224, 0.225)],
+        [-m / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))],
+        {"include_preprocessing": False},
+    ),
+    "ResNet50": (1.0, [-103.939, -116.779, -123.68], {}),
+}
+
+
+def features(name: str, faces: Any, side: int) -> Any:
+    """Gray faces (N, 48, 48, 1) in 0..255 as a Keras tensor -> features (N, F), enlarged and scaled inside the graph.
+
+    The network's batch norms keep the statistics they came with, in training too: small data has none of its own.
+    """
+    scale, offset, _ = _KNOWN[name]
+    x = Enlarge(side or SIDE_TRAINED, name="enlarge")(faces)
+    x = keras.layers.Rescaling(scale, offset, name="scale")(x)
+    return _network(name, side or SIDE_TRAINED, weights=None)(x, training=False)
+
+
+def trunk(network: keras.Model) -> keras.Model:
+    """The network of keras.applications inside one that `mien.training.models.build` made."""
+    return next(layer for layer in network.layers if isinstance(layer, keras.Model))
+
+
+def imagenet(name: str, side: int) -> list[np.ndarray]:
+    """Its weights as trained on ImageNet, from Keras' cache or downloaded into it.
+
+    Raises:
+        DownloadError: if they are neither there nor can be had.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras draws its progress on stdout
+            found = _network(name, side or SIDE_TRAINED, weights="imagenet")
+    except Exception as error:  # Keras raises no narrower one where a download fails
+        raise DownloadError(
+            f"imagenet:{name}: its weights could not be had ({str(error)[:300]}); expected them in Keras' cache, or a "
+            f"connection. To mend: connect once, or copy the file named here into ~/.keras/models, "
+            f"or begin with --init mien, which is in the package"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+    return list(found.get_weights())
+
+
+def _network(name: str, side: int, *, weights: str | None) -> keras.Model:
+    return getattr(keras.applications, name)(
+        include_top=False, weights=weights, pooling="avg", input_shape=(side, side, 3), **_KNOWN[name][2]
+    )

@@ -1,0 +1,53 @@
+"""The optimizer of a recipe, and its learning rate at each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mien.training.recipes import Recipe
+
+
+def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
+    """Adam or SGD; the rate rises over the warm-up and falls along a cosine to zero.
+
+    With frozen epochs it does so twice: for the heads alone, then for the whole network at `Recipe.thaw` of the rate.
+
+    Args:
+        recipe: The recipe.
+        num_steps: Of an epoch.
+    """
+    frozen = min(recipe.freeze_epochs, recipe.max_epochs)
+    rate = _schedule(recipe, num_steps, recipe.learning_rate, frozen or recipe.max_epochs)
+    if frozen:
+        # Warmed up again: Adam knows nothing yet of the weights that thaw.
+        then = _schedule(recipe, num_steps, recipe.learning_rate * recipe.thaw, recipe.max_epochs - frozen)
+        rate = _InTurn(rate, then, frozen * num_steps)
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+    return keras.optimizers.Adam(rate)
+
+
+def _schedule(
+    recipe: Recipe, num_steps: int, learning_rate: float, epochs: int
+) -> keras.optimizers.schedules.CosineDecay:
+    warm_up = recipe.warmup_epochs * num_steps
+    return keras.optimizers.schedules.CosineDecay(
+        learning_rate / 100,
+        decay_steps=max(1, epochs * num_steps - warm_up),
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
+    )
+
+
+class _InTurn(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """One schedule for the first steps, then another."""
+
+    def __init__(self, first: Any, then: Any, num_first: int) -> None:
+        self.first, self.then, self.num_first = first, then, num_first
+
+    def __call__(self, step: Any) -> Any:
+        step = tf.cast(step, tf.float32)
+        return tf.where(step < self.num_first, self.first(step), self.then(step - self.num_first))

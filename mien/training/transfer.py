@@ -1,0 +1,272 @@
+"""Beginning with weights that were trained before: of the package's network, a bundle, a run, or ImageNet.
+
+A bundle holds its network folded (`mien.training.models.build_folded`): convolutions with bias and no batch norm. That
+is built again in Keras from the bundle's recipe, given the weights of the ONNX file, and must answer as the bundle's
+golden faces say before anything is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+
+from mien.bundle import SHIPPED, Bundle, open_bundle
+from mien.data.dataset import SIDE
+from mien.errors import BundleError, RunError, UsageError
+from mien.labels import LabelSet
+from mien.training import backbones, models, runs
+from mien.training.export import fold
+from mien.training.recipes import BACKBONES, FOLDED, Recipe
+
+OWN = "mien"  # the network in the package
+IMAGENET = "imagenet"
+GOLDEN_ATOL = 1e-3  # of logits, Keras against the answers in the bundle
+
+# Name of a layer -> its weights.
+Layers = Mapping[str, list[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a network begins with.
+
+    Attributes:
+        recipe: The recipe, with the network that `init` names.
+        facts: For run.json: `source`, `name` and `digest` of the weights, and `heads`, the labels they knew.
+    """
+
+    recipe: Recipe
+    facts: dict[str, Any]
+    _load: Callable[[], Layers]
+    _heads: tuple[tuple[LabelSet, np.ndarray, np.ndarray], ...] = ()
+
+    def put(self, network: keras.Model, heads: Mapping[str, LabelSet]) -> None:
+        """Give a network of `models.build(self.recipe, ...)` these weights.
+
+        Each head keeps what is known of its labels by name, whatever their order: all of it, some columns (the
+        others begin at zero), or nothing, and then it begins as it was drawn.
+        """
+        for name, values in self._load().items():
+            layer = backbones.trunk(network) if name == models.TRUNK else network.get_layer(name)
+            layer.set_weights(values)
+        for name, layer in models.head_layers(network).items():
+            if head := self._nearest(heads[name]):
+                known, kernel, bias = head
+                columns = [known.index(one) if one in known else len(known) for one in heads[name]]
+                padded = np.concatenate([kernel, np.zeros_like(kernel[:, :1])], axis=1)
+                layer.set_weights([padded[:, columns], np.append(bias, np.float32(0))[columns]])
+
+    def kept(self, labels: LabelSet) -> list[str]:
+        """The labels that a head begins with some knowledge of."""
+        head = self._nearest(labels)
+        return [one for one in labels if head and one in head[0]]
+
+    def _nearest(self, labels: LabelSet) -> tuple[LabelSet, np.ndarray, np.ndarray] | None:
+        """The head that knows most of these labels."""
+        found = max(self._heads, key=lambda head: sum(one in head[0] for one in labels), default=None)
+        return found if found and any(one in found[0] for one in labels) else None
+
+
+def begin(recipe: Recipe) -> Start:
+    """Find what `recipe.init` names, prove it, and say what network it is.
+
+    Args:
+        recipe: Its `init` is `mien`, the path of a bundle or of a run folder, `imagenet:NAME` or `imagenet:NAME:random`
+            with a NAME of `recipes.BACKBONES`.
+
+    Raises:
+        UsageError: if there is no such network of keras.applications.
+        BundleError: if the bundle is absent, damaged, int8, or its network cannot be built again with equal answers.
+        RunError: if the run has no network, or one that cannot be folded.
+    """
+    if recipe.init.partition(":")[0] == IMAGENET:
+        return _imagenet(recipe)
+    path = Path(recipe.init)
+    if recipe.init != OWN and (path / runs.RUN_FILE).exists():
+        return _run(recipe, path)
+    bundle = open_bundle(SHIPPED if recipe.init == OWN else path)
+    theirs, folded = _rebuilt(bundle, recipe.init)
+    facts = {
+        "source": path.name,
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "heads": {head.name: list(head.labels) for head in bundle.heads},
+    }
+    return _from_folded(recipe, theirs, folded, {head.name: head.labels for head in bundle.heads}, facts)
+
+
+def _from_folded(
+    recipe: Recipe, theirs: Recipe, folded: keras.Model, heads: Mapping[str, LabelSet], facts: dict[str, Any]
+) -> Start:
+    adopted = dataclasses.replace(
+        recipe,
+        backbone=FOLDED,
+        blocks=theirs.blocks,
+        dense=theirs.dense,
+        residual=theirs.residual,
+        centre=theirs.centre,
+        stages=((1.0, SIDE),),
+    )
+    found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
+    known = tuple((labels, *found.pop(models.LOGITS[name == models.CROWD])) for name, labels in heads.items())
+    if not theirs.centre:
+        # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which know no scale, would
+        # be large beside its tiny weights.
+        found["conv1_1"][0] = found["conv1_1"][0] * np.float32(255)
+    return Start(adopted, facts, lambda: found, known)
+
+
+def _run(recipe: Recipe, path: Path) -> Start:
+    run = runs.load_run(path)
+    network = runs.load_network(run)
+    heads = models.heads(run.recipe, run.label_set)
+    facts = {
+        "source": path.name,
+        "name": run.recipe.name,
+        "digest": _digest(network.get_weights()),
+        "heads": {name: list(labels) for name, labels in heads.items()},
+    }
+    if run.recipe.backbone not in ("", FOLDED):
+        values = {models.TRUNK: backbones.trunk(network).get_weights()}
+        layers = models.head_layers(network)
+        known = tuple((labels, *layers[name].get_weights()) for name, labels in heads.items())
+        return Start(_on(recipe, run.recipe.backbone, run.recipe.backbone_side), facts, lambda: values, known)
+    folded = fold(network, run.recipe, heads)
+    if folded is None:
+        raise RunError(
+            f"{path}: came a network with a batch norm whose scale is not positive, which cannot be folded; expected "
+            "positive scales. To mend: begin with another run or with --init mien"
+        )
+    return _from_folded(recipe, run.recipe, folded, heads, facts)
+
+
+def _imagenet(recipe: Recipe) -> Start:
+    name, colon, how = recipe.init.removeprefix(IMAGENET).removeprefix(":").partition(":")
+    if name not in BACKBONES or (colon and how != "random"):
+        raise UsageError(
+            f"init: came {recipe.init!r}; expected imagenet:NAME or imagenet:NAME:random, with one of "
+            + ", ".join(BACKBONES)
+        )
+    adopted = _on(recipe, name, recipe.backbone_side)
+
+    def load() -> Layers:
+        return {} if how else {models.TRUNK: backbones.imagenet(name, recipe.backbone_side)}
+
+    return Start(adopted, {"source": recipe.init, "name": name, "digest": None, "heads": {}}, load)
+
+
+def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
+    return dataclasses.replace(
+        recipe,
+        backbone=backbone,
+        backbone_side=side,
+        blocks=(),
+        dense=0,
+        residual=False,
+        centre=False,
+        stages=((1.0, SIDE),),
+        precision="float32",
+    )
+
+
+# A bundle's network, in Keras
+
+
+def _rebuilt(bundle: Bundle, where: str) -> tuple[Recipe, keras.Model]:
+    """The recipe a bundle was trained by, and its folded network with its weights, proved by its golden faces."""
+
+    def refuse(field: str, came: str, expected: str, mend: str) -> NoReturn:
+        raise BundleError(where, field, came=came, expected=expected, mend=mend)
+
+    if bundle.precision != "float32":
+        refuse(
+            "bundle.json: precision",
+            bundle.precision,
+            "float32: weights of 8 bits cannot be trained on",
+            "export the run again without --int8, or begin with the run folder",
+        )
+    another = "begin with the run folder, with a bundle of this mien, or with --init mien"
+    try:
+        recipe = Recipe.from_dict(bundle.training["recipe"])
+    except (KeyError, TypeError, ValueError) as error:
+        refuse("bundle.json: training.recipe", f"none that mien knows ({error})", "a recipe of this version", another)
+    heads = {head.name: head.labels for head in bundle.heads}
+    wanted = list(models.heads(recipe, bundle.heads[0].labels))
+    if recipe.backbone not in ("", FOLDED) or list(heads) != wanted:
+        came = f"a network of {recipe.backbone or 'own layers'} with the heads {', '.join(heads)}"
+        refuse("bundle.json: training.recipe", came, f"mien's own layers, heads {', '.join(wanted)}", another)
+    folded = models.build_folded(recipe, heads)
+    layers = {layer.name: layer for layer in folded.layers if layer.weights}
+    tops = {models.LOGITS[name == models.CROWD]: head.output for name, head in zip(heads, bundle.heads, strict=True)}
+    trunk, ends = _onnx_weights(bundle.model, list(tops.values()))
+    found = dict(zip([name for name in layers if name not in tops], trunk, strict=False))
+    found |= {name: ends.get(output, []) for name, output in tops.items()}
+    shapes = {name: [value.shape for value in values] for name, values in found.items()}
+    wanted_shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in layers.items()}
+    if shapes != wanted_shapes or len(trunk) + len(tops) != len(layers):
+        refuse(
+            "model.onnx: weights",
+            f"{len(trunk) + len(ends)} layers of the shapes {list(shapes.values())}"[:300],
+            f"{len(layers)} of the shapes {list(wanted_shapes.values())}, as its recipe says"[:300],
+            another,
+        )
+    for name, values in found.items():
+        layers[name].set_weights(values)
+    answers = folded(bundle.golden_faces.astype(np.float32))
+    worst = max(float(np.abs(np.asarray(answers[name]) - bundle.golden_logits[name]).max()) for name in heads)
+    if not worst <= GOLDEN_ATOL:
+        refuse(
+            "model.onnx: weights",
+            f"answers in Keras that differ from golden.npz by {worst:g}",
+            f"at most {GOLDEN_ATOL:g}",
+            another,
+        )
+    return recipe, folded
+
+
+def _onnx_weights(model: bytes, outputs: Sequence[str]) -> tuple[list[list[np.ndarray]], dict[str, list[np.ndarray]]]:
+    """Kernel (Keras' order of axes) and bias of each convolution and dense layer, in the order of the graph.
+
+    Args:
+        model: An ONNX file.
+        outputs: Outputs of the graph.
+
+    Returns:
+        Those of the trunk, and of the layer that makes each output.
+    """
+    import onnx
+
+    graph = onnx.load_from_string(model).graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    trunk, ends = list[list[np.ndarray]](), dict[str, list[np.ndarray]]()
+    for node in graph.node:
+        given = [values[name] for name in node.input if name in values]
+        made = node.output[0]
+        if node.op_type == "Conv" and given:
+            weights = [given[0].transpose(2, 3, 1, 0), *given[1:]]  # (out, in, h, w) -> (h, w, in, out)
+        elif node.op_type == "MatMul" and given:
+            adds = [one for one in graph.node if one.op_type == "Add" and made in one.input]
+            biases = [values[name] for one in adds for name in one.input if name in values]
+            made = adds[0].output[0] if adds else made
+            weights = [given[0], *biases]
+        elif node.op_type == "Gemm" and given:
+            turned = any(one.name == "transB" and one.i for one in node.attribute)
+            weights = [given[0].T if turned else given[0], *given[1:]]
+        else:
+            continue
+        if made in outputs:
+            ends[made] = weights
+        else:
+            trunk.append(weights)
+    return trunk, ends
+
+
+def _digest(arrays: list[np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()

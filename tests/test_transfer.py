@@ -1,0 +1,356 @@
+"""Training that begins with trained weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from toy_bundle import rewrite, write_toy
+
+from mien.bundle import open_bundle
+from mien.classify import Classifier, softmax
+from mien.data.dataset import Dataset
+from mien.data.synth import draw_faces, drawn_dataset
+from mien.errors import BundleError, RunError, UsageError
+from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
+from mien.training import backbones, checkpoint, fit, models, rates, recipes, runs, transfer
+from mien.training.export import export, fold
+from mien.training.layers import Enlarge
+from mien.training.recipes import Recipe
+
+TINY = Recipe("tiny", ((4,), (8, 8)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=2, batch_size=32)
+# Two heads, a mean instead of a dense layer, additions, centred values.
+DOUBLE = dataclasses.replace(
+    TINY, name="double", blocks=((4, 4), (8, 8)), dense=0, residual=True, centre=True, crowd_weight=1.0, max_epochs=1
+)
+MOODS = LabelSet(("surprise", "neutral", "negative", "happy"))
+_TO_MOODS = np.array([2, 2, 2, 3, 2, 0, 1])  # FER2013's order
+FACES = draw_faces(np.arange(14) % 7, seed=5)
+
+
+def finetune(**changes: Any) -> Recipe:
+    return recipes.recipe("finetune", **{"max_epochs": 3, "freeze_epochs": 1, **changes})
+
+
+@pytest.fixture(scope="module")
+def moods(faces: Dataset) -> Dataset:
+    """The drawn faces under another label set: some labels known, in another order, one new."""
+    return dataclasses.replace(faces, labels=_TO_MOODS[faces.labels], label_set=MOODS)
+
+
+@pytest.fixture(scope="module")
+def run(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
+    return fit.fit(faces, TINY, folder=tmp_path_factory.mktemp("run") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def double(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
+    votes = np.zeros((len(faces), len(FERPLUS_VOTES)), np.uint8)
+    votes[np.arange(len(faces)), [FERPLUS_VOTES.index(FER2013[label]) for label in faces.labels]] = 10
+    voted = dataclasses.replace(faces, votes=votes)
+    return fit.fit(voted, DOUBLE, folder=tmp_path_factory.mktemp("run") / "double")
+
+
+def begun(init: str | Path, labels: LabelSet = FER2013, **changes: Any) -> tuple[transfer.Start, keras.Model]:
+    start = transfer.begin(finetune(init=str(init), **changes))
+    network = models.build(start.recipe, labels)
+    start.put(network, models.heads(start.recipe, labels))
+    return start, network
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    found, damaged = checkpoint.newest(folder / "checkpoints")
+    assert found is not None and damaged == []
+    return found.arrays
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(epoch: int, step: int) -> Callable[[fit.Moment], None]:
+    def watch(moment: fit.Moment) -> None:
+        if (moment.epoch, moment.step) == (epoch, step) and len(moment.history) < epoch:
+            raise Stop
+
+    return watch
+
+
+# What it begins with
+
+
+def test_the_networks_own_answers_come_out_again(run: runs.Run, double: runs.Run, tmp_path: Path) -> None:
+    """From the package, a folder, a zip, a run: with equal labels nothing has changed before the first step."""
+    export(double, tmp_path / "double")
+    export(run, tmp_path / "tiny.zip")
+    for init, bundle in (("mien", "shipped"), (tmp_path / "double",) * 2, (tmp_path / "tiny.zip",) * 2):
+        start, network = begun(init)
+        with Classifier(open_bundle(bundle)) as classify:
+            main = classify.bundle.heads[0].name
+            expected = softmax(classify.logits(FACES)[main])
+        np.testing.assert_allclose(runs.predict(network, FACES), expected, atol=1e-4)
+        assert start.kept(FER2013) == list(FER2013) and start.recipe.backbone == "folded"
+        kinds = {type(layer) for layer in network.layers}
+        assert keras.layers.BatchNormalization not in kinds and keras.layers.Dropout in kinds
+    for one in (run, double):
+        _, network = begun(one.folder)
+        np.testing.assert_allclose(runs.predict(network, FACES), runs.predict(runs.load_network(one), FACES), atol=1e-4)
+
+
+def test_heads_keep_the_labels_they_know(run: runs.Run) -> None:
+    start, network = begun(run.folder, MOODS)
+    assert start.kept(MOODS) == ["surprise", "neutral", "happy"]
+    before = runs.load_network(run)
+    hidden = keras.Model(before.input, before.get_layer("logits").output)(FACES.astype(np.float32))
+    found = models.logits_of(network)(FACES.astype(np.float32))["expression"]
+    for column, name in enumerate(MOODS):
+        expected = np.asarray(hidden)[:, FER2013.index(name)] if name in FER2013 else 0.0
+        np.testing.assert_allclose(np.asarray(found)[:, column], expected, atol=1e-4)
+    start, network = begun(run.folder, strangers := LabelSet(("yes", "no")))
+    assert start.kept(strangers) == [] and np.abs(network.get_layer("logits").kernel).max() > 0.01
+
+
+def test_the_crowds_head_is_found_by_its_labels(double: runs.Run) -> None:
+    start, network = begun(double.folder, crowd_weight=1.0)
+    theirs = runs.predict_heads(runs.load_network(double), FACES)
+    ours = runs.predict_heads(network, FACES)
+    assert list(ours) == list(theirs) == ["fer2013", "crowd"]
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
+
+
+# Training
+
+
+def test_the_trunk_is_frozen_then_thaws_and_the_books_say_all(run: runs.Run, moods: Dataset, tmp_path: Path) -> None:
+    recipe = finetune(init=str(run.folder), max_epochs=2)
+    with pytest.raises(Stop):
+        fit.fit(moods, recipe, folder=tmp_path / "run", watch=stop_at(2, 2))
+    start, network = begun(run.folder, MOODS)
+    frozen = weights(tmp_path / "run")
+    trunk = [name for name in frozen if name.startswith("model") and name.endswith(".kernel")]
+    layers = [name.removesuffix(".kernel").split("-")[2] for name in trunk]
+    assert layers == ["conv1_1", "conv2_1", "conv2_2", "dense", "logits"]
+    pairs = zip(trunk, layers, strict=True)
+    same = [np.array_equal(frozen[name], network.get_layer(layer).kernel) for name, layer in pairs]
+    assert same == [True] * 4 + [False]  # three convolutions and the dense layer stand still, the head learns
+    done = fit.fit(moods, recipe, folder=tmp_path / "run")
+    after = weights(tmp_path / "run")
+    assert not any(np.array_equal(frozen[name], after[name]) for name in trunk)
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert stored["recipe"]["backbone"] == "folded" and stored["recipe"]["blocks"] == [[4], [8, 8]]
+    assert stored["begun_from"]["labels_kept"] == ["surprise", "neutral", "happy"]
+    assert len(stored["begun_from"]["digest"]) == 64
+    again = runs.load_run(tmp_path / "run")
+    assert runs.predict(runs.load_network(again), FACES).shape == (14, 4)
+    assert done.facts["multiply_adds"] == models.multiply_adds(models.build(again.recipe, MOODS))
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(1, 3), (3, 2)])
+def test_stopped_frozen_or_thawed_it_ends_the_same(
+    run: runs.Run, moods: Dataset, tmp_path: Path, epoch: int, step: int
+) -> None:
+    recipe = finetune(init=str(run.folder))
+    whole = fit.fit(moods, recipe, folder=tmp_path / "whole", deterministic=True)
+    with pytest.raises(Stop):
+        fit.fit(moods, recipe, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step))
+    fit.fit(moods, recipe, folder=tmp_path / "run", deterministic=True)
+    one, other = weights(whole.folder), weights(tmp_path / "run")
+    assert one.keys() == other.keys() and len(one) > 20
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_it_knows_more_than_one_that_begins_anew(faces: Dataset, tmp_path: Path) -> None:
+    """What was learnt from many drawn faces helps with few of others."""
+    many = drawn_dataset(700, 70, 7, seed=3)
+    learnt = fit.fit(many, dataclasses.replace(TINY, max_epochs=8), folder=tmp_path / "learnt")
+    few = faces.take(
+        np.concatenate([np.flatnonzero(faces.mask("training"))[:35], np.flatnonzero(faces.mask("validation"))])
+    )
+    accuracy = {}
+    for name, recipe in (
+        ("begun", finetune(init=str(learnt.folder), max_epochs=4)),
+        ("anew", dataclasses.replace(TINY, max_epochs=4)),
+    ):
+        done = fit.fit(few, recipe, folder=tmp_path / name)
+        accuracy[name] = max(line["val_accuracy"] for line in done.facts["history"])
+    assert accuracy["begun"] > accuracy["anew"]
+
+
+def test_the_rate_rises_and_falls_twice() -> None:
+    recipe = finetune(max_epochs=6, freeze_epochs=2, learning_rate=0.01, thaw=0.5)
+    schedule = rates.optimizer(recipe, 10)._learning_rate
+    found = [float(schedule(step)) for step in range(60)]
+    assert np.argmax(found) == 10 and found[10] == pytest.approx(0.01)
+    assert found[20] == pytest.approx(0.005 / 100) and max(found[20:]) == pytest.approx(0.005)
+    assert found[-1] < 1e-4
+
+
+def test_early_stopping_waits_for_the_thaw(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    recipe = finetune(init=str(run.folder), max_epochs=9, freeze_epochs=4, patience=1, learning_rate=1e-9)
+    assert fit.fit(faces, recipe, folder=tmp_path / "run").facts["epochs"] >= 5
+
+
+def test_the_weights_it_began_with_must_stay_the_same(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    export(run, tmp_path / "b")
+    recipe = finetune(init=str(tmp_path / "b"), max_epochs=1)
+    fit.fit(faces, recipe, folder=tmp_path / "run")
+    export(run, tmp_path / "b", licence="CC-BY-4.0")
+    with pytest.raises(RunError, match="begun_from was"):
+        fit.fit(faces, recipe, folder=tmp_path / "run")
+
+
+# And away again
+
+
+def test_a_fine_tuned_network_is_exported_and_begun_with_again(run: runs.Run, moods: Dataset, tmp_path: Path) -> None:
+    done = fit.fit(moods, finetune(init=str(run.folder), max_epochs=1), folder=tmp_path / "run")
+    bundle = export(done, tmp_path / "b", dataset=moods)
+    assert bundle.parity["batch_norm_folded"] is True and list(bundle.heads[0].labels) == list(MOODS)
+    assert bundle.training["recipe"]["init"] == "tiny"  # the name, not the path
+    network = runs.load_network(done)
+    with Classifier(bundle) as classify:
+        np.testing.assert_allclose(
+            softmax(classify.logits(FACES)["expression"]), runs.predict(network, FACES), atol=1e-4
+        )
+    for init in (tmp_path / "b", tmp_path / "run"):
+        _, again = begun(init, MOODS)
+        np.testing.assert_allclose(runs.predict(again, FACES), runs.predict(network, FACES), atol=1e-4)
+
+
+# Refusals
+
+
+def test_bundles_that_cannot_be_begun_with(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+    def refused(init: object, words: str) -> None:
+        with pytest.raises(BundleError, match=words):
+            transfer.begin(finetune(init=str(init)))
+
+    refused(tmp_path / "nothing", "came nothing; expected a folder or zip")
+    export(run, tmp_path / "int8", dataset=faces, int8=True)
+    refused(tmp_path / "int8", "precision: came int8; expected float32.*without --int8")
+    write_toy(tmp_path / "toy")
+    refused(tmp_path / "toy", "training.recipe: came none that mien knows")
+    bundle = export(run, tmp_path / "b")
+
+    def deeper(facts: dict[str, Any]) -> None:
+        facts["training"]["recipe"]["blocks"] = [[4], [8, 16]]
+
+    rewrite(tmp_path / "b", facts=deeper)
+    refused(tmp_path / "b", "model.onnx: weights: came 5 layers of the shapes.*To mend")
+    export(run, tmp_path / "b")
+    golden = {"faces": bundle.golden_faces, "logits_expression": bundle.golden_logits["expression"] + np.float32(0.01)}
+    rewrite(tmp_path / "b", golden=golden)
+    refused(tmp_path / "b", "answers in Keras that differ from golden.npz by 0.01")
+
+
+def test_runs_that_cannot_be_begun_with(run: runs.Run, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": TINY.to_dict()}))
+    with pytest.raises(RunError, match="no finished network yet"):
+        transfer.begin(finetune(init=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"init": "", "blocks": ()}, "blocks"),
+        ({"freeze_epochs": -1}, "freeze_epochs"),
+        ({"thaw": 0.0}, "thaw"),
+        ({"backbone_side": 20}, "backbone_side"),
+        ({"backbone": "VGG16"}, "backbone"),
+    ],
+)
+def test_recipes_refuse_what_cannot_be_meant(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=f"{words}: came .*expected"):
+        recipes.recipe("finetune", **{"freeze_epochs": 0, **changes})
+    with pytest.raises(UsageError, match="freeze_epochs: came 2 without init"):
+        dataclasses.replace(TINY, freeze_epochs=2)
+    for init in ("imagenet:", "imagenet:VGG16", "imagenet:ResNet50:zeros"):
+        with pytest.raises(UsageError, match="expected imagenet:NAME or imagenet:NAME:random, with one of MobileNetV2"):
+            transfer.begin(finetune(init=init))
+
+
+# ImageNet
+
+
+def test_faces_are_enlarged_and_scaled_as_keras_does() -> None:
+    faces = FACES[:2].astype(np.float32)
+    enlarged = np.asarray(Enlarge(100)(faces))
+    expected = np.repeat(np.asarray(keras.ops.image.resize(faces, (100, 100))), 3, axis=-1)
+    np.testing.assert_allclose(enlarged, expected, atol=1e-2)
+    for name, module in (("MobileNetV2", "mobilenet_v2"), ("ResNet50", "resnet")):
+        scale, offset, _ = backbones._KNOWN[name]
+        theirs = getattr(keras.applications, module).preprocess_input(expected.copy())
+        np.testing.assert_allclose(keras.layers.Rescaling(scale, offset)(enlarged), theirs, atol=1e-2)
+    scale, offset, _ = backbones._KNOWN["EfficientNetV2B0"]
+    normal = keras.layers.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.229**2, 0.224**2, 0.225**2])
+    np.testing.assert_allclose(keras.layers.Rescaling(scale, offset)(enlarged), normal(expected / 255), atol=1e-3)
+
+
+def test_a_network_of_keras_applications_trains_resumes_and_is_exported(faces: Dataset, tmp_path: Path) -> None:
+    few = drawn_dataset(14, 7, 7, seed=1)
+    recipe = finetune(init="imagenet:MobileNetV2:random", backbone_side=32, max_epochs=2, batch_size=7)
+    with pytest.raises(Stop):
+        fit.fit(few, recipe, folder=tmp_path / "run", watch=stop_at(2, 1))
+    frozen = weights(tmp_path / "run")
+    done = fit.fit(few, recipe, folder=tmp_path / "run")
+    after = weights(tmp_path / "run")
+    assert done.recipe.backbone == "MobileNetV2" and done.facts["begun_from"]["labels_kept"] == []
+    moving = [name for name in after if "moving" in name and name.startswith("model")]
+    kernels = [name for name in after if name.endswith("kernel") and name.startswith("model")]
+    assert len(moving) == 104 and len(kernels) > 50
+    assert all(np.array_equal(frozen[name], after[name]) for name in moving)  # statistics stay as they came
+    assert not any(np.array_equal(frozen[name], after[name]) for name in kernels)
+    assert done.facts["multiply_adds"] > 5e6
+    bundle = export(done, tmp_path / "b", dataset=few)
+    assert "Pad" not in bundle.operators and bundle.operators["Conv"] == 52
+    with Classifier(bundle) as classify:
+        np.testing.assert_allclose(
+            softmax(classify.logits(FACES)["expression"]), runs.predict(runs.load_network(done), FACES), atol=1e-4
+        )
+    _, again = begun(done.folder)
+    np.testing.assert_allclose(runs.predict(again, FACES), runs.predict(runs.load_network(done), FACES), atol=1e-5)
+    with pytest.raises(BundleError, match="came a network of MobileNetV2.*begin with the run folder"):
+        transfer.begin(finetune(init=str(tmp_path / "b")))
+
+
+def test_without_a_connection_it_says_what_to_do(tmp_path: Path) -> None:
+    """As a user without a connection meets it: one sentence, exit code 5."""
+    words = ["train", "--init", "imagenet:MobileNetV2", "--set", "backbone_side=96", "--out", str(tmp_path / "run")]
+    nowhere = {name: "http://127.0.0.1:9" for name in ("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY")}
+    env = {**os.environ, **nowhere, "KERAS_HOME": str(tmp_path / "keras"), "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-m", "mien", *words], capture_output=True, text=True, env=env)
+    assert done.returncode == 5, done.stderr
+    assert "imagenet:MobileNetV2: its weights could not be had" in done.stderr and "To mend: connect" in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_the_command_line_fine_tunes_by_default(run: runs.Run, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from mien.cli import app
+
+    export(run, tmp_path / "tiny.zip")
+    words = ["train", "--init", tmp_path / "tiny.zip", "--epochs", 1, "--out", tmp_path / "run", "--json"]
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0
+    facts = json.loads(done.stdout)
+    assert facts["recipe"]["name"] == "finetune" and facts["begun_from"]["name"] == "tiny"
+    assert "labels its head knew: angry, disgust" in done.stderr
+
+
+def test_folding_what_is_folded_changes_no_answer(run: runs.Run) -> None:
+    start, network = begun(run.folder)
+    folded = fold(network, start.recipe, {"expression": FER2013})
+    assert folded is not None
+    faces = FACES.astype(np.float32)
+    np.testing.assert_allclose(folded(faces)["expression"], models.logits_of(network)(faces)["expression"], atol=1e-4)
