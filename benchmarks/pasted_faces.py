@@ -123,7 +123,7 @@ def network(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
     bundle = open_bundle(path)
     classifier = Classifier(bundle)
-    return lambda faces: np.asarray(classifier(faces)[bundle.heads[0].name].argmax(axis=1))
+    return lambda faces: classifier.answer(classifier(faces)).argmax(axis=1)
 
 
 def run(detector: Detector, faces: np.ndarray, sizes: tuple[int, int], max_turn: float, seed: int) -> dict[str, object]:

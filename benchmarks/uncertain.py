@@ -25,7 +25,7 @@ def main() -> None:
     part = load_dataset(options.data).part("validation")
     bundle = open_bundle(options.bundle)
     with Classifier(bundle) as classify:
-        p = classify(part.images)[bundle.heads[0].name]
+        p = classify.answer(classify(part.images))
     right = p.argmax(axis=1) == part.labels
     print(f"{bundle.name}, validation, n = {len(part)}: {right.mean():.1%} right")
     for limit in sorted({0.4, MIN_PROBABILITY, 0.6, 0.7}):

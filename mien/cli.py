@@ -145,6 +145,10 @@ def train(
     augment: Augment = True,
     keep_leaks: KeepLeaks = False,
     settings: Settings = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(help="Bundle whose answers are part of what is learned; several: their mean.", show_default=False),
+    ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
     deterministic: Deterministic = False,
@@ -157,6 +161,7 @@ def train(
     Example: mien train fer2013.csv --recipe medium --out runs/medium
     """
     from mien import pipeline
+    from mien.bundle import open_bundle
 
     pipeline.need_train_extra()
     chosen = _recipe(
@@ -175,10 +180,13 @@ def train(
         },
     )
     folder = out or Path("runs") / chosen.name
+    teachers = [open_bundle(one) for one in teacher or []]
     dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with _training_bar() as bar:
-        options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, tensorboard=tensorboard, watch=bar)
+        options = pipeline.TrainOptions(
+            deterministic=deterministic, fresh=fresh, tensorboard=tensorboard, teachers=teachers, watch=bar
+        )
         done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)
     answer({"folder": str(folder), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {folder}", json)
 
@@ -265,7 +273,10 @@ def predict(
         str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
     ] = "shipped",
     detector: Annotated[
-        DetectorKind, typer.Option(help="What finds faces; none: the pictures are faces already.")
+        DetectorKind,
+        typer.Option(
+            help="What finds faces; yunet-close: smaller ones too, slowly; none: the pictures are faces already."
+        ),
     ] = DetectorKind.auto,
     detector_model: Annotated[
         Path | None, typer.Option(help="File with YuNet's weights, instead of the download.", show_default=False)
@@ -300,7 +311,9 @@ def predict(
         str | None,
         typer.Option(help="Look at a video's frames this far apart, such as 0.2s; every frame by default."),
     ] = None,
-    smooth: Annotated[str, typer.Option(help="Time constant of the smoothing in videos; 0s for none.")] = "0.3s",
+    smooth: Annotated[
+        str | None, typer.Option(help="Time constant of the smoothing in videos, 0.3s by default; 0s for none.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Recognise the expressions in pictures and videos. Exit code 8: some could not be read, and the rows say which.
@@ -315,7 +328,7 @@ def predict(
 
     outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
     step = None if every is None else parse_seconds(every)
-    smooth_s = 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
+    smooth_s = None if smooth is None else 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
     sources = job.collect(paths, say=say)
     recognizer = load(
         bundle,
@@ -362,6 +375,7 @@ def export(
         str | None,
         typer.Option("--data", help="The data it was trained on, for calibration and scores.", show_default=False),
     ] = None,
+    votes: Votes = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data.")
     ] = False,
@@ -373,7 +387,7 @@ def export(
     """
     from mien import pipeline
 
-    values, text = pipeline.export(run, out, data=data, int8=int8, say=say)
+    values, text = pipeline.export(run, out, data=data, int8=int8, say=say, votes=votes)
     answer(values, text, json)
 
 

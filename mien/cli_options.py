@@ -34,6 +34,7 @@ class RecipeName(StrEnum):
 class DetectorKind(StrEnum):
     auto = "auto"
     yunet = "yunet"
+    yunet_close = "yunet-close"
     mtcnn = "mtcnn"
     none = "none"
 

@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,13 +45,15 @@ FALLBACK = (
     "YuNet's weights could not be fetched, so MTCNN finds the faces, slower and fewer of them. "
     "`--detector yunet` says what went wrong and how to mend it."
 )
-KINDS = ("auto", "yunet", "mtcnn", "none")
-MAX_SIDE = 2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what other sizes find and cost
+KINDS = ("auto", "yunet", "yunet-close", "mtcnn", "none")
+MAX_SIDE = 2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what more finds and costs
 FIRST_SIDE = 640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
 _LARGE_PX = 300  # one above this size that it sees in a larger picture is mostly a part of a face
 # What would be larger than this in the first look and is seen only in the second must be surer: badges, patterns.
 _SEEN_PX, _SURE = 48, 0.8
 MIN_SCORE = 0.6
+# The close look: tiles of the picture, enlarged. A face no larger than what they share lies whole in one of them.
+_TILE, _SHARED, _ENLARGED = 1280, 64, 2.0  # px at most, px, times
 _SAME = 0.4  # overlap (intersection over union) from which two boxes are one face
 _TOP = 5000
 _LOG_ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR
@@ -100,20 +103,23 @@ def find_detector(kind: str = "auto", *, model: Path | None = None, max_side: in
     """The detector of a kind, ready for use.
 
     Args:
-        kind: `yunet`; `mtcnn`; `none` for pictures that are faces already; `auto` for YuNet where its weights can be
-            had, else MTCNN where it is installed.
+        kind: `yunet`; `yunet-close`, which looks at enlarged parts of the picture too; `mtcnn`; `none` for pictures
+            that are faces already; `auto` for YuNet where its weights can be had, else MTCNN where it is installed.
         model: File with YuNet's weights, to be taken instead of looking for them.
         max_side: Longest side in pixels at which faces are looked for; larger pictures are shrunk for it. More finds
             smaller faces and takes longer. None is 2560.
 
     Raises:
-        UsageError: for an unknown kind or size.
+        UsageError: for an unknown kind or size, and for a model or size that the kind has no use for.
         DataError: if a file named for the weights is missing or is no face detector.
         DownloadError: if the weights are nowhere and cannot be fetched (with `auto`: and MTCNN is not installed).
         MissingExtraError: for `mtcnn` where it is not installed.
     """
     if kind not in KINDS:
         raise UsageError(f"detector: came {kind!r}; expected one of {', '.join(KINDS)}")
+    for name, given, kinds in (("model", model, KINDS[:3]), ("max_side", max_side, KINDS[:4])):
+        if given is not None and kind not in kinds:
+            raise UsageError(f"detector {kind}: came {name} {given}, which is for {', '.join(kinds)} only")
     side = MAX_SIDE if max_side is None else max_side
     if side < 32:
         raise UsageError(f"detector size: came {side} px; expected at least 32")
@@ -122,12 +128,10 @@ def find_detector(kind: str = "auto", *, model: Path | None = None, max_side: in
     if kind == "mtcnn":
         return MTCNN(max_side=side)
     try:
-        return YuNet(yunet_weights(model), max_side=side)
-    except DownloadError as error:
-        if kind == "yunet":
+        return YuNet(yunet_weights(model), max_side=side, close=kind == "yunet-close")
+    except DownloadError:
+        if kind != "auto" or not mtcnn_is_installed():
             raise
-        if not mtcnn_is_installed():
-            raise DownloadError(f"{error} MTCNN, the other detector, is not installed either.") from error
         return MTCNN(max_side=side, note=FALLBACK)
 
 
@@ -148,42 +152,60 @@ class YuNet:
 
     geometry = "yunet"
 
-    def __init__(self, weights: Path, *, max_side: int = MAX_SIDE, min_score: float = MIN_SCORE) -> None:
+    def __init__(
+        self, weights: Path, *, max_side: int = MAX_SIDE, min_score: float = MIN_SCORE, close: bool = False
+    ) -> None:
         try:
             data = weights.read_bytes()
         except OSError as error:
             raise _bad_weights(weights, f"a file that cannot be read ({error.strerror})") from error
         digest = hashlib.sha256(data).hexdigest()
-        self.name = "yunet-2026may" if digest == YUNET_SHA256 else f"yunet-{digest[:8]}"
+        self.name = ("yunet-2026may" if digest == YUNET_SHA256 else f"yunet-{digest[:8]}") + "-close" * close
         self.note = ""
         self._weights, self._data = weights, np.frombuffer(data, np.uint8)
-        self._max_side, self._min_score = max_side, min_score
+        self._max_side, self._min_score, self._close = max_side, min_score, close
         self._own = threading.local()
         self._network()  # so that a file that is no detector is refused here
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _yunet, (self._weights, self._max_side, self._min_score)
+        return _yunet, (self._weights, self._max_side, self._min_score, self._close)
 
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3).
 
-        A picture larger than `FIRST_SIDE` is looked at twice: small, for large faces, and at `max_side`.
+        A picture larger than `FIRST_SIDE` is looked at twice: small, for large faces, and at `max_side`. The close look
+        is a third, at tiles.
         """
         longest = max(checked(image).shape[:2])
         most = min(longest, self._max_side)
-        faces = self._look(image, min(most, FIRST_SIDE))
+        faces = [self._look(*shrunk(image, min(most, FIRST_SIDE)))]
         if most > FIRST_SIDE:
-            closer = self._look(image, most)
-            size = (closer[:, 2:4] - closer[:, 0:2]).max(axis=1) / longest
-            sure = (size <= _SEEN_PX / FIRST_SIDE) | (closer[:, 14] >= _SURE)
-            faces = np.concatenate([faces, closer[(size <= _LARGE_PX / most) & sure]])
-        return found_faces(faces, image, "yunet")
+            faces.append(_mostly_faces(self._look(*shrunk(image, most)), _SEEN_PX * longest / FIRST_SIDE))
+            faces[1] = faces[1][_size(faces[1]) <= _LARGE_PX * longest / most]
+        if self._close:
+            closer = _mostly_faces(self._look_closely(image), _SEEN_PX * longest / most)
+            faces.append(closer[_size(closer) <= _SHARED])
+        return found_faces(np.concatenate(faces), image, "yunet")
 
-    def _look(self, image: np.ndarray, side: int) -> np.ndarray:
-        """float32 (F, 15): x0 y0 x1 y1, five landmarks, score, in pixels of the picture, seen at a longest side."""
+    def _look_closely(self, image: np.ndarray) -> np.ndarray:
+        """As `_look`, at enlarged tiles; each place of the picture is the business of one tile alone."""
         import cv2
 
-        small, zoom = shrunk(image, side)
+        found = []
+        for top, bottom, first_y, last_y in tiles(image.shape[0]):
+            for left, right, first_x, last_x in tiles(image.shape[1]):
+                tile = image[top:bottom, left:right]
+                large = cv2.resize(tile, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC)
+                faces = self._look(large, np.array(tile.shape[1::-1], np.float32) / large.shape[1::-1])
+                faces[:, :14] += np.tile(np.array([left, top], np.float32), 7)
+                x, y = (faces[:, 0] + faces[:, 2]) / 2, (faces[:, 1] + faces[:, 3]) / 2
+                found.append(faces[(x >= first_x) & (x < last_x) & (y >= first_y) & (y < last_y)])
+        return np.concatenate(found)
+
+    def _look(self, small: np.ndarray, zoom: np.ndarray) -> np.ndarray:
+        """float32 (F, 15): x0 y0 x1 y1, five landmarks, score; coordinates times zoom (2,)."""
+        import cv2
+
         network = self._network()
         network.setInputSize((small.shape[1], small.shape[0]))
         _, faces = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
@@ -230,7 +252,7 @@ class MTCNN:
             quiet.import_tensorflow()
             import mtcnn
         except ImportError as error:
-            raise MissingExtraError("mtcnn", "all") from error
+            raise MissingExtraError("mtcnn", "mtcnn") from error
         self.name = f"mtcnn-{version('mtcnn')}"
         self.note = note
         self._network = mtcnn.MTCNN(device="CPU:0")
@@ -312,20 +334,24 @@ def _download(kept: Path) -> Path:
             )
             return kept
         except requests.RequestException as error:
-            reasons.append(f"{url}: {_in_short(error)}")
+            reasons.append(f"{_host(url)}: {_in_short(error)}")
         except ValueError:
-            reasons.append(f"{url}: a file with another checksum")
+            reasons.append(f"{_host(url)}: a file with another checksum")
         except OSError as error:
             raise DownloadError(
                 f"{kept.parent}: came {error.strerror or error}; expected a folder to keep YuNet's weights in. "
                 "To mend: free some space, name another folder in MIEN_CACHE, or name the file in MIEN_YUNET."
             ) from error
     raise DownloadError(
-        f"YuNet, the face detector: came no weights ({'; '.join(reasons)}); expected one download of 230 KB. To mend: "
-        f"connect once to the internet and try again; or bring the file {YUNET_FILE} (sha256 {YUNET_SHA256}) from "
-        f"one of these addresses to {kept}, or name it in MIEN_YUNET or --detector-model; or pip install 'mien[all]' "
-        "for MTCNN, which needs no download; or give --detector none for pictures that are faces already."
+        f"YuNet, the face detector: came no weights ({'; '.join(dict.fromkeys(reasons))}); expected one download of "
+        f"230 KB. To mend: connect once to the internet; or bring {YUNET_URLS[0]} to {kept}, or name it in MIEN_YUNET "
+        "or --detector-model; or install mien with the extra [mtcnn] (in a checkout: pip install '.[mtcnn]') for "
+        "MTCNN, which needs no download; or give --detector none for pictures that are faces already."
     )
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2]
 
 
 def _in_short(error: Exception) -> str:
@@ -355,8 +381,8 @@ def mtcnn_is_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("mtcnn", "tensorflow"))
 
 
-def _yunet(weights: Path, max_side: int, min_score: float) -> YuNet:
-    return YuNet(weights, max_side=max_side, min_score=min_score)
+def _yunet(weights: Path, max_side: int, min_score: float, close: bool) -> YuNet:
+    return YuNet(weights, max_side=max_side, min_score=min_score, close=close)
 
 
 def _mtcnn(max_side: int, min_score: float, note: str) -> MTCNN:
@@ -392,6 +418,25 @@ def shrunk(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return small, np.array([width / size[0], height / size[1]], np.float32)
+
+
+def tiles(length: int) -> list[tuple[int, int, float, float]]:
+    """An axis of so many pixels in parts that overlap by `_SHARED` or more: where each begins and ends, and from where
+    to where it alone decides what is a face, which are the middles of what it shares with its neighbours."""
+    num = max(1, math.ceil((length - _SHARED) / (_TILE - _SHARED)))
+    size = min(length, math.ceil((length + (num - 1) * _SHARED) / num))
+    starts = [round(part * (length - size) / max(1, num - 1)) for part in range(num)]
+    borders = [-math.inf, *((one + size + other) / 2 for one, other in pairwise(starts)), math.inf]
+    return [(start, start + size, *sides) for start, sides in zip(starts, pairwise(borders), strict=True)]
+
+
+def _size(faces: np.ndarray) -> np.ndarray:
+    return np.asarray((faces[:, 2:4] - faces[:, 0:2]).max(axis=1))
+
+
+def _mostly_faces(faces: np.ndarray, seen_px: float) -> np.ndarray:
+    """Rows without those that an earlier look should have seen, being larger than so many pixels, unless sure."""
+    return np.asarray(faces[(_size(faces) <= seen_px) | (faces[:, 14] >= _SURE)])
 
 
 def found_faces(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detections:

@@ -64,7 +64,7 @@ def _backend() -> str:
         quiet.import_tensorflow()
         import tensorflow as tf
     except ImportError:
-        return "none: TensorFlow is not installed (pip install 'mien[train]')"
+        return "none: TensorFlow is not installed (mien's extra [train])"
     gpus = len(tf.config.list_physical_devices("GPU"))
     return f"TensorFlow {tf.__version__}, {gpus} GPU(s)"
 

@@ -88,7 +88,8 @@ class MissingExtraError(MienError):
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(
-            f"this needs the package {module}, which is not installed. To mend: pip install 'mien[{extra}]'"
+            f"this needs the package {module}, which is not installed. "
+            f"To mend: install mien with the extra [{extra}] (in a checkout: pip install '.[{extra}]')"
         )
 
 

@@ -92,6 +92,7 @@ class TrainOptions:
     deterministic: bool = False
     fresh: bool = False
     tensorboard: bool = False
+    teachers: Sequence[Bundle] = ()
     watch: Callable[[Moment], None] | None = None
 
 
@@ -146,7 +147,13 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
             watcher(moment)
 
     done = fit.fit(
-        dataset, recipe, folder=folder, deterministic=options.deterministic, fresh=options.fresh, watch=watch
+        dataset,
+        recipe,
+        folder=folder,
+        deterministic=options.deterministic,
+        fresh=options.fresh,
+        teachers=options.teachers,
+        watch=watch,
     )
     for warning in done.facts["warnings"]:
         say(f"  a damaged checkpoint was passed over: {warning}")
@@ -303,7 +310,9 @@ def need_train_extra() -> None:
             raise MissingExtraError(module, "train")
 
 
-def export(folder: Path, out: Path, *, data: str | None, int8: bool, say: Say) -> tuple[dict[str, Any], str]:
+def export(
+    folder: Path, out: Path, *, data: str | None, int8: bool, say: Say, votes: Path | None = None
+) -> tuple[dict[str, Any], str]:
     """Write the network of a run as a bundle; with data also calibrated and measured."""
     [run] = load_runs([folder])
     from mien.evaluation import metrics
@@ -313,7 +322,7 @@ def export(folder: Path, out: Path, *, data: str | None, int8: bool, say: Say) -
         scores, _ = metrics.estimates(labels, probabilities, num_bootstrap=1000, seed=0)
         return {**scores, "ece": metrics.calibration_error(metrics.reliability(labels, probabilities))}
 
-    dataset = None if data is None else read(data, say=say)
+    dataset = None if data is None else read(data, say=say, votes=votes)
     if dataset is None:
         say("No --data: the bundle has no scores, and its probabilities are as the network gives them.")
     bundle = write(run, out, dataset=dataset, measure=measure, int8=int8)
@@ -326,10 +335,11 @@ def export(folder: Path, out: Path, *, data: str | None, int8: bool, say: Say) -
         ("temperature", f"{head.temperature:.3f}"),
         ("largest difference to Keras", f"{bundle.parity['max_difference']:.1e}"),
     ]
-    rows += [
-        (f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})")
-        for split, scores in bundle.metrics.items()
-    ]
+    for split, scores in bundle.metrics.items():
+        rows.append((f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})"))
+        rows.append(("  in 14 views", f"{scores['best']['accuracy']['value']:.1%}"))
+        if crowd := scores.get("heads", {}).get(CROWD):
+            rows.append(("  FER+ majority", f"{crowd['accuracy']['value']:.1%} (n = {crowd['n']})"))
     return {"out": str(out), **bundle.facts}, aligned(rows)
 
 

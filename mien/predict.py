@@ -57,8 +57,21 @@ class Outputs:
     def __post_init__(self) -> None:
         if self.table is not None:
             form_of(self.table)
-        elif self.resume:
-            raise UsageError("--resume: expected --out FILE, the table to go on with")
+        for option, given in (
+            ("--resume", self.resume),
+            ("--overwrite", self.overwrite),
+            (f"--columns {self.columns}", self.columns != "mien"),
+        ):
+            if given and self.table is None:
+                raise UsageError(f"{option}: came no table; expected --out FILE beside it")
+        if self.resume and self.overwrite:
+            raise UsageError(
+                "--resume and --overwrite: came both; expected one, to go on with the table or to replace it"
+            )
+        if self.columns != "mien" and self.table is not None and form_of(self.table) in ("json", "jsonl"):
+            raise UsageError(
+                f"--columns {self.columns}: came {self.table}; expected .csv or .parquet, for JSON has no columns"
+            )
 
 
 @dataclass
@@ -141,7 +154,7 @@ def predict(
     outputs: Outputs,
     *,
     every: float | None,
-    smooth_s: float,
+    smooth_s: float | None,
     say: Say,
     show: Callable[[Frame], None],
 ) -> Tally:
@@ -152,11 +165,11 @@ def predict(
         recognizer: From `mien.load`.
         outputs: Where answers go.
         every: Seconds between the frames of a video that are looked at; None for every frame.
-        smooth_s: Time constant of the smoothing in videos.
+        smooth_s: Time constant of the smoothing in videos; None for the default.
         say: Takes sentences for a person.
         show: Takes each frame, as soon as it is known.
     """
-    from mien.video import is_video
+    from mien.video import SMOOTH_S, is_video
 
     tally = Tally()
     folders = [folder for folder in (outputs.draw, outputs.explain, outputs.summary) if folder is not None]
@@ -169,13 +182,16 @@ def predict(
     ours = {source: None for source in sources if own and source != STDIN and Path(source).resolve() in own}
     if ours:
         say(f"left out {_many(len(ours), 'marked copy or picture')} that this command wrote: {next(iter(ours))} ...")
-    has_videos = any(map(is_video, sources))
-    for place, only, there in (
-        (outputs.summary, "videos", has_videos),
-        (outputs.explain, "pictures", not all(map(is_video, sources))),
+    num_videos = sum(map(is_video, sources))
+    has_videos = num_videos > 0
+    for option, given, kind, num_others in (
+        ("--summary", outputs.summary, "videos", len(sources) - num_videos),
+        ("--explain", outputs.explain, "pictures", num_videos),
+        ("--every", every, "videos", 0 if has_videos else len(sources)),
+        ("--smooth", smooth_s, "videos", 0 if has_videos else len(sources)),
     ):
-        if place is not None and not there:
-            say(f"{place}: nothing will be written there, which is for {only} only")
+        if given is not None and num_others:
+            say(f"{option} is for {kind} only: nothing of it for {_many(num_others, 'other source')}")
     table = _Table(outputs, recognizer, has_videos=has_videos)
     left = [source for source in sources if source not in ours and not table.holds(source)]
     tally.num_resumed = len(sources) - len(ours) - len(left)
@@ -191,7 +207,8 @@ def predict(
         for source in left:
             if is_video(source):
                 table.begin(source)
-                for frame in _video(source, names[source], recognizer, outputs, every, smooth_s, say):
+                smooth = SMOOTH_S if smooth_s is None else smooth_s
+                for frame in _video(source, names[source], recognizer, outputs, every, smooth, say):
                     tally.add(frame)
                     table.write(frame)
                     show(frame)

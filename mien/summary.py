@@ -30,6 +30,38 @@ _COLUMNS: dict[str, dict[str, str]] = {
 }
 
 
+# Time
+
+
+class Lasting:
+    """How long each frame of a source stands for, whatever counts seconds: until the next one looked at, whether that
+    could be read or not; the last as long as the one before. Frames without a time last equally long.
+
+    Attributes:
+        step_s: How long the last frame with a next one lasted; None as long as there is none.
+    """
+
+    def __init__(self) -> None:
+        self.step_s: float | None = None
+        self._pending: Frame | None = None  # how long it lasts is known when the next frame comes
+
+    def add(self, frame: Frame) -> tuple[Frame, float] | None:
+        """Take the next frame; gives the one before with its seconds, None for the first."""
+        before, self._pending = self._pending, frame
+        if before is None:
+            return None
+        if before.time_s is not None and frame.time_s is not None:
+            self.step_s = max(0.0, frame.time_s - before.time_s)
+        return before, self._step()
+
+    def rest(self) -> tuple[Frame, float] | None:
+        """The last frame, were the source to end with it, and its seconds; None where there was no frame."""
+        return None if self._pending is None else (self._pending, self._step())
+
+    def _step(self) -> float:
+        return 1.0 if self.step_s is None else self.step_s
+
+
 # Summary
 
 
@@ -74,8 +106,7 @@ class _Source:
     num_with_face: int = 0
     num_failed: int = 0
     people: dict[int | None, _Person] = field(default_factory=dict)
-    pending: Frame | None = None  # whose duration is known when the next frame comes
-    last_step: float | None = None
+    lasting: Lasting = field(default_factory=Lasting)
 
 
 def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
@@ -100,12 +131,10 @@ def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
         one.num_with_face += bool(frame.faces)
         for face in frame.faces:
             one.people.setdefault(face.track, _Person()).add(face, frame.time_s)
-        if one.pending is not None:
-            _credit(one, frame.time_s)
-        one.pending = frame
+        _credit(one, one.lasting.add(frame))
     labels: dict[str, None] = {}
     for one in sources.values():
-        _credit(one, None)
+        _credit(one, one.lasting.rest())
         if not one.people:
             one.people[None] = _Person()
         for person in one.people.values():
@@ -117,14 +146,11 @@ def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
     ]
 
 
-def _credit(one: _Source, until: float | None) -> None:
-    """Give the time of the pending frame to the labels it showed."""
-    frame = one.pending
-    if frame is None:
+def _credit(one: _Source, lasted: tuple[Frame, float] | None) -> None:
+    """Give the time of a frame to the labels it showed."""
+    if lasted is None:
         return
-    step = one.last_step if one.last_step is not None else 1.0
-    if frame.time_s is not None and until is not None:
-        step = one.last_step = max(0.0, until - frame.time_s)
+    frame, step = lasted
     for face in frame.faces:
         person = one.people[face.track]
         person.seen += step
@@ -144,7 +170,7 @@ def _summary_row(
         "faces": n,
         "first_s": person.first_s,
         "last_s": person.last_s,
-        "seen_s": person.seen if person.first_s is not None and one.last_step is not None else None,
+        "seen_s": person.seen if person.first_s is not None and one.lasting.step_s is not None else None,
         "uncertain": person.num_uncertain / n if n else None,
         "transitions": person.num_transitions if track is not None else None,
     }

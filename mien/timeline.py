@@ -15,6 +15,7 @@ import numpy as np
 
 from mien.labels import LabelSet
 from mien.results import Frame
+from mien.summary import Lasting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,19 +37,27 @@ class Timelines:
         self._labels = labels
         self._bin_s = _FIRST_BIN_S
         self._begin_s: float | None = None
-        self._end_s = 0.0
+        self._last_s = 0.0  # the latest look
+        self._lasting = Lasting()
+        self._seen_s: dict[int, float] = {}  # person -> seconds, without the last frame
+        self._all_s = 0.0  # likewise of all frames
         self._source = ""
         self._looks: dict[int, int] = {}  # bin -> number of frames looked at
         # person -> bin -> sums: a probability for each label, uncertain answers, answers
         self._people: dict[int, dict[int, np.ndarray]] = {}
 
     def add(self, frame: Frame) -> None:
-        """Count a frame; those with an error or without a time count as not looked at."""
-        if frame.error or frame.time_s is None:
+        """Count a frame; one that could not be read shows nobody, one without a time is passed over."""
+        if frame.time_s is None:
             return
         if self._begin_s is None:
-            self._begin_s, self._end_s, self._source = frame.time_s, frame.time_s, frame.source
-        self._end_s = max(self._end_s, frame.time_s)
+            self._begin_s, self._last_s, self._source = frame.time_s, frame.time_s, frame.source
+        self._last_s = max(self._last_s, frame.time_s)
+        before = self._lasting.add(frame)
+        if before is not None:
+            self._all_s += before[1]
+            for track in _people_in(before[0]):
+                self._seen_s[track] = self._seen_s.get(track, 0.0) + before[1]
         # A clock that steps back far would need bins before the first; they are counted in it.
         place = max(0, math.floor((frame.time_s - self._begin_s) / self._bin_s))
         while place >= _MOST_BINS:
@@ -83,6 +92,14 @@ class Timelines:
             self._draw(track).save(paths[-1])
         return paths
 
+    def seconds(self, track: int) -> tuple[float, float]:
+        """How long a person was seen, of how long was looked: by the rule of `mien.summary.Lasting`."""
+        last = self._lasting.rest()
+        if last is None:
+            return 0.0, 0.0
+        there = last[1] if track in _people_in(last[0]) else 0.0
+        return self._seen_s.get(track, 0.0) + there, self._all_s + last[1]
+
     def _join(self) -> None:
         self._bin_s *= 2
         looks: dict[int, int] = {}
@@ -95,12 +112,16 @@ class Timelines:
                 joined[place // 2] = joined[place // 2] + sums if place // 2 in joined else sums
             self._people[track] = joined
 
+    def _end_s(self) -> float:
+        """When the last frame's time is up."""
+        last = self._lasting.rest()
+        return self._last_s + (last[1] if last else 0.0)
+
     def _runs(self, track: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Stretches in which a person was seen at every look: edges (n + 1,) in seconds, means (n, K + 1)."""
         places = sorted(self._looks)
         edges = [self._begin_s or 0.0] if not places else [(self._begin_s or 0.0) + p * self._bin_s for p in places]
-        last_step = edges[-1] - edges[-2] if len(edges) > 1 else self._bin_s
-        edges.append(max(self._end_s, edges[-1]) + min(last_step, 1.0))
+        edges.append(max(self._end_s(), edges[-1]))
         runs: list[tuple[np.ndarray, np.ndarray]] = []
         start = None
         bins = self._people[track]
@@ -127,14 +148,14 @@ class Timelines:
         image = PIL.Image.new("RGB", (_WIDTH, low + 14 + _FOOT), _PAPER)
         pen = ImageDraw.Draw(image)
         runs = self._runs(track)
-        begin_s, end_s = self._begin_s or 0.0, max(self._end_s, (self._begin_s or 0.0) + 1e-3)
+        begin_s, end_s = self._begin_s or 0.0, max(self._end_s(), (self._begin_s or 0.0) + 1e-3)
 
         def x_of(time_s: float) -> float:
             return left + (right - left) * (min(max(time_s, begin_s), end_s) - begin_s) / (end_s - begin_s)
 
-        seen_s = sum(min(run[0][-1], end_s) - run[0][0] for run in runs)
+        seen_s, all_s = self.seconds(track)
         pen.text((_MARGIN, _MARGIN), f"Person {track}", fill=_INK, font=large)
-        about = f"seen {_span(seen_s)} of {_span(end_s - begin_s)} in {os.path.basename(self._source) or self._source}"
+        about = f"seen {_span(seen_s)} of {_span(all_s)} in {os.path.basename(self._source) or self._source}"
         pen.text((_MARGIN + large.getlength(f"Person {track}") + 14, _MARGIN + 4), about, fill=_DIM, font=font)
         step = _nice_step((end_s - begin_s) / 10)
         ticks = [n * step for n in range(math.ceil(begin_s / step), math.floor(end_s / step + 1e-9) + 1)]
@@ -173,6 +194,10 @@ class Timelines:
             pen.text((x_of(tick), low + 20), f"{tick:.10g}", fill=_DIM, font=small, anchor="mt")
         pen.text((right, low + 40), "seconds; gray where this person was not found", fill=_DIM, font=small, anchor="rt")
         return image
+
+
+def _people_in(frame: Frame) -> set[int]:
+    return {face.track for face in frame.faces if face.track is not None}
 
 
 def _nice_step(about: float) -> float:

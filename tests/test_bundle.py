@@ -199,6 +199,12 @@ def walk(facts: Any, path: tuple[Any, ...]) -> Any:
         (put(-1.0, "heads", 0, "temperature"), "heads[0].temperature"),
         (remove("heads", 0, "temperature"), "heads[0].temperature"),
         (put(10**400, "heads", 0, "temperature"), "heads[0].temperature"),
+        (put("warm", "heads", 0, "temperature_best"), "heads[0].temperature_best"),
+        (put(3, "answer"), "answer"),
+        (put({"weights": {"expression": 0.5}, "temperature": 1}, "answer"), "answer.weights"),
+        (put({"weights": {"mood": 1}, "temperature": 1}, "answer"), "answer.weights"),
+        (put({"weights": {"expression": 2}, "temperature": 1}, "answer"), "answer.weights.expression"),
+        (put({"weights": {"expression": 1}}, "answer"), "answer.temperature"),
         (put("model.keras", "files", "x"), "files"),
         (put("../../etc/passwd", "files", "model.onnx"), "files.model.onnx"),
         (put([None, 64, 64, 1], "input", "shape"), "input.shape"),
@@ -216,6 +222,14 @@ def walk(facts: Any, path: tuple[Any, ...]) -> Any:
 def test_wrong_facts_are_named(folder: Path, change: Callable[[Any], object], field: str) -> None:
     rewrite(folder, change)
     refused(folder, f"bundle.json: {field}")
+
+
+def test_heads_that_lack_labels_have_no_share_in_the_answer(tmp_path: Path) -> None:
+    """Without `answer` the first head is shown; a head of other labels cannot be mixed in."""
+    assert write_toy(tmp_path / "a", ("expression", "mood")).answer.weights == {"expression": 1.0}
+    with pytest.raises(BundleError, match="answer.weights.mood: came 0.5; expected 0: the head lacks labels"):
+        shares = {"weights": {"expression": 0.5, "mood": 0.5}, "temperature": 1.0}
+        write_toy(tmp_path / "b", ("expression", "mood"), answer=shares)
 
 
 def test_a_newer_format_asks_for_a_newer_mien(folder: Path) -> None:

@@ -7,17 +7,17 @@ import importlib.util
 import os
 import pickle
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from local_server import Reply, serving
 
 from mien import detect
-from mien.detect import YUNET_FILE, Detections, WholeImage, YuNet, find_detector, found_faces, yunet_weights
+from mien.detect import YUNET_FILE, Detections, WholeImage, YuNet, find_detector, found_faces, tiles, yunet_weights
 from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
 
 GOOD = b"the weights" * 1000
@@ -26,44 +26,29 @@ GOOD = b"the weights" * 1000
 class Mirrors:
     """What the two addresses of a local server answer, and how often they were asked."""
 
-    def __init__(self, port: int) -> None:
-        self.urls = tuple(f"http://127.0.0.1:{port}/{name}/{YUNET_FILE}" for name in ("first", "second"))
+    def __init__(self) -> None:
         self.bodies: dict[str, bytes | None] = {"first": GOOD, "second": GOOD}
         self.promised = len(GOOD)
         self.asked: list[str] = []
+        self.urls: tuple[str, ...] = ()
+
+    def answer(self, path: str) -> Reply:
+        name = path.split("/")[1]
+        self.asked.append(name)
+        body = self.bodies[name]
+        return Reply(404) if body is None else Reply(body=body, promised=self.promised if name == "first" else None)
 
 
 @pytest.fixture
 def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name = self.path.split("/")[1]
-            state.asked.append(name)
-            body = state.bodies[name]
-            if body is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(state.promised if name == "first" else len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    state = Mirrors(server.server_port)
-    monkeypatch.setattr(detect, "YUNET_URLS", state.urls)
-    monkeypatch.setattr(detect, "YUNET_SHA256", hashlib.sha256(GOOD).hexdigest())
-    for name in ("MIEN_YUNET", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    state = Mirrors()
+    with serving(state.answer) as address:
+        state.urls = tuple(f"{address}/{name}/{YUNET_FILE}" for name in ("first", "second"))
+        monkeypatch.setattr(detect, "YUNET_URLS", state.urls)
+        monkeypatch.setattr(detect, "YUNET_SHA256", hashlib.sha256(GOOD).hexdigest())
+        for name in ("MIEN_YUNET", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield state
 
 
 @pytest.fixture
@@ -103,8 +88,8 @@ def test_with_no_mirror_left_the_error_says_what_to_do(mirrors: Mirrors, cache: 
         yunet_weights()
     text = str(caught.value)
     assert "cut off before its end" in text and "HTTP status 404" in text
-    advice = (YUNET_FILE, detect.YUNET_SHA256, str(cache / YUNET_FILE), "MIEN_YUNET", "--detector-model", "MTCNN")
-    for part in (*mirrors.urls, *advice, "--detector none"):
+    advice = (mirrors.urls[0], str(cache / YUNET_FILE), "MIEN_YUNET", "--detector-model", "the extra [mtcnn]")
+    for part in (*advice, "--detector none"):
         assert part in text
     assert list(cache.iterdir()) == []
 
@@ -151,7 +136,7 @@ def test_auto_takes_what_can_be_had_and_says_why(
 ) -> None:
     mirrors.bodies = {"first": None, "second": None}
     monkeypatch.setattr(detect, "mtcnn_is_installed", lambda: False)
-    with pytest.raises(DownloadError, match="came no weights.*MTCNN, the other detector, is not installed either"):
+    with pytest.raises(DownloadError, match=r"came no weights.*install mien with the extra \[mtcnn\]"):
         find_detector()
     with pytest.raises(DownloadError, match="came no weights"):
         find_detector("yunet")
@@ -159,14 +144,20 @@ def test_auto_takes_what_can_be_had_and_says_why(
 
 def test_mtcnn_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mtcnn", None)  # what Python itself does for a missing module
-    with pytest.raises(MissingExtraError, match=r"mtcnn.*mien\[all\]"):
+    with pytest.raises(MissingExtraError, match=r"mtcnn.*extra \[mtcnn\]"):
         find_detector("mtcnn")
 
 
-@pytest.mark.parametrize(("kind", "side"), [("haar", None), ("yunet", 8)])
+@pytest.mark.parametrize(("kind", "side"), [("haar", None), ("yunet", 8), ("none", 640)])
 def test_unknown_kinds_and_sizes_are_refused(kind: str, side: int | None) -> None:
     with pytest.raises(UsageError, match="came"):
         find_detector(kind, max_side=side)
+
+
+@pytest.mark.parametrize("kind", ["mtcnn", "none"])
+def test_weights_of_yunet_are_refused_by_others(kind: str) -> None:
+    with pytest.raises(UsageError, match="for auto, yunet, yunet-close only"):
+        find_detector(kind, model=Path("yunet.onnx"))
 
 
 def test_none_takes_the_whole_picture() -> None:
@@ -204,6 +195,16 @@ def test_no_rows_give_empty_arrays() -> None:
     assert len(found) == 0
     assert found.boxes.shape == (0, 4) and found.scores.shape == (0,)
     assert found.landmarks is not None and found.landmarks.shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize("length", [1, 64, 1280, 1281, 4000, 25_001])
+def test_tiles_cover_an_axis_and_share_enough(length: int) -> None:
+    parts = tiles(length)
+    assert parts[0][0] == 0 and parts[-1][1] == length and max(end - begin for begin, end, _, _ in parts) <= 1280
+    assert (len(parts) == 1) == (length <= 1280)
+    assert (parts[0][2], parts[-1][3]) == (-np.inf, np.inf)
+    for (_, end, _, last), (begin, _, first, _) in pairwise(parts):
+        assert end - begin >= 64 and first == last == (begin + end) / 2  # no place is the business of two, or of none
 
 
 # With the real weights, where they are.
@@ -255,6 +256,24 @@ def test_small_and_large_faces_in_twelve_megapixels(
     assert box[3] - box[1] == pytest.approx(height_px, rel=0.25)
     middle = np.array([300, 50]) + zoom * np.array([143, 119])
     assert np.hypot(*((box[:2] + box[2:]) / 2 - middle)) < 0.2 * height_px
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("middle", [(300, 200), (750, 700)], ids=["in a tile", "where four tiles meet"])
+def test_the_close_look_finds_a_smaller_face_once(weights: Path, portrait: np.ndarray, middle: tuple[int, int]) -> None:
+    import cv2
+
+    assert [part[3] for part in (*tiles(1500), *tiles(1400))] == [750, np.inf, 700, np.inf]
+    picture = np.full((1400, 1500, 3), 120, np.uint8)
+    near = cv2.resize(portrait[0:240, 80:350], None, fx=9 / 113, fy=9 / 113, interpolation=cv2.INTER_AREA)
+    x, y = middle[0] - 11, middle[1] - 10
+    picture[y : y + near.shape[0], x : x + near.shape[1]] = near
+    assert len(find_detector("yunet", model=weights).detect(picture)) == 0
+    detector = find_detector("yunet-close", model=weights)
+    assert detector.name == "yunet-2026may-close"
+    found = pickle.loads(pickle.dumps(detector)).detect(picture)  # noqa: S301
+    assert len(found) == 1 and found.geometry == "yunet"
+    np.testing.assert_allclose((found.boxes[0, :2] + found.boxes[0, 2:]) / 2, middle, atol=3)
 
 
 @pytest.mark.shared

@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mien.classify import Classifier, softmax
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.synth import drawn_dataset
 from mien.errors import DataError, RunError, UsageError
-from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES
-from mien.training import augment, checkpoint, fit, models, recipes, runs
+from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
+from mien.training import augment, checkpoint, fit, models, recipes, runs, targets
+from mien.training.export import export
 from mien.training.layers import FusedBatchNorm
 from mien.training.recipes import Recipe
 
@@ -214,10 +216,10 @@ def test_stages_are_shares_of_the_schedule() -> None:
 
 def test_class_weights() -> None:
     counts = np.array([10, 40, 50])
-    np.testing.assert_array_equal(runs_weights := fit.class_weights(counts, "none"), [1, 1, 1])
-    balanced = fit.class_weights(counts, "balanced")
+    np.testing.assert_array_equal(runs_weights := targets.class_weights(counts, "none"), [1, 1, 1])
+    balanced = targets.class_weights(counts, "balanced")
     np.testing.assert_allclose(balanced, 100 / (3 * counts))  # scikit-learn's formula
-    root = fit.class_weights(counts, "sqrt")
+    root = targets.class_weights(counts, "sqrt")
     np.testing.assert_allclose(root / root[0], np.sqrt(counts[0] / counts))
     for each in (runs_weights, balanced, root):
         assert (each * counts).sum() == pytest.approx(counts.sum())  # the mean over the rows is 1
@@ -303,8 +305,8 @@ def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch
     seen: list[np.ndarray] = []
     real = fit._Trainer._compile
 
-    def spy(self: Any, training: Dataset, side: int, variables: Any) -> Any:
-        step = real(self, training, side, variables)
+    def spy(self: Any, side: int, variables: Any) -> Any:
+        step = real(self, side, variables)
 
         def recorded(index: np.ndarray, seed: np.ndarray) -> Any:
             seen.append(index)
@@ -380,6 +382,29 @@ def test_faces_without_votes_do_not_pull_the_crowds_head(voted: Dataset, tmp_pat
     arrays = weights(tmp_path / "run")
     [name] = [name for name in arrays if name.startswith("model") and "logits_crowd.kernel" in name]
     np.testing.assert_array_equal(arrays[name], begun.get_layer("logits_crowd").kernel)
+
+
+def test_teachers_give_their_share_of_the_targets(voted: Dataset, tmp_path: Path) -> None:
+    teacher = export(fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"), tmp_path / "t")
+    training = voted.part("training")
+    alone = targets.make_targets(training, DOUBLE)
+    np.testing.assert_allclose(alone.labels.sum(axis=1), 1, atol=1e-5)
+    assert (alone.labels.argmax(axis=1) == training.labels).all() and set(alone.share_weights) == {0.0, 1.0}
+    taught = targets.make_targets(training, dataclasses.replace(DOUBLE, teacher_weight=1.0), [teacher])
+    with Classifier(teacher) as classify:
+        mirrored = training.images[:, :, ::-1]
+        logits = [classify.logits(np.ascontiguousarray(faces))["fer2013"] for faces in (training.images, mirrored)]
+    np.testing.assert_allclose(taught.labels, softmax((logits[0] + logits[1]) / 2), atol=1e-5)
+    assert taught.shares is not None and (taught.share_weights == 1).all()  # where nobody voted, the teacher does
+    half = targets.make_targets(training, dataclasses.replace(DOUBLE, teacher_weight=0.5), [teacher])
+    np.testing.assert_allclose(half.labels, (alone.labels + taught.labels) / 2, atol=1e-5)
+    other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
+    with pytest.raises(UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"):
+        targets.make_targets(other, DOUBLE, [teacher])
+    run = fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "b", teachers=[teacher])
+    assert run.facts["teachers"] == [teacher.digest]
+    with pytest.raises(RunError, match="teachers was"):
+        fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "b")
 
 
 def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: Path) -> None:
@@ -535,9 +560,7 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
 
 
 def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        fit._Trainer, "_compile", lambda self, training, side, variables: lambda index, seed: (np.nan, 0.0)
-    )
+    monkeypatch.setattr(fit._Trainer, "_compile", lambda self, side, variables: lambda index, seed: (np.nan, 0.0))
     with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
         fit.fit(faces, TINY, folder=tmp_path / "run")
 

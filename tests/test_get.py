@@ -4,13 +4,12 @@ import io
 import json
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from local_server import Reply, serving
 
 from mien.data.get import COMPETITION, DATASETS, get_fer2013
 from mien.data.readers import load_dataset
@@ -20,7 +19,6 @@ pytest.importorskip("kagglehub")
 
 PIXELS = " ".join(["9"] * 2304)
 CSV = "emotion,pixels,Usage\n" + "".join(f"{label},{PIXELS},Training\n" for label in range(7))
-Reply = tuple[int, str, bytes]
 
 
 class Kaggle:
@@ -30,47 +28,30 @@ class Kaggle:
         self.replies: dict[str, Reply] = {}
         self.calls: list[str] = []
 
+    def answer(self, path: str) -> Reply:
+        call = path.rsplit("/", 1)[-1]
+        self.calls.append(call)
+        return self.replies.get(call, Reply(404))
+
     def archive(self, call: str, **files: str) -> None:
         held = io.BytesIO()
         with zipfile.ZipFile(held, "w") as archive:
             for name, text in files.items():
                 archive.writestr(name.replace("__", "/").replace("_csv", ".csv"), text)
-        self.replies[call] = (200, "application/zip", held.getvalue())
+        self.replies[call] = Reply(body=held.getvalue(), kind="application/zip")
 
     def version(self, number: int = 1) -> None:
         answer = {"currentVersionNumber": number, "ref": DATASETS[0]}
-        self.replies["GetDataset"] = (200, "application/json", json.dumps(answer).encode())
+        self.replies["GetDataset"] = Reply(body=json.dumps(answer).encode(), kind="application/json")
 
 
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
     """kagglehub's own switch for a local service, reached through a proxy on a free port."""
     state = Kaggle()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            call = self.path.rsplit("/", 1)[-1]
-            state.calls.append(call)
-            status, kind, body = state.replies.get(call, (404, "text/plain", b"nothing here"))
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    environment(tmp_path, monkeypatch, f"http://127.0.0.1:{server.server_port}")
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(state.answer) as address:
+        environment(tmp_path, monkeypatch, address)
+        yield state
 
 
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
@@ -146,7 +127,7 @@ def test_without_network_it_stops_at_once_and_says_so(tmp_path: Path, monkeypatc
 
 REPLIES: dict[str, tuple[Callable[[Kaggle], None], str]] = {
     "no archive": (
-        lambda kaggle: kaggle.replies.update(DownloadDataset=(200, "application/zip", b"not a zip")),
+        lambda kaggle: kaggle.replies.update(DownloadDataset=Reply(body=b"not a zip", kind="application/zip")),
         "Unsupported archive type",
     ),
     "other content": (
@@ -154,7 +135,7 @@ REPLIES: dict[str, tuple[Callable[[Kaggle], None], str]] = {
         "came a download without FER2013",
     ),
     "server error": (
-        lambda kaggle: kaggle.replies.update(DownloadDataset=(500, "text/plain", b"oops")),
+        lambda kaggle: kaggle.replies.update(DownloadDataset=Reply(500, b"oops", "text/plain")),
         "500",
     ),
 }
@@ -179,7 +160,7 @@ def test_a_destination_that_cannot_be_written(kaggle: Kaggle, tmp_path: Path) ->
 
 def test_without_kagglehub_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kagglehub", None)  # what Python itself does for a missing module
-    with pytest.raises(MissingExtraError, match=r"kagglehub.*mien\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"kagglehub.*extra \[train\]"):
         get_fer2013(tmp_path)
 
 

@@ -72,7 +72,7 @@ DOWNHILL = {
     ),
     "track.py": ("errors",),
     "annotate.py": ("errors", "labels", "results"),
-    "timeline.py": ("labels", "results"),
+    "timeline.py": ("labels", "results", "summary"),
     "shots.py": ("errors", "image"),
     "video.py": ("annotate", "errors", "labels", "quality", "recognizer", "results", "shots", "track", "video_copy"),
     "video_copy.py": ("errors",),

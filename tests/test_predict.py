@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,11 +166,30 @@ def test_what_cannot_be_meant_is_refused_before_work(album: Path, toy: Path, tmp
         (["--out", tmp_path / "t.xlsx"], ".xlsx"),
         (["--every", "often"], "0.2s"),
         (["--smooth", "-1s"], "above 0"),
+        (["--overwrite"], "--out FILE"),
+        (["--columns", "openface"], "--out FILE"),
+        (["--columns", "openface", "--out", tmp_path / "t.jsonl"], ".csv or .parquet"),
+        (["--out", tmp_path / "t.csv", "--resume", "--overwrite"], "expected one"),
+        (["--max-side", "640"], "detector none: came max_side 640"),
     ):
-        done = subprocess_mien("predict", album, *words, "--bundle", toy, "--detector", "none")
-        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+        with pytest.raises(UsageError, match=re.escape(said)):
+            run(album, *words, toy=toy)
+    done = subprocess_mien("predict", album, "--every", "often", "--bundle", toy, "--detector", "none")
+    assert done.returncode == 2 and "0.2s" in done.stderr and "Traceback" not in done.stderr
     done = subprocess_mien("predict", album, "--bundle", tmp_path / "nothing.zip", "--detector", "none")
     assert done.returncode == 7 and "nothing.zip" in done.stderr
+
+
+def test_options_for_the_other_kind_of_source_are_said(album: Path, toy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    done = run(album / "a", "--every", "1s", "--smooth", "0s", "--summary", folder, toy=toy)
+    assert [line for line in done.stderr.splitlines() if "only" in line] == [
+        f"--{option} is for videos only: nothing of it for 2 other sources" for option in ("summary", "every", "smooth")
+    ]
+    done = run(album / "a", "lost.mp4", "--every", "1s", "--explain", folder, toy=toy)
+    assert [line for line in done.stderr.splitlines() if "only" in line] == [
+        "--explain is for pictures only: nothing of it for 1 other source"
+    ]
 
 
 def test_collect_takes_patterns_and_keeps_order(album: Path, tmp_path: Path) -> None:

@@ -6,32 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from some_frames import POINTS, PROBABILITIES, face, frame
 
 from mien.errors import DataError
-from mien.labels import FER2013
-from mien.results import Face, Frame, Quality
-
-PROBABILITIES = (0.05, 0.0, 0.05, 0.7, 0.1, 0.05, 0.05)
-POINTS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
-
-
-def face(**changes: Any) -> Face:
-    values: dict[str, Any] = {
-        "box": (10, 20, 90, 110.5),
-        "score": 0.93,
-        "landmarks": POINTS,
-        "label": "happy",
-        "labels": FER2013.names,
-        "probabilities": PROBABILITIES,
-        "entropy": 0.4,
-        "quality": Quality(80, 12.5, 0.1),
-    }
-    return Face(**(values | changes))
-
-
-def frame(*faces: Face, **changes: Any) -> Frame:
-    values: dict[str, Any] = {"source": "a.jpg", "index": 0, "time_s": None, "width": 640, "height": 480}
-    return Frame(**(values | {"detector": "yunet", "faces": faces} | changes))
+from mien.results import Frame, Quality
 
 
 def test_the_way_to_json_and_back_is_exact() -> None:

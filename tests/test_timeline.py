@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mien.labels import FER2013
 from mien.results import Face, Frame, Quality
+from mien.summary import summary
 from mien.timeline import Timelines, _nice_step
 
 
@@ -66,6 +68,27 @@ def test_one_picture_for_each_person_who_was_there(tmp_path: Path) -> None:
     assert [path.name for path in lines.write(tmp_path)] == ["person-0.png", "person-4.png"]
     assert len(lines.write(tmp_path, least_looks=1)) == 3
     assert len(lines.write(tmp_path, most=1)) == 1
+
+
+def test_seconds_are_those_of_the_summary() -> None:
+    lines = Timelines(FER2013)
+    frames = [
+        frame(0.5, face(0), face(1)),
+        frame(0.6, face(0, "sad")),
+        frame(1.0),
+        frame(1.1, error="a broken frame"),  # ends the frame before, and shows nobody
+        frame(1.15, face(0)),
+        frame(1.1, face(1)),  # a clock that steps back
+        frame(1.4, face(0), face(None)),
+    ]
+    for one in frames:
+        lines.add(one)
+    seen = {row["track"]: row["seen_s"] for row in summary(frames)}
+    assert [seen[0], seen[1]] == pytest.approx([0.1 + 0.4 + 0 + 0.3, 0.1 + 0.3])
+    assert [lines.seconds(track) for track in (0, 1, 7)] == [
+        pytest.approx((seconds, 1.25)) for seconds in (seen[0], seen[1], 0)
+    ]
+    assert lines.seconds(0) == lines.seconds(0)  # asking takes nothing away
 
 
 def test_nothing_to_draw(tmp_path: Path) -> None:

@@ -9,39 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from some_frames import frame, random_face
 
 from mien.errors import DataError, MissingExtraError, UsageError
 from mien.labels import FER2013
-from mien.results import Face, Frame, Quality
+from mien.results import Frame
 from mien.table import PRESETS, column_kinds, rows
 from mien.writers import FORMAT, FORMS, as_written, keep_whole, open_writer
 
 NAMES = FER2013.names
-POINTS = ((30.0, 40.0), (70.0, 40.0), (50.0, 60.0), (35.0, 80.0), (65.0, 80.0))
-
-
-def face(seed: int = 0, **changes: Any) -> Face:
-    drawn = np.random.default_rng(seed).dirichlet(np.ones(7)).astype(np.float32)
-    values: dict[str, Any] = {
-        "box": tuple(np.random.default_rng(seed).uniform(0, 9, 2).astype(np.float32)) + (100, 120),
-        "score": np.float32(0.9),
-        "landmarks": POINTS,
-        "label": NAMES[int(drawn.argmax())],
-        "labels": NAMES,
-        "probabilities": tuple(drawn),
-        "entropy": 0.4,
-        "quality": Quality(80, 12.5, 0.1),
-    }
-    return Face(**(values | changes))
-
-
-def frame(*faces: Face, **changes: Any) -> Frame:
-    values: dict[str, Any] = {"source": "a.jpg", "index": 0, "time_s": None, "width": 640, "height": 480}
-    return Frame(**(values | {"detector": "yunet", "faces": faces} | changes))
-
 
 FRAMES = (
-    frame(face(1, track=2), face(2), source="film.mp4", index=3, time_s=0.1),
+    frame(random_face(1, track=2), random_face(2), source="film.mp4", index=3, time_s=0.1),
     frame(source="empty.jpg"),
     frame(source="bad.jpg", error="a corrupt picture (x, y)", width=0, height=0),
 )
@@ -71,7 +50,7 @@ def test_every_frame_has_a_row(tmp_path: Path, columns: str) -> None:
 
 def test_columns_of_mien(tmp_path: Path) -> None:
     heads = {"crowd": {"happy": 0.25, "contempt": 0.75}}
-    one = face(5, raw=face(6).probabilities, heads=heads, uncertain=True, reason="small")
+    one = random_face(5, raw=random_face(6).probabilities, heads=heads, uncertain=True, reason="small")
     path = written(tmp_path / "a.csv", frames=(frame(one), *FRAMES), raw=True, heads={"crowd": ("happy", "contempt")})
     got = read(path)
     assert len(got) == 5
@@ -197,7 +176,7 @@ def test_what_cannot_be_meant(tmp_path: Path) -> None:
         open_writer(tmp_path / "a", "xlsx", labels=NAMES)
     with pytest.raises(UsageError, match="mien, openface, pyfeat"):
         open_writer(tmp_path / "a", "csv", labels=NAMES, columns="excel")
-    other = face(labels=("happy", "sad"), probabilities=(0.5, 0.5), label="sad")
+    other = random_face(0, labels=("happy", "sad"), probabilities=(0.5, 0.5), label="sad")
     with (
         open_writer(tmp_path / "a", "csv", labels=NAMES) as writer,
         pytest.raises(DataError, match="a face with the labels happy, sad"),
@@ -224,7 +203,7 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parquet_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[parquet\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[parquet\]'"):
         open_writer(tmp_path / "a", "parquet", labels=NAMES)
 
 

@@ -22,8 +22,9 @@ import numpy as np
 import tensorflow as tf
 
 import mien
+from mien.bundle import Bundle
 from mien.data.dataset import SIDE, Dataset, leaked
-from mien.data.votes import majority, vote_shares
+from mien.data.votes import majority
 from mien.errors import DataError, MissingExtraError, RunError, UsageError
 from mien.machine import has_bf16
 from mien.training import checkpoint, models, transfer
@@ -42,6 +43,7 @@ from mien.training.runs import (
     locked,
     predict_heads,
 )
+from mien.training.targets import make_targets
 from mien.training.transfer import Start
 
 
@@ -65,6 +67,7 @@ def fit(
     folder: Path,
     deterministic: bool = False,
     fresh: bool = False,
+    teachers: Sequence[Bundle] = (),
     watch: Callable[[Moment], None] | None = None,
 ) -> Run:
     """Train on the training split, choose by the validation split; the test split is never looked at.
@@ -78,9 +81,11 @@ def fit(
         folder: The run folder; made if it is not there.
         deterministic: Equal weights, bit for bit, from equal arguments, also after a kill (slower; process-wide).
         fresh: Delete the run that is in the folder.
+        teachers: Bundles whose mean answer is part of what is learned (`Recipe.teacher_weight`).
         watch: Called after each step.
 
     Raises:
+        UsageError: if the recipe or a teacher does not fit the data.
         DataError: if a class has no training rows, or there are no validation rows.
         RunError: if the folder holds another run, is in use, cannot be written, or has no whole checkpoint.
     """
@@ -108,6 +113,7 @@ def fit(
             "left_out": [dataclasses.asdict(row) for row in dataset.left_out],
         },
         "deterministic": deterministic,
+        "teachers": [teacher.digest for teacher in teachers],
     }
     if start:
         facts["begun_from"] = {**start.facts, "labels_kept": start.kept(dataset.label_set)}
@@ -122,7 +128,7 @@ def fit(
             load_network(run)  # or it would be found damaged when it is needed
             return run
         checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
-        trainer = _Trainer(training, validation, recipe, start)
+        trainer = _Trainer(training, validation, recipe, teachers, start)
         return trainer.run(folder, facts, watch or (lambda moment: None))
 
 
@@ -136,7 +142,14 @@ def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
 class _Trainer:
     """The network, its average, the optimizer and the data, for one run."""
 
-    def __init__(self, training: Dataset, validation: Dataset, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(
+        self,
+        training: Dataset,
+        validation: Dataset,
+        recipe: Recipe,
+        teachers: Sequence[Bundle] = (),
+        start: Start | None = None,
+    ) -> None:
         keras.backend.clear_session()
         keras.utils.set_random_seed(recipe.seed)
         reset_peak_memory()
@@ -154,6 +167,7 @@ class _Trainer:
         self.optimizer = optimizer(recipe, self.num_steps)
         self.optimizer.build(self.model.trainable_variables)
         self._training = training
+        self._targets = make_targets(training, recipe, teachers)
         self._start = start
         self._steps: dict[tuple[int, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
 
@@ -162,39 +176,33 @@ class _Trainer:
         if (side, frozen) not in self._steps:
             layers = models.head_layers(self.model).values() if frozen else [self.model]
             variables = [weight for layer in layers for weight in layer.trainable_variables]
-            self._steps[side, frozen] = self._compile(self._training, side, variables)
+            self._steps[side, frozen] = self._compile(side, variables)
         return self._steps[side, frozen]
 
-    def _compile(
-        self, training: Dataset, side: int, variables: list[Any]
-    ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    def _compile(self, side: int, variables: list[Any]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         recipe, model, averaged, optimizer = self.recipe, self.model, self.averaged, self.optimizer
         network = models.logits_of(model)
-        main = next(iter(models.heads(recipe, training.label_set)))
-        images = tf.constant(training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
-        targets = tf.constant(keras.utils.to_categorical(training.labels, len(training.label_set)), tf.float32)
-        weights = tf.constant(class_weights(training.counts()[0], recipe.class_weights), tf.float32)
-        shares = None
-        if training.votes is not None and recipe.crowd_weight:
-            shares = tf.constant(vote_shares(training.votes))
+        main = next(iter(models.heads(recipe, self._training.label_set)))
+        images = tf.constant(self._training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
+        labels = tf.constant(self._training.labels)
+        targets, weights = tf.constant(self._targets.labels), tf.constant(self._targets.weights)
+        shares = None if self._targets.shares is None else tf.constant(self._targets.shares)
+        share_weights = tf.constant(self._targets.share_weights)
+        cross_entropy = tf.nn.softmax_cross_entropy_with_logits
         decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
         own_norms = not recipe.backbone
 
         def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             faces = tf.cast(tf.gather(images, index), tf.float32)
-            target = tf.gather(targets, index)
             faces = augment(faces, seed, recipe, side) if recipe.augment else resize(faces, side)
             with tf.GradientTape() as tape:
                 answers = network(faces, training=True)
                 logits = answers[main]
-                losses = keras.losses.categorical_crossentropy(
-                    target, logits, from_logits=True, label_smoothing=recipe.label_smoothing
-                ) * tf.linalg.matvec(target, weights)
+                losses = cross_entropy(tf.gather(targets, index), logits) * tf.gather(weights, index)
                 if shares is not None:
-                    share = tf.gather(shares, index)
-                    crowd = tf.nn.softmax_cross_entropy_with_logits(share, answers[models.CROWD])
-                    # TensorFlow's gradient takes shares to sum to 1: a face without votes would still pull.
-                    losses += recipe.crowd_weight * crowd * tf.reduce_sum(share, axis=1)
+                    crowd = cross_entropy(tf.gather(shares, index), answers[models.CROWD])
+                    # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
+                    losses += recipe.crowd_weight * crowd * tf.gather(share_weights, index)
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, variables)
             if recipe.weight_decay:
@@ -215,7 +223,7 @@ class _Trainer:
                 elif weight.name == "moving_variance":
                     value = (value - begun) / (1 - begun)
                 average.assign(average + (1 - decay) * (value - average))
-            hits = tf.argmax(logits, axis=1) == tf.argmax(target, axis=1)
+            hits = tf.argmax(logits, axis=1) == tf.gather(labels, index)
             return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
 
         signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)]
@@ -430,19 +438,6 @@ def precision(recipe: Recipe) -> str:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         return "bfloat16" if capability >= (8, 0) else "float32"
     return "bfloat16" if has_bf16() else "float32"
-
-
-def class_weights(counts: np.ndarray, kind: str) -> np.ndarray:
-    """float64 (K,): the weight of each class in the loss, so that the mean over the rows is 1.
-
-    `balanced` is n / (K n_c); `sqrt` goes half of that way (its square root, rescaled); `none` is 1.
-    """
-    if kind == "none":
-        return np.ones(len(counts))
-    weights = counts.sum() / (len(counts) * counts)
-    if kind == "sqrt":
-        weights = np.sqrt(weights)
-    return np.asarray(weights * counts.sum() / (weights * counts).sum())
 
 
 def tensorboard(folder: Path) -> Callable[[Moment], None]:

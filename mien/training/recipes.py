@@ -66,6 +66,7 @@ class Recipe:
         backbone_side: Side in pixels to which the faces are resized for a network of keras.applications; 0: its own.
         freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
         thaw: After them all of the network learns, at this share of `learning_rate`.
+        teacher_weight: Share of the targets that teachers give, where the run has any.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Recipe:
     backbone_side: int = 0
     freeze_epochs: int = 0
     thaw: float = 1.0
+    teacher_weight: float = 0.5
 
     def __post_init__(self) -> None:
         for field, choices in (
@@ -140,7 +142,14 @@ class Recipe:
         for field in ("block_dropout", "dense_dropout", "label_smoothing", "average_decay", "shift", "weight_decay"):
             if not 0 <= getattr(self, field) < 1:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected at least 0 and less than 1")
-        for field, high in (("turn", 180), ("light", 3), ("erase", 1), ("crowd_weight", 100), ("warmup_epochs", 1000)):
+        for field, high in (
+            ("turn", 180),
+            ("light", 3),
+            ("erase", 1),
+            ("teacher_weight", 1),
+            ("crowd_weight", 100),
+            ("warmup_epochs", 1000),
+        ):
             if not 0 <= getattr(self, field) <= high:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected 0 to {high}")
         if not 0 < self.zoom[0] <= 1 <= self.zoom[1]:

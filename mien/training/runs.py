@@ -156,6 +156,7 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         pairs += [
             ("labels", known["labels"], facts["labels"]),
             ("deterministic", known["deterministic"], facts["deterministic"]),
+            ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
         pairs += [("begun_from", known.get("begun_from"), facts.get("begun_from"))]
         # Through Recipe, so that a run of before a field was added has that field's default.

@@ -1,0 +1,102 @@
+"""What the heads are trained towards: labels and votes, smoothed, and what teachers say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.bundle import Bundle
+from mien.classify import Classifier, softmax
+from mien.data.dataset import Dataset
+from mien.data.votes import vote_shares
+from mien.errors import UsageError
+from mien.labels import FERPLUS
+from mien.training.models import CROWD
+from mien.training.recipes import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets of n training faces.
+
+    Attributes:
+        labels: float32 (n, K), rows sum to 1.
+        weights: float32 (n,), of each row's loss: its class weight.
+        shares: float32 (n, 8) for the crowd's head, rows sum to 1 or are zeros; None without that head.
+        share_weights: float32 (n,), of each row's loss in the crowd's head; 0 where nobody voted.
+    """
+
+    labels: np.ndarray
+    weights: np.ndarray
+    shares: np.ndarray | None
+    share_weights: np.ndarray
+
+
+def make_targets(training: Dataset, recipe: Recipe, teachers: Sequence[Bundle] = ()) -> Targets:
+    """Labels with `Recipe.label_smoothing`, votes, and `Recipe.teacher_weight` of what the teachers' mean says.
+
+    Teachers see each face and its mirror image once. (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; a student
+    that is no smaller than its teacher gains too: Furlanello et al. 2018, https://arxiv.org/abs/1805.04770.)
+
+    Raises:
+        UsageError: if a teacher has other labels, or lacks a head that is trained.
+    """
+    num = len(training.label_set)
+    truth = np.eye(num, dtype=np.float32)[training.labels]
+    labels = truth * (1 - recipe.label_smoothing) + recipe.label_smoothing / num
+    weights = class_weights(training.counts()[0], recipe.class_weights)[training.labels].astype(np.float32)
+    shares, share_weights = None, np.zeros(len(training), np.float32)
+    if recipe.crowd_weight and training.votes is not None:
+        shares = vote_shares(training.votes)
+        share_weights = (shares.sum(axis=1) > 0).astype(np.float32)
+    if teachers:
+        told = _told(training, teachers, wants_crowd=shares is not None)
+        share = recipe.teacher_weight
+        labels = (1 - share) * labels + share * told[0]
+        if shares is not None:
+            known = share_weights[:, None] > 0
+            shares = np.where(known, (1 - share) * shares + share * told[1], told[1])
+            share_weights = np.where(share_weights > 0, share_weights, share)
+    return Targets(
+        np.asarray(labels, np.float32),
+        weights,
+        None if shares is None else np.asarray(shares, np.float32),
+        np.asarray(share_weights, np.float32),
+    )
+
+
+def class_weights(counts: np.ndarray, kind: str) -> np.ndarray:
+    """float64 (K,): the weight of each class in the loss, so that the mean over the rows is 1.
+
+    `balanced` is n / (K n_c); `sqrt` goes half of that way (its square root, rescaled); `none` is 1.
+    """
+    if kind == "none":
+        return np.ones(len(counts))
+    weights = counts.sum() / (len(counts) * counts)
+    if kind == "sqrt":
+        weights = np.sqrt(weights)
+    return np.asarray(weights * counts.sum() / (weights * counts).sum())
+
+
+def _told(training: Dataset, teachers: Sequence[Bundle], *, wants_crowd: bool) -> list[np.ndarray]:
+    """The mean probabilities of the teachers: (n, K), and (n, 8) of the crowd's heads where they are wanted."""
+    sums: list[np.ndarray] = []
+    for teacher in teachers:
+        heads = {head.name: head for head in teacher.heads}
+        main = teacher.heads[0]
+        if main.labels != training.label_set or (wants_crowd and heads.get(CROWD) is None):
+            raise UsageError(
+                f"teacher {teacher.name}: came heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
+                f"expected {', '.join(training.label_set)}" + (f" and a head {CROWD}" if wants_crowd else "")
+            )
+        if wants_crowd and heads[CROWD].labels != FERPLUS:
+            raise UsageError(f"teacher {teacher.name}: came a crowd head of other labels; expected {tuple(FERPLUS)}")
+        wanted = [main] + ([heads[CROWD]] if wants_crowd else [])
+        with Classifier(teacher) as classify:
+            logits = classify.logits(training.images)
+            mirrored = classify.logits(np.ascontiguousarray(training.images[:, :, ::-1]))
+        found = [softmax((logits[h.name] + mirrored[h.name]) / 2, h.temperature) for h in wanted]
+        sums = found if not sums else [a + b for a, b in zip(sums, found, strict=True)]
+    return [total / len(teachers) for total in sums]
