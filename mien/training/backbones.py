@@ -30,14 +30,11 @@ _KNOWN: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 
 
 def features(name: str, faces: Any, side: int) -> Any:
-    """Gray faces (N, 48, 48, 1) in 0..255 as a Keras tensor -> features (N, F), enlarged and scaled inside the graph.
-
-    The network's batch norms keep the statistics they came with, in training too: small data has none of its own.
-    """
+    """Gray faces (N, 48, 48, 1) in 0..255 as a Keras tensor -> features (N, F); all inside the graph."""
     scale, offset, _ = _KNOWN[name]
     x = Enlarge(side or SIDE_TRAINED, name="enlarge")(faces)
     x = keras.layers.Rescaling(scale, offset, name="scale")(x)
-    return _network(name, side or SIDE_TRAINED, weights=None)(x, training=False)
+    return _network(name, side or SIDE_TRAINED, weights=None)(x)
 
 
 def trunk(network: keras.Model) -> keras.Model:
@@ -68,6 +65,12 @@ def imagenet(name: str, side: int) -> list[np.ndarray]:
 
 
 def _network(name: str, side: int, *, weights: str | None) -> keras.Model:
-    return getattr(keras.applications, name)(
+    network = getattr(keras.applications, name)(
         include_top=False, weights=weights, pooling="avg", input_shape=(side, side, 3), **_KNOWN[name][2]
     )
+    # Batch norms stay as they came: small data has no statistics of its own. (A call with training=False would not do:
+    # the network around it says otherwise, and is obeyed.)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    return network

@@ -59,7 +59,6 @@ class Recipe:
             Weights are float32 in any case.
         centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
         initializer: Keras' name of how the kernels of the convolutions begin.
-        teacher_weight: Share of the targets that teachers give, where the run has any.
         init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run folder, `imagenet:NAME`,
             `imagenet:NAME:random`. That also decides `backbone`, `blocks`, `dense`, `residual` and `centre`.
         backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases instead, as in bundles.
@@ -67,6 +66,7 @@ class Recipe:
         backbone_side: Side in pixels to which the faces are resized for a network of keras.applications; 0: its own.
         freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
         thaw: After them all of the network learns, at this share of `learning_rate`.
+        teacher_weight: Share of the targets that teachers give, where the run has any.
     """
 
     name: str
@@ -98,12 +98,12 @@ class Recipe:
     precision: str = "float32"
     centre: bool = False
     initializer: str = "glorot_uniform"
-    teacher_weight: float = 0.5
     init: str = ""
     backbone: str = ""
     backbone_side: int = 0
     freeze_epochs: int = 0
     thaw: float = 1.0
+    teacher_weight: float = 0.5
 
     def __post_init__(self) -> None:
         for field, choices in (
