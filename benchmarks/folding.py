@@ -34,20 +34,20 @@ def main() -> None:
     import keras
 
     from mien.training import export
-    from mien.training.models import build
+    from mien.training.models import build, heads, logits_of
     from mien.training.recipes import recipe
 
     dataset = drawn_dataset(600, 70, 70, seed=0)
     chosen = recipe(options.recipe)
     keras.utils.set_random_seed(0)
     network = build(chosen, dataset.label_set)
-    folded = export.fold(network, chosen)
+    found = heads(chosen, dataset.label_set)
+    folded = export.fold(network, chosen, found)
     if folded is None:
         raise SystemExit(f"{options.recipe}: came a network that cannot be folded")
-    trained = keras.Model(network.input, network.get_layer("logits").output)
     sessions: dict[str, Any] = {}
-    for name, model in (("as trained", trained), ("folded", folded)):
-        plain = export.to_onnx(model, len(dataset.label_set))
+    for name, model in (("as trained", logits_of(network)), ("folded", folded)):
+        plain = export.to_onnx(model, found)
         sessions[f"float32, {name}"] = session(plain)
         sessions[f"int8, {name}"] = session(export.quantise(plain, dataset))
     for batch in BATCHES:
