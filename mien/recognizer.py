@@ -46,7 +46,7 @@ def load(
 
     Args:
         bundle: A bundle that `mien export` wrote (folder or zip), or `shipped`.
-        detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`, or `none` for pictures that are faces already.
+        detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`; `none`: the pictures are faces already.
         detector_model: File with YuNet's weights; by default $MIEN_YUNET, the cache, a download.
         max_side: Longest side in pixels at which faces are looked for; more finds smaller faces, and takes longer.
         num_threads: Threads of the classifier; by default those of the machine.
