@@ -8,8 +8,9 @@ with equal pixels go together. PublicTest chose the epoch of the package's netwo
 with it.
 
 Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ crowd's majority (negative,
-positive, and the known neutral and surprise). Each by `--init mien`, by the network's own recipe from scratch with the
-same batches, and by the package's network as it is (moods: sums of its probabilities). Prints a line as each is done.
+positive, and the known neutral and surprise). Each by `--init mien`, by the network's own recipe and by `small` from
+scratch with the same batches, and by the package's network as it is (moods: sums of its probabilities). Prints a line as
+each is done.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def main() -> None:
             few, rest = few_and_rest(dataset, options.per_class, options.seed)
 
             with Classifier(bundle) as classify:
-                known = classify(rest.images)[bundle.heads[0].name]
+                known = classify.answer(classify(rest.images))
             if dataset.label_set != FER2013:
                 known = known @ np.eye(len(MOODS), dtype=np.float32)[mood_of(FER2013)]
             print(line(name, few, "as it is", rest, known, 0), flush=True)
@@ -108,9 +109,11 @@ def main() -> None:
                 seed=options.seed,
                 crowd_weight=0.0,
             )
-            for network, one in (("--init mien", tuned), ("from scratch", scratch)):
+            small = recipe("small", seed=options.seed, max_epochs=2 * options.epochs, batch_size=tuned.batch_size)
+            networks = (("--init mien", tuned), ("from scratch", scratch), ("small, scratch", small))
+            for network, one in networks:
                 began = time.perf_counter()
-                done = fit.fit(few, one, folder=work / f"{name} {network}".replace(" ", "-"))
+                done = fit.fit(few, one, folder=work / f"{name} {network}".replace(" ", "-").replace(",", ""))
                 seconds = time.perf_counter() - began
                 answers = runs.predict(runs.load_network(done), rest.images)
                 print(line(name, few, network, rest, answers, seconds), flush=True)
