@@ -9,8 +9,8 @@ with it.
 
 Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ crowd's majority (negative,
 positive, and the known neutral and surprise). Each by `--init mien`, by the network's own recipe and by `small` from
-scratch with the same batches, and by the package's network as it is (moods: sums of its probabilities). Prints a line as
-each is done.
+scratch with the same batches, and by the package's network as it is (moods: sums of its probabilities). Prints a line
+as each is done.
 """
 
 from __future__ import annotations
