@@ -239,7 +239,7 @@ def predictions(dataset: Dataset, run: Run) -> Predictions:
 def bundle_predictions(dataset: Dataset, bundle: Bundle) -> list[Predictions]:
     """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views (`best`).
 
-    The views are not taken of the training faces: that would take most of the time and prove nothing.
+    Of a bundle with several heads both the answer that is shown is judged and the main head by itself. The views are not taken of the training faces: that would take most of the time and prove nothing.
 
     Raises:
         UsageError: if bundle and data have different labels.
@@ -257,17 +257,19 @@ def bundle_predictions(dataset: Dataset, bundle: Bundle) -> list[Predictions]:
     found = []
     classify = Classifier(bundle)
     for mode in TEMPERATURE:
-        answers, crowd = dict[str, np.ndarray](), dict[str, np.ndarray]()
+        shown, alone, crowd = dict[str, np.ndarray](), dict[str, np.ndarray](), dict[str, np.ndarray]()
         for split in SPLITS if mode == "fast" else SPLITS[1:]:
             part = dataset.part(split)
             if len(part):
                 heads = classify(part.images, mode=mode)
-                answers[split] = classify.answer(heads, mode=mode)
+                shown[split], alone[split] = classify.answer(heads, mode=mode), heads[main.name]
                 if len(heads) > 1 and part.votes is not None:
                     crowd[split] = heads[CROWD]
-        if answers:
+        if shown:
             explain = partial(_asked, classify)
-            found.append(Predictions(f"{bundle.name} --{mode}", answers, info, explain, crowd or None))
+            found.append(Predictions(f"{bundle.name} --{mode}", shown, info, explain, crowd or None))
+            if len(bundle.heads) > 1:
+                found.append(Predictions(f"{bundle.name}, {main.name} --{mode}", alone, info, explain))
     return found
 
 

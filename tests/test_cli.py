@@ -87,14 +87,16 @@ def test_info_without_a_run_lists_the_recipes() -> None:
 def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: Path) -> None:
     facts = answer("evaluate", "--bundle", "shipped", csv, "--out", tmp_path / "report")
     shipped = open_bundle("shipped")
-    assert [network["name"] for network in facts["networks"]] == [f"{shipped.name} --fast", f"{shipped.name} --best"]
+    name, head = shipped.name, shipped.heads[0].name
+    expected = [f"{name} --fast", f"{name}, {head} --fast", f"{name} --best", f"{name}, {head} --best"]
+    assert [network["name"] for network in facts["networks"]] == expected
     part = faces.part("validation")
     with Classifier(shipped) as classify:
-        for network, mode in zip(facts["networks"], ("fast", "best"), strict=True):
+        for network, mode in zip(facts["networks"][::2], ("fast", "best"), strict=True):
             right = classify.answer(classify(part.images, mode=mode), mode=mode).argmax(axis=1) == part.labels
             assert network["splits"]["validation"]["accuracy"]["value"] == pytest.approx(right.mean())
             assert not network["same_data"] and network["splits"]["test"]["n"] == len(faces.part("test"))
-    assert facts["networks"][0]["splits"]["training"] and not facts["networks"][1]["splits"]["training"]
+    assert facts["networks"][0]["splits"]["training"] and not facts["networks"][2]["splits"]["training"]
     empty = mien("evaluate")
     assert empty.returncode == 2 and "came no network; expected run folders, or --bundle" in empty.stderr
 
