@@ -239,7 +239,8 @@ def predictions(dataset: Dataset, run: Run) -> Predictions:
 def bundle_predictions(dataset: Dataset, bundle: Bundle) -> list[Predictions]:
     """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views (`best`).
 
-    Of a bundle with several heads both the answer that is shown is judged and the main head by itself. The views are not taken of the training faces: that would take most of the time and prove nothing.
+    Of a bundle with several heads the answer that is shown is judged, and the main head by itself. The views are not
+    taken of the training faces: that would take most of the time and prove nothing.
 
     Raises:
         UsageError: if bundle and data have different labels.
