@@ -181,7 +181,13 @@ def test_stopped_by_a_signal(csv: Path, tmp_path: Path, number: int, code: int) 
     command = [sys.executable, "-m", "mien", "train", csv, "--recipe", "small", "--epochs", "300", "--patience", "300"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     out = tmp_path / "run"
-    with subprocess.Popen([*command, "--out", out], stdout=-1, stderr=-1, text=True, env=env) as process:
+
+    def listen() -> None:  # a shell starts what runs in its background with Ctrl-C ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        [*command, "--out", out], stdout=-1, stderr=-1, text=True, env=env, preexec_fn=listen
+    ) as process:
         deadline = time.monotonic() + 120
         while not (out / "history.jsonl").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
