@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 from mien.bundle import TEMPERATURE, open_bundle
-from mien.classify import Classifier
+from mien.classify import Classifier, logs
 from mien.data.readers import load_dataset
 from mien.data.votes import majority, vote_shares
 from mien.evaluation import metrics
@@ -45,7 +45,7 @@ def main() -> None:
         second = second / second.sum(axis=1, keepdims=True)
         for share in SHARES:
             mixed = (1 - share) * first + share * second
-            shown = cross_fitted(part.labels, np.log(mixed + 1e-9))
+            shown = cross_fitted(part.labels, logs(mixed))
             scores, _ = metrics.estimates(part.labels, shown, num_bootstrap=0, seed=0)
             label, macro = (float(scores[name]["value"] or 0) for name in ("accuracy", "macro_f1"))
             crowd = float(np.mean(shown.argmax(1)[voted] == winner[voted]))

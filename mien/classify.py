@@ -63,15 +63,14 @@ class Classifier:
         """float32 (N, K): of what the heads say, the calibrated answer that is shown, by the labels of the first."""
         mixed = pool(heads, self.bundle)
         temperature = getattr(self.bundle.answer, TEMPERATURE[mode])
-        return mixed if temperature == 1 else softmax(np.log(mixed + 1e-9), temperature)
+        return mixed if temperature == 1 else softmax(logs(mixed), temperature)
 
     def logits(self, faces: np.ndarray, *, mode: str = "fast") -> dict[str, np.ndarray]:
         """What the network answers before temperature and softmax: head name -> float32 (N, K).
 
         In the mode `best`, the mean over the views.
         """
-        if mode not in TEMPERATURE:
-            raise UsageError(f"mode: came {mode!r}; expected {' or '.join(TEMPERATURE)}")
+        check_mode(mode)
         session = self._session
         if session is None:
             raise UsageError("this classifier was closed; make another from its bundle")
@@ -136,6 +135,21 @@ def pool(heads: Mapping[str, np.ndarray], bundle: Bundle) -> np.ndarray:
             known = heads[head.name][:, [head.labels.names.index(name) for name in labels]]
             mixed += share * known / np.maximum(known.sum(axis=1, keepdims=True), 1e-9)
     return mixed
+
+
+def logs(probabilities: np.ndarray) -> np.ndarray:
+    """Their natural logarithms, as logits to calibrate; 0 counts as 1e-9."""
+    return np.asarray(np.log(probabilities + 1e-9))
+
+
+def check_mode(mode: str) -> None:
+    """Refuse what is neither `fast` nor `best`.
+
+    Raises:
+        UsageError: naming both.
+    """
+    if mode not in TEMPERATURE:
+        raise UsageError(f"mode: came {mode!r}; expected {' or '.join(TEMPERATURE)}")
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -21,8 +21,8 @@ import numpy as np
 
 from mien import quality
 from mien.align import crop
-from mien.bundle import TEMPERATURE, Bundle, open_bundle
-from mien.classify import Classifier
+from mien.bundle import Bundle, open_bundle
+from mien.classify import Classifier, check_mode
 from mien.detect import Detections, Detector, find_detector
 from mien.errors import MienError, UsageError
 from mien.explain import occlusion_map
@@ -88,8 +88,7 @@ class Recognizer:
     def __init__(
         self, bundle: Bundle, detector: Detector, *, num_threads: int | None = None, mode: str = "fast"
     ) -> None:
-        if mode not in TEMPERATURE:
-            raise UsageError(f"mode: came {mode!r}; expected {' or '.join(TEMPERATURE)}")
+        check_mode(mode)
         self.bundle = bundle
         self.mode = mode
         self.detector = detector
@@ -215,9 +214,7 @@ class Recognizer:
 
     def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> list[Face]:
         first = self.bundle.heads[0]
-        shown = (
-            self._classifier.answer(heads, mode=self.mode) if heads else np.empty((0, len(first.labels)), np.float32)
-        )
+        shown, names = self._classifier.answer(heads, mode=self.mode), self.heads
         boxes, scores, landmarks = found.detections.boxes, found.detections.scores, found.detections.landmarks
         faces = []
         for i in range(len(boxes)):
@@ -240,7 +237,7 @@ class Recognizer:
                     reason=reason,
                     heads={
                         name: {n: float(v) for n, v in zip(labels, heads[name][i], strict=True)}
-                        for name, labels in self.heads.items()
+                        for name, labels in names.items()
                     },
                 )
             )

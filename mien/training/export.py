@@ -25,7 +25,7 @@ import numpy as np
 
 from mien import __version__
 from mien.bundle import SIDE, TEMPERATURE, Bundle, write_bundle
-from mien.classify import Classifier, pool, softmax
+from mien.classify import Classifier, logs, pool, softmax
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
 from mien.data.votes import majority, vote_shares
@@ -402,13 +402,13 @@ def _score(facts: dict[str, Any], bundle: Bundle, dataset: Dataset, measure: Mea
             shown = pool(probabilities, bundle)
             if "answer" in facts:
                 shown, facts["answer"][key] = _calibrated(
-                    part.labels, np.log(shown + 1e-9), split, facts["answer"].get(key, 1.0)
+                    part.labels, logs(shown), split, facts["answer"].get(key, 1.0)
                 )
             main = answers[split][facts["heads"][0]["name"]]
             scores = {
                 **measure(part.labels, shown),
                 "nll_uncalibrated": nll(part.labels, main, 1.0),
-                "nll_calibrated": nll(part.labels, np.log(shown + 1e-9), 1.0),
+                "nll_calibrated": nll(part.labels, logs(shown), 1.0),
             }
             if len(probabilities) > 1:
                 scores["heads"] = _heads(part, probabilities, measure)

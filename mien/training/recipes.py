@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mien.data.dataset import SIDE
 from mien.errors import UsageError
 
-SIDE = 48
 OPTIMIZERS = ("adam", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
@@ -170,12 +170,7 @@ class Recipe:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Recipe:
-        tuples = {"blocks": tuple(tuple(block) for block in fields["blocks"])}
-        if "stages" in fields:
-            tuples |= {"stages": tuple((float(share), side) for share, side in fields["stages"])}
-        if "zoom" in fields:
-            tuples |= {"zoom": tuple(fields["zoom"])}
-        return Recipe(**{**fields, **tuples})
+        return Recipe(**{name: _tuples(value) for name, value in fields.items()})
 
     def side(self, epoch: int) -> int:
         """Side in pixels of the faces in an epoch (from 1)."""
