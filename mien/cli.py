@@ -203,6 +203,9 @@ def evaluate(
         ),
     ] = None,
     data: Annotated[str | None, typer.Option("--data", help=DATA_HELP, show_default=False)] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Measure also the mean of their answers, of the runs and of the bundles.")
+    ] = False,
     out: OutFolder = Path("mien-report"),
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
@@ -213,6 +216,8 @@ def evaluate(
     Example: mien evaluate runs/small runs/large --data fer2013.csv --out mien-report
 
     Example: mien evaluate --bundle shipped fer2013.csv
+
+    Example: mien evaluate --bundle a.zip --bundle b.zip --ensemble fer2013.csv
     """
     from mien import pipeline
     from mien.bundle import open_bundle
@@ -222,10 +227,12 @@ def evaluate(
         data = str(folders.pop())
     if not folders and not bundle:
         raise UsageError("evaluate: came no network; expected run folders, or --bundle shipped")
+    if ensemble and max(len(folders), len(bundle or [])) < 2:
+        raise UsageError("--ensemble: came a single network; expected two runs or two bundles or more")
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundle or []]
     dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
-    _print_job(pipeline.judge(dataset, loaded, bundles=opened, out=out, say=say), json)
+    _print_job(pipeline.judge(dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say), json)
 
 
 @app.command()

@@ -15,23 +15,20 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mien import quiet
-from mien.bundle import TEMPERATURE
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
-from mien.errors import MissingExtraError, RunError, UsageError
+from mien.errors import MissingExtraError, RunError
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
-    from mien.classify import Classifier
     from mien.data.audit import Audit
-    from mien.evaluation.evaluate import Evaluation, Predictions
+    from mien.evaluation.evaluate import Evaluation
     from mien.training.fit import Moment
     from mien.training.recipes import Recipe
     from mien.training.runs import Run
@@ -173,6 +170,7 @@ def judge(
     runs: Sequence[Run],
     *,
     bundles: Sequence[Bundle] = (),
+    ensemble: bool = False,
     out: Path,
     say: Say,
     num_bootstrap: int = 1000,
@@ -183,19 +181,27 @@ def judge(
 
     Args:
         bundles: What `open_bundle` gave, judged beside the runs.
+        ensemble: Judge also the mean of what the runs answer, and of what the bundles answer.
         data_notes: Sentences about the data for the report, such as those of `words.audit_sentences`.
         num_maps: Faces of each class whose occlusion maps the report shows for its best network; 0 leaves them out,
             None takes `mien.evaluation.evaluate.NUM_MAPS`.
     """
     need_train_extra()
+    from mien import answers
     from mien.evaluation.evaluate import NUM_MAPS, evaluate
     from mien.evaluation.report import write_report
 
     make_folder(out)
     say("Evaluating")
-    networks = [predictions(dataset, run) for run in runs]
-    for bundle in bundles:
-        networks += bundle_predictions(dataset, bundle)
+    from_runs = [answers.of_run(dataset, run) for run in runs]
+    names = [bundle.name for bundle in bundles]
+    from_bundles = [
+        answers.of_bundle(dataset, one, one.name if names.count(one.name) == 1 else f"{one.name} {n}")
+        for n, one in enumerate(bundles, 1)
+    ]
+    networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
+    if ensemble:
+        networks += [*answers.means(from_runs), *answers.means(from_bundles)]
     evaluation = evaluate(
         dataset,
         networks,
@@ -206,76 +212,6 @@ def judge(
     if other_data := evaluation.truth["words"]["other_data"]:
         say(f"  {other_data}")
     return Job(evaluation, write_report(evaluation, out))
-
-
-def predictions(dataset: Dataset, run: Run) -> Predictions:
-    """A network's probabilities for every labelled row of every split, and the network itself for occlusion maps.
-
-    Raises:
-        UsageError: if network and data have different labels.
-    """
-    from mien.evaluation.evaluate import Predictions
-    from mien.training import models, runs
-
-    if run.label_set != dataset.label_set:
-        raise UsageError(
-            f"{run.folder}: the network knows {', '.join(run.label_set)}; the data {dataset.source} has "
-            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
-        )
-    model = runs.load_network(run)
-    main, *others = models.heads(run.recipe, run.label_set)
-    answers = {split: runs.predict_heads(model, part.images) for split in SPLITS if len(part := dataset.part(split))}
-    num_trained_on = run.facts["data"]["num_training"]
-    info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
-    return Predictions(
-        run.folder.name,
-        {split: heads[main] for split, heads in answers.items()},
-        info,
-        partial(runs.predict, model),
-        {split: heads[models.CROWD] for split, heads in answers.items()} if others else None,
-    )
-
-
-def bundle_predictions(dataset: Dataset, bundle: Bundle) -> list[Predictions]:
-    """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views (`best`).
-
-    Of a bundle with several heads the answer that is shown is judged, and the main head by itself. The views are not
-    taken of the training faces: that would take most of the time and prove nothing.
-
-    Raises:
-        UsageError: if bundle and data have different labels.
-    """
-    from mien.classify import Classifier
-    from mien.evaluation.evaluate import Predictions
-
-    main = bundle.heads[0]
-    if main.labels != dataset.label_set:
-        raise UsageError(
-            f"{bundle.name}: the network knows {', '.join(main.labels)}; the data {dataset.source} has "
-            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
-        )
-    info = {**bundle.training, "num_trained_on": bundle.training.get("data", {}).get("num_training")}
-    found = []
-    classify = Classifier(bundle)
-    for mode in TEMPERATURE:
-        shown, alone, crowd = dict[str, np.ndarray](), dict[str, np.ndarray](), dict[str, np.ndarray]()
-        for split in SPLITS if mode == "fast" else SPLITS[1:]:
-            part = dataset.part(split)
-            if len(part):
-                heads = classify(part.images, mode=mode)
-                shown[split], alone[split] = classify.answer(heads, mode=mode), heads[main.name]
-                if len(heads) > 1 and part.votes is not None:
-                    crowd[split] = heads[CROWD]
-        if shown:
-            explain = partial(_asked, classify)
-            found.append(Predictions(f"{bundle.name} --{mode}", shown, info, explain, crowd or None))
-            if len(bundle.heads) > 1:
-                found.append(Predictions(f"{bundle.name}, {main.name} --{mode}", alone, info, explain))
-    return found
-
-
-def _asked(classify: Classifier, faces: np.ndarray) -> np.ndarray:
-    return classify.answer(classify(faces))
 
 
 def describe(recipe: Recipe) -> str:

@@ -97,6 +97,12 @@ def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: P
             assert network["splits"]["validation"]["accuracy"]["value"] == pytest.approx(right.mean())
             assert not network["same_data"] and network["splits"]["test"]["n"] == len(faces.part("test"))
     assert facts["networks"][0]["splits"]["training"] and not facts["networks"][2]["splits"]["training"]
+    mean = ("evaluate", *("--bundle", "shipped") * 2, "--ensemble", csv, "--out", tmp_path / "mean")
+    found = {one["name"]: one["splits"]["validation"] for one in answer(*mean)["networks"]}
+    assert len(found) == 12  # two bundles and their mean, two answers each, in two modes
+    assert found["mean of 2 --best"] == found[f"{name} 1 --best"]
+    single = mien("evaluate", "--bundle", "shipped", "--ensemble", csv)
+    assert single.returncode == 2 and "expected two runs or two bundles" in single.stderr
     empty = mien("evaluate")
     assert empty.returncode == 2 and "came no network; expected run folders, or --bundle" in empty.stderr
 

@@ -21,7 +21,7 @@ from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.synth import drawn_dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
-from mien.training import augment, checkpoint, fit, models, recipes, runs, targets
+from mien.training import checkpoint, fit, models, recipes, runs, targets
 from mien.training.export import export
 from mien.training.layers import FusedBatchNorm
 from mien.training.recipes import Recipe
@@ -42,7 +42,11 @@ DOUBLE = Recipe(
     stages=((0.5, 32), (1.0, 48)),
     light=1.0,
     erase=0.5,
+    degrade=0.2,
+    mixup=0.2,
+    cutmix=0.2,
     crowd_weight=1.0,
+    vote_weight=0.5,
 )
 
 
@@ -175,6 +179,8 @@ def test_a_saved_network_with_fused_batch_norm_loads_again(tmp_path: Path) -> No
         {"zoom": (1.1, 1.2)},
         {"shift": -0.1},
         {"erase": 2},
+        {"mixup": 0.6, "cutmix": 0.6},
+        {"unfold": True},  # without init
         {"stages": ((1.0, 32),)},
         {"stages": ((0.5, 48), (0.2, 48))},
         {"stages": ((0.5, 32), (1.0, 48))},  # with a dense layer
@@ -209,65 +215,6 @@ def test_stages_are_shares_of_the_schedule() -> None:
     staged = dataclasses.replace(DOUBLE, max_epochs=8, stages=((0.5, 32), (0.75, 40), (1.0, 48)))
     assert [staged.side(epoch) for epoch in range(1, 9)] == [32] * 4 + [40] * 2 + [48] * 2
     assert TINY.side(1) == TINY.side(4) == 48
-
-
-# Class weights
-
-
-def test_class_weights() -> None:
-    counts = np.array([10, 40, 50])
-    np.testing.assert_array_equal(runs_weights := targets.class_weights(counts, "none"), [1, 1, 1])
-    balanced = targets.class_weights(counts, "balanced")
-    np.testing.assert_allclose(balanced, 100 / (3 * counts))  # scikit-learn's formula
-    root = targets.class_weights(counts, "sqrt")
-    np.testing.assert_allclose(root / root[0], np.sqrt(counts[0] / counts))
-    for each in (runs_weights, balanced, root):
-        assert (each * counts).sum() == pytest.approx(counts.sum())  # the mean over the rows is 1
-
-
-# Augmentation
-
-
-def test_erased_boxes_and_light(faces: Dataset) -> None:
-    batch = tf.cast(faces.images[:64], tf.float32)
-    still = dataclasses.replace(TINY, turn=0.0, zoom=(1.0, 1.0), shift=0.0)
-    erased = augment.augment(batch, [0, 1], dataclasses.replace(still, erase=0.5))
-    kept = augment.augment(batch, [0, 1], still)
-    np.testing.assert_allclose(np.sort(kept, axis=2), np.sort(batch, axis=2), atol=1e-3)  # at most mirrored
-    changed = (np.abs(np.asarray(erased - kept)) > 0).mean(axis=(1, 2, 3))
-    assert 16 < (changed > 0).sum() < 48 and changed.max() < 0.2  # boxes of at most 0.4 by 0.4
-    lit = np.asarray(augment.augment(batch, [0, 1], dataclasses.replace(still, light=1.0)))
-    assert 0 <= lit.min() and lit.max() <= 255 and len(np.unique(np.round(lit.mean(axis=(1, 2, 3)), 2))) > 32
-
-
-def test_resize_reads_the_whole_face() -> None:
-    ramp = np.tile(np.linspace(0, 255, 48, dtype=np.float32), (48, 1))[None, :, :, None]
-    small = np.asarray(augment.resize(tf.constant(ramp), 32))[0, :, :, 0]
-    assert small.shape == (32, 32) and small[5, 0] < 5 and small[5, -1] > 250 and np.all(np.diff(small[5]) > 0)
-    assert augment.resize(ramp, 48) is ramp
-
-
-def test_augmentation_is_a_function_of_its_seed(faces: Dataset) -> None:
-    batch = tf.cast(faces.images[:32], tf.float32)
-    one, again = augment.augment(batch, [0, 1], TINY), augment.augment(batch, [0, 1], TINY)
-    other = augment.augment(batch, [0, 2], TINY)
-    np.testing.assert_array_equal(one, again)
-    assert np.abs(np.asarray(one) - np.asarray(other)).mean() > 5
-    assert one.shape == batch.shape
-    assert float(tf.reduce_min(one)) >= 0 and float(tf.reduce_max(one)) <= 255
-
-
-def test_augmentation_flips_half_and_moves_within_limits() -> None:
-    """A bright dot left of the middle: it ends on either side alike, never farther than the limits allow."""
-    batch = np.zeros((400, 48, 48, 1), np.float32)
-    batch[:, 22:26, 10:14] = 255
-    moved = np.asarray(augment.augment(tf.constant(batch), [3, 4], TINY))[..., 0]
-    x = (moved.sum(axis=1) * np.arange(48)).sum(axis=1) / moved.sum(axis=(1, 2))
-    y = (moved.sum(axis=2) * np.arange(48)).sum(axis=1) / moved.sum(axis=(1, 2))
-    assert 0.4 < np.mean(x < 23.5) < 0.6
-    farthest = TINY.shift * 48 * TINY.zoom[1] + 12 * TINY.zoom[1] * np.sin(np.radians(TINY.turn)) + 1
-    assert np.abs(y - 23.5).max() < farthest
-    assert np.abs(y - 23.5).max() > farthest / 3
 
 
 # Training
@@ -382,6 +329,14 @@ def test_faces_without_votes_do_not_pull_the_crowds_head(voted: Dataset, tmp_pat
     arrays = weights(tmp_path / "run")
     [name] = [name for name in arrays if name.startswith("model") and "logits_crowd.kernel" in name]
     np.testing.assert_array_equal(arrays[name], begun.get_layer("logits_crowd").kernel)
+
+
+def test_mixed_faces_have_mixed_targets() -> None:
+    shares = tf.constant([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    mixed, weights = fit._mixed(shares, tf.constant([1.0, 0.0, 0.5]), tf.constant([0.75, 1.0, 0.5]))
+    # The first has 0.75 of itself and 0.25 of the last, whose weight is a half; nobody voted for the second.
+    np.testing.assert_allclose(mixed, [[0.75 / 0.875, 0.125 / 0.875], [0, 0], [0.5 / 0.75, 0.25 / 0.75]], atol=1e-6)
+    np.testing.assert_allclose(weights, [0.875, 0, 0.75], atol=1e-6)
 
 
 def test_teachers_give_their_share_of_the_targets(voted: Dataset, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def double(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run
 def begun(init: str | Path, labels: LabelSet = FER2013, **changes: Any) -> tuple[transfer.Start, keras.Model]:
     start = transfer.begin(finetune(init=str(init), **changes))
     network = models.build(start.recipe, labels)
-    start.put(network, models.heads(start.recipe, labels))
+    start.put(network, models.heads(start.recipe, labels), FACES)
     return start, network
 
 
@@ -105,6 +105,34 @@ def test_the_networks_own_answers_come_out_again(run: runs.Run, double: runs.Run
     for one in (run, double):
         _, network = begun(one.folder)
         np.testing.assert_allclose(runs.predict(network, FACES), runs.predict(runs.load_network(one), FACES), atol=1e-4)
+
+
+def test_batch_norms_come_back_and_answer_alike(run: runs.Run, double: runs.Run, faces: Dataset) -> None:
+    """`unfold`: from a network with a dense layer, one with two heads, and the one in the package."""
+    cases = ((run.folder, runs.predict(runs.load_network(run), FACES)),)
+    cases += ((double.folder, runs.predict(runs.load_network(double), FACES)),)
+    with Classifier(open_bundle("shipped")) as classify:
+        cases += (("mien", softmax(classify.logits(FACES)["fer2013"])),)
+    for init, expected in cases:
+        start, network = begun(init, unfold=True, stages=((0.5, 32), (1.0, 48)), dense_dropout=0.0)
+        assert start.recipe.backbone == "" and start.recipe.side(1) == (48 if start.recipe.dense else 32)
+        norms = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
+        assert len(norms) == len([one for one in network.layers if one.name.startswith(("conv", "dense"))])
+        np.testing.assert_allclose(runs.predict(network, FACES), expected, atol=1e-4)
+        # Its statistics are those of the faces given, so in training, by the batch's own, it answers the same.
+        trained = models.logits_of(network)(FACES.astype(np.float32), training=True)
+        np.testing.assert_allclose(softmax(np.asarray(next(iter(trained.values())))), expected, atol=1e-3)
+
+
+def test_with_batch_norms_back_it_trains_and_is_judged_from_the_first_step(double: runs.Run, tmp_path: Path) -> None:
+    recipe = finetune(
+        init=str(double.folder), unfold=True, max_epochs=1, freeze_epochs=0, learning_rate=1e-6, warmup_epochs=0
+    )
+    data = drawn_dataset(140, 35, 35, seed=1)
+    done = fit.fit(data, recipe, folder=tmp_path / "run")
+    before = runs.predict(runs.load_network(double), data.part("validation").images)
+    after = runs.predict(runs.load_network(done), data.part("validation").images)
+    assert np.mean(before.argmax(axis=1) == after.argmax(axis=1)) > 0.9
 
 
 def test_heads_keep_the_labels_they_know(run: runs.Run) -> None:

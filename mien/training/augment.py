@@ -1,9 +1,11 @@
-"""Random changes of a whole batch inside the graph: flip, turn, zoom, shift in one resample; light; an erased box."""
+"""Random changes of a whole batch inside the graph: flip, turn, zoom and shift in one resample; light; blur, noise and
+JPEG; an erased box; faces mixed with others."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from mien.data.dataset import SIDE
@@ -13,7 +15,25 @@ CONTRAST = 0.3  # at `light` 1: by a factor of exp(-0.3) to exp(0.3)
 BRIGHTNESS = 30.0  # at `light` 1: gray values to either side
 BOX = (0.15, 0.4)  # height and width of the erased box, of the picture's side
 BOX_GRAY = 60.0  # the box's gray differs from the picture's mean by at most so much
+BLUR = (0.3, 1.8)  # sigma in pixels of a face of 48
+NOISE = (2.0, 20.0)  # sigma in gray values
+QUALITY = (10.0, 80.0)  # of JPEG
 _NUM_RANDOM = 13
+_BLOCK = 8  # JPEG's
+# JPEG's own table for brightness (ITU-T T.81, table K.1), of quality 50.
+_TABLE = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ],
+    np.float32,
+)
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> tf.Tensor:
@@ -22,7 +42,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
     Args:
         images: float32 (N, 48, 48, 1), 0..255.
         seed: int32 (2,); the same seed and batch give the same pictures (stateless random numbers).
-        recipe: Its `turn`, `zoom`, `shift`, `light` and `erase`.
+        recipe: Its `turn`, `zoom`, `shift`, `light`, `degrade` and `erase`.
         side: Height and width of the answer.
 
     Returns:
@@ -44,10 +64,81 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
     if recipe.light:
         by = r[5:7, :, None, None, None] * recipe.light
         faces = tf.clip_by_value((faces - mean) * tf.exp(by[0] * CONTRAST) + mean + by[1] * BRIGHTNESS, 0.0, 255.0)
+    if recipe.degrade:
+        faces = _degrade(faces, seed, recipe.degrade, side)
     if recipe.erase:
         box = _boxes(r[7:11], side) & ((r[11] + 1) / 2 < recipe.erase)[:, None, None, None]
         faces = tf.where(box, mean + r[12, :, None, None, None] * BOX_GRAY, faces)
     return faces
+
+
+def mix(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mix some faces with the one as far from the other end of the batch, whose order is random.
+
+    mixup adds both faces (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), CutMix pastes a box of the other (Yun
+    et al. 2019, https://arxiv.org/abs/1905.04899). At least half is the face's own.
+
+    Args:
+        faces: float32 (N, side, side, 1).
+        seed: int32 (2,).
+        recipe: Its `mixup` and `cutmix`: shares of the faces; their sum is at most 1.
+        side: Height and width of the faces.
+
+    Returns:
+        The faces, and float32 (N,) how much of each is its own, 0.5 to 1.
+    """
+    which, other, down, right = tf.unstack(tf.random.stateless_uniform((4, tf.shape(faces)[0]), seed + [0, 2**30]))
+    others, other = tf.reverse(faces, [0]), other / 2
+    cut = which < recipe.cutmix
+    added = ~cut & (which < recipe.cutmix + recipe.mixup)
+    length = tf.round(tf.sqrt(other) * side)
+    places = tf.range(side, dtype=tf.float32)
+    rows, columns = (
+        (places >= at[:, None]) & (places < at[:, None] + length[:, None])
+        for at in (tf.floor(start * (side - length + 1)) for start in (down, right))
+    )
+    box = (rows[:, :, None] & columns[:, None, :] & cut[:, None, None])[..., None]
+    own = 1 - tf.where(added, other, 0.0)[:, None, None, None]
+    mixed = tf.where(box, others, own * faces + (1 - own) * others)
+    return mixed, 1 - tf.where(cut, (length / side) ** 2, tf.where(added, other, 0.0))
+
+
+def _degrade(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.Tensor:
+    """Blur, noise and JPEG's rounding, each on so large a share of the faces (N, side, side, 1)."""
+    num = tf.shape(faces)[0]
+    wanted, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, 2**29]))
+    wanted = wanted < share
+    pixels = faces[..., 0]
+
+    def between(limits: tuple[float, float], n: int) -> tf.Tensor:
+        return (limits[0] + (limits[1] - limits[0]) * amount[n])[:, None, None]
+
+    sigma = tf.where(wanted[0][:, None, None], between(BLUR, 0) * side / SIDE, 0.05)  # 0.05 leaves it as it is
+    places = tf.range(side, dtype=tf.float32)
+    kernel = tf.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
+    kernel /= tf.reduce_sum(kernel, axis=2, keepdims=True)
+    pixels = tf.matmul(tf.matmul(kernel, pixels), kernel, transpose_b=True)
+    noise = tf.random.stateless_normal(tf.shape(pixels), seed + [0, 2**29 + 1])
+    pixels += tf.where(wanted[1][:, None, None], between(NOISE, 1), 0.0) * noise
+    squeezed = _jpeg(tf.clip_by_value(pixels, 0.0, 255.0), between(QUALITY, 2), side)
+    return tf.clip_by_value(tf.where(wanted[2][:, None, None], squeezed, pixels), 0.0, 255.0)[..., None]
+
+
+def _jpeg(pixels: tf.Tensor, quality: tf.Tensor, side: int) -> tf.Tensor:
+    """Gray pictures (N, side, side) as JPEG of a quality (N, 1, 1) leaves them; libjpeg's scale of the table."""
+    n = np.arange(_BLOCK)
+    cosine = np.cos((2 * n + 1) * n[:, None] * np.pi / (2 * _BLOCK)).astype(np.float32) / 2
+    cosine[0] /= np.sqrt(2)
+    whole = side - side % _BLOCK
+    blocks = tf.reshape(pixels[:, :whole, :whole] - 128, (-1, whole // _BLOCK, _BLOCK, whole // _BLOCK, _BLOCK))
+    waves = tf.einsum("ia,nyaxb,jb->nyxij", cosine, blocks, cosine)
+    scale = tf.where(quality < 50, 50 / quality, 2 - quality / 50)[..., None, None]
+    steps = tf.clip_by_value(tf.round(scale * _TABLE), 1.0, 255.0)
+    blocks = tf.einsum("ia,nyxij,jb->nyaxb", cosine, tf.round(waves / steps) * steps, cosine)
+    rounded = tf.reshape(blocks, (-1, whole, whole)) + 128
+    # A side that is no multiple of 8 keeps its last rows and columns.
+    rounded = tf.concat([rounded, pixels[:, :whole, whole:]], axis=2)
+    return tf.concat([rounded, pixels[:, whole:]], axis=1)
 
 
 def resize(images: tf.Tensor, side: int) -> tf.Tensor:

@@ -28,7 +28,7 @@ from mien.data.votes import majority
 from mien.errors import DataError, MissingExtraError, RunError, UsageError
 from mien.machine import has_bf16
 from mien.training import checkpoint, models, transfer
-from mien.training.augment import augment, resize
+from mien.training.augment import augment, mix, resize
 from mien.training.memory import peak_memory_mb, reset_peak_memory
 from mien.training.rates import optimizer
 from mien.training.recipes import Recipe
@@ -190,19 +190,23 @@ class _Trainer:
         share_weights = tf.constant(self._targets.share_weights)
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits
         decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
-        own_norms = not recipe.backbone
+        young_norms = not recipe.backbone and not recipe.unfold
 
         def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             faces = tf.cast(tf.gather(images, index), tf.float32)
             faces = augment(faces, seed, recipe, side) if recipe.augment else resize(faces, side)
+            wanted = [(main, 1.0, tf.gather(targets, index), tf.gather(weights, index))]
+            if shares is not None:
+                voted = tf.gather(shares, index), tf.gather(share_weights, index)
+                wanted.append((models.CROWD, recipe.crowd_weight, *voted))
+            if recipe.augment and recipe.mixup + recipe.cutmix:
+                faces, own = mix(faces, seed, recipe, side)
+                wanted = [(head, by, *_mixed(q, weight, own)) for head, by, q, weight in wanted]
             with tf.GradientTape() as tape:
                 answers = network(faces, training=True)
                 logits = answers[main]
-                losses = cross_entropy(tf.gather(targets, index), logits) * tf.gather(weights, index)
-                if shares is not None:
-                    crowd = cross_entropy(tf.gather(shares, index), answers[models.CROWD])
-                    # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
-                    losses += recipe.crowd_weight * crowd * tf.gather(share_weights, index)
+                # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
+                losses = tf.add_n([by * weight * cross_entropy(q, answers[head]) for head, by, q, weight in wanted])
                 loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, variables)
             if recipe.weight_decay:
@@ -216,8 +220,8 @@ class _Trainer:
             begun = models.NORM_MOMENTUM**done
             for average, weight in zip(averaged.weights, model.weights, strict=True):
                 value = tf.convert_to_tensor(weight)
-                if not own_norms:
-                    pass  # those of keras.applications keep their statistics
+                if not young_norms:
+                    pass
                 elif weight.name == "moving_mean":
                     value = value / (1 - begun)
                 elif weight.name == "moving_variance":
@@ -258,7 +262,8 @@ class _Trainer:
         found, damaged = checkpoint.newest(folder / "checkpoints")
         if found is None:
             if self._start:
-                self._start.put(self.model, models.heads(self.recipe, self.validation.label_set))
+                heads = models.heads(self.recipe, self.validation.label_set)
+                self._start.put(self.model, heads, self._training.images)
                 self.averaged.set_weights(self.model.get_weights())
             return [], []
         named = list(self._named_variables())
@@ -412,6 +417,14 @@ class _Trainer:
         except OSError as error:
             raise checkpoint.cannot_write(folder, error, f"the weights are whole in best-{best_epoch:04d}") from error
         checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
+
+
+def _mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Targets (N, K) and their weights (N,) of faces that `augment.mix` made."""
+    mine, theirs = own * weights, (1 - own) * tf.reverse(weights, [0])
+    both = mine + theirs
+    mixed = mine[:, None] * shares + theirs[:, None] * tf.reverse(shares, [0])
+    return tf.math.divide_no_nan(mixed, both[:, None]), both
 
 
 def best(history: Sequence[Mapping[str, float]]) -> int:

@@ -54,6 +54,9 @@ class Recipe:
         shift: Of the picture's side, in each direction.
         light: Strength of random contrast and brightness, 0 for none (`mien.training.augment`).
         erase: Share of the faces that lose a box.
+        degrade: Share of the faces that are blurred, of those that get noise, and of those rounded as JPEG does.
+        mixup: Share of the faces to which another one is added, with its targets.
+        cutmix: Share of the faces into which a box of another one is pasted, with its share of the targets.
         crowd_weight: Weight in the loss of a second head, `crowd`, that learns how the FER+ votes are spread; 0: none.
         precision: Of the layers in training: `float32`, `bfloat16`, or `auto`: bfloat16 where the machine has it.
             Weights are float32 in any case.
@@ -67,6 +70,8 @@ class Recipe:
         freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
         thaw: After them all of the network learns, at this share of `learning_rate`.
         teacher_weight: Share of the targets that teachers give, where the run has any.
+        vote_weight: Share of the labels' targets that the FER+ votes of the face tell (`targets.labels_by_votes`).
+        unfold: With `init` of mien's own layers: begin with batch norms again, not with biases, to train long.
     """
 
     name: str
@@ -94,6 +99,9 @@ class Recipe:
     shift: float = 0.1
     light: float = 0.0
     erase: float = 0.0
+    degrade: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     crowd_weight: float = 0.0
     precision: str = "float32"
     centre: bool = False
@@ -104,6 +112,8 @@ class Recipe:
     freeze_epochs: int = 0
     thaw: float = 1.0
     teacher_weight: float = 0.5
+    vote_weight: float = 0.0
+    unfold: bool = False
 
     def __post_init__(self) -> None:
         for field, choices in (
@@ -146,12 +156,20 @@ class Recipe:
             ("turn", 180),
             ("light", 3),
             ("erase", 1),
+            ("degrade", 1),
+            ("mixup", 1),
+            ("cutmix", 1),
             ("teacher_weight", 1),
+            ("vote_weight", 1),
             ("crowd_weight", 100),
             ("warmup_epochs", 1000),
         ):
             if not 0 <= getattr(self, field) <= high:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected 0 to {high}")
+        if self.mixup + self.cutmix > 1:
+            raise UsageError(f"mixup, cutmix: came {self.mixup} and {self.cutmix}; expected a sum of at most 1")
+        if self.unfold and not self.init:
+            raise UsageError("unfold: came true without init; expected init, which says whose weights to begin with")
         if not 0 < self.zoom[0] <= 1 <= self.zoom[1]:
             raise UsageError(f"zoom: came {self.zoom}; expected a smallest scale in (0, 1] and a largest of 1 or more")
         shares = [share for share, _ in self.stages]

@@ -27,6 +27,8 @@ from mien.training.recipes import BACKBONES, FOLDED, Recipe
 
 OWN = "mien"  # the network in the package
 IMAGENET = "imagenet"
+KERNEL_NORM = 1.0  # length of each filter where batch norms come back
+NUM_FACES = 512  # that their statistics are taken from
 GOLDEN_ATOL = 1e-3  # of logits, Keras against the answers in the bundle
 
 # Name of a layer -> its weights.
@@ -47,13 +49,17 @@ class Start:
     _load: Callable[[], Layers]
     _heads: tuple[tuple[LabelSet, np.ndarray, np.ndarray], ...] = ()
 
-    def put(self, network: keras.Model, heads: Mapping[str, LabelSet]) -> None:
+    def put(self, network: keras.Model, heads: Mapping[str, LabelSet], faces: np.ndarray) -> None:
         """Give a network of `models.build(self.recipe, ...)` these weights.
 
-        Each head keeps what is known of its labels by name, whatever their order: all of it, some columns (the
-        others begin at zero), or nothing, and then it begins as it was drawn.
+        Batch norms that are to come back (`Recipe.unfold`) take their statistics from some of the `faces`, uint8
+        (N, 48, 48, 1). Each head keeps what is known of its labels by name, whatever their order: all of it, some
+        columns (the others begin at zero), or nothing, and then it begins as it was drawn.
         """
         for name, values in self._load().items():
+            if self.recipe.unfold and name != models.TRUNK:
+                _unfold(network, name, values, faces)
+                continue
             layer = backbones.trunk(network) if name == models.TRUNK else network.get_layer(name)
             layer.set_weights(values)
         for name, layer in models.head_layers(network).items():
@@ -72,6 +78,24 @@ class Start:
         """The head that knows most of these labels."""
         found = max(self._heads, key=lambda head: sum(one in head[0] for one in labels), default=None)
         return found if found and any(one in found[0] for one in labels) else None
+
+
+def _unfold(network: keras.Model, name: str, values: list[np.ndarray], faces: np.ndarray) -> None:
+    """Give a layer without bias, and the batch norm behind it, what answers as the layer with bias did.
+
+    Filters get the length `KERNEL_NORM`, which batch norm takes out again: how fast a filter turns in training depends
+    on its length. Layers come in the order of the network, so those before are in place.
+    """
+    kernel, bias = values
+    lengths = np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))) / KERNEL_NORM
+    network.get_layer(name).set_weights([kernel / np.maximum(lengths, 1e-12)])
+    norm = network.get_layer(name.replace("conv", "norm") if name.startswith("conv") else f"norm_{name}")
+    before = keras.Model(network.input, norm.input)
+    some = faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
+    answers = np.asarray(before(some.astype(np.float32), training=False), np.float32)
+    places = tuple(range(answers.ndim - 1))
+    mean, variance = answers.mean(axis=places), answers.var(axis=places)
+    norm.set_weights([lengths * np.sqrt(variance + norm.epsilon), bias + lengths * mean, mean, variance])
 
 
 def begin(recipe: Recipe) -> Start:
@@ -107,12 +131,12 @@ def _from_folded(
 ) -> Start:
     adopted = dataclasses.replace(
         recipe,
-        backbone=FOLDED,
+        backbone="" if recipe.unfold else FOLDED,
         blocks=theirs.blocks,
         dense=theirs.dense,
         residual=theirs.residual,
         centre=theirs.centre,
-        stages=((1.0, SIDE),),
+        stages=recipe.stages if recipe.unfold and not theirs.dense else ((1.0, SIDE),),
     )
     found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
     known = tuple((labels, *found.pop(models.LOGITS[name == models.CROWD])) for name, labels in heads.items())

@@ -1,0 +1,121 @@
+"""What networks answer on data, for `mien.evaluation` to judge: runs, bundles, and the mean of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien.bundle import TEMPERATURE
+from mien.classify import Classifier
+from mien.data.dataset import SPLITS, Dataset
+from mien.errors import UsageError
+from mien.evaluation.evaluate import Predictions
+
+if TYPE_CHECKING:
+    from mien.bundle import Bundle
+    from mien.training.runs import Run
+
+CROWD = "crowd"  # the head that learned the votes, as `mien.training.models` names it
+Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names end in that
+
+
+def of_run(dataset: Dataset, run: Run) -> Kinds:
+    """What the network of a run answers for every labelled row of every split; one kind, named by nothing.
+
+    Raises:
+        UsageError: if network and data have different labels.
+    """
+    from mien.training import models, runs
+
+    if run.label_set != dataset.label_set:
+        raise UsageError(
+            f"{run.folder}: the network knows {', '.join(run.label_set)}; the data {dataset.source} has "
+            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
+        )
+    model = runs.load_network(run)
+    main, *others = models.heads(run.recipe, run.label_set)
+    answers = {split: runs.predict_heads(model, part.images) for split in SPLITS if len(part := dataset.part(split))}
+    num_trained_on = run.facts["data"]["num_training"]
+    info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
+    found = Predictions(
+        run.folder.name,
+        {split: heads[main] for split, heads in answers.items()},
+        info,
+        partial(runs.predict, model),
+        {split: heads[models.CROWD] for split, heads in answers.items()} if others else None,
+    )
+    return {"": found}
+
+
+def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
+    """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views (`best`).
+
+    Of a bundle with several heads the answer that is shown is judged, and the main head by itself. The views are not
+    taken of the training faces: that would take most of the time and prove nothing.
+
+    Args:
+        dataset: The data.
+        bundle: What is asked.
+        name: What the answers are called, before their kind.
+
+    Returns:
+        Kinds such as ` --best` (the answer as shown) and `, fer2013 --best` (a head alone).
+
+    Raises:
+        UsageError: if bundle and data have different labels.
+    """
+    main = bundle.heads[0]
+    if main.labels != dataset.label_set:
+        raise UsageError(
+            f"{bundle.name}: the network knows {', '.join(main.labels)}; the data {dataset.source} has "
+            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
+        )
+    info = {**bundle.training, "num_trained_on": bundle.training.get("data", {}).get("num_training")}
+    found = dict[str, Predictions]()
+    classify = Classifier(bundle)
+    for mode in TEMPERATURE:
+        shown, alone, crowd = dict[str, np.ndarray](), dict[str, np.ndarray](), dict[str, np.ndarray]()
+        for split in SPLITS if mode == "fast" else SPLITS[1:]:
+            part = dataset.part(split)
+            if len(part):
+                heads = classify(part.images, mode=mode)
+                shown[split], alone[split] = classify.answer(heads, mode=mode), heads[main.name]
+                if len(heads) > 1 and part.votes is not None:
+                    crowd[split] = heads[CROWD]
+        if shown:
+            explain = partial(_asked, classify)
+            kinds = {f" --{mode}": (shown, crowd or None)}
+            if len(bundle.heads) > 1:
+                kinds[f", {main.name} --{mode}"] = (alone, None)
+            for kind, (answers, votes) in kinds.items():
+                found[kind] = Predictions(name + kind, answers, info, explain, votes)
+    return found
+
+
+def means(members: Sequence[Kinds]) -> list[Predictions]:
+    """The mean of what networks answer, for each kind of answer that all of them give; nothing for less than two."""
+    if len(members) < 2:
+        return []
+    found = []
+    for kind in [kind for kind in members[0] if all(kind in one for one in members)]:
+        networks = [one[kind] for one in members]
+        answers = _mean([network.probabilities for network in networks])
+        crowds = [network.crowd for network in networks if network.crowd]
+        crowd = _mean(crowds) if len(crowds) == len(networks) else None
+        facts = [network.info for network in networks]
+        info = {name: sum(one.get(name) or 0 for one in facts) for name in ("parameters", "multiply_adds")}
+        info |= {name: facts[0].get(name) for name in ("data", "num_trained_on")}
+        found.append(Predictions(f"mean of {len(networks)}{kind}", answers, info, None, crowd))
+    return found
+
+
+def _mean(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    common = [split for split in answers[0] if all(split in one for one in answers)]
+    return {split: np.mean([one[split] for one in answers], axis=0) for split in common}
+
+
+def _asked(classify: Classifier, faces: np.ndarray) -> np.ndarray:
+    return classify.answer(classify(faces))
