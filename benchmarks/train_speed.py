@@ -85,7 +85,7 @@ def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_ro
     network = models.logits_of(trainer.model)
     images = tf.constant(training.images[: recipe.batch_size])
     whole = trainer._step(48)
-    index = np.arange(recipe.batch_size, dtype=np.int32)
+    indices = np.arange(recipe.batch_size, dtype=np.int32)[None]
 
     def changed(seed: tf.Tensor) -> tf.Tensor:
         return augment(tf.cast(images, tf.float32), seed, recipe)
@@ -112,7 +112,7 @@ def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_ro
         "augmentation": augmented,
         "and forward": forward,
         "and backward": backward,
-        "the whole step": lambda seed: whole(index, seed)[0],
+        "the whole step": lambda seed: whole(indices, seed[None])[0],
     }
     seconds = {key: list[float]() for key in steps}
     for turn in range(5 * num_rounds + 1):
@@ -138,13 +138,13 @@ def with_votes(dataset: Dataset) -> Dataset:
 
 def ours(training: Dataset, validation: Dataset, recipe: recipes.Recipe, side: int) -> Round:
     trainer = fit._Trainer(training, validation, recipe)
-    take_step = trainer._step(side)
+    take_steps = trainer._step(side)
+    rows = np.arange(len(training), dtype=np.int32)
     count = iter(range(10**9))
 
     def train() -> None:
-        for start in range(0, len(training), recipe.batch_size):
-            index = np.arange(start, min(start + recipe.batch_size, len(training)), dtype=np.int32)
-            loss, _ = take_step(index, np.array([0, next(count)], np.int32))
+        for _, indices in fit._calls(rows, recipe.batch_size):
+            loss, _ = take_steps(indices, np.array([[0, next(count)] for _ in indices], np.int32))
             float(loss)
 
     return train

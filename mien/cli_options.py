@@ -28,6 +28,7 @@ class RecipeName(StrEnum):
     medium = "medium"
     large = "large"
     champion = "champion"
+    reborn = "reborn"
     finetune = "finetune"
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mien.bundle import Bundle
     from mien.data.audit import Audit
     from mien.evaluation.evaluate import Evaluation
-    from mien.training.fit import Moment
     from mien.training.recipes import Recipe
     from mien.training.runs import Run
+    from mien.training.watch import Moment
 
 Say = Callable[[str], None]
 CROWD = "crowd"  # the head that learned the votes, as `mien.training.models` names it
@@ -127,6 +127,7 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
     need_train_extra()
     quiet.import_tensorflow()
     from mien.training import fit
+    from mien.training.watch import tensorboard
 
     if recipe.crowd_weight and dataset.votes is None:
         say("  no FER+ votes came with the data: the network learns its labels alone, without the head for the crowd")
@@ -137,7 +138,7 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
         say(f"  {num_leaks} training rows are left out: their pixels occur in validation or test (--keep-leaks)")
     watchers = [options.watch] if options.watch else []
     if options.tensorboard:
-        watchers.append(fit.tensorboard(folder))
+        watchers.append(tensorboard(folder))
 
     def watch(moment: Moment) -> None:
         for watcher in watchers:

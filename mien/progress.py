@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.training.fit import Moment
+    from mien.training.watch import Moment
 
 REFRESH_S = 0.25
 

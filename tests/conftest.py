@@ -34,3 +34,11 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("the data beside the project is absent")
     return folder
+
+
+@pytest.fixture
+def step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training can be stopped after any step; undisturbed it takes several in one call."""
+    from mien.training import fit
+
+    monkeypatch.setattr(fit, "STEPS", 1)

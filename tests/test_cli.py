@@ -81,7 +81,8 @@ def test_evaluate_and_info_read_the_runs(job: tuple[Path, dict[str, Any]], csv: 
 
 
 def test_info_without_a_run_lists_the_recipes() -> None:
-    assert [one["name"] for one in answer("info")["recipes"]] == ["small", "medium", "large", "champion", "finetune"]
+    names = ["small", "medium", "large", "champion", "reborn", "finetune"]
+    assert [one["name"] for one in answer("info")["recipes"]] == names
 
 
 def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from mien.training import checkpoint, fit, models, recipes, runs, targets
 from mien.training.export import export
 from mien.training.layers import FusedBatchNorm
 from mien.training.recipes import Recipe
+from mien.training.watch import Moment, tensorboard
 
 TINY = Recipe("tiny", ((4,), (8,)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=4, batch_size=32)
 
@@ -66,8 +67,8 @@ class Stop(Exception):
     """Stands for whatever kills a process between two steps."""
 
 
-def stop_at(epoch: int, step: int, error: type[BaseException] = Stop) -> Callable[[fit.Moment], None]:
-    def watch(moment: fit.Moment) -> None:
+def stop_at(epoch: int, step: int, error: type[BaseException] = Stop) -> Callable[[Moment], None]:
+    def watch(moment: Moment) -> None:
         if (moment.epoch, moment.step) == (epoch, step) and len(moment.history) < epoch:
             raise error
 
@@ -255,21 +256,24 @@ def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch
     def spy(self: Any, side: int, variables: Any) -> Any:
         step = real(self, side, variables)
 
-        def recorded(index: np.ndarray, seed: np.ndarray) -> Any:
-            seen.append(index)
-            return step(index, seed)
+        def recorded(indices: np.ndarray, seeds: np.ndarray) -> Any:
+            assert len(indices) == len(seeds) <= 3
+            seen.append(indices.ravel())
+            return step(indices, seeds)
 
         return recorded
 
     monkeypatch.setattr(fit._Trainer, "_compile", spy)
+    monkeypatch.setattr(fit, "STEPS", 3)
     fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path / "run", deterministic=True)
-    orders = [np.concatenate(seen[:5]), np.concatenate(seen[5:])]
-    assert len(seen) == 10
+    assert [len(rows) for rows in seen] == [96, 32, 12] * 2
+    orders = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), np.arange(140))  # every row once
     assert not np.array_equal(*orders)
 
 
+@pytest.mark.usefixtures("step_by_step")
 @pytest.mark.parametrize(("epoch", "step"), [(1, 2), (2, 1), (3, 5), (4, 4)])
 def test_stopped_anywhere_it_ends_the_same(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path, epoch: int, step: int
@@ -298,6 +302,7 @@ def voted(faces: Dataset) -> Dataset:
     return dataclasses.replace(faces, votes=votes)
 
 
+@pytest.mark.usefixtures("step_by_step")
 @pytest.mark.parametrize(("epoch", "step"), [(2, 3), (3, 2)])
 def test_two_heads_in_stages_stopped_anywhere_end_the_same(
     voted: Dataset, tmp_path: Path, epoch: int, step: int
@@ -370,6 +375,18 @@ def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: 
     assert {a.dtype for name, a in arrays.items() if "kernel" in name} == {np.dtype(np.float32)}
 
 
+def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> None:
+    plain = dataclasses.replace(DOUBLE, dense_dropout=0.0, augment=False, max_epochs=2)
+    whole = fit.fit(voted, plain, folder=tmp_path / "whole")
+    half = fit.fit(voted, dataclasses.replace(plain, precision="float16"), folder=tmp_path / "half")
+    assert half.facts["precision"] == "float16"
+    for one, other in zip(whole.facts["history"], half.facts["history"], strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=0.03)
+    arrays = weights(tmp_path / "half")
+    assert {a.dtype for name, a in arrays.items() if "kernel" in name} == {np.dtype(np.float32)}
+    assert [a for name, a in arrays.items() if "dynamic_scale" in name][0] > 1  # small gradients are kept from zero
+
+
 def test_precision_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     auto = dataclasses.replace(DOUBLE, precision="auto")
     for has, expected in ((True, "bfloat16"), (False, "float32"), (None, "float32")):
@@ -379,7 +396,7 @@ def test_precision_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_finished_run_is_returned_as_it_is(undisturbed: runs.Run, faces: Dataset) -> None:
-    def never(moment: fit.Moment) -> None:
+    def never(moment: Moment) -> None:
         raise AssertionError("a finished run trained again")
 
     again = fit.fit(faces, TINY, folder=undisturbed.folder, deterministic=True, watch=never)
@@ -397,6 +414,7 @@ def test_a_run_of_before_a_field_was_added_goes_on(undisturbed: runs.Run, faces:
         fit.fit(faces, dataclasses.replace(TINY, thaw=0.5), folder=tmp_path / "run", deterministic=True)
 
 
+@pytest.mark.usefixtures("step_by_step")
 def test_a_corrupt_newest_checkpoint_is_passed_over_and_said(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path
 ) -> None:
@@ -410,6 +428,7 @@ def test_a_corrupt_newest_checkpoint_is_passed_over_and_said(
     assert equal(weights(undisturbed.folder), weights(folder))
 
 
+@pytest.mark.usefixtures("step_by_step")
 def test_ctrl_c_leaves_a_usable_run(faces: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -523,7 +542,7 @@ def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkey
 def test_tensorboard_writes_each_epoch(faces: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     folder = tmp_path / "run"
-    fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=folder, watch=fit.tensorboard(folder))
+    fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=folder, watch=tensorboard(folder))
     files = list((folder / "tensorboard").iterdir())
     assert len(files) == 1
     events = [event for event in tf.compat.v1.train.summary_iterator(str(files[0])) if event.summary.value]
@@ -562,6 +581,7 @@ def test_a_last_batch_of_one_face_is_left_for_another_epoch(faces: Dataset, tmp_
     assert (trainer.num_steps, trainer.num_used) == (1, size)
 
 
+@pytest.mark.usefixtures("step_by_step")
 def test_checkpoints_of_another_network_and_damaged_best_weights(faces: Dataset, tmp_path: Path) -> None:
     def interrupted() -> Path:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))

@@ -27,6 +27,7 @@ from mien.training import backbones, checkpoint, fit, models, rates, recipes, ru
 from mien.training.export import export, fold
 from mien.training.layers import Enlarge
 from mien.training.recipes import Recipe
+from mien.training.watch import Moment
 
 TINY = Recipe("tiny", ((4,), (8, 8)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=2, batch_size=32)
 # Two heads, a mean instead of a dense layer, additions, centred values.
@@ -78,8 +79,8 @@ class Stop(Exception):
     pass
 
 
-def stop_at(epoch: int, step: int) -> Callable[[fit.Moment], None]:
-    def watch(moment: fit.Moment) -> None:
+def stop_at(epoch: int, step: int) -> Callable[[Moment], None]:
+    def watch(moment: Moment) -> None:
         if (moment.epoch, moment.step) == (epoch, step) and len(moment.history) < epoch:
             raise Stop
 
@@ -160,6 +161,7 @@ def test_the_crowds_head_is_found_by_its_labels(double: runs.Run) -> None:
 # Training
 
 
+@pytest.mark.usefixtures("step_by_step")
 def test_the_trunk_is_frozen_then_thaws_and_the_books_say_all(run: runs.Run, moods: Dataset, tmp_path: Path) -> None:
     recipe = finetune(init=str(run.folder), max_epochs=2)
     with pytest.raises(Stop):
@@ -184,6 +186,7 @@ def test_the_trunk_is_frozen_then_thaws_and_the_books_say_all(run: runs.Run, moo
     assert done.facts["multiply_adds"] == models.multiply_adds(models.build(again.recipe, MOODS))
 
 
+@pytest.mark.usefixtures("step_by_step")
 @pytest.mark.parametrize(("epoch", "step"), [(1, 3), (3, 2)])
 def test_stopped_frozen_or_thawed_it_ends_the_same(
     run: runs.Run, moods: Dataset, tmp_path: Path, epoch: int, step: int

@@ -13,7 +13,6 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import mien
 from mien.bundle import Bundle
 from mien.data.dataset import SIDE, Dataset, leaked
 from mien.data.votes import majority
-from mien.errors import DataError, MissingExtraError, RunError, UsageError
+from mien.errors import DataError, RunError, UsageError
 from mien.machine import has_bf16
 from mien.training import checkpoint, models, transfer
 from mien.training.augment import augment, mix, resize
@@ -45,19 +44,9 @@ from mien.training.runs import (
 )
 from mien.training.targets import make_targets
 from mien.training.transfer import Start
+from mien.training.watch import Moment
 
-
-@dataclass(frozen=True)
-class Moment:
-    """What a progress bar needs to know; `history` has a line for each finished epoch."""
-
-    epoch: int  # 1-based, the one under way
-    step: int  # steps done in it
-    num_steps: int
-    loss: float  # running means of this epoch, under augmentation, dropout and class weights
-    accuracy: float
-    recipe: Recipe
-    history: list[dict[str, Any]]
+STEPS = 8  # in one call into the graph: Python takes no part in between
 
 
 def fit(
@@ -82,7 +71,7 @@ def fit(
         deterministic: Equal weights, bit for bit, from equal arguments, also after a kill (slower; process-wide).
         fresh: Delete the run that is in the folder.
         teachers: Bundles whose mean answer is part of what is learned (`Recipe.teacher_weight`).
-        watch: Called after each step.
+        watch: Called after each `STEPS` steps, and at the end of each epoch.
 
     Raises:
         UsageError: if the recipe or a teacher does not fit the data.
@@ -159,12 +148,14 @@ class _Trainer:
         self.num_used = self.num_rows - (self.num_rows % recipe.batch_size == 1)  # a batch of one has no variance
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
-        policy = "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+        policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
         side = SIDE if recipe.side(1) == SIDE else None
         self.model = models.build(recipe, training.label_set, policy=policy, side=side)
         self.averaged = models.build(recipe, training.label_set, side=side)
         self.averaged.set_weights(self.model.get_weights())
         self.optimizer = optimizer(recipe, self.num_steps)
+        if self.precision == "float16":  # whose small gradients would be zeros
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
         self._training = training
         self._targets = make_targets(training, recipe, teachers)
@@ -172,7 +163,7 @@ class _Trainer:
         self._steps: dict[tuple[int, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
 
     def _step(self, side: int, frozen: bool = False) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        """One step on faces of that side, of the heads alone or of the whole network; compiled when first needed."""
+        """Steps on faces of that side, of the heads alone or of the whole network; compiled when first needed."""
         if (side, frozen) not in self._steps:
             layers = models.head_layers(self.model).values() if frozen else [self.model]
             variables = [weight for layer in layers for weight in layer.trainable_variables]
@@ -190,6 +181,7 @@ class _Trainer:
         share_weights = tf.constant(self._targets.share_weights)
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits
         decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         young_norms = not recipe.backbone and not recipe.unfold
 
         def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -208,10 +200,12 @@ class _Trainer:
                 # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
                 losses = tf.add_n([by * weight * cross_entropy(q, answers[head]) for head, by, q, weight in wanted])
                 loss = tf.reduce_mean(losses)
+                loss = optimizer.scale_loss(loss)
             gradients = tape.gradient(loss, variables)
             if recipe.weight_decay:
+                scale = optimizer.dynamic_scale if scaled else 1.0  # the optimizer divides by it
                 parts = zip(gradients, decays, variables, strict=True)
-                gradients = [g + decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in parts]
+                gradients = [g + scale * decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in parts]
             optimizer.apply(gradients, variables)
             done = tf.cast(optimizer.iterations, tf.float32)
             # A young average forgets faster, or short runs would be judged by their first weights.
@@ -228,10 +222,21 @@ class _Trainer:
                     value = (value - begun) / (1 - begun)
                 average.assign(average + (1 - decay) * (value - average))
             hits = tf.argmax(logits, axis=1) == tf.gather(labels, index)
-            return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.float32))
+            # In float64, so that it does not matter how many steps a call takes.
+            return tf.cast(tf.reduce_sum(losses), tf.float64), tf.reduce_sum(tf.cast(hits, tf.float64))
 
-        signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([2], tf.int32)]
-        return tf.function(step, input_signature=signature)  # type: ignore[no-any-return]
+        def steps(indices: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            def one(n: tf.Tensor, loss: tf.Tensor, hits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+                step_loss, step_hits = step(indices[n], seeds[n])
+                return n + 1, loss + step_loss, hits + step_hits
+
+            num = tf.shape(indices)[0]
+            zero = tf.zeros((), tf.float64)
+            _, loss, hits = tf.while_loop(lambda n, *_: n < num, one, (0, zero, zero), parallel_iterations=1)
+            return loss, hits
+
+        signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, 2], tf.int32)]
+        return tf.function(steps, input_signature=signature)  # type: ignore[no-any-return]
 
     def run(self, folder: Path, facts: dict[str, Any], watch: Callable[[Moment], None]) -> Run:
         history, warnings = self._resume(folder)
@@ -322,14 +327,15 @@ class _Trainer:
         order = np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
         loss = hits = 0.0
         side = recipe.side(epoch)
-        take_step = self._step(side, epoch <= recipe.freeze_epochs)
-        for step in range(self.num_steps):
-            index = order[: self.num_used][step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            seed = np.array([recipe.seed % 2**31, epoch * self.num_steps + step], np.int32)
-            step_loss, step_hits = take_step(index, seed)
-            loss, hits = loss + float(step_loss), hits + float(step_hits)
-            seen = min((step + 1) * recipe.batch_size, self.num_used)
-            watch(Moment(epoch, step + 1, self.num_steps, loss / seen, hits / seen, recipe, history))
+        take_steps = self._step(side, epoch <= recipe.freeze_epochs)
+        for first, indices in _calls(order[: self.num_used], recipe.batch_size):
+            steps = first + np.arange(len(indices))
+            seeds = [[recipe.seed % 2**31, epoch * self.num_steps + step] for step in steps]
+            more_loss, more_hits = take_steps(indices, np.array(seeds, np.int32))
+            loss, hits = loss + float(more_loss), hits + float(more_hits)
+            done = first + len(indices)
+            seen = min(done * recipe.batch_size, self.num_used)
+            watch(Moment(epoch, done, self.num_steps, loss / seen, hits / seen, recipe, history))
         if not np.isfinite(loss):
             raise RunError(
                 f"epoch {epoch}: the loss is {loss}; expected a finite number. "
@@ -419,6 +425,16 @@ class _Trainer:
         checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
 
 
+def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Batches of an epoch, `STEPS` at a time, of one size: the number of the first, and their rows (steps, batch)."""
+    num_whole = len(order) // batch_size
+    whole = order[: num_whole * batch_size].reshape(-1, batch_size)
+    for first in range(0, num_whole, STEPS):
+        yield first, whole[first : first + STEPS]
+    if len(rest := order[num_whole * batch_size :]):
+        yield num_whole, rest[None]
+
+
 def _mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Targets (N, K) and their weights (N,) of faces that `augment.mix` made."""
     mine, theirs = own * weights, (1 - own) * tf.reverse(weights, [0])
@@ -444,40 +460,15 @@ def best(history: Sequence[Mapping[str, float]]) -> int:
 
 
 def precision(recipe: Recipe) -> str:
-    """`float32` or `bfloat16`: what the layers of a recipe are computed in on this machine."""
+    """`float32`, `bfloat16` or `float16`: what the layers of a recipe are computed in on this machine."""
     if recipe.precision != "auto":
         return recipe.precision
     if gpus := tf.config.list_physical_devices("GPU"):
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        return "bfloat16" if capability >= (8, 0) else "float32"
+        if capability >= (8, 0):
+            return "bfloat16"
+        return "float16" if capability >= (7, 0) else "float32"  # Volta and Turing multiply no bfloat16
     return "bfloat16" if has_bf16() else "float32"
-
-
-def tensorboard(folder: Path) -> Callable[[Moment], None]:
-    """A watcher that writes each epoch's figures for TensorBoard into `folder/tensorboard`.
-
-    Raises:
-        MissingExtraError: if the package tensorboard is not installed.
-    """
-    try:
-        import tensorboard as _tensorboard  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("tensorboard", "tensorboard") from error
-    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
-    written: int | None = None
-
-    def watch(moment: Moment) -> None:
-        nonlocal written
-        if written is None:  # an earlier process wrote those it goes on from
-            written = len(moment.history)
-        for line in moment.history[written:]:
-            with writer.as_default(step=line["epoch"]):
-                for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
-                    tf.summary.scalar(name, line[name])
-            writer.flush()
-        written = len(moment.history)
-
-    return watch
 
 
 def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:

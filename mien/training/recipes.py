@@ -16,7 +16,7 @@ from mien.data.dataset import SIDE
 from mien.errors import UsageError
 
 OPTIMIZERS = ("adam", "sgd")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 FOLDED = "folded"
@@ -58,8 +58,8 @@ class Recipe:
         mixup: Share of the faces to which another one is added, with its targets.
         cutmix: Share of the faces into which a box of another one is pasted, with its share of the targets.
         crowd_weight: Weight in the loss of a second head, `crowd`, that learns how the FER+ votes are spread; 0: none.
-        precision: Of the layers in training: `float32`, `bfloat16`, or `auto`: bfloat16 where the machine has it.
-            Weights are float32 in any case.
+        precision: Of the layers in training: `float32`, `bfloat16`, `float16` (with a scaled loss), or `auto`: bfloat16
+            where the machine has it, float16 on NVIDIA GPUs that have only that. Weights are float32 in any case.
         centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
         initializer: Keras' name of how the kernels of the convolutions begin.
         init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run folder, `imagenet:NAME`,
@@ -243,6 +243,25 @@ def champion() -> Recipe:
     )
 
 
+def reborn() -> Recipe:
+    """A trained `champion` once more, from its weights: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip`.
+
+    Batch norms come back, the rate rises again, the teachers and the crowd have their say in the labels, and blur,
+    noise and JPEG join the augmentation (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770).
+    """
+    return dataclasses.replace(
+        champion(),
+        name="reborn",
+        max_epochs=80,
+        patience=80,
+        stages=((0.25, 32), (0.55, 40), (1.0, SIDE)),
+        degrade=0.2,
+        init="mien",
+        unfold=True,
+        vote_weight=0.5,
+    )
+
+
 def finetune() -> Recipe:
     """The network in the package, or another of `--init`, learns your labels: `mien train DATA --init mien`.
 
@@ -271,6 +290,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "medium": medium,
     "large": large,
     "champion": champion,
+    "reborn": reborn,
     "finetune": finetune,
 }
 
