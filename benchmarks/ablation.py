@@ -1,4 +1,4 @@
-"""What each part of the recipe `champion` is worth, and each try that did not help, on a short schedule; learning curve.
+"""What each part of the recipe `champion` is worth, and what tries gave, on a short schedule; learning curve.
 
     python benchmarks/ablation.py fer2013.csv
     python benchmarks/ablation.py fer2013.csv --only "as it is" "no crowd's head"

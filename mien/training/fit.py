@@ -182,7 +182,7 @@ class _Trainer:
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits
         decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        young_norms = not recipe.backbone and not recipe.unfold
+        young_norms = not recipe.backbone and not recipe.unfold  # others begin with statistics of faces
 
         def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             faces = tf.cast(tf.gather(images, index), tf.float32)
@@ -214,11 +214,9 @@ class _Trainer:
             begun = models.NORM_MOMENTUM**done
             for average, weight in zip(averaged.weights, model.weights, strict=True):
                 value = tf.convert_to_tensor(weight)
-                if not young_norms:
-                    pass
-                elif weight.name == "moving_mean":
+                if young_norms and weight.name == "moving_mean":
                     value = value / (1 - begun)
-                elif weight.name == "moving_variance":
+                elif young_norms and weight.name == "moving_variance":
                     value = (value - begun) / (1 - begun)
                 average.assign(average + (1 - decay) * (value - average))
             hits = tf.argmax(logits, axis=1) == tf.gather(labels, index)

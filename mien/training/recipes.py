@@ -244,7 +244,7 @@ def champion() -> Recipe:
 
 
 def reborn() -> Recipe:
-    """A trained `champion` once more, from its weights: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip`.
+    """A `champion` once more, from its weights: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip`.
 
     Batch norms come back, the rate rises again, the teachers and the crowd have their say in the labels, and blur,
     noise and JPEG join the augmentation (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770).
