@@ -336,14 +336,6 @@ def test_faces_without_votes_do_not_pull_the_crowds_head(voted: Dataset, tmp_pat
     np.testing.assert_array_equal(arrays[name], begun.get_layer("logits_crowd").kernel)
 
 
-def test_mixed_faces_have_mixed_targets() -> None:
-    shares = tf.constant([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    mixed, weights = fit._mixed(shares, tf.constant([1.0, 0.0, 0.5]), tf.constant([0.75, 1.0, 0.5]))
-    # The first has 0.75 of itself and 0.25 of the last, whose weight is a half; nobody voted for the second.
-    np.testing.assert_allclose(mixed, [[0.75 / 0.875, 0.125 / 0.875], [0, 0], [0.5 / 0.75, 0.25 / 0.75]], atol=1e-6)
-    np.testing.assert_allclose(weights, [0.875, 0, 0.75], atol=1e-6)
-
-
 def test_teachers_give_their_share_of_the_targets(voted: Dataset, tmp_path: Path) -> None:
     teacher = export(fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"), tmp_path / "t")
     training = voted.part("training")
@@ -361,6 +353,26 @@ def test_teachers_give_their_share_of_the_targets(voted: Dataset, tmp_path: Path
     other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
     with pytest.raises(UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"):
         targets.make_targets(other, DOUBLE, [teacher])
+    live = dataclasses.replace(DOUBLE, max_epochs=1, live_teachers=True)
+    assert targets.make_targets(training, live, [teacher]).labels.tolist() == alone.labels.tolist()
+    trainer = fit._Trainer(training, voted.part("validation"), live, [teacher])
+    [network] = trainer._teachers
+    told = network(training.images[:20].astype(np.float32))
+    np.testing.assert_allclose(told["fer2013"], logits[0][:20], atol=1e-4)  # those of the bundle
+    shares, weights_ = targets.taught(
+        tf.constant([[1.0, 0], [0, 0]]), tf.constant([2.0, 0]), tf.constant([[0.5, 0.5]] * 2), 0.5
+    )
+    np.testing.assert_allclose(shares, [[0.75, 0.25], [0.5, 0.5]])
+    np.testing.assert_allclose(weights_, [2.0, 0.5])  # where nobody voted, the teacher does
+    one = fit.fit(voted, live, folder=tmp_path / "live", teachers=[teacher])
+    none = fit.fit(voted, dataclasses.replace(live, live_teachers=False), folder=tmp_path / "none")
+    assert one.facts["history"][0]["loss"] != none.facts["history"][0]["loss"]
+    single = dataclasses.replace(
+        live, crowd_weight=0.0, vote_weight=0.0
+    )  # its head has another name than the teacher's
+    assert list(fit._Trainer(training, voted.part("validation"), single, [teacher])._teachers[0].output) == [
+        "expression"
+    ]
     run = fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "b", teachers=[teacher])
     assert run.facts["teachers"] == [teacher.digest]
     with pytest.raises(RunError, match="teachers was"):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mien.data.dataset import Dataset
 from mien.errors import UsageError
@@ -57,3 +58,11 @@ def test_vote_weight_is_their_share_of_the_targets(torn: Dataset) -> None:
     np.testing.assert_array_equal(made.labels[~voted], truth[~voted])
     with pytest.raises(UsageError, match="vote_weight: came data without FER\\+ votes; expected votes"):
         targets.make_targets(dataclasses.replace(torn, votes=None), dataclasses.replace(PLAIN, vote_weight=0.25))
+
+
+def test_mixed_faces_have_mixed_targets() -> None:
+    shares = tf.constant([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    mixed, weights = targets.mixed(shares, tf.constant([1.0, 0.0, 0.5]), tf.constant([0.75, 1.0, 0.5]))
+    # The first has 0.75 of itself and 0.25 of the last, whose weight is a half; nobody voted for the second.
+    np.testing.assert_allclose(mixed, [[0.75 / 0.875, 0.125 / 0.875], [0, 0], [0.5 / 0.75, 0.25 / 0.75]], atol=1e-6)
+    np.testing.assert_allclose(weights, [0.875, 0, 0.75], atol=1e-6)

@@ -1,5 +1,5 @@
-"""Random changes of a whole batch inside the graph: flip, turn, zoom and shift in one resample; light; blur, noise and
-JPEG; an erased box; faces mixed with others."""
+"""Random changes of a whole batch inside the graph, in this order: flip, turn, zoom and shift in one resample, light
+(`augment`); faces mixed with others (`mix`); blur, noise and JPEG, an erased box (`spoil`)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
     Args:
         images: float32 (N, 48, 48, 1), 0..255.
         seed: int32 (2,); the same seed and batch give the same pictures (stateless random numbers).
-        recipe: Its `turn`, `zoom`, `shift`, `light`, `degrade` and `erase`.
+        recipe: Its `turn`, `zoom`, `shift` and `light`.
         side: Height and width of the answer.
 
     Returns:
@@ -59,14 +59,23 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
         dy=r[4] * recipe.shift * SIDE,
         side=side,
     )
-    if recipe.light or recipe.erase:
-        mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
     if recipe.light:
+        mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
         by = r[5:7, :, None, None, None] * recipe.light
         faces = tf.clip_by_value((faces - mean) * tf.exp(by[0] * CONTRAST) + mean + by[1] * BRIGHTNESS, 0.0, 255.0)
+    return faces
+
+
+def spoil(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> tf.Tensor:
+    """Take from the faces what pictures lack in life: blur, noise and JPEG (`Recipe.degrade`), a box (`Recipe.erase`).
+
+    Args and returns are those of `augment`, but for the faces: float32 (N, side, side, 1).
+    """
     if recipe.degrade:
         faces = _degrade(faces, seed, recipe.degrade, side)
     if recipe.erase:
+        r = tf.random.stateless_uniform((_NUM_RANDOM, tf.shape(faces)[0]), seed, -1.0, 1.0)
+        mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
         box = _boxes(r[7:11], side) & ((r[11] + 1) / 2 < recipe.erase)[:, None, None, None]
         faces = tf.where(box, mean + r[12, :, None, None, None] * BOX_GRAY, faces)
     return faces

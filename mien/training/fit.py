@@ -27,7 +27,7 @@ from mien.data.votes import majority
 from mien.errors import DataError, RunError, UsageError
 from mien.machine import has_bf16
 from mien.training import checkpoint, models, transfer
-from mien.training.augment import augment, mix, resize
+from mien.training.augment import augment, mix, resize, spoil
 from mien.training.memory import peak_memory_mb, reset_peak_memory
 from mien.training.rates import optimizer
 from mien.training.recipes import Recipe
@@ -42,7 +42,7 @@ from mien.training.runs import (
     locked,
     predict_heads,
 )
-from mien.training.targets import make_targets
+from mien.training.targets import check_teacher, make_targets, mixed, taught
 from mien.training.transfer import Start
 from mien.training.watch import Moment
 
@@ -159,8 +159,24 @@ class _Trainer:
         self.optimizer.build(self.model.trainable_variables)
         self._training = training
         self._targets = make_targets(training, recipe, teachers)
+        self._teachers = [self._live(one, policy) for one in teachers] if recipe.live_teachers else []
         self._start = start
         self._steps: dict[tuple[int, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
+
+    def _live(self, teacher: Bundle, policy: str) -> keras.Model:
+        """A teacher's network: faces -> logits by the names of this network's heads."""
+        check_teacher(teacher, self._training, wants_crowd=self._targets.shares is not None)
+        theirs, folded = transfer.rebuilt(teacher, teacher.name)
+        fast = models.build_folded(
+            theirs,
+            {head.name: head.labels for head in teacher.heads},
+            policy=policy,
+            side=SIDE if theirs.dense else None,
+        )
+        fast.set_weights(folded.get_weights())
+        wanted = models.heads(self.recipe, self._training.label_set)
+        names = [teacher.heads[0].name, *list(wanted)[1:]]  # the main head, whatever it is called
+        return keras.Model(fast.input, {ours: fast.output[theirs] for ours, theirs in zip(wanted, names, strict=True)})
 
     def _step(self, side: int, frozen: bool = False) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         """Steps on faces of that side, of the heads alone or of the whole network; compiled when first needed."""
@@ -179,6 +195,7 @@ class _Trainer:
         targets, weights = tf.constant(self._targets.labels), tf.constant(self._targets.weights)
         shares = None if self._targets.shares is None else tf.constant(self._targets.shares)
         share_weights = tf.constant(self._targets.share_weights)
+        teachers = self._teachers
         cross_entropy = tf.nn.softmax_cross_entropy_with_logits
         decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -193,7 +210,15 @@ class _Trainer:
                 wanted.append((models.CROWD, recipe.crowd_weight, *voted))
             if recipe.augment and recipe.mixup + recipe.cutmix:
                 faces, own = mix(faces, seed, recipe, side)
-                wanted = [(head, by, *_mixed(q, weight, own)) for head, by, q, weight in wanted]
+                wanted = [(head, by, *mixed(q, weight, own)) for head, by, q, weight in wanted]
+            if teachers:
+                said = [teacher(faces, training=False) for teacher in teachers]
+                told = {head: tf.add_n([tf.nn.softmax(one[head]) for one in said]) / len(said) for head, *_ in wanted}
+                wanted = [
+                    (head, by, *taught(q, weight, told[head], recipe.teacher_weight)) for head, by, q, weight in wanted
+                ]
+            if recipe.augment:
+                faces = spoil(faces, seed, recipe, side)
             with tf.GradientTape() as tape:
                 answers = network(faces, training=True)
                 logits = answers[main]
@@ -243,17 +268,8 @@ class _Trainer:
                 line = self._epoch(len(history) + 1, history, watch)
                 self._save(folder, [*history, line])
                 history = [*history, line]
-                watch(
-                    Moment(
-                        len(history),
-                        self.num_steps,
-                        self.num_steps,
-                        line["loss"],
-                        line["accuracy"],
-                        self.recipe,
-                        history,
-                    )
-                )
+                scores = line["loss"], line["accuracy"]
+                watch(Moment(len(history), self.num_steps, self.num_steps, *scores, self.recipe, history))
         except KeyboardInterrupt:
             if history:
                 self._finish(folder, facts, history, warnings, None)
@@ -431,14 +447,6 @@ def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray
         yield first, whole[first : first + STEPS]
     if len(rest := order[num_whole * batch_size :]):
         yield num_whole, rest[None]
-
-
-def _mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Targets (N, K) and their weights (N,) of faces that `augment.mix` made."""
-    mine, theirs = own * weights, (1 - own) * tf.reverse(weights, [0])
-    both = mine + theirs
-    mixed = mine[:, None] * shares + theirs[:, None] * tf.reverse(shares, [0])
-    return tf.math.divide_no_nan(mixed, both[:, None]), both
 
 
 def best(history: Sequence[Mapping[str, float]]) -> int:

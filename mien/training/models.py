@@ -106,7 +106,9 @@ def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str
     return keras.Model(faces, probabilities if len(found) > 1 else next(iter(probabilities.values())), name=recipe.name)
 
 
-def build_folded(recipe: Recipe, found: Mapping[str, LabelSet], *, side: int | None = SIDE) -> keras.Model:
+def build_folded(
+    recipe: Recipe, found: Mapping[str, LabelSet], *, policy: str = "float32", side: int | None = SIDE
+) -> keras.Model:
     """The network as it is given away: each batch norm is in the weights of the layer before it.
 
     A convolution, then pooling, then a batch norm of positive scales, then ReLU answers as the scaled convolution with
@@ -115,31 +117,36 @@ def build_folded(recipe: Recipe, found: Mapping[str, LabelSet], *, side: int | N
     Args:
         recipe: What to build.
         found: The heads, as `heads` names them.
+        policy: As for `build`.
         side: As for `build`.
 
     Input shape: (N, 48, 48, 1), gray values 0..255. Without `Recipe.centre` the first kernel holds the division.
     Output shape: for each head (N, K) logits, by the name of the head.
     """
+    options = {"dtype": policy}
     x = faces = keras.Input((side, side, 1), name="faces")
     if recipe.centre:
-        x = layers.Rescaling(1 / 64, -2.0, name="scale")(x)
+        x = layers.Rescaling(1 / 64, -2.0, name="scale", **options)(x)
     for b, filters in enumerate(recipe.blocks, 1):
         for c, width in enumerate(filters, 1):
             given = x
-            x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{b}_{c}")(x)
+            x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{b}_{c}", **options)(x)
             if recipe.residual and given.shape[-1] == width:
-                x = layers.Add(name=f"add{b}_{c}")([given, x])
+                x = layers.Add(name=f"add{b}_{c}", **options)([given, x])
         if b < len(recipe.blocks) or recipe.dense:
-            x = layers.MaxPooling2D(name=f"pool{b}")(x)
+            x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)
     if recipe.dense:
         # Flatten asks for the batch size while it runs, which takes ONNX six nodes more.
         x = keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
-        x = layers.Dense(recipe.dense, activation="relu", name="dense")(x)
+        x = layers.Dense(recipe.dense, activation="relu", name="dense", **options)(x)
     else:
-        x = layers.GlobalAveragePooling2D(name="mean")(x)
+        x = layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
     return keras.Model(
         faces,
-        {name: layers.Dense(len(labels), name=LOGITS[name == CROWD])(x) for name, labels in found.items()},
+        {
+            name: layers.Dense(len(labels), name=LOGITS[name == CROWD], dtype="float32")(x)
+            for name, labels in found.items()
+        },
     )
 
 

@@ -70,6 +70,8 @@ class Recipe:
         freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
         thaw: After them all of the network learns, at this share of `learning_rate`.
         teacher_weight: Share of the targets that teachers give, where the run has any.
+        live_teachers: Teachers see, at each step anew, what the student sees, changed and mixed but not yet spoiled;
+            otherwise each face and its mirror image once, before training.
         vote_weight: Share of the labels' targets that the FER+ votes of the face tell (`targets.labels_by_votes`).
         unfold: With `init` of mien's own layers: begin with batch norms again, not with biases, to train long.
     """
@@ -112,6 +114,7 @@ class Recipe:
     freeze_epochs: int = 0
     thaw: float = 1.0
     teacher_weight: float = 0.5
+    live_teachers: bool = False
     vote_weight: float = 0.0
     unfold: bool = False
 
@@ -295,7 +298,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 
 
-def recipe(name: str, **changes: Any) -> Recipe:
+def recipe(name: str, /, **changes: Any) -> Recipe:
     """The recipe of that name, with the fields in `changes` that are not None replaced.
 
     Raises:

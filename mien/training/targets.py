@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
 from mien.bundle import Bundle
 from mien.classify import Classifier, softmax
@@ -55,7 +56,7 @@ def make_targets(training: Dataset, recipe: Recipe, teachers: Sequence[Bundle] =
     if recipe.crowd_weight and training.votes is not None:
         shares = vote_shares(training.votes)
         share_weights = (shares.sum(axis=1) > 0).astype(np.float32)
-    if teachers:
+    if teachers and not recipe.live_teachers:
         told = _told(training, teachers, wants_crowd=shares is not None)
         share = recipe.teacher_weight
         labels = (1 - share) * labels + share * told[0]
@@ -69,6 +70,21 @@ def make_targets(training: Dataset, recipe: Recipe, teachers: Sequence[Bundle] =
         None if shares is None else np.asarray(shares, np.float32),
         np.asarray(share_weights, np.float32),
     )
+
+
+def mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Targets (N, K) and their weights (N,) of faces that `augment.mix` made."""
+    mine, theirs = own * weights, (1 - own) * tf.reverse(weights, [0])
+    both = mine + theirs
+    shares = mine[:, None] * shares + theirs[:, None] * tf.reverse(shares, [0])
+    return tf.math.divide_no_nan(shares, both[:, None]), both
+
+
+def taught(shares: tf.Tensor, weights: tf.Tensor, told: tf.Tensor, share: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Targets (N, K) and their weights (N,), a share of them as teachers told; all of a target that weighs nothing."""
+    known = weights > 0
+    shares = tf.where(known[:, None], (1 - share) * shares + share * told, told)
+    return shares, tf.where(known, weights, share)
 
 
 def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -114,19 +130,29 @@ def _told(training: Dataset, teachers: Sequence[Bundle], *, wants_crowd: bool) -
     """The mean probabilities of the teachers: (n, K), and (n, 8) of the crowd's heads where they are wanted."""
     sums: list[np.ndarray] = []
     for teacher in teachers:
-        heads = {head.name: head for head in teacher.heads}
+        check_teacher(teacher, training, wants_crowd=wants_crowd)
         main = teacher.heads[0]
-        if main.labels != training.label_set or (wants_crowd and heads.get(CROWD) is None):
-            raise UsageError(
-                f"teacher {teacher.name}: came heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
-                f"expected {', '.join(training.label_set)}" + (f" and a head {CROWD}" if wants_crowd else "")
-            )
-        if wants_crowd and heads[CROWD].labels != FERPLUS:
-            raise UsageError(f"teacher {teacher.name}: came a crowd head of other labels; expected {tuple(FERPLUS)}")
-        wanted = [main] + ([heads[CROWD]] if wants_crowd else [])
+        wanted = [main] + [head for head in teacher.heads[1:] if wants_crowd and head.name == CROWD]
         with Classifier(teacher) as classify:
             logits = classify.logits(training.images)
             mirrored = classify.logits(np.ascontiguousarray(training.images[:, :, ::-1]))
         found = [softmax((logits[h.name] + mirrored[h.name]) / 2, h.temperature) for h in wanted]
         sums = found if not sums else [a + b for a, b in zip(sums, found, strict=True)]
     return [total / len(teachers) for total in sums]
+
+
+def check_teacher(teacher: Bundle, training: Dataset, *, wants_crowd: bool) -> None:
+    """Refuse a teacher that cannot teach these faces.
+
+    Raises:
+        UsageError: if it has other labels, or lacks a head that is trained.
+    """
+    heads = {head.name: head for head in teacher.heads}
+    main = teacher.heads[0]
+    if main.labels != training.label_set or (wants_crowd and heads.get(CROWD) is None):
+        raise UsageError(
+            f"teacher {teacher.name}: came heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
+            f"expected {', '.join(training.label_set)}" + (f" and a head {CROWD}" if wants_crowd else "")
+        )
+    if wants_crowd and heads[CROWD].labels != FERPLUS:
+        raise UsageError(f"teacher {teacher.name}: came a crowd head of other labels; expected {tuple(FERPLUS)}")

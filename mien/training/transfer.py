@@ -116,7 +116,7 @@ def begin(recipe: Recipe) -> Start:
     if recipe.init != OWN and (path / runs.RUN_FILE).exists():
         return _run(recipe, path)
     bundle = open_bundle(SHIPPED if recipe.init == OWN else path)
-    theirs, folded = _rebuilt(bundle, recipe.init)
+    theirs, folded = rebuilt(bundle, recipe.init)
     facts = {
         "source": path.name,
         "name": bundle.name,
@@ -203,8 +203,16 @@ def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
 # A bundle's network, in Keras
 
 
-def _rebuilt(bundle: Bundle, where: str) -> tuple[Recipe, keras.Model]:
-    """The recipe a bundle was trained by, and its folded network with its weights, proved by its golden faces."""
+def rebuilt(bundle: Bundle, where: str) -> tuple[Recipe, keras.Model]:
+    """The recipe a bundle was trained by, and its folded network with its weights, proved by its golden faces.
+
+    Args:
+        bundle: What `open_bundle` gave.
+        where: What errors call it.
+
+    Raises:
+        BundleError: if it is int8, or its network cannot be built again with equal answers.
+    """
 
     def refuse(field: str, came: str, expected: str, mend: str) -> NoReturn:
         raise BundleError(where, field, came=came, expected=expected, mend=mend)
