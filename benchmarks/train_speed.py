@@ -32,7 +32,7 @@ from mien.data.synth import drawn_dataset
 from mien.labels import FERPLUS_VOTES
 from mien.machine import cores, processor
 from mien.training import fit, models, recipes
-from mien.training.augment import augment
+from mien.training.augment import augment, spoil
 
 Round = Callable[[], object]  # trains once on all faces
 
@@ -88,7 +88,7 @@ def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_ro
     indices = np.arange(recipe.batch_size, dtype=np.int32)[None]
 
     def changed(seed: tf.Tensor) -> tf.Tensor:
-        return augment(tf.cast(images, tf.float32), seed, recipe)
+        return spoil(augment(tf.cast(images, tf.float32), seed, recipe), seed, recipe)
 
     def loss(seed: tf.Tensor) -> tf.Tensor:
         return tf.add_n([tf.reduce_mean(x**2) for x in network(changed(seed), training=True).values()])
@@ -118,7 +118,7 @@ def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_ro
     for turn in range(5 * num_rounds + 1):
         for key, step in steps.items():
             began = time.perf_counter()
-            float(step(np.array([0, turn], np.int32)))
+            float(step(np.array([0, trainer.num_steps + turn], np.int32)))
             seconds[key].append(time.perf_counter() - began)
     whole_s = float(np.median(seconds["the whole step"][1:]))
     print(f"{recipe.name}, batch {recipe.batch_size}, 48 px, n = {5 * num_rounds} steps, medians:")
@@ -140,7 +140,7 @@ def ours(training: Dataset, validation: Dataset, recipe: recipes.Recipe, side: i
     trainer = fit._Trainer(training, validation, recipe)
     take_steps = trainer._step(side)
     rows = np.arange(len(training), dtype=np.int32)
-    count = iter(range(10**9))
+    count = iter(range(trainer.num_steps, 10**9))
 
     def train() -> None:
         for _, indices in fit._calls(rows, recipe.batch_size):

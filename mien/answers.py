@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -106,15 +106,26 @@ def means(members: Sequence[Kinds]) -> list[Predictions]:
         crowds = [network.crowd for network in networks if network.crowd]
         crowd = _mean(crowds) if len(crowds) == len(networks) else None
         facts = [network.info for network in networks]
-        info = {name: sum(one.get(name) or 0 for one in facts) for name in ("parameters", "multiply_adds")}
-        info |= {name: facts[0].get(name) for name in ("data", "num_trained_on")}
-        found.append(Predictions(f"mean of {len(networks)}{kind}", answers, info, None, crowd))
+        # What all know, or agree on; a sum of some would be taken for the whole.
+        info: dict[str, Any] = {}
+        for name in ("parameters", "multiply_adds"):
+            if all(one.get(name) for one in facts):
+                info[name] = sum(one[name] for one in facts)
+        if all(one.get("data") == facts[0].get("data") for one in facts):
+            info |= {name: facts[0].get(name) for name in ("data", "num_trained_on")}
+        explains = [network.explain for network in networks if network.explain]
+        explain = partial(_mean_answer, explains) if len(explains) == len(networks) else None
+        found.append(Predictions(f"mean of {len(networks)}{kind}", answers, info, explain, crowd))
     return found
 
 
 def _mean(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     common = [split for split in answers[0] if all(split in one for one in answers)]
     return {split: np.mean([one[split] for one in answers], axis=0) for split in common}
+
+
+def _mean_answer(explains: Sequence[Callable[[np.ndarray], np.ndarray]], faces: np.ndarray) -> np.ndarray:
+    return np.asarray(np.mean([explain(faces) for explain in explains], axis=0))
 
 
 def _asked(classify: Classifier, faces: np.ndarray) -> np.ndarray:

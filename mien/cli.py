@@ -228,7 +228,9 @@ def evaluate(
     if not folders and not bundle:
         raise UsageError("evaluate: came no network; expected run folders, or --bundle shipped")
     if ensemble and max(len(folders), len(bundle or [])) < 2:
-        raise UsageError("--ensemble: came a single network; expected two runs or two bundles or more")
+        raise UsageError(
+            f"--ensemble: came {len(folders)} run(s) and {len(bundle or [])} bundle(s); expected two or more of a kind"
+        )
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundle or []]
     dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)

@@ -129,9 +129,9 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
     from mien.training import fit
     from mien.training.watch import tensorboard
 
-    if recipe.crowd_weight and dataset.votes is None:
+    if (recipe.crowd_weight or recipe.vote_weight) and dataset.votes is None:
         say("  no FER+ votes came with the data: the network learns its labels alone, without the head for the crowd")
-        recipe = dataclasses.replace(recipe, crowd_weight=0.0)
+        recipe = dataclasses.replace(recipe, crowd_weight=0.0, vote_weight=0.0)
     # Counted here, not in fit, since it is said before hours of work.
     num_leaks = fit.training_rows(dataset, recipe)[1]
     if num_leaks:

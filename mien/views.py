@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 SIDE = 48
-# (zoom, degrees clockwise); each also mirrored. docs/results.md says what they gain, and which others gain less.
+# (zoom, degrees clockwise); each also mirrored. docs/log.md says what these and others gain.
 VIEWS = ((1.0, 0), (0.85, 0), (0.9, 0), (1.1, 0), (1.2, 0), (1.0, 8), (1.0, -8))
 NUM_VIEWS = 2 * len(VIEWS)
 

@@ -103,7 +103,7 @@ def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: P
     assert len(found) == 12  # two bundles and their mean, two answers each, in two modes
     assert found["mean of 2 --best"] == found[f"{name} 1 --best"]
     single = mien("evaluate", "--bundle", "shipped", "--ensemble", csv)
-    assert single.returncode == 2 and "expected two runs or two bundles" in single.stderr
+    assert single.returncode == 2 and "came 0 run(s) and 1 bundle(s); expected two or more of a kind" in single.stderr
     empty = mien("evaluate")
     assert empty.returncode == 2 and "came no network; expected run folders, or --bundle" in empty.stderr
 

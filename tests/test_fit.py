@@ -131,9 +131,10 @@ def test_a_residual_network_adds_what_it_was_given() -> None:
 # Layers
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_fused_batch_norm_is_keras_batch_norm(policy: str) -> None:
-    x = np.random.default_rng(0).normal(2, 3, (16, 6, 6, 8)).astype(np.float32)
+@pytest.mark.parametrize("shape", [(16, 6, 6, 8), (576, 8)])  # behind a convolution, behind a dense layer
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_fused_batch_norm_is_keras_batch_norm(policy: str, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(2, 3, shape).astype(np.float32)
     weights = [np.linspace(0.5, 2, 8), np.linspace(-1, 1, 8), np.zeros(8), np.ones(8)]
     answers, gradients, states, frozen = [], [], [], []
     for kind in (keras.layers.BatchNormalization, FusedBatchNorm):
@@ -353,30 +354,59 @@ def test_teachers_give_their_share_of_the_targets(voted: Dataset, tmp_path: Path
     other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
     with pytest.raises(UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"):
         targets.make_targets(other, DOUBLE, [teacher])
-    live = dataclasses.replace(DOUBLE, max_epochs=1, live_teachers=True)
-    assert targets.make_targets(training, live, [teacher]).labels.tolist() == alone.labels.tolist()
-    trainer = fit._Trainer(training, voted.part("validation"), live, [teacher])
-    [network] = trainer._teachers
-    told = network(training.images[:20].astype(np.float32))
-    np.testing.assert_allclose(told["fer2013"], logits[0][:20], atol=1e-4)  # those of the bundle
-    shares, weights_ = targets.taught(
-        tf.constant([[1.0, 0], [0, 0]]), tf.constant([2.0, 0]), tf.constant([[0.5, 0.5]] * 2), 0.5
-    )
-    np.testing.assert_allclose(shares, [[0.75, 0.25], [0.5, 0.5]])
-    np.testing.assert_allclose(weights_, [2.0, 0.5])  # where nobody voted, the teacher does
-    one = fit.fit(voted, live, folder=tmp_path / "live", teachers=[teacher])
-    none = fit.fit(voted, dataclasses.replace(live, live_teachers=False), folder=tmp_path / "none")
-    assert one.facts["history"][0]["loss"] != none.facts["history"][0]["loss"]
-    single = dataclasses.replace(
-        live, crowd_weight=0.0, vote_weight=0.0
-    )  # its head has another name than the teacher's
-    assert list(fit._Trainer(training, voted.part("validation"), single, [teacher])._teachers[0].output) == [
-        "expression"
-    ]
     run = fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "b", teachers=[teacher])
     assert run.facts["teachers"] == [teacher.digest]
     with pytest.raises(RunError, match="teachers was"):
         fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "b")
+
+
+def test_live_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) -> None:
+    teacher = export(fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"), tmp_path / "t")
+    softer = dataclasses.replace(teacher, heads=tuple(dataclasses.replace(h, temperature=2.0) for h in teacher.heads))
+    training = voted.part("training")
+    live = dataclasses.replace(DOUBLE, max_epochs=1, live_teachers=True)
+    assert (targets.make_targets(training, live, [teacher]).labels == targets.make_targets(training, live).labels).all()
+    with Classifier(teacher) as classify:
+        logits = classify.logits(training.images)
+    faces = training.images.astype(np.float32)
+    for bundle, temperature in ((teacher, 1.0), (softer, 2.0)):
+        told = targets.live_teacher(bundle, training, live, "float32")(faces)
+        for head in ("fer2013", "crowd"):
+            np.testing.assert_allclose(told[head] * temperature, logits[head], atol=1e-4)
+    single = dataclasses.replace(live, crowd_weight=0.0, vote_weight=0.0)  # whose head has another name
+    told = targets.live_teacher(teacher, training, single, "float32")(faces)
+    np.testing.assert_allclose(told["expression"], logits["fer2013"], atol=1e-4)
+    # A student that hears its teacher alone, of the same network: its first loss is that of the teacher's own answer.
+    echo = dataclasses.replace(live, teacher_weight=1.0, augment=False, dense_dropout=0.0, init=str(tmp_path / "t"))
+    echo = dataclasses.replace(echo, unfold=True, learning_rate=1e-9, stages=((1.0, 48),))
+    run = fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[teacher])
+    entropy = [softmax(logits[head]) for head in ("fer2013", "crowd")]
+    expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
+    assert run.facts["history"][0]["loss"] == pytest.approx(expected, rel=0.05)
+    with pytest.raises(UsageError, match="live_teachers: came true without a teacher; expected"):
+        fit.fit(voted, live, folder=tmp_path / "none")
+
+
+def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) -> None:
+    unvoted = dataclasses.replace(voted, votes=None)
+    for weight in ("crowd_weight", "vote_weight"):
+        recipe = dataclasses.replace(DOUBLE, **{"crowd_weight": 0.0, "vote_weight": 0.0, weight: 0.5})
+        with pytest.raises(UsageError, match=f"{weight}: came 0.5 and data without FER.*To mend"):
+            fit.fit(unvoted, recipe, folder=tmp_path / "run")
+    dense = export(fit.fit(voted, TINY, folder=tmp_path / "dense"), tmp_path / "dense.zip")
+    alone = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, live_teachers=True)
+    with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*To mend: stages"):
+        fit.fit(voted, alone, folder=tmp_path / "run", teachers=[dense])
+    assert not (tmp_path / "run" / "run.json").exists()
+    fit.fit(voted, dataclasses.replace(alone, live_teachers=False, max_epochs=1), folder=tmp_path / "run")
+
+
+def test_other_votes_are_another_run(voted: Dataset, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(DOUBLE, max_epochs=1)
+    fit.fit(voted, recipe, folder=tmp_path / "run")
+    assert voted.votes is not None
+    with pytest.raises(RunError, match="votes was"):
+        fit.fit(dataclasses.replace(voted, votes=voted.votes[::-1].copy()), recipe, folder=tmp_path / "run")
 
 
 def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: Path) -> None:
@@ -388,19 +418,56 @@ def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: 
 
 
 def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> None:
-    plain = dataclasses.replace(DOUBLE, dense_dropout=0.0, augment=False, max_epochs=2)
+    """With so much weight decay that it would show whether the scale of the loss is its scale too."""
+    plain = dataclasses.replace(DOUBLE, dense_dropout=0.0, augment=False, max_epochs=2, weight_decay=0.5)
     whole = fit.fit(voted, plain, folder=tmp_path / "whole")
     half = fit.fit(voted, dataclasses.replace(plain, precision="float16"), folder=tmp_path / "half")
     assert half.facts["precision"] == "float16"
     for one, other in zip(whole.facts["history"], half.facts["history"], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=0.03)
-    arrays = weights(tmp_path / "half")
-    assert {a.dtype for name, a in arrays.items() if "kernel" in name} == {np.dtype(np.float32)}
-    assert [a for name, a in arrays.items() if "dynamic_scale" in name][0] > 1  # small gradients are kept from zero
+    ours, theirs = weights(tmp_path / "half"), weights(tmp_path / "whole")
+    kernels = [name for name in theirs if name.startswith("model") and "conv" in name and "kernel" in name]
+    assert len(kernels) == 3
+    for name in kernels:
+        assert ours[name].dtype == np.float32
+        assert np.linalg.norm(ours[name]) == pytest.approx(np.linalg.norm(theirs[name]), rel=0.05)
+    assert [a for name, a in ours.items() if "dynamic_scale" in name][0] > 1  # small gradients are kept from zero
+
+
+def test_float16_gets_over_steps_that_it_cannot_hold(
+    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled = keras.optimizers.LossScaleOptimizer
+    begin_high = type("BeginHigh", (scaled,), {"__init__": lambda self, one: scaled.__init__(self, one, 2.0**40)})
+    monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", begin_high)
+    recipe = dataclasses.replace(DOUBLE, precision="float16", max_epochs=6)
+    with pytest.raises(Stop):
+        fit.fit(voted, recipe, folder=tmp_path / "run", watch=stop_at(5, 5))
+    arrays = weights(tmp_path / "run")
+    [scale] = [a for name, a in arrays.items() if "dynamic_scale" in name]
+    assert scale < 2.0**40 and all(np.isfinite(array).all() for array in arrays.values())
+    run = fit.fit(voted, recipe, folder=tmp_path / "run")  # goes on
+    assert len(run.facts["history"]) == 6 and np.isfinite(run.facts["history"][-1]["val_loss"])
+
+
+def test_a_run_goes_on_in_another_precision(voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a card that has other numbers, `auto` takes those."""
+    recipe = dataclasses.replace(DOUBLE, precision="auto", max_epochs=2)
+    monkeypatch.setattr(fit, "precision", lambda recipe: "float16")
+    with pytest.raises(Stop):
+        fit.fit(voted, recipe, folder=tmp_path / "run", watch=stop_at(2, 5))
+    monkeypatch.setattr(fit, "precision", lambda recipe: "float32")
+    assert len(fit.fit(voted, recipe, folder=tmp_path / "run").facts["history"]) == 2
 
 
 def test_precision_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     auto = dataclasses.replace(DOUBLE, precision="auto")
+    for capability, expected in (((6, 1), "float32"), ((7, 5), "float16"), ((8, 0), "bfloat16")):
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["card"])
+        details = {"compute_capability": capability}
+        monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda card, details=details: details)
+        assert fit.precision(auto) == expected
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     for has, expected in ((True, "bfloat16"), (False, "float32"), (None, "float32")):
         monkeypatch.setattr(fit, "has_bf16", lambda has=has: has)
         assert fit.precision(auto) == expected

@@ -19,6 +19,8 @@ BLUR = (0.3, 1.8)  # sigma in pixels of a face of 48
 NOISE = (2.0, 20.0)  # sigma in gray values
 QUALITY = (10.0, 80.0)  # of JPEG
 _NUM_RANDOM = 13
+# Added to the number of the step, so that each kind of change has random numbers of its own.
+_MIX, _DEGRADE, _NOISE = 2**30, 2**29, 2**28
 _BLOCK = 8  # JPEG's
 # JPEG's own table for brightness (ITU-T T.81, table K.1), of quality 50.
 _TABLE = np.array(
@@ -96,7 +98,7 @@ def mix(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> 
     Returns:
         The faces, and float32 (N,) how much of each is its own, 0.5 to 1.
     """
-    which, other, down, right = tf.unstack(tf.random.stateless_uniform((4, tf.shape(faces)[0]), seed + [0, 2**30]))
+    which, other, down, right = tf.unstack(tf.random.stateless_uniform((4, tf.shape(faces)[0]), seed + [0, _MIX]))
     others, other = tf.reverse(faces, [0]), other / 2
     cut = which < recipe.cutmix
     added = ~cut & (which < recipe.cutmix + recipe.mixup)
@@ -115,7 +117,7 @@ def mix(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> 
 def _degrade(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.Tensor:
     """Blur, noise and JPEG's rounding, each on so large a share of the faces (N, side, side, 1)."""
     num = tf.shape(faces)[0]
-    wanted, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, 2**29]))
+    wanted, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, _DEGRADE]))
     wanted = wanted < share
     pixels = faces[..., 0]
 
@@ -127,7 +129,7 @@ def _degrade(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.T
     kernel = tf.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
     kernel /= tf.reduce_sum(kernel, axis=2, keepdims=True)
     pixels = tf.matmul(tf.matmul(kernel, pixels), kernel, transpose_b=True)
-    noise = tf.random.stateless_normal(tf.shape(pixels), seed + [0, 2**29 + 1])
+    noise = tf.random.stateless_normal(tf.shape(pixels), seed + [0, _NOISE])
     pixels += tf.where(wanted[1][:, None, None], between(NOISE, 1), 0.0) * noise
     squeezed = _jpeg(tf.clip_by_value(pixels, 0.0, 255.0), between(QUALITY, 2), side)
     return tf.clip_by_value(tf.where(wanted[2][:, None, None], squeezed, pixels), 0.0, 255.0)[..., None]

@@ -42,7 +42,7 @@ from mien.training.runs import (
     locked,
     predict_heads,
 )
-from mien.training.targets import check_teacher, make_targets, mixed, taught
+from mien.training.targets import live_teacher, make_targets, mixed, taught
 from mien.training.transfer import Start
 from mien.training.watch import Moment
 
@@ -81,11 +81,14 @@ def fit(
     training, num_leaks = training_rows(dataset, recipe)
     validation = dataset.part("validation")
     _check(dataset, training, validation)
-    if recipe.crowd_weight and dataset.votes is None:
-        raise UsageError(
-            f"crowd_weight: came {recipe.crowd_weight:g} and data without FER+ votes; expected votes for the crowd's "
-            "head. To mend: give the votes, or crowd_weight=0"
-        )
+    for field in ("crowd_weight", "vote_weight"):
+        if getattr(recipe, field) and dataset.votes is None:
+            raise UsageError(
+                f"{field}: came {getattr(recipe, field):g} and data without FER+ votes; expected votes. "
+                f"To mend: give the votes, or {field}=0"
+            )
+    if recipe.live_teachers and not teachers:
+        raise UsageError("live_teachers: came true without a teacher; expected one or more (--teacher), or false")
     start = transfer.begin(recipe) if recipe.init else None
     recipe = start.recipe if start else recipe
     facts: dict[str, Any] = {
@@ -116,8 +119,8 @@ def fit(
             run = load_run(folder)
             load_network(run)  # or it would be found damaged when it is needed
             return run
-        checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
         trainer = _Trainer(training, validation, recipe, teachers, start)
+        checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
         return trainer.run(folder, facts, watch or (lambda moment: None))
 
 
@@ -159,24 +162,10 @@ class _Trainer:
         self.optimizer.build(self.model.trainable_variables)
         self._training = training
         self._targets = make_targets(training, recipe, teachers)
-        self._teachers = [self._live(one, policy) for one in teachers] if recipe.live_teachers else []
+        live = teachers if recipe.live_teachers else ()
+        self._teachers = [live_teacher(one, training, recipe, policy) for one in live]
         self._start = start
         self._steps: dict[tuple[int, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
-
-    def _live(self, teacher: Bundle, policy: str) -> keras.Model:
-        """A teacher's network: faces -> logits by the names of this network's heads."""
-        check_teacher(teacher, self._training, wants_crowd=self._targets.shares is not None)
-        theirs, folded = transfer.rebuilt(teacher, teacher.name)
-        fast = models.build_folded(
-            theirs,
-            {head.name: head.labels for head in teacher.heads},
-            policy=policy,
-            side=SIDE if theirs.dense else None,
-        )
-        fast.set_weights(folded.get_weights())
-        wanted = models.heads(self.recipe, self._training.label_set)
-        names = [teacher.heads[0].name, *list(wanted)[1:]]  # the main head, whatever it is called
-        return keras.Model(fast.input, {ours: fast.output[theirs] for ours, theirs in zip(wanted, names, strict=True)})
 
     def _step(self, side: int, frozen: bool = False) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         """Steps on faces of that side, of the heads alone or of the whole network; compiled when first needed."""
@@ -232,7 +221,8 @@ class _Trainer:
                 parts = zip(gradients, decays, variables, strict=True)
                 gradients = [g + scale * decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in parts]
             optimizer.apply(gradients, variables)
-            done = tf.cast(optimizer.iterations, tf.float32)
+            # Counted by the seed: the optimizer does not count steps that float16 could not hold.
+            done = tf.cast(seed[1] - self.num_steps + 1, tf.float32)
             # A young average forgets faster, or short runs would be judged by their first weights.
             decay = tf.minimum(recipe.average_decay, (1 + done) / (10 + done))
             # Moving statistics begin at 0 and 1 and still hold this share of that, which is taken out (as Adam does).
@@ -285,8 +275,12 @@ class _Trainer:
                 self._start.put(self.model, heads, self._training.images)
                 self.averaged.set_weights(self.model.get_weights())
             return [], []
-        named = list(self._named_variables())
-        if {name: tuple(v.shape) for v, name in named} != {name: a.shape for name, a in found.arrays.items()}:
+        # The state of float16's scale comes and goes with the card that it is trained on.
+        known = {name: array for name, array in found.arrays.items() if not name.startswith("scale")}
+        named = [
+            (v, name) for v, name in self._named_variables() if name in found.arrays or not name.startswith("scale")
+        ]
+        if {name: v.shape for v, name in named if name in known} != {name: a.shape for name, a in known.items()}:
             raise RunError(
                 f"{folder}: its checkpoint was written by another version of mien or Keras, whose network has other "
                 "weights. To mend: go on with that version, or begin again with --fresh"
@@ -318,14 +312,18 @@ class _Trainer:
         checkpoint.write_verified(target, arrays, {"epoch": epoch})
 
     def _named_variables(self) -> Iterator[tuple[Any, str]]:
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        num_inner = len(inner.variables)
         # `variables`, not `weights`: the state of the dropout layers' random numbers belongs to them.
         for part, variables in (
             ("model", self.model.variables),
             ("average", self.averaged.weights),
-            ("optimizer", self.optimizer.variables),
+            ("optimizer", inner.variables),
+            ("scale", self.optimizer.variables[: len(self.optimizer.variables) - num_inner]),
         ):
             for number, variable in enumerate(variables):
-                yield variable, f"{part}-{number:03d}-{variable.path.replace('/', '.')}"
+                path = variable.path.removeprefix(f"{inner.name}/") if part == "optimizer" else variable.path
+                yield variable, f"{part}-{number:03d}-{path.replace('/', '.')}"
 
     def _why_stop(self, history: list[dict[str, Any]]) -> str:
         epoch, best_epoch = len(history), best(history)
@@ -350,17 +348,18 @@ class _Trainer:
             done = first + len(indices)
             seen = min(done * recipe.batch_size, self.num_used)
             watch(Moment(epoch, done, self.num_steps, loss / seen, hits / seen, recipe, history))
-        if not np.isfinite(loss):
-            raise RunError(
-                f"epoch {epoch}: the loss is {loss}; expected a finite number. "
-                "To mend: train with a lower --learning-rate"
-            )
         seconds = time.perf_counter() - began
+        scores = self._judge(side)
+        if not np.isfinite(loss + scores["val_loss"]):
+            raise RunError(
+                f"epoch {epoch}: the loss is {loss / self.num_used}, {scores['val_loss']} on validation; expected "
+                "finite numbers. To mend: train with a lower --learning-rate"
+            )
         line = {
             "epoch": epoch,
             "loss": loss / self.num_used,
             "accuracy": hits / self.num_used,
-            **self._judge(side),
+            **scores,
             "learning_rate": float(self.optimizer.learning_rate),
             "seconds": round(seconds, 3),
         }

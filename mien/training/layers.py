@@ -20,7 +20,8 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training or not self.trainable or mask is not None or keras.backend.backend() != "tensorflow":
+        flat = len(inputs.shape) != 4  # the operation takes pictures only
+        if flat or not training or not self.trainable or mask is not None or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 

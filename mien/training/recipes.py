@@ -40,7 +40,7 @@ class Recipe:
         label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
         average_decay: Decay of the moving average of the weights, a step; the average is what is judged and kept.
         class_weights: `none`, `balanced` (n / (K n_c), scikit-learn's formula) or `sqrt` (its square root).
-        augment: Change the training faces at random: flip, turn, zoom, shift, light, erased box.
+        augment: Change the training faces at random, by the fields from `turn` to `cutmix`; False: leave them alone.
         keep_leaks: Train also on rows whose pixels occur in validation or test.
         seed: Of initial weights, batch order, dropout and augmentation.
         residual: Convolutions that keep the number of filters add their answer to what they were given.

@@ -158,6 +158,7 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
             ("deterministic", known["deterministic"], facts["deterministic"]),
             ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
+        pairs += [("votes", known["data"].get("votes", facts["data"]["votes"]), facts["data"]["votes"])]
         pairs += [("begun_from", known.get("begun_from"), facts.get("begun_from"))]
         # Through Recipe, so that a run of before a field was added has that field's default.
         new, old = (json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict())) for one in (facts, known))

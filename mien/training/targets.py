@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from mien.bundle import Bundle
 from mien.classify import Classifier, softmax
-from mien.data.dataset import Dataset
+from mien.data.dataset import SIDE, Dataset
 from mien.data.votes import vote_shares
 from mien.errors import UsageError
 from mien.labels import FERPLUS
+from mien.training import models, transfer
 from mien.training.models import CROWD
 from mien.training.recipes import Recipe
 
@@ -58,15 +60,12 @@ def make_targets(training: Dataset, recipe: Recipe, teachers: Sequence[Bundle] =
         share_weights = (shares.sum(axis=1) > 0).astype(np.float32)
     if teachers and not recipe.live_teachers:
         told = _told(training, teachers, wants_crowd=shares is not None)
-        share = recipe.teacher_weight
-        labels = (1 - share) * labels + share * told[0]
+        labels, weights = taught(labels, weights, told[0], recipe.teacher_weight)
         if shares is not None:
-            known = share_weights[:, None] > 0
-            shares = np.where(known, (1 - share) * shares + share * told[1], told[1])
-            share_weights = np.where(share_weights > 0, share_weights, share)
+            shares, share_weights = taught(shares, share_weights, told[1], recipe.teacher_weight)
     return Targets(
         np.asarray(labels, np.float32),
-        weights,
+        np.asarray(weights, np.float32),
         None if shares is None else np.asarray(shares, np.float32),
         np.asarray(share_weights, np.float32),
     )
@@ -139,6 +138,30 @@ def _told(training: Dataset, teachers: Sequence[Bundle], *, wants_crowd: bool) -
         found = [softmax((logits[h.name] + mirrored[h.name]) / 2, h.temperature) for h in wanted]
         sums = found if not sums else [a + b for a, b in zip(sums, found, strict=True)]
     return [total / len(teachers) for total in sums]
+
+
+def live_teacher(teacher: Bundle, training: Dataset, recipe: Recipe, policy: str) -> keras.Model:
+    """The network of a bundle in the student's graph: faces (N, side, side, 1) -> logits by the student's heads' names.
+
+    Raises:
+        UsageError: if it cannot teach these faces, or not at the sides of the recipe's stages.
+        BundleError: if it is int8, or its network cannot be built again with equal answers.
+    """
+    wanted = models.heads(recipe, training.label_set)
+    check_teacher(teacher, training, wants_crowd=CROWD in wanted)
+    theirs, folded = transfer.rebuilt(teacher, teacher.name, "or live_teachers=false, which asks it before training")
+    if theirs.dense and any(side != SIDE for _, side in recipe.stages):
+        raise UsageError(
+            f"teacher {teacher.name}: came a network with a dense layer, which sees {SIDE} px only, and the stages "
+            f"{recipe.stages}. To mend: stages=[[1,{SIDE}]], or live_teachers=false"
+        )
+    known = {head.name: head for head in teacher.heads}
+    side = SIDE if theirs.dense else None
+    fast = models.build_folded(theirs, {name: head.labels for name, head in known.items()}, policy=policy, side=side)
+    fast.set_weights(folded.get_weights())
+    heads = [teacher.heads[0], *(known[name] for name in list(wanted)[1:])]  # the main one, whatever it is called
+    outputs = {ours: fast.output[head.name] / head.temperature for ours, head in zip(wanted, heads, strict=True)}
+    return keras.Model(fast.input, outputs)
 
 
 def check_teacher(teacher: Bundle, training: Dataset, *, wants_crowd: bool) -> None:

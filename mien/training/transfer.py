@@ -92,7 +92,7 @@ def _unfold(network: keras.Model, name: str, values: list[np.ndarray], faces: np
     norm = network.get_layer(name.replace("conv", "norm") if name.startswith("conv") else f"norm_{name}")
     before = keras.Model(network.input, norm.input)
     some = faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
-    answers = np.asarray(before(some.astype(np.float32), training=False), np.float32)
+    answers = np.asarray(before(some.astype(np.float32), training=False), np.float64)
     places = tuple(range(answers.ndim - 1))
     mean, variance = answers.mean(axis=places), answers.var(axis=places)
     norm.set_weights([lengths * np.sqrt(variance + norm.epsilon), bias + lengths * mean, mean, variance])
@@ -187,6 +187,11 @@ def _imagenet(recipe: Recipe) -> Start:
 
 
 def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
+    if recipe.unfold:
+        raise UsageError(
+            f"unfold: came true with init={recipe.init}, a network of keras.applications; expected one of mien's own "
+            "layers, or unfold=false"
+        )
     return dataclasses.replace(
         recipe,
         backbone=backbone,
@@ -203,12 +208,13 @@ def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
 # A bundle's network, in Keras
 
 
-def rebuilt(bundle: Bundle, where: str) -> tuple[Recipe, keras.Model]:
+def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.Model]:
     """The recipe a bundle was trained by, and its folded network with its weights, proved by its golden faces.
 
     Args:
         bundle: What `open_bundle` gave.
         where: What errors call it.
+        mend: What errors advise; by default another beginning.
 
     Raises:
         BundleError: if it is int8, or its network cannot be built again with equal answers.
@@ -222,9 +228,9 @@ def rebuilt(bundle: Bundle, where: str) -> tuple[Recipe, keras.Model]:
             "bundle.json: precision",
             bundle.precision,
             "float32: weights of 8 bits cannot be trained on",
-            "export the run again without --int8, or begin with the run folder",
+            f"export the run again without --int8, {mend or 'or begin with the run folder'}",
         )
-    another = "begin with the run folder, with a bundle of this mien, or with --init mien"
+    another = mend.removeprefix("or ") or "begin with the run folder, with a bundle of this mien, or with --init mien"
     try:
         recipe = Recipe.from_dict(bundle.training["recipe"])
     except (KeyError, TypeError, ValueError) as error:
