@@ -8,7 +8,7 @@ with equal pixels go together. PublicTest chose the epoch of the package's netwo
 with it.
 
 Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ crowd's majority (negative,
-positive, and the known neutral and surprise). Each by `--init mien`, by the network's own recipe and by `small` from
+positive, and the known neutral and surprise). Each by `--init mien`, by the recipe `champion` and by `small` from
 scratch with the same batches, and by the package's network as it is (moods: sums of its probabilities). Prints a line
 as each is done.
 """
@@ -34,7 +34,7 @@ from mien.data.votes import majority
 from mien.labels import FER2013, FERPLUS, LabelSet
 from mien.training import fit, runs
 from mien.training.export import accuracy
-from mien.training.recipes import Recipe, recipe
+from mien.training.recipes import recipe
 
 MOODS = LabelSet(("negative", "neutral", "positive", "surprise"))
 _MOOD_OF = {"happy": "positive", "neutral": "neutral", "surprise": "surprise"}  # all others: negative
@@ -86,7 +86,6 @@ def main() -> None:
         "four moods": dataclasses.replace(public, labels=moods, label_set=MOODS).take(moods != UNLABELLED),
     }
     bundle = open_bundle()
-    theirs = Recipe.from_dict(bundle.training["recipe"])
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         print(f"PublicTest, n = {len(public)}; it chose the epoch of the package's network, {bundle.name}")
@@ -101,8 +100,8 @@ def main() -> None:
                 known = known @ np.eye(len(MOODS), dtype=np.float32)[mood_of(FER2013)]
             print(line(name, few, "as it is", rest, known, 0), flush=True)
             tuned = recipe("finetune", seed=options.seed)
-            scratch = dataclasses.replace(
-                theirs,
+            scratch = recipe(
+                "champion",
                 max_epochs=options.epochs,
                 patience=options.epochs,
                 batch_size=tuned.batch_size,

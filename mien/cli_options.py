@@ -79,7 +79,7 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
 Weights = Annotated[ClassWeights, typer.Option("--class-weights", help="Weight of each class in the loss.")]
-Augment = Annotated[bool, typer.Option("--augment/--no-augment", help="Change training faces at random, as the recipe says.")]
+Augment = Annotated[bool, typer.Option("--augment/--no-augment", help="Change training faces at random.")]
 KeepLeaks = Annotated[
     bool, typer.Option("--keep-leaks", help="Train also on rows whose pixels occur in validation or test.")
 ]
