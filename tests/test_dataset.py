@@ -8,6 +8,7 @@ import pytest
 
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, leaked, twins, with_validation
 from mien.errors import DataError, UsageError
+from mien.labels import LabelSet
 
 
 def with_equal_pictures(faces: Dataset) -> Dataset:
@@ -73,6 +74,20 @@ def test_fingerprint_changes_with_pixels_labels_and_splits(faces: Dataset) -> No
     ]
     assert len({faces.fingerprint, *(one.fingerprint for one in others)}) == 4
     assert dataclasses.replace(faces, source="elsewhere").fingerprint == faces.fingerprint
+
+
+def test_fingerprints_by_split_ignore_order_and_the_other_splits(faces: Dataset) -> None:
+    mixed = faces.take(np.random.default_rng(0).permutation(len(faces)))
+    assert mixed.fingerprints == faces.fingerprints and mixed.fingerprint != faces.fingerprint
+    training = faces.take(faces.mask("training")).fingerprints
+    assert training["training"] == faces.fingerprints["training"] and training["test"] != faces.fingerprints["test"]
+    labels = faces.labels.copy()
+    place = int(np.flatnonzero(faces.mask("test"))[0])
+    labels[place] = (labels[place] + 1) % 7
+    other = dataclasses.replace(faces, labels=labels).fingerprints
+    assert [split for split in SPLITS if other[split] != faces.fingerprints[split]] == ["test"]
+    names = dataclasses.replace(faces, label_set=LabelSet(tuple("abcdefg")))
+    assert names.fingerprints["training"] != faces.fingerprints["training"]
 
 
 def test_a_validation_split_is_made_of_training_rows_only(faces: Dataset) -> None:

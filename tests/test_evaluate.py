@@ -387,6 +387,28 @@ def test_other_data_is_told_apart_and_said_everywhere(faces: Dataset) -> None:
     assert "other !" in table and "! other data: other was trained" in table
 
 
+def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_data(faces: Dataset) -> None:
+    def judged(dataset: Dataset, seen: Dataset) -> dict[str, Any]:
+        network = trained_on(predicted(dataset, "n", 2), "n", seen.fingerprint)
+        network.info["data"]["fingerprints"] = seen.fingerprints
+        return evaluate(dataset, [network], num_bootstrap=0).to_dict()
+
+    without = faces.take(~faces.mask("test"))
+    for seen in (without, without.take(np.arange(len(without))[::-1])):  # the rows in another order
+        truth = judged(faces, seen)
+        [network] = truth["networks"]
+        assert (network["same_data"], network["same_test"]) == (True, False)
+        assert truth["words"]["other_data"] == "" and "which chose nothing" in " ".join(truth["words"]["verdict"])
+        assert "twins of the test pictures judged here may be among what it learned" in truth["words"]["leaks"]["n"]
+    assert (
+        judged(faces, faces)["words"]["leaks"]["n"] == "n: none of its training rows has a twin in validation or test."
+    )
+    relabelled = without.labels.copy()
+    relabelled[0] = (relabelled[0] + 1) % 7
+    truth = judged(faces, dataclasses.replace(without, labels=relabelled))
+    assert truth["networks"][0]["same_data"] is False and truth["words"]["other_data"]
+
+
 def test_alone_and_trained_on_other_data_a_network_proves_little(faces: Dataset) -> None:
     alone = evaluate(faces, [trained_on(predicted(faces, "n", 2), "n", "0123456789abcdef")], num_bootstrap=0).to_dict()
     said = alone["words"]

@@ -122,6 +122,18 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.splits, dtype=np.uint8).tobytes())
         return digest.hexdigest()[:16]
 
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Split -> hex digest of its labelled pictures in whatever order, so that files that share it are known."""
+        found = {}
+        for split in SPLITS:
+            chosen = self.mask(split) & (self.labels != UNLABELLED)
+            rows = np.column_stack([self.digests[chosen], self.labels[chosen].astype(np.uint64)])
+            rows = rows[np.lexsort(rows.T)]
+            names = repr(self.label_set.names).encode()
+            found[split] = hashlib.sha256(names + rows.astype("<u8").tobytes()).hexdigest()[:16]
+        return found
+
 
 def leaked(dataset: Dataset) -> np.ndarray:
     """bool (N,): training rows whose exact pixels also occur in validation or test."""

@@ -47,8 +47,8 @@ class Predictions:
         probabilities: Split -> float32 (n, K) in the order of `dataset.part(split)`, rows sum to 1; splits may miss.
         info: `parameters`, `multiply_adds`, `seconds_per_epoch`, `peak_memory_mb`, `epochs`, `best_epoch`, `recipe`,
             `history` (a dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds),
-            `stopped` (why training ended), `num_trained_on`, `data` (`source` and `fingerprint` of what it was trained
-            on, compared with the data judged). Any may be missing.
+            `stopped` (why training ended), `num_trained_on`, `data` (`source`, `fingerprint` and, by split,
+            `fingerprints` of what it was trained on, compared with the data judged). Any may be missing.
         crowd: Split -> float32 (n, 8), what a second head says of how people would vote, in the order of
             `labels.FERPLUS`; None where the network has none.
         explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for occlusion maps; None: none.
@@ -128,7 +128,7 @@ def evaluate(
         judged.append(
             {
                 "name": network.name,
-                "same_data": _same_data(network.info, dataset),
+                **_same_data(network.info, dataset),
                 "info": _plain(network.info),
                 "splits": splits,
             }
@@ -151,11 +151,16 @@ def evaluate(
     return Evaluation(dataset, tuple(networks), truth)
 
 
-def _same_data(info: Mapping[str, Any], dataset: Dataset) -> bool | None:
-    """Whether the network was trained on the data that is judged; None where its run does not say."""
+def _same_data(info: Mapping[str, Any], dataset: Dataset) -> dict[str, bool | None]:
+    """Whether the network was trained and chosen on the rows judged, and knew the test rows; None: not known."""
     data = info.get("data")
-    known = data.get("fingerprint") if isinstance(data, Mapping) else None
-    return None if known is None else bool(known == dataset.fingerprint)
+    if not isinstance(data, Mapping) or "fingerprint" not in data:
+        return {"same_data": None, "same_test": None}
+    if data["fingerprint"] == dataset.fingerprint:
+        return {"same_data": True, "same_test": True}
+    known, judged = data.get("fingerprints", {}), dataset.fingerprints
+    same = {split: known.get(split) == judged[split] for split in SPLITS}
+    return {"same_data": same["training"] and same["validation"], "same_test": same["test"]}
 
 
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:

@@ -128,6 +128,12 @@ def leaks(network: Truth) -> str:
     if recipe["keep_leaks"]:
         return f"{name}: was trained on all training rows, twins of validation and test pictures among them."
     left_out = data["num_left_out_as_leaks"]
+    if network.get("same_test") is False:
+        return (
+            f"{name}: was trained on these training pictures when its data had other test pictures, or none, "
+            f"so twins of the test pictures judged here may be among what it learned; {count(left_out)} training "
+            f"{'row' if left_out == 1 else 'rows'} with a twin in validation or its own test were left out."
+        )
     if not left_out:
         return f"{name}: none of its training rows has a twin in validation or test."
     was = (

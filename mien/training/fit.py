@@ -98,6 +98,7 @@ def fit(
         "data": {
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
+            "fingerprints": dataset.fingerprints,
             "votes": None if dataset.votes is None else hashlib.sha256(dataset.votes.tobytes()).hexdigest()[:16],
             "num_training": len(training),
             "num_left_out_as_leaks": num_leaks,
