@@ -38,7 +38,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "no crowd's head": {"crowd_weight": 0.0},
     "the crowd's say in the labels too": {"vote_weight": 0.5},
-    TAUGHT: {},
+    TAUGHT: {"teacher_weight": 0.5},
     "no moving average": {"average_decay": 0.0},
     "mild augmentation": MILD,
     "no augmentation": {"augment": False},

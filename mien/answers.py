@@ -13,12 +13,12 @@ from mien.classify import Classifier
 from mien.data.dataset import SPLITS, Dataset
 from mien.errors import UsageError
 from mien.evaluation.evaluate import Predictions
+from mien.labels import CROWD
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
     from mien.training.runs import Run
 
-CROWD = "crowd"  # the head that learned the votes, as `mien.training.models` names it
 Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names end in that
 
 
@@ -45,7 +45,7 @@ def of_run(dataset: Dataset, run: Run) -> Kinds:
         {split: heads[main] for split, heads in answers.items()},
         info,
         partial(runs.predict, model),
-        {split: heads[models.CROWD] for split, heads in answers.items()} if others else None,
+        {split: heads[CROWD] for split, heads in answers.items()} if others else None,
     )
     return {"": found}
 

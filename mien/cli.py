@@ -147,7 +147,10 @@ def train(
     settings: Settings = None,
     teacher: Annotated[
         list[str] | None,
-        typer.Option(help="Bundle whose answers are part of what is learned; several: their mean.", show_default=False),
+        typer.Option(
+            help="Bundle whose answers are part of what is learned (--set teacher_weight=0.5); several: their mean.",
+            show_default=False,
+        ),
     ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,

@@ -24,6 +24,7 @@ from mien import quiet
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
 from mien.errors import MissingExtraError, RunError
+from mien.labels import CROWD
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from mien.training.watch import Moment
 
 Say = Callable[[str], None]
-CROWD = "crowd"  # the head that learned the votes, as `mien.training.models` names it
 SHOWN = 20  # rows left out that are told one by one
 
 

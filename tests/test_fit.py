@@ -337,44 +337,35 @@ def test_faces_without_votes_do_not_pull_the_crowds_head(voted: Dataset, tmp_pat
     np.testing.assert_array_equal(arrays[name], begun.get_layer("logits_crowd").kernel)
 
 
-def test_teachers_give_their_share_of_the_targets(voted: Dataset, tmp_path: Path) -> None:
-    teacher = export(fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"), tmp_path / "t")
+def test_labels_smoothed_and_votes_are_the_targets(voted: Dataset) -> None:
     training = voted.part("training")
-    alone = targets.make_targets(training, DOUBLE)
-    np.testing.assert_allclose(alone.labels.sum(axis=1), 1, atol=1e-5)
-    assert (alone.labels.argmax(axis=1) == training.labels).all() and set(alone.share_weights) == {0.0, 1.0}
-    taught = targets.make_targets(training, dataclasses.replace(DOUBLE, teacher_weight=1.0), [teacher])
-    with Classifier(teacher) as classify:
-        mirrored = training.images[:, :, ::-1]
-        logits = [classify.logits(np.ascontiguousarray(faces))["fer2013"] for faces in (training.images, mirrored)]
-    np.testing.assert_allclose(taught.labels, softmax((logits[0] + logits[1]) / 2), atol=1e-5)
-    assert taught.shares is not None and (taught.share_weights == 1).all()  # where nobody voted, the teacher does
-    half = targets.make_targets(training, dataclasses.replace(DOUBLE, teacher_weight=0.5), [teacher])
-    np.testing.assert_allclose(half.labels, (alone.labels + taught.labels) / 2, atol=1e-5)
-    other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
-    with pytest.raises(UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"):
-        targets.make_targets(other, DOUBLE, [teacher])
-    run = fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "b", teachers=[teacher])
-    assert run.facts["teachers"] == [teacher.digest]
-    with pytest.raises(RunError, match="teachers was"):
-        fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "b")
+    found = targets.make_targets(training, DOUBLE)
+    np.testing.assert_allclose(found.labels.sum(axis=1), 1, atol=1e-5)
+    assert (found.labels.argmax(axis=1) == training.labels).all() and set(found.share_weights) == {0.0, 1.0}
 
 
-def test_live_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) -> None:
+def test_teachers_give_their_share_of_the_targets() -> None:
+    shares, weights = np.array([[1, 0], [0, 0]], np.float32), np.array([1, 0], np.float32)
+    told = np.array([[0.2, 0.8], [0.3, 0.7]], np.float32)
+    found, weigh = targets.taught(shares, weights, told, 0.5)
+    np.testing.assert_allclose(found, [[0.6, 0.4], [0.3, 0.7]])  # where nobody voted, the teacher does
+    np.testing.assert_allclose(weigh, [1, 0.5])
+
+
+def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) -> None:
     teacher = export(fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"), tmp_path / "t")
     softer = dataclasses.replace(teacher, heads=tuple(dataclasses.replace(h, temperature=2.0) for h in teacher.heads))
     training = voted.part("training")
-    live = dataclasses.replace(DOUBLE, max_epochs=1, live_teachers=True)
-    assert (targets.make_targets(training, live, [teacher]).labels == targets.make_targets(training, live).labels).all()
+    live = dataclasses.replace(DOUBLE, max_epochs=1, teacher_weight=0.5)
     with Classifier(teacher) as classify:
         logits = classify.logits(training.images)
     faces = training.images.astype(np.float32)
     for bundle, temperature in ((teacher, 1.0), (softer, 2.0)):
-        told = targets.live_teacher(bundle, training, live, "float32")(faces)
+        told = targets.teacher_network(bundle, training, live, "float32")(faces)
         for head in ("fer2013", "crowd"):
             np.testing.assert_allclose(told[head] * temperature, logits[head], atol=1e-4)
     single = dataclasses.replace(live, crowd_weight=0.0, vote_weight=0.0)  # whose head has another name
-    told = targets.live_teacher(teacher, training, single, "float32")(faces)
+    told = targets.teacher_network(teacher, training, single, "float32")(faces)
     np.testing.assert_allclose(told["expression"], logits["fer2013"], atol=1e-4)
     # A student that hears its teacher alone, of the same network: its first loss is that of the teacher's own answer.
     echo = dataclasses.replace(live, teacher_weight=1.0, augment=False, dense_dropout=0.0, init=str(tmp_path / "t"))
@@ -383,8 +374,16 @@ def test_live_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Pat
     entropy = [softmax(logits[head]) for head in ("fer2013", "crowd")]
     expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
     assert run.facts["history"][0]["loss"] == pytest.approx(expected, rel=0.05)
-    with pytest.raises(UsageError, match="live_teachers: came true without a teacher; expected"):
+    with pytest.raises(UsageError, match="teacher_weight: came 0.5 and 0 teachers; expected both or neither"):
         fit.fit(voted, live, folder=tmp_path / "none")
+    with pytest.raises(UsageError, match="teacher_weight: came 0 and 1 teachers; expected both or neither"):
+        fit.fit(voted, dataclasses.replace(live, teacher_weight=0.0), folder=tmp_path / "none", teachers=[teacher])
+    other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
+    with pytest.raises(UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"):
+        targets.teacher_network(teacher, other, live, "float32")
+    assert run.facts["teachers"] == [teacher.digest]
+    with pytest.raises(RunError, match="teachers was"):
+        fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[export(run, tmp_path / "echo.zip")])
 
 
 def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) -> None:
@@ -394,11 +393,11 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
         with pytest.raises(UsageError, match=f"{weight}: came 0.5 and data without FER.*To mend"):
             fit.fit(unvoted, recipe, folder=tmp_path / "run")
     dense = export(fit.fit(voted, TINY, folder=tmp_path / "dense"), tmp_path / "dense.zip")
-    alone = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, live_teachers=True)
+    alone = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, teacher_weight=0.5)
     with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*To mend: stages"):
         fit.fit(voted, alone, folder=tmp_path / "run", teachers=[dense])
     assert not (tmp_path / "run" / "run.json").exists()
-    fit.fit(voted, dataclasses.replace(alone, live_teachers=False, max_epochs=1), folder=tmp_path / "run")
+    fit.fit(voted, dataclasses.replace(alone, teacher_weight=0.0, max_epochs=1), folder=tmp_path / "run")
 
 
 def test_other_votes_are_another_run(voted: Dataset, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
 from mien.data.votes import majority, vote_shares
 from mien.errors import BundleError, UsageError
-from mien.labels import FER2013, FERPLUS, LabelSet
+from mien.labels import CROWD, FER2013, FERPLUS, LabelSet
 from mien.training import models, runs
 from mien.training.recipes import FOLDED, Recipe
 from mien.training.runs import Run
@@ -117,7 +117,7 @@ def export(
         "parity": parity,
         "versions": _versions(),
     }
-    if models.CROWD in heads:
+    if CROWD in heads:
         facts["answer"] = {"weights": dict(zip(heads, ANSWER, strict=True)), "temperature": 1.0}
     write = partial(write_bundle, facts=facts, golden_faces=golden_faces)
     if dataset is not None:

@@ -25,6 +25,7 @@ from mien.bundle import Bundle
 from mien.data.dataset import SIDE, Dataset, leaked
 from mien.data.votes import majority
 from mien.errors import DataError, RunError, UsageError
+from mien.labels import CROWD
 from mien.machine import has_bf16
 from mien.training import checkpoint, models, transfer
 from mien.training.augment import augment, mix, resize, spoil
@@ -42,7 +43,7 @@ from mien.training.runs import (
     locked,
     predict_heads,
 )
-from mien.training.targets import live_teacher, make_targets, mixed, taught
+from mien.training.targets import make_targets, mixed, taught, teacher_network
 from mien.training.transfer import Start
 from mien.training.watch import Moment
 
@@ -87,8 +88,11 @@ def fit(
                 f"{field}: came {getattr(recipe, field):g} and data without FER+ votes; expected votes. "
                 f"To mend: give the votes, or {field}=0"
             )
-    if recipe.live_teachers and not teachers:
-        raise UsageError("live_teachers: came true without a teacher; expected one or more (--teacher), or false")
+    if bool(recipe.teacher_weight) != bool(teachers):
+        raise UsageError(
+            f"teacher_weight: came {recipe.teacher_weight:g} and {len(teachers)} teachers; expected both or neither. "
+            "To mend: give bundles (--teacher) and a share of the targets (--set teacher_weight=0.5)"
+        )
     start = transfer.begin(recipe) if recipe.init else None
     recipe = start.recipe if start else recipe
     facts: dict[str, Any] = {
@@ -162,9 +166,8 @@ class _Trainer:
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
         self._training = training
-        self._targets = make_targets(training, recipe, teachers)
-        live = teachers if recipe.live_teachers else ()
-        self._teachers = [live_teacher(one, training, recipe, policy) for one in live]
+        self._targets = make_targets(training, recipe)
+        self._teachers = [teacher_network(one, training, recipe, policy) for one in teachers]
         self._start = start
         self._steps: dict[tuple[int, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
 
@@ -197,7 +200,7 @@ class _Trainer:
             wanted = [(main, 1.0, tf.gather(targets, index), tf.gather(weights, index))]
             if shares is not None:
                 voted = tf.gather(shares, index), tf.gather(share_weights, index)
-                wanted.append((models.CROWD, recipe.crowd_weight, *voted))
+                wanted.append((CROWD, recipe.crowd_weight, *voted))
             if recipe.augment and recipe.mixup + recipe.cutmix:
                 faces, own = mix(faces, seed, recipe, side)
                 wanted = [(head, by, *mixed(q, weight, own)) for head, by, q, weight in wanted]
@@ -376,9 +379,9 @@ class _Trainer:
             "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
             "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == validation.labels)),
         }
-        if models.CROWD in answers and validation.votes is not None:
+        if CROWD in answers and validation.votes is not None:
             winner = majority(validation.votes)
-            found = answers[models.CROWD].argmax(axis=1) == winner
+            found = answers[CROWD].argmax(axis=1) == winner
             if np.any(winner >= 0):
                 scores["val_crowd_accuracy"] = float(np.mean(found[winner >= 0]))
         return scores

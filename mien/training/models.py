@@ -10,14 +10,13 @@ import keras
 from keras import layers
 
 from mien.data.dataset import SIDE
-from mien.labels import FERPLUS, LabelSet
+from mien.labels import CROWD, FERPLUS, LabelSet
 from mien.training import backbones
 from mien.training.layers import FusedBatchNorm
 from mien.training.recipes import FOLDED, Recipe
 
 NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
 MAIN = "expression"  # the head of a network that has no other
-CROWD = "crowd"
 TRUNK = "trunk"  # stands for the network of keras.applications, whose own name differs
 LOGITS = ("logits", "logits_crowd")  # layers: of the main head, of the crowd's
 

@@ -69,9 +69,8 @@ class Recipe:
         backbone_side: Side in pixels to which the faces are resized for a network of keras.applications; 0: its own.
         freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
         thaw: After them all of the network learns, at this share of `learning_rate`.
-        teacher_weight: Share of the targets that teachers give, where the run has any.
-        live_teachers: Teachers see, at each step anew, what the student sees, changed and mixed but not yet spoiled;
-            otherwise each face and its mirror image once, before training.
+        teacher_weight: Share of the targets that teachers give, who see, at each step anew, what the student sees,
+            changed and mixed but not yet spoiled; 0: the run has none.
         vote_weight: Share of the labels' targets that the FER+ votes of the face tell (`targets.labels_by_votes`).
         unfold: With `init` of mien's own layers: begin with batch norms again, not with biases, to train long.
     """
@@ -113,8 +112,7 @@ class Recipe:
     backbone_side: int = 0
     freeze_epochs: int = 0
     thaw: float = 1.0
-    teacher_weight: float = 0.5
-    live_teachers: bool = False
+    teacher_weight: float = 0.0
     vote_weight: float = 0.0
     unfold: bool = False
 
@@ -265,7 +263,6 @@ def reborn() -> Recipe:
         erase=0.3,
         init="mien",
         unfold=True,
-        live_teachers=True,
         teacher_weight=0.7,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -10,13 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from mien.bundle import Bundle
-from mien.classify import Classifier, softmax
 from mien.data.dataset import SIDE, Dataset
 from mien.data.votes import vote_shares
 from mien.errors import UsageError
-from mien.labels import FERPLUS
+from mien.labels import CROWD, FERPLUS
 from mien.training import models, transfer
-from mien.training.models import CROWD
 from mien.training.recipes import Recipe
 
 
@@ -37,16 +34,8 @@ class Targets:
     share_weights: np.ndarray
 
 
-def make_targets(training: Dataset, recipe: Recipe, teachers: Sequence[Bundle] = ()) -> Targets:
-    """Labels with `Recipe.label_smoothing` and `Recipe.vote_weight`, votes, and `Recipe.teacher_weight` of what the
-    teachers' mean says.
-
-    Teachers see each face and its mirror image once. (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; a student
-    that is no smaller than its teacher gains too: Furlanello et al. 2018, https://arxiv.org/abs/1805.04770.)
-
-    Raises:
-        UsageError: if a teacher has other labels, or lacks a head that is trained.
-    """
+def make_targets(training: Dataset, recipe: Recipe) -> Targets:
+    """Labels with `Recipe.label_smoothing` and `Recipe.vote_weight`, and votes."""
     num = len(training.label_set)
     truth = np.eye(num, dtype=np.float32)[training.labels]
     labels = truth * (1 - recipe.label_smoothing) + recipe.label_smoothing / num
@@ -58,17 +47,7 @@ def make_targets(training: Dataset, recipe: Recipe, teachers: Sequence[Bundle] =
     if recipe.crowd_weight and training.votes is not None:
         shares = vote_shares(training.votes)
         share_weights = (shares.sum(axis=1) > 0).astype(np.float32)
-    if teachers and not recipe.live_teachers:
-        told = _told(training, teachers, wants_crowd=shares is not None)
-        labels, weights = taught(labels, weights, told[0], recipe.teacher_weight)
-        if shares is not None:
-            shares, share_weights = taught(shares, share_weights, told[1], recipe.teacher_weight)
-    return Targets(
-        np.asarray(labels, np.float32),
-        np.asarray(weights, np.float32),
-        None if shares is None else np.asarray(shares, np.float32),
-        np.asarray(share_weights, np.float32),
-    )
+    return Targets(labels, weights, shares, share_weights)
 
 
 def mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -125,23 +104,11 @@ def class_weights(counts: np.ndarray, kind: str) -> np.ndarray:
     return np.asarray(weights * counts.sum() / (weights * counts).sum())
 
 
-def _told(training: Dataset, teachers: Sequence[Bundle], *, wants_crowd: bool) -> list[np.ndarray]:
-    """The mean probabilities of the teachers: (n, K), and (n, 8) of the crowd's heads where they are wanted."""
-    sums: list[np.ndarray] = []
-    for teacher in teachers:
-        check_teacher(teacher, training, wants_crowd=wants_crowd)
-        main = teacher.heads[0]
-        wanted = [main] + [head for head in teacher.heads[1:] if wants_crowd and head.name == CROWD]
-        with Classifier(teacher) as classify:
-            logits = classify.logits(training.images)
-            mirrored = classify.logits(np.ascontiguousarray(training.images[:, :, ::-1]))
-        found = [softmax((logits[h.name] + mirrored[h.name]) / 2, h.temperature) for h in wanted]
-        sums = found if not sums else [a + b for a, b in zip(sums, found, strict=True)]
-    return [total / len(teachers) for total in sums]
-
-
-def live_teacher(teacher: Bundle, training: Dataset, recipe: Recipe, policy: str) -> keras.Model:
+def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: str) -> keras.Model:
     """The network of a bundle in the student's graph: faces (N, side, side, 1) -> logits by the student's heads' names.
+
+    (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; a student that is no smaller than its teacher gains too:
+    Furlanello et al. 2018, https://arxiv.org/abs/1805.04770.)
 
     Raises:
         UsageError: if it cannot teach these faces, or not at the sides of the recipe's stages.
@@ -149,11 +116,11 @@ def live_teacher(teacher: Bundle, training: Dataset, recipe: Recipe, policy: str
     """
     wanted = models.heads(recipe, training.label_set)
     check_teacher(teacher, training, wants_crowd=CROWD in wanted)
-    theirs, folded = transfer.rebuilt(teacher, teacher.name, "or live_teachers=false, which asks it before training")
+    theirs, folded = transfer.rebuilt(teacher, teacher.name, "or teach with another bundle")
     if theirs.dense and any(side != SIDE for _, side in recipe.stages):
         raise UsageError(
             f"teacher {teacher.name}: came a network with a dense layer, which sees {SIDE} px only, and the stages "
-            f"{recipe.stages}. To mend: stages=[[1,{SIDE}]], or live_teachers=false"
+            f"{recipe.stages}. To mend: stages=[[1,{SIDE}]]"
         )
     known = {head.name: head for head in teacher.heads}
     side = SIDE if theirs.dense else None

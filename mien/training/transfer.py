@@ -20,7 +20,7 @@ import numpy as np
 from mien.bundle import SHIPPED, Bundle, open_bundle
 from mien.data.dataset import SIDE
 from mien.errors import BundleError, RunError, UsageError
-from mien.labels import LabelSet
+from mien.labels import CROWD, LabelSet
 from mien.training import backbones, models, runs
 from mien.training.export import fold
 from mien.training.recipes import BACKBONES, FOLDED, Recipe
@@ -139,7 +139,7 @@ def _from_folded(
         stages=recipe.stages if recipe.unfold and not theirs.dense else ((1.0, SIDE),),
     )
     found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
-    known = tuple((labels, *found.pop(models.LOGITS[name == models.CROWD])) for name, labels in heads.items())
+    known = tuple((labels, *found.pop(models.LOGITS[name == CROWD])) for name, labels in heads.items())
     if not theirs.centre:
         # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which know no scale, would
         # be large beside its tiny weights.
@@ -242,7 +242,7 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
         refuse("bundle.json: training.recipe", came, f"mien's own layers, heads {', '.join(wanted)}", another)
     folded = models.build_folded(recipe, heads)
     layers = {layer.name: layer for layer in folded.layers if layer.weights}
-    tops = {models.LOGITS[name == models.CROWD]: head.output for name, head in zip(heads, bundle.heads, strict=True)}
+    tops = {models.LOGITS[name == CROWD]: head.output for name, head in zip(heads, bundle.heads, strict=True)}
     trunk, ends = _onnx_weights(bundle.model, list(tops.values()))
     found = dict(zip([name for name in layers if name not in tops], trunk, strict=False))
     found |= {name: ends.get(output, []) for name, output in tops.items()}
