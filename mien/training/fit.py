@@ -28,7 +28,6 @@ from mien.errors import DataError, RunError, UsageError
 from mien.labels import CROWD
 from mien.machine import has_bf16
 from mien.training import checkpoint, models, transfer
-from mien.training.augment import augment, mix, resize, spoil
 from mien.training.memory import peak_memory_mb, reset_peak_memory
 from mien.training.rates import optimizer
 from mien.training.recipes import Recipe
@@ -43,7 +42,8 @@ from mien.training.runs import (
     locked,
     predict_heads,
 )
-from mien.training.targets import make_targets, mixed, taught, teacher_network
+from mien.training.steps import compiled
+from mien.training.targets import make_targets, teacher_network
 from mien.training.transfer import Start
 from mien.training.watch import Moment
 
@@ -180,80 +180,9 @@ class _Trainer:
         return self._steps[side, frozen]
 
     def _compile(self, side: int, variables: list[Any]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        recipe, model, averaged, optimizer = self.recipe, self.model, self.averaged, self.optimizer
-        network = models.logits_of(model)
-        main = next(iter(models.heads(recipe, self._training.label_set)))
-        images = tf.constant(self._training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
-        labels = tf.constant(self._training.labels)
-        targets, weights = tf.constant(self._targets.labels), tf.constant(self._targets.weights)
-        shares = None if self._targets.shares is None else tf.constant(self._targets.shares)
-        share_weights = tf.constant(self._targets.share_weights)
-        teachers = self._teachers
-        cross_entropy = tf.nn.softmax_cross_entropy_with_logits
-        decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
-        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        young_norms = not recipe.backbone and not recipe.unfold  # others begin with statistics of faces
-
-        def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            faces = tf.cast(tf.gather(images, index), tf.float32)
-            faces = augment(faces, seed, recipe, side) if recipe.augment else resize(faces, side)
-            wanted = [(main, 1.0, tf.gather(targets, index), tf.gather(weights, index))]
-            if shares is not None:
-                voted = tf.gather(shares, index), tf.gather(share_weights, index)
-                wanted.append((CROWD, recipe.crowd_weight, *voted))
-            if recipe.augment and recipe.mixup + recipe.cutmix:
-                faces, own = mix(faces, seed, recipe, side)
-                wanted = [(head, by, *mixed(q, weight, own)) for head, by, q, weight in wanted]
-            if teachers:
-                said = [teacher(faces, training=False) for teacher in teachers]
-                told = {head: tf.add_n([tf.nn.softmax(one[head]) for one in said]) / len(said) for head, *_ in wanted}
-                wanted = [
-                    (head, by, *taught(q, weight, told[head], recipe.teacher_weight)) for head, by, q, weight in wanted
-                ]
-            if recipe.augment:
-                faces = spoil(faces, seed, recipe, side)
-            with tf.GradientTape() as tape:
-                answers = network(faces, training=True)
-                logits = answers[main]
-                # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
-                losses = tf.add_n([by * weight * cross_entropy(q, answers[head]) for head, by, q, weight in wanted])
-                loss = tf.reduce_mean(losses)
-                loss = optimizer.scale_loss(loss)
-            gradients = tape.gradient(loss, variables)
-            if recipe.weight_decay:
-                scale = optimizer.dynamic_scale if scaled else 1.0  # the optimizer divides by it
-                parts = zip(gradients, decays, variables, strict=True)
-                gradients = [g + scale * decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in parts]
-            optimizer.apply(gradients, variables)
-            # Counted by the seed: the optimizer does not count steps that float16 could not hold.
-            done = tf.cast(seed[1] - self.num_steps + 1, tf.float32)
-            # A young average forgets faster, or short runs would be judged by their first weights.
-            decay = tf.minimum(recipe.average_decay, (1 + done) / (10 + done))
-            # Moving statistics begin at 0 and 1 and still hold this share of that, which is taken out (as Adam does).
-            begun = models.NORM_MOMENTUM**done
-            for average, weight in zip(averaged.weights, model.weights, strict=True):
-                value = tf.convert_to_tensor(weight)
-                if young_norms and weight.name == "moving_mean":
-                    value = value / (1 - begun)
-                elif young_norms and weight.name == "moving_variance":
-                    value = (value - begun) / (1 - begun)
-                average.assign(average + (1 - decay) * (value - average))
-            hits = tf.argmax(logits, axis=1) == tf.gather(labels, index)
-            # In float64, so that it does not matter how many steps a call takes.
-            return tf.cast(tf.reduce_sum(losses), tf.float64), tf.reduce_sum(tf.cast(hits, tf.float64))
-
-        def steps(indices: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            def one(n: tf.Tensor, loss: tf.Tensor, hits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-                step_loss, step_hits = step(indices[n], seeds[n])
-                return n + 1, loss + step_loss, hits + step_hits
-
-            num = tf.shape(indices)[0]
-            zero = tf.zeros((), tf.float64)
-            _, loss, hits = tf.while_loop(lambda n, *_: n < num, one, (0, zero, zero), parallel_iterations=1)
-            return loss, hits
-
-        signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, 2], tf.int32)]
-        return tf.function(steps, input_signature=signature)  # type: ignore[no-any-return]
+        data = self._training, self._targets
+        parts = self.model, self.averaged, self.optimizer
+        return compiled(self.recipe, data, parts, self._teachers, self.num_steps, side=side, variables=variables)
 
     def run(self, folder: Path, facts: dict[str, Any], watch: Callable[[Moment], None]) -> Run:
         history, warnings = self._resume(folder)

@@ -71,6 +71,8 @@ class Recipe:
         thaw: After them all of the network learns, at this share of `learning_rate`.
         teacher_weight: Share of the targets that teachers give, who see, at each step anew, what the student sees,
             changed and mixed but not yet spoiled; 0: the run has none.
+        sharpness: How far from the weights, in the length of all of them, the slope of the loss is taken, uphill
+            (SAM, Foret et al. 2021, https://arxiv.org/abs/2010.01412); 0: not. Doubles the time.
         vote_weight: Share of the labels' targets that the FER+ votes of the face tell (`targets.labels_by_votes`).
         unfold: With `init` of mien's own layers: begin with batch norms again, not with biases, to train long.
     """
@@ -113,6 +115,7 @@ class Recipe:
     freeze_epochs: int = 0
     thaw: float = 1.0
     teacher_weight: float = 0.0
+    sharpness: float = 0.0
     vote_weight: float = 0.0
     unfold: bool = False
 
@@ -161,6 +164,7 @@ class Recipe:
             ("mixup", 1),
             ("cutmix", 1),
             ("teacher_weight", 1),
+            ("sharpness", 10),
             ("vote_weight", 1),
             ("crowd_weight", 100),
             ("warmup_epochs", 1000),

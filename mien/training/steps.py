@@ -1,0 +1,132 @@
+"""The step of training as a graph: faces are changed, teachers asked, weights and their average moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mien.data.dataset import SIDE, Dataset
+from mien.labels import CROWD
+from mien.training import models
+from mien.training.augment import augment, mix, resize, spoil
+from mien.training.recipes import Recipe
+from mien.training.targets import Targets, mixed, taught
+
+
+def compiled(
+    recipe: Recipe,
+    data: tuple[Dataset, Targets],
+    parts: tuple[keras.Model, keras.Model, keras.optimizers.Optimizer],
+    teachers: Sequence[keras.Model],
+    num_steps: int,
+    *,
+    side: int = SIDE,
+    variables: list[Any],
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """Several steps in one call into the graph, so that Python takes no part in between.
+
+    Args:
+        recipe: How to train.
+        data: The training rows and their targets.
+        parts: The network, its moving average (float32) and the optimizer.
+        teachers: Networks of `targets.teacher_network`.
+        num_steps: Of an epoch.
+        side: Of the faces, in pixels.
+        variables: The weights that learn.
+
+    Returns:
+        A function of row numbers int32 (steps, batch) and seeds int32 (steps, 2), whose second column counts the steps
+        from `num_steps` on. It answers the sum of the losses and the number of faces named right, float64.
+    """
+    training, goals = data
+    model, averaged, optimizer = parts
+    network = models.logits_of(model)
+    main = next(iter(models.heads(recipe, training.label_set)))
+    images = tf.constant(training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
+    labels = tf.constant(training.labels)
+    targets, weights = tf.constant(goals.labels), tf.constant(goals.weights)
+    shares = None if goals.shares is None else tf.constant(goals.shares)
+    share_weights = tf.constant(goals.share_weights)
+    cross_entropy = tf.nn.softmax_cross_entropy_with_logits
+    decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    young_norms = not recipe.backbone and not recipe.unfold  # others begin with statistics of faces
+    statistics = model.non_trainable_weights
+
+    def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        faces = tf.cast(tf.gather(images, index), tf.float32)
+        faces = augment(faces, seed, recipe, side) if recipe.augment else resize(faces, side)
+        wanted = [(main, 1.0, tf.gather(targets, index), tf.gather(weights, index))]
+        if shares is not None:
+            voted = tf.gather(shares, index), tf.gather(share_weights, index)
+            wanted.append((CROWD, recipe.crowd_weight, *voted))
+        if recipe.augment and recipe.mixup + recipe.cutmix:
+            faces, own = mix(faces, seed, recipe, side)
+            wanted = [(head, by, *mixed(q, weight, own)) for head, by, q, weight in wanted]
+        if teachers:
+            said = [teacher(faces, training=False) for teacher in teachers]
+            told = {head: tf.add_n([tf.nn.softmax(one[head]) for one in said]) / len(said) for head, *_ in wanted}
+            wanted = [
+                (head, by, *taught(q, weight, told[head], recipe.teacher_weight)) for head, by, q, weight in wanted
+            ]
+        if recipe.augment:
+            faces = spoil(faces, seed, recipe, side)
+
+        def slopes() -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+            with tf.GradientTape() as tape:
+                answers = network(faces, training=True)
+                # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
+                losses = tf.add_n([by * weight * cross_entropy(q, answers[head]) for head, by, q, weight in wanted])
+                loss = optimizer.scale_loss(tf.reduce_mean(losses))
+            return losses, answers[main], tape.gradient(loss, variables)
+
+        losses, logits, gradients = slopes()
+        if recipe.sharpness:
+            # The slope is taken where the loss is worst nearby; statistics are those of the place itself.
+            kept = [tf.identity(tf.convert_to_tensor(weight)) for weight in statistics]
+            by = recipe.sharpness / (tf.linalg.global_norm(gradients) + 1e-12)
+            moves = [gradient * by for gradient in gradients]
+            for weight, move in zip(variables, moves, strict=True):
+                weight.assign_add(move)
+            *_, gradients = slopes()
+            for weight, move in zip(variables, moves, strict=True):
+                weight.assign_sub(move)
+            for weight, value in zip(statistics, kept, strict=True):
+                weight.assign(value)
+        if recipe.weight_decay:
+            scale = optimizer.dynamic_scale if scaled else 1.0  # the optimizer divides by it
+            decayed = zip(gradients, decays, variables, strict=True)
+            gradients = [g + scale * decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in decayed]
+        optimizer.apply(gradients, variables)
+        # Counted by the seed: the optimizer does not count steps that float16 could not hold.
+        done = tf.cast(seed[1] - num_steps + 1, tf.float32)
+        # A young average forgets faster, or short runs would be judged by their first weights.
+        decay = tf.minimum(recipe.average_decay, (1 + done) / (10 + done))
+        # Moving statistics begin at 0 and 1 and still hold this share of that, which is taken out (as Adam does).
+        begun = models.NORM_MOMENTUM**done
+        for average, weight in zip(averaged.weights, model.weights, strict=True):
+            value = tf.convert_to_tensor(weight)
+            if young_norms and weight.name == "moving_mean":
+                value = value / (1 - begun)
+            elif young_norms and weight.name == "moving_variance":
+                value = (value - begun) / (1 - begun)
+            average.assign(average + (1 - decay) * (value - average))
+        hits = tf.argmax(logits, axis=1) == tf.gather(labels, index)
+        # In float64, so that it does not matter how many steps a call takes.
+        return tf.cast(tf.reduce_sum(losses), tf.float64), tf.reduce_sum(tf.cast(hits, tf.float64))
+
+    def steps(indices: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def one(n: tf.Tensor, loss: tf.Tensor, hits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            step_loss, step_hits = step(indices[n], seeds[n])
+            return n + 1, loss + step_loss, hits + step_hits
+
+        num = tf.shape(indices)[0]
+        zero = tf.zeros((), tf.float64)
+        _, loss, hits = tf.while_loop(lambda n, *_: n < num, one, (0, zero, zero), parallel_iterations=1)
+        return loss, hits
+
+    signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, 2], tf.int32)]
+    return tf.function(steps, input_signature=signature)  # type: ignore[no-any-return]

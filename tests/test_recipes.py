@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from small_recipes import DOUBLE, TINY
+
+from mien.errors import UsageError
+from mien.training import recipes
+from mien.training.recipes import Recipe
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_weights": "inverse"},
+        {"blocks": ()},
+        {"blocks": ((8,),) * 5},
+        {"max_epochs": 0},
+        {"learning_rate": 0.0},
+        {"dense_dropout": 1.0},
+        {"seed": -1},
+        {"optimizer": "lion"},
+        {"precision": "float8"},
+        {"zoom": (1.1, 1.2)},
+        {"shift": -0.1},
+        {"erase": 2},
+        {"mixup": 0.6, "cutmix": 0.6},
+        {"unfold": True},  # without init
+        {"stages": ((1.0, 32),)},
+        {"stages": ((0.5, 48), (0.2, 48))},
+        {"stages": ((0.5, 32), (1.0, 48))},  # with a dense layer
+    ],
+)
+def test_recipes_refuse_what_cannot_be_meant(change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="came .*expected"):
+        dataclasses.replace(TINY, **change)
+
+
+def test_recipe_by_name() -> None:
+    assert recipes.recipe("small", seed=3, max_epochs=None).seed == 3
+    assert recipes.recipe("small", max_epochs=None).max_epochs == recipes.small().max_epochs
+    with pytest.raises(UsageError, match="expected one of small, medium, large"):
+        recipes.recipe("huge")
+    for one in (TINY, DOUBLE, *(make() for make in recipes.RECIPES.values())):
+        assert Recipe.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+    with pytest.raises(UsageError, match="expected other types"):
+        recipes.recipe("small", erase="much")
+
+
+def test_fields_from_texts() -> None:
+    given = ["erase=0.25", "blocks=[[8],[16, 16]]", "optimizer=sgd", "residual=true"]
+    expected = {"erase": 0.25, "blocks": ((8,), (16, 16)), "optimizer": "sgd", "residual": True}
+    assert recipes.settings(given) == expected
+    for wrong in ("erase", "size=3"):
+        with pytest.raises(UsageError, match="expected FIELD=VALUE, with one of name, blocks"):
+            recipes.settings([wrong])
+
+
+def test_stages_are_shares_of_the_schedule() -> None:
+    staged = dataclasses.replace(DOUBLE, max_epochs=8, stages=((0.5, 32), (0.75, 40), (1.0, 48)))
+    assert [staged.side(epoch) for epoch in range(1, 9)] == [32] * 4 + [40] * 2 + [48] * 2
+    assert TINY.side(1) == TINY.side(4) == 48

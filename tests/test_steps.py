@@ -1,0 +1,78 @@
+"""The step of training, against the same sums done by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mien.data.dataset import Dataset
+from mien.training import models
+from mien.training.recipes import Recipe
+from mien.training.steps import compiled
+from mien.training.targets import make_targets
+
+PLAIN = Recipe(
+    "plain",
+    ((4,), (8,)),
+    dense=0,
+    block_dropout=0.0,
+    dense_dropout=0.0,
+    max_epochs=1,
+    augment=False,
+    optimizer="sgd",
+    label_smoothing=0.0,
+)
+RATE = 0.5
+
+
+def learned(faces: Dataset, recipe: Recipe) -> tuple[list[np.ndarray], keras.Model]:
+    """The weights before, and the network after, one step on all faces."""
+    keras.utils.set_random_seed(0)
+    training = faces.part("training")
+    network, averaged = (models.build(recipe, training.label_set) for _ in range(2))
+    before = network.get_weights()
+    optimizer = keras.optimizers.SGD(RATE)
+    optimizer.build(network.trainable_variables)
+    goals = make_targets(training, recipe)
+    variables = network.trainable_variables
+    step = compiled(recipe, (training, goals), (network, averaged, optimizer), (), 1, variables=variables)
+    step(np.arange(len(training), dtype=np.int32)[None], np.array([[0, 1]], np.int32))
+    return before, network
+
+
+def slopes(network: keras.Model, faces: Dataset) -> list[np.ndarray]:
+    training = faces.part("training")
+    logits = models.logits_of(network)
+    with tf.GradientTape() as tape:
+        answers = next(iter(logits(training.images.astype(np.float32), training=True).values()))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(training.labels.astype(int), answers))
+    return [np.asarray(one) for one in tape.gradient(loss, network.trainable_variables)]
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 0.05])
+def test_a_step_goes_down_the_slope_of_the_worst_place_nearby(faces: Dataset, sharpness: float) -> None:
+    recipe = dataclasses.replace(PLAIN, sharpness=sharpness)
+    before, network = learned(faces, recipe)
+    after = [np.asarray(weight) for weight in network.trainable_variables]
+    by_hand = models.build(recipe, faces.label_set)
+    by_hand.set_weights(before)
+    start = [np.asarray(weight) for weight in by_hand.trainable_variables]
+    here = slopes(by_hand, faces)
+    length = np.sqrt(sum(np.sum(one**2) for one in here))
+    for weight, value, slope in zip(by_hand.trainable_variables, start, here, strict=True):
+        weight.assign(value + sharpness * slope / length)
+    there = slopes(by_hand, faces)
+    for ours, value, slope in zip(after, start, there, strict=True):
+        np.testing.assert_allclose(ours, value - RATE * slope, atol=1e-5)
+    if sharpness:
+        assert max(np.abs(a - b).max() for a, b in zip(here, there, strict=True)) > 1e-3  # or it would prove nothing
+
+
+def test_looking_nearby_leaves_the_norms_as_one_look_leaves_them(faces: Dataset) -> None:
+    found = [learned(faces, dataclasses.replace(PLAIN, sharpness=rho))[1] for rho in (0.0, 0.5)]
+    for plain, sharp in zip(*(network.non_trainable_weights for network in found), strict=True):
+        np.testing.assert_allclose(np.asarray(sharp), np.asarray(plain), atol=1e-5)
