@@ -15,32 +15,33 @@ VIEWS = ((1.0, 0), (0.85, 0), (0.9, 0), (1.1, 0), (1.2, 0), (1.0, 8), (1.0, -8))
 NUM_VIEWS = 2 * len(VIEWS)
 
 
-def views(faces: np.ndarray) -> np.ndarray:
-    """The faces as they are, then each other view of all of them.
+def views(faces: np.ndarray, kinds: tuple[tuple[float, float], ...] = VIEWS) -> np.ndarray:
+    """Each view of all of the faces, then each mirrored; by default the first are the faces as they are.
 
     Args:
         faces: uint8 (N, 48, 48, 1).
+        kinds: (zoom, degrees clockwise) of each view.
 
     Returns:
-        float32 (14, N, 48, 48, 1), 0..255, bilinear.
+        float32 (2 * len(kinds), N, 48, 48, 1), 0..255, bilinear.
     """
-    places, shares = _samplers()
+    places, shares = _samplers(kinds)
     pixels = faces.reshape(len(faces), SIDE * SIDE).T.astype(np.float32)
     seen = pixels[places[:, 0]] * shares[:, 0]
     for corner in range(1, 4):
         seen += pixels[places[:, corner]] * shares[:, corner]
-    return np.asarray(np.moveaxis(seen, 2, 1), np.float32).reshape(NUM_VIEWS, len(faces), SIDE, SIDE, 1)
+    return np.asarray(np.moveaxis(seen, 2, 1), np.float32).reshape(2 * len(kinds), len(faces), SIDE, SIDE, 1)
 
 
 @cache
-def _samplers() -> tuple[np.ndarray, np.ndarray]:
-    """For each view the four pixels that each of its pixels is made of, int (14, 4, 2304), and how much of each
-    (14, 4, 2304, 1)."""
+def _samplers(kinds: tuple[tuple[float, float], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """For each view V the four pixels that each of its pixels is made of, int (V, 4, 2304), and how much of each
+    (V, 4, 2304, 1)."""
     middle = (SIDE - 1) / 2
     y, x = (np.indices((SIDE, SIDE)).reshape(2, -1) - middle).astype(np.float32)
     places, shares = [], []
     for mirrored in (1, -1):
-        for zoom, degrees in VIEWS:
+        for zoom, degrees in kinds:
             cosine, sine = np.cos(np.radians(degrees)) / zoom, np.sin(np.radians(degrees)) / zoom
             right, down = cosine * x + sine * y, cosine * y - sine * x
             columns, rows = (np.clip(at + middle, 0, SIDE - 1) for at in (mirrored * right, down))
