@@ -44,6 +44,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no augmentation": {"augment": False},
     "blur, noise and JPEG": {"degrade": 0.2},
     "Adam": {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
+    "AdamW": {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05},
+    "SAM": {"sharpness": 0.05},
     "no label smoothing": {"label_smoothing": 0.0},
     "faces of 48 px throughout": {"stages": ((1.0, 48),)},
     "mixup 0.5": {"mixup": 0.5},

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from mien.data.dataset import Dataset
-from mien.training import models
+from mien.training import models, rates
 from mien.training.recipes import Recipe
 from mien.training.steps import compiled
 from mien.training.targets import make_targets
@@ -29,13 +29,15 @@ PLAIN = Recipe(
 RATE = 0.5
 
 
-def learned(faces: Dataset, recipe: Recipe) -> tuple[list[np.ndarray], keras.Model]:
+def learned(
+    faces: Dataset, recipe: Recipe, optimizer: keras.optimizers.Optimizer | None = None
+) -> tuple[list[np.ndarray], keras.Model]:
     """The weights before, and the network after, one step on all faces."""
     keras.utils.set_random_seed(0)
     training = faces.part("training")
     network, averaged = (models.build(recipe, training.label_set) for _ in range(2))
     before = network.get_weights()
-    optimizer = keras.optimizers.SGD(RATE)
+    optimizer = optimizer or keras.optimizers.SGD(RATE)
     optimizer.build(network.trainable_variables)
     goals = make_targets(training, recipe)
     variables = network.trainable_variables
@@ -76,3 +78,19 @@ def test_looking_nearby_leaves_the_norms_as_one_look_leaves_them(faces: Dataset)
     found = [learned(faces, dataclasses.replace(PLAIN, sharpness=rho))[1] for rho in (0.0, 0.5)]
     for plain, sharp in zip(*(network.non_trainable_weights for network in found), strict=True):
         np.testing.assert_allclose(np.asarray(sharp), np.asarray(plain), atol=1e-5)
+
+
+def test_adamw_shrinks_kernels_and_leaves_the_rest(faces: Dataset) -> None:
+    decayed, plain = (
+        dataclasses.replace(PLAIN, optimizer="adamw", weight_decay=by, learning_rate=0.1) for by in (0.5, 0.0)
+    )
+    moved = []
+    for recipe in (decayed, plain):
+        before, network = learned(faces, recipe, rates.optimizer(recipe, 1))
+        moved.append({w.path: np.asarray(w) for w in network.trainable_variables})
+    started = dict(zip(moved[0], [before[n] for n, w in enumerate(network.weights) if w.trainable], strict=True))
+    rate = float(rates.optimizer(decayed, 1).learning_rate)
+    assert rate > 0.001
+    for path, value in moved[0].items():
+        shrunk = 0.5 * rate * started[path] if path.endswith("kernel") else 0 * value
+        np.testing.assert_allclose(value, moved[1][path] - shrunk, atol=1e-5)

@@ -11,7 +11,7 @@ from mien.training.recipes import Recipe
 
 
 def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
-    """Adam or SGD; the rate rises over the warm-up and falls along a cosine to zero.
+    """Adam, AdamW or SGD; the rate rises over the warm-up and falls along a cosine to zero.
 
     With frozen epochs it does so twice: for the heads alone, then for the whole network at `Recipe.thaw` of the rate.
 
@@ -27,6 +27,10 @@ def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
         rate = _InTurn(rate, then, frozen * num_steps)
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+    if recipe.optimizer == "adamw":
+        decayed = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+        decayed.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        return decayed
     return keras.optimizers.Adam(rate)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from mien.data.dataset import SIDE
 from mien.errors import UsageError
 
-OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "adamw", "sgd")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
@@ -44,7 +44,7 @@ class Recipe:
         keep_leaks: Train also on rows whose pixels occur in validation or test.
         seed: Of initial weights, batch order, dropout and augmentation.
         residual: Convolutions that keep the number of filters add their answer to what they were given.
-        optimizer: `adam`, or `sgd` with Nesterov momentum 0.9.
+        optimizer: `adam`, `adamw`, or `sgd` with Nesterov momentum 0.9.
         weight_decay: Adds so much of each kernel to its gradient (L2).
         warmup_epochs: Over which the rate rises linearly from a hundredth.
         stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that side in pixels; the

@@ -51,7 +51,8 @@ def compiled(
     shares = None if goals.shares is None else tf.constant(goals.shares)
     share_weights = tf.constant(goals.share_weights)
     cross_entropy = tf.nn.softmax_cross_entropy_with_logits
-    decays = [recipe.weight_decay * (weight.name == "kernel") for weight in variables]
+    in_slope = recipe.weight_decay if recipe.optimizer != "adamw" else 0.0  # AdamW itself takes it from the weights
+    decays = [in_slope * (weight.name == "kernel") for weight in variables]
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     young_norms = not recipe.backbone and not recipe.unfold  # others begin with statistics of faces
     statistics = model.non_trainable_weights
@@ -96,7 +97,7 @@ def compiled(
                 weight.assign_sub(move)
             for weight, value in zip(statistics, kept, strict=True):
                 weight.assign(value)
-        if recipe.weight_decay:
+        if in_slope:
             scale = optimizer.dynamic_scale if scaled else 1.0  # the optimizer divides by it
             decayed = zip(gradients, decays, variables, strict=True)
             gradients = [g + scale * decay * tf.convert_to_tensor(w) if decay else g for g, decay, w in decayed]
