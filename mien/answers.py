@@ -111,7 +111,7 @@ def means(members: Sequence[Kinds]) -> list[Predictions]:
         for name in ("parameters", "multiply_adds"):
             if all(one.get(name) for one in facts):
                 info[name] = sum(one[name] for one in facts)
-        if all(one.get("data") == facts[0].get("data") for one in facts):
+        if len({(one.get("data") or {}).get("fingerprint") for one in facts}) == 1:
             info |= {name: facts[0].get(name) for name in ("data", "num_trained_on")}
         explains = [network.explain for network in networks if network.explain]
         explain = partial(_mean_answer, explains) if len(explains) == len(networks) else None

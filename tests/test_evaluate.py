@@ -400,6 +400,11 @@ def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_da
         assert (network["same_data"], network["same_test"]) == (True, False)
         assert truth["words"]["other_data"] == "" and "which chose nothing" in " ".join(truth["words"]["verdict"])
         assert "twins of the test pictures judged here may be among what it learned" in truth["words"]["leaks"]["n"]
+    twin = dataclasses.replace(faces, images=faces.images.copy())
+    twin.images[np.flatnonzero(faces.mask("test"))[0]] = faces.images[np.flatnonzero(faces.mask("training"))[0]]
+    verdict = " ".join(judged(twin, without)["words"]["verdict"])
+    assert "Their twins in training were not left out: n: test " in verdict
+    assert judged(without, faces)["networks"][0]["same_test"] is None  # nothing is judged that it could know
     assert (
         judged(faces, faces)["words"]["leaks"]["n"] == "n: none of its training rows has a twin in validation or test."
     )

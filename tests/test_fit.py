@@ -193,31 +193,31 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
     teacher = export(fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"), tmp_path / "t")
     softer = dataclasses.replace(teacher, heads=tuple(dataclasses.replace(h, temperature=2.0) for h in teacher.heads))
     training = voted.part("training")
-    live = dataclasses.replace(DOUBLE, max_epochs=1, teacher_weight=0.5)
+    taught = dataclasses.replace(DOUBLE, max_epochs=1, teacher_weight=0.5)
     with Classifier(teacher) as classify:
         logits = classify.logits(training.images)
     faces = training.images.astype(np.float32)
     for bundle, temperature in ((teacher, 1.0), (softer, 2.0)):
-        told = targets.teacher_network(bundle, training, live, "float32")(faces)
+        told = targets.teacher_network(bundle, training, taught, "float32")(faces)
         for head in ("fer2013", "crowd"):
             np.testing.assert_allclose(told[head] * temperature, logits[head], atol=1e-4)
-    single = dataclasses.replace(live, crowd_weight=0.0, vote_weight=0.0)  # whose head has another name
+    single = dataclasses.replace(taught, crowd_weight=0.0, vote_weight=0.0)  # whose head has another name
     told = targets.teacher_network(teacher, training, single, "float32")(faces)
     np.testing.assert_allclose(told["expression"], logits["fer2013"], atol=1e-4)
     # A student that hears its teacher alone, of the same network: its first loss is that of the teacher's own answer.
-    echo = dataclasses.replace(live, teacher_weight=1.0, augment=False, dense_dropout=0.0, init=str(tmp_path / "t"))
+    echo = dataclasses.replace(taught, teacher_weight=1.0, augment=False, dense_dropout=0.0, init=str(tmp_path / "t"))
     echo = dataclasses.replace(echo, unfold=True, learning_rate=1e-9, stages=((1.0, 48),))
     run = fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[teacher])
     entropy = [softmax(logits[head]) for head in ("fer2013", "crowd")]
     expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
     assert run.facts["history"][0]["loss"] == pytest.approx(expected, rel=0.05)
     with pytest.raises(UsageError, match="teacher_weight: came 0.5 and 0 teachers; expected both or neither"):
-        fit.fit(voted, live, folder=tmp_path / "none")
+        fit.fit(voted, taught, folder=tmp_path / "none")
     with pytest.raises(UsageError, match="teacher_weight: came 0 and 1 teachers; expected both or neither"):
-        fit.fit(voted, dataclasses.replace(live, teacher_weight=0.0), folder=tmp_path / "none", teachers=[teacher])
+        fit.fit(voted, dataclasses.replace(taught, teacher_weight=0.0), folder=tmp_path / "none", teachers=[teacher])
     other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
     with pytest.raises(UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"):
-        targets.teacher_network(teacher, other, live, "float32")
+        targets.teacher_network(teacher, other, taught, "float32")
     assert run.facts["teachers"] == [teacher.digest]
     with pytest.raises(RunError, match="teachers was"):
         fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[export(run, tmp_path / "echo.zip")])
@@ -270,13 +270,14 @@ def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> N
     assert [a for name, a in ours.items() if "dynamic_scale" in name][0] > 1  # small gradients are kept from zero
 
 
+@pytest.mark.parametrize("sharpness", [0.0, 0.02])
 def test_float16_gets_over_steps_that_it_cannot_hold(
-    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharpness: float
 ) -> None:
     scaled = keras.optimizers.LossScaleOptimizer
     begin_high = type("BeginHigh", (scaled,), {"__init__": lambda self, one: scaled.__init__(self, one, 2.0**40)})
     monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", begin_high)
-    recipe = dataclasses.replace(DOUBLE, precision="float16", max_epochs=6)
+    recipe = dataclasses.replace(DOUBLE, precision="float16", max_epochs=6, sharpness=sharpness)
     with pytest.raises(Stop):
         fit.fit(voted, recipe, folder=tmp_path / "run", watch=stop_at(5, 5))
     arrays = weights(tmp_path / "run")

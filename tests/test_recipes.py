@@ -23,6 +23,8 @@ from mien.training.recipes import Recipe
         {"dense_dropout": 1.0},
         {"seed": -1},
         {"optimizer": "lion"},
+        {"sharpness": -0.1},
+        {"teacher_weight": 1.5},
         {"precision": "float8"},
         {"zoom": (1.1, 1.2)},
         {"shift": -0.1},

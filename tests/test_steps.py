@@ -41,7 +41,16 @@ def learned(
     optimizer.build(network.trainable_variables)
     goals = make_targets(training, recipe)
     variables = network.trainable_variables
-    step = compiled(recipe, (training, goals), (network, averaged, optimizer), (), 1, variables=variables)
+    step = compiled(
+        recipe,
+        training=training,
+        goals=goals,
+        model=network,
+        averaged=averaged,
+        optimizer=optimizer,
+        num_steps=1,
+        variables=variables,
+    )
     step(np.arange(len(training), dtype=np.int32)[None], np.array([[0, 1]], np.int32))
     return before, network
 

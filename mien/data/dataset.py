@@ -124,13 +124,13 @@ class Dataset:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Split -> hex digest of its labelled pictures in whatever order, so that files that share it are known."""
+        """Split -> hex digest of its labelled pictures, whatever their order: which splits do two sets share?"""
         found = {}
+        names = repr(self.label_set.names).encode()
         for split in SPLITS:
             chosen = self.mask(split) & (self.labels != UNLABELLED)
             rows = np.column_stack([self.digests[chosen], self.labels[chosen].astype(np.uint64)])
             rows = rows[np.lexsort(rows.T)]
-            names = repr(self.label_set.names).encode()
             found[split] = hashlib.sha256(names + rows.astype("<u8").tobytes()).hexdigest()[:16]
         return found
 

@@ -152,15 +152,16 @@ def evaluate(
 
 
 def _same_data(info: Mapping[str, Any], dataset: Dataset) -> dict[str, bool | None]:
-    """Whether the network was trained and chosen on the rows judged, and knew the test rows; None: not known."""
+    """Whether the network was trained and chosen on the rows judged, and knew the test rows; None: unknown, or none."""
     data = info.get("data")
-    if not isinstance(data, Mapping) or "fingerprint" not in data:
+    if not isinstance(data, Mapping) or data.get("fingerprint") is None:
         return {"same_data": None, "same_test": None}
-    if data["fingerprint"] == dataset.fingerprint:
-        return {"same_data": True, "same_test": True}
-    known, judged = data.get("fingerprints", {}), dataset.fingerprints
-    same = {split: known.get(split) == judged[split] for split in SPLITS}
-    return {"same_data": same["training"] and same["validation"], "same_test": same["test"]}
+    known, tested = data.get("fingerprints"), bool(dataset.counts()[SPLITS.index("test")].any())
+    if data["fingerprint"] == dataset.fingerprint or not isinstance(known, Mapping):
+        same = data["fingerprint"] == dataset.fingerprint
+        return {"same_data": same, "same_test": True if same and tested else None}
+    equal = {split: known.get(split) == digest for split, digest in dataset.fingerprints.items()}
+    return {"same_data": equal["training"] and equal["validation"], "same_test": equal["test"] if tested else None}
 
 
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:

@@ -156,14 +156,14 @@ def ferplus(network: Truth) -> list[str]:
     return found
 
 
-def without_twins(network: Truth) -> list[str]:
-    """Accuracy on the faces whose pixels do not occur in training, beside the official one."""
+def without_twins(network: Truth, *splits: str) -> list[str]:
+    """Accuracy on faces whose pixels do not occur in training, beside the official one; of all splits by default."""
     return [
         f"{network['name']}: {split} {percent(s['accuracy']['value'])} of all {count(s['n'])}, "
         f"{percent(s['twins']['accuracy_without']['value'])} of the {count(s['twins']['n_without'])} "
         "whose pixels do not occur in training."
         for split, s in network["splits"].items()
-        if s and split != "training" and s["twins"]["n"]
+        if s and split != "training" and s["twins"]["n"] and split in (splits or network["splits"])
     ]
 
 
@@ -342,6 +342,8 @@ def _verdict(truth: Truth) -> list[str]:
         verdict.append(f"On test, {name} reaches {_reached(test, drawn_again)}, if it never saw these pictures.")
     else:
         verdict.append(f"On the test pictures, which chose nothing, {name} reaches {_reached(test, drawn_again)}.")
+        if best.get("same_test") is False and test["twins"]["n"]:
+            verdict.append(f"Their twins in training were not left out: {'; '.join(without_twins(best, 'test'))}")
     rivals = [c for c in truth["comparisons"] if c["split"] == "validation" and name in (c["first"], c["second"])]
     if rivals:
         verdict.append(comparison(min(rivals, key=lambda c: abs(c["difference"]))))

@@ -91,7 +91,11 @@ def fit(
     if bool(recipe.teacher_weight) != bool(teachers):
         raise UsageError(
             f"teacher_weight: came {recipe.teacher_weight:g} and {len(teachers)} teachers; expected both or neither. "
-            "To mend: give bundles (--teacher) and a share of the targets (--set teacher_weight=0.5)"
+            + (
+                "To mend: give teacher_weight=0.5, or no teacher"
+                if teachers
+                else "To mend: give bundles (--teacher), or teacher_weight=0"
+            )
         )
     start = transfer.begin(recipe) if recipe.init else None
     recipe = start.recipe if start else recipe
@@ -180,9 +184,18 @@ class _Trainer:
         return self._steps[side, frozen]
 
     def _compile(self, side: int, variables: list[Any]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        data = self._training, self._targets
-        parts = self.model, self.averaged, self.optimizer
-        return compiled(self.recipe, data, parts, self._teachers, self.num_steps, side=side, variables=variables)
+        return compiled(
+            self.recipe,
+            training=self._training,
+            goals=self._targets,
+            model=self.model,
+            averaged=self.averaged,
+            optimizer=self.optimizer,
+            teachers=self._teachers,
+            num_steps=self.num_steps,
+            side=side,
+            variables=variables,
+        )
 
     def run(self, folder: Path, facts: dict[str, Any], watch: Callable[[Moment], None]) -> Run:
         history, warnings = self._resume(folder)

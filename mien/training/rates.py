@@ -29,7 +29,7 @@ def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
         return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
     if recipe.optimizer == "adamw":
         decayed = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-        decayed.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        decayed.exclude_from_weight_decay(var_names=["(bias|gamma|beta)(:0)?$"])
         return decayed
     return keras.optimizers.Adam(rate)
 

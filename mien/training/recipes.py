@@ -16,6 +16,7 @@ from mien.data.dataset import SIDE
 from mien.errors import UsageError
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
+RETIRED = ("live_teachers",)  # fields that recipes had once
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
@@ -45,7 +46,7 @@ class Recipe:
         seed: Of initial weights, batch order, dropout and augmentation.
         residual: Convolutions that keep the number of filters add their answer to what they were given.
         optimizer: `adam`, `adamw`, or `sgd` with Nesterov momentum 0.9.
-        weight_decay: Adds so much of each kernel to its gradient (L2).
+        weight_decay: Adds so much of each kernel to its gradient (L2); AdamW takes it, times the rate, from the kernel.
         warmup_epochs: Over which the rate rises linearly from a hundredth.
         stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that side in pixels; the
             last is (1, 48). Small faces first make most of the training cheap.
@@ -193,7 +194,12 @@ class Recipe:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Recipe:
-        return Recipe(**{name: _tuples(value) for name, value in fields.items()})
+        """The recipe that `to_dict` told. Fields that recipes no longer have are passed over: older runs hold them.
+
+        Raises:
+            TypeError: if a field is unknown.
+        """
+        return Recipe(**{name: _tuples(value) for name, value in fields.items() if name not in RETIRED})
 
     def side(self, epoch: int) -> int:
         """Side in pixels of the faces in an epoch (from 1)."""

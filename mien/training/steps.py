@@ -18,11 +18,14 @@ from mien.training.targets import Targets, mixed, taught
 
 def compiled(
     recipe: Recipe,
-    data: tuple[Dataset, Targets],
-    parts: tuple[keras.Model, keras.Model, keras.optimizers.Optimizer],
-    teachers: Sequence[keras.Model],
-    num_steps: int,
     *,
+    training: Dataset,
+    goals: Targets,
+    model: keras.Model,
+    averaged: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    teachers: Sequence[keras.Model] = (),
+    num_steps: int,
     side: int = SIDE,
     variables: list[Any],
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
@@ -30,8 +33,11 @@ def compiled(
 
     Args:
         recipe: How to train.
-        data: The training rows and their targets.
-        parts: The network, its moving average (float32) and the optimizer.
+        training: The training rows.
+        goals: Their targets.
+        model: The network of `recipe`.
+        averaged: Its moving average, float32.
+        optimizer: Built for `variables`.
         teachers: Networks of `targets.teacher_network`.
         num_steps: Of an epoch.
         side: Of the faces, in pixels.
@@ -41,8 +47,6 @@ def compiled(
         A function of row numbers int32 (steps, batch) and seeds int32 (steps, 2), whose second column counts the steps
         from `num_steps` on. It answers the sum of the losses and the number of faces named right, float64.
     """
-    training, goals = data
-    model, averaged, optimizer = parts
     network = models.logits_of(model)
     main = next(iter(models.heads(recipe, training.label_set)))
     images = tf.constant(training.images)  # uint8: 2,304 bytes a face, the whole set stays in memory
@@ -86,16 +90,15 @@ def compiled(
 
         losses, logits, gradients = slopes()
         if recipe.sharpness:
-            # The slope is taken where the loss is worst nearby; statistics are those of the place itself.
-            kept = [tf.identity(tf.convert_to_tensor(weight)) for weight in statistics]
+            # The slope is taken where the loss is worst nearby (by another dropout). Then all is put back as it was: a
+            # slope that float16 could not hold would leave no number behind.
+            moved = [*variables, *statistics]
+            kept = [tf.identity(tf.convert_to_tensor(weight)) for weight in moved]
             by = recipe.sharpness / (tf.linalg.global_norm(gradients) + 1e-12)
-            moves = [gradient * by for gradient in gradients]
-            for weight, move in zip(variables, moves, strict=True):
-                weight.assign_add(move)
+            for weight, gradient in zip(variables, gradients, strict=True):
+                weight.assign_add(by * gradient)
             *_, gradients = slopes()
-            for weight, move in zip(variables, moves, strict=True):
-                weight.assign_sub(move)
-            for weight, value in zip(statistics, kept, strict=True):
+            for weight, value in zip(moved, kept, strict=True):
                 weight.assign(value)
         if in_slope:
             scale = optimizer.dynamic_scale if scaled else 1.0  # the optimizer divides by it

@@ -115,7 +115,7 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
         BundleError: if it is int8, or its network cannot be built again with equal answers.
     """
     wanted = models.heads(recipe, training.label_set)
-    check_teacher(teacher, training, wants_crowd=CROWD in wanted)
+    _check(teacher, training, wants_crowd=CROWD in wanted)
     theirs, folded = transfer.rebuilt(teacher, teacher.name, "or teach with another bundle")
     if theirs.dense and any(side != SIDE for _, side in recipe.stages):
         raise UsageError(
@@ -131,7 +131,7 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
     return keras.Model(fast.input, outputs)
 
 
-def check_teacher(teacher: Bundle, training: Dataset, *, wants_crowd: bool) -> None:
+def _check(teacher: Bundle, training: Dataset, *, wants_crowd: bool) -> None:
     """Refuse a teacher that cannot teach these faces.
 
     Raises:

@@ -230,7 +230,7 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
             "float32: weights of 8 bits cannot be trained on",
             f"export the run again without --int8, {mend or 'or begin with the run folder'}",
         )
-    another = mend.removeprefix("or ") or "begin with the run folder, with a bundle of this mien, or with --init mien"
+    another = mend.removeprefix("or ") or "begin with the run folder, or with a bundle of this mien"
     try:
         recipe = Recipe.from_dict(bundle.training["recipe"])
     except (KeyError, TypeError, ValueError) as error:
