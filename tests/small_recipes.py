@@ -23,6 +23,7 @@ DOUBLE = Recipe(
     degrade=0.2,
     mixup=0.2,
     cutmix=0.2,
+    mix_from=0.5,
     crowd_weight=1.0,
     vote_weight=0.5,
 )

@@ -91,8 +91,8 @@ def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch
     seen: list[np.ndarray] = []
     real = fit._Trainer._compile
 
-    def spy(self: Any, side: int, variables: Any) -> Any:
-        step = real(self, side, variables)
+    def spy(self: Any, side: int, *others: Any) -> Any:
+        step = real(self, side, *others)
 
         def recorded(indices: np.ndarray, seeds: np.ndarray) -> Any:
             assert len(indices) == len(seeds) <= 3
@@ -450,7 +450,7 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
 
 
 def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit._Trainer, "_compile", lambda self, side, variables: lambda index, seed: (np.nan, 0.0))
+    monkeypatch.setattr(fit._Trainer, "_compile", lambda *parts: lambda index, seed: (np.nan, 0.0))
     with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
         fit.fit(faces, TINY, folder=tmp_path / "run")
 

@@ -61,6 +61,12 @@ def test_fields_from_texts() -> None:
             recipes.settings([wrong])
 
 
+def test_faces_are_mixed_late() -> None:
+    late = dataclasses.replace(DOUBLE, max_epochs=8, mixup=0.5, mix_from=0.75)
+    assert [late.mixes(epoch) for epoch in range(1, 9)] == [False] * 6 + [True] * 2
+    assert not dataclasses.replace(late, augment=False).mixes(8) and not TINY.mixes(1)
+
+
 def test_stages_are_shares_of_the_schedule() -> None:
     staged = dataclasses.replace(DOUBLE, max_epochs=8, stages=((0.5, 32), (0.75, 40), (1.0, 48)))
     assert [staged.side(epoch) for epoch in range(1, 9)] == [32] * 4 + [40] * 2 + [48] * 2

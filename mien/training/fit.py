@@ -173,17 +173,19 @@ class _Trainer:
         self._targets = make_targets(training, recipe)
         self._teachers = [teacher_network(one, training, recipe, policy) for one in teachers]
         self._start = start
-        self._steps: dict[tuple[int, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
+        self._steps: dict[tuple[int, bool, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
 
-    def _step(self, side: int, frozen: bool = False) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        """Steps on faces of that side, of the heads alone or of the whole network; compiled when first needed."""
-        if (side, frozen) not in self._steps:
+    def _step(self, epoch: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """The steps of an epoch, compiled when such are first needed."""
+        kind = self.recipe.side(epoch), epoch <= self.recipe.freeze_epochs, self.recipe.mixes(epoch)
+        if kind not in self._steps:
+            side, frozen, mixing = kind
             layers = models.head_layers(self.model).values() if frozen else [self.model]
             variables = [weight for layer in layers for weight in layer.trainable_variables]
-            self._steps[side, frozen] = self._compile(side, variables)
-        return self._steps[side, frozen]
+            self._steps[kind] = self._compile(side, variables, mixing)
+        return self._steps[kind]
 
-    def _compile(self, side: int, variables: list[Any]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    def _compile(self, side: int, variables: list[Any], mixing: bool) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         return compiled(
             self.recipe,
             training=self._training,
@@ -194,6 +196,7 @@ class _Trainer:
             teachers=self._teachers,
             num_steps=self.num_steps,
             side=side,
+            mixing=mixing,
             variables=variables,
         )
 
@@ -285,7 +288,7 @@ class _Trainer:
         order = np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
         loss = hits = 0.0
         side = recipe.side(epoch)
-        take_steps = self._step(side, epoch <= recipe.freeze_epochs)
+        take_steps = self._step(epoch)
         for first, indices in _calls(order[: self.num_used], recipe.batch_size):
             steps = first + np.arange(len(indices))
             seeds = [[recipe.seed % 2**31, epoch * self.num_steps + step] for step in steps]

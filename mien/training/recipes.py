@@ -58,6 +58,7 @@ class Recipe:
         degrade: Share of the faces that are blurred, of those that get noise, and of those rounded as JPEG does.
         mixup: Share of the faces to which another one is added, with its targets.
         cutmix: Share of the faces into which a box of another one is pasted, with its share of the targets.
+        mix_from: Share of the epochs after which faces are mixed; before it networks are still short of knowledge.
         crowd_weight: Weight in the loss of a second head, `crowd`, that learns how the FER+ votes are spread; 0: none.
         precision: Of the layers in training: `float32`, `bfloat16`, `float16` (with a scaled loss), or `auto`: bfloat16
             where the machine has it, float16 on NVIDIA GPUs that have only that. Weights are float32 in any case.
@@ -106,6 +107,7 @@ class Recipe:
     degrade: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix_from: float = 0.0
     crowd_weight: float = 0.0
     precision: str = "float32"
     centre: bool = False
@@ -164,6 +166,7 @@ class Recipe:
             ("degrade", 1),
             ("mixup", 1),
             ("cutmix", 1),
+            ("mix_from", 1),
             ("teacher_weight", 1),
             ("sharpness", 10),
             ("vote_weight", 1),
@@ -200,6 +203,11 @@ class Recipe:
             TypeError: if a field is unknown.
         """
         return Recipe(**{name: _tuples(value) for name, value in fields.items() if name not in RETIRED})
+
+    def mixes(self, epoch: int) -> bool:
+        """Whether faces are mixed in an epoch (from 1)."""
+        late = (epoch - 1) / self.max_epochs >= self.mix_from
+        return self.augment and late and self.mixup + self.cutmix > 0
 
     def side(self, epoch: int) -> int:
         """Side in pixels of the faces in an epoch (from 1)."""

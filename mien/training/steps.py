@@ -27,6 +27,7 @@ def compiled(
     teachers: Sequence[keras.Model] = (),
     num_steps: int,
     side: int = SIDE,
+    mixing: bool = False,
     variables: list[Any],
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """Several steps in one call into the graph, so that Python takes no part in between.
@@ -41,6 +42,7 @@ def compiled(
         teachers: Networks of `targets.teacher_network`.
         num_steps: Of an epoch.
         side: Of the faces, in pixels.
+        mixing: Whether faces are mixed (`augment.mix`).
         variables: The weights that learn.
 
     Returns:
@@ -68,7 +70,7 @@ def compiled(
         if shares is not None:
             voted = tf.gather(shares, index), tf.gather(share_weights, index)
             wanted.append((CROWD, recipe.crowd_weight, *voted))
-        if recipe.augment and recipe.mixup + recipe.cutmix:
+        if mixing:
             faces, own = mix(faces, seed, recipe, side)
             wanted = [(head, by, *mixed(q, weight, own)) for head, by, q, weight in wanted]
         if teachers:
