@@ -48,6 +48,7 @@ MAX_LABELS = 100
 MAX_HEADS = 8
 SIDE = 48
 # How carefully a face is looked at: once, or in several views (`mien.views`) -> where its temperature stands.
+PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _INPUT = {"shape": [None, SIDE, SIDE, 1], "dtype": "float32", "range": [0, 255], "colour": "gray"}
@@ -98,7 +99,7 @@ class Bundle:
         heads: One or more; the first is the main one.
         answer: How they make the answer that is shown.
         input_name: Name of the graph's input: float32 (N, 48, 48, 1), gray, 0 black to 255 white.
-        precision: `float32` or `int8`.
+        precision: How weights are stored: `float32`, `float16` (computed in float32) or `int8`.
         licence: SPDX name.
         training: Recipe, data fingerprint and what else is known of its making.
         metrics: Split -> n and scores, each with its interval.
@@ -310,8 +311,8 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
     _check_graph(where, graph, input_name, heads)
     faces, logits = _goldens(where, contents[GOLDEN], heads)
     precision = facts.text("precision")
-    if precision not in ("float32", "int8"):
-        facts.refuse("precision", precision, "float32 or int8")
+    if precision not in PRECISIONS:
+        facts.refuse("precision", precision, f"one of {', '.join(PRECISIONS)}")
     versions = facts.get("versions", dict, "package names with versions")
     for name in versions:
         facts.text(name, versions, "versions.")

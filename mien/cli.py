@@ -391,6 +391,7 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data.")
     ] = False,
+    half: Annotated[bool, typer.Option("--half", help="Weights as 16-bit floats: half the size.")] = False,
     json: Json = False,
 ) -> None:
     """Write a trained network as a bundle that `mien predict` uses without TensorFlow.
@@ -399,7 +400,7 @@ def export(
     """
     from mien import pipeline
 
-    values, text = pipeline.export(run, out, data=data, int8=int8, say=say, votes=votes)
+    values, text = pipeline.export(run, out, data=data, int8=int8, half=half, say=say, votes=votes)
     answer(values, text, json)
 
 

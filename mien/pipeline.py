@@ -251,7 +251,14 @@ def need_train_extra() -> None:
 
 
 def export(
-    folder: Path, out: Path, *, data: str | None, int8: bool, say: Say, votes: Path | None = None
+    folder: Path,
+    out: Path,
+    *,
+    data: str | None,
+    int8: bool = False,
+    half: bool = False,
+    say: Say,
+    votes: Path | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Write the network of a run as a bundle; with data also calibrated and measured."""
     [run] = load_runs([folder])
@@ -265,7 +272,7 @@ def export(
     dataset = None if data is None else read(data, say=say, votes=votes)
     if dataset is None:
         say("No --data: the bundle has no scores, and its probabilities are as the network gives them.")
-    bundle = write(run, out, dataset=dataset, measure=measure, int8=int8)
+    bundle = write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
     head = bundle.heads[0]
     rows = [
         ("bundle", str(out)),

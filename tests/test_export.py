@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
 from mien.bundle import Bundle, open_bundle
@@ -17,8 +18,8 @@ from mien.errors import BundleError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.onnx_file import read_onnx
 from mien.training import export as exporting
-from mien.training import fit, models, runs
-from mien.training.export import accuracy, cross_fitted, export, fit_temperature, fold, nll, prove, to_onnx
+from mien.training import fit, models, runs, transfer
+from mien.training.export import accuracy, cross_fitted, export, fit_temperature, fold, halve, nll, prove, to_onnx
 from mien.training.recipes import Recipe, recipe
 
 TINY = Recipe("tiny", ((4,), (8, 8)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=2, batch_size=32)
@@ -119,9 +120,34 @@ def test_int8_says_what_it_costs(run: runs.Run, faces: Dataset, bundle: Bundle, 
         assert classify.replay_goldens() <= found.golden_tolerance
 
 
+def test_half_weights_answer_alike_and_can_be_begun_with(run: runs.Run, bundle: Bundle, tmp_path: Path) -> None:
+    found = export(run, tmp_path / "half.zip", half=True)
+    assert (found.name, found.precision) == (bundle.name, "float16") and found.operators["Cast"] >= 1
+    assert len(found.model) < 0.6 * len(bundle.model)
+    assert 0 < found.parity["float16_max_difference"] < 0.02
+    for name, logits in found.golden_logits.items():
+        np.testing.assert_allclose(logits, bundle.golden_logits[name], atol=0.02)
+    with Classifier(found) as classify:
+        assert classify.replay_goldens() <= found.golden_tolerance == 1e-4
+    rebuilt, _ = transfer.rebuilt(found, "half")
+    assert rebuilt == run.recipe
+
+
+def test_a_weight_beyond_16_bits_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    graph = onnx.load_from_string(bundle.model)
+    largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    values = onnx.numpy_helper.to_array(largest).copy()
+    values.flat[0] = 1e6
+    largest.CopyFrom(onnx.numpy_helper.from_array(values, largest.name))
+    with pytest.raises(BundleError, match="came a weight of 1e[+]06; expected at most 65504.*without --half"):
+        halve(graph.SerializeToString(), tmp_path / "half.zip")
+
+
 def test_what_cannot_be_exported(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="int8: came no data"):
         export(run, tmp_path / "b", int8=True)
+    with pytest.raises(UsageError, match="int8, half: came both; expected at most one"):
+        export(run, tmp_path / "b", dataset=faces, int8=True, half=True)
     other = Dataset(**{**vars_of(faces), "label_set": LabelSet(tuple("abcdefg"))})
     with pytest.raises(UsageError, match="data: came the labels a, b"):
         export(run, tmp_path / "b", dataset=other)

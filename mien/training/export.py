@@ -42,7 +42,8 @@ PARITY_ATOL = 1e-4
 PARITY_ATOL_DEEP = 1e-3  # of networks of keras.applications: rounding grows over their 50 to 200 layers
 NUM_CALIBRATION = 512  # training faces that set the ranges of int8
 # Probabilities may differ so much between machines. int8 products saturate on processors without VNNI.
-GOLDEN_TOLERANCE = {"float32": 1e-4, "int8": 0.05}
+GOLDEN_TOLERANCE = {"float32": 1e-4, "float16": 1e-4, "int8": 0.05}
+SMALL = 1_000  # numbers; smaller tensors, such as biases, stay float32
 TEMPERATURES = (0.05, 20.0)
 NUM_FOLDS = 5
 # What the main head and the crowd's each give to the answer that is shown; docs/results.md has what others give.
@@ -60,6 +61,7 @@ def export(
     dataset: Dataset | None = None,
     measure: Measure | None = None,
     int8: bool = False,
+    half: bool = False,
     licence: str = "MIT",
 ) -> Bundle:
     """Write the network of a run as a bundle.
@@ -72,15 +74,18 @@ def export(
         measure: Makes scores with intervals of labels and calibrated probabilities; by default accuracy alone.
         int8: Quantise weights and activations to 8 bits, calibrated on training faces; the bundle then says what that
             cost against float32 on the same faces.
+        half: Store the weights as 16-bit floats: half the size; what is computed from them is float32 as before.
         licence: SPDX name of the licence of the weights.
 
     Raises:
-        UsageError: if int8 is asked for without data, or the data has other labels.
+        UsageError: if int8 is asked for without data, or with `half`, or the data has other labels.
         BundleError: if ONNX and Keras differ by more than 1e-4 in any logit (1e-3 for keras.applications), or `out`
             cannot be written.
     """
     if dataset is None and int8:
         raise UsageError("int8: came no data; expected data, whose training faces set the ranges of the 8 bits")
+    if int8 and half:
+        raise UsageError("int8, half: came both; expected at most one, since each says how weights are stored")
     if dataset is not None and dataset.label_set != run.label_set:
         raise UsageError(
             f"data: came the labels {', '.join(dataset.label_set)}; expected {', '.join(run.label_set)}, the run's own"
@@ -95,12 +100,16 @@ def export(
     parity["batch_norm_folded"] = folded is not None
     golden_faces = _golden_faces()
     plain = model
+    precision = "int8" if int8 else "float16" if half else "float32"
     if int8 and dataset is not None:
         model = quantise(plain, dataset)
-    golden = logits(model, heads, golden_faces) if int8 else _keras_logits(plain_keras, golden_faces)
-    if int8:
+    elif half:
+        model = halve(plain, out)
+    golden = _keras_logits(plain_keras, golden_faces) if model is plain else logits(model, heads, golden_faces)
+    if model is not plain:
         before = logits(plain, heads, golden_faces)
-        parity["int8_max_difference"] = max(float(np.abs(golden[name] - before[name]).max()) for name in heads)
+        worst = max(float(np.abs(golden[name] - before[name]).max()) for name in heads)
+        parity[f"{precision}_max_difference"] = worst
     found = [
         {"name": name, "output": name, "labels": list(labels), "temperature": 1.0} for name, labels in heads.items()
     ]
@@ -108,10 +117,10 @@ def export(
         "name": run.recipe.name + ("-int8" if int8 else ""),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "licence": licence,
-        "precision": "int8" if int8 else "float32",
+        "precision": precision,
         "input_name": INPUT,
         "heads": found,
-        "golden_tolerance": GOLDEN_TOLERANCE["int8" if int8 else "float32"],
+        "golden_tolerance": GOLDEN_TOLERANCE[precision],
         "training": _training(run, dataset),
         "metrics": {},
         "parity": parity,
@@ -299,6 +308,37 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
             weight_type=quantization.QuantType.QInt8,
         )
         return _tidy(onnx.load(small))
+
+
+def halve(model: bytes, where: Path) -> bytes:
+    """Weights stored as float16; each has a Cast to float32, which ONNX Runtime does once, when it opens the file.
+
+    Raises:
+        BundleError: if a weight is beyond what float16 holds.
+    """
+    import onnx
+
+    proto = onnx.load_from_string(model)
+    casts = []
+    for tensor in proto.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL:
+            continue
+        if not (largest := float(np.abs(values).max())) <= float(np.finfo(np.float16).max):
+            raise BundleError(
+                where,
+                tensor.name,
+                came=f"a weight of {largest:g}",
+                expected="at most 65504, which 16-bit floats can hold",
+                mend="export without --half",
+            )
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    return _tidy(proto)
 
 
 def logits(

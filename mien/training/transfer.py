@@ -223,7 +223,7 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
     def refuse(field: str, came: str, expected: str, mend: str) -> NoReturn:
         raise BundleError(where, field, came=came, expected=expected, mend=mend)
 
-    if bundle.precision != "float32":
+    if bundle.precision == "int8":
         refuse(
             "bundle.json: precision",
             bundle.precision,
@@ -283,6 +283,9 @@ def _onnx_weights(model: bytes, outputs: Sequence[str]) -> tuple[list[list[np.nd
 
     graph = onnx.load_from_string(model).graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in values:  # weights stored as float16
+            values[node.output[0]] = values[node.input[0]].astype(np.float32)
     trunk, ends = list[list[np.ndarray]](), dict[str, list[np.ndarray]]()
     for node in graph.node:
         given = [values[name] for name in node.input if name in values]
