@@ -4,11 +4,11 @@
     python benchmarks/ablation.py fer2013.csv --only "as it is" "no crowd's head"
     python benchmarks/ablation.py fer2013.csv --curve
 
-Each row is a whole run of `mien train --recipe champion --epochs 8 --set 'stages=[[0.75,32],[1,48]]'` from random
-weights with one thing changed, judged on PublicTest in one view. Eight epochs show what helps early; what only pays in
-long runs (docs/log.md) looks worse here than it is. The learning curve trains on random shares of the training faces,
-for as many steps as on all of them; it has more epochs to choose the best of, which flatters small shares a little. The
-network in the package, a teacher in one row, was itself chosen by PublicTest.
+Each row is a whole run of `mien train --recipe champion --epochs 8 --set 'stages=[[0.75,32],[1,48]]'`, with the blocks of
+`NARROW` and no faces mixed, from random weights with one thing changed, judged on PublicTest in one view. Eight epochs
+show what helps early; what only pays in long runs (docs/log.md) looks worse here than it is. The learning curve trains
+on random shares of the training faces, for as many steps as on all of them; it has more epochs to choose the best of,
+which flatters small shares a little. The network in the package, a teacher in one row, was itself chosen by PublicTest.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from mien.evaluation import metrics
 from mien.machine import cores, processor
 from mien.training import fit, recipes, runs
 
+NARROW = ((32, 32), (64, 64), (160, 160), (320, 320))
+WIDE = ((32, 32), (96, 96), (192, 192), (384, 384))
 TAUGHT = "taught by the network in the package"
 MILD: dict[str, Any] = {"turn": 12.0, "zoom": (0.88, 1.14), "shift": 0.1, "light": 0.0, "erase": 0.0}
 CHANGES: dict[str, dict[str, Any]] = {
@@ -52,6 +54,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "CutMix 0.5": {"cutmix": 0.5},
     "class weights sqrt": {"class_weights": "sqrt"},
     "class weights balanced": {"class_weights": "balanced"},
+    "wider: 96, 192 and 384 filters": {"blocks": WIDE},
     "residual additions": {"residual": True},
 }
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -66,7 +69,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     dataset = load_dataset(options.data)
-    base = recipes.recipe("champion", max_epochs=options.epochs, stages=((0.75, 32), (1.0, 48)), seed=options.seed)
+    base = recipes.recipe(
+        "champion",
+        blocks=NARROW,
+        mixup=0.0,
+        cutmix=0.0,
+        max_epochs=options.epochs,
+        stages=((0.75, 32), (1.0, 48)),
+        seed=options.seed,
+    )
     print(f"{processor()}, {cores()} cores; {options.epochs} epochs, seed {options.seed}, {fit.precision(base)}")
     right: dict[str, np.ndarray] = {}
     if options.curve:
