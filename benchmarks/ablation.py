@@ -4,7 +4,7 @@
     python benchmarks/ablation.py fer2013.csv --only "as it is" "no crowd's head"
     python benchmarks/ablation.py fer2013.csv --curve
 
-Each row is a whole run of `mien train --recipe champion --epochs 8 --set 'stages=[[0.75,32],[1,48]]'`, with the blocks of
+Each row is a whole run of `mien train --recipe champion --epochs 8 --set 'stages=[[0.75,32],[1,48]]'`, with the blocks
 `NARROW` and no faces mixed, from random weights with one thing changed, judged on PublicTest in one view. Eight epochs
 show what helps early; what only pays in long runs (docs/log.md) looks worse here than it is. The learning curve trains
 on random shares of the training faces, for as many steps as on all of them; it has more epochs to choose the best of,
