@@ -380,6 +380,33 @@ def predict(
 
 
 @app.command()
+def average(
+    bundles: Annotated[list[str], typer.Argument(help="Bundles of one network: it, and it trained further.")],
+    data: Annotated[str, typer.Option("--data", help="The data it was trained on, to say how right the mean is.")],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(help="Of each bundle, in their order; by default all alike.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
+    votes: Votes = None,
+    fresh: Fresh = False,
+    json: Json = False,
+) -> None:
+    """Average the weights of a network and of what further training made of it: a run, to export.
+
+    Example: mien average first.zip reborn.zip --data fer2013.csv --out runs/champion
+    """
+    from mien import pipeline
+    from mien.bundle import open_bundle
+
+    pipeline.need_train_extra()
+    opened = [open_bundle(one) for one in bundles]
+    dataset = pipeline.read(data, say=say, votes=votes)
+    done = pipeline.average(dataset, opened, folder=out, shares=share or [], fresh=fresh)
+    answer({"folder": str(out), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {out}", json)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that `mien train` wrote.")],
     out: Annotated[Path, typer.Argument(help="The bundle: a new folder, or a .zip.")],

@@ -250,6 +250,14 @@ def need_train_extra() -> None:
             raise MissingExtraError(module, "train")
 
 
+def average(dataset: Dataset, bundles: Sequence[Bundle], *, folder: Path, shares: Sequence[float], fresh: bool) -> Run:
+    """A run whose weights are the mean of those of bundles (`mien.training.average`)."""
+    quiet.import_tensorflow()
+    from mien.training.average import average as write
+
+    return write(dataset, bundles, folder, shares=shares, fresh=fresh)
+
+
 def export(
     folder: Path,
     out: Path,

@@ -503,7 +503,17 @@ def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
     facts = run.facts
-    names = ("epochs", "best_epoch", "stopped", "parameters", "multiply_adds", "deterministic", "mien", "versions")
+    names = (
+        "averaged",
+        "epochs",
+        "best_epoch",
+        "stopped",
+        "parameters",
+        "multiply_adds",
+        "deterministic",
+        "mien",
+        "versions",
+    )
     return {
         # Names, not paths: bundles are given away.
         "recipe": {**run.recipe.to_dict(), "init": Path(run.recipe.init).name},

@@ -23,9 +23,7 @@ import tensorflow as tf
 import mien
 from mien.bundle import Bundle
 from mien.data.dataset import SIDE, Dataset, leaked
-from mien.data.votes import majority
 from mien.errors import DataError, RunError, UsageError
-from mien.labels import CROWD
 from mien.machine import has_bf16
 from mien.training import checkpoint, models, transfer
 from mien.training.memory import peak_memory_mb, reset_peak_memory
@@ -36,11 +34,11 @@ from mien.training.runs import (
     Run,
     best_folder,
     clear,
+    evaluated,
     known_run,
     load_network,
     load_run,
     locked,
-    predict_heads,
 )
 from mien.training.steps import compiled
 from mien.training.targets import make_targets, teacher_network
@@ -298,7 +296,7 @@ class _Trainer:
             seen = min(done * recipe.batch_size, self.num_used)
             watch(Moment(epoch, done, self.num_steps, loss / seen, hits / seen, recipe, history))
         seconds = time.perf_counter() - began
-        scores = self._judge(side)
+        scores = evaluated(self.averaged, self.validation, side=side)  # at the side that it is trained at
         if not np.isfinite(loss + scores["val_loss"]):
             raise RunError(
                 f"epoch {epoch}: the loss is {loss / self.num_used}, {scores['val_loss']} on validation; expected "
@@ -313,23 +311,6 @@ class _Trainer:
             "seconds": round(seconds, 3),
         }
         return line if self.recipe.side(1) == SIDE else {**line, "side": side}
-
-    def _judge(self, side: int) -> dict[str, float]:
-        """What the averaged network scores on the validation faces, at the side that it is trained at."""
-        validation = self.validation
-        answers = predict_heads(self.averaged, validation.images, side=side)
-        probabilities = next(iter(answers.values()))
-        truth = probabilities[np.arange(len(probabilities)), validation.labels]
-        scores = {
-            "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
-            "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == validation.labels)),
-        }
-        if CROWD in answers and validation.votes is not None:
-            winner = majority(validation.votes)
-            found = answers[CROWD].argmax(axis=1) == winner
-            if np.any(winner >= 0):
-                scores["val_crowd_accuracy"] = float(np.mean(found[winner >= 0]))
-        return scores
 
     def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
         epoch, best_epoch = len(history), best(history)

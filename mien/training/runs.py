@@ -22,9 +22,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mien.data.dataset import SIDE
+from mien.data.dataset import SIDE, Dataset
+from mien.data.votes import majority
 from mien.errors import RunError
-from mien.labels import LabelSet
+from mien.labels import CROWD, LabelSet
 from mien.training import checkpoint, models
 from mien.training.augment import resize
 from mien.training.recipes import Recipe
@@ -107,6 +108,24 @@ def predict_heads(model: keras.Model, images: np.ndarray, *, side: int = SIDE) -
         answer = model(resize(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), side), training=False)
         parts.append(answer if isinstance(answer, dict) else {models.MAIN: answer})
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def evaluated(network: keras.Model, part: Dataset, *, side: int = SIDE) -> dict[str, float]:
+    """What a network scores on labelled faces: `val_loss`, `val_accuracy` and, of a head for the votes, where the faces
+    have some, `val_crowd_accuracy` by FER+'s majority protocol."""
+    answers = predict_heads(network, part.images, side=side)
+    probabilities = next(iter(answers.values()))
+    truth = probabilities[np.arange(len(probabilities)), part.labels]
+    scores = {
+        "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
+        "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == part.labels)),
+    }
+    if CROWD in answers and part.votes is not None:
+        winner = majority(part.votes)
+        found = answers[CROWD].argmax(axis=1) == winner
+        if np.any(winner >= 0):
+            scores["val_crowd_accuracy"] = float(np.mean(found[winner >= 0]))
+    return scores
 
 
 @contextmanager

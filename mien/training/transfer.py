@@ -123,12 +123,13 @@ def begin(recipe: Recipe) -> Start:
         "digest": bundle.digest,
         "heads": {head.name: list(head.labels) for head in bundle.heads},
     }
-    return _from_folded(recipe, theirs, folded, {head.name: head.labels for head in bundle.heads}, facts)
+    return of_folded(recipe, theirs, folded, {head.name: head.labels for head in bundle.heads}, facts)
 
 
-def _from_folded(
+def of_folded(
     recipe: Recipe, theirs: Recipe, folded: keras.Model, heads: Mapping[str, LabelSet], facts: dict[str, Any]
 ) -> Start:
+    """What `recipe` begins with, given a folded network of the recipe `theirs` and what its heads know."""
     adopted = dataclasses.replace(
         recipe,
         backbone="" if recipe.unfold else FOLDED,
@@ -168,7 +169,7 @@ def _run(recipe: Recipe, path: Path) -> Start:
             f"{path}: came a network with a batch norm whose scale is not positive, which cannot be folded; expected "
             "positive scales. To mend: begin with another run or with --init mien"
         )
-    return _from_folded(recipe, run.recipe, folded, heads, facts)
+    return of_folded(recipe, run.recipe, folded, heads, facts)
 
 
 def _imagenet(recipe: Recipe) -> Start:

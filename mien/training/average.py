@@ -1,0 +1,120 @@
+"""One network whose weights are the mean of those of others: a trained one, and what further training made of it.
+
+Between the two lie networks that are as right as either and keep most of what the second learned besides (Wortsman et
+al. 2022, https://arxiv.org/abs/2109.01903); the mean costs no more to run than one. Networks that were trained apart
+have no weights to be averaged: their mean answers nothing, and its accuracy says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import mien
+from mien.bundle import Bundle
+from mien.data.dataset import Dataset
+from mien.errors import RunError, UsageError
+from mien.training import checkpoint, models, runs, transfer
+from mien.training.recipes import FOLDED, Recipe
+
+
+def average(
+    dataset: Dataset, bundles: Sequence[Bundle], folder: Path, *, shares: Sequence[float] = (), fresh: bool = False
+) -> runs.Run:
+    """Write the mean of the weights of some bundles as a run, which can be exported and judged as any other.
+
+    Args:
+        dataset: Its validation split says how right the mean is.
+        bundles: Two or more, of equal layers and labels, with float weights; facts of training are taken from the last.
+        folder: The run folder; made if it is not there.
+        shares: Of each bundle, positive; they are scaled to sum to 1. By default all alike.
+        fresh: Delete the run that is in the folder.
+
+    Raises:
+        UsageError: if the bundles or shares do not fit one another or the data.
+        BundleError: if a bundle is int8, or its network cannot be built again with equal answers.
+        RunError: if the folder holds a run, or cannot be written.
+    """
+    shares = shares or [1.0] * len(bundles)
+    if len(bundles) < 2 or len(shares) != len(bundles) or min(shares) <= 0:
+        raise UsageError(
+            f"average: came {len(bundles)} bundle(s) and the shares {', '.join(f'{share:g}' for share in shares)}; "
+            "expected two or more bundles, and a positive share for each"
+        )
+    built = [transfer.rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles]
+    shapes = [[weight.shape for weight in network.weights] for _, network in built]
+    labels = [[(head.name, head.labels) for head in bundle.heads] for bundle in bundles]
+    for bundle, shape, heads in zip(bundles, shapes, labels, strict=True):
+        if shape != shapes[0] or heads != labels[0]:
+            raise UsageError(
+                f"average: came {bundle.name} {bundle.digest[:16]}, of other layers or labels than {bundles[0].name} "
+                f"{bundles[0].digest[:16]}; expected bundles of one network, trained further"
+            )
+    if dataset.label_set != bundles[0].heads[0].labels:
+        raise UsageError(
+            f"data: came the labels {', '.join(dataset.label_set)}; expected {', '.join(bundles[0].heads[0].labels)}"
+        )
+    parts = [share / sum(shares) for share in shares]
+    theirs, mean = built[-1]
+    values = zip(*(network.get_weights() for _, network in built), strict=True)
+    mean.set_weights([np.sum([part * one for part, one in zip(parts, each, strict=True)], axis=0) for each in values])
+
+    recipe = Recipe(
+        theirs.name,
+        theirs.blocks,
+        dense=theirs.dense,
+        block_dropout=0.0,
+        dense_dropout=theirs.dense_dropout,
+        max_epochs=1,
+        seed=theirs.seed,
+        crowd_weight=theirs.crowd_weight,
+        residual=theirs.residual,
+        centre=theirs.centre,
+        backbone=FOLDED,
+    )
+    known = {head.name: head.labels for head in bundles[0].heads}
+    start = transfer.of_folded(recipe, recipe, mean, known, {})
+    network = models.build(recipe, dataset.label_set)
+    start.put(network, models.heads(recipe, dataset.label_set), dataset.images)
+    scores = runs.evaluated(network, dataset.part("validation"))
+    told = [
+        {"name": bundle.name, "digest": bundle.digest, "share": part, "training": bundle.training}
+        for bundle, part in zip(bundles, parts, strict=True)
+    ]
+    data = dict(bundles[-1].training.get("data", {}))
+    if data.get("fingerprint") == dataset.fingerprint:
+        data["fingerprints"] = dataset.fingerprints  # which older bundles lack
+    facts = {
+        "mien": mien.__version__,
+        "recipe": recipe.to_dict(),
+        "labels": list(dataset.label_set),
+        "data": data,
+        "averaged": told,
+        "deterministic": False,
+        "teachers": [],
+        "parameters": network.count_params(),
+        "multiply_adds": models.multiply_adds(network),
+        "seconds_per_epoch": 0.0,
+        "peak_memory_mb": None,
+        "epochs": 1,
+        "best_epoch": 1,
+        "history": [{"epoch": 1, **scores}],
+        "warnings": [],
+        "stopped": "nothing was trained: the mean of the weights of "
+        + " and ".join(f"{b.name} {b.digest[:16]} ({part:.0%})" for b, part in zip(bundles, parts, strict=True)),
+        "versions": bundles[-1].training.get("versions", {}),
+    }
+    with runs.locked(folder):
+        if fresh:
+            runs.clear(folder)
+        if (folder / runs.RUN_FILE).exists():
+            raise RunError(
+                f"{folder}: holds a run already. To mend: choose another folder with --out, or delete it with --fresh"
+            )
+        arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(network.get_weights())}
+        checkpoint.write_verified(runs.best_folder(folder, 1), arrays, {"epoch": 1})
+        checkpoint.write_text(folder / runs.RUN_FILE, json.dumps(facts, indent=1))
+    return runs.load_run(folder)

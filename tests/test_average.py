@@ -1,0 +1,69 @@
+"""Means of weights: of a network and of itself trained further."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_recipes import DOUBLE, TINY
+
+from mien.bundle import Bundle
+from mien.classify import Classifier
+from mien.data.dataset import Dataset
+from mien.errors import RunError, UsageError
+from mien.training import fit, runs, transfer
+from mien.training.average import average
+from mien.training.export import export
+
+PLAIN = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, max_epochs=2)
+
+
+@pytest.fixture(scope="module")
+def pair(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """A network, and what one epoch more made of it."""
+    folder = tmp_path_factory.mktemp("average")
+    first = export(fit.fit(faces, PLAIN, folder=folder / "first"), folder / "first.zip")
+    more = dataclasses.replace(
+        PLAIN, init=str(folder / "first.zip"), unfold=True, max_epochs=1, learning_rate=0.01, stages=((1.0, 48),)
+    )
+    return [first, export(fit.fit(faces, more, folder=folder / "more"), folder / "more.zip")]
+
+
+def test_the_mean_is_of_the_weights_in_their_shares(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
+    run = average(faces, pair, tmp_path / "run", shares=[1, 3])
+    bundle = export(run, tmp_path / "mean.zip", half=True)
+    weights = [transfer.rebuilt(one, one.name)[1].get_weights() for one in (*pair, bundle)]
+    for first, second, mean in zip(*weights, strict=True):
+        np.testing.assert_allclose(mean, 0.25 * first + 0.75 * second, rtol=2e-3, atol=1e-4)
+    assert any(not np.allclose(first, second, atol=1e-3) for first, second, _ in zip(*weights, strict=True))
+    told = bundle.training["averaged"]
+    assert [(one["digest"], one["share"]) for one in told] == [(pair[0].digest, 0.25), (pair[1].digest, 0.75)]
+    assert bundle.training["data"]["fingerprints"] == faces.fingerprints
+    part = faces.part("validation")
+    with Classifier(bundle) as classify:
+        right = classify(part.images)["expression"].argmax(axis=1) == part.labels
+    assert run.facts["history"][0]["val_accuracy"] == pytest.approx(right.mean(), abs=0.03)
+    assert "nothing was trained: the mean of the weights of double" in run.facts["stopped"]
+    assert runs.load_network(run).count_params() == run.facts["parameters"]
+
+
+def test_one_averaged_with_itself_answers_as_before(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
+    bundle = export(average(faces, [pair[0], pair[0]], tmp_path / "run"), tmp_path / "mean.zip")
+    for name, logits in bundle.golden_logits.items():
+        np.testing.assert_allclose(logits, pair[0].golden_logits[name], atol=1e-3)
+
+
+def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
+    for bundles, shares in ((pair[:1], []), (pair, [1.0]), (pair, [1.0, 0.0])):
+        with pytest.raises(UsageError, match="came .* bundle.*expected two or more bundles, and a positive share"):
+            average(faces, bundles, tmp_path / "run", shares=shares)
+    other = export(fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "o"), tmp_path / "o.zip")
+    with pytest.raises(UsageError, match="came tiny .*of other layers or labels than double"):
+        average(faces, [pair[0], other], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    average(faces, pair, tmp_path / "run")
+    with pytest.raises(RunError, match="holds a run already. To mend"):
+        average(faces, pair, tmp_path / "run")
+    average(faces, pair, tmp_path / "run", fresh=True)
