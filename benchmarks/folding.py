@@ -33,7 +33,7 @@ def main() -> None:
     quiet.import_tensorflow()
     import keras
 
-    from mien.training import export
+    from mien.training import export, onnx_graph
     from mien.training.models import build, heads, logits_of
     from mien.training.recipes import recipe
 
@@ -47,11 +47,11 @@ def main() -> None:
         raise SystemExit(f"{options.recipe}: came a network that cannot be folded")
     sessions: dict[str, Any] = {}
     for name, model in (("as trained", logits_of(network)), ("folded", folded)):
-        plain = export.to_onnx(model, found)
+        plain = onnx_graph.to_onnx(model, found)
         sessions[f"float32, {name}"] = session(plain)
-        sessions[f"int8, {name}"] = session(export.quantise(plain, dataset))
+        sessions[f"int8, {name}"] = session(onnx_graph.quantise(plain, dataset))
     for batch in BATCHES:
-        faces = {export.INPUT: dataset.images[:batch].astype(np.float32)}
+        faces = {onnx_graph.INPUT: dataset.images[:batch].astype(np.float32)}
         rounds = [
             {name: milliseconds(one, faces, options.seconds) / batch for name, one in sessions.items()}
             for _ in range(options.rounds + 1)

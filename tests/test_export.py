@@ -19,7 +19,8 @@ from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.onnx_file import read_onnx
 from mien.training import export as exporting
 from mien.training import fit, models, runs, transfer
-from mien.training.export import accuracy, cross_fitted, export, fit_temperature, fold, halve, nll, prove, to_onnx
+from mien.training.export import accuracy, cross_fitted, export, fit_temperature, fold, nll, prove
+from mien.training.onnx_graph import halve, to_onnx
 from mien.training.recipes import Recipe, recipe
 
 TINY = Recipe("tiny", ((4,), (8, 8)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=2, batch_size=32)

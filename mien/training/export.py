@@ -13,8 +13,7 @@ import importlib.metadata
 import os
 import platform
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,18 +31,15 @@ from mien.data.votes import majority, vote_shares
 from mien.errors import BundleError, UsageError
 from mien.labels import CROWD, FER2013, FERPLUS, LabelSet
 from mien.training import models, runs
+from mien.training.onnx_graph import INPUT, halve, quantise, to_onnx
 from mien.training.recipes import FOLDED, Recipe
 from mien.training.runs import Run
 
-INPUT = "faces"
-OPSET = 15  # what Keras 3.15.1 asks tf2onnx for
 PARITY_BATCHES = (1, 7, 64)
 PARITY_ATOL = 1e-4
 PARITY_ATOL_DEEP = 1e-3  # of networks of keras.applications: rounding grows over their 50 to 200 layers
-NUM_CALIBRATION = 512  # training faces that set the ranges of int8
 # Probabilities may differ so much between machines. int8 products saturate on processors without VNNI.
 GOLDEN_TOLERANCE = {"float32": 1e-4, "float16": 1e-4, "int8": 0.05}
-SMALL = 1_000  # numbers; smaller tensors, such as biases, stay float32
 TEMPERATURES = (0.05, 20.0)
 NUM_FOLDS = 5
 # What the main head and the crowd's each give to the answer that is shown; docs/results.md has what others give.
@@ -183,69 +179,6 @@ def _folded(network: keras.Model, name: str, norm: str | None) -> tuple[np.ndarr
     return kernel * scale, (bias - _numpy(after.moving_mean)) * scale + _numpy(after.beta)
 
 
-def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
-    """An ONNX file of faces (N, 48, 48, 1) -> logits (N, K), an output for each head, named after it."""
-    import onnx
-
-    signature = [keras.InputSpec(shape=(None, SIDE, SIDE, 1), dtype="float32", name=INPUT)]
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of tf2onnx, about numpy
-        path = Path(folder) / "model.onnx"
-        ordered = keras.Model(network.input, [network.output[name] for name in heads])  # or they are sorted by name
-        ordered.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
-        model = onnx.load(path)
-    made = {value.name: name for value, name in zip(model.graph.output, heads, strict=True)}
-    for node in model.graph.node:
-        node.output[:] = [made.get(name, name) for name in node.output]
-    outputs = zip(model.graph.output, heads.items(), strict=True)
-    for value, name, shape in (
-        (model.graph.input[0], INPUT, ("N", SIDE, SIDE, 1)),
-        *((value, name, ("N", len(labels))) for value, (name, labels) in outputs),
-    ):
-        value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
-    return _tidy(model)
-
-
-def _tidy(model: Any) -> bytes:
-    """The bytes of an ONNX model in the form that `mien.onnx_file` takes."""
-    import onnx
-
-    used = {node.domain for node in model.graph.node}
-    opsets = [one for one in model.opset_import if one.domain in used]
-    del model.opset_import[:]
-    model.opset_import.extend(opsets)
-    for tensor in model.graph.initializer:
-        # One form of storage instead of the six that ONNX has.
-        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
-    _pads_into_convolutions(model.graph)
-    del model.graph.value_info[:]
-    model.graph.name = "mien"
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _pads_into_convolutions(graph: Any) -> None:
-    """Give each Pad of zeros to the convolution that alone reads it: bundles know no Pad (`mien.onnx_file`)."""
-    import onnx
-
-    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for pad in [node for node in graph.node if node.op_type == "Pad"]:
-        readers = [node for node in graph.node if pad.output[0] in node.input]
-        around = values.get(pad.input[1], np.ones(8, np.int64)).astype(int)
-        if len(readers) != 1 or readers[0].op_type != "Conv" or len(around) != 8 or any(around[[0, 1, 4, 5]]):
-            continue  # opening the bundle refuses it by name
-        kept = [one for one in readers[0].attribute if one.name not in ("pads", "auto_pad")]
-        before = next((list(one.ints) for one in readers[0].attribute if one.name == "pads"), [0] * 4)
-        del readers[0].attribute[:]
-        both = [int(a + b) for a, b in zip(before, around[[2, 3, 6, 7]], strict=True)]
-        readers[0].attribute.extend([*kept, onnx.helper.make_attribute("pads", both)])
-        readers[0].input[0] = pad.input[0]
-        graph.node.remove(pad)
-    used = {name for node in graph.node for name in node.input}
-    for tensor in [one for one in graph.initializer if one.name not in used]:
-        graph.initializer.remove(tensor)
-
-
 def prove(
     network: keras.Model, model: bytes, heads: Mapping[str, LabelSet], where: Path, *, atol: float = PARITY_ATOL
 ) -> dict[str, Any]:
@@ -271,74 +204,6 @@ def prove(
             )
         worst = max(worst, difference)
     return {"batches": list(PARITY_BATCHES), "atol": atol, "max_difference": worst, "of": "logits, Keras - ONNX"}
-
-
-def quantise(model: bytes, dataset: Dataset) -> bytes:
-    """Static int8: weights by output channel, activations unsigned, ranges from training faces of all classes."""
-    import onnx
-
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.classify does
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    training = dataset.part("training")
-    order = np.random.default_rng(0).permutation(len(training))[:NUM_CALIBRATION]
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.batches: Iterator[np.ndarray] = iter(
-                [training.images[np.sort(part)] for part in np.array_split(order, -(-len(order) // 64))]
-            )
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch.astype(np.float32)}
-
-    with tempfile.TemporaryDirectory() as folder:
-        plain, ready, small = (str(Path(folder) / name) for name in ("plain.onnx", "ready.onnx", "small.onnx"))
-        Path(plain).write_bytes(model)
-        quant_pre_process(plain, ready, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            ready,
-            small,
-            Reader(),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-        return _tidy(onnx.load(small))
-
-
-def halve(model: bytes, where: Path) -> bytes:
-    """Weights stored as float16; each has a Cast to float32, which ONNX Runtime does once, when it opens the file.
-
-    Raises:
-        BundleError: if a weight is beyond what float16 holds.
-    """
-    import onnx
-
-    proto = onnx.load_from_string(model)
-    casts = []
-    for tensor in proto.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < SMALL:
-            continue
-        if not (largest := float(np.abs(values).max())) <= float(np.finfo(np.float16).max):
-            raise BundleError(
-                where,
-                tensor.name,
-                came=f"a weight of {largest:g}",
-                expected="at most 65504, which 16-bit floats can hold",
-                mend="export without --half",
-            )
-        name = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-    return _tidy(proto)
 
 
 def logits(
@@ -503,23 +368,13 @@ def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
     facts = run.facts
-    names = (
-        "averaged",
-        "epochs",
-        "best_epoch",
-        "stopped",
-        "parameters",
-        "multiply_adds",
-        "deterministic",
-        "mien",
-        "versions",
-    )
+    names = ("averaged", "epochs", "best_epoch", "stopped", "parameters", "multiply_adds", "deterministic")
     return {
         # Names, not paths: bundles are given away.
         "recipe": {**run.recipe.to_dict(), "init": Path(run.recipe.init).name},
         "data": {**facts["data"], "source": Path(facts["data"]["source"]).name},
         "measured_on": None if dataset is None else dataset.fingerprint,
-        **{name: facts[name] for name in names if name in facts},
+        **{name: facts[name] for name in (*names, "mien", "versions") if name in facts},
     }
 
 

@@ -1,0 +1,153 @@
+"""A network as an ONNX file, also with smaller weights: 16-bit floats, or 8 bits."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mien.data.dataset import SIDE, Dataset
+from mien.errors import BundleError
+from mien.labels import LabelSet
+
+INPUT = "faces"
+OPSET = 15  # what Keras 3.15.1 asks tf2onnx for
+NUM_CALIBRATION = 512  # training faces that set the ranges of int8
+SMALL = 1_000  # numbers; smaller tensors, such as biases, stay float32
+
+
+def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
+    """An ONNX file of faces (N, 48, 48, 1) -> logits (N, K), an output for each head, named after it."""
+    import onnx
+
+    signature = [keras.InputSpec(shape=(None, SIDE, SIDE, 1), dtype="float32", name=INPUT)]
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of tf2onnx, about numpy
+        path = Path(folder) / "model.onnx"
+        ordered = keras.Model(network.input, [network.output[name] for name in heads])  # or they are sorted by name
+        ordered.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+        model = onnx.load(path)
+    made = {value.name: name for value, name in zip(model.graph.output, heads, strict=True)}
+    for node in model.graph.node:
+        node.output[:] = [made.get(name, name) for name in node.output]
+    outputs = zip(model.graph.output, heads.items(), strict=True)
+    for value, name, shape in (
+        (model.graph.input[0], INPUT, ("N", SIDE, SIDE, 1)),
+        *((value, name, ("N", len(labels))) for value, (name, labels) in outputs),
+    ):
+        value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+    return _tidy(model)
+
+
+def _tidy(model: Any) -> bytes:
+    """The bytes of an ONNX model in the form that `mien.onnx_file` takes."""
+    import onnx
+
+    used = {node.domain for node in model.graph.node}
+    opsets = [one for one in model.opset_import if one.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    for tensor in model.graph.initializer:
+        # One form of storage instead of the six that ONNX has.
+        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+    _pads_into_convolutions(model.graph)
+    del model.graph.value_info[:]
+    model.graph.name = "mien"
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _pads_into_convolutions(graph: Any) -> None:
+    """Give each Pad of zeros to the convolution that alone reads it: bundles know no Pad (`mien.onnx_file`)."""
+    import onnx
+
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for pad in [node for node in graph.node if node.op_type == "Pad"]:
+        readers = [node for node in graph.node if pad.output[0] in node.input]
+        around = values.get(pad.input[1], np.ones(8, np.int64)).astype(int)
+        if len(readers) != 1 or readers[0].op_type != "Conv" or len(around) != 8 or any(around[[0, 1, 4, 5]]):
+            continue  # opening the bundle refuses it by name
+        kept = [one for one in readers[0].attribute if one.name not in ("pads", "auto_pad")]
+        before = next((list(one.ints) for one in readers[0].attribute if one.name == "pads"), [0] * 4)
+        del readers[0].attribute[:]
+        both = [int(a + b) for a, b in zip(before, around[[2, 3, 6, 7]], strict=True)]
+        readers[0].attribute.extend([*kept, onnx.helper.make_attribute("pads", both)])
+        readers[0].input[0] = pad.input[0]
+        graph.node.remove(pad)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [one for one in graph.initializer if one.name not in used]:
+        graph.initializer.remove(tensor)
+
+
+def quantise(model: bytes, dataset: Dataset) -> bytes:
+    """Static int8: weights by output channel, activations unsigned, ranges from training faces of all classes."""
+    import onnx
+
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.classify does
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    training = dataset.part("training")
+    order = np.random.default_rng(0).permutation(len(training))[:NUM_CALIBRATION]
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches: Iterator[np.ndarray] = iter(
+                [training.images[np.sort(part)] for part in np.array_split(order, -(-len(order) // 64))]
+            )
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {INPUT: batch.astype(np.float32)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ready, small = (str(Path(folder) / name) for name in ("plain.onnx", "ready.onnx", "small.onnx"))
+        Path(plain).write_bytes(model)
+        quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            ready,
+            small,
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        return _tidy(onnx.load(small))
+
+
+def halve(model: bytes, where: Path) -> bytes:
+    """Weights stored as float16; each has a Cast to float32, which ONNX Runtime does once, when it opens the file.
+
+    Raises:
+        BundleError: if a weight is beyond what float16 holds.
+    """
+    import onnx
+
+    proto = onnx.load_from_string(model)
+    casts = []
+    for tensor in proto.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALL:
+            continue
+        if not (largest := float(np.abs(values).max())) <= float(np.finfo(np.float16).max):
+            raise BundleError(
+                where,
+                tensor.name,
+                came=f"a weight of {largest:g}",
+                expected="at most 65504, which 16-bit floats can hold",
+                mend="export without --half",
+            )
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    return _tidy(proto)
