@@ -216,7 +216,14 @@ def test_the_script_is_mien_run() -> None:
 def test_every_verb_has_help_with_an_example() -> None:
     verbs = [[command.callback.__name__] for command in app.registered_commands if command.callback]
     verbs += [["data", str(command.name)] for command in data_app.registered_commands]
-    assert len(verbs) == 12
+    assert len(verbs) == 13
     for verb in verbs:
         done = CliRunner().invoke(app, [*verb, "--help"])
         assert f"Example: mien {' '.join(verb)}" in done.stdout
+
+
+def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
+    facts = answer("average", "shipped", "shipped", "--data", csv, "--out", tmp_path / "run")
+    assert [one["share"] for one in facts["averaged"]] == [0.5, 0.5] and facts["epochs"] == 1
+    alone = mien("average", "shipped", "--data", csv, "--out", tmp_path / "alone")
+    assert alone.returncode == 2 and "came 1 bundle(s)" in alone.stderr and not (tmp_path / "alone").exists()
