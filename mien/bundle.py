@@ -47,8 +47,8 @@ MAX_GOLDENS = 256
 MAX_LABELS = 100
 MAX_HEADS = 8
 SIDE = 48
-# How carefully a face is looked at: once, or in several views (`mien.views`) -> where its temperature stands.
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
+# How carefully a face is looked at: once, or in several views (`mien.views`) -> where its temperature stands.
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _INPUT = {"shape": [None, SIDE, SIDE, 1], "dtype": "float32", "range": [0, 255], "colour": "gray"}

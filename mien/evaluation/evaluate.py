@@ -156,10 +156,12 @@ def _same_data(info: Mapping[str, Any], dataset: Dataset) -> dict[str, bool | No
     data = info.get("data")
     if not isinstance(data, Mapping) or data.get("fingerprint") is None:
         return {"same_data": None, "same_test": None}
-    known, tested = data.get("fingerprints"), bool(dataset.counts()[SPLITS.index("test")].any())
-    if data["fingerprint"] == dataset.fingerprint or not isinstance(known, Mapping):
-        same = data["fingerprint"] == dataset.fingerprint
-        return {"same_data": same, "same_test": True if same and tested else None}
+    tested = bool(dataset.counts()[SPLITS.index("test")].any())
+    if data["fingerprint"] == dataset.fingerprint:
+        return {"same_data": True, "same_test": True if tested else None}
+    known = data.get("fingerprints")
+    if not isinstance(known, Mapping):  # a network of before there were any
+        return {"same_data": False, "same_test": None}
     equal = {split: known.get(split) == digest for split, digest in dataset.fingerprints.items()}
     return {"same_data": equal["training"] and equal["validation"], "same_test": equal["test"] if tested else None}
 

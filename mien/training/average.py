@@ -18,7 +18,7 @@ from mien.bundle import Bundle
 from mien.data.dataset import Dataset
 from mien.errors import RunError, UsageError
 from mien.training import checkpoint, models, runs, transfer
-from mien.training.recipes import FOLDED, Recipe
+from mien.training.recipes import Recipe
 
 
 def average(
@@ -62,21 +62,19 @@ def average(
     values = zip(*(network.get_weights() for _, network in built), strict=True)
     mean.set_weights([np.sum([part * one for part, one in zip(parts, each, strict=True)], axis=0) for each in values])
 
-    recipe = Recipe(
+    untrained = Recipe(
         theirs.name,
         theirs.blocks,
-        dense=theirs.dense,
+        dense=0,
         block_dropout=0.0,
         dense_dropout=theirs.dense_dropout,
         max_epochs=1,
         seed=theirs.seed,
         crowd_weight=theirs.crowd_weight,
-        residual=theirs.residual,
-        centre=theirs.centre,
-        backbone=FOLDED,
     )
     known = {head.name: head.labels for head in bundles[0].heads}
-    start = transfer.of_folded(recipe, recipe, mean, known, {})
+    start = transfer.of_folded(untrained, theirs, mean, known, {})
+    recipe = start.recipe
     network = models.build(recipe, dataset.label_set)
     start.put(network, models.heads(recipe, dataset.label_set), dataset.images)
     scores = runs.evaluated(network, dataset.part("validation"))

@@ -368,13 +368,13 @@ def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
     facts = run.facts
-    names = ("averaged", "epochs", "best_epoch", "stopped", "parameters", "multiply_adds", "deterministic")
+    names = """averaged epochs best_epoch stopped parameters multiply_adds deterministic mien versions""".split()
     return {
         # Names, not paths: bundles are given away.
         "recipe": {**run.recipe.to_dict(), "init": Path(run.recipe.init).name},
         "data": {**facts["data"], "source": Path(facts["data"]["source"]).name},
         "measured_on": None if dataset is None else dataset.fingerprint,
-        **{name: facts[name] for name in (*names, "mien", "versions") if name in facts},
+        **{name: facts[name] for name in names if name in facts},
     }
 
 
