@@ -8,13 +8,11 @@ is one of the seven. Temperatures are fitted across five folds, so no face helps
 
 from __future__ import annotations
 
-import argparse
-
+import judged
 import numpy as np
 
-from mien.bundle import TEMPERATURE, open_bundle
+from mien.bundle import TEMPERATURE
 from mien.classify import Classifier, logs
-from mien.data.readers import load_dataset
 from mien.data.votes import majority, vote_shares
 from mien.evaluation import metrics
 from mien.training.export import cross_fitted
@@ -23,12 +21,8 @@ SHARES = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0)  # of the crowd's head
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("bundle", nargs="?", default="shipped")
-    options = parser.parse_args()
-    part = load_dataset(options.data).part("validation")
-    bundle = open_bundle(options.bundle)
+    dataset, bundle = judged.opened(judged.parser(__doc__).parse_args())
+    part = dataset.part("validation")
     if part.votes is None or len(bundle.heads) < 2:
         raise SystemExit("answer_mix: came data without FER+ votes, or a bundle with one head; expected both")
     num = len(part.label_set)

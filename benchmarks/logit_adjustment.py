@@ -9,25 +9,19 @@ for equally frequent.
 
 from __future__ import annotations
 
-import argparse
-
+import judged
 import numpy as np
 
-from mien.bundle import TEMPERATURE, open_bundle
+from mien.bundle import TEMPERATURE
 from mien.classify import Classifier, softmax
-from mien.data.readers import load_dataset
 from mien.evaluation import metrics
 
 TAUS = (-0.25, 0.0, 0.1, 0.25, 0.5, 1.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("bundle", nargs="?", default="shipped")
-    options = parser.parse_args()
-    dataset = load_dataset(options.data)
-    part, bundle = dataset.part("validation"), open_bundle(options.bundle)
+    dataset, bundle = judged.opened(judged.parser(__doc__).parse_args())
+    part = dataset.part("validation")
     counts = dataset.counts()[0]
     prior = np.log(counts / counts.sum())
     print(f"{bundle.name} {bundle.digest[:16]}, head {bundle.heads[0].name}, n = {len(part)}")

@@ -8,15 +8,13 @@ where votes lie beside the data. Each change is applied to the 48 x 48 face by a
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import cv2
+import judged
 import numpy as np
 
-from mien.bundle import open_bundle
 from mien.classify import Classifier
-from mien.data.readers import load_dataset
 from mien.data.votes import majority
 from mien.evaluation import metrics
 from mien.labels import FERPLUS
@@ -106,13 +104,11 @@ CHANGES: dict[str, Change] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("bundle", nargs="?", default="shipped")
-    parser.add_argument("--mode", choices=["fast", "best"], default="fast")
-    options = parser.parse_args()
-    part = load_dataset(options.data).part("validation")
-    bundle = open_bundle(options.bundle)
+    asked = judged.parser(__doc__)
+    asked.add_argument("--mode", choices=["fast", "best"], default="fast")
+    options = asked.parse_args()
+    dataset, bundle = judged.opened(options)
+    part = dataset.part("validation")
     winner = None if part.votes is None else majority(part.votes)
     print(f"{bundle.name} {bundle.digest[:16]}, --{options.mode}, validation n = {len(part)}, seed 0")
     print(f"{'':28}  accuracy (95 %)      loss of points  FER+ majority  mean confidence")

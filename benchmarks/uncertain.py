@@ -7,23 +7,16 @@ Faces of the validation split as they are, so only the rule's first part counts:
 
 from __future__ import annotations
 
-import argparse
-
+import judged
 import numpy as np
 
-from mien.bundle import open_bundle
 from mien.classify import Classifier
-from mien.data.readers import load_dataset
 from mien.quality import MIN_PROBABILITY
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("--bundle", default="shipped")
-    options = parser.parse_args()
-    part = load_dataset(options.data).part("validation")
-    bundle = open_bundle(options.bundle)
+    dataset, bundle = judged.opened(judged.parser(__doc__).parse_args())
+    part = dataset.part("validation")
     with Classifier(bundle) as classify:
         p = classify.answer(classify(part.images))
     right = p.argmax(axis=1) == part.labels

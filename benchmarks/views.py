@@ -9,13 +9,10 @@ rounded to whole gray values here, which `--best` does not do. Shifts are whole 
 
 from __future__ import annotations
 
-import argparse
-
+import judged
 import numpy as np
 
-from mien.bundle import open_bundle
 from mien.classify import Classifier
-from mien.data.readers import load_dataset
 from mien.data.votes import majority
 from mien.training.export import cross_fitted
 from mien.views import VIEWS, views
@@ -49,12 +46,8 @@ SETS: dict[str, list[View]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("bundle", nargs="?", default="shipped")
-    options = parser.parse_args()
-    part = load_dataset(options.data).part("validation")
-    bundle = open_bundle(options.bundle)
+    dataset, bundle = judged.opened(judged.parser(__doc__).parse_args())
+    part = dataset.part("validation")
     needed = dict.fromkeys(view for kinds in SETS.values() for view in kinds)
     with Classifier(bundle) as classify:
         single = classify.logits(part.images)
