@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import judged
 import numpy as np
+from scipy.optimize import minimize
 
 from mien.classify import Classifier
 from mien.data.votes import majority
-from mien.training.export import cross_fitted
+from mien.training.export import NUM_FOLDS, cross_fitted, nll
 from mien.views import VIEWS, views
 
 View = tuple[float, float, int, int]  # zoom, degrees, pixels to the right, pixels down
@@ -58,6 +59,33 @@ def main() -> None:
     for name, kinds in SETS.items():
         mean = {head: np.mean([seen[view][head] for view in kinds], axis=0) for head in single}
         told(f"{name} ({2 * len(kinds)})", mean, part.labels, winner)
+    shares = view_weights(part.labels, np.stack([seen[view][bundle.heads[0].name] for view in needed]))
+    weighted = {
+        head: np.einsum("nv,vnk->nk", shares, np.stack([seen[view][head] for view in needed])) for head in single
+    }
+    told(f"all {2 * len(needed)} of these, weighted", weighted, part.labels, winner)
+
+
+def view_weights(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Weights of the views (N, V) with the least log loss; those of each fifth of the faces are fitted on the others.
+
+    Args:
+        labels: int (N,).
+        logits: float (V, N, K).
+    """
+    num = len(logits)
+    fold = np.random.default_rng(0).permutation(len(labels)) % NUM_FOLDS
+    found = np.empty((len(labels), num))
+    for k in range(NUM_FOLDS):
+        others = fold != k
+        fitted = minimize(
+            lambda shares, rows: nll(labels[rows], np.tensordot(shares, logits[:, rows], 1), 1.0),
+            np.full(num, 1 / num),
+            args=(others,),
+            bounds=[(0, None)] * num,
+        )
+        found[fold == k] = fitted.x
+    return found
 
 
 def answers(classify: Classifier, faces: np.ndarray, view: View) -> dict[str, np.ndarray]:

@@ -30,6 +30,8 @@ from mien.training.recipes import Recipe
         {"shift": -0.1},
         {"erase": 2},
         {"mixup": 0.6, "cutmix": 0.6},
+        {"blocks": ((8,), ())},
+        {"blocks": ((0,),)},
         {"unfold": True},  # without init
         {"stages": ((1.0, 32),)},
         {"stages": ((0.5, 48), (0.2, 48))},
@@ -48,8 +50,28 @@ def test_recipe_by_name() -> None:
         recipes.recipe("huge")
     for one in (TINY, DOUBLE, *(make() for make in recipes.RECIPES.values())):
         assert Recipe.from_dict(json.loads(json.dumps(one.to_dict()))) == one
-    with pytest.raises(UsageError, match="expected other types"):
-        recipes.recipe("small", erase="much")
+    assert recipes.recipe("small", blocks=[[8], [16]]).blocks == ((8,), (16,))
+    with pytest.raises(UsageError, match="came size; expected some of name, blocks"):
+        recipes.recipe("small", size=3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("erase", "much", "came 'much'; expected a number"),
+        ("learning_rate", True, "came True; expected a number"),
+        ("seed", 1.5, "came 1.5; expected a whole number"),
+        ("augment", 1, "came 1; expected true or false"),
+        ("optimizer", 3, "came 3; expected a text"),
+        ("zoom", (1.0,), "expected two numbers"),
+        ("zoom", "wide", "expected two numbers"),
+        ("blocks", (8, 16), "expected a list of filters for each block"),
+        ("stages", ((1.0, "large"),), "expected pairs of share and side"),
+    ],
+)
+def test_recipes_name_the_field_whose_value_is_of_another_type(field: str, value: Any, expected: str) -> None:
+    with pytest.raises(UsageError, match=f"^{field}: .*{expected}"):
+        recipes.recipe("small", **{field: value})
 
 
 def test_fields_from_texts() -> None:

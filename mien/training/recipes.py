@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from mien.data.dataset import SIDE
@@ -21,6 +24,12 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 FOLDED = "folded"
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_EXAMPLES = {
+    "blocks": "a list of filters for each block, such as [[32,32],[64,64]]",
+    "stages": "pairs of share and side, such as [[0.5,32],[1,48]]",
+    "zoom": "two numbers, such as [0.8,1.15]",
+}
 BACKBONES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")  # of keras.applications
 
 
@@ -123,6 +132,11 @@ class Recipe:
     unfold: bool = False
 
     def __post_init__(self) -> None:
+        for name, kind in _kinds().items():
+            if not _fits(getattr(self, name), kind):
+                raise UsageError(
+                    f"{name}: came {getattr(self, name)!r}; expected {_EXAMPLES.get(name) or _WORDS[kind]}"
+                )
         for field, choices in (
             ("class_weights", CLASS_WEIGHTS),
             ("optimizer", OPTIMIZERS),
@@ -134,8 +148,8 @@ class Recipe:
                 raise UsageError(f"{field}: came {getattr(self, field)!r}; expected one of {', '.join(choices)}")
         # Without blocks `init` must say what is built.
         least = 0 if self.init and self.backbone != FOLDED else 1
-        if not least <= len(self.blocks) <= 4 or not all(self.blocks):
-            raise UsageError(f"blocks: came {self.blocks}; expected 1 to 4 non-empty tuples (48 pixels halve 4 times)")
+        if not least <= len(self.blocks) <= 4 or not all(block and min(block) > 0 for block in self.blocks):
+            raise UsageError(f"blocks: came {self.blocks}; expected 1 to 4 lists of filters (48 pixels halve 4 times)")
         for field, low in (
             ("max_epochs", 1),
             ("patience", 1),
@@ -322,15 +336,14 @@ def recipe(name: str, /, **changes: Any) -> Recipe:
     """The recipe of that name, with the fields in `changes` that are not None replaced.
 
     Raises:
-        UsageError: if there is no such recipe or a value is out of range.
+        UsageError: if there is no such recipe or field, or a value is of another type or out of range.
     """
     if name not in RECIPES:
         raise UsageError(f"recipe: came {name!r}; expected one of {', '.join(RECIPES)}")
-    given = {field: value for field, value in changes.items() if value is not None}
-    try:
-        return dataclasses.replace(RECIPES[name](), **given)
-    except (TypeError, ValueError) as error:  # a value of another type than the field's
-        raise UsageError(f"recipe {name}: came {given}; expected other types of values ({error})") from error
+    if unknown := changes.keys() - _kinds().keys():
+        raise UsageError(f"recipe {name}: came {', '.join(sorted(unknown))}; expected some of {', '.join(_kinds())}")
+    given = {field: _tuples(value) for field, value in changes.items() if value is not None}
+    return dataclasses.replace(RECIPES[name](), **given)
 
 
 def settings(given: Sequence[str]) -> dict[str, Any]:
@@ -339,17 +352,34 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: if a text has no `=`, or a recipe no such field.
     """
-    known = {field.name: field.default for field in dataclasses.fields(Recipe)}
     found = dict[str, Any]()
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals or name not in known:
-            raise UsageError(f"--set: came {text!r}; expected FIELD=VALUE, with one of {', '.join(known)}")
+        if not equals or name not in _kinds():
+            raise UsageError(f"--set: came {text!r}; expected FIELD=VALUE, with one of {', '.join(_kinds())}")
         try:
             found[name] = _tuples(json.loads(value))
         except ValueError:
             found[name] = value
     return found
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    """Type of each field of a recipe."""
+    return typing.get_type_hints(Recipe)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a field's type; whole numbers are numbers, and truth values are not."""
+    parts = typing.get_args(kind)
+    if parts:  # of a tuple
+        if not isinstance(value, tuple) or (parts[-1] is not ... and len(value) != len(parts)):
+            return False
+        kinds = parts[:1] * len(value) if parts[-1] is ... else parts
+        return all(map(_fits, value, kinds))
+    wanted = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
+    return isinstance(value, wanted) and isinstance(value, bool) == (kind is bool)
 
 
 def _tuples(value: Any) -> Any:
