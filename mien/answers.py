@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names end in that
 
 
-def of_run(dataset: Dataset, run: Run) -> Kinds:
+def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:
     """What the network of a run answers for every labelled row of every split; one kind, named by nothing.
 
     Raises:
@@ -41,7 +41,7 @@ def of_run(dataset: Dataset, run: Run) -> Kinds:
     num_trained_on = run.facts["data"]["num_training"]
     info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
     found = Predictions(
-        run.folder.name,
+        name,
         {split: heads[main] for split, heads in answers.items()},
         info,
         partial(runs.predict, model),

@@ -33,7 +33,7 @@ from mien.bundle_files import (
     read_folder,
     read_npz,
     read_zip,
-    refuse_others,
+    refuse_foreign,
     zip_bytes,
 )
 from mien.errors import BundleError
@@ -218,6 +218,7 @@ def write_bundle(
             mend="train a smaller network",
         )
     bundle = _check(target, contents)  # nothing that could not be opened is written
+    refuse_foreign(target)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -228,7 +229,6 @@ def write_bundle(
             for name, data in contents.items():
                 (temporary / name).write_bytes(data)
             if target.is_dir():
-                refuse_others(target, os.listdir(target))
                 shutil.rmtree(target)
         os.replace(temporary, target)
     except OSError as error:

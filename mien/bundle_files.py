@@ -45,8 +45,46 @@ def refuse_others(where: Path, names: list[str]) -> None:
         )
 
 
+def refuse_foreign(target: Path) -> None:
+    """Refuse to write a bundle where anything but a bundle lies; that may be replaced, also a damaged one.
+
+    Raises:
+        BundleError: naming what lies there.
+    """
+
+    def refuse(came: str) -> NoReturn:
+        expected = "a new name, or a bundle to replace"
+        raise BundleError(target, "path", came=came, expected=expected, mend="name another place")
+
+    if not target.name:
+        refuse("no name")
+    if target.is_dir():
+        others = sorted(set(os.listdir(target)) - {*MAX_BYTES, ".DS_Store"})
+        if others or target.suffix == ".zip":
+            refuse(f"a folder with {others[0][:80]!r} in it" if others else "a folder")
+    elif os.path.lexists(target):
+        try:
+            with zipfile.ZipFile(target) as archive:
+                known = FACTS in archive.namelist()
+        except (OSError, *_ZIP_ERRORS):
+            known = False
+        if not known or target.suffix != ".zip":
+            refuse("a file that is no bundle")
+
+
 def read_folder(where: Path, *, links: bool = False) -> dict[str, bytes]:
-    refuse_others(where, os.listdir(where))
+    names = os.listdir(where)
+    if "run.json" in names:
+        raise BundleError(
+            where,
+            "files",
+            came="a run folder",
+            expected="a bundle",
+            mend=f"export it first: mien export {where} NAME.zip --data DATA",
+        )
+    if not MAX_BYTES.keys() & set(names):
+        raise BundleError(where, "files", came="a folder with none of a bundle's", expected=f"{', '.join(MAX_BYTES)}")
+    refuse_others(where, names)
     return {name: _read_file(where, name, MAX_BYTES[name], links=links) for name in MAX_BYTES}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json as json_module
 import os
 import signal
@@ -116,7 +117,7 @@ def run(
         "augment": augment,
         "keep_leaks": keep_leaks,
     }
-    recipes = [_recipe(name, changes) for name in recipe or ORIGINALS]
+    recipes = [_recipe(name, changes) for name in dict.fromkeys(recipe or ORIGINALS)]
     with _training_bar() as bar:
         options = pipeline.TrainOptions(votes=votes, deterministic=deterministic, fresh=fresh, watch=bar)
         job = pipeline.run(data, recipes, out=out, say=say, options=options, on_error=str(on_error))
@@ -184,7 +185,7 @@ def train(
     )
     folder = out or Path("runs") / chosen.name
     teachers = [open_bundle(one) for one in teacher or []]
-    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
+    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes).with_labels_that_occur()
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with _training_bar() as bar:
         options = pipeline.TrainOptions(
@@ -339,8 +340,8 @@ def predict(
     from mien.writers import open_writer
 
     outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
-    step = None if every is None else parse_seconds(every)
-    smooth_s = None if smooth is None else 0.0 if smooth in ("0", "0s") else parse_seconds(smooth)
+    step = None if every is None else parse_seconds(every, "--every")
+    smooth_s = None if smooth is None else 0.0 if smooth in ("0", "0s") else parse_seconds(smooth, "--smooth")
     sources = job.collect(paths, say=say)
     recognizer = load(
         bundle,
@@ -409,7 +410,7 @@ def average(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that `mien train` wrote.")],
-    out: Annotated[Path, typer.Argument(help="The bundle: a new folder, or a .zip.")],
+    out: Annotated[Path, typer.Argument(help="The bundle: a folder, or a .zip; a bundle that lies there is replaced.")],
     data: Annotated[
         str | None,
         typer.Option("--data", help="The data it was trained on, for calibration and scores.", show_default=False),
@@ -435,6 +436,9 @@ def main() -> NoReturn:
     """Entry point: run the command line and turn mien's errors into one line and an exit code."""
     # TensorFlow reads this when it is imported, which is later; the user's own setting wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without the letters of a name
     terminated = []
 
     def stop(number: int, frame: object) -> None:
@@ -459,7 +463,8 @@ def main() -> NoReturn:
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO):
-            raise
+            print(f"error: came {error} from the operating system; expected to go on", file=sys.stderr)
+            sys.exit(1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try once more
         print(f"error: the output cannot be written ({error.strerror}); expected room for it", file=sys.stderr)
         sys.exit(1)

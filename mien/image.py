@@ -184,7 +184,7 @@ def _bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
                 raise _too_many_bytes(where, limits)
             # Asked for more than there is, Python would make room for it.
             room = found.st_size if stat.S_ISREG(found.st_mode) else limits.max_bytes
-            with open(where, "rb") as file:
+            with open(where, "rb", opener=_without_waiting) as file:
                 data = file.read(room + 1)
         except FileNotFoundError:
             raise bad_picture(where, "no such file", mend="check the name") from None
@@ -207,6 +207,14 @@ def _bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
     if not data:
         raise bad_picture(where, "an empty file of 0 bytes")
     return where, data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe that nobody writes to as an empty file; otherwise `open` would wait for ever."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)  # one that is written to is read to its end
+    return descriptor
 
 
 def _from_bytes(data: bytes, where: str, limits: Limits, max_side: int | None) -> Picture:

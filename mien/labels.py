@@ -6,6 +6,7 @@ indexes an expression by a literal number.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ _SPARE_COLOURS = ("#332288", "#117733", "#882255", "#44aa99", "#999933", "#aa449
 
 def canonical(name: str) -> str:
     """The name by which mien knows an expression: lower case, synonyms joined (`Happiness` -> `happy`)."""
-    plain = name.strip().lower().replace(" ", "_")
+    plain = unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_")  # macOS takes letters apart
     return _CANONICAL.get(plain, plain)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from mien import quiet
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
-from mien.errors import MissingExtraError, RunError
+from mien.errors import MissingExtraError, RunError, UsageError
 from mien.labels import CROWD
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def run(
     """
     need_train_extra()
     make_folder(out)
-    dataset = read(source, say=say, on_error=on_error, votes=options.votes)
+    dataset = read(source, say=say, on_error=on_error, votes=options.votes).with_labels_that_occur()
     found = write_audit(dataset, out / "audit", say=say)
     runs = []
     for recipe in recipes:
@@ -194,12 +194,13 @@ def judge(
 
     make_folder(out)
     say("Evaluating")
-    from_runs = [answers.of_run(dataset, run) for run in runs]
-    names = [bundle.name for bundle in bundles]
-    from_bundles = [
-        answers.of_bundle(dataset, one, one.name if names.count(one.name) == 1 else f"{one.name} {n}")
-        for n, one in enumerate(bundles, 1)
-    ]
+    known = {*(run.label_set for run in runs), *(bundle.heads[0].labels for bundle in bundles)}
+    if len(known) == 1:
+        dataset = dataset.with_labels(known.pop())
+    names = each_once([run.folder.resolve().name for run in runs])
+    from_runs = [answers.of_run(dataset, run, name) for run, name in zip(runs, names, strict=True)]
+    names = each_once([bundle.name for bundle in bundles])
+    from_bundles = [answers.of_bundle(dataset, one, name) for one, name in zip(bundles, names, strict=True)]
     networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
     if ensemble:
         networks += [*answers.means(from_runs), *answers.means(from_bundles)]
@@ -213,6 +214,11 @@ def judge(
     if other_data := evaluation.truth["words"]["other_data"]:
         say(f"  {other_data}")
     return Job(evaluation, write_report(evaluation, out))
+
+
+def each_once(names: Sequence[str]) -> list[str]:
+    """Names, with a number behind those that occur more than once."""
+    return [name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)]
 
 
 def describe(recipe: Recipe) -> str:
@@ -280,6 +286,16 @@ def export(
     dataset = None if data is None else read(data, say=say, votes=votes)
     if dataset is None:
         say("No --data: the bundle has no scores, and its probabilities are as the network gives them.")
+    else:
+        dataset = dataset.with_labels(run.label_set)
+        theirs = run.facts["data"].get("fingerprints", {})
+        other = [
+            split
+            for split in ("training", "validation")
+            if theirs.get(split) not in (None, dataset.fingerprints[split])
+        ]
+        if other:
+            say(f"  ! The run was trained on other data ({' and '.join(other)} differ): scores are of these faces.")
     bundle = write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
     head = bundle.heads[0]
     rows = [
@@ -317,7 +333,7 @@ def summary_table(runs: Sequence[Run]) -> str:
         best = facts["history"][facts["best_epoch"] - 1]
         rows.append(
             (
-                run.folder.name,
+                run.folder.resolve().name,
                 f"{facts['parameters']:,}",
                 f"{facts['multiply_adds'] / 1e6:.1f} M",
                 f"{facts['seconds_per_epoch']:.1f}",
@@ -391,8 +407,10 @@ def data_draw(out: Path, *, num: int, seed: int, form: str) -> tuple[dict[str, A
 
     eighth = num // 8
     dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)
-    target = out.with_suffix(".csv") if form == "csv" else out
-    return _written(dataset, target)
+    is_csv = out.name.lower().endswith((".csv", ".csv.gz"))
+    if is_csv and form != "csv":
+        raise UsageError(f"{out}: came the name of a csv for a folder; expected another, or --form csv")
+    return _written(dataset, out if is_csv or form != "csv" or not out.name else out.with_name(f"{out.name}.csv"))
 
 
 def data_convert(source: str, out: Path, *, labelled_only: bool, on_error: str, say: Say) -> tuple[dict[str, Any], str]:

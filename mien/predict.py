@@ -228,6 +228,8 @@ class _Table:
             return
         self._form = form_of(path)
         self._mark = path.with_name(path.name + ".unfinished")
+        if path.is_dir():
+            raise UsageError(f"{path}: came a folder; expected the name of a table to write. To mend: name another")
         again = outputs.resume and path.exists()
         if path.exists() and not outputs.resume and not outputs.overwrite:
             raise UsageError(

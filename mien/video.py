@@ -123,7 +123,7 @@ def _follow(time_s: float, faces: list[Face], tracker: Tracker, smoother: Smooth
     return tuple(followed)
 
 
-def parse_seconds(text: str) -> float:
+def parse_seconds(text: str, option: str = "time") -> float:
     """`0.2s`, `200ms`, `0.2` or `1min` in seconds.
 
     Raises:
@@ -141,4 +141,4 @@ def parse_seconds(text: str) -> float:
                 continue
             if math.isfinite(value) and value > 0:
                 return value
-    raise UsageError(f"came {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min")
+    raise UsageError(f"{option}: came {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min")

@@ -208,7 +208,10 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
         DataError: if the file is not one of ours.
     """
     if form not in ("csv", "jsonl"):
-        raise UsageError(f"going on with a file of results: came {form!r}; expected csv or jsonl")
+        raise UsageError(
+            f"{os.fspath(path)}: came {form} to go on with; expected csv or jsonl. To mend: write one of these, or "
+            "begin anew with --overwrite"
+        )
     path = Path(path)
     whole = path.read_bytes()
     text = whole[: whole.rfind(b"\n") + 1].decode("utf-8", "replace")

@@ -12,7 +12,7 @@ from small_recipes import DOUBLE, TINY
 from mien.bundle import Bundle
 from mien.classify import Classifier
 from mien.data.dataset import Dataset
-from mien.errors import RunError, UsageError
+from mien.errors import DataError, RunError, UsageError
 from mien.training import fit, runs, transfer
 from mien.training.average import average
 from mien.training.export import export
@@ -56,12 +56,20 @@ def test_one_averaged_with_itself_answers_as_before(pair: list[Bundle], faces: D
 
 
 def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
-    for bundles, shares in ((pair[:1], []), (pair, [1.0]), (pair, [1.0, 0.0])):
+    for bundles, shares in (
+        (pair[:1], []),
+        (pair, [1.0]),
+        (pair, [1.0, 0.0]),
+        (pair, [np.nan, 1]),
+        (pair, [1, np.inf]),
+    ):
         with pytest.raises(UsageError, match="came .* bundle.*expected two or more bundles, and a positive share"):
             average(faces, bundles, tmp_path / "run", shares=shares)
     other = export(fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "o"), tmp_path / "o.zip")
     with pytest.raises(UsageError, match="came tiny .*of other layers or labels than double"):
         average(faces, [pair[0], other], tmp_path / "run")
+    with pytest.raises(DataError, match="came no labelled validation rows"):
+        average(faces.part("test"), pair, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     average(faces, pair, tmp_path / "run")
     with pytest.raises(RunError, match="holds a run already. To mend"):

@@ -69,10 +69,32 @@ def test_golden_npz_is_numpys_own_format(folder: Path) -> None:
 def test_writing_again_replaces_a_bundle_and_nothing_else(folder: Path) -> None:
     assert write_toy(folder, name="second").name == open_bundle(folder).name == "second"
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(BundleError, match=r"files: came the file 'thesis.txt'"):
+    with pytest.raises(BundleError, match=r"came a folder with 'thesis.txt' in it; expected a new name"):
         write_toy(folder)
     assert (folder / "thesis.txt").read_text() == "years of work"
     assert sorted(os.listdir(folder.parent)) == ["toy"]
+    photos = folder.parent / "photos.zip"
+    with zipfile.ZipFile(photos, "w") as archive:
+        archive.writestr("holiday.txt", "sun")
+    (folder.parent / "notes.zip").write_text("years of work")
+    (folder.parent / "hidden" / ".git").mkdir(parents=True)
+    for target in (photos, photos.with_name("notes.zip"), photos.with_name("hidden"), Path(".")):
+        with pytest.raises(BundleError, match="path: came .*; expected a new name, or a bundle to replace"):
+            write_toy(target)
+    assert zipfile.ZipFile(photos).namelist() == ["holiday.txt"] and (folder.parent / "hidden" / ".git").is_dir()
+    write_toy(photos.with_name("toy.zip"))
+    assert write_toy(photos.with_name("toy.zip"), name="second").name == "second"
+
+
+def test_folders_that_are_no_bundle_say_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    with pytest.raises(BundleError, match="came a folder with none of a bundle's; expected bundle.json"):
+        open_bundle(tmp_path / "faces")
+    (tmp_path / "faces" / "run.json").touch()
+    with pytest.raises(
+        BundleError, match="came a run folder; .* To mend: export it first: mien export .*faces NAME.zip"
+    ):
+        open_bundle(tmp_path / "faces")
 
 
 def test_what_could_not_be_opened_is_not_written(tmp_path: Path) -> None:

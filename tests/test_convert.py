@@ -43,6 +43,9 @@ def test_votes_are_written_beside_a_csv(tmp_path: Path) -> None:
     again = load_dataset(convert(dataset, tmp_path / "fer2013.csv"), cache=False)
     assert again.votes is not None
     np.testing.assert_array_equal(again.votes, votes)
+    with pytest.raises(UsageError, match="ferplus_votes.csv: came a path that exists already.*To mend: name a csv in"):
+        convert(dataset, tmp_path / "second.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fer2013.csv", "ferplus_votes.csv"]
 
 
 def test_equal_data_give_equal_bytes(tmp_path: Path) -> None:
@@ -68,6 +71,8 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         convert(some(), tmp_path / "there.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
+    with pytest.raises(UsageError, match="faces.zip: came a name that ends as a file's; expected .csv"):
+        convert(some(), tmp_path / "faces.zip")
     with pytest.raises(DataError, match="convert to a folder"):
         convert(some(LabelSet(("cat", "dog"))), tmp_path / "pets.csv")
     labels = some().labels.copy()

@@ -55,6 +55,23 @@ def test_shapes_are_checked(faces: Dataset, change: dict[str, Any]) -> None:
         dataclasses.replace(faces, **change)
 
 
+def test_labels_are_numbered_as_in_another_set(faces: Dataset) -> None:
+    some = faces.take(np.isin(faces.labels, [3, 4, 6]))
+    moods = some.with_labels_that_occur()
+    assert moods.label_set.names == ("happy", "sad", "neutral") and moods.with_labels_that_occur() is moods
+    np.testing.assert_array_equal(np.array([3, 4, 6])[moods.labels], some.labels)
+    turned = moods.with_labels(LabelSet(("sad", "bored", "neutral", "happy")))
+    np.testing.assert_array_equal(np.array([4, -9, 6, 3])[turned.labels], some.labels)
+    assert turned.with_labels(moods.label_set).fingerprint == moods.fingerprint
+    # Labels that the other set lacks, and rows without a label.
+    assert faces.with_labels(moods.label_set) is faces and faces.with_labels_that_occur() is faces
+    labels = some.labels.copy()
+    labels[0] = UNLABELLED
+    assert dataclasses.replace(some, labels=labels).with_labels_that_occur().labels[0] == UNLABELLED
+    happy = faces.take(faces.labels == 3)
+    assert happy.with_labels_that_occur() is happy  # one label alone is no set
+
+
 def test_leaks_and_twins(faces: Dataset) -> None:
     assert leaked(faces).sum() == twins(faces).sum() == 0
     dataset = with_equal_pictures(faces)

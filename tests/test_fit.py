@@ -22,7 +22,7 @@ from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.synth import drawn_dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
-from mien.training import checkpoint, fit, models, runs, targets
+from mien.training import checkpoint, fit, models, recipes, runs, targets
 from mien.training.export import export
 from mien.training.watch import Moment, tensorboard
 
@@ -374,10 +374,20 @@ def test_another_run_in_the_folder_is_refused(undisturbed: runs.Run, faces: Data
 def test_fresh_begins_again(faces: Dataset, tmp_path: Path) -> None:
     one = dataclasses.replace(TINY, max_epochs=1)
     fit.fit(faces, one, folder=tmp_path / "run")
-    (tmp_path / "run" / "mine.txt").write_text("not mien's")
+    (tmp_path / "run" / "best-of-mine").mkdir()
+    for name in ("mine.txt", "best-model.zip"):
+        (tmp_path / "run" / name).write_text("not mien's")
     run = fit.fit(faces, dataclasses.replace(one, seed=5), folder=tmp_path / "run", fresh=True)
     assert run.recipe.seed == 5
-    assert (tmp_path / "run" / "mine.txt").exists()
+    assert {"mine.txt", "best-model.zip", "best-of-mine"} <= set(os.listdir(tmp_path / "run"))
+
+
+def test_a_run_does_not_begin_with_itself(faces: Dataset, tmp_path: Path) -> None:
+    fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "run")
+    again = recipes.recipe("finetune", init=str(tmp_path / "run"))
+    with pytest.raises(UsageError, match="came the run folder itself.*--out"):
+        fit.fit(faces, again, folder=tmp_path / "run", fresh=True)
+    assert runs.load_run(tmp_path / "run").facts["epochs"] == 1
 
 
 def test_a_second_process_is_refused(faces: Dataset, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pictures of every kind become the same RGB; what is no picture becomes a DataError."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -98,6 +99,22 @@ def test_arrays_whose_meaning_would_be_a_guess_are_refused(array: np.ndarray) ->
     with pytest.raises(DataError, match="not guessed") as caught:
         load_image(array)
     assert str(array.shape) in caught.value.came
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_read_and_not_waited_for(tmp_path: Path) -> None:
+    pipe, picture = tmp_path / "pipe.png", io.BytesIO()
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="an empty file"):
+        load_image(pipe)  # nobody writes
+    Image.new("RGB", (50, 40), "red").save(picture, "png")
+    writer = threading.Thread(target=lambda: pipe.write_bytes(picture.getvalue()))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer need not wait for us
+    writer.start()
+    time.sleep(0.2)
+    assert load_image(pipe).shape == (40, 50, 3)
+    os.close(reader)
+    writer.join()
 
 
 def test_what_is_no_source(tmp_path: Path) -> None:

@@ -162,14 +162,18 @@ def test_presets_name_their_columns(album: Path, toy: Path, tmp_path: Path) -> N
 
 
 def test_what_cannot_be_meant_is_refused_before_work(album: Path, toy: Path, tmp_path: Path) -> None:
+    for name in ("folder.csv", "folder.parquet"):
+        (tmp_path / name).mkdir()
     for words, said in (
         (["--out", tmp_path / "t.xlsx"], ".xlsx"),
-        (["--every", "often"], "0.2s"),
-        (["--smooth", "-1s"], "above 0"),
+        (["--every", "often"], "--every: came 'often'; expected a time above 0 such as 0.2s"),
+        (["--smooth", "-1s"], "--smooth: came '-1s'"),
         (["--overwrite"], "--out FILE"),
         (["--columns", "openface"], "--out FILE"),
         (["--columns", "openface", "--out", tmp_path / "t.jsonl"], ".csv or .parquet"),
         (["--out", tmp_path / "t.csv", "--resume", "--overwrite"], "expected one"),
+        (["--out", tmp_path / "folder.csv", "--resume"], "folder.csv: came a folder"),
+        (["--out", tmp_path / "folder.parquet", "--overwrite"], "folder.parquet: came a folder"),
         (["--max-side", "640"], "detector none: came max_side 640"),
     ):
         with pytest.raises(UsageError, match=re.escape(said)):

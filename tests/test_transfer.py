@@ -237,7 +237,7 @@ def test_the_weights_it_began_with_must_stay_the_same(run: runs.Run, faces: Data
     recipe = finetune(init=str(tmp_path / "b"), max_epochs=1)
     fit.fit(faces, recipe, folder=tmp_path / "run")
     export(run, tmp_path / "b", licence="CC-BY-4.0")
-    with pytest.raises(RunError, match="begun_from was"):
+    with pytest.raises(RunError, match="digest of what it began with was"):
         fit.fit(faces, recipe, folder=tmp_path / "run")
 
 

@@ -16,6 +16,7 @@ from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES
 
+OTHER_FORMS = (".zip", ".gz", ".tsv", ".txt", ".json", ".parquet", ".npz")  # names of files that are not written
 _USAGE_OF = {SPLITS.index(split): usage for usage, split in USAGE.items()}
 # FER+'s own column names, in the order of FERPLUS_VOTES.
 _VOTE_COLUMNS = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -55,12 +56,20 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
     dataset = dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
     name = destination.name.lower()
     is_csv = name.endswith((".csv", ".csv.gz"))
+    if not is_csv and name.endswith(OTHER_FORMS):
+        raise UsageError(f"{destination}: came a name that ends as a file's; expected .csv, .csv.gz, or a folder's")
     if is_csv and dataset.label_set != FER2013:
         raise DataError(
             dataset.source,
             came="the labels " + ", ".join(dataset.label_set),
             expected="FER2013's seven: the csv form names classes by FER2013's numbers",
             mend="convert to a folder, which names them by name",
+        )
+    votes = destination.with_name("ferplus_votes.csv")
+    if is_csv and dataset.votes is not None and os.path.lexists(votes):
+        raise UsageError(
+            f"{votes}: came a path that exists already; expected none, to write the votes to. Nothing was written. "
+            "To mend: name a csv in another folder"
         )
     made = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
     try:
@@ -74,7 +83,7 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
                 else:
                     _write_rows(dataset, file)
             if dataset.votes is not None:
-                _write_votes(dataset, destination.with_name("ferplus_votes.csv"))
+                _write_votes(dataset, votes)
         else:
             _write_folder(dataset, made)
         os.rename(made, destination)
@@ -100,8 +109,6 @@ def _write_rows(dataset: Dataset, file: IO[bytes]) -> None:
 
 
 def _write_votes(dataset: Dataset, path: Path) -> None:
-    if os.path.lexists(path):
-        raise UsageError(f"{path}: came a path that exists already; expected none, to write the votes to")
     votes = dataset.votes if dataset.votes is not None else np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
     lines = [f"Usage,Image name,{_VOTE_COLUMNS}"]
     for index, (split, row) in enumerate(zip(dataset.splits, votes, strict=True)):

@@ -99,6 +99,21 @@ class Dataset:
     def with_notes(self, *notes: str) -> Dataset:
         return dataclasses.replace(self, notes=(*self.notes, *notes))
 
+    def with_labels(self, label_set: LabelSet) -> Dataset:
+        """The rows with their labels numbered as in another set; as they are where that lacks one that occurs."""
+        here = np.unique(self.labels[self.labels != UNLABELLED])
+        if label_set == self.label_set or any(self.label_set[k] not in label_set.names for k in here):
+            return self
+        to = np.full(len(self.label_set) + 1, UNLABELLED, self.labels.dtype)
+        to[here + 1] = [label_set.index(self.label_set[k]) for k in here]
+        return dataclasses.replace(self, labels=to[self.labels + 1], label_set=label_set)
+
+    def with_labels_that_occur(self) -> Dataset:
+        """The rows without the names of labels that no row has; as they are where less than two occur."""
+        there = self.counts().sum(axis=0) > 0
+        names = tuple(name for name, occurs in zip(self.label_set, there, strict=True) if occurs)
+        return self.with_labels(LabelSet(names)) if len(names) > 1 else self
+
     def counts(self) -> np.ndarray:
         """int64 (3, K): labelled rows by split (order of `SPLITS`) and class."""
         table = np.zeros((len(SPLITS), len(self.label_set)), np.int64)

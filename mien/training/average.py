@@ -8,6 +8,7 @@ have no weights to be averaged: their mean answers nothing, and its accuracy say
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 import mien
 from mien.bundle import Bundle
 from mien.data.dataset import Dataset
-from mien.errors import RunError, UsageError
+from mien.errors import DataError, RunError, UsageError
 from mien.training import checkpoint, models, runs, transfer
 from mien.training.recipes import Recipe
 
@@ -35,11 +36,12 @@ def average(
 
     Raises:
         UsageError: if the bundles or shares do not fit one another or the data.
+        DataError: if the data has no validation rows.
         BundleError: if a bundle is int8, or its network cannot be built again with equal answers.
         RunError: if the folder holds a run, or cannot be written.
     """
     shares = shares or [1.0] * len(bundles)
-    if len(bundles) < 2 or len(shares) != len(bundles) or min(shares) <= 0:
+    if len(bundles) < 2 or len(shares) != len(bundles) or not all(0 < share < math.inf for share in shares):
         raise UsageError(
             f"average: came {len(bundles)} bundle(s) and the shares {', '.join(f'{share:g}' for share in shares)}; "
             "expected two or more bundles, and a positive share for each"
@@ -53,9 +55,18 @@ def average(
                 f"average: came {bundle.name} {bundle.digest[:16]}, of other layers or labels than {bundles[0].name} "
                 f"{bundles[0].digest[:16]}; expected bundles of one network, trained further"
             )
+    dataset = dataset.with_labels(bundles[0].heads[0].labels)
     if dataset.label_set != bundles[0].heads[0].labels:
         raise UsageError(
             f"data: came the labels {', '.join(dataset.label_set)}; expected {', '.join(bundles[0].heads[0].labels)}"
+        )
+    validation = dataset.part("validation")
+    if not len(validation):
+        raise DataError(
+            dataset.source,
+            came="no labelled validation rows",
+            expected="some, which say how right the mean is",
+            mend="give the data that the networks were trained on",
         )
     parts = [share / sum(shares) for share in shares]
     theirs, mean = built[-1]
@@ -77,7 +88,7 @@ def average(
     recipe = start.recipe
     network = models.build(recipe, dataset.label_set)
     start.put(network, models.heads(recipe, dataset.label_set), dataset.images)
-    scores = runs.evaluated(network, dataset.part("validation"))
+    scores = runs.evaluated(network, validation)
     told = [
         {"name": bundle.name, "digest": bundle.digest, "share": part, "training": bundle.training}
         for bundle, part in zip(bundles, parts, strict=True)

@@ -24,6 +24,7 @@ import numpy as np
 
 from mien import __version__
 from mien.bundle import SIDE, TEMPERATURE, Bundle, write_bundle
+from mien.bundle_files import refuse_foreign
 from mien.classify import Classifier, logs, pool, softmax
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
@@ -82,10 +83,16 @@ def export(
         raise UsageError("int8: came no data; expected data, whose training faces set the ranges of the 8 bits")
     if int8 and half:
         raise UsageError("int8, half: came both; expected at most one, since each says how weights are stored")
-    if dataset is not None and dataset.label_set != run.label_set:
-        raise UsageError(
-            f"data: came the labels {', '.join(dataset.label_set)}; expected {', '.join(run.label_set)}, the run's own"
-        )
+    if dataset is not None:
+        dataset = dataset.with_labels(run.label_set)
+        if dataset.label_set != run.label_set:
+            came = ", ".join(dataset.label_set)
+            raise UsageError(f"data: came the labels {came}; expected {', '.join(run.label_set)}, the run's own")
+        if int8 and not len(dataset.part("training")):
+            raise UsageError(
+                "int8: came data without training faces; expected some, which set the ranges of the 8 bits"
+            )
+    refuse_foreign(out)
     network = runs.load_network(run)
     heads = models.heads(run.recipe, run.label_set)
     plain_keras = models.logits_of(network)

@@ -86,6 +86,10 @@ def fit(
                 f"{field}: came {getattr(recipe, field):g} and data without FER+ votes; expected votes. "
                 f"To mend: give the votes, or {field}=0"
             )
+    if recipe.init and Path(recipe.init).resolve() == folder.resolve():
+        raise UsageError(
+            f"init: came the run folder itself, {folder}; expected another. To mend: choose another folder with --out"
+        )
     if bool(recipe.teacher_weight) != bool(teachers):
         raise UsageError(
             f"teacher_weight: came {recipe.teacher_weight:g} and {len(teachers)} teachers; expected both or neither. "
@@ -421,5 +425,5 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
             dataset.source,
             came=f"no training rows of the class(es) {', '.join(missing)}",
             expected="training rows of each class",
-            mend="add pictures of them, or leave the class out of every split",
+            mend="add pictures of them, or take them out of the labels (`Dataset.with_labels_that_occur`)",
         )

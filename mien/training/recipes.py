@@ -7,8 +7,10 @@ where the figure it reaches is printed (docs/results.md).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import numbers
+import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +76,8 @@ class Recipe:
         centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
         initializer: Keras' name of how the kernels of the convolutions begin.
         init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run folder, `imagenet:NAME`,
-            `imagenet:NAME:random`. That also decides `backbone`, `blocks`, `dense`, `residual` and `centre`.
+            `imagenet:NAME:random`. That also decides `backbone`, `blocks`, `dense`, `residual` and `centre`; without
+            `unfold` faces have 48 pixels, whatever `stages` says, and a network of keras.applications is float32.
         backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases instead, as in bundles.
             Otherwise a network of keras.applications under a new head.
         backbone_side: Side in pixels to which the faces are resized for a network of keras.applications; 0: its own.
@@ -148,8 +151,12 @@ class Recipe:
                 raise UsageError(f"{field}: came {getattr(self, field)!r}; expected one of {', '.join(choices)}")
         # Without blocks `init` must say what is built.
         least = 0 if self.init and self.backbone != FOLDED else 1
-        if not least <= len(self.blocks) <= 4 or not all(block and min(block) > 0 for block in self.blocks):
-            raise UsageError(f"blocks: came {self.blocks}; expected 1 to 4 lists of filters (48 pixels halve 4 times)")
+        if not least <= len(self.blocks) <= 4 or not all(
+            block and min(block) > 0 and max(block) <= 4096 for block in self.blocks
+        ):
+            raise UsageError(
+                f"blocks: came {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters (48 pixels halve 4 times)"
+            )
         for field, low in (
             ("max_epochs", 1),
             ("patience", 1),
@@ -160,6 +167,10 @@ class Recipe:
         ):
             if getattr(self, field) < low:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected at least {low}")
+        if self.seed >= 2**32:
+            raise UsageError(f"seed: came {self.seed}; expected less than 2^32")
+        if not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise UsageError(f"name: came {self.name!r}; expected letters, digits, '_', '-' and '.': a folder's name")
         if self.freeze_epochs and not self.init:
             raise UsageError(
                 f"freeze_epochs: came {self.freeze_epochs} without init; expected 0: what is frozen must know something"
@@ -193,13 +204,14 @@ class Recipe:
             raise UsageError(f"mixup, cutmix: came {self.mixup} and {self.cutmix}; expected a sum of at most 1")
         if self.unfold and not self.init:
             raise UsageError("unfold: came true without init; expected init, which says whose weights to begin with")
-        if not 0 < self.zoom[0] <= 1 <= self.zoom[1]:
-            raise UsageError(f"zoom: came {self.zoom}; expected a smallest scale in (0, 1] and a largest of 1 or more")
+        if not 0 < self.zoom[0] <= 1 <= self.zoom[1] <= 10:
+            raise UsageError(f"zoom: came {self.zoom}; expected a smallest scale in (0, 1] and a largest from 1 to 10")
         shares = [share for share, _ in self.stages]
         sides = [side for _, side in self.stages]
-        if shares != sorted(shares) or shares[-1:] != [1.0] or sides[-1:] != [SIDE] or not all(16 <= s for s in sides):
+        rising = all(low < high for low, high in itertools.pairwise([0.0, *shares]))
+        if not rising or shares[-1:] != [1.0] or sides[-1:] != [SIDE] or not all(16 <= s <= 256 for s in sides):
             raise UsageError(
-                f"stages: came {self.stages}; expected rising shares to (1.0, {SIDE}), sides of 16 or more"
+                f"stages: came {self.stages}; expected rising shares to (1.0, {SIDE}), and sides from 16 to 256"
             )
         if self.dense and sides != [SIDE]:
             raise UsageError(
@@ -361,6 +373,8 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
             found[name] = _tuples(json.loads(value))
         except ValueError:
             found[name] = value
+        if found[name] is None:
+            raise UsageError(f"--set: came {text!r}; expected a value. To mend: leave it out for the recipe's own")
     return found
 
 

@@ -63,8 +63,10 @@ def load_run(folder: Path) -> Run:
         if "best_epoch" not in facts:
             raise RunError(f"{folder}: the run has no finished network yet. To mend: run the same training command")
         return Run(folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts)
-    except FileNotFoundError as error:
-        raise RunError(f"{folder}: came no {RUN_FILE}; expected a folder that `mien train` wrote") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        came = "a file" if folder.is_file() else f"no {RUN_FILE}"
+        mend = ". To mend: name data by --data" if folder.is_file() else ""
+        raise RunError(f"{folder}: came {came}; expected a folder that `mien train` wrote{mend}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder / RUN_FILE}: cannot be read ({error}). To mend: train again with --fresh") from error
 
@@ -156,11 +158,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 def clear(folder: Path) -> None:
     """Delete the run in the folder, and nothing else that may lie there."""
-    for path in folder.glob("*"):
-        if path.name == "checkpoints" or path.name.startswith("best-"):
+    for path in [folder / "checkpoints", *folder.glob("best-[0-9][0-9][0-9][0-9]")]:
+        if path.is_dir():
             shutil.rmtree(path)
-        elif path.name in (RUN_FILE, "history.jsonl", "model.keras"):
-            path.unlink()
+    for name in (RUN_FILE, "history.jsonl", "model.keras"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
@@ -178,7 +180,8 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
             ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
         pairs += [("votes", known["data"].get("votes", facts["data"]["votes"]), facts["data"]["votes"])]
-        pairs += [("begun_from", known.get("begun_from"), facts.get("begun_from"))]
+        old, new = ((one.get("begun_from") or {}).get("digest") for one in (known, facts))
+        pairs += [("digest of what it began with", old, new)]
         # Through Recipe, so that a run of before a field was added has that field's default.
         new, old = (json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict())) for one in (facts, known))
         pairs += [(name, old[name], new[name]) for name in new]
