@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien import quiet
+from mien.bundle_files import refuse_foreign
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
 from mien.errors import MissingExtraError, RunError, UsageError
@@ -275,6 +276,7 @@ def export(
     votes: Path | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Write the network of a run as a bundle; with data also calibrated and measured."""
+    refuse_foreign(out)  # before the work, not after it
     [run] = load_runs([folder])
     from mien.evaluation import metrics
     from mien.training.export import export as write

@@ -24,7 +24,6 @@ import numpy as np
 
 from mien import __version__
 from mien.bundle import SIDE, TEMPERATURE, Bundle, write_bundle
-from mien.bundle_files import refuse_foreign
 from mien.classify import Classifier, logs, pool, softmax
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
@@ -92,7 +91,6 @@ def export(
             raise UsageError(
                 "int8: came data without training faces; expected some, which set the ranges of the 8 bits"
             )
-    refuse_foreign(out)
     network = runs.load_network(run)
     heads = models.heads(run.recipe, run.label_set)
     plain_keras = models.logits_of(network)
