@@ -255,7 +255,8 @@ class MTCNN:
             raise MissingExtraError("mtcnn", "mtcnn") from error
         self.name = f"mtcnn-{version('mtcnn')}"
         self.note = note
-        self._network = mtcnn.MTCNN(device="CPU:0")
+        with quiet.closed_files_closed_again():
+            self._network = mtcnn.MTCNN(device="CPU:0")
         self._max_side, self._min_score = max_side, min_score
         self._lock = threading.Lock()
 

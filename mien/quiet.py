@@ -1,10 +1,12 @@
-"""Importing TensorFlow without the lines that it prints past its own log level."""
+"""Libraries without the lines that they print and nobody can use."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Said on every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is: its logging is not set up yet.
 _NOISE = (
@@ -32,3 +34,19 @@ def import_tensorflow() -> None:
             for line in held.read().decode(errors="replace").splitlines():
                 if not any(noise in line for noise in _NOISE):
                     print(line, file=sys.stderr)
+
+
+@contextmanager
+def closed_files_closed_again() -> Iterator[None]:
+    """lz4's files flush what they have closed already, which Python from 3.13 on prints as an exception ignored."""
+    shown = sys.unraisablehook
+
+    def hook(found: sys.UnraisableHookArgs) -> None:
+        if not (isinstance(found.exc_value, ValueError) and "closed file" in str(found.exc_value)):
+            shown(found)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = shown

@@ -21,3 +21,19 @@ def test_import_is_silent_and_passes_the_rest_on() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "a real warning\nafter\n"
     assert done.stdout == ""
+
+
+def test_only_files_closed_again_are_passed_over() -> None:
+    program = (
+        "from mien.quiet import closed_files_closed_again\n"
+        "class Fails:\n"
+        "    def __init__(self, error): self.error = error\n"
+        "    def __del__(self): raise self.error\n"
+        "with closed_files_closed_again():\n"
+        "    Fails(ValueError('I/O operation on closed file.'))\n"
+        "    Fails(ValueError('another'))\n"
+        "Fails(ValueError('I/O operation on closed file.'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr.count("ValueError: another") == 1
+    assert done.stderr.count("ValueError: I/O operation on closed file.") == 1
