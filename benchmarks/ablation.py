@@ -19,13 +19,12 @@ how many of the crowd see their label.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -70,7 +69,7 @@ class Change:
 
     @contextmanager
     def made(self) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
+        with ExitStack() as stack:
             for (module, name), part in self.parts.items():
                 stack.enter_context(mock.patch.object(module, name, part))
             yield
@@ -81,15 +80,15 @@ def excited(build: Callable[..., keras.Model], *arguments: Any, **options: Any) 
 
     def call(layer: layers.Layer, x: Any, **how: Any) -> Any:
         x = layer(x, **how)
-        block = layer.name.removeprefix("relu").partition("_")
-        if not layer.name.startswith("relu") or block[2] != "2":
+        block, _, place = layer.name.removeprefix("relu").partition("_")
+        if not layer.name.startswith("relu") or place != "2":  # the last of a block
             return x
         width = x.shape[-1]
-        policy = {"dtype": options["policy"]} if "policy" in options else {}
+        policy = {"dtype": options.get("policy")}
         told = layers.GlobalAveragePooling2D(keepdims=True, **policy)(x)
-        told = layers.Dense(width // SQUEEZE, activation="relu", name=f"squeeze{block[0]}", **policy)(told)
-        told = layers.Dense(width, activation="sigmoid", name=f"excite{block[0]}", **policy)(told)
-        return layers.Multiply(name=f"excited{block[0]}", **policy)([x, told])
+        told = layers.Dense(width // SQUEEZE, activation="relu", name=f"squeeze{block}", **policy)(told)
+        told = layers.Dense(width, activation="sigmoid", name=f"excite{block}", **policy)(told)
+        return layers.Multiply(name=f"excited{block}", **policy)([x, told])
 
     return keras.models.clone_model(build(*arguments, **options), call_function=call)
 

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from mien.classify import Classifier
 from mien.data.votes import majority
-from mien.training.export import NUM_FOLDS, cross_fitted, nll
+from mien.training.export import NUM_FOLDS, cross_fitted, folds, nll
 from mien.views import VIEWS, views
 
 View = tuple[float, float, int, int]  # zoom, degrees, pixels to the right, pixels down
@@ -59,10 +59,9 @@ def main() -> None:
     for name, kinds in SETS.items():
         mean = {head: np.mean([seen[view][head] for view in kinds], axis=0) for head in single}
         told(f"{name} ({2 * len(kinds)})", mean, part.labels, winner)
-    shares = view_weights(part.labels, np.stack([seen[view][bundle.heads[0].name] for view in needed]))
-    weighted = {
-        head: np.einsum("nv,vnk->nk", shares, np.stack([seen[view][head] for view in needed])) for head in single
-    }
+    stacked = {head: np.stack([seen[view][head] for view in needed]) for head in single}
+    shares = view_weights(part.labels, stacked[bundle.heads[0].name])
+    weighted = {head: np.einsum("nv,vnk->nk", shares, logits) for head, logits in stacked.items()}
     told(f"all {2 * len(needed)} of these, weighted", weighted, part.labels, winner)
 
 
@@ -74,7 +73,7 @@ def view_weights(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
         logits: float (V, N, K).
     """
     num = len(logits)
-    fold = np.random.default_rng(0).permutation(len(labels)) % NUM_FOLDS
+    fold = folds(len(labels))
     found = np.empty((len(labels), num))
     for k in range(NUM_FOLDS):
         others = fold != k

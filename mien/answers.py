@@ -25,6 +25,11 @@ Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names e
 def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:
     """What the network of a run answers for every labelled row of every split; one kind, named by nothing.
 
+    Args:
+        dataset: The data.
+        run: What is asked.
+        name: What the answers are called.
+
     Raises:
         UsageError: if network and data have different labels.
     """

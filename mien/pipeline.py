@@ -405,14 +405,16 @@ def data_audit(
 
 def data_draw(out: Path, *, num: int, seed: int, form: str) -> tuple[dict[str, Any], str]:
     """Draw faces into `out`: a folder, or a csv."""
+    from mien.data.convert import is_csv
     from mien.data.synth import drawn_dataset
 
     eighth = num // 8
     dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)
-    is_csv = out.name.lower().endswith((".csv", ".csv.gz"))
-    if is_csv and form != "csv":
+    if form != "csv" and is_csv(out):
         raise UsageError(f"{out}: came the name of a csv for a folder; expected another, or --form csv")
-    return _written(dataset, out if is_csv or form != "csv" or not out.name else out.with_name(f"{out.name}.csv"))
+    if form == "csv" and out.name and not is_csv(out):
+        out = out.with_name(f"{out.name}.csv")
+    return _written(dataset, out)
 
 
 def data_convert(source: str, out: Path, *, labelled_only: bool, on_error: str, say: Say) -> tuple[dict[str, Any], str]:

@@ -22,6 +22,11 @@ _USAGE_OF = {SPLITS.index(split): usage for usage, split in USAGE.items()}
 _VOTE_COLUMNS = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 
 
+def is_csv(path: Path) -> bool:
+    """Whether a path is written as csv, by its name."""
+    return path.name.lower().endswith((".csv", ".csv.gz"))
+
+
 def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False) -> Path:
     """Write a data set: as csv where the name ends in .csv or .csv.gz, else as a folder of pictures.
 
@@ -55,10 +60,9 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
         )
     dataset = dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
     name = destination.name.lower()
-    is_csv = name.endswith((".csv", ".csv.gz"))
-    if not is_csv and name.endswith(OTHER_FORMS):
+    if not (as_csv := is_csv(destination)) and name.endswith(OTHER_FORMS):
         raise UsageError(f"{destination}: came a name that ends as a file's; expected .csv, .csv.gz, or a folder's")
-    if is_csv and dataset.label_set != FER2013:
+    if as_csv and dataset.label_set != FER2013:
         raise DataError(
             dataset.source,
             came="the labels " + ", ".join(dataset.label_set),
@@ -66,7 +70,7 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
             mend="convert to a folder, which names them by name",
         )
     votes = destination.with_name("ferplus_votes.csv")
-    if is_csv and dataset.votes is not None and os.path.lexists(votes):
+    if as_csv and dataset.votes is not None and os.path.lexists(votes):
         raise UsageError(
             f"{votes}: came a path that exists already; expected none, to write the votes to. Nothing was written. "
             "To mend: name a csv in another folder"
@@ -74,7 +78,7 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
     made = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        if is_csv:
+        if as_csv:
             with open(made, "wb") as file:
                 if name.endswith(".gz"):
                     # No time stamp: equal data, equal bytes.

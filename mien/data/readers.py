@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.cache import Cache, cache_dir
-from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
+from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013 import read_csv
 from mien.data.folders import list_folder, looks_like_fer2013, read_folder
 from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek
@@ -290,16 +290,13 @@ def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """The data without some classes; their rows are listed among those left out."""
     old = dataset.label_set
     kept = LabelSet(tuple(name for name in old if name not in names))
-    to = np.array([UNLABELLED, *(kept.index(name) if name in kept.names else UNLABELLED - 1 for name in old)])
-    labels = to[dataset.labels + 1]
-    out = labels == UNLABELLED - 1
+    out = np.isin(dataset.labels, [old.index(name) for name in names])
     reason = "its class has no training picture"
     left_out = [
         LeftOut(dataset.source, int(row), f"{reason}: {old[k]}")
         for row, k in zip(dataset.rows[out], dataset.labels[out], strict=True)
     ]
-    part = dataset.take(~out)
-    return dataclasses.replace(part, labels=labels[~out], label_set=kept, left_out=(*dataset.left_out, *left_out))
+    return dataclasses.replace(dataset.take(~out).with_labels(kept), left_out=(*dataset.left_out, *left_out))
 
 
 def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:

@@ -268,12 +268,17 @@ def nll(targets: np.ndarray, logits: np.ndarray, temperature: float) -> float:
     return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - own))
 
 
+def folds(num: int) -> np.ndarray:
+    """int (num,): which of `NUM_FOLDS` parts of equal size each row belongs to, at random but always alike."""
+    return np.random.default_rng(0).permutation(num) % NUM_FOLDS
+
+
 def cross_fitted(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """Calibrated probabilities (n, K); the temperature of each fifth of the rows is fitted on the other four.
 
     So no row helps to choose the temperature that it is judged by.
     """
-    fold = np.random.default_rng(0).permutation(len(targets)) % NUM_FOLDS
+    fold = folds(len(targets))
     if len(targets) < 2 * NUM_FOLDS:
         return softmax(logits, fit_temperature(targets, logits))
     found = np.empty(logits.shape, np.float32)

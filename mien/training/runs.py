@@ -64,8 +64,7 @@ def load_run(folder: Path) -> Run:
             raise RunError(f"{folder}: the run has no finished network yet. To mend: run the same training command")
         return Run(folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts)
     except (FileNotFoundError, NotADirectoryError) as error:
-        came = "a file" if folder.is_file() else f"no {RUN_FILE}"
-        mend = ". To mend: name data by --data" if folder.is_file() else ""
+        came, mend = ("a file", ". To mend: name data by --data") if folder.is_file() else (f"no {RUN_FILE}", "")
         raise RunError(f"{folder}: came {came}; expected a folder that `mien train` wrote{mend}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder / RUN_FILE}: cannot be read ({error}). To mend: train again with --fresh") from error
@@ -180,8 +179,8 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
             ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
         pairs += [("votes", known["data"].get("votes", facts["data"]["votes"]), facts["data"]["votes"])]
-        old, new = ((one.get("begun_from") or {}).get("digest") for one in (known, facts))
-        pairs += [("digest of what it began with", old, new)]
+        begun, begins = ((one.get("begun_from") or {}).get("digest") for one in (known, facts))
+        pairs += [("digest of what it began with", begun, begins)]
         # Through Recipe, so that a run of before a field was added has that field's default.
         new, old = (json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict())) for one in (facts, known))
         pairs += [(name, old[name], new[name]) for name in new]
