@@ -10,10 +10,9 @@ show what helps early; what only pays in long runs (docs/log.md) looks worse her
 on random shares of the training faces, for as many steps as on all of them; it has more epochs to choose the best of,
 which flatters small shares a little. The network in the package, a teacher in one row, was itself chosen by PublicTest.
 
-Layers, rates and weights that no recipe has are made here, so that mien need not carry what does not pay: a
+Layers and weights that no recipe has are made here, so that mien need not carry what does not pay: a
 squeeze-excitation (Hu et al. 2018, https://arxiv.org/abs/1709.01507) behind each block, a first convolution of stride
-2, SWA's constant rate with a plain mean (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407), rows weighted by
-how many of the crowd see their label.
+2, rows weighted by how many of the crowd see their label.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from mien.data.votes import crowd_choice
 from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES
 from mien.machine import cores, processor
-from mien.training import fit, models, rates, recipes, runs, targets
+from mien.training import fit, models, recipes, runs, targets
 
 NARROW = ((32, 32), (64, 64), (160, 160), (320, 320))
 WIDE = ((32, 32), (96, 96), (192, 192), (384, 384))
@@ -127,23 +126,6 @@ def without_non_faces(dataset: Dataset) -> Dataset:
     return dataset.take(~(dataset.mask("training") & (2 * unseen >= votes.sum(axis=1))))
 
 
-class _Constant(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule, but never below a rate: SWA's."""
-
-    def __init__(self, schedule: Any, least: float, warm_up: int) -> None:
-        self.schedule, self.least, self.warm_up = schedule, least, warm_up
-
-    def __call__(self, step: Any) -> Any:
-        rate = self.schedule(step)
-        return keras.ops.where(step < self.warm_up, rate, keras.ops.maximum(rate, self.least))
-
-
-def constant_at_last(schedule: Callable[..., Any], recipe: recipes.Recipe, num_steps: int, *rest: Any) -> Any:
-    """A quarter of the rate, from where the cosine has fallen to it."""
-    made = schedule(recipe, num_steps, *rest)
-    return _Constant(made, recipe.learning_rate / 4, recipe.warmup_epochs * num_steps)
-
-
 # The decay of the average is (1 + n) / (10 + n) at step n where that is less: near 1 it makes a mean of the last ninth.
 LAST_NINTH = 0.99999
 CHANGES: dict[str, Change] = {
@@ -156,9 +138,7 @@ CHANGES: dict[str, Change] = {
     TAUGHT: Change({"teacher_weight": 0.5}),
     "no moving average": Change({"average_decay": 0.0}),
     "average over the last ninth of all steps": Change({"average_decay": LAST_NINTH}),
-    "the same at a constant rate (SWA)": Change(
-        {"average_decay": LAST_NINTH}, parts={(rates, "_schedule"): partial(constant_at_last, rates._schedule)}
-    ),
+    "the same at a constant rate (SWA)": Change({"average_decay": LAST_NINTH, "last_rate": 0.25}),
     "mild augmentation": Change(MILD),
     "no augmentation": Change({"augment": False}),
     "blur, noise and JPEG": Change({"degrade": 0.2}),

@@ -41,6 +41,9 @@ from mien.training.recipes import Recipe
         {"stages": ((-1.0, 32), (1.0, 48)), "dense": 0},
         {"stages": ((0.5, 100_000), (1.0, 48)), "dense": 0},
         {"unfold": True},  # without init
+        {"fall_epochs": 2},  # without last_rate
+        {"last_rate": 1.0},
+        {"stages": ((0.5, 32), (1.0, 48)), "dense": 0, "init": "mien"},  # without unfold
         {"stages": ((1.0, 32),)},
         {"stages": ((0.5, 48), (0.2, 48))},
         {"stages": ((0.5, 32), (1.0, 48))},  # with a dense layer

@@ -227,6 +227,16 @@ def test_the_rate_rises_and_falls_twice() -> None:
     assert found[-1] < 1e-4
 
 
+def test_the_rate_falls_to_a_floor_and_stays_there() -> None:
+    recipe = recipes.recipe("champion", max_epochs=8, warmup_epochs=1, fall_epochs=4, last_rate=0.3)
+    schedule = rates.optimizer(recipe, 10)._learning_rate
+    found = [float(schedule(step)) for step in range(80)]
+    assert found[0] == pytest.approx(0.001)  # the warm-up begins below the floor
+    cosine = rates.optimizer(recipes.recipe("champion", max_epochs=4, warmup_epochs=1), 10)._learning_rate
+    assert found[:25] == pytest.approx([float(cosine(step)) for step in range(25)]) and found[24] > 0.04
+    assert found[35:] == pytest.approx([0.03] * 45)
+
+
 def test_early_stopping_waits_for_the_thaw(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
     recipe = finetune(init=str(run.folder), max_epochs=9, freeze_epochs=4, patience=1, learning_rate=1e-9)
     assert fit.fit(faces, recipe, folder=tmp_path / "run").facts["epochs"] >= 5

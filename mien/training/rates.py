@@ -11,7 +11,7 @@ from mien.training.recipes import Recipe
 
 
 def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
-    """Adam, AdamW or SGD; the rate rises over the warm-up and falls along a cosine to zero.
+    """Adam, AdamW or SGD; the rate rises over the warm-up and falls along a cosine, not below `Recipe.last_rate` of it.
 
     With frozen epochs it does so twice: for the heads alone, then for the whole network at `Recipe.thaw` of the rate.
 
@@ -34,16 +34,26 @@ def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate)
 
 
-def _schedule(
-    recipe: Recipe, num_steps: int, learning_rate: float, epochs: int
-) -> keras.optimizers.schedules.CosineDecay:
+def _schedule(recipe: Recipe, num_steps: int, learning_rate: float, epochs: int) -> Any:
     warm_up = recipe.warmup_epochs * num_steps
-    return keras.optimizers.schedules.CosineDecay(
+    cosine = keras.optimizers.schedules.CosineDecay(
         learning_rate / 100,
-        decay_steps=max(1, epochs * num_steps - warm_up),
+        decay_steps=max(1, min(recipe.fall_epochs or epochs, epochs) * num_steps - warm_up),
         warmup_target=learning_rate,
         warmup_steps=warm_up,
     )
+    return _AtLeast(cosine, learning_rate * recipe.last_rate, warm_up) if recipe.last_rate else cosine
+
+
+class _AtLeast(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """A schedule, but never below a rate once it is warm."""
+
+    def __init__(self, schedule: Any, least: float, warm_up: int) -> None:
+        self.schedule, self.least, self.warm_up = schedule, least, warm_up
+
+    def __call__(self, step: Any) -> Any:
+        rate = self.schedule(step)
+        return tf.where(tf.cast(step, tf.float32) < self.warm_up, rate, tf.maximum(rate, self.least))
 
 
 class _InTurn(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

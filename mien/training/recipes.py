@@ -45,10 +45,13 @@ class Recipe:
         dense: Units of the dense layer between Flatten and the classes; 0: the mean over all places instead of both.
         block_dropout: Dropout rate after the second block and later ones, in [0, 1).
         dense_dropout: Dropout rate before the classes, in [0, 1).
-        max_epochs: Length of the schedule: the learning rate falls along a cosine to zero over this many epochs.
+        max_epochs: Length of the schedule.
         patience: Epochs without a better validation accuracy after which training stops early.
         batch_size: Faces a step.
         learning_rate: The rate after the warm-up.
+        fall_epochs: The rate falls along a cosine to zero over so many epochs; 0: all of them.
+        last_rate: But never below this share of `learning_rate`. With an `average_decay` near 1 that is SWA (Izmailov
+            et al. 2018, https://arxiv.org/abs/1803.05407): the average is then over the last ninth of all steps.
         label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
         average_decay: Decay of the moving average of the weights, a step; the average is what is judged and kept.
         class_weights: `none`, `balanced` (n / (K n_c), scikit-learn's formula) or `sqrt` (its square root).
@@ -77,7 +80,7 @@ class Recipe:
         initializer: Keras' name of how the kernels of the convolutions begin.
         init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run folder, `imagenet:NAME`,
             `imagenet:NAME:random`. That also decides `backbone`, `blocks`, `dense`, `residual` and `centre`; without
-            `unfold` faces have 48 pixels, whatever `stages` says, and a network of keras.applications is float32.
+            `unfold` faces have 48 pixels throughout, and a network of keras.applications is float32.
         backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases instead, as in bundles.
             Otherwise a network of keras.applications under a new head.
         backbone_side: Side in pixels to which the faces are resized for a network of keras.applications; 0: its own.
@@ -100,6 +103,8 @@ class Recipe:
     patience: int = 6
     batch_size: int = 64
     learning_rate: float = 1e-3
+    fall_epochs: int = 0
+    last_rate: float = 0.0
     label_smoothing: float = 0.1
     average_decay: float = 0.998
     class_weights: str = "none"
@@ -163,6 +168,7 @@ class Recipe:
             ("batch_size", 2),
             ("dense", 0),
             ("seed", 0),
+            ("fall_epochs", 0),
             ("freeze_epochs", 0),
         ):
             if getattr(self, field) < low:
@@ -181,7 +187,15 @@ class Recipe:
             raise UsageError(f"thaw: came {self.thaw}; expected more than 0 and at most 1")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning_rate: came {self.learning_rate}; expected more than 0 and less than 1")
-        for field in ("block_dropout", "dense_dropout", "label_smoothing", "average_decay", "shift", "weight_decay"):
+        for field in (
+            "block_dropout",
+            "dense_dropout",
+            "label_smoothing",
+            "average_decay",
+            "last_rate",
+            "shift",
+            "weight_decay",
+        ):
             if not 0 <= getattr(self, field) < 1:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected at least 0 and less than 1")
         for field, high in (
@@ -202,6 +216,11 @@ class Recipe:
                 raise UsageError(f"{field}: came {getattr(self, field)}; expected 0 to {high}")
         if self.mixup + self.cutmix > 1:
             raise UsageError(f"mixup, cutmix: came {self.mixup} and {self.cutmix}; expected a sum of at most 1")
+        if self.fall_epochs and not self.last_rate:
+            raise UsageError(
+                f"fall_epochs: came {self.fall_epochs} with last_rate=0, which learns nothing after them; "
+                "expected a last_rate such as 0.1, or fall_epochs=0"
+            )
         if self.unfold and not self.init:
             raise UsageError("unfold: came true without init; expected init, which says whose weights to begin with")
         if not 0 < self.zoom[0] <= 1 <= self.zoom[1] <= 10:
@@ -212,6 +231,11 @@ class Recipe:
         if not rising or shares[-1:] != [1.0] or sides[-1:] != [SIDE] or not all(16 <= s <= 256 for s in sides):
             raise UsageError(
                 f"stages: came {self.stages}; expected rising shares to (1.0, {SIDE}), and sides from 16 to 256"
+            )
+        if self.init and not self.unfold and sides != [SIDE]:
+            raise UsageError(
+                f"stages: came {self.stages} with init={self.init}; expected [[1,{SIDE}]], the one side it "
+                "begins at, or unfold=true with the weights of mien's own layers"
             )
         if self.dense and sides != [SIDE]:
             raise UsageError(
