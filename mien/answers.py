@@ -11,7 +11,6 @@ import numpy as np
 from mien.bundle import TEMPERATURE
 from mien.classify import Classifier
 from mien.data.dataset import SPLITS, Dataset
-from mien.errors import UsageError
 from mien.evaluation.evaluate import Predictions
 from mien.labels import CROWD
 
@@ -35,11 +34,7 @@ def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:
     """
     from mien.training import models, runs
 
-    if run.label_set != dataset.label_set:
-        raise UsageError(
-            f"{run.folder}: the network knows {', '.join(run.label_set)}; the data {dataset.source} has "
-            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
-        )
+    dataset.must_be_labelled_as(run.label_set, str(run.folder))
     model = runs.load_network(run)
     main, *others = models.heads(run.recipe, run.label_set)
     answers = {split: runs.predict_heads(model, part.images) for split in SPLITS if len(part := dataset.part(split))}
@@ -73,11 +68,7 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
         UsageError: if bundle and data have different labels.
     """
     main = bundle.heads[0]
-    if main.labels != dataset.label_set:
-        raise UsageError(
-            f"{bundle.name}: the network knows {', '.join(main.labels)}; the data {dataset.source} has "
-            f"{', '.join(dataset.label_set)}. To mend: evaluate it on data with its own labels"
-        )
+    dataset.must_be_labelled_as(main.labels, bundle.name)
     info = {**bundle.training, "num_trained_on": bundle.training.get("data", {}).get("num_training")}
     found = dict[str, Predictions]()
     classify = Classifier(bundle)

@@ -77,6 +77,23 @@ def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset)
     np.testing.assert_allclose(runs.predict(from_keras, validation.images), probabilities, atol=1e-6)
 
 
+def test_which_epoch_is_kept() -> None:
+    scores = [(0.5, 0.9), (0.7, 0.6), (0.6, 0.5), (0.7, 0.7)]
+    history = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in scores]
+    assert (fit.best(history), fit.best(history, "loss")) == (2, 3) and fit.best([], "loss") == 0
+    assert fit.best([{**line, "side": side} for line, side in zip(history, (32, 32, 48, 48), strict=True)]) == 4
+
+
+def test_a_run_that_chooses_by_loss(faces: Dataset, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(TINY, choose_by="loss", patience=1, max_epochs=40, learning_rate=0.02)
+    run = fit.fit(faces, recipe, folder=tmp_path / "run")
+    losses = [line["val_loss"] for line in run.facts["history"]]
+    assert run.facts["best_epoch"] == int(np.argmin(losses)) + 1 == len(losses) - 1
+    assert run.facts["stopped"] == f"no better validation loss in the 1 epochs after epoch {len(losses) - 1}"
+    validation = faces.part("validation")
+    assert runs.evaluated(runs.load_network(run), validation)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
 def test_same_seed_same_run_other_seed_other_run(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
     fit.fit(faces, TINY, folder=tmp_path / "again", deterministic=True)
     assert equal(weights(undisturbed.folder), weights(tmp_path / "again"))

@@ -108,6 +108,18 @@ class Dataset:
         to[here + 1] = [label_set.index(self.label_set[k]) for k in here]
         return dataclasses.replace(self, labels=to[self.labels + 1], label_set=label_set)
 
+    def must_be_labelled_as(self, label_set: LabelSet, whose: str) -> None:
+        """Refuse rows whose labels are not numbered as a network numbers them; `with_labels` makes them so.
+
+        Raises:
+            UsageError: if so; `whose` says which network it is.
+        """
+        if self.label_set != label_set:
+            raise UsageError(
+                f"{whose}: the network knows {', '.join(label_set)}; the data {self.source} has "
+                f"{', '.join(self.label_set)}. To mend: give it data with its own labels"
+            )
+
     def with_labels_that_occur(self) -> Dataset:
         """The rows without the names of labels that no row has; as they are where less than two occur."""
         there = self.counts().sum(axis=0) > 0

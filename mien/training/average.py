@@ -56,10 +56,7 @@ def average(
                 f"{bundles[0].digest[:16]}; expected bundles of one network, trained further"
             )
     dataset = dataset.with_labels(bundles[0].heads[0].labels)
-    if dataset.label_set != bundles[0].heads[0].labels:
-        raise UsageError(
-            f"data: came the labels {', '.join(dataset.label_set)}; expected {', '.join(bundles[0].heads[0].labels)}"
-        )
+    dataset.must_be_labelled_as(bundles[0].heads[0].labels, bundles[0].name)
     validation = dataset.part("validation")
     if not len(validation):
         raise DataError(

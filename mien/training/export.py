@@ -84,9 +84,7 @@ def export(
         raise UsageError("int8, half: came both; expected at most one, since each says how weights are stored")
     if dataset is not None:
         dataset = dataset.with_labels(run.label_set)
-        if dataset.label_set != run.label_set:
-            came = ", ".join(dataset.label_set)
-            raise UsageError(f"data: came the labels {came}; expected {', '.join(run.label_set)}, the run's own")
+        dataset.must_be_labelled_as(run.label_set, str(run.folder))
         if int8 and not len(dataset.part("training")):
             raise UsageError(
                 "int8: came data without training faces; expected some, which set the ranges of the 8 bits"

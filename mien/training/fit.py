@@ -245,12 +245,12 @@ class _Trainer:
 
     def _damage_of_best(self, folder: Path, history: list[dict[str, Any]], found: checkpoint.Checkpoint) -> str:
         """Make sure, before hours of work, that the best weights so far are whole; what was mended, or ''."""
-        target = best_folder(folder, best(history))
+        target = best_folder(folder, self._best(history))
         try:
             checkpoint.read_verified(target)
             return ""
         except RunError as error:
-            if best(history) != found.epoch:
+            if self._best(history) != found.epoch:
                 raise RunError(
                     f"{error}. These are the best weights so far. To mend: restore them from a copy, or begin again "
                     "with --fresh"
@@ -276,12 +276,16 @@ class _Trainer:
                 path = variable.path.removeprefix(f"{inner.name}/") if part == "optimizer" else variable.path
                 yield variable, f"{part}-{number:03d}-{path.replace('/', '.')}"
 
+    def _best(self, history: Sequence[Mapping[str, float]]) -> int:
+        return best(history, self.recipe.choose_by)
+
     def _why_stop(self, history: list[dict[str, Any]]) -> str:
-        epoch, best_epoch = len(history), best(history)
+        epoch, best_epoch = len(history), self._best(history)
         if epoch >= self.recipe.max_epochs:
             return f"the schedule of {self.recipe.max_epochs} epochs is done"
         if epoch - max(best_epoch, self.recipe.freeze_epochs) >= self.recipe.patience:
-            return f"no better validation accuracy in the {self.recipe.patience} epochs after epoch {best_epoch}"
+            score, patience = self.recipe.choose_by, self.recipe.patience
+            return f"no better validation {score} in the {patience} epochs after epoch {best_epoch}"
         return ""
 
     def _epoch(self, epoch: int, history: list[dict[str, Any]], watch: Callable[[Moment], None]) -> dict[str, Any]:
@@ -317,14 +321,14 @@ class _Trainer:
         return line if self.recipe.side(1) == SIDE else {**line, "side": side}
 
     def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
-        epoch, best_epoch = len(history), best(history)
+        epoch, best_epoch = len(history), self._best(history)
         if best_epoch == epoch:
             # Before the checkpoint that names it: a kill between the two leaves a best that nobody names.
             self._write_best(best_folder(folder, epoch), epoch)
         arrays = {name: np.asarray(variable) for variable, name in self._named_variables()}
         checkpoint.save(folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history}))
         # The checkpoint before this one may be needed yet, and with it the best that it names.
-        named = {best_epoch, best(history[:-1])}
+        named = {best_epoch, self._best(history[:-1])}
         for old in folder.glob("best-[0-9][0-9][0-9][0-9]"):
             if int(old.name[5:]) not in named:
                 shutil.rmtree(old, ignore_errors=True)
@@ -338,7 +342,7 @@ class _Trainer:
         warnings: list[str],
         stopped: str | None,
     ) -> None:
-        best_epoch = best(history)
+        best_epoch = self._best(history)
         arrays, _ = checkpoint.read_verified(best_folder(folder, best_epoch))
         self.averaged.set_weights([arrays[name] for name in sorted(arrays)])
         seconds = [line["seconds"] for line in history]
@@ -382,16 +386,17 @@ def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray
         yield num_whole, rest[None]
 
 
-def best(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch (from 1) of the highest validation accuracy, of equals the one of lower loss; 0 for no epochs.
+def best(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
+    """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
 
-    Epochs at other sides of the faces than the last one's take no part.
+    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest (`Recipe.choose_by`). Epochs at other
+    sides of the faces than the last one's take no part.
     """
     if not history:
         return 0
     side = history[-1].get("side")
     scores = {
-        n: (line["val_accuracy"], -line["val_loss"], -n)
+        n: (line["val_accuracy"] if by == "accuracy" else 0.0, -line["val_loss"], -n)
         for n, line in enumerate(history, 1)
         if line.get("side") == side
     }

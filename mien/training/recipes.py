@@ -24,6 +24,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 RETIRED = ("live_teachers",)  # fields that recipes had once
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
+SCORES = ("accuracy", "loss")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 FOLDED = "folded"
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -46,7 +47,8 @@ class Recipe:
         block_dropout: Dropout rate after the second block and later ones, in [0, 1).
         dense_dropout: Dropout rate before the classes, in [0, 1).
         max_epochs: Length of the schedule.
-        patience: Epochs without a better validation accuracy after which training stops early.
+        choose_by: Validation score that says which epoch is kept: `accuracy`, or `loss`, which chance moves less.
+        patience: Epochs without a better one after which training stops early.
         batch_size: Faces a step.
         learning_rate: The rate after the warm-up.
         fall_epochs: The rate falls along a cosine to zero over so many epochs; 0: all of them.
@@ -100,6 +102,7 @@ class Recipe:
     block_dropout: float
     dense_dropout: float
     max_epochs: int
+    choose_by: str = "accuracy"
     patience: int = 6
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -146,6 +149,7 @@ class Recipe:
                     f"{name}: came {getattr(self, name)!r}; expected {_EXAMPLES.get(name) or _WORDS[kind]}"
                 )
         for field, choices in (
+            ("choose_by", SCORES),
             ("class_weights", CLASS_WEIGHTS),
             ("optimizer", OPTIMIZERS),
             ("precision", PRECISIONS),
