@@ -17,7 +17,7 @@ from mien.data.votes import majority, vote_shares
 from mien.evaluation import metrics
 from mien.training.export import cross_fitted
 
-SHARES = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0)  # of the crowd's head
+SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 1.0)  # of the crowd's head
 
 
 def main() -> None:

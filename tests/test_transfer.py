@@ -232,7 +232,9 @@ def test_the_rate_falls_to_a_floor_and_stays_there() -> None:
     schedule = rates.optimizer(recipe, 10)._learning_rate
     found = [float(schedule(step)) for step in range(80)]
     assert found[0] == pytest.approx(0.001)  # the warm-up begins below the floor
-    cosine = rates.optimizer(recipes.recipe("champion", max_epochs=4, warmup_epochs=1), 10)._learning_rate
+    cosine = rates.optimizer(
+        recipes.recipe("champion", max_epochs=4, warmup_epochs=1, fall_epochs=0, last_rate=0.0), 10
+    )._learning_rate
     assert found[:25] == pytest.approx([float(cosine(step)) for step in range(25)]) and found[24] > 0.04
     assert found[35:] == pytest.approx([0.03] * 45)
 

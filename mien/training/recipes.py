@@ -296,19 +296,26 @@ def champion() -> Recipe:
         dense=0,
         block_dropout=0.0,
         dense_dropout=0.3,
-        max_epochs=104,
-        patience=104,
+        max_epochs=130,
+        choose_by="loss",
+        patience=130,
         batch_size=128,
         learning_rate=0.1,
+        fall_epochs=104,
+        last_rate=0.15,
+        average_decay=0.99999,
         optimizer="sgd",
         weight_decay=5e-4,
         warmup_epochs=2,
-        stages=((0.5, 32), (0.75, 40), (1.0, SIDE)),
+        stages=((0.4, 32), (0.6, 40), (1.0, SIDE)),
         turn=15.0,
         zoom=(0.8, 1.15),
         shift=0.2,
         light=1.0,
         erase=0.5,
+        mixup=0.15,
+        cutmix=0.15,
+        mix_from=0.6,
         crowd_weight=1.0,
         precision="auto",
         centre=True,
@@ -320,8 +327,8 @@ def reborn() -> Recipe:
     """A `champion` hardened: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip`.
 
     It begins with its weights and learns to say of blurred, noisy and covered faces what its teacher, which is itself,
-    says of whole ones (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). Six to ten minutes on two cores with
-    bfloat16; docs/results.md has what it gives.
+    says of whole ones (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). Six to twelve minutes on two cores
+    with bfloat16; docs/results.md has what it gives.
     """
     return dataclasses.replace(
         champion(),
@@ -329,10 +336,16 @@ def reborn() -> Recipe:
         max_epochs=8,
         patience=8,
         learning_rate=0.01,
+        fall_epochs=0,
+        last_rate=0.0,
+        average_decay=0.998,
         warmup_epochs=1,
         stages=((1.0, SIDE),),
         degrade=0.2,
         erase=0.3,
+        mixup=0.0,
+        cutmix=0.0,
+        mix_from=0.0,
         init="mien",
         unfold=True,
         teacher_weight=0.7,
