@@ -222,8 +222,8 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
     told = targets.teacher_network(teacher, training, single, "float32")(faces)
     np.testing.assert_allclose(told["expression"], logits["fer2013"], atol=1e-4)
     # A student that hears its teacher alone, of the same network: its first loss is that of the teacher's own answer.
-    echo = dataclasses.replace(taught, teacher_weight=1.0, augment=False, dense_dropout=0.0, init=str(tmp_path / "t"))
-    echo = dataclasses.replace(echo, unfold=True, learning_rate=1e-9, stages=((1.0, 48),))
+    echo = dataclasses.replace(taught, init=str(tmp_path / "t"), unfold=True, learning_rate=1e-9, stages=((1.0, 48),))
+    echo = dataclasses.replace(echo, teacher_weight=1.0, augment=False, dense_dropout=0.0)
     run = fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[teacher])
     entropy = [softmax(logits[head]) for head in ("fer2013", "crowd")]
     expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
