@@ -137,7 +137,7 @@ def of_folded(
         dense=theirs.dense,
         residual=theirs.residual,
         centre=theirs.centre,
-        stages=recipe.stages if recipe.unfold and not theirs.dense else ((1.0, SIDE),),
+        stages=((1.0, SIDE),) if theirs.dense else recipe.stages,
     )
     found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
     known = tuple((labels, *found.pop(models.LOGITS[name == CROWD])) for name, labels in heads.items())
@@ -201,7 +201,6 @@ def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
         dense=0,
         residual=False,
         centre=False,
-        stages=((1.0, SIDE),),
         precision="float32",
     )
 
