@@ -251,6 +251,20 @@ def test_pairs_are_compared_on_both_evaluation_splits(faces: Dataset) -> None:
     assert first["difference"] == pytest.approx(accuracy[0] - accuracy[2])
     assert first["n"] == 35 == first["both"] + first["neither"] + first["only_first"] + first["only_second"]
     assert "unlikely to be chance" in truth["words"]["comparisons"][1]
+    loss = [n["splits"]["validation"]["loss"]["value"] for n in truth["networks"]]
+    assert first["loss_difference"]["value"] == pytest.approx(loss[0] - loss[2])
+    assert "loss" not in truth["words"]["comparisons"][1]  # no resamples, no interval, no judgement
+
+
+def test_the_loss_of_a_pair_is_told_with_its_interval(faces: Dataset) -> None:
+    networks = [predicted(faces, "a", 0, 0), predicted(faces, "b", 3, 1)]
+    truth = evaluate(faces, networks, num_bootstrap=200).to_dict()
+    loss = truth["comparisons"][0]["loss_difference"]
+    assert 0 < loss["low"] < loss["value"] < loss["high"]
+    told = f"The loss of b is lower by {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f}): unlikely"
+    assert told in truth["words"]["comparisons"][0]
+    turned = evaluate(faces, networks[::-1], num_bootstrap=200).to_dict()  # the same words in the other order
+    assert told in turned["words"]["comparisons"][0]
 
 
 @pytest.mark.parametrize(

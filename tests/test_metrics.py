@@ -193,6 +193,24 @@ def test_mcnemar_of_equal_networks_is_certain_of_nothing() -> None:
     assert metrics.mcnemar(halves, ~halves)["p_value"] == 1.0  # 20 against 20
 
 
+def test_a_paired_loss_is_narrower_than_the_losses_are() -> None:
+    generator = np.random.default_rng(0)
+    second = generator.gamma(1.0, 1.0, 3000)  # losses that differ much from face to face, little between networks
+    first = second + generator.normal(0.02, 0.1, 3000)
+    found = metrics.paired_loss(first, second, seed=1)
+    assert found["value"] == pytest.approx((first - second).mean())
+    half_width = 1.96 * (first - second).std() / 3000**0.5
+    assert found["low"] == pytest.approx(found["value"] - half_width, abs=5e-4)
+    assert found["high"] == pytest.approx(found["value"] + half_width, abs=5e-4)
+
+
+def test_a_paired_loss_of_equal_networks_or_of_no_rows_has_no_interval() -> None:
+    losses = np.linspace(0, 1, 20)
+    assert metrics.paired_loss(losses, losses) == {"value": 0.0, "low": None, "high": None}
+    assert metrics.paired_loss(losses, losses + 1, num_bootstrap=0) == {"value": -1.0, "low": None, "high": None}
+    assert metrics.paired_loss(losses[:0], losses[:0]) == {"value": None, "low": None, "high": None}
+
+
 def test_a_negative_number_of_resamples_is_refused() -> None:
     with pytest.raises(UsageError, match="num_bootstrap: came -1"):
         metrics.estimates(*fake(10, 2), num_bootstrap=-1)

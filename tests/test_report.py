@@ -169,7 +169,7 @@ def test_cells_of_cards_name_their_column(written: Path) -> None:
     cards = [a for a in page.all("table") if a.get("class") == "cards"]
     assert len(cards) == 4 and all(a["role"] == "table" for a in cards)
     cells = [a for a in page.all("td") if a.get("role") == "cell"]
-    assert len(cells) == 2 * 10 + 2 * 8 + 4 * 5 + 6 * 8  # networks, pairs, twins, crowd: rows times cells
+    assert len(cells) == 2 * 10 + 2 * 9 + 4 * 5 + 6 * 8  # networks, pairs, twins, crowd: rows times cells
     assert all(a["data-th"] for a in cells)
 
 

@@ -143,7 +143,7 @@ def evaluate(
         "study_split": next(s for s in ("validation", "test", "training") if s in measured),
         "yardstick": next(s for s in ("test", "validation", "training") if s in measured),
         "networks": judged,
-        "comparisons": _comparisons(parts, networks),
+        "comparisons": _comparisons(parts, networks, num_bootstrap, seed),
         "best": _best(judged),
     }
     truth["maps"] = _maps(truth, parts, places, networks, num_maps, seed)
@@ -286,20 +286,22 @@ def _spread(labels: np.ndarray, eligible: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(rows[np.lexsort((labels[rows], turn))][:NUM_EXAMPLES])
 
 
-def _comparisons(parts: Mapping[str, Dataset], networks: Sequence[Predictions]) -> list[dict[str, Any]]:
-    """McNemar's test for each pair on each evaluation split that both predicted."""
+def _comparisons(
+    parts: Mapping[str, Dataset], networks: Sequence[Predictions], num_bootstrap: int, seed: int
+) -> list[dict[str, Any]]:
+    """McNemar's test and the paired loss for each pair on each evaluation split that both predicted."""
     found = []
     for split in ("validation", "test"):
         labels = parts[split].labels
-        right = {
-            n.name: np.asarray(n.probabilities[split]).argmax(1) == labels
-            for n in networks
-            if len(labels) and split in n.probabilities
+        answers = {
+            n.name: np.asarray(n.probabilities[split]) for n in networks if len(labels) and split in n.probabilities
         }
-        for first, second in itertools.combinations(right, 2):
-            found.append(
-                {"split": split, "first": first, "second": second, **metrics.mcnemar(right[first], right[second])}
-            )
+        right = {name: answer.argmax(1) == labels for name, answer in answers.items()}
+        losses = {name: metrics.row_losses(labels, answer) for name, answer in answers.items()}
+        for first, second in itertools.combinations(answers, 2):
+            loss = metrics.paired_loss(losses[first], losses[second], num_bootstrap=num_bootstrap, seed=seed)
+            pair = {"split": split, "first": first, "second": second}
+            found.append({**pair, **metrics.mcnemar(right[first], right[second]), "loss_difference": loss})
     return found
 
 

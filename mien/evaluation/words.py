@@ -218,14 +218,29 @@ def comparison(c: Truth) -> str:
     ahead, behind, alone, other = c["first"], c["second"], c["only_first"], c["only_second"]
     if other > alone:
         ahead, behind, alone, other = behind, ahead, other, alone
+    loss = _paired_loss(c)
     if alone == other:
         on = "on the same faces" if not alone else f"equally often: each alone on {plural(alone, 'face')}"
-        return f"On {c['split']}, {ahead} and {behind} are right {on}, of {count(c['n'])}."
+        return f"On {c['split']}, {ahead} and {behind} are right {on}, of {count(c['n'])}.{loss}"
     judgement = "unlikely to be chance" if c["p_value"] < CHANCE else "may well be chance"
     return (
         f"On {c['split']}, {ahead} is {points(abs(c['difference']))} ahead of {behind}: of {plural(c['n'], 'face')} "
         f"{ahead} alone is right on {count(alone)}, {behind} alone on {count(other)} ({p_value(c['p_value'])}): "
-        f"{judgement}."
+        f"{judgement}.{loss}"
+    )
+
+
+def _paired_loss(c: Truth) -> str:
+    """Whose loss is lower; empty where no interval was wanted or the losses are equal."""
+    loss = c["loss_difference"]
+    if loss["low"] is None:
+        return ""
+    lower, sign = (c["second"], 1) if loss["value"] > 0 else (c["first"], -1)
+    low, high = sorted((sign * loss["low"], sign * loss["high"]))
+    judgement = "unlikely to be chance" if low > 0 else "may well be chance"
+    return (
+        f" The loss of {lower} is lower by {decimal(abs(loss['value']))} "
+        f"({decimal(low)} to {decimal(high)}): {judgement}."
     )
 
 
