@@ -1,7 +1,6 @@
-# Each target makes its own .venv when there is none.
+# Each target makes its own .venv when there is none, with this Python (`make demo PYTHON=python3.12` picks another).
 PYTHON ?= python3
 BIN := .venv/bin
-# With this version or a newer one (`make demo PYTHON=python3.12` picks another).
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test check fix bench docs train-champion clean

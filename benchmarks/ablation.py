@@ -129,7 +129,8 @@ def without_non_faces(dataset: Dataset) -> Dataset:
     return dataset.take(~(dataset.mask("training") & (2 * unseen >= votes.sum(axis=1))))
 
 
-# The decay of the average is (1 + n) / (10 + n) at step n where that is less: near 1 it makes a mean of the last ninth.
+# The decay of the average is (1 + n) / (10 + n) at step n where that is less: near 1 the last ninth of all steps makes
+# up two thirds of it.
 LAST_NINTH = 0.99999
 CHANGES: dict[str, Change] = {
     "as it is": Change(),

@@ -1,6 +1,6 @@
 """What the rule for uncertain answers costs and gains: accuracy of certain and of uncertain answers.
 
-    python benchmarks/uncertain.py DATA [--bundle shipped]
+    python benchmarks/uncertain.py DATA [shipped]
 
 Faces of the validation split as they are, so only the rule's first part counts: the likeliest label's probability.
 """

@@ -82,12 +82,12 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
                 if len(heads) > 1 and part.votes is not None:
                     crowd[split] = heads[CROWD]
         if shown:
-            explain = partial(_asked, classify)
-            kinds = {f" --{mode}": (shown, crowd or None)}
+            found[f" --{mode}"] = Predictions(
+                name + f" --{mode}", shown, info, partial(_shown, classify), crowd or None, f"{name} --fast"
+            )
             if len(bundle.heads) > 1:
-                kinds[f", {main.name} --{mode}"] = (alone, None)
-            for kind, (answers, votes) in kinds.items():
-                found[kind] = Predictions(name + kind, answers, info, explain, votes)
+                kind, explain = f", {main.name} --{mode}", partial(_said, classify, main.name)
+                found[kind] = Predictions(name + kind, alone, info, explain, explained=f"{name}, {main.name} --fast")
     return found
 
 
@@ -111,7 +111,8 @@ def means(members: Sequence[Kinds]) -> list[Predictions]:
             info |= {name: facts[0].get(name) for name in ("data", "num_trained_on")}
         explains = [network.explain for network in networks if network.explain]
         explain = partial(_mean_answer, explains) if len(explains) == len(networks) else None
-        found.append(Predictions(f"mean of {len(networks)}{kind}", answers, info, explain, crowd))
+        name = f"mean of {len(networks)}"
+        found.append(Predictions(name + kind, answers, info, explain, crowd, name + kind.replace("--best", "--fast")))
     return found
 
 
@@ -124,5 +125,9 @@ def _mean_answer(explains: Sequence[Callable[[np.ndarray], np.ndarray]], faces: 
     return np.asarray(np.mean([explain(faces) for explain in explains], axis=0))
 
 
-def _asked(classify: Classifier, faces: np.ndarray) -> np.ndarray:
+def _shown(classify: Classifier, faces: np.ndarray) -> np.ndarray:
     return classify.answer(classify(faces))
+
+
+def _said(classify: Classifier, head: str, faces: np.ndarray) -> np.ndarray:
+    return classify(faces)[head]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from mien import answers
+from mien.bundle import open_bundle
+from mien.data.synth import drawn_dataset
 from mien.evaluation.evaluate import Predictions
 
 
@@ -28,6 +30,21 @@ def test_the_mean_of_networks_is_that_of_their_probabilities() -> None:
     assert mean.crowd["test"][0, 0] == pytest.approx(0.7)
     np.testing.assert_allclose(mean.explain(np.zeros((1, 48, 48, 1), np.uint8)), [[0.7, 0.3]], atol=1e-6)
     assert mean.info == {"parameters": 7, "data": {"fingerprint": "x"}, "num_trained_on": 5}
+
+
+def test_each_answer_of_a_bundle_is_explained_by_itself_in_one_view() -> None:
+    data = drawn_dataset(7, 7, 7)
+    kinds = answers.of_bundle(data, open_bundle("shipped"), "net")
+    assert list(kinds) == [" --fast", ", fer2013 --fast", " --best", ", fer2013 --best"]
+    faces = data.part("validation").images
+    for mode in ("fast", "best"):
+        for which in ("", ", fer2013"):
+            network = kinds[f"{which} --{mode}"]
+            assert network.explain is not None and network.explained == f"net{which} --fast"
+            one_view = kinds[f"{which} --fast"].probabilities["validation"]
+            np.testing.assert_allclose(network.explain(faces), one_view, atol=1e-6)
+    shown, alone = (kinds[f"{which} --fast"].probabilities["validation"] for which in ("", ", fer2013"))
+    assert np.abs(shown - alone).max() > 1e-3
 
 
 def test_the_mean_says_only_what_all_its_networks_say() -> None:

@@ -261,6 +261,8 @@ def test_a_fine_tuned_network_is_exported_and_begun_with_again(run: runs.Run, mo
     bundle = export(done, tmp_path / "b", dataset=moods)
     assert bundle.parity["batch_norm_folded"] is True and list(bundle.heads[0].labels) == list(MOODS)
     assert bundle.training["recipe"]["init"] == "tiny"  # the name, not the path
+    assert bundle.training["begun_from"] == {key: done.facts["begun_from"][key] for key in ("name", "digest")}
+    assert bundle.training["teachers"] == []
     network = runs.load_network(done)
     with Classifier(bundle) as classify:
         np.testing.assert_allclose(

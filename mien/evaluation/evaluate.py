@@ -52,6 +52,7 @@ class Predictions:
         crowd: Split -> float32 (n, 8), what a second head says of how people would vote, in the order of
             `labels.FERPLUS`; None where the network has none.
         explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for occlusion maps; None: none.
+        explained: What `explain` asks, where that is not quite this: an answer in many views is explained in one.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Predictions:
     info: Mapping[str, Any]
     explain: Callable[[np.ndarray], np.ndarray] | None = None
     crowd: Mapping[str, np.ndarray] | None = None
+    explained: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +335,7 @@ def _maps(
         return None
     probabilities = np.asarray(network.probabilities[split])
     found = _map_classes(parts[split], places[split], probabilities, network.explain, num=num, seed=seed)
-    return {"network": network.name, "split": split, **found}
+    return {"network": network.name, "asked": network.explained or network.name, "split": split, **found}
 
 
 def _map_classes(

@@ -286,8 +286,9 @@ def maps(found: Truth) -> dict[str, Any]:
         "method": (
             f"Up to {plural(found['most_faces'], 'face')} of each class that {found['network']} recognised on "
             f"{found['split']}, drawn at random. A patch of {found['patch']} x {found['patch']} pixels is blurred and "
-            f"the network asked again, at {found['questions']} places of a face: orange where the label's probability "
-            "falls, blue where it rises, each picture on a scale of its own. Left and right are the picture's."
+            f"{found['asked']} asked again, at {found['questions']} places of a face: orange where the label's "
+            "probability falls, blue where it rises, each picture on a scale of its own. Left and right are "
+            "the picture's."
         ),
         "limits": (
             f"This shows what {found['network']} uses on these faces, not why a face has an expression. Where one "

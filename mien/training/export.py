@@ -376,12 +376,15 @@ def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
     facts = run.facts
-    names = """averaged epochs best_epoch stopped parameters multiply_adds deterministic mien versions""".split()
+    names = ["averaged", "teachers", "epochs", "best_epoch", "stopped", "parameters", "multiply_adds"]
+    names += ["deterministic", "mien", "versions"]
+    begun_from = {key: facts["begun_from"][key] for key in ("name", "digest")} if "begun_from" in facts else None
     return {
         # Names, not paths: bundles are given away.
         "recipe": {**run.recipe.to_dict(), "init": Path(run.recipe.init).name},
         "data": {**facts["data"], "source": Path(facts["data"]["source"]).name},
         "measured_on": None if dataset is None else dataset.fingerprint,
+        "begun_from": begun_from,
         **{name: facts[name] for name in names if name in facts},
     }
 

@@ -52,8 +52,8 @@ class Recipe:
         batch_size: Faces a step.
         learning_rate: The rate after the warm-up.
         fall_epochs: The rate falls along a cosine to zero over so many epochs; 0: all of them.
-        last_rate: But never below this share of `learning_rate`. With an `average_decay` near 1 that is SWA (Izmailov
-            et al. 2018, https://arxiv.org/abs/1803.05407): the average is then over the last ninth of all steps.
+        last_rate: But never below this share of `learning_rate`. With an `average_decay` near 1 that is a form of SWA
+            (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407): the last ninth of all steps is two thirds of it.
         label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
         average_decay: Decay of the moving average of the weights, a step; the average is what is judged and kept.
         class_weights: `none`, `balanced` (n / (K n_c), scikit-learn's formula) or `sqrt` (its square root).
