@@ -109,6 +109,8 @@ def means(members: Sequence[Kinds]) -> list[Predictions]:
                 info[name] = sum(one[name] for one in facts)
         if len({(one.get("data") or {}).get("fingerprint") for one in facts}) == 1:
             info |= {name: facts[0].get(name) for name in ("data", "num_trained_on")}
+        else:
+            info["members"] = [{"name": one.name, "data": one.info.get("data")} for one in networks]
         explains = [network.explain for network in networks if network.explain]
         explain = partial(_mean_answer, explains) if len(explains) == len(networks) else None
         name = f"mean of {len(networks)}"

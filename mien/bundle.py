@@ -17,6 +17,7 @@ import math
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from mien.bundle_files import (
     MAX_BYTES,
     MODEL,
     npz_bytes,
+    put,
     read_folder,
     read_npz,
     read_zip,
@@ -45,6 +47,7 @@ FORMAT_VERSION = 1
 SHIPPED = "shipped"
 MAX_GOLDENS = 256
 MAX_LABELS = 100
+MAX_LETTERS = 64  # of a label
 MAX_HEADS = 8
 SIDE = 48
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
@@ -219,7 +222,7 @@ def write_bundle(
         )
     bundle = _check(target, contents)  # nothing that could not be opened is written
     refuse_foreign(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")  # new, also after a kill
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".zip":
@@ -228,9 +231,7 @@ def write_bundle(
             temporary.mkdir()
             for name, data in contents.items():
                 (temporary / name).write_bytes(data)
-            if target.is_dir():
-                shutil.rmtree(target)
-        os.replace(temporary, target)
+        put(temporary, target)
     except OSError as error:
         raise BundleError(
             target,
@@ -392,7 +393,7 @@ def _heads(facts: _Facts) -> tuple[Head, ...]:
         if not _HEAD_NAME.fullmatch(name) or name in [head.name for head in heads]:
             facts.refuse(f"{path}name", name, "a name of its own, of a-z, 0-9 and _")
         labels = facts.get("labels", list, f"2 to {MAX_LABELS} distinct names", one, path)
-        sound = all(isinstance(x, str) and 1 <= len(x) <= 64 and x.isprintable() for x in labels)
+        sound = all(isinstance(x, str) and 1 <= len(x) <= MAX_LETTERS and x.isprintable() for x in labels)
         if not sound or not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) != len(labels):
             facts.refuse(f"{path}labels", labels, f"2 to {MAX_LABELS} distinct names")
         temperature, best = _temperatures(facts, one, path)

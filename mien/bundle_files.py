@@ -10,6 +10,7 @@ import io
 import math
 import os
 import re
+import shutil
 import stat
 import struct
 import zipfile
@@ -70,6 +71,30 @@ def refuse_foreign(target: Path) -> None:
             known = False
         if not known or target.suffix != ".zip":
             refuse("a file that is no bundle")
+
+
+def put(made: Path, target: Path) -> None:
+    """Rename what was made to the target, in place of what lies there, which is deleted only afterwards.
+
+    A folder cannot be replaced in one step. Killed between the two that it takes, the old one lies beside as `.*.old`.
+
+    Raises:
+        OSError: if it cannot be; what was there is there then.
+    """
+    if not target.is_dir():
+        os.replace(made, target)
+        return
+    old = made.with_name(f"{made.name}.old")
+    try:
+        os.rename(target, old)
+        os.rename(made, target)
+    finally:
+        if os.path.lexists(old) and not os.path.lexists(target):
+            os.rename(old, target)
+        elif old.is_symlink():
+            old.unlink()
+        else:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def read_folder(where: Path, *, links: bool = False) -> dict[str, bytes]:

@@ -118,6 +118,12 @@ def run(
         "keep_leaks": keep_leaks,
     }
     recipes = [_recipe(name, changes) for name in dict.fromkeys(recipe or ORIGINALS)]
+    for one in recipes:
+        if one.init:
+            raise UsageError(
+                f"recipe: came {one.name}, which begins with a trained network; expected recipes that begin with none. "
+                f"To mend: mien train DATA --recipe {one.name} --init ..."
+            )
     with _training_bar() as bar:
         options = pipeline.TrainOptions(votes=votes, deterministic=deterministic, fresh=fresh, watch=bar)
         job = pipeline.run(data, recipes, out=out, say=say, options=options, on_error=str(on_error))
@@ -237,7 +243,7 @@ def evaluate(
         )
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundle or []]
-    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
+    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes, to_train=False)
     _print_job(pipeline.judge(dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say), json)
 
 
@@ -343,13 +349,8 @@ def predict(
     step = None if every is None else parse_seconds(every, "--every")
     smooth_s = None if smooth is None else 0.0 if smooth in ("0", "0s") else parse_seconds(smooth, "--smooth")
     sources = job.collect(paths, say=say)
-    recognizer = load(
-        bundle,
-        detector=str(detector),
-        detector_model=detector_model,
-        max_side=max_side,
-        mode="best" if best else "fast",
-    )
+    mode = "best" if best else "fast"
+    recognizer = load(bundle, detector=str(detector), detector_model=detector_model, max_side=max_side, mode=mode)
     if recognizer.detector.note:
         say(recognizer.detector.note)
     with recognizer, contextlib.ExitStack() as stack:
@@ -367,13 +368,7 @@ def predict(
             move(len(seen), frame.source if frame.time_s is None else f"{frame.source} {frame.time_s:.0f} s")
 
         tally = job.predict(
-            sources,
-            recognizer,
-            outputs,
-            every=step,
-            smooth_s=smooth_s,
-            say=say,
-            show=show,
+            sources, recognizer, outputs, every=step, smooth_s=smooth_s, max_side=max_side, say=say, show=show
         )
     say(tally.sentence())
     if tally.num_failed:
@@ -390,6 +385,7 @@ def average(
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
     votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
     fresh: Fresh = False,
     json: Json = False,
 ) -> None:
@@ -402,7 +398,7 @@ def average(
 
     pipeline.need_train_extra()
     opened = [open_bundle(one) for one in bundles]
-    dataset = pipeline.read(data, say=say, votes=votes)
+    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
     done = pipeline.average(dataset, opened, folder=out, shares=share or [], fresh=fresh)
     answer({"folder": str(out), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {out}", json)
 
@@ -416,6 +412,7 @@ def export(
         typer.Option("--data", help="The data it was trained on, for calibration and scores.", show_default=False),
     ] = None,
     votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
     int8: Annotated[
         bool, typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data.")
     ] = False,
@@ -428,7 +425,9 @@ def export(
     """
     from mien import pipeline
 
-    values, text = pipeline.export(run, out, data=data, int8=int8, half=half, say=say, votes=votes)
+    values, text = pipeline.export(
+        run, out, data=data, int8=int8, half=half, say=say, votes=votes, on_error=str(on_error)
+    )
     answer(values, text, json)
 
 

@@ -9,11 +9,14 @@ Everything lies in one folder:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +26,9 @@ import numpy as np
 from mien import quiet
 from mien.bundle_files import refuse_foreign
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
+from mien.data.forms import printable
 from mien.data.readers import load_dataset
-from mien.errors import MissingExtraError, RunError, UsageError
+from mien.errors import DataError, MissingExtraError, RunError, UsageError
 from mien.labels import CROWD
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from mien.training.watch import Moment
 
 Say = Callable[[str], None]
+FEW = 100  # validation faces; with fewer an export warns
 SHOWN = 20  # rows left out that are told one by one
 
 
@@ -95,10 +100,20 @@ class TrainOptions:
 
 
 def read(
-    source: str | os.PathLike[str] | None, *, say: Say, on_error: str = "raise", votes: Path | None = None
+    source: str | os.PathLike[str] | None,
+    *,
+    say: Say,
+    on_error: str = "raise",
+    votes: Path | None = None,
+    to_train: bool = True,
 ) -> Dataset:
-    """Load data, make sure of a validation split, and say what was found."""
-    dataset = with_validation(load_dataset(source, votes=votes, on_error=on_error))
+    """Load data, make sure of a validation split, and say what was found.
+
+    Where the data is `to_train` on and too few to be split it is refused; else it is then judged as it is.
+    """
+    dataset = load_dataset(source, votes=votes, on_error=on_error)
+    with contextlib.nullcontext() if to_train else contextlib.suppress(DataError):
+        dataset = with_validation(dataset)
     counts = ", ".join(f"{len(dataset.part(split))} {split}" for split in SPLITS)
     say(f"Data: {dataset.source}: {counts} faces, {len(dataset.label_set)} classes")
     for note in dataset.notes:
@@ -111,14 +126,19 @@ def read(
 
 
 def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
-    """Write audit.json, audit.txt and contact sheets into `folder`."""
+    """Write audit.json, audit.txt and contact sheets into `folder`.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
     from mien.data.audit import audit, write_sheets
 
     make_folder(folder)
     found = audit(dataset)
-    (folder / "audit.json").write_text(json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8")
-    (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
-    write_sheets(found, dataset, folder)
+    with _writing(folder):
+        (folder / "audit.json").write_text(json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8")
+        (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
+        write_sheets(found, dataset, folder)
     say(f"Audit: {folder / 'audit.txt'}")
     return found
 
@@ -130,7 +150,7 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
     from mien.training import fit
     from mien.training.watch import tensorboard
 
-    if (recipe.crowd_weight or recipe.vote_weight) and dataset.votes is None:
+    if (recipe.crowd_weight or recipe.vote_weight) and not fit.has_votes(dataset):
         say("  no FER+ votes came with the data: the network learns its labels alone, without the head for the crowd")
         recipe = dataclasses.replace(recipe, crowd_weight=0.0, vote_weight=0.0)
     # Counted here, not in fit, since it is said before hours of work.
@@ -198,9 +218,9 @@ def judge(
     known = {*(run.label_set for run in runs), *(bundle.heads[0].labels for bundle in bundles)}
     if len(known) == 1:
         dataset = dataset.with_labels(known.pop())
-    names = each_once([run.folder.resolve().name for run in runs])
+    names = each_once([printable(run.folder.resolve().name) for run in runs])
     from_runs = [answers.of_run(dataset, run, name) for run, name in zip(runs, names, strict=True)]
-    names = each_once([bundle.name for bundle in bundles])
+    names = each_once([printable(bundle.name) for bundle in bundles])
     from_bundles = [answers.of_bundle(dataset, one, name) for one, name in zip(bundles, names, strict=True)]
     networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
     if ensemble:
@@ -219,7 +239,9 @@ def judge(
 
 def each_once(names: Sequence[str]) -> list[str]:
     """Names, with a number behind those that occur more than once."""
-    return [name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)]
+    found = [name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)]
+    # A name may have been that of another with its number.
+    return found if len(set(found)) == len(found) else [f"{name} {n}" for n, name in enumerate(names, 1)]
 
 
 def describe(recipe: Recipe) -> str:
@@ -235,14 +257,19 @@ def make_folder(folder: Path) -> None:
     Raises:
         RunError: if it cannot be made or written.
     """
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()  # of a name that no other process has
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise RunError(
-            f"{folder}: cannot be written ({error.strerror}). To mend: choose another folder with --out"
+            f"{folder}: cannot be written ({error.strerror or error}). To mend: choose another folder with --out, or "
+            "free space and permissions there"
         ) from error
 
 
@@ -274,6 +301,7 @@ def export(
     half: bool = False,
     say: Say,
     votes: Path | None = None,
+    on_error: str = "raise",
 ) -> tuple[dict[str, Any], str]:
     """Write the network of a run as a bundle; with data also calibrated and measured."""
     refuse_foreign(out)  # before the work, not after it
@@ -285,7 +313,7 @@ def export(
         scores, _ = metrics.estimates(labels, probabilities, num_bootstrap=1000, seed=0)
         return {**scores, "ece": metrics.calibration_error(metrics.reliability(labels, probabilities))}
 
-    dataset = None if data is None else read(data, say=say, votes=votes)
+    dataset = None if data is None else read(data, say=say, on_error=on_error, votes=votes, to_train=False)
     if dataset is None:
         say("No --data: the bundle has no scores, and its probabilities are as the network gives them.")
     else:
@@ -298,6 +326,11 @@ def export(
         ]
         if other:
             say(f"  ! The run was trained on other data ({' and '.join(other)} differ): scores are of these faces.")
+        validation = dataset.part("validation")
+        if len(validation) < FEW:
+            say(f"  ! {len(validation)} labelled validation faces: too few to say how sure the network may be.")
+        if run.recipe.crowd_weight and (validation.votes is None or not validation.votes.any()):
+            say("  ! No FER+ votes came with the data: the crowd's head is not calibrated.")
     bundle = write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
     head = bundle.heads[0]
     rows = [
@@ -333,16 +366,17 @@ def summary_table(runs: Sequence[Run]) -> str:
     for run in runs:
         facts = run.facts
         best = facts["history"][facts["best_epoch"] - 1]
+        judged_on = facts.get("num_validation") or facts["data"].get("num_validation", "n/a")
         rows.append(
             (
-                run.folder.resolve().name,
+                printable(run.folder.resolve().name),
                 f"{facts['parameters']:,}",
                 f"{facts['multiply_adds'] / 1e6:.1f} M",
                 f"{facts['seconds_per_epoch']:.1f}",
                 str(facts["peak_memory_mb"] or "n/a"),
                 str(facts["epochs"]),
                 str(facts["best_epoch"]),
-                f"{best['val_accuracy']:.1%} (n = {facts['data']['num_validation']})",
+                f"{best['val_accuracy']:.1%} (n = {judged_on})",
             )
         )
     return aligned(rows)

@@ -5,28 +5,40 @@ Every source has its rows: one without a face, and one that could not be read, s
 
 from __future__ import annotations
 
-import csv
 import glob
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, UsageError
 from mien.results import Face, Frame
-from mien.writers import Writer, as_written, keep_whole, open_writer
+from mien.writers import (
+    Writer,
+    as_written,
+    check_same,
+    fitting,
+    form_of,
+    keep_whole,
+    open_writer,
+    read_settings,
+    write_settings,
+)
 
 if TYPE_CHECKING:
     from mien.recognizer import Recognizer
 
 STDIN = "-"
-WRITTEN = ("-marked.jpg", "-marked.mp4", "-marked.part.mp4")
 PICTURES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".heic")
 )
-FORMS = {".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".parquet": "parquet"}
+# What is written about a source, in one of the folders of `Outputs`.
+_COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
+_MAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
+_TIMELINE = re.compile(r"(.+)_persons/person-[0-9]+\.png", re.DOTALL)
 
 Say = Callable[[str], None]
 
@@ -157,6 +169,7 @@ def predict(
     smooth_s: float | None,
     say: Say,
     show: Callable[[Frame], None],
+    max_side: int | None = None,
 ) -> Tally:
     """Recognise all sources and write what was asked for.
 
@@ -168,6 +181,7 @@ def predict(
         smooth_s: Time constant of the smoothing in videos; None for the default.
         say: Takes sentences for a person.
         show: Takes each frame, as soon as it is known.
+        max_side: What the recognizer was loaded with; kept beside the table, so that --resume can tell.
     """
     from mien.video import SMOOTH_S, is_video
 
@@ -175,13 +189,12 @@ def predict(
     folders = [folder for folder in (outputs.draw, outputs.explain, outputs.summary) if folder is not None]
     for folder in folders:
         _make(folder)
-    names = _file_names(sources)
-    # What an earlier run wrote is not looked at as if it were the user's.
-    places = [folder.resolve() for folder in folders]
-    own = {place / f"{name}{end}" for place in places for name in names.values() for end in WRITTEN}
-    ours = {source: None for source in sources if own and source != STDIN and Path(source).resolve() in own}
+    ours = _written_by_us(sources, folders)
     if ours:
-        say(f"left out {_many(len(ours), 'marked copy or picture')} that this command wrote: {next(iter(ours))} ...")
+        files = _many(len(ours), "file")
+        say(f"left out {files} that this command wrote (marked copies, maps, timelines): {next(iter(ours))} ...")
+        sources = [source for source in sources if source not in ours]
+    names = _file_names(sources)
     num_videos = sum(map(is_video, sources))
     has_videos = num_videos > 0
     for option, given, kind, num_others in (
@@ -192,9 +205,11 @@ def predict(
     ):
         if given is not None and num_others:
             say(f"{option} is for {kind} only: nothing of it for {_many(num_others, 'other source')}")
-    table = _Table(outputs, recognizer, has_videos=has_videos)
-    left = [source for source in sources if source not in ours and not table.holds(source)]
-    tally.num_resumed = len(sources) - len(ours) - len(left)
+    smooth = SMOOTH_S if smooth_s is None else smooth_s
+    settings = _settings(recognizer, max_side) | ({"every_s": every, "smooth_s": smooth} if has_videos else {})
+    table = _Table(outputs, recognizer, settings, has_videos=has_videos, say=say)
+    left = [source for source in sources if not table.holds(source)]
+    tally.num_resumed = len(sources) - len(left)
     pictures = [source for source in left if not is_video(source)]
     with table:
         data = {source: sys.stdin.buffer.read() if source == STDIN else source for source in pictures}
@@ -207,7 +222,6 @@ def predict(
         for source in left:
             if is_video(source):
                 table.begin(source)
-                smooth = SMOOTH_S if smooth_s is None else smooth_s
                 for frame in _video(source, names[source], recognizer, outputs, every, smooth, say):
                     tally.add(frame)
                     table.write(frame)
@@ -216,10 +230,49 @@ def predict(
     return tally
 
 
-class _Table:
-    """The table, or nothing where none was asked for."""
+def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str, None]:
+    """What an earlier run wrote and is not to be looked at as if it were the user's.
 
-    def __init__(self, outputs: Outputs, recognizer: Recognizer, *, has_videos: bool) -> None:
+    Its sign: it lies where this run writes to, and is named as what is written about one of this run's sources.
+    """
+    from mien.video import is_video
+
+    places = {folder.resolve() for folder in folders}
+    names = _file_names(sources)
+    videos = {name for source, name in names.items() if is_video(source)}
+    pictures = {name for source, name in names.items() if not is_video(source)}
+    found: dict[str, None] = {}
+    for source in sources if places else ():
+        if source == STDIN:
+            continue
+        path = Path(source).resolve()
+        for place, pattern, about in (
+            (path.parent, _COPY, videos | pictures),
+            (path.parent, _MAP, pictures),
+            (path.parent.parent, _TIMELINE, videos),
+        ):
+            named = pattern.fullmatch(path.relative_to(place).as_posix()) if place in places else None
+            if named and named[1] in about:
+                found[source] = None
+    return found
+
+
+def _settings(recognizer: Recognizer, max_side: int | None) -> dict[str, Any]:
+    """What answers depend on, of all but videos."""
+    from mien.detect import MAX_SIDE
+
+    bundle, detector = recognizer.bundle, recognizer.detector
+    found = {"bundle": f"{bundle.name} {bundle.digest[:16]}", "mode": recognizer.mode, "detector": detector.name}
+    looks_for_faces = detector.geometry != "none"
+    return found | ({"max_side": MAX_SIDE if max_side is None else max_side} if looks_for_faces else {})
+
+
+class _Table:
+    """The table, or nothing where none was asked for. Beside it lies what its rows were computed with."""
+
+    def __init__(
+        self, outputs: Outputs, recognizer: Recognizer, settings: dict[str, Any], *, has_videos: bool, say: Say
+    ) -> None:
         self._writer: Writer | None = None
         self._held: set[str] = set()
         self._form = ""
@@ -227,7 +280,7 @@ class _Table:
         if path is None:
             return
         self._form = form_of(path)
-        self._mark = path.with_name(path.name + ".unfinished")
+        self._mark = path.with_name(fitting(path.name) + ".unfinished")
         if path.is_dir():
             raise UsageError(f"{path}: came a folder; expected the name of a table to write. To mend: name another")
         again = outputs.resume and path.exists()
@@ -236,13 +289,22 @@ class _Table:
                 f"{path}: came a file that exists already; expected a new one. "
                 "To mend: name another, or give --resume to go on with it, or --overwrite to replace it"
             )
+        _make(path.parent)
+        beside = path.with_name(fitting(path.name) + ".settings.json") if self._form in ("csv", "jsonl") else None
+        known = read_settings(beside) if beside is not None else None
         if again:
+            if known is None:  # a table of an older mien, or that was moved
+                known = {"earlier_rows": "not known"}
+            check_same(path, known, settings)
             unfinished = self._mark.read_text(encoding="utf-8") if self._mark.exists() else None
             self._held = keep_whole(path, self._form, unfinished)
+            if self._held:
+                settings = known | settings
+            if "earlier_rows" in settings:
+                say(f"{path}: with which network and settings its earlier rows were computed is not known; going on")
             if self._form == "csv":
                 with path.open(encoding="utf-8") as file:
                     has_videos = "raw_" in file.readline()
-        _make(path.parent)
         try:
             self._writer = open_writer(
                 path,
@@ -255,6 +317,12 @@ class _Table:
             )
         except OSError as error:
             raise _unwritable(path, error) from error
+        if beside is not None:
+            try:
+                write_settings(beside, settings)  # after the table is open: one that stays as it was keeps its own
+            except OSError as error:
+                self._writer.close()
+                raise _unwritable(beside, error) from error
 
     def holds(self, source: str) -> bool:
         return source != STDIN and as_written(source, self._form) in self._held
@@ -279,18 +347,6 @@ class _Table:
     def __exit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.close()
-
-
-def form_of(path: Path) -> str:
-    """The form of a table, by the end of its name.
-
-    Raises:
-        UsageError: for another end.
-    """
-    try:
-        return FORMS[path.suffix.lower()]
-    except KeyError:
-        raise UsageError(f"{path}: came the ending {path.suffix!r}; expected one of {', '.join(FORMS)}") from None
 
 
 def _extras(recognizer: Recognizer, frame: Frame, picture: str | bytes, name: str, outputs: Outputs) -> None:
@@ -342,11 +398,15 @@ def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folde
     """Pass frames on; then read them again from a file, so that memory does not grow with the video."""
     import json
 
-    from mien.summary import events, summary, write_events
+    from mien.summary import events, summary, write_events, write_summary
     from mien.timeline import Timelines
 
     timelines = Timelines(recognizer.labels)
     spool = folder / f".{name}.jsonl"
+    try:
+        writer = open_writer(spool, "jsonl", labels=recognizer.labels.names)
+    except OSError as error:
+        raise _unwritable(spool, error) from error
 
     def again() -> Iterable[Frame]:
         with spool.open(encoding="utf-8") as lines:
@@ -354,36 +414,36 @@ def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folde
                 yield Frame.from_dict(json.loads(line))
 
     try:
-        with open_writer(spool, "jsonl", labels=recognizer.labels.names) as writer:
+        with writer:
             for frame in frames:
                 writer.write(frame)
                 timelines.add(frame)
                 yield frame
     finally:
         # Also after Ctrl-C: what was looked at is summed up.
-        _write_rows(folder / f"{name}_summary.csv", summary(again()))
-        write_events(folder / f"{name}_events.tsv", events(again()), about={"Network": recognizer.bundle.digest})
-        timelines.write(folder / f"{name}_persons")
-        spool.unlink()
-
-
-def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        try:
+            write_summary(folder / f"{name}_summary.csv", summary(again()))
+            write_events(folder / f"{name}_events.tsv", events(again()), about={"Network": recognizer.bundle.digest})
+            timelines.write(folder / f"{name}_persons")
+        except OSError as error:
+            raise _unwritable(Path(error.filename or folder), error) from error
+        finally:
+            spool.unlink(missing_ok=True)
 
 
 def _file_names(sources: Sequence[str]) -> dict[str, str]:
-    """A name for what is written about each source: its own without the ending, numbered where two are alike."""
+    """A name for what is written about each source: its own without the ending, numbered where two are alike.
+
+    A very long one is cut, so that there is room for what is put behind it.
+    """
     names: dict[str, str] = {}
     taken: set[str] = set()
     for source in sources:
         plain = "stdin" if source == STDIN else Path(source.replace("://", "-").replace(":", "-")).stem
-        name, number = plain, 1
+        name, number = fitting(plain), 1
         while name.lower() in taken:
             number += 1
-            name = f"{plain}-{number}"
+            name = fitting(f"{plain}-{number}")
         taken.add(name.lower())
         names[source] = name
     return names

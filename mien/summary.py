@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -144,6 +145,14 @@ def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
         for source, one in sources.items()
         for track, person in sorted(one.people.items(), key=lambda pair: -1 if pair[0] is None else pair[0])
     ]
+
+
+def write_summary(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write what `summary` gave as CSV."""
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _credit(one: _Source, lasted: tuple[Frame, float] | None) -> None:

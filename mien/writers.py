@@ -6,6 +6,7 @@ docs/results-format.md names every column and field.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -21,7 +22,22 @@ from mien.table import Row, column_kinds, rows
 
 FORMS = ("csv", "jsonl", "json", "parquet")
 FORMAT = "mien.frames/1"  # changes when a reader of JSON would have to
+SETTINGS = "mien.settings/1"
 ROWS_A_GROUP = 10_000  # of a Parquet file
+LONGEST_NAME = 255  # bytes, on most file systems
+LONGEST_END = len(".settings.json.part")  # of what is put behind a name
+
+
+def form_of(path: Path) -> str:
+    """The form of a table, by the end of its name.
+
+    Raises:
+        UsageError: for another end.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMS:
+        raise UsageError(f"{path}: came the ending {path.suffix!r}; expected one of .{', .'.join(FORMS)}")
+    return form
 
 
 class Writer(Protocol):
@@ -241,9 +257,70 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
     return {source for source, _ in told} - out
 
 
+def read_settings(path: Path) -> dict[str, Any] | None:
+    """What `write_settings` wrote; None where there is no such file.
+
+    Raises:
+        DataError: if the file is not one of ours.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _no_settings(path, f"a file that cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise _no_settings(path, "a file that is no JSON") from error
+    if not isinstance(found, dict) or found.pop("format", None) != SETTINGS:
+        raise _no_settings(path, "another JSON file")
+    return found
+
+
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write what answers were computed with; under the name itself is only ever a whole file."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps({"format": SETTINGS, **settings}, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse to go on with a table by other means; what is known of one side only (videos) differs in nothing."""
+    other = [name for name, value in settings.items() if name in known and known[name] != value]
+    if other:
+        came, expected = (
+            ", ".join(f"{name} {'none' if one[name] is None else one[name]}" for name in other)
+            for one in (settings, known)
+        )
+        raise UsageError(
+            f"{table}: --resume came with {came}; expected {expected}, as its rows were computed. To mend: give the "
+            "options of then, or name another table with --out, or begin this one anew with --overwrite"
+        )
+
+
+def _no_settings(path: Path, came: str) -> DataError:
+    return DataError(
+        path,
+        came=came,
+        expected=f"the settings of the table beside it ({SETTINGS})",
+        mend="move it away or delete it if it is not needed, or name another table",
+    )
+
+
 def as_written(source: str, form: str) -> str:
     """How a source is spelled in a file of that form."""
     return _cell(source, "text") if form == "csv" else source
+
+
+def fitting(name: str) -> str:
+    """The name, or of one that would become too long its beginning and a hash, so that no two become one."""
+    most = LONGEST_NAME - LONGEST_END
+    whole = os.fsencode(name)
+    if len(whole) <= most:
+        return name
+    end = f"-{hashlib.sha256(whole).hexdigest()[:8]}"
+    while len(os.fsencode(name)) > most - len(end):  # by letters, which are several bytes each
+        name = name[:-1]
+    return name + end
 
 
 def _cut_to_whole_lines(path: Path, head: str) -> bool:

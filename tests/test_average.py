@@ -55,6 +55,19 @@ def test_one_averaged_with_itself_answers_as_before(pair: list[Bundle], faces: D
         np.testing.assert_allclose(logits, pair[0].golden_logits[name], atol=1e-3)
 
 
+def test_the_mean_remembers_what_any_of_them_learned_from(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
+    few = faces.take(np.flatnonzero(~faces.mask("validation") | (np.arange(len(faces)) % 2 == 0)))
+    leaky = dict(pair[0].training, recipe={**pair[0].training["recipe"], "keep_leaks": True})
+    run = average(few, [dataclasses.replace(pair[0], training=leaky), pair[1]], tmp_path / "run")
+    assert run.recipe.keep_leaks and run.facts["data"]["fingerprint"] == faces.fingerprint != few.fingerprint
+    assert run.facts["num_validation"] == len(few.part("validation")) < run.facts["data"]["num_validation"]
+    here = dict(pair[1].training, data={**pair[1].training["data"], "fingerprint": few.fingerprint})
+    for order in ((0, 1), (1, 0)):
+        bundles = [pair[0], dataclasses.replace(pair[1], training=here)]
+        run = average(few, [bundles[n] for n in order], tmp_path / f"run{order[0]}")
+        assert run.facts["data"]["fingerprint"] == faces.fingerprint  # the one that the data here is other than
+
+
 def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
     for bundles, shares in (
         (pair[:1], []),
@@ -62,6 +75,7 @@ def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: P
         (pair, [1.0, 0.0]),
         (pair, [np.nan, 1]),
         (pair, [1, np.inf]),
+        (pair, [1e308, 1e308]),
     ):
         with pytest.raises(UsageError, match="came .* bundle.*expected two or more bundles, and a positive share"):
             average(faces, bundles, tmp_path / "run", shares=shares)

@@ -86,6 +86,36 @@ def test_writing_again_replaces_a_bundle_and_nothing_else(folder: Path) -> None:
     assert write_toy(photos.with_name("toy.zip"), name="second").name == "second"
 
 
+@pytest.mark.parametrize("stopped", [OSError("no"), KeyboardInterrupt()])
+def test_the_old_bundle_stays_until_the_new_one_is_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stopped: BaseException
+) -> None:
+    def refuse(call: Callable[..., None]) -> Callable[..., None]:
+        def rename(old: Path, new: Path) -> None:
+            if new == folder and str(old).endswith(".tmp"):
+                raise stopped
+            call(old, new)
+
+        return rename
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace"):
+            patch.setattr(os, name, refuse(getattr(os, name)))
+        with pytest.raises(BundleError if isinstance(stopped, OSError) else KeyboardInterrupt):
+            write_toy(folder, name="second")
+    assert open_bundle(folder).name == "toy"
+    assert os.listdir(folder.parent) == ["toy"]
+
+
+def test_a_link_to_a_bundle_is_replaced_and_not_what_it_names(folder: Path) -> None:
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    write_toy(link, name="second")
+    assert open_bundle(link).name == "second" and not link.is_symlink()
+    assert open_bundle(folder).name == "toy"
+    assert sorted(os.listdir(folder.parent)) == ["link", "toy"]
+
+
 def test_folders_that_are_no_bundle_say_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     with pytest.raises(BundleError, match="came a folder with none of a bundle's; expected bundle.json"):

@@ -134,3 +134,12 @@ def test_text_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         checkpoint.write_text(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_from_epoch_ten_thousand_on(tmp_path: Path) -> None:
+    save(tmp_path, 9998, 9999, 10_000)
+    assert [path.name for path in checkpoint.epochs(tmp_path)] == ["epoch-9999", "epoch-10000"]
+    save(tmp_path, 10_001)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-10000", "epoch-10001"]
+    found, damaged = checkpoint.newest(tmp_path)
+    assert found is not None and found.epoch == 10_001 and damaged == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from mien import pipeline
 from mien.bundle import open_bundle
 from mien.classify import Classifier
 from mien.cli import app, data_app
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
+from mien.data.synth import draw_faces
+from mien.errors import RunError
 
 ROOT = Path(__file__).parents[1]
 
@@ -108,6 +113,34 @@ def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: P
     assert empty.returncode == 2 and "came no network; expected run folders, or --bundle" in empty.stderr
 
 
+def test_paths_that_are_not_utf8(job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"gr\xf6sse")
+    try:
+        place.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    run = place / os.fsdecode(b"l\xe4uf")
+    shutil.copytree(job[0] / "networks" / "small", run)
+    shutil.copy(csv, place / "faces.csv")
+    told = answer("evaluate", run, "--data", place / "faces.csv", "--out", place / "report")
+    stored = json.loads((place / "report" / "report.json").read_text("utf-8"))
+    for one in (told, stored):
+        assert one["networks"][0]["name"] == "l\\udce4uf"
+        assert one["data"]["source"].endswith("gr\\udcf6sse/faces.csv")
+    answer("data", "audit", place / "faces.csv", "--out", place / "audit")
+    assert "gr\\udcf6sse" in (place / "audit" / "audit.txt").read_text("utf-8")
+    assert CliRunner().invoke(app, ["info", str(run)], catch_exceptions=False).stdout.count("l\\udce4uf") == 1
+
+
+def test_folders_for_results_that_cannot_be_written(faces: Dataset, tmp_path: Path) -> None:
+    (tmp_path / ".write").mkdir()  # whatever another process has there
+    pipeline.make_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".write"]
+    (tmp_path / "audit.txt").mkdir()
+    with pytest.raises(RunError, match="cannot be written .*To mend: choose another folder with --out, or free space"):
+        pipeline.write_audit(faces, tmp_path, say=print)
+
+
 def test_doctor() -> None:
     facts = answer("doctor")
     assert {
@@ -154,6 +187,16 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0
     assert "row 4" in (out / "report" / "report.html").read_text(encoding="utf-8")
+    small, zipped = out / "networks" / "small", tmp_path / "small.zip"
+    words = ["export", small, zipped, "--data", bad, "--on-error", "skip"]
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0 and "! 35 labelled validation faces: too few to say how sure" in done.stderr
+    assert open_bundle(zipped).training["data"]["left_out"] == 1
+    (tmp_path / "one" / "happy").mkdir(parents=True)
+    Image.fromarray(draw_faces(np.array([3]))[0, ..., 0]).save(tmp_path / "one" / "happy" / "a.png")
+    words = ["evaluate", "--bundle", zipped, tmp_path / "one", "--out", tmp_path / "report"]  # too few to be split
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0 and "1 training, 0 validation, 0 test faces" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -170,6 +213,7 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         (["data", "draw", "--out", "faces.csv"], 2, "came the name of a csv for a folder; expected another, or --form"),
         (["data", "draw", "--out", ".", "--form", "csv"], 2, "exists already"),
         (["data", "draw", "--out", "/proc/mien"], None, "/proc/mien"),
+        (["run", "--recipe", "small", "--recipe", "reborn"], 2, "reborn, which begins with a trained network"),
         (["run", "--out", "/proc/mien"], 4, "choose another folder with --out"),
     ],
 )
@@ -232,3 +276,9 @@ def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
     assert [one["share"] for one in facts["averaged"]] == [0.5, 0.5] and facts["epochs"] == 1
     alone = mien("average", "shipped", "--data", csv, "--out", tmp_path / "alone")
     assert alone.returncode == 2 and "came 1 bundle(s)" in alone.stderr and not (tmp_path / "alone").exists()
+
+
+def test_networks_of_one_name_are_numbered() -> None:
+    assert pipeline.each_once(["a", "b"]) == ["a", "b"]
+    assert pipeline.each_once(["a", "b", "a"]) == ["a 1", "b", "a 3"]
+    assert pipeline.each_once(["a", "a", "a 2"]) == ["a 1", "a 2", "a 2 3"]

@@ -1,6 +1,7 @@
 """What is written reads back equal."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,21 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=here.parent)
     assert "File too large" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_votes_do_not_stay_where_the_csv_could_not_be_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = dataclasses.replace(some(), votes=np.ones((42, 10), np.uint8))
+    real = os.rename
+
+    def rename(old: Path, new: Path) -> None:
+        if new.name == "fer2013.csv":
+            raise OSError("no")
+        real(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", rename)
+        with pytest.raises(DataError, match="fer2013.csv: came no; expected a place to write to"):
+            convert(dataset, tmp_path / "fer2013.csv")
+    assert list(tmp_path.iterdir()) == []
+    assert load_dataset(convert(dataset, tmp_path / "fer2013.csv"), cache=False).votes is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fer2013.csv", "ferplus_votes.csv"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, leaked, twins, with_validation
+from mien.data.synth import drawn_dataset
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
 
@@ -125,3 +126,8 @@ def test_too_few_pictures_for_a_validation_split(faces: Dataset) -> None:
     first = [int(np.flatnonzero(training.labels == k)[0]) for k in range(7)]
     with pytest.raises(DataError, match="at least 2 different pictures of each class"):
         with_validation(training.take(np.array(first)))
+
+
+def test_data_without_training_rows_gets_no_validation_split() -> None:
+    test = drawn_dataset(7, 7, 7).part("test")
+    assert with_validation(test) is test

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mien import answers
 from mien.data.audit import audit
 from mien.data.dataset import SIDE, SPLITS, Dataset, LeftOut
 from mien.data.votes import crowd_choice, majority
@@ -426,6 +427,49 @@ def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_da
     relabelled[0] = (relabelled[0] + 1) % 7
     truth = judged(faces, dataclasses.replace(without, labels=relabelled))
     assert truth["networks"][0]["same_data"] is False and truth["words"]["other_data"]
+
+
+def test_a_mean_is_of_other_data_if_any_of_its_members_is(faces: Dataset) -> None:
+    one, two = predicted(faces, "a", 2), predicted(faces, "b", 1)
+    known, other, foreign = (
+        trained_on(*of) for of in ((one, "a", faces.fingerprint), (two, "b", "0123456789abcdef"), (two, "b", "f" * 16))
+    )
+    for members, fingerprints in (
+        ((known, other), ["0123456789abcdef"]),
+        ((other, trained_on(one, "a", "f" * 16)), ["0123456789abcdef", "f" * 16]),
+        ((other, foreign), ["0123456789abcdef", "f" * 16]),
+    ):
+        [mean] = answers.means([{"": network} for network in members])
+        truth = evaluate(faces, [mean], num_bootstrap=0).to_dict()
+        assert truth["networks"][0]["same_data"] is False
+        assert [d["fingerprint"] for d in truth["networks"][0]["other_data"]] == fingerprints
+        for fingerprint in fingerprints:
+            assert f"elsewhere.csv (fingerprint {fingerprint})" in truth["words"]["other_data"]
+    [mean] = answers.means([{"": known}, {"": two}])  # of one nothing is known
+    assert evaluate(faces, [mean], num_bootstrap=0).to_dict()["networks"][0]["same_data"] is None
+
+
+def test_what_a_network_began_with_or_was_taught_by_is_told(faces: Dataset) -> None:
+    network = trained_on(predicted(faces, "n", 2), "n", faces.fingerprint)
+    own = "n: none of its training rows has a twin in validation or test."
+    here = {"name": "first", "digest": "ab", "keep_leaks": False, "data": {"fingerprint": faces.fingerprint}}
+    there = {**here, "data": {"fingerprint": "0123456789abcdef", "source": "elsewhere.csv"}}
+    for more, said in (
+        ({"begun_from": here}, ""),
+        (
+            {"begun_from": there},
+            " It began with first, which was trained on elsewhere.csv: whether that has seen",
+        ),
+        (
+            {"begun_from": {**here, "data": None}},
+            " It began with first, of unknown origin: whether that has seen",
+        ),
+        ({"begun_from": {"name": "MobileNetV2", "digest": None}}, ""),
+        ({"taught_by": [here, {**here, "keep_leaks": True}]}, " It was taught by first, which was trained on twins of"),
+    ):
+        taught = dataclasses.replace(network, info={**network.info, **more})
+        leaks = evaluate(faces, [taught], num_bootstrap=0).to_dict()["words"]["leaks"]["n"]
+        assert leaks.startswith(own + said) and (said or leaks == own)
 
 
 def test_alone_and_trained_on_other_data_a_network_proves_little(faces: Dataset) -> None:

@@ -101,6 +101,14 @@ def test_no_path_of_the_one_who_trained_is_given_away(run: runs.Run, tmp_path: P
     assert "somebody" not in (tmp_path / "b" / "bundle.json").read_text()
 
 
+def test_rows_left_out_are_counted_not_listed(run: runs.Run, tmp_path: Path) -> None:
+    left = [{"where": f"/home/somebody/{n}.png", "row": None, "reason": "came an empty file"} for n in range(9000)]
+    facts = {**run.facts, "data": {**run.facts["data"], "left_out": left}}
+    found = export(dataclasses.replace(run, facts=facts), tmp_path / "b.zip")
+    assert found.training["data"]["left_out"] == 9000
+    assert open_bundle(tmp_path / "b.zip").digest == found.digest  # small enough to be read again
+
+
 def test_without_data_there_are_no_scores(run: runs.Run, tmp_path: Path) -> None:
     found = export(run, tmp_path / "b")
     assert found.metrics == {} and found.heads[0].temperature == 1.0 and found.training["measured_on"] is None
@@ -257,6 +265,23 @@ def test_the_temperature_of_a_known_distribution_is_found() -> None:
     labels = (generator.random((20_000, 1)) > probabilities.cumsum(1)).sum(1).clip(max=4)
     assert fit_temperature(labels, logits) == pytest.approx(2.5, rel=0.05)
     assert nll(labels, logits, 2.5) == pytest.approx(-np.log(probabilities[np.arange(20_000), labels]).mean(), rel=1e-5)
+
+
+def test_a_few_faces_do_not_make_a_network_certain() -> None:
+    logits = np.eye(4, dtype=np.float32)
+    assert 0.3 < fit_temperature(np.arange(4), logits) < 1  # all right: surer, not certain
+    assert 1 < fit_temperature(np.arange(4)[::-1], 4 * logits) < 4  # all wrong
+    assert fit_temperature(np.zeros(0, np.int64), logits[:0]) == 1
+
+
+def test_faces_that_nobody_voted_on_have_no_say_in_the_temperature() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 3, (1000, 8)).astype(np.float32)
+    shares = generator.dirichlet(np.ones(8), 1000)
+    expected = fit_temperature(shares[300:], logits[300:])
+    shares[:300] = 0
+    assert fit_temperature(shares, logits) == pytest.approx(expected, rel=1e-6) and expected > 2
+    assert fit_temperature(np.zeros((1000, 8)), logits) == 1
 
 
 def test_wilsons_interval() -> None:

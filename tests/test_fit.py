@@ -176,11 +176,14 @@ def test_the_crowds_head_learns_its_votes_and_only_with_a_weight(voted: Dataset,
     run = fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a", deterministic=True)
     seldom = runs.predict_heads(runs.load_network(run), voted.images)["crowd"][:, FERPLUS.index("contempt")].mean()
     assert seldom < 0.1  # nobody voted for it; an untrained head says an eighth
-    with pytest.raises(UsageError, match="crowd_weight: came 1 and data without FER.*To mend"):
+    with pytest.raises(UsageError, match="crowd_weight: came 1 and training rows without FER.*To mend"):
         fit.fit(dataclasses.replace(voted, votes=None), DOUBLE, folder=tmp_path / "b")
 
 
-def test_faces_without_votes_do_not_pull_the_crowds_head(voted: Dataset, tmp_path: Path) -> None:
+def test_faces_without_votes_do_not_pull_the_crowds_head(
+    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "has_votes", lambda dataset: True)  # or it would be refused
     silent = dataclasses.replace(voted, votes=np.zeros_like(voted.votes))
     one = dataclasses.replace(DOUBLE, max_epochs=1, weight_decay=0.0)
     fit.fit(silent, one, folder=tmp_path / "run")
@@ -242,16 +245,24 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
 
 def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) -> None:
     unvoted = dataclasses.replace(voted, votes=None)
+    assert voted.votes is not None
+    elsewhere = dataclasses.replace(voted, votes=voted.votes * ~voted.mask("training")[:, None])
     for weight in ("crowd_weight", "vote_weight"):
         recipe = dataclasses.replace(DOUBLE, **{"crowd_weight": 0.0, "vote_weight": 0.0, weight: 0.5})
-        with pytest.raises(UsageError, match=f"{weight}: came 0.5 and data without FER.*To mend"):
+        with pytest.raises(UsageError, match=f"{weight}: came 0.5 and training rows without FER.*To mend"):
             fit.fit(unvoted, recipe, folder=tmp_path / "run")
+        with pytest.raises(UsageError, match=f"{weight}: came 0.5 and training rows without FER"):
+            fit.fit(elsewhere, recipe, folder=tmp_path / "run")
     dense = export(fit.fit(voted, TINY, folder=tmp_path / "dense"), tmp_path / "dense.zip")
     alone = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, teacher_weight=0.5)
     with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*To mend: stages"):
         fit.fit(voted, alone, folder=tmp_path / "run", teachers=[dense])
     assert not (tmp_path / "run" / "run.json").exists()
-    fit.fit(voted, dataclasses.replace(alone, teacher_weight=0.0, max_epochs=1), folder=tmp_path / "run")
+    one = dataclasses.replace(alone, teacher_weight=0.0, max_epochs=1)
+    fit.fit(voted, one, folder=tmp_path / "run")
+    with pytest.raises(UsageError, match="dense layer"):
+        fit.fit(voted, alone, folder=tmp_path / "run", teachers=[dense], fresh=True)
+    assert runs.load_run(tmp_path / "run").recipe == one  # --fresh has not deleted it for nothing
 
 
 def test_other_votes_are_another_run(voted: Dataset, tmp_path: Path) -> None:
@@ -381,6 +392,48 @@ def test_early_stop(faces: Dataset, tmp_path: Path) -> None:
     assert "no better validation accuracy in the 2 epochs" in run.facts["stopped"]
 
 
+def test_patience_begins_with_the_last_stage(voted: Dataset, tmp_path: Path) -> None:
+    still = dataclasses.replace(DOUBLE, max_epochs=8, patience=1, learning_rate=1e-9)
+    run = fit.fit(voted, still, folder=tmp_path / "run")
+    sides = [line["side"] for line in run.facts["history"]]
+    assert sides[:5] == [32] * 4 + [48] and len(sides) < 8 and "no better validation" in run.facts["stopped"]
+    assert sides[run.facts["best_epoch"] - 1] == 48
+
+
+def test_stages_may_begin_with_whole_faces(voted: Dataset, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(DOUBLE, max_epochs=3, stages=((0.3, 48), (0.6, 32), (1.0, 48)))
+    run = fit.fit(voted, recipe, folder=tmp_path / "run")
+    assert [line["side"] for line in run.facts["history"]] == [48, 32, 48]
+
+
+def test_epochs_before_the_loss_was_no_number_can_be_used(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, folder = fit.evaluated, tmp_path / "run"
+    more = iter([0.0, 0.0, np.nan])
+
+    def evaluated(*args: Any, **options: Any) -> dict[str, float]:
+        scores, plus = real(*args, **options), next(more)
+        return {name: score + plus for name, score in scores.items()}
+
+    monkeypatch.setattr(fit, "evaluated", evaluated)
+    with pytest.raises(RunError, match="epoch 3: the loss is .* nan on validation.*best of the 2 epochs before it can"):
+        fit.fit(faces, TINY, folder=folder)
+    run = runs.load_run(folder)
+    assert run.facts["epochs"] == 2 and runs.load_network(run).count_params() == run.facts["parameters"]
+
+
+@pytest.mark.usefixtures("step_by_step")
+def test_a_stopped_run_that_goes_on_can_be_used_meanwhile(faces: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(faces, TINY, folder=folder, watch=stop_at(3, 2, KeyboardInterrupt))
+    with pytest.raises(Stop):
+        fit.fit(faces, TINY, folder=folder, watch=stop_at(3, 2))
+    assert runs.load_run(folder).facts["epochs"] == 2
+    assert fit.fit(faces, TINY, folder=folder).facts["epochs"] == 4
+
+
 def test_another_run_in_the_folder_is_refused(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"seed was 0, came 5.*--fresh"):
         fit.fit(faces, dataclasses.replace(TINY, seed=5), folder=undisturbed.folder, deterministic=True)
@@ -391,12 +444,13 @@ def test_another_run_in_the_folder_is_refused(undisturbed: runs.Run, faces: Data
 def test_fresh_begins_again(faces: Dataset, tmp_path: Path) -> None:
     one = dataclasses.replace(TINY, max_epochs=1)
     fit.fit(faces, one, folder=tmp_path / "run")
-    (tmp_path / "run" / "best-of-mine").mkdir()
+    for name in ("best-of-mine", "best-0001-copy"):
+        (tmp_path / "run" / name).mkdir()
     for name in ("mine.txt", "best-model.zip"):
         (tmp_path / "run" / name).write_text("not mien's")
     run = fit.fit(faces, dataclasses.replace(one, seed=5), folder=tmp_path / "run", fresh=True)
     assert run.recipe.seed == 5
-    assert {"mine.txt", "best-model.zip", "best-of-mine"} <= set(os.listdir(tmp_path / "run"))
+    assert {"mine.txt", "best-model.zip", "best-of-mine", "best-0001-copy"} <= set(os.listdir(tmp_path / "run"))
 
 
 def test_a_run_does_not_begin_with_itself(faces: Dataset, tmp_path: Path) -> None:
@@ -472,6 +526,9 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
     with pytest.raises(DataError, match="no labelled validation rows"):
         fit.fit(faces.take(~faces.mask("validation")), TINY, folder=tmp_path / "run")
     labels = np.where(faces.labels == faces.label_set.index("disgust"), UNLABELLED, faces.labels)
+    long = dataclasses.replace(faces, label_set=LabelSet(("a" * 65, *"bcdefg")))
+    with pytest.raises(DataError, match="came the label 'aaaa.*at most 64 letters.*rename the label"):
+        fit.fit(long, TINY, folder=tmp_path / "run")
     with pytest.raises(DataError, match=r"no training rows of the class\(es\) disgust"):
         fit.fit(relabelled(faces, labels=labels), TINY, folder=tmp_path / "run")
 

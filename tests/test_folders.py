@@ -1,5 +1,6 @@
 """Folders of pictures: layout, names, splits, and what each bad thing in them leads to."""
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -289,3 +290,14 @@ def test_a_settled_folder_is_cached_and_a_changed_picture_is_read_anew(
     time.sleep(0.08)
     save(root / "test" / "angry" / "c.png", 202)
     assert len(load_dataset(root)) == 29
+
+
+def test_a_label_that_is_not_utf8_has_a_name_to_print(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"m\xfcde")
+    try:
+        make(tmp_path / "faces", labels=("happy", odd))
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    dataset = load_dataset(tmp_path / "faces")
+    assert len(dataset) == 8 and dataset.label_set.names == ("happy", "m\\udcfcde")
+    assert np.bincount(dataset.labels).tolist() == [4, 4]

@@ -17,12 +17,16 @@ from PIL import Image
 from toy_bundle import write_toy
 from typer.testing import CliRunner
 
+from mien.bundle import open_bundle
 from mien.cli import PARTLY, app
 from mien.data.synth import draw_faces
-from mien.errors import UsageError
+from mien.detect import Detections
+from mien.errors import DataError, UsageError
 from mien.labels import FER2013
-from mien.predict import collect
+from mien.predict import Outputs, collect, predict
+from mien.recognizer import Recognizer
 from mien.results import Frame
+from mien.video_copy import VideoCopy
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +50,16 @@ def album(tmp_path: Path) -> Path:
     (tmp_path / "album" / "b" / "notes.txt").write_text("no picture")
     (tmp_path / "album" / "b" / "zbroken.png").write_bytes(b"\x89PNG\r\n\x1a\n cut off")
     return tmp_path / "album"
+
+
+def film(path: Path, num: int = 5) -> Path:
+    """A face that stays for so many frames, ten a second."""
+    face = np.repeat(draw_faces(np.array([3]), seed=3)[0], 3, axis=2)
+    copy = VideoCopy(path)
+    for number in range(num):
+        copy.write(number / 10, face)
+    copy.close()
+    return path
 
 
 def run(*words: object, toy: Path) -> Any:
@@ -116,6 +130,178 @@ def test_resume_tries_what_failed_or_broke_off_again(album: Path, toy: Path, tmp
         broken.write_bytes(data)
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_resume_by_other_means_is_refused_and_loses_nothing(album: Path, toy: Path, tmp_path: Path, form: str) -> None:
+    other, out = tmp_path / "other.zip", tmp_path / f"t.{form}"
+    digest = write_toy(other, name="other").digest[:16]
+    assert run(album, "--out", out, toy=toy).exit_code == PARTLY
+    beside = tmp_path / f"t.{form}.settings.json"
+    kept = json.loads(beside.read_text())
+    known = f"toy {open_bundle(toy).digest[:16]}"
+    assert kept == {"format": "mien.settings/1", "bundle": known, "mode": "fast", "detector": "none"}
+    before = {path: path.read_bytes() for path in (out, beside)}
+    for bundle, words, said in (
+        (other, (), f"came with bundle other {digest}; expected bundle {known}"),
+        (toy, ("--best",), "came with mode best; expected mode fast"),
+        (other, ("--best",), f"came with bundle other {digest}, mode best; expected bundle {known}, mode fast"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(said)) as refused:
+            run(album, "--out", out, "--resume", *words, toy=bundle)
+        assert "--out" in str(refused.value) and "--overwrite" in str(refused.value)
+        assert {path: path.read_bytes() for path in before} == before
+    moved = tmp_path / "moved.zip"  # the same network by another name of its file
+    moved.write_bytes(toy.read_bytes())
+    done = run(album, "--out", out, "--resume", toy=moved)
+    assert done.exit_code == PARTLY and "4 sources there" in done.stderr and "not known" not in done.stderr
+    assert run(album, "--out", out, "--overwrite", "--best", toy=other).exit_code == PARTLY
+    assert json.loads(beside.read_text())["mode"] == "best"
+    assert run(album, "--out", out, "--resume", "--best", toy=other).exit_code == PARTLY
+
+
+def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path: Path) -> None:
+    out, beside = tmp_path / "t.csv", tmp_path / "t.csv.settings.json"
+    assert run(album / "a", "--out", out, toy=toy).exit_code == 0
+    beside.unlink()  # as an older mien left it
+    for _ in range(2):  # the earlier rows stay of an unknown network
+        done = run(album / "a", album / "b" / "one.png", "--out", out, "--resume", toy=toy)
+        assert done.exit_code == 0 and len(table(out)) == 3
+        assert f"{out}: with which network and settings its earlier rows were computed is not known" in done.stderr
+    with pytest.raises(UsageError, match="came with mode best; expected mode fast"):
+        run(album, "--out", out, "--resume", "--best", toy=toy)
+    for text, came in (("{", "no JSON"), ("[]", "another JSON file"), ('{"format": "mine"}', "another JSON file")):
+        beside.write_text(text)
+        for word in ("--resume", "--overwrite"):
+            with pytest.raises(DataError, match=f"settings.json: came .*{came}"):
+                run(album / "a", "--out", out, word, toy=toy)
+        assert beside.read_text() == text and len(table(out)) == 3
+    beside.unlink()
+    out.write_text(out.read_text().splitlines(keepends=True)[0])  # no earlier rows
+    done = run(album / "a", "--out", out, "--resume", toy=toy)
+    assert done.exit_code == 0 and "not known" not in done.stderr
+
+
+def test_settings_of_videos_count_where_there_are_videos(album: Path, toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+    talk = film(tmp_path / "talk.mp4")
+    assert run(album / "a", "--out", out, toy=toy).exit_code == 0
+    assert run(album / "a", talk, "--out", out, "--resume", "--every", "0.2s", toy=toy).exit_code == 0
+    before = out.read_text()
+    for words, said in (
+        (("--every", "0.1s"), "came with every_s 0.1; expected every_s 0.2"),
+        ((), "came with every_s none; expected every_s 0.2"),
+        (("--every", "200ms", "--smooth", "0s"), "came with smooth_s 0.0; expected smooth_s 0.3"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(said)):
+            run(talk, "--out", out, "--resume", *words, toy=toy)
+    assert out.read_text() == before
+    assert run(talk, "--out", out, "--resume", "--every", "200ms", "--smooth", "0.3s", toy=toy).exit_code == 0
+    assert run(album / "b" / "one.png", "--out", out, "--resume", toy=toy).exit_code == 0  # no video, no matter
+
+
+class Blind:
+    """Looks for faces, and finds none."""
+
+    geometry, note = "yunet", ""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def detect(self, image: np.ndarray) -> Detections:
+        return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), None, self.geometry)
+
+
+def test_resume_with_another_detector_or_size_is_refused(album: Path, toy: Path, tmp_path: Path) -> None:
+    def go(name: str, max_side: int | None, *, resume: bool) -> None:
+        outputs = Outputs(tmp_path / "t.csv", resume=resume)
+        with Recognizer(open_bundle(toy), Blind(name)) as recognizer:
+            predict(
+                [str(album / "a" / "one.png")],
+                recognizer,
+                outputs,
+                every=None,
+                smooth_s=None,
+                max_side=max_side,
+                say=print,
+                show=print,
+            )
+
+    go("blind-1", None, resume=False)
+    with pytest.raises(UsageError, match="came with detector blind-2; expected detector blind-1"):
+        go("blind-2", None, resume=True)
+    with pytest.raises(UsageError, match="came with max_side 640; expected max_side 2560"):
+        go("blind-1", 640, resume=True)
+    go("blind-1", 2560, resume=True)  # what the default is
+    assert len(table(tmp_path / "t.csv")) == 1
+
+
+def test_what_it_wrote_is_not_looked_at_again(album: Path, toy: Path, tmp_path: Path) -> None:
+    photos = album / "a"
+    film(photos / "talk.mp4")
+    for name in ("selfie-face0.png", "talk-face0.png", "friends_persons/person-0.png", "one-face.png"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes((photos / "two.png").read_bytes())  # the user's own, though it is named so
+    for number in range(3):
+        done = run(photos, "--draw", photos, "--explain", photos, "--summary", photos, "--json", toy=toy)
+        assert done.exit_code == 0
+        frames = json.loads(done.stdout)["frames"]
+        assert len(frames) == 6 + 5 and {Path(frame["source"]).name for frame in frames} == {
+            *("one.png", "two.png", "talk.mp4"),
+            *("selfie-face0.png", "talk-face0.png", "person-0.png", "one-face.png"),
+        }
+        # Marked copies and maps of six pictures, a marked copy and a timeline of the video.
+        assert ("left out 14 files that this command wrote" in done.stderr) == (number > 0)
+    assert (photos / "talk_persons" / "person-0.png").exists() and (photos / "one-face0.png").exists()
+    # The settings of a table are no picture either.
+    assert run(photos / "one.png", "--out", photos / "t.csv", toy=toy).exit_code == 0
+    assert "t.csv.settings.json" in os.listdir(photos)
+    found = collect([str(photos), str(photos / "t*")], say=lambda sentence: None)
+    assert not any("t.csv" in source for source in found)
+
+
+def test_very_long_names(album: Path, toy: Path, tmp_path: Path) -> None:
+    photos, marked = tmp_path / "long", tmp_path / "marked"
+    photos.mkdir()
+    picture = (album / "a" / "one.png").read_bytes()
+    odd = os.fsdecode(b"\xff" * 240)  # no UTF-8
+    names = ("a" * 249, "a" * 250, "é" * 124, "é" * 123 + "ab", "b" * 235, "c", odd)
+    for name in names:
+        (photos / f"{name}.png").write_bytes(picture)
+    film(photos / f"{'v' * 240}.mp4")
+    for number in range(2):
+        words = ("--draw", marked, "--explain", marked, "--summary", marked)
+        folders = (photos, marked) if number else (photos,)
+        done = run(*folders, *words, "--out", tmp_path / f"{number}.jsonl", toy=toy)
+        assert done.exit_code == 0
+        sources = [json.loads(line)["source"] for line in (tmp_path / f"{number}.jsonl").read_text().splitlines()]
+        assert len(sources) == 7 + 5 and {Path(source).stem for source in sources} == {*names, "v" * 240}
+        assert ("left out 16 files" in done.stderr) == (number > 0)
+        written = os.listdir(marked)
+        for end, count in (("-marked.jpg", 7), ("-face0.png", 7), ("-marked.mp4", 1), ("_summary.csv", 1)):
+            found = [name for name in written if name.endswith(end)]
+            assert len(found) == count and all(len(os.fsencode(name)) <= 255 for name in found)
+        assert {"c-marked.jpg", "c-face0.png", "b" * 235 + "-face0.png"} <= set(written)
+    # The settings of a table that is named so, too.
+    out = tmp_path / ("t" * 245 + ".csv")
+    assert run(album / "a", "--out", out, toy=toy).exit_code == 0
+    with pytest.raises(UsageError, match="mode best"):
+        run(album / "a", "--out", out, "--resume", "--best", toy=toy)
+
+
+def test_a_summary_that_cannot_be_written_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
+    talk, folder = film(tmp_path / "talk.mp4"), tmp_path / "sums"
+    (folder / "talk_summary.csv").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"talk_summary\.csv: cannot be written \(Is a directory\)"):
+        run(talk, "--summary", folder, toy=toy)
+    assert os.listdir(folder) == ["talk_summary.csv"]
+    (folder / "talk_summary.csv").rmdir()
+    (folder / ".talk.jsonl").mkdir()  # where the frames are kept meanwhile
+    with pytest.raises(UsageError, match=r"\.talk\.jsonl: cannot be written \(Is a directory\)"):
+        run(talk, "--summary", folder, toy=toy)
+    (folder / ".talk.jsonl").rmdir()
+    assert run(talk, "--summary", folder, toy=toy).exit_code == 0
+    assert sorted(os.listdir(folder)) == ["talk_events.json", "talk_events.tsv", "talk_persons", "talk_summary.csv"]
+
+
 def test_nothing_of_the_users_is_overwritten(album: Path, toy: Path, tmp_path: Path) -> None:
     precious = tmp_path / "mine.csv"
     precious.write_text("mine\n")
@@ -128,7 +314,7 @@ def test_nothing_of_the_users_is_overwritten(album: Path, toy: Path, tmp_path: P
         done = run(album / "a", "--draw", album / "a", toy=toy)
         assert done.exit_code == 0 and "2 faces in 2 pictures or frames" in done.stderr
     assert {path: path.read_bytes() for path in pictures} == pictures
-    assert "left out 2 marked" in done.stderr
+    assert "left out 2 files that this command wrote" in done.stderr
 
 
 def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) -> None:

@@ -313,3 +313,21 @@ def test_the_shared_file_has_the_published_counts(shared_dir: Path) -> None:
     own = training.votes[np.arange(28_709), np.array([FERPLUS_VOTES.index(name) for name in FER2013])[training.labels]]
     assert 0.62 < np.mean((own > 0) & (own == training.votes.max(axis=1))) < 0.70  # published: 64.5 %
     assert dataset.images[0, 0, :4, 0].tolist() == [70, 80, 82, 72]
+
+
+def test_a_path_that_is_not_utf8_has_a_name_to_print(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"gr\xf6sse")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    path = write(folder / "fer2013.csv", table())
+    for _ in range(2):  # read, and taken from the cache
+        dataset = load_dataset(path)
+        check(dataset)
+        assert dataset.source == f"{tmp_path}/gr\\udcf6sse/fer2013.csv"
+    write(path, table() + "3,9 9,Training\n")
+    dataset = load_dataset(path, on_error="skip")
+    assert len(dataset) == COUNT and len(dataset.left_out) == 1
+    for text in (dataset.left_out[0].where, *dataset.notes):
+        text.encode()

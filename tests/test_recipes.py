@@ -104,3 +104,19 @@ def test_stages_are_shares_of_the_schedule() -> None:
     staged = dataclasses.replace(DOUBLE, max_epochs=8, stages=((0.5, 32), (0.75, 40), (1.0, 48)))
     assert [staged.side(epoch) for epoch in range(1, 9)] == [32] * 4 + [40] * 2 + [48] * 2
     assert TINY.side(1) == TINY.side(4) == 48
+    # However few epochs there are, the last sees faces as large as they come.
+    for num, sides in ((1, [48]), (2, [32, 48]), (3, [32, 32, 48])):
+        few = dataclasses.replace(staged, max_epochs=num)
+        assert [few.side(epoch) for epoch in range(1, num + 1)] == sides and few.last_stage == num
+    assert staged.last_stage == 7 and TINY.last_stage == 1 and TINY.one_side and not staged.one_side
+
+
+def test_whole_numbers_do_for_numbers() -> None:
+    whole = recipes.recipe("small", average_decay=0, erase=1)
+    assert (whole.average_decay, whole.erase) == (0.0, 1.0)
+    assert isinstance(whole.average_decay, float) and isinstance(whole.erase, float)
+
+
+def test_a_backbone_of_keras_applications_needs_weights() -> None:
+    with pytest.raises(UsageError, match="backbone: came MobileNetV2 without init; expected init=imagenet:MobileNetV2"):
+        recipes.recipe("small", backbone="MobileNetV2")

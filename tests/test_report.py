@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -73,8 +74,6 @@ def network(dataset: Dataset, name: str, skill: float, seed: int, splits: tuple[
 
 @pytest.fixture(scope="module")
 def evaluation(faces: Dataset) -> Evaluation:
-    import dataclasses
-
     votes = np.random.default_rng(0).integers(0, 5, (len(faces), len(FERPLUS_VOTES))).astype(np.uint8)
     networks = [network(faces, "small", 2, 0), network(faces, "large", 3, 1)]
     for turn, one in enumerate(networks):  # the crowd sides with each of them now and then
@@ -184,8 +183,6 @@ def test_captions_and_sentences_of_the_page(written: Path, evaluation: Evaluatio
 
 
 def test_other_data_is_on_the_first_screen_of_the_page(faces: Dataset, tmp_path: Path) -> None:
-    import dataclasses
-
     one = network(faces, "small", 2, 0)
     one = dataclasses.replace(one, info={**one.info, "data": {"source": EVIL, "fingerprint": "0123456789abcdef"}})
     truth_page = write_report(evaluate(faces, [one], num_bootstrap=20), tmp_path)
@@ -257,3 +254,30 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="taken.*To mend: name another folder"):
         write_report(evaluation, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_each_file_is_written_under_a_name_of_its_own(tmp_path: Path) -> None:
+    """Another process may write the same report."""
+    data = hostile()
+    evaluation = evaluate(data, [network(data, "n", 1, 0, ("validation",))], num_bootstrap=0)
+    for name in ("report.json", "report.md", "report.html"):
+        (tmp_path / f".{name}.part").mkdir()
+    write_report(evaluation, tmp_path)
+    (tmp_path / "report.md").unlink()
+    (tmp_path / "report.md").mkdir()
+    with pytest.raises(RunError, match="expected a folder that can be written"):
+        write_report(evaluation, tmp_path)
+    left = [path.name for path in tmp_path.rglob("*.part")]
+    assert sorted(left) == [".report.html.part", ".report.json.part", ".report.md.part"]
+
+
+def test_names_that_are_not_utf8_are_written_as_letters(tmp_path: Path) -> None:
+    data = hostile()
+    one = network(data, "n", 1, 0, ("validation",))
+    odd = {"source": "gr\udcf6sse", "fingerprint": "0123456789abcdef"}  # as an older run has it
+    evaluation = evaluate(data, [dataclasses.replace(one, info={**one.info, "data": odd})], num_bootstrap=0)
+    write_report(evaluation, tmp_path)
+    for name in ("report.md", "report.html"):
+        assert "gr\\udcf6sse" in (tmp_path / name).read_text("utf-8"), name
+    told = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert told["networks"][0]["info"]["data"]["source"] == "gr\\udcf6sse"

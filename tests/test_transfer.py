@@ -24,7 +24,7 @@ from mien.data.synth import draw_faces, drawn_dataset
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.training import backbones, checkpoint, fit, models, rates, recipes, runs, transfer
-from mien.training.export import export, fold
+from mien.training.export import BEGUN, export, fold
 from mien.training.layers import Enlarge
 from mien.training.recipes import Recipe
 from mien.training.watch import Moment
@@ -261,8 +261,9 @@ def test_a_fine_tuned_network_is_exported_and_begun_with_again(run: runs.Run, mo
     bundle = export(done, tmp_path / "b", dataset=moods)
     assert bundle.parity["batch_norm_folded"] is True and list(bundle.heads[0].labels) == list(MOODS)
     assert bundle.training["recipe"]["init"] == "tiny"  # the name, not the path
-    assert bundle.training["begun_from"] == {key: done.facts["begun_from"][key] for key in ("name", "digest")}
-    assert bundle.training["teachers"] == []
+    assert bundle.training["begun_from"] == {key: done.facts["begun_from"][key] for key in BEGUN}
+    assert bundle.training["begun_from"]["data"]["fingerprint"] == run.facts["data"]["fingerprint"]
+    assert bundle.training["teachers"] == bundle.training["taught_by"] == []
     network = runs.load_network(done)
     with Classifier(bundle) as classify:
         np.testing.assert_allclose(

@@ -1,5 +1,6 @@
 """FER+ votes are joined to the right rows or not at all."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,55 @@ def test_rows_left_out_keep_their_line_of_votes(tmp_path: Path) -> None:
     dataset = load_dataset(path, votes=tmp_path / "v.csv", on_error="skip")
     assert len(dataset) == 27 and whole.votes is not None
     np.testing.assert_array_equal(dataset.votes, np.delete(whole.votes, 3, axis=0))
+
+
+def write_pair(folder: Path, num_training: int = 14, num_test: int = 7) -> Path:
+    for name, count in (("train.csv", num_training), ("test.csv", num_test)):
+        rows = [f"{index % 7},{PIXELS}" for index in range(count)]
+        (folder / name).write_text("\n".join(["emotion,pixels", *rows]) + "\n")
+    return folder / "train.csv"
+
+
+def test_train_and_test_csv_count_their_lines_each(tmp_path: Path) -> None:
+    rows = vote_rows()
+    votes = write_votes(tmp_path / "v.csv", rows)
+    path = write_pair(tmp_path)
+    dataset = load_dataset(path, votes=votes)
+    assert dataset.votes is not None and len(dataset) == 21
+    sad = FERPLUS_VOTES.index("sad")
+    wanted = [index % 11 for index in (*range(14), *range(21, 28))]
+    assert dataset.votes[:, sad].tolist() == wanted
+    # The order of the Usages among each other is another.
+    write_votes(votes, rows[21:] + rows[:14])
+    np.testing.assert_array_equal(load_dataset(path, votes=votes).votes, dataset.votes)
+    # A row left out of either file keeps its line of votes there.
+    for name, line in (("train.csv", 4), ("test.csv", 2)):
+        lines = (tmp_path / name).read_text().splitlines()
+        lines[line] = "happy" + lines[line][1:]
+        (tmp_path / name).write_text("\n".join(lines))
+    fewer = load_dataset(path, votes=votes, on_error="skip")
+    assert fewer.votes is not None
+    assert fewer.votes[:, sad].tolist() == [v for n, v in enumerate(wanted) if n not in (3, 15)]
+    with pytest.raises(DataError, match="votes for 14 Training rows, 6 PrivateTest rows; expected 13 Training rows, 6"):
+        load_dataset(path, votes=write_votes(votes, rows[22:] + rows[:14]), on_error="skip")
+
+
+def test_bad_rows_of_a_test_csv_without_labels_take_no_votes(tmp_path: Path) -> None:
+    path = write_pair(tmp_path)
+    (tmp_path / "test.csv").write_text("\n".join(["pixels", PIXELS, "9 9", PIXELS]) + "\n")
+    dataset = load_dataset(path, votes=write_votes(tmp_path / "v.csv", vote_rows()), on_error="skip")
+    assert dataset.votes is not None and len(dataset) == 16
+    assert dataset.votes[:, FERPLUS_VOTES.index("sad")].tolist() == [*(index % 11 for index in range(14)), 0, 0]
+
+
+def test_two_files_with_rows_of_one_usage_are_refused(tmp_path: Path) -> None:
+    """Only a zip can hold such."""
+    rows = [f"{index % 7},{PIXELS},Training" for index in range(7)]
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        for name in ("train.csv", "test.csv"):
+            archive.writestr(name, "\n".join(["emotion,pixels,Usage", *rows]))
+    with pytest.raises(DataError, match="both have rows of one Usage.*To mend: write all rows into one csv"):
+        load_dataset(tmp_path / "both.zip", votes=write_votes(tmp_path / "v.csv", vote_rows()[:14]))
 
 
 BAD = {

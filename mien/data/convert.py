@@ -76,6 +76,7 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
             "To mend: name a csv in another folder"
         )
     made = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
+    made_votes = made.with_name(f"{made.name}-votes") if as_csv and dataset.votes is not None else None
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         if as_csv:
@@ -86,21 +87,29 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
                         _write_rows(dataset, cast(IO[bytes], packed))
                 else:
                     _write_rows(dataset, file)
-            if dataset.votes is not None:
-                _write_votes(dataset, votes)
         else:
             _write_folder(dataset, made)
-        os.rename(made, destination)
+        if made_votes:
+            _write_votes(dataset, made_votes)
+            os.rename(made_votes, votes)
+        try:
+            os.rename(made, destination)
+        except OSError:
+            if made_votes:
+                votes.unlink()  # or it would be in the way of the next try
+            raise
     except OSError as error:
-        shutil.rmtree(made, ignore_errors=True)
-        with suppress(OSError):
-            made.unlink()
         raise DataError(
             destination,
             came=error.strerror or str(error),
             expected="a place to write to",
             mend="free some space or name another destination",
         ) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        for path in filter(None, (made, made_votes)):
+            with suppress(OSError):
+                path.unlink()
     return destination
 
 

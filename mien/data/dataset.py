@@ -178,12 +178,13 @@ def with_validation(dataset: Dataset, share: float = 0.1) -> Dataset:
     """Give a data set without validation rows some of its training rows: every class alike, equal pixels together.
 
     Which rows move depends only on their pixels, so the same data always splits the same way.
-    Data that has a validation split is returned as it is; test rows are never touched.
+    Data that has a validation split, or no training rows, is returned as it is; test rows are never touched.
 
     Raises:
         DataError: if a class has too few training rows to share.
     """
-    if np.any(dataset.mask("validation") & (dataset.labels != UNLABELLED)):
+    known = dataset.labels != UNLABELLED
+    if np.any(dataset.mask("validation") & known) or not np.any(dataset.mask("training") & known):
         return dataset
     splits = dataset.splits.copy()
     order_key = dataset.digests

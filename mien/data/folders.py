@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.dataset import LEAVE_OUT, SIDE, SPLITS, USAGE, Dataset, LeftOut
+from mien.data.forms import printable
 from mien.data.pictures import Gray, is_picture_name, notes_about, read_pictures
 from mien.errors import DataError
 from mien.labels import FER2013, LabelSet, canonical
@@ -223,7 +224,7 @@ def _list_label(listing: Listing, folder: Path, split: int, strict: bool) -> Non
             _or_skip(listing, error, strict)
             continue
         listing.pictures.append(entry)
-        listing.labels.append(canonical(folder.name))
+        listing.labels.append(canonical(printable(folder.name)))
         listing.splits.append(split)
     if not entries:
         error = DataError(

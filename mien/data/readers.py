@@ -18,7 +18,7 @@ from mien.data.cache import Cache, cache_dir
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013 import read_csv
 from mien.data.folders import list_folder, looks_like_fer2013, read_folder
-from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek
+from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek, printable
 from mien.data.votes import join_votes, votes_beside
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
@@ -83,7 +83,7 @@ def load_dataset(
             + (f", row {dataset.left_out[0].row}" if dataset.left_out[0].row is not None else "")
             + f": {dataset.left_out[0].reason}."
         )
-    dataset = _with_class_check(dataset, on_error)
+    dataset = _printable(_with_class_check(dataset, on_error))
     dataset.images.flags.writeable = False  # as it is when it comes from the cache
     return dataset
 
@@ -297,6 +297,17 @@ def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
         for row, k in zip(dataset.rows[out], dataset.labels[out], strict=True)
     ]
     return dataclasses.replace(dataset.take(~out).with_labels(kept), left_out=(*dataset.left_out, *left_out))
+
+
+def _printable(dataset: Dataset) -> Dataset:
+    """The data with names of files that any report can hold; the last step, since the names are read by until then."""
+    left_out = [LeftOut(printable(one.where), one.row, printable(one.reason)) for one in dataset.left_out]
+    return dataclasses.replace(
+        dataset,
+        source=printable(dataset.source),
+        notes=tuple(map(printable, dataset.notes)),
+        left_out=tuple(left_out),
+    )
 
 
 def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:

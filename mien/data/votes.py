@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
-from mien.data.forms import damage
+from mien.data.forms import damage, plain_name
 from mien.errors import DataError
 from mien.labels import FERPLUS, FERPLUS_VOTES, LabelSet, canonical
 
@@ -107,11 +107,9 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
     labelled = np.flatnonzero(dataset.labels != UNLABELLED)
     common = np.intersect1d(np.unique(dataset.splits[labelled]), np.unique(vote_splits))
     ours = labelled[np.isin(dataset.splits[labelled], common)]
-    theirs = np.flatnonzero(np.isin(vote_splits, common))
-    # A row that was left out still has its line of votes.
-    left_out = [item.row for item in dataset.left_out if item.row is not None]
-    lines = np.sort(np.concatenate([dataset.rows[ours], np.array(left_out, np.int64)]))
-    if len(lines) != len(theirs) or not len(common):
+    matched = _matched(dataset, ours, vote_splits, common)
+    if matched is None:
+        left_out = [item for item in dataset.left_out if item.row is not None]
         raise DataError(
             path,
             came=f"votes for {_described(vote_splits)}",
@@ -119,7 +117,6 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
             + (f" ({len(left_out):,} of its rows were left out)" if left_out else ""),
             mend=_MEND,
         )
-    matched = theirs[np.searchsorted(lines, dataset.rows[ours])]
     differs = np.flatnonzero(vote_splits[matched] != dataset.splits[ours])
     if len(differs):
         first = differs[0]
@@ -142,6 +139,43 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
     note = f"FER+ votes of {path.name} were joined to {len(ours):,} of {len(dataset):,} rows"
     note += "; the others have none." if len(ours) < len(dataset) else "."
     return replace(dataset, votes=joined).with_notes(note)
+
+
+def _matched(dataset: Dataset, ours: np.ndarray, vote_splits: np.ndarray, common: np.ndarray) -> np.ndarray | None:
+    """The row of votes of each of our rows; None where the counts differ.
+
+    Of one file the n-th line is the n-th of the votes. `train.csv` and `test.csv` count their lines anew, and each is a
+    split: there it is the n-th line of that split.
+
+    Raises:
+        DataError: if both of two files have rows of one split.
+    """
+    # A row that was left out still has its line of votes.
+    left_out = [(_split_of_file(item.where), item.row) for item in dataset.left_out if item.row is not None]
+    lost_splits, lost_lines = np.array(left_out, np.int64).reshape(-1, 2).T
+    all_lines = np.concatenate([dataset.rows, lost_lines])
+    two_files = len(np.unique(all_lines)) < len(all_lines)
+    matched = np.zeros(len(ours), np.int64)
+    for group in common[:, None] if two_files else [common]:
+        mine = np.isin(dataset.splits[ours], group)
+        lost = lost_lines[np.isin(lost_splits, group)] if two_files else lost_lines
+        lines = np.sort(np.concatenate([dataset.rows[ours[mine]], lost]))
+        theirs = np.flatnonzero(np.isin(vote_splits, group))
+        if len(np.unique(lines)) < len(lines):
+            raise DataError(
+                dataset.source,
+                came="two files that both have rows of one Usage, so that nothing tells which votes are whose",
+                expected="one csv, or train.csv and test.csv with a Usage each",
+                mend="write all rows into one csv, or read without votes",
+            )
+        if len(lines) != len(theirs):
+            return None
+        matched[mine] = theirs[np.searchsorted(lines, dataset.rows[ours[mine]])]
+    return matched if len(common) else None
+
+
+def _split_of_file(where: str) -> int:
+    return SPLITS.index("test" if plain_name(where).endswith("test.csv") else "training")
 
 
 def crowd_choice(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ import numpy as np
 from mien.data.dataset import SIDE, SPLITS, UNLABELLED, Dataset, twins
 from mien.errors import UsageError
 from mien.evaluation import crowd, metrics, words
+from mien.evaluation.origins import origins
 from mien.explain import PATCH, STRIDE, occlusion_map
 from mien.machine import cores, processor
 
@@ -130,7 +131,7 @@ def evaluate(
         judged.append(
             {
                 "name": network.name,
-                **_same_data(network.info, dataset),
+                **origins(network.info, dataset),
                 "info": _plain(network.info),
                 "splits": splits,
             }
@@ -151,21 +152,6 @@ def evaluate(
     truth["maps"] = _maps(truth, parts, places, networks, num_maps, seed)
     truth["words"] = words.sentences(truth)
     return Evaluation(dataset, tuple(networks), truth)
-
-
-def _same_data(info: Mapping[str, Any], dataset: Dataset) -> dict[str, bool | None]:
-    """Whether the network was trained and chosen on the rows judged, and knew the test rows; None: unknown, or none."""
-    data = info.get("data")
-    if not isinstance(data, Mapping) or data.get("fingerprint") is None:
-        return {"same_data": None, "same_test": None}
-    tested = bool(dataset.counts()[SPLITS.index("test")].any())
-    if data["fingerprint"] == dataset.fingerprint:
-        return {"same_data": True, "same_test": True if tested else None}
-    known = data.get("fingerprints")
-    if not isinstance(known, Mapping):  # a network of before there were any
-        return {"same_data": False, "same_test": None}
-    equal = {split: known.get(split) == digest for split, digest in dataset.fingerprints.items()}
-    return {"same_data": equal["training"] and equal["validation"], "same_test": equal["test"] if tested else None}
 
 
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:

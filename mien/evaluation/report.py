@@ -11,8 +11,9 @@ import json
 import os
 import re
 import struct
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,14 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     pictures = draw(evaluation)
     page = html(evaluation, pictures)
     with _writing(folder):
-        _write(folder / "report.json", json.dumps(truth, indent=1, allow_nan=False, ensure_ascii=False).encode())
+        text = json.dumps(truth, indent=1, allow_nan=False, ensure_ascii=False)
+        # A lone surrogate is no text for most readers of JSON: it becomes the letters \udcff, as elsewhere.
+        text = re.sub("[\ud800-\udfff]", lambda odd: f"\\\\u{ord(odd[0]):04x}", text)
+        _write(folder / "report.json", text)
         for picture in _flat(pictures):
             _write(folder / "pictures" / picture["file"], picture["data"])
-        _write(folder / "report.md", markdown(truth, pictures, _SCORES, CAUTION).encode())
-        _write(folder / "report.html", page.encode())
+        _write(folder / "report.md", markdown(truth, pictures, _SCORES, CAUTION))
+        _write(folder / "report.html", page)
     return folder / "report.html"
 
 
@@ -90,10 +94,16 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+def _write(path: Path, data: bytes | str) -> None:
+    # What a run was begun with, and data that older runs were trained on, may have a name that is not UTF-8.
+    content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    part = path.with_name(f".{uuid.uuid4().hex[:8]}.part")  # another process may write the same report
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def draw(evaluation: Evaluation) -> dict[str, Any]:

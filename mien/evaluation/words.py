@@ -106,10 +106,10 @@ def other_data(networks: Sequence[Truth]) -> str:
     others = [n for n in networks if n.get("same_data") is False]
     if not others:
         return ""
-    data = [n["info"]["data"] for n in others]
     named = [
-        f"{n['name']} was trained on {d.get('source', 'an unnamed source')} (fingerprint {d['fingerprint']})"
-        for n, d in zip(others, data, strict=True)
+        f"{n['name']} was trained on "
+        + listed(list(dict.fromkeys(f"{d['source']} (fingerprint {d['fingerprint']})" for d in n["other_data"])))
+        for n in others
     ]
     they, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
     return (
@@ -119,7 +119,18 @@ def other_data(networks: Sequence[Truth]) -> str:
 
 
 def leaks(network: Truth) -> str:
-    """Whether the network was trained on pictures that also occur in another split."""
+    """Whether the network, or what it began with or was taught by, saw pictures that also occur in another split."""
+    told = _own_leaks(network)
+    for one in network.get("inherited", ()):
+        if one["keep_leaks"]:
+            told += f" It {one['how']} {one['name']}, which was trained on twins of validation and test pictures too."
+        elif one["same_data"] is not True:
+            on = f"which was trained on {one['source']}" if one["source"] else "of unknown origin"
+            told += f" It {one['how']} {one['name']}, {on}: whether that has seen these pictures is not known."
+    return told
+
+
+def _own_leaks(network: Truth) -> str:
     name, data, recipe = network["name"], network["info"].get("data"), network["info"].get("recipe")
     if network.get("same_data") is False:
         return f"{name}: was trained on other data, so whether it has seen twins, or these very pictures, is not known."

@@ -7,8 +7,8 @@ have no weights to be averaged: their mean answers nothing, and its accuracy say
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.training import checkpoint, models, runs, transfer
 from mien.training.recipes import Recipe
+
+MOST = 1e6  # the greatest share
 
 
 def average(
@@ -41,16 +43,16 @@ def average(
         RunError: if the folder holds a run, or cannot be written.
     """
     shares = shares or [1.0] * len(bundles)
-    if len(bundles) < 2 or len(shares) != len(bundles) or not all(0 < share < math.inf for share in shares):
+    if len(bundles) < 2 or len(shares) != len(bundles) or not all(0 < share <= MOST for share in shares):
         raise UsageError(
             f"average: came {len(bundles)} bundle(s) and the shares {', '.join(f'{share:g}' for share in shares)}; "
-            "expected two or more bundles, and a positive share for each"
+            f"expected two or more bundles, and a positive share of at most {MOST:g} for each"
         )
     built = [transfer.rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles]
-    shapes = [[weight.shape for weight in network.weights] for _, network in built]
+    layers = [(r.centre, r.residual, [weight.shape for weight in network.weights]) for r, network in built]
     labels = [[(head.name, head.labels) for head in bundle.heads] for bundle in bundles]
-    for bundle, shape, heads in zip(bundles, shapes, labels, strict=True):
-        if shape != shapes[0] or heads != labels[0]:
+    for bundle, these, heads in zip(bundles, layers, labels, strict=True):
+        if these != layers[0] or heads != labels[0]:
             raise UsageError(
                 f"average: came {bundle.name} {bundle.digest[:16]}, of other layers or labels than {bundles[0].name} "
                 f"{bundles[0].digest[:16]}; expected bundles of one network, trained further"
@@ -90,14 +92,18 @@ def average(
         {"name": bundle.name, "digest": bundle.digest, "share": part, "training": bundle.training}
         for bundle, part in zip(bundles, parts, strict=True)
     ]
-    data = dict(bundles[-1].training.get("data", {}))
+    # If any of them was trained on other data than the rest, that is what is known of the mean.
+    known_data = [bundle.training.get("data") or {} for bundle in bundles]
+    data = dict(next((d for d in known_data if d.get("fingerprint") != dataset.fingerprint), known_data[-1]))
     if data.get("fingerprint") == dataset.fingerprint:
         data["fingerprints"] = dataset.fingerprints  # which older bundles lack
+    keep_leaks = any((bundle.training.get("recipe") or {}).get("keep_leaks") for bundle in bundles)
     facts = {
         "mien": mien.__version__,
-        "recipe": recipe.to_dict(),
+        "recipe": dataclasses.replace(recipe, keep_leaks=keep_leaks).to_dict(),
         "labels": list(dataset.label_set),
         "data": data,
+        "num_validation": len(validation),  # of the mean; that in `data` is of the training
         "averaged": told,
         "deterministic": False,
         "teachers": [],

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from mien.errors import RunError
 
 MANIFEST = "MANIFEST.json"
 KEEP = 2
+_NAME = re.compile("epoch-[0-9]{4,}")  # four digits at least, more from epoch 10,000 on
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 def epochs(folder: Path) -> list[Path]:
     """The checkpoint folders, oldest first."""
-    return sorted(folder.glob("epoch-[0-9][0-9][0-9][0-9]"))
+    found = [path for path in folder.glob("epoch-*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name[6:]))
 
 
 def write_verified(target: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:

@@ -41,7 +41,9 @@ PARITY_ATOL_DEEP = 1e-3  # of networks of keras.applications: rounding grows ove
 # Probabilities may differ so much between machines. int8 products saturate on processors without VNNI.
 GOLDEN_TOLERANCE = {"float32": 1e-4, "float16": 1e-4, "int8": 0.05}
 TEMPERATURES = (0.05, 20.0)
+LIKELY = float(np.log(2))  # temperatures are mostly between a half and two
 NUM_FOLDS = 5
+BEGUN = ("name", "digest", "data", "keep_leaks")  # what a bundle says of what its network began with
 # What the main head and the crowd's each give to the answer that is shown; docs/results.md has what others give.
 ANSWER = (0.85, 0.15)
 _PACKAGES = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "scipy")
@@ -247,15 +249,27 @@ def _numpy(variable: Any) -> np.ndarray:
 def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
     """The temperature with the least negative log-likelihood (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
+    Before any row is seen its logarithm is taken to be normal around 0, give or take `LIKELY`: four faces, all right or
+    all wrong, would else make a network certain, or certain of nothing. Thousands of faces outweigh that.
+
     Args:
-        targets: int (n,) labels, or float (n, K) shares of labels; n >= 1 rows the network was not trained on.
+        targets: int (n,) labels, or float (n, K) shares of labels; rows the network was not trained on. Rows of zeros,
+            faces nobody voted on, tell nothing.
         logits: float32 (n, K).
     """
     from scipy.optimize import minimize_scalar
 
+    if targets.ndim == 2:
+        told = targets.sum(axis=1) > 0
+        targets, logits = targets[told], logits[told]
+    if not len(targets):
+        return 1.0
+
+    def cost(x: float) -> float:
+        return nll(targets, logits, float(np.exp(x))) + (x / LIKELY) ** 2 / (2 * len(targets))
+
     low, high = np.log(TEMPERATURES)
-    found = minimize_scalar(lambda x: nll(targets, logits, float(np.exp(x))), bounds=(low, high), method="bounded")
-    return float(np.exp(found.x))
+    return float(np.exp(minimize_scalar(cost, bounds=(low, high), method="bounded").x))
 
 
 def nll(targets: np.ndarray, logits: np.ndarray, temperature: float) -> float:
@@ -376,13 +390,16 @@ def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
     facts = run.facts
-    names = ["averaged", "teachers", "epochs", "best_epoch", "stopped", "parameters", "multiply_adds"]
+    names = ["averaged", "teachers", "taught_by", "epochs", "best_epoch", "stopped", "parameters", "multiply_adds"]
     names += ["deterministic", "mien", "versions"]
-    begun_from = {key: facts["begun_from"][key] for key in ("name", "digest")} if "begun_from" in facts else None
+    data = dict(facts["data"])
+    if isinstance(data.get("left_out"), list):  # only how many: there may be thousands, and they are named by paths
+        data["left_out"] = len(data["left_out"])
+    begun_from = {key: facts["begun_from"].get(key) for key in BEGUN} if "begun_from" in facts else None
     return {
         # Names, not paths: bundles are given away.
-        "recipe": {**run.recipe.to_dict(), "init": Path(run.recipe.init).name},
-        "data": {**facts["data"], "source": Path(facts["data"]["source"]).name},
+        "recipe": {**run.recipe.to_dict(), "init": run.recipe.init and Path(run.recipe.init).resolve().name},
+        "data": {**data, "source": Path(data["source"]).name},
         "measured_on": None if dataset is None else dataset.fingerprint,
         "begun_from": begun_from,
         **{name: facts[name] for name in names if name in facts},

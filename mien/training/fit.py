@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 import mien
-from mien.bundle import Bundle
+from mien.bundle import MAX_LABELS, MAX_LETTERS, Bundle
 from mien.data.dataset import SIDE, Dataset, leaked
 from mien.errors import DataError, RunError, UsageError
 from mien.machine import has_bf16
@@ -33,8 +33,10 @@ from mien.training.runs import (
     RUN_FILE,
     Run,
     best_folder,
+    best_folders,
     clear,
     evaluated,
+    known_of,
     known_run,
     load_network,
     load_run,
@@ -81,9 +83,9 @@ def fit(
     validation = dataset.part("validation")
     _check(dataset, training, validation)
     for field in ("crowd_weight", "vote_weight"):
-        if getattr(recipe, field) and dataset.votes is None:
+        if getattr(recipe, field) and not has_votes(dataset):
             raise UsageError(
-                f"{field}: came {getattr(recipe, field):g} and data without FER+ votes; expected votes. "
+                f"{field}: came {getattr(recipe, field):g} and training rows without FER+ votes; expected votes. "
                 f"To mend: give the votes, or {field}=0"
             )
     if recipe.init and Path(recipe.init).resolve() == folder.resolve():
@@ -117,22 +119,30 @@ def fit(
         },
         "deterministic": deterministic,
         "teachers": [teacher.digest for teacher in teachers],
+        "taught_by": [known_of(teacher.name, teacher.digest, teacher.training) for teacher in teachers],
     }
     if start:
         facts["begun_from"] = {**start.facts, "labels_kept": start.kept(dataset.label_set)}
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     with locked(folder):
-        if fresh:
-            clear(folder)
-        known = known_run(folder, facts)
+        known = None if fresh else known_run(folder, facts)
         if known is not None and "stopped" in known:
             run = load_run(folder)
             load_network(run)  # or it would be found damaged when it is needed
             return run
         trainer = _Trainer(training, validation, recipe, teachers, start)
-        checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
+        if fresh:  # now that nothing is left to be refused
+            clear(folder)
+        if known is None:  # else a network of before it was stopped can be used until this is done
+            checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
         return trainer.run(folder, facts, watch or (lambda moment: None))
+
+
+def has_votes(dataset: Dataset) -> bool:
+    """Whether anybody voted on a training face: what `Recipe.crowd_weight` and `vote_weight` need."""
+    votes = dataset.part("training").votes
+    return votes is not None and bool(votes.any())
 
 
 def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
@@ -140,6 +150,10 @@ def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
     keep = np.ones(len(dataset), bool) if recipe.keep_leaks else ~leaked(dataset)
     training = dataset.take(keep).part("training")
     return training, len(dataset.part("training")) - len(training)
+
+
+class _DivergedError(RunError):
+    """The loss is no number any more."""
 
 
 class _Trainer:
@@ -163,7 +177,7 @@ class _Trainer:
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
         policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
-        side = SIDE if recipe.side(1) == SIDE else None
+        side = SIDE if recipe.one_side else None
         self.model = models.build(recipe, training.label_set, policy=policy, side=side)
         self.averaged = models.build(recipe, training.label_set, side=side)
         self.averaged.set_weights(self.model.get_weights())
@@ -211,8 +225,8 @@ class _Trainer:
                 history = [*history, line]
                 scores = line["loss"], line["accuracy"]
                 watch(Moment(len(history), self.num_steps, self.num_steps, *scores, self.recipe, history))
-        except KeyboardInterrupt:
-            if history:
+        except (KeyboardInterrupt, _DivergedError):
+            if history:  # the network of the epochs that are done can be used
                 self._finish(folder, facts, history, warnings, None)
             raise
         self._finish(folder, facts, history, warnings, stopped)
@@ -283,7 +297,9 @@ class _Trainer:
         epoch, best_epoch = len(history), self._best(history)
         if epoch >= self.recipe.max_epochs:
             return f"the schedule of {self.recipe.max_epochs} epochs is done"
-        if epoch - max(best_epoch, self.recipe.freeze_epochs) >= self.recipe.patience:
+        # Patience begins when all of the network learns, from faces of the side that it is used at.
+        begins = max(best_epoch, self.recipe.freeze_epochs, self.recipe.last_stage - 1)
+        if epoch - begins >= self.recipe.patience:
             score, patience = self.recipe.choose_by, self.recipe.patience
             return f"no better validation {score} in the {patience} epochs after epoch {best_epoch}"
         return ""
@@ -306,9 +322,10 @@ class _Trainer:
         seconds = time.perf_counter() - began
         scores = evaluated(self.averaged, self.validation, side=side)  # at the side that it is trained at
         if not np.isfinite(loss + scores["val_loss"]):
-            raise RunError(
+            raise _DivergedError(
                 f"epoch {epoch}: the loss is {loss / self.num_used}, {scores['val_loss']} on validation; expected "
                 "finite numbers. To mend: train with a lower --learning-rate"
+                + (f"; the best of the {len(history)} epochs before it can be used as it is" if history else "")
             )
         line = {
             "epoch": epoch,
@@ -318,7 +335,7 @@ class _Trainer:
             "learning_rate": float(self.optimizer.learning_rate),
             "seconds": round(seconds, 3),
         }
-        return line if self.recipe.side(1) == SIDE else {**line, "side": side}
+        return line if self.recipe.one_side else {**line, "side": side}
 
     def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
         epoch, best_epoch = len(history), self._best(history)
@@ -329,8 +346,8 @@ class _Trainer:
         checkpoint.save(folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history}))
         # The checkpoint before this one may be needed yet, and with it the best that it names.
         named = {best_epoch, self._best(history[:-1])}
-        for old in folder.glob("best-[0-9][0-9][0-9][0-9]"):
-            if int(old.name[5:]) not in named:
+        for number, old in best_folders(folder).items():
+            if number not in named:
                 shutil.rmtree(old, ignore_errors=True)
         checkpoint.write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
 
@@ -424,6 +441,15 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
                 expected=f"a {name} split",
                 mend="give data with both (`mien.data.dataset.with_validation` makes the latter from the former)",
             )
+    names = dataset.label_set.names
+    long = [name for name in names if len(name) > MAX_LETTERS or not name.isprintable()]
+    if len(names) > MAX_LABELS or long:  # said before hours of work, not when the network is exported
+        raise DataError(
+            dataset.source,
+            came=f"the label {long[0][:80]!r}" if long else f"{len(names)} labels",
+            expected=f"at most {MAX_LABELS} labels, each of at most {MAX_LETTERS} letters",
+            mend="rename the label" if long else "give data with fewer",
+        )
     missing = [name for name, n in zip(dataset.label_set, training.counts()[0], strict=True) if n == 0]
     if missing:
         raise DataError(

@@ -65,7 +65,7 @@ class Recipe:
         weight_decay: Adds so much of each kernel to its gradient (L2); AdamW takes it, times the rate, from the kernel.
         warmup_epochs: Over which the rate rises linearly from a hundredth.
         stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that side in pixels; the
-            last is (1, 48). Small faces first make most of the training cheap.
+            last is (1, 48), and the last epoch belongs to it. Small faces first make most of the training cheap.
         turn: Degrees to either side.
         zoom: Smallest and largest scale.
         shift: Of the picture's side, in each direction.
@@ -148,6 +148,8 @@ class Recipe:
                 raise UsageError(
                     f"{name}: came {getattr(self, name)!r}; expected {_EXAMPLES.get(name) or _WORDS[kind]}"
                 )
+            if kind is float:  # TensorFlow does not take a whole number for one
+                object.__setattr__(self, name, float(getattr(self, name)))
         for field, choices in (
             ("choose_by", SCORES),
             ("class_weights", CLASS_WEIGHTS),
@@ -158,6 +160,11 @@ class Recipe:
         ):
             if getattr(self, field) not in choices:
                 raise UsageError(f"{field}: came {getattr(self, field)!r}; expected one of {', '.join(choices)}")
+        if self.backbone not in ("", FOLDED) and not self.init:
+            raise UsageError(
+                f"backbone: came {self.backbone} without init; expected init=imagenet:{self.backbone}, which says "
+                "whose weights to begin with"
+            )
         # Without blocks `init` must say what is built.
         least = 0 if self.init and self.backbone != FOLDED else 1
         if not least <= len(self.blocks) <= 4 or not all(
@@ -263,10 +270,22 @@ class Recipe:
         late = (epoch - 1) / self.max_epochs >= self.mix_from
         return self.augment and late and self.mixup + self.cutmix > 0
 
+    @property
+    def one_side(self) -> bool:
+        """Whether all epochs see faces of 48 px."""
+        return all(side == SIDE for _, side in self.stages)
+
+    @property
+    def last_stage(self) -> int:
+        """The epoch (from 1) that the last stage begins with; the last one at the latest, however few there are."""
+        before = self.stages[-2][0] if len(self.stages) > 1 else 0.0
+        return next((n for n in range(1, self.max_epochs) if (n - 1) / self.max_epochs >= before), self.max_epochs)
+
     def side(self, epoch: int) -> int:
         """Side in pixels of the faces in an epoch (from 1)."""
-        done = (epoch - 1) / self.max_epochs
-        return next((side for share, side in self.stages if done < share), self.stages[-1][1])
+        if epoch >= self.last_stage:
+            return SIDE
+        return next(side for share, side in self.stages if (epoch - 1) / self.max_epochs < share)
 
 
 def small() -> Recipe:

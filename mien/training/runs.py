@@ -10,8 +10,9 @@ model.keras     the same weights as Keras saves them, for use elsewhere; mien do
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,9 +158,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 def clear(folder: Path) -> None:
     """Delete the run in the folder, and nothing else that may lie there."""
-    for path in [folder / "checkpoints", *folder.glob("best-[0-9][0-9][0-9][0-9]")]:
+    for path in [folder / "checkpoints", *best_folders(folder).values()]:
         if path.is_dir():
             shutil.rmtree(path)
+    curves = folder / "tensorboard"
+    for path in curves.glob("events.out.tfevents.*"):
+        path.unlink()
+    if curves.is_dir() and not curves.is_symlink() and not any(curves.iterdir()):
+        curves.rmdir()
     for name in (RUN_FILE, "history.jsonl", "model.keras"):
         (folder / name).unlink(missing_ok=True)
 
@@ -183,7 +189,8 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         pairs += [("digest of what it began with", begun, begins)]
         # Through Recipe, so that a run of before a field was added has that field's default.
         new, old = (json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict())) for one in (facts, known))
-        pairs += [(name, old[name], new[name]) for name in new]
+        # What `init` names may have another path now: its digest says whether it is the same.
+        pairs += [(name, old[name], new[name]) for name in new if name != "init" or not begins]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -197,6 +204,33 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     return known  # type: ignore[no-any-return]
 
 
+def known_of(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run or bundle remembers of another one that it learned from: `name`, `digest`, `data`, `keep_leaks`.
+
+    Args:
+        name: Of the other.
+        digest: Of its weights or bundle.
+        training: Its facts of training, of a run or a bundle.
+    """
+    data = training.get("data") or {}
+    return {
+        "name": name,
+        "digest": digest,
+        "data": {
+            "source": Path(data.get("source", "")).name,
+            "fingerprint": data.get("fingerprint"),
+            "fingerprints": data.get("fingerprints"),
+        },
+        "keep_leaks": (training.get("recipe") or {}).get("keep_leaks"),
+    }
+
+
 def best_folder(folder: Path, epoch: int) -> Path:
     """Where the weights of a best epoch lie."""
     return folder / f"best-{epoch:04d}"
+
+
+def best_folders(folder: Path) -> dict[int, Path]:
+    """Epoch -> where its weights lie, of all that are there."""
+    named = {path: re.fullmatch(r"best-(\d{4,})", path.name) for path in folder.glob("best-*")}
+    return {int(name[1]): path for path, name in named.items() if name}

@@ -118,9 +118,8 @@ def begin(recipe: Recipe) -> Start:
     bundle = open_bundle(SHIPPED if recipe.init == OWN else path)
     theirs, folded = rebuilt(bundle, recipe.init)
     facts = {
-        "source": path.name,
-        "name": bundle.name,
-        "digest": bundle.digest,
+        "source": path.resolve().name,
+        **runs.known_of(bundle.name, bundle.digest, bundle.training),
         "heads": {head.name: list(head.labels) for head in bundle.heads},
     }
     return of_folded(recipe, theirs, folded, {head.name: head.labels for head in bundle.heads}, facts)
@@ -153,9 +152,8 @@ def _run(recipe: Recipe, path: Path) -> Start:
     network = runs.load_network(run)
     heads = models.heads(run.recipe, run.label_set)
     facts = {
-        "source": path.name,
-        "name": run.recipe.name,
-        "digest": _digest(network.get_weights()),
+        "source": path.resolve().name,
+        **runs.known_of(run.recipe.name, _digest(network.get_weights()), run.facts),
         "heads": {name: list(labels) for name, labels in heads.items()},
     }
     if run.recipe.backbone not in ("", FOLDED):

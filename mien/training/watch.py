@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, RunError
 from mien.training.recipes import Recipe
 
 
@@ -29,6 +31,9 @@ class Moment:
 def tensorboard(folder: Path) -> Callable[[Moment], None]:
     """A watcher that writes each epoch's figures for TensorBoard into `folder/tensorboard`.
 
+    Nothing is written before its first call, when the run has passed every check and holds its folder. It raises
+    RunError where it cannot write.
+
     Raises:
         MissingExtraError: if the package tensorboard is not installed.
     """
@@ -36,18 +41,28 @@ def tensorboard(folder: Path) -> Callable[[Moment], None]:
         import tensorboard as _tensorboard  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("tensorboard", "tensorboard") from error
-    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
-    written: int | None = None
+    place = folder / "tensorboard"
+    writer: Any = None
+    written = 0
 
     def watch(moment: Moment) -> None:
-        nonlocal written
-        if written is None:  # an earlier process wrote those it goes on from
-            written = len(moment.history)
-        for line in moment.history[written:]:
-            with writer.as_default(step=line["epoch"]):
-                for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
-                    tf.summary.scalar(name, line[name])
-            writer.flush()
+        nonlocal writer, written
+        try:
+            if writer is None:
+                # Bytes, since a path that is not UTF-8 is no text to TensorFlow.
+                writer = tf.summary.create_file_writer(os.fsencode(place))
+                written = len(moment.history)  # an earlier process wrote those it goes on from
+            for line in moment.history[written:]:
+                with writer.as_default(step=line["epoch"]):
+                    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+                        tf.summary.scalar(name, line[name])
+                writer.flush()
+        except tf.errors.OpError as error:
+            came = re.sub(r"\{\{.*?\}\} *| *\[Op:.*", "", error.message)  # less the name of the node in the graph
+            raise RunError(
+                f"{place}: cannot be written for TensorBoard ({came}); the checkpoints are whole. To mend: "
+                "free space and permissions there, or the same command without --tensorboard"
+            ) from error
         written = len(moment.history)
 
     return watch

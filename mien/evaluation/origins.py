@@ -1,0 +1,56 @@
+"""What networks learned from, beside the data that they are judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mien.data.dataset import SPLITS, Dataset
+
+
+def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """What a network, or the members of a mean, learned from, beside the data judged.
+
+    Returns:
+        same_data, same_test: as of `_same_data`, for the least known of the members. other_data: what others of them
+        were trained on. inherited: of what it began with and was taught by name, how, source of the data, whether that
+        is the same, and whether rows with a twin in validation or test were kept.
+    """
+    data = [one.get("data") for one in info.get("members") or [info]]
+    same = [_same_data(one, dataset) for one in data]
+    found: dict[str, Any] = {
+        key: False if any(s[key] is False for s in same) else all(s[key] for s in same) or None
+        for key in ("same_data", "same_test")
+    }
+    found["other_data"] = [
+        {"source": one.get("source", "an unnamed source"), "fingerprint": one["fingerprint"]}
+        for one, s in zip(data, same, strict=True)
+        if isinstance(one, Mapping) and s["same_data"] is False
+    ]
+    found["inherited"] = [
+        {
+            "how": how,
+            "name": one.get("name"),
+            "source": (one.get("data") or {}).get("source"),
+            "same_data": _same_data(one.get("data"), dataset)["same_data"],
+            "keep_leaks": one.get("keep_leaks"),
+        }
+        for how, ones in (("began with", [info.get("begun_from")]), ("was taught by", info.get("taught_by") or []))
+        for one in ones
+        if isinstance(one, Mapping) and one.get("digest")  # ImageNet's weights have none, nor faces of such data
+    ]
+    return found
+
+
+def _same_data(data: Any, dataset: Dataset) -> dict[str, bool | None]:
+    """Whether a network was trained and chosen on the rows judged, and knew the test rows; None: unknown, or none."""
+    if not isinstance(data, Mapping) or data.get("fingerprint") is None:
+        return {"same_data": None, "same_test": None}
+    tested = bool(dataset.counts()[SPLITS.index("test")].any())
+    if data["fingerprint"] == dataset.fingerprint:
+        return {"same_data": True, "same_test": True if tested else None}
+    known = data.get("fingerprints")
+    if not isinstance(known, Mapping):  # a network of before there were any
+        return {"same_data": False, "same_test": None}
+    equal = {split: known.get(split) == digest for split, digest in dataset.fingerprints.items()}
+    return {"same_data": equal["training"] and equal["validation"], "same_test": equal["test"] if tested else None}
