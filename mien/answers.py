@@ -69,7 +69,7 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
     """
     main = bundle.heads[0]
     dataset.must_be_labelled_as(main.labels, bundle.name)
-    info = {**bundle.training, "num_trained_on": bundle.training.get("data", {}).get("num_training")}
+    info = {**bundle.training, "num_trained_on": (bundle.training.get("data") or {}).get("num_training")}
     found = dict[str, Predictions]()
     classify = Classifier(bundle)
     for mode in TEMPERATURE:
@@ -79,7 +79,7 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
             if len(part):
                 heads = classify(part.images, mode=mode)
                 shown[split], alone[split] = classify.answer(heads, mode=mode), heads[main.name]
-                if len(heads) > 1 and part.votes is not None:
+                if CROWD in heads and part.votes is not None:
                     crowd[split] = heads[CROWD]
         if shown:
             found[f" --{mode}"] = Predictions(

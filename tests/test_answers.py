@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from toy_bundle import write_toy
 
 from mien import answers
 from mien.bundle import open_bundle
+from mien.data.dataset import Dataset
 from mien.data.synth import drawn_dataset
 from mien.evaluation.evaluate import Predictions
+from mien.labels import FERPLUS_VOTES
 
 
 def network(name: str, first: float, *, crowd: bool = True, **info: Any) -> Predictions:
@@ -45,6 +50,14 @@ def test_each_answer_of_a_bundle_is_explained_by_itself_in_one_view() -> None:
             np.testing.assert_allclose(network.explain(faces), one_view, atol=1e-6)
     shown, alone = (kinds[f"{which} --fast"].probabilities["validation"] for which in ("", ", fer2013"))
     assert np.abs(shown - alone).max() > 1e-3
+
+
+def test_a_bundle_of_somebody_else_with_two_heads_and_no_crowd(faces: Dataset, tmp_path: Path) -> None:
+    bundle = write_toy(tmp_path / "toy", ("expression", "mood"), training={"data": None})
+    voted = dataclasses.replace(faces, votes=np.ones((len(faces), len(FERPLUS_VOTES)), np.uint8))
+    kinds = answers.of_bundle(voted, bundle, "toy")
+    assert list(kinds)[:2] == [" --fast", ", expression --fast"]
+    assert all(network.crowd is None and network.info["num_trained_on"] is None for network in kinds.values())
 
 
 def test_the_mean_says_only_what_all_its_networks_say() -> None:

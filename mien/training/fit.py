@@ -88,7 +88,7 @@ def fit(
                 f"{field}: came {getattr(recipe, field):g} and training rows without FER+ votes; expected votes. "
                 f"To mend: give the votes, or {field}=0"
             )
-    if recipe.init and Path(recipe.init).resolve() == folder.resolve():
+    if recipe.init not in ("", transfer.OWN) and Path(recipe.init).resolve() == folder.resolve():
         raise UsageError(
             f"init: came the run folder itself, {folder}; expected another. To mend: choose another folder with --out"
         )

@@ -51,7 +51,7 @@ class Recipe:
         patience: Epochs without a better one after which training stops early.
         batch_size: Faces a step.
         learning_rate: The rate after the warm-up.
-        fall_epochs: The rate falls along a cosine to zero over so many epochs; 0: all of them.
+        fall_epochs: The rate falls along a cosine to zero over so many epochs, at most all of them; 0: all.
         last_rate: But never below this share of `learning_rate`. With an `average_decay` near 1 that is a form of SWA
             (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407): the last ninth of all steps is two thirds of it.
         label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
