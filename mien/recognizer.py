@@ -155,7 +155,7 @@ class Recognizer:
                     future.cancel()
 
     def explain(self, picture: Any, face: Face) -> tuple[np.ndarray, np.ndarray]:
-        """Which parts of a face its label rests on (`mien.explain`).
+        """Which parts of a face its label rests on (`mien.explain`), looked at once, also where `mode` is `best`.
 
         Args:
             picture: The picture in which the face was found.

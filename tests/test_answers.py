@@ -65,5 +65,8 @@ def test_the_mean_says_only_what_all_its_networks_say() -> None:
     other = network("b", 0.5, crowd=False, data={"fingerprint": "y"})
     del other.probabilities["training"]  # type: ignore[attr-defined]
     [mean] = answers.means([{"": one}, {"": other}])
-    assert list(mean.probabilities) == ["test"] and mean.crowd is None and mean.info == {}
+    assert list(mean.probabilities) == ["test"] and mean.crowd is None
+    assert mean.info == {
+        "members": [{"name": name, "data": {"fingerprint": f}} for name, f in (("a", "x"), ("b", "y"))]
+    }
     assert answers.means([{"": one}]) == []
