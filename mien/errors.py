@@ -121,3 +121,8 @@ class BundleError(MienError):
         self.expected = expected
         self.mend = mend
         super().__init__(f"{self.where}: {field}: came {came}; expected {expected}. To mend: {mend}")
+
+
+def printable(text: str) -> str:
+    """The text, odd bytes in it as `\\udcff`: a path that is not UTF-8 has lone surrogates, which nothing can print."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -26,9 +26,8 @@ import numpy as np
 from mien import quiet
 from mien.bundle_files import refuse_foreign
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
-from mien.data.forms import printable
 from mien.data.readers import load_dataset
-from mien.errors import DataError, MissingExtraError, RunError, UsageError
+from mien.errors import DataError, MissingExtraError, RunError, UsageError, printable
 from mien.labels import CROWD
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TextIO, cast
 
-from mien.errors import DataError, MissingExtraError, UsageError
+from mien.errors import DataError, MissingExtraError, UsageError, printable
 from mien.results import Frame
 from mien.table import Row, column_kinds, rows
 
@@ -375,15 +375,10 @@ def _cell(value: Any, kind: str) -> str:
         return format(value, ".9g")
     if kind == "time":
         return repr(round(float(value), 6))
-    text = _plain(str(value))
+    text = printable(str(value))
     # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other text needs one.
     return "./" + text if kind == "text" and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _parquet_cell(value: Any) -> Any:
-    return _plain(value) if isinstance(value, str) else value
-
-
-def _plain(text: str) -> str:
-    """Names of files that are not UTF-8 hold lone surrogates, which no file of text can: they become \\udcff."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable(value) if isinstance(value, str) else value

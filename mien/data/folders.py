@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.dataset import LEAVE_OUT, SIDE, SPLITS, USAGE, Dataset, LeftOut
-from mien.data.forms import printable
 from mien.data.pictures import Gray, is_picture_name, notes_about, read_pictures
-from mien.errors import DataError
+from mien.errors import DataError, printable
 from mien.labels import FER2013, LabelSet, canonical
 
 SPLIT_NAMES = {

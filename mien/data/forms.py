@@ -48,11 +48,6 @@ class Header:
     notes: tuple[str, ...] = ()
 
 
-def printable(text: str) -> str:
-    """The text, odd bytes in it as `\\udcff`: a path that is not UTF-8 has lone surrogates, which nothing can print."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def plain_name(path: str | os.PathLike[str]) -> str:
     """`Train.CSV.gz` -> `train.csv`."""
     name = os.path.basename(os.fspath(path)).lower()

@@ -18,9 +18,9 @@ from mien.data.cache import Cache, cache_dir
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013 import read_csv
 from mien.data.folders import list_folder, looks_like_fer2013, read_folder
-from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek, printable
+from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek
 from mien.data.votes import join_votes, votes_beside
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, UsageError, printable
 from mien.labels import LabelSet
 
 KAGGLE_INPUT = Path("/kaggle/input")
