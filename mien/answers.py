@@ -69,7 +69,10 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
     """
     main = bundle.heads[0]
     dataset.must_be_labelled_as(main.labels, bundle.name)
-    info = {**bundle.training, "num_trained_on": (bundle.training.get("data") or {}).get("num_training")}
+    info = dict(bundle.training)
+    for fact in ("history", "members"):  # what only a run, or a mean, tells; a file may hold anything under that name
+        info.pop(fact, None)
+    info["num_trained_on"] = (bundle.training.get("data") or {}).get("num_training")
     found = dict[str, Predictions]()
     classify = Classifier(bundle)
     for mode in TEMPERATURE:

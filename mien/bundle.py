@@ -54,6 +54,19 @@ PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
 # How carefully a face is looked at: once, or in several views (`mien.views`) -> where its temperature stands.
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_OBJECT, _LIST, _TEXT, _INTEGER = (dict, "an object"), (list, "a list"), (str, "a text"), (int, "an integer")
+_MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+    "training.": {
+        "data": _OBJECT, "recipe": _OBJECT, "begun_from": _OBJECT, "taught_by": _LIST, "averaged": _LIST,
+        "parameters": _INTEGER, "multiply_adds": _INTEGER, "epochs": _INTEGER, "best_epoch": _INTEGER,
+        "seconds_per_epoch": ((int, float), "a number"), "peak_memory_mb": ((int, float), "a number"),
+        "stopped": _TEXT,
+    },
+    "training.data.": {
+        "source": _TEXT, "fingerprint": _TEXT, "fingerprints": _OBJECT, "num_training": _INTEGER,
+        "num_left_out_as_leaks": _INTEGER,
+    },
+}  # fmt: skip
 _INPUT = {"shape": [None, SIDE, SIDE, 1], "dtype": "float32", "range": [0, 255], "colour": "gray"}
 
 
@@ -325,7 +338,7 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         input_name=input_name,
         precision=precision,
         licence=facts.text("licence"),
-        training=facts.get("training", dict, "an object"),
+        training=_training(facts),
         metrics=facts.get("metrics", dict, "an object"),
         parity=facts.get("parity", dict, "an object"),
         versions=versions,
@@ -413,6 +426,16 @@ def _answer(facts: _Facts, heads: tuple[Head, ...]) -> Answer:
         if shares.get(head.name) and not set(heads[0].labels) <= set(head.labels):
             facts.refuse(f"answer.weights.{head.name}", shares[head.name], "0: the head lacks labels of the first")
     return Answer(shares, *_temperatures(facts, found, "answer."))
+
+
+def _training(facts: _Facts) -> dict[str, Any]:
+    """What is known of the network's making: all of it optional, but what mien reads has the type it expects."""
+    training: dict[str, Any] = facts.get("training", dict, "an object")
+    for known, path in ((training, "training."), (training.get("data"), "training.data.")):
+        for name, (kind, expected) in _MAKING[path].items():
+            if known and known.get(name) is not None:
+                facts.get(name, kind, f"{expected}, or null", known, path)
+    return training
 
 
 def _temperatures(facts: _Facts, inside: Any, path: str) -> tuple[float, float]:

@@ -266,6 +266,9 @@ def walk(facts: Any, path: tuple[Any, ...]) -> Any:
         (remove("licence"), "licence"),
         (put("", "name"), "name"),
         (put("a\x1b[2J", "name"), "name"),
+        (put("resnet", "training", "recipe"), "training.recipe"),
+        (put("many", "training", "parameters"), "training.parameters"),
+        (put(["FER2013"], "training", "data", "source"), "training.data.source"),
         (put([], "metrics"), "metrics"),
         (put(2, "golden_tolerance"), "golden_tolerance"),
         (put(3, "versions", "mien"), "versions.mien"),
@@ -274,6 +277,11 @@ def walk(facts: Any, path: tuple[Any, ...]) -> Any:
 def test_wrong_facts_are_named(folder: Path, change: Callable[[Any], object], field: str) -> None:
     rewrite(folder, change)
     refused(folder, f"bundle.json: {field}")
+
+
+def test_little_need_be_known_of_the_making(folder: Path) -> None:
+    rewrite(folder, put({"data": None, "recipe": None, "method": "by hand"}, "training"))
+    assert bundle.open_bundle(folder).training["method"] == "by hand"
 
 
 def test_heads_that_lack_labels_have_no_share_in_the_answer(tmp_path: Path) -> None:

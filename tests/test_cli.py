@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from toy_bundle import write_toy
 from typer.testing import CliRunner
 
 from mien import pipeline
@@ -90,7 +91,10 @@ def test_info_without_a_run_lists_the_recipes() -> None:
     assert [one["name"] for one in answer("info")["recipes"]] == names
 
 
-def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: Path) -> None:
+def test_a_bundle_is_judged_in_both_modes(
+    csv: Path, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.evaluation.evaluate.NUM_MAPS", 1)  # maps of this network take most of the time
     facts = answer("evaluate", "--bundle", "shipped", csv, "--out", tmp_path / "report")
     shipped = open_bundle("shipped")
     name, head = shipped.name, shipped.heads[0].name
@@ -103,14 +107,19 @@ def test_a_bundle_is_judged_in_both_modes(csv: Path, faces: Dataset, tmp_path: P
             assert network["splits"]["validation"]["accuracy"]["value"] == pytest.approx(right.mean())
             assert not network["same_data"] and network["splits"]["test"]["n"] == len(faces.part("test"))
     assert facts["networks"][0]["splits"]["training"] and not facts["networks"][2]["splits"]["training"]
-    mean = ("evaluate", *("--bundle", "shipped") * 2, "--ensemble", csv, "--out", tmp_path / "mean")
-    found = {one["name"]: one["splits"]["validation"] for one in answer(*mean)["networks"]}
-    assert len(found) == 12  # two bundles and their mean, two answers each, in two modes
-    assert found["mean of 2 --best"] == found[f"{name} 1 --best"]
     single = mien("evaluate", "--bundle", "shipped", "--ensemble", csv)
     assert single.returncode == 2 and "came 0 run(s) and 1 bundle(s); expected two or more of a kind" in single.stderr
     empty = mien("evaluate")
     assert empty.returncode == 2 and "came no network; expected run folders, or --bundle" in empty.stderr
+
+
+def test_the_mean_of_bundles_is_judged(csv: Path, tmp_path: Path) -> None:
+    write_toy(tmp_path / "toy")  # made elsewhere, of whose data only a fingerprint is known
+    mean = ("evaluate", *("--bundle", tmp_path / "toy") * 2, "--ensemble", csv, "--out", tmp_path / "mean")
+    found = {one["name"]: one["splits"]["validation"] for one in answer(*mean)["networks"]}
+    assert len(found) == 6  # two bundles and their mean, in two modes
+    assert found["mean of 2 --best"] == found["toy 1 --best"]
+    assert "Trained on other data, an unnamed source. " in (tmp_path / "mean" / "report.html").read_text("utf-8")
 
 
 def test_paths_that_are_not_utf8(job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path) -> None:

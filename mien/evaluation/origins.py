@@ -31,7 +31,7 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
         {
             "how": how,
             "name": one.get("name"),
-            "source": (one.get("data") or {}).get("source"),
+            "source": one["data"].get("source") if isinstance(one.get("data"), Mapping) else None,
             "same_data": _same_data(one.get("data"), dataset)["same_data"],
             "keep_leaks": one.get("keep_leaks"),
         }
