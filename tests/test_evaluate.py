@@ -400,6 +400,8 @@ def test_other_data_is_told_apart_and_said_everywhere(faces: Dataset) -> None:
     assert any(line.startswith("Other data: other was trained on it") for line in said["splits"])
     table = evaluation.table()
     assert "other !" in table and "! other data: other was trained" in table
+    networks = [{**one, "name": name} for one in truth["networks"] if one["name"] == "other" for name in ("a", "b")]
+    assert words.other_data(networks).startswith("Other data: a and b were trained on elsewhere.csv (fingerprint 0123")
 
 
 def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_data(faces: Dataset) -> None:

@@ -172,6 +172,17 @@ def test_cells_of_cards_name_their_column(written: Path) -> None:
     assert all(a["data-th"] for a in cells)
 
 
+def test_what_no_network_knows_of_its_training_takes_no_column(faces: Dataset, tmp_path: Path) -> None:
+    """Bundles do not say what their training cost, and a mean of weights had no epochs."""
+    one = network(faces, "champion, fer2013 --best", 2, 0)
+    one = dataclasses.replace(one, info={"parameters": 5, "epochs": 1, "best_epoch": 1, "averaged": [{}]})
+    text = write_report(evaluate(faces, [one], num_bootstrap=20), tmp_path).read_text("utf-8")
+    columns = [a["data-th"] for a in Page(text).all("td") if a.get("role") == "cell"][:8]
+    assert columns[-3:] == ["parameters", "multiply-adds", "epochs (kept)"]
+    assert 'data-th="epochs (kept)">n/a</td>' in text
+    assert 'champion, fer2013 <span class="mode">--best</span></a>' in text  # not broken after its hyphens
+
+
 def test_captions_and_sentences_of_the_page(written: Path, evaluation: Evaluation) -> None:
     text = " ".join("".join(Page((written / "report.html").read_text("utf-8")).text).replace("\u00a0", " ").split())
     said = evaluation.to_dict()["words"]

@@ -51,7 +51,7 @@ _SHEETS = (
 )
 _FACTS = (
     "parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "epochs", "best_epoch", "num_trained_on",
-    "stopped", "recipe", "history",
+    "stopped", "recipe", "history", "averaged",
 )  # fmt: skip
 
 

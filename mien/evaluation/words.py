@@ -106,11 +106,11 @@ def other_data(networks: Sequence[Truth]) -> str:
     others = [n for n in networks if n.get("same_data") is False]
     if not others:
         return ""
-    named = [
-        f"{n['name']} was trained on "
-        + listed(list(dict.fromkeys(f"{d['source']} (fingerprint {d['fingerprint']})" for d in n["other_data"])))
-        for n in others
-    ]
+    by_data: dict[str, list[str]] = {}  # the answers of one bundle, and members of a mean, share their data
+    for n in others:
+        seen = listed(list(dict.fromkeys(f"{d['source']} (fingerprint {d['fingerprint']})" for d in n["other_data"])))
+        by_data.setdefault(seen, []).append(n["name"])
+    named = [f"{listed(ns)} {'was' if len(ns) == 1 else 'were'} trained on {seen}" for seen, ns in by_data.items()]
     they, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
     return (
         f"Other data: {listed(named)}, not on the data judged here: whether {they} seen these pictures is not known, "
