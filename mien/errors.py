@@ -16,6 +16,8 @@ in `cli.py` (and later in `serving/app.py`), nowhere else.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class MienError(Exception):
@@ -121,6 +123,18 @@ class BundleError(MienError):
         self.expected = expected
         self.mend = mend
         super().__init__(f"{self.where}: {field}: came {came}; expected {expected}. To mend: {mend}")
+
+
+@contextmanager
+def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever the system says against writing results into `folder`, as a RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{os.fspath(folder)}: cannot be written ({error.strerror or error}). To mend: choose another folder with "
+            "--out, or free space and permissions there"
+        ) from error
 
 
 def printable(text: str) -> str:

@@ -15,8 +15,7 @@ import importlib.util
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from mien import quiet
 from mien.bundle_files import refuse_foreign
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
-from mien.errors import DataError, MissingExtraError, RunError, UsageError, printable
+from mien.errors import DataError, MissingExtraError, UsageError, printable, writing
 from mien.labels import CROWD
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
 
     make_folder(folder)
     found = audit(dataset)
-    with _writing(folder):
+    with writing(folder):
         (folder / "audit.json").write_text(json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8")
         (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
         write_sheets(found, dataset, folder)
@@ -256,20 +255,9 @@ def make_folder(folder: Path) -> None:
     Raises:
         RunError: if it cannot be made or written.
     """
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()  # of a name that no other process has
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{folder}: cannot be written ({error.strerror or error}). To mend: choose another folder with --out, or "
-            "free space and permissions there"
-        ) from error
 
 
 def need_train_extra() -> None:

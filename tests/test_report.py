@@ -262,7 +262,7 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     data = hostile()
     evaluation = evaluate(data, [network(data, "n", 1, 0, ("validation",))], num_bootstrap=0)
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(RunError, match="taken.*To mend: name another folder"):
+    with pytest.raises(RunError, match="taken: cannot be written .*To mend: choose another folder"):
         write_report(evaluation, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "a file"
 
@@ -276,7 +276,7 @@ def test_each_file_is_written_under_a_name_of_its_own(tmp_path: Path) -> None:
     write_report(evaluation, tmp_path)
     (tmp_path / "report.md").unlink()
     (tmp_path / "report.md").mkdir()
-    with pytest.raises(RunError, match="expected a folder that can be written"):
+    with pytest.raises(RunError, match="cannot be written .Is a directory"):
         write_report(evaluation, tmp_path)
     left = [path.name for path in tmp_path.rglob("*.part")]
     assert sorted(left) == [".report.html.part", ".report.json.part", ".report.md.part"]

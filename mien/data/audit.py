@@ -20,7 +20,7 @@ from mien.data.near import NearPairs
 from mien.data.near import near_duplicates as find_near
 from mien.data.votes import crowd_choice
 from mien.draw import contact_sheet
-from mien.errors import RunError
+from mien.errors import writing
 from mien.labels import FERPLUS_VOTES, LabelSet
 
 _BLANK_RANGE = 16  # gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48
@@ -385,18 +385,13 @@ def write_sheets(audit: Audit, dataset: Dataset, folder: str | os.PathLike[str])
         captions = [f"{label(row)}\ncrowd: {names[audit.crowd.choice[row]]}" for row in chosen]
         add("crowd-disagrees", "The crowd clearly disagrees with the label", chosen, captions)
     target, written = Path(folder), []
-    try:
+    with writing(target):
         target.mkdir(parents=True, exist_ok=True)
         for file, title, rows, captions, together in sheets:
             sheet = contact_sheet(dataset.images[rows], captions, columns=8, together=together, title=title)
             path = target / f"{file}.png"
             Image.fromarray(sheet).save(path)
             written.append(path)
-    except OSError as error:
-        raise RunError(
-            f"{target}: the contact sheets could not be written ({error.strerror or error}). "
-            "To mend: name a folder that you may write to, on a disk with room"
-        ) from error
     return written
 
 

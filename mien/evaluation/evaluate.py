@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mien.data.dataset import SIDE, SPLITS, UNLABELLED, Dataset, twins
-from mien.errors import UsageError
+from mien.errors import UsageError, printable
 from mien.evaluation import crowd, metrics, words
 from mien.evaluation.origins import origins
 from mien.explain import PATCH, STRIDE, occlusion_map
@@ -131,7 +131,7 @@ def evaluate(
         judged.append(
             {
                 "name": network.name,
-                **origins(network.info, dataset),
+                **_plain(origins(network.info, dataset)),
                 "info": _plain(network.info),
                 "splits": splits,
             }
@@ -140,7 +140,7 @@ def evaluate(
     truth: dict[str, Any] = {
         "format": "mien report 1",
         "made": _made(num_bootstrap, seed),
-        "data": _data(dataset, parts, twin, data_notes),
+        "data": _plain(_data(dataset, parts, twin, data_notes)),
         "measured": measured,
         # Errors are studied where choices may be made; the gap is told where nothing was chosen.
         "study_split": next(s for s in ("validation", "test", "training") if s in measured),
@@ -445,9 +445,9 @@ def _made(num_bootstrap: int, seed: int) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: numpy to Python, NaN to None, anything foreign to its text."""
+    """What JSON and its readers can hold: numpy to Python, NaN to None, anything foreign to its printable text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {printable(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, (list, tuple)):
@@ -456,4 +456,4 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+    return value if value is None or isinstance(value, (bool, int)) else printable(str(value))

@@ -13,14 +13,14 @@ import re
 import struct
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.errors import RunError
+from mien.errors import writing
 from mien.evaluation import plots, words
 from mien.evaluation.evaluate import NUM_MAPPED, Evaluation
 from mien.evaluation.markdown import markdown
@@ -66,16 +66,13 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     Raises:
         RunError: if the folder cannot be written.
     """
-    with _writing(folder):  # before the drawing, which takes seconds
+    with writing(folder):  # before the drawing, which takes seconds
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
     truth = evaluation.to_dict()
     pictures = draw(evaluation)
     page = html(evaluation, pictures)
-    with _writing(folder):
-        text = json.dumps(truth, indent=1, allow_nan=False, ensure_ascii=False)
-        # A lone surrogate is no text for most readers of JSON: it becomes the letters \udcff, as elsewhere.
-        text = re.sub("[\ud800-\udfff]", lambda odd: f"\\\\u{ord(odd[0]):04x}", text)
-        _write(folder / "report.json", text)
+    with writing(folder):
+        _write(folder / "report.json", json.dumps(truth, indent=1, allow_nan=False, ensure_ascii=False))
         for picture in _flat(pictures):
             _write(folder / "pictures" / picture["file"], picture["data"])
         _write(folder / "report.md", markdown(truth, pictures, _SCORES, CAUTION))
@@ -83,20 +80,8 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     return folder / "report.html"
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"report folder {os.fspath(folder)}: came {error.strerror or error}; expected a folder that can be "
-            "written. To mend: name another folder, or free space and permissions there"
-        ) from error
-
-
 def _write(path: Path, data: bytes | str) -> None:
-    # What a run was begun with, and data that older runs were trained on, may have a name that is not UTF-8.
-    content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    content = data.encode("utf-8") if isinstance(data, str) else data
     part = path.with_name(f".{uuid.uuid4().hex[:8]}.part")  # another process may write the same report
     try:
         part.write_bytes(content)
