@@ -343,31 +343,27 @@ def champion() -> Recipe:
 
 
 def reborn() -> Recipe:
-    """A `champion` hardened: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip`.
+    """A `champion` hardened: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip --teacher ANOTHER.zip`.
 
-    It begins with its weights and learns to say of blurred, noisy and covered faces what its teacher, which is itself,
-    says of whole ones (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). Six to twelve minutes on two cores
-    with bfloat16; docs/results.md has what it gives.
+    It begins with its weights and learns to say of mixed, blurred, noisy and covered faces what its teachers, itself
+    and others of other seeds, say of sharp ones (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). 75 minutes
+    on two cores with bfloat16; docs/results.md has what it gives.
     """
     return dataclasses.replace(
         champion(),
         name="reborn",
-        max_epochs=8,
-        patience=8,
-        learning_rate=0.01,
+        max_epochs=40,
+        learning_rate=0.015,
         fall_epochs=0,
-        last_rate=0.0,
-        average_decay=0.998,
+        last_rate=0.99,
         warmup_epochs=1,
         stages=((1.0, SIDE),),
         degrade=0.2,
         erase=0.3,
-        mixup=0.0,
-        cutmix=0.0,
         mix_from=0.0,
         init="mien",
         unfold=True,
-        teacher_weight=0.7,
+        teacher_weight=0.5,
     )
 
 
