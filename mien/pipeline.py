@@ -353,16 +353,17 @@ def summary_table(runs: Sequence[Run]) -> str:
     for run in runs:
         facts = run.facts
         best = facts["history"][facts["best_epoch"] - 1]
+        averaged = "averaged" in facts  # nothing was trained
         judged_on = facts.get("num_validation") or facts["data"].get("num_validation", "n/a")
         rows.append(
             (
                 printable(run.folder.resolve().name),
                 f"{facts['parameters']:,}",
                 f"{facts['multiply_adds'] / 1e6:.1f} M",
-                f"{facts['seconds_per_epoch']:.1f}",
+                "n/a" if averaged else f"{facts['seconds_per_epoch']:.1f}",
                 str(facts["peak_memory_mb"] or "n/a"),
-                str(facts["epochs"]),
-                str(facts["best_epoch"]),
+                "n/a" if averaged else str(facts["epochs"]),
+                "n/a" if averaged else str(facts["best_epoch"]),
                 f"{best['val_accuracy']:.1%} (n = {judged_on})",
             )
         )

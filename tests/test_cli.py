@@ -283,6 +283,9 @@ def test_every_verb_has_help_with_an_example() -> None:
 def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
     facts = answer("average", "shipped", "shipped", "--data", csv, "--out", tmp_path / "run")
     assert [one["share"] for one in facts["averaged"]] == [0.5, 0.5] and facts["epochs"] == 1
+    assert facts["seconds_per_epoch"] is None  # nothing was trained
+    cells = CliRunner().invoke(app, ["info", str(tmp_path / "run")]).stdout.splitlines()[1].split("  ")
+    assert [cell.strip() for cell in cells if cell.strip()][3:7] == ["n/a"] * 4
     alone = mien("average", "shipped", "--data", csv, "--out", tmp_path / "alone")
     assert alone.returncode == 2 and "came 1 bundle(s)" in alone.stderr and not (tmp_path / "alone").exists()
 

@@ -109,7 +109,7 @@ def average(
         "teachers": [],
         "parameters": network.count_params(),
         "multiply_adds": models.multiply_adds(network),
-        "seconds_per_epoch": 0.0,
+        "seconds_per_epoch": None,
         "peak_memory_mb": None,
         "epochs": 1,
         "best_epoch": 1,
