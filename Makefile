@@ -30,7 +30,7 @@ bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.c
 docs: .venv/ready  ## Write docs/cli.md anew from the command line's own help
 	$(BIN)/python -m mien.cli_docs > docs/cli.md
 
-# Three to six hours on two cores with bfloat16; stopped, the same command goes on. FER+ votes beside the csv are found by name.
+# About six hours on two cores with bfloat16; stopped, the same command goes on. FER+ votes beside the csv are found by name.
 train-champion: .venv/ready  ## The network that ships, from the csv: make train-champion DATA=path/to/fer2013.csv
 	@test -n "$(DATA)" || { echo "train-champion: came no DATA; expected make train-champion DATA=path/to/fer2013.csv" >&2; exit 2; }
 	$(BIN)/mien train $(DATA) --recipe champion --seed 2 --out runs/first

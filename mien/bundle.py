@@ -55,6 +55,7 @@ PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _OBJECT, _LIST, _TEXT, _INTEGER = (dict, "an object"), (list, "a list"), (str, "a text"), (int, "an integer")
+# What mien reads of a network's making, each with its type where it is given; the rest may be anything.
 _MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "training.": {
         "data": _OBJECT, "recipe": _OBJECT, "begun_from": _OBJECT, "taught_by": _LIST, "averaged": _LIST,
@@ -431,9 +432,9 @@ def _answer(facts: _Facts, heads: tuple[Head, ...]) -> Answer:
 def _training(facts: _Facts) -> dict[str, Any]:
     """What is known of the network's making: all of it optional, but what mien reads has the type it expects."""
     training: dict[str, Any] = facts.get("training", dict, "an object")
-    for known, path in ((training, "training."), (training.get("data"), "training.data.")):
+    for path, known in (("training.", training), ("training.data.", training.get("data") or {})):
         for name, (kind, expected) in _MAKING[path].items():
-            if known and known.get(name) is not None:
+            if known.get(name) is not None:
                 facts.get(name, kind, f"{expected}, or null", known, path)
     return training
 

@@ -114,10 +114,10 @@ def test_a_bundle_is_judged_in_both_modes(
 
 
 def test_the_mean_of_bundles_is_judged(csv: Path, tmp_path: Path) -> None:
-    write_toy(tmp_path / "toy")  # made elsewhere, of whose data only a fingerprint is known
+    write_toy(tmp_path / "toy", ("expression", "mood"))  # made elsewhere, of whose data only a fingerprint is known
     mean = ("evaluate", *("--bundle", tmp_path / "toy") * 2, "--ensemble", csv, "--out", tmp_path / "mean")
     found = {one["name"]: one["splits"]["validation"] for one in answer(*mean)["networks"]}
-    assert len(found) == 6  # two bundles and their mean, in two modes
+    assert len(found) == 12  # two bundles and their mean, two answers each, in two modes
     assert found["mean of 2 --best"] == found["toy 1 --best"]
     assert "Trained on other data, an unnamed source. " in (tmp_path / "mean" / "report.html").read_text("utf-8")
 

@@ -346,7 +346,7 @@ def reborn() -> Recipe:
     """A `champion` hardened: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip --teacher ANOTHER.zip`.
 
     It begins with its weights and learns to say of mixed, blurred, noisy and covered faces what its teachers, itself
-    and others of other seeds, say of sharp ones (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). 75 minutes
+    and others of other seeds, say of sharp ones (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). 79 minutes
     on two cores with bfloat16; docs/results.md has what it gives.
     """
     return dataclasses.replace(
