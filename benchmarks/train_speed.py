@@ -84,7 +84,7 @@ def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_ro
     trainer = fit._Trainer(training, validation, recipe)
     network = models.logits_of(trainer.model)
     images = tf.constant(training.images[: recipe.batch_size])
-    whole = trainer._step(48)
+    whole = trainer._compile(48, trainer.model.trainable_variables, mixing=False)
     indices = np.arange(recipe.batch_size, dtype=np.int32)[None]
 
     def changed(seed: tf.Tensor) -> tf.Tensor:
@@ -138,7 +138,7 @@ def with_votes(dataset: Dataset) -> Dataset:
 
 def ours(training: Dataset, validation: Dataset, recipe: recipes.Recipe, side: int) -> Round:
     trainer = fit._Trainer(training, validation, recipe)
-    take_steps = trainer._step(side)
+    take_steps = trainer._compile(side, trainer.model.trainable_variables, mixing=False)
     rows = np.arange(len(training), dtype=np.int32)
     count = iter(range(trainer.num_steps, 10**9))
 
