@@ -290,6 +290,8 @@ def test_the_gap_is_put_in_words(training: float, held: float, judgement: str) -
 
 def test_numbers_in_words() -> None:
     assert words.percent(0.6234) == "62.3 %" and words.percent(None) == "n/a"
+    assert words.decimal(-0.0001) == "0.000" and words.points(-0.0001) == "0.0 points"
+    assert words.interval({"low": -0.0001, "high": 0.01}, rate=False) == "0.000\u20130.010"
     assert words.short(117_000_000) == "117 M" and words.short(None) == "n/a"
     assert words.count(28709) == "28,709" and words.count(0) == "0" and words.count(None) == "n/a"
     assert words.p_value(0.0001) == "p < 0.001" and words.p_value(0.034) == "p = 0.034"

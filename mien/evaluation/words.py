@@ -34,11 +34,11 @@ def percent(rate: float | None) -> str:
 
 
 def points(difference: float | None) -> str:
-    return "n/a" if difference is None else f"{100 * difference:.1f} points"
+    return "n/a" if difference is None else f"{100 * difference:z.1f} points"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
-    return "n/a" if value is None else f"{value:.{digits}f}"
+    return "n/a" if value is None else f"{value:z.{digits}f}"
 
 
 def count(value: float | None) -> str:
@@ -61,7 +61,7 @@ def interval(estimate: Mapping[str, float | None] | None, *, rate: bool = True, 
     if estimate is None or estimate["low"] is None or estimate["high"] is None:
         return ""
     low, high = estimate["low"], estimate["high"]
-    return f"{100 * low:.1f}{dash}{100 * high:.1f}" if rate else f"{low:.3f}{dash}{high:.3f}"
+    return f"{100 * low:z.1f}{dash}{100 * high:z.1f}" if rate else f"{low:z.3f}{dash}{high:z.3f}"
 
 
 def p_value(p: float | None) -> str:
