@@ -49,15 +49,8 @@ from mien.training import fit, models, recipes, runs, targets
 NARROW = ((32, 32), (64, 64), (160, 160), (320, 320))
 WIDE = ((32, 32), (96, 96), (192, 192), (384, 384))
 TAUGHT = "taught by the network in the package"
-# The rate falls to zero and the average is a short one, labels are smoothed: how `champion` was until 2026-11-25.
-UNTIL_ZERO: dict[str, Any] = {
-    "fall_epochs": 0,
-    "last_rate": 0.0,
-    "average_decay": 0.998,
-    "choose_by": "accuracy",
-    "label_smoothing": 0.1,
-    "residual": False,
-}
+# The rate falls to zero and the average is a short one: how `champion` was trained until 2026-11-25.
+UNTIL_ZERO: dict[str, Any] = {"fall_epochs": 0, "last_rate": 0.0, "average_decay": 0.998, "choose_by": "accuracy"}
 MILD: dict[str, Any] = {"turn": 12.0, "zoom": (0.88, 1.14), "shift": 0.1, "light": 0.0, "erase": 0.0}
 SQUEEZE = 16  # of a squeeze-excitation: channels for each of its hidden units
 

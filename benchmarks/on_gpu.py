@@ -33,7 +33,7 @@ from mien.data.dataset import SIDE, Dataset, leaked
 from mien.data.readers import load_dataset
 from mien.data.votes import majority
 from mien.evaluation import metrics
-from mien.training import augment as theirs
+from mien.training.augment import BOX, BOX_GRAY, BRIGHTNESS, CONTRAST
 from mien.training.export import cross_fitted
 from mien.training.models import NORM_MOMENTUM
 from mien.training.recipes import Recipe, recipe
@@ -99,6 +99,7 @@ class Training:
         self.speeds = [torch.zeros_like(weight) for weight in self.weights.values()]
         targets = make_targets(training, recipe)
         self.labels = torch.from_numpy(targets.labels).to(DEVICE)
+        self.label_weights = torch.from_numpy(targets.weights).to(DEVICE)
         self.shares = torch.from_numpy(targets.shares).to(DEVICE)
         self.share_weights = torch.from_numpy(targets.share_weights).to(DEVICE)
         n, batch = len(training), recipe.batch_size
@@ -152,9 +153,8 @@ class Training:
         recipe, draw = self.recipe, self._draw
         index = self.rows.index_select(0, self.done)[0].long()
         faces = changed(self.faces.index_select(0, index)[:, None].float(), draw, recipe, side)
-        ones = torch.ones(len(index), device=DEVICE)
         wanted = [
-            (self.labels.index_select(0, index), ones),
+            (self.labels.index_select(0, index), self.label_weights.index_select(0, index)),
             (self.shares.index_select(0, index), self.share_weights.index_select(0, index)),
         ]
         if mixing:
@@ -274,7 +274,7 @@ def changed(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.
     faces = affine(faces, r[0] * math.radians(recipe.turn), zoom, flip, r[3:5] * recipe.shift * SIDE, side)
     mean = faces.mean((1, 2, 3), keepdim=True)
     contrast, bright = r[5:7, :, None, None, None] * recipe.light
-    faces = (faces - mean) * torch.exp(contrast * theirs.CONTRAST) + mean + bright * theirs.BRIGHTNESS
+    faces = (faces - mean) * torch.exp(contrast * CONTRAST) + mean + bright * BRIGHTNESS
     return faces.clamp(0, 255)
 
 
@@ -316,11 +316,11 @@ def taught(
 def spoiled(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.Tensor:
     """`mien.training.augment.spoil`, less `degrade`."""
     r = draw(6, len(faces))
-    least, most = theirs.BOX
+    least, most = BOX
     height, width = (least + (most - least) * r[:2]) * side
     rows, columns = between(r[2] * side - height / 2, height, side), between(r[3] * side - width / 2, width, side)
     box = (rows[:, :, None] & columns[:, None, :] & (r[4] < recipe.erase)[:, None, None])[:, None]
-    gray = faces.mean((1, 2, 3), keepdim=True) + (r[5] * 2 - 1)[:, None, None, None] * theirs.BOX_GRAY
+    gray = faces.mean((1, 2, 3), keepdim=True) + (r[5] * 2 - 1)[:, None, None, None] * BOX_GRAY
     return torch.where(box, gray, faces)
 
 
