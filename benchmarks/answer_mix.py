@@ -15,7 +15,7 @@ from mien.bundle import TEMPERATURE
 from mien.classify import Classifier, logs
 from mien.data.votes import majority, vote_shares
 from mien.evaluation import metrics
-from mien.training.export import cross_fitted
+from mien.training.calibration import cross_fitted
 
 SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 1.0)  # of the crowd's head
 

@@ -34,7 +34,7 @@ from mien.data.readers import load_dataset
 from mien.data.votes import majority
 from mien.evaluation import metrics
 from mien.training.augment import BOX, BOX_GRAY, BRIGHTNESS, CONTRAST
-from mien.training.export import cross_fitted
+from mien.training.calibration import cross_fitted
 from mien.training.models import NORM_MOMENTUM
 from mien.training.recipes import Recipe, recipe
 from mien.training.targets import make_targets
@@ -188,7 +188,9 @@ class Training:
             torch._foreach_sub_(weights, moves)
             self.done += 1
             done = self.done[0].float()
-            follows = 1 - torch.minimum(torch.full_like(done, recipe.average_decay), (1 + done) / (10 + done))
+            follows = 1 - torch.minimum(
+                torch.full_like(done, recipe.average_decay), (1 + done) / (1 + 1 / recipe.average_over + done)
+            )
             averages = list(self.average.values())
             behind = torch._foreach_sub([*weights, *self.statistics.values()], averages)
             torch._foreach_mul_(behind, follows)

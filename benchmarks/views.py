@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from mien.classify import Classifier
 from mien.data.votes import majority
-from mien.training.export import NUM_FOLDS, cross_fitted, folds, nll
+from mien.training.calibration import NUM_FOLDS, cross_fitted, folds, nll
 from mien.views import VIEWS, views
 
 View = tuple[float, float, int, int]  # zoom, degrees, pixels to the right, pixels down

@@ -82,16 +82,24 @@ def test_which_epoch_is_kept() -> None:
     history = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in scores]
     assert (fit.best(history), fit.best(history, "loss")) == (2, 3) and fit.best([], "loss") == 0
     assert fit.best([{**line, "side": side} for line, side in zip(history, (32, 32, 48, 48), strict=True)]) == 4
+    calibrated = [
+        {**line, "val_calibrated_loss": loss} for line, loss in zip(history, (0.9, 0.4, 0.5, 0.3), strict=True)
+    ]
+    assert (fit.best(calibrated), fit.best(calibrated, "loss")) == (2, 4)
+    assert fit.best([*history[:1], *calibrated[1:]], "loss") == 3  # begun by a version that did not calibrate
 
 
 def test_a_run_that_chooses_by_loss(faces: Dataset, tmp_path: Path) -> None:
     recipe = dataclasses.replace(TINY, choose_by="loss", patience=1, max_epochs=40, learning_rate=0.02)
     run = fit.fit(faces, recipe, folder=tmp_path / "run")
-    losses = [line["val_loss"] for line in run.facts["history"]]
+    losses = [line["val_calibrated_loss"] for line in run.facts["history"]]
+    assert all(line["val_calibrated_loss"] < line["val_loss"] for line in run.facts["history"])
     assert run.facts["best_epoch"] == int(np.argmin(losses)) + 1 == len(losses) - 1
-    assert run.facts["stopped"] == f"no better validation loss in the 1 epochs after epoch {len(losses) - 1}"
+    assert run.facts["stopped"] == f"no better calibrated validation loss in the 1 epochs after epoch {len(losses) - 1}"
     validation = faces.part("validation")
-    assert runs.evaluated(runs.load_network(run), validation)["val_loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert runs.evaluated(runs.load_network(run), validation)["val_calibrated_loss"] == pytest.approx(
+        min(losses), rel=1e-5
+    )
 
 
 def test_same_seed_same_run_other_seed_other_run(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from mien.training.recipes import Recipe
         {"seed": -1},
         {"optimizer": "lion"},
         {"sharpness": -0.1},
+        {"average_over": 0.0},
+        {"average_over": 1.5},
         {"teacher_weight": 1.5},
         {"precision": "float8"},
         {"zoom": (1.1, 1.2)},

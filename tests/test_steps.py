@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -29,14 +30,14 @@ PLAIN = Recipe(
 RATE = 0.5
 
 
-def learned(
+def stepping(
     faces: Dataset, recipe: Recipe, optimizer: keras.optimizers.Optimizer | None = None
-) -> tuple[list[np.ndarray], keras.Model]:
-    """The weights before, and the network after, one step on all faces."""
+) -> tuple[keras.Model, keras.Model, Callable[[int], None]]:
+    """A network, its average, and what takes the step of a number, from 1, on all faces."""
     keras.utils.set_random_seed(0)
     training = faces.part("training")
     network, averaged = (models.build(recipe, training.label_set) for _ in range(2))
-    before = network.get_weights()
+    averaged.set_weights(network.get_weights())
     optimizer = optimizer or keras.optimizers.SGD(RATE)
     optimizer.build(network.trainable_variables)
     goals = make_targets(training, recipe)
@@ -51,8 +52,44 @@ def learned(
         num_steps=1,
         variables=variables,
     )
-    step(np.arange(len(training), dtype=np.int32)[None], np.array([[0, 1]], np.int32))
+    everything = np.arange(len(training), dtype=np.int32)[None]
+    return network, averaged, lambda number: step(everything, np.array([[0, number]], np.int32)) and None
+
+
+def learned(
+    faces: Dataset, recipe: Recipe, optimizer: keras.optimizers.Optimizer | None = None
+) -> tuple[list[np.ndarray], keras.Model]:
+    """The weights before, and the network after, one step on all faces."""
+    network, _, step = stepping(faces, recipe, optimizer)
+    before = network.get_weights()
+    step(1)
     return before, network
+
+
+@pytest.mark.parametrize(
+    ("over", "shares"),
+    [
+        (1.0, [2, 1, 1, 1, 1]),  # all alike, the first weights twice
+        (0.5, [6, 6, 8, 10, 12]),  # each by its number
+        (1 / 9, None),
+    ],
+)
+def test_which_steps_the_average_is_of(faces: Dataset, over: float, shares: list[int] | None) -> None:
+    recipe = dataclasses.replace(PLAIN, average_decay=0.99999, average_over=over)
+    network, averaged, step = stepping(faces, recipe)
+    places = [[np.asarray(w) for w in network.trainable_variables]]
+    for number in range(1, 5):
+        step(number)
+        places.append([np.asarray(w) for w in network.trainable_variables])
+    if shares is None:  # what it was before it could be chosen
+        mean = places[0]
+        for n, place in enumerate(places[1:], 1):
+            mean = [m + (1 - (1 + n) / (10 + n)) * (w - m) for m, w in zip(mean, place, strict=True)]
+    else:
+        mean = [np.average(one, axis=0, weights=shares) for one in map(np.stack, zip(*places, strict=True))]
+    for ours, expected in zip(averaged.trainable_variables, mean, strict=True):
+        np.testing.assert_allclose(np.asarray(ours), expected, atol=1e-5)
+    assert max(np.abs(a - b).max() for a, b in zip(mean, places[-1], strict=True)) > 1e-3  # or it would prove nothing
 
 
 def slopes(network: keras.Model, faces: Dataset) -> list[np.ndarray]:

@@ -300,8 +300,8 @@ class _Trainer:
         # Patience begins when all of the network learns, from faces of the side that it is used at.
         begins = max(best_epoch, self.recipe.freeze_epochs, self.recipe.last_stage - 1)
         if epoch - begins >= self.recipe.patience:
-            score, patience = self.recipe.choose_by, self.recipe.patience
-            return f"no better validation {score} in the {patience} epochs after epoch {best_epoch}"
+            score = "validation accuracy" if self.recipe.choose_by == "accuracy" else "calibrated validation loss"
+            return f"no better {score} in the {self.recipe.patience} epochs after epoch {best_epoch}"
         return ""
 
     def _epoch(self, epoch: int, history: list[dict[str, Any]], watch: Callable[[Moment], None]) -> dict[str, Any]:
@@ -406,18 +406,18 @@ def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray
 def best(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
     """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
 
-    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest (`Recipe.choose_by`). Epochs at other
-    sides of the faces than the last one's take no part.
+    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated (`Recipe.choose_by`).
+    Epochs at other sides of the faces than the last one's take no part.
     """
     if not history:
         return 0
     side = history[-1].get("side")
-    scores = {
-        n: (line["val_accuracy"] if by == "accuracy" else 0.0, -line["val_loss"], -n)
-        for n, line in enumerate(history, 1)
-        if line.get("side") == side
-    }
-    return max(scores, key=scores.__getitem__)
+    lines = {n: line for n, line in enumerate(history, 1) if line.get("side") == side}
+    if by == "accuracy":
+        return max(lines, key=lambda n: (lines[n]["val_accuracy"], -lines[n]["val_loss"], -n))
+    # A run that an older version began has epochs without it: like is compared with like.
+    known = all("val_calibrated_loss" in line for line in lines.values())
+    return min(lines, key=lambda n: (lines[n]["val_calibrated_loss" if known else "val_loss"], n))
 
 
 def precision(recipe: Recipe) -> str:

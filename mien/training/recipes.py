@@ -47,15 +47,19 @@ class Recipe:
         block_dropout: Dropout rate after the second block and later ones, in [0, 1).
         dense_dropout: Dropout rate before the classes, in [0, 1).
         max_epochs: Length of the schedule.
-        choose_by: Validation score that says which epoch is kept: `accuracy`, or `loss`, which chance moves less.
+        choose_by: Validation score that says which epoch is kept: `accuracy`, or `loss`, which chance moves less, with
+            the temperature that suits that epoch: how sure it is of itself decides nothing.
         patience: Epochs without a better one after which training stops early.
         batch_size: Faces a step.
         learning_rate: The rate after the warm-up.
         fall_epochs: The rate falls along a cosine to zero over so many epochs, at most all of them; 0: all.
         last_rate: But never below this share of `learning_rate`. With an `average_decay` near 1 that is a form of SWA
-            (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407): the last ninth of all steps is two thirds of it.
+            (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407): `average_over` says which steps it is the mean of.
         label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
         average_decay: Decay of the moving average of the weights, a step; the average is what is judged and kept.
+        average_over: Share of the steps so far, the last ones, that most of a young average is from, in (0, 1]: 1 is
+            the plain mean of all steps, 0.5 counts each by its number, with a ninth the last ninth is two thirds of it.
+            With an `average_decay` near 1 an average stays young.
         class_weights: `none`, `balanced` (n / (K n_c), scikit-learn's formula) or `sqrt` (its square root).
         augment: Change the training faces at random, by the fields from `turn` to `cutmix`; False: leave them alone.
         keep_leaks: Train also on rows whose pixels occur in validation or test.
@@ -110,6 +114,7 @@ class Recipe:
     last_rate: float = 0.0
     label_smoothing: float = 0.1
     average_decay: float = 0.998
+    average_over: float = 1 / 9
     class_weights: str = "none"
     augment: bool = True
     keep_leaks: bool = False
@@ -194,8 +199,9 @@ class Recipe:
             )
         if self.backbone_side and not 32 <= self.backbone_side <= 512:
             raise UsageError(f"backbone_side: came {self.backbone_side}; expected 0 or 32 to 512")
-        if not 0 < self.thaw <= 1:
-            raise UsageError(f"thaw: came {self.thaw}; expected more than 0 and at most 1")
+        for field in ("thaw", "average_over"):
+            if not 0 < getattr(self, field) <= 1:
+                raise UsageError(f"{field}: came {getattr(self, field)}; expected more than 0 and at most 1")
         if not 0 < self.learning_rate < 1:
             raise UsageError(f"learning_rate: came {self.learning_rate}; expected more than 0 and less than 1")
         for field in (

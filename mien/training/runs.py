@@ -29,6 +29,7 @@ from mien.errors import RunError
 from mien.labels import CROWD, LabelSet
 from mien.training import checkpoint, models
 from mien.training.augment import resize
+from mien.training.calibration import fit_temperature, nll
 from mien.training.recipes import Recipe
 
 RUN_FILE = "run.json"
@@ -113,13 +114,16 @@ def predict_heads(model: keras.Model, images: np.ndarray, *, side: int = SIDE) -
 
 
 def evaluated(network: keras.Model, part: Dataset, *, side: int = SIDE) -> dict[str, float]:
-    """What a network scores on labelled faces: `val_loss`, `val_accuracy` and, of a head for the votes, where the faces
-    have some, `val_crowd_accuracy` by FER+'s majority protocol."""
+    """What a network scores on labelled faces: `val_loss`, that loss with the temperature that suits these faces best,
+    `val_calibrated_loss`, `val_accuracy` and, of a head for the votes, where the faces have some, `val_crowd_accuracy`
+    by FER+'s majority protocol."""
     answers = predict_heads(network, part.images, side=side)
     probabilities = next(iter(answers.values()))
     truth = probabilities[np.arange(len(probabilities)), part.labels]
+    logits = np.log(np.maximum(probabilities, 1e-7))
     scores = {
         "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
+        "val_calibrated_loss": nll(part.labels, logits, fit_temperature(part.labels, logits)),
         "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == part.labels)),
     }
     if CROWD in answers and part.votes is not None:

@@ -110,7 +110,7 @@ def compiled(
         # Counted by the seed: the optimizer does not count steps that float16 could not hold.
         done = tf.cast(seed[1] - num_steps + 1, tf.float32)
         # A young average forgets faster, or short runs would be judged by their first weights.
-        decay = tf.minimum(recipe.average_decay, (1 + done) / (10 + done))
+        decay = tf.minimum(recipe.average_decay, (1 + done) / (1 + 1 / recipe.average_over + done))
         # Moving statistics begin at 0 and 1 and still hold this share of that, which is taken out (as Adam does).
         begun = models.NORM_MOMENTUM**done
         for average, weight in zip(averaged.weights, model.weights, strict=True):
