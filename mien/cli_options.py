@@ -29,6 +29,7 @@ class RecipeName(StrEnum):
     large = "large"
     champion = "champion"
     reborn = "reborn"
+    settled = "settled"
     finetune = "finetune"
 
 

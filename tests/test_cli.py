@@ -87,7 +87,7 @@ def test_evaluate_and_info_read_the_runs(job: tuple[Path, dict[str, Any]], csv: 
 
 
 def test_info_without_a_run_lists_the_recipes() -> None:
-    names = ["small", "medium", "large", "champion", "reborn", "finetune"]
+    names = ["small", "medium", "large", "champion", "reborn", "settled", "finetune"]
     assert [one["name"] for one in answer("info")["recipes"]] == names
 
 
