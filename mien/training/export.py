@@ -43,7 +43,7 @@ PARITY_ATOL_DEEP = 1e-3  # of networks of keras.applications: rounding grows ove
 GOLDEN_TOLERANCE = {"float32": 1e-4, "float16": 1e-4, "int8": 0.05}
 BEGUN = ("name", "digest", "data", "keep_leaks")  # what a bundle says of what its network began with
 # What the main head and the crowd's each give to the answer that is shown; docs/results.md has what others give.
-ANSWER = (0.9, 0.1)
+ANSWER = (0.85, 0.15)
 _PACKAGES = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "scipy")
 
 # labels int (n,), probabilities float32 (n, K) -> scores by name.
