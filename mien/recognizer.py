@@ -50,7 +50,7 @@ def load(
         detector_model: File with YuNet's weights; by default $MIEN_YUNET, the cache, a download.
         max_side: Longest side in pixels at which faces are looked for; more finds smaller faces, and takes longer.
         num_threads: Threads of the classifier; by default those of the machine.
-        mode: `fast`: each face is classified once; `best`: in 14 views, slower and more often right.
+        mode: `fast`: each face is classified once; `best`: in 14 views, slower, with better probabilities.
 
     Raises:
         BundleError: if the bundle cannot be trusted.
