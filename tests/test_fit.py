@@ -554,7 +554,8 @@ def test_tensorboard_writes_each_epoch(faces: Dataset, tmp_path: Path) -> None:
     files = list((folder / "tensorboard").iterdir())
     assert len(files) == 1
     events = [event for event in tf.compat.v1.train.summary_iterator(str(files[0])) if event.summary.value]
-    assert sorted({event.step for event in events}) == [1, 2] and len(events) == 10
+    assert sorted({event.step for event in events}) == [1, 2] and len(events) == 12
+    assert "val_calibrated_loss" in {value.tag for event in events for value in event.summary.value}
 
 
 def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Path) -> None:
