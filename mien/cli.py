@@ -306,7 +306,9 @@ def predict(
     ] = None,
     best: Annotated[
         bool,
-        typer.Option("--best/--fast", help="Classify each face in 14 views, slower, with better probabilities; or once."),
+        typer.Option(
+            "--best/--fast", help="Classify each face in 14 views, slower, with better probabilities; or once."
+        ),
     ] = False,
     out: Annotated[
         Path | None,

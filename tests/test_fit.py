@@ -562,7 +562,9 @@ def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Pat
     """Real processes, real SIGKILL; `benchmarks/kill_resume.py` does the same ten times on a longer run."""
     script = Path(__file__).parents[1] / "benchmarks" / "kill_resume.py"
     done = subprocess.run(
-        [sys.executable, script, "--kills", "2", "--epochs", "6", "--work", tmp_path], capture_output=True, text=True
+        [sys.executable, script, "--kills", "2", "--epochs", "6", "--faces", "280", "--work", tmp_path],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
