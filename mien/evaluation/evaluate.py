@@ -47,7 +47,8 @@ class Predictions:
         name: The network's name, as the report shows it.
         probabilities: Split -> float32 (n, K) in the order of `dataset.part(split)`, rows sum to 1; splits may miss.
         info: `parameters`, `multiply_adds`, `seconds_per_epoch`, `peak_memory_mb`, `epochs`, `best_epoch`, `recipe`,
-            `history` (a dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds),
+            `history` (a dict an epoch: epoch, loss, accuracy, val_loss, val_calibrated_loss, val_accuracy,
+            learning_rate, seconds),
             `stopped` (why training ended), `num_trained_on`, `data` (`source`, `fingerprint` and, by split,
             `fingerprints` of what it was trained on, compared with the data judged). Any may be missing.
         crowd: Split -> float32 (n, 8), what a second head says of how people would vote, in the order of
