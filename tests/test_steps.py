@@ -53,7 +53,11 @@ def stepping(
         variables=variables,
     )
     everything = np.arange(len(training), dtype=np.int32)[None]
-    return network, averaged, lambda number: step(everything, np.array([[0, number]], np.int32)) and None
+
+    def take(number: int) -> None:
+        step(everything, np.array([[0, number]], np.int32))
+
+    return network, averaged, take
 
 
 def learned(

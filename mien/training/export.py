@@ -39,7 +39,7 @@ from mien.training.runs import Run
 PARITY_BATCHES = (1, 7, 64)
 PARITY_ATOL = 1e-4
 PARITY_ATOL_DEEP = 1e-3  # of networks of keras.applications: rounding grows over their 50 to 200 layers
-# Probabilities may differ so much between machines. int8 products saturate on processors without VNNI.
+# Probabilities may differ so much between machines. Activations of int8 may round the other way there.
 GOLDEN_TOLERANCE = {"float32": 1e-4, "float16": 1e-4, "int8": 0.05}
 BEGUN = ("name", "digest", "data", "keep_leaks")  # what a bundle says of what its network began with
 # What the main head and the crowd's each give to the answer that is shown; docs/results.md has what others give.

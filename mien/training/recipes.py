@@ -377,7 +377,7 @@ def settled() -> Recipe:
     """A hardened network trained on without smoothing: `mien train DATA --recipe settled --init IT.zip`.
 
     What is kept is the mean of all its steps, each counted by its number, so that it need not be averaged with what it
-    began as. An hour on two cores without bfloat16; docs/results.md has what it gives.
+    began as. 73 minutes on two cores without bfloat16; docs/results.md has what it gives.
     """
     return dataclasses.replace(
         reborn(),

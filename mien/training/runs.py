@@ -119,10 +119,9 @@ def evaluated(network: keras.Model, part: Dataset, *, side: int = SIDE) -> dict[
     by FER+'s majority protocol."""
     answers = predict_heads(network, part.images, side=side)
     probabilities = next(iter(answers.values()))
-    truth = probabilities[np.arange(len(probabilities)), part.labels]
     logits = np.log(np.maximum(probabilities, 1e-7))
     scores = {
-        "val_loss": float(np.mean(-np.log(np.maximum(truth, 1e-7)))),
+        "val_loss": nll(part.labels, logits, 1.0),
         "val_calibrated_loss": nll(part.labels, logits, fit_temperature(part.labels, logits)),
         "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == part.labels)),
     }

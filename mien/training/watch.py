@@ -14,6 +14,8 @@ import tensorflow as tf
 from mien.errors import MissingExtraError, RunError
 from mien.training.recipes import Recipe
 
+CURVES = ("loss", "accuracy", "val_loss", "val_calibrated_loss", "val_accuracy", "learning_rate")
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -54,16 +56,8 @@ def tensorboard(folder: Path) -> Callable[[Moment], None]:
                 written = len(moment.history)  # an earlier process wrote those it goes on from
             for line in moment.history[written:]:
                 with writer.as_default(step=line["epoch"]):
-                    for name in (
-                        "loss",
-                        "accuracy",
-                        "val_loss",
-                        "val_calibrated_loss",
-                        "val_accuracy",
-                        "learning_rate",
-                    ):
-                        if name in line:  # an older version wrote no calibrated one
-                            tf.summary.scalar(name, line[name])
+                    for name in CURVES:
+                        tf.summary.scalar(name, line[name])
                 writer.flush()
         except tf.errors.OpError as error:
             came = re.sub(r"\{\{.*?\}\} *| *\[Op:.*", "", error.message)  # less the name of the node in the graph
