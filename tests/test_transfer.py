@@ -204,7 +204,7 @@ def test_stopped_frozen_or_thawed_it_ends_the_same(
 def test_it_knows_more_than_one_that_begins_anew(faces: Dataset, tmp_path: Path) -> None:
     """What was learnt from many drawn faces helps with few of others."""
     many = drawn_dataset(700, 70, 7, seed=3)
-    learnt = fit.fit(many, dataclasses.replace(TINY, max_epochs=8), folder=tmp_path / "learnt")
+    learnt = fit.fit(many, dataclasses.replace(TINY, max_epochs=8, learning_rate=0.01), folder=tmp_path / "learnt")
     few = faces.take(
         np.concatenate([np.flatnonzero(faces.mask("training"))[:35], np.flatnonzero(faces.mask("validation"))])
     )
