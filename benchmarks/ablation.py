@@ -1,19 +1,21 @@
-"""What each part of the recipe `champion` is worth, and what tries gave, on a short schedule; learning curve.
+"""What each part of the recipe `champion` is worth, and what tries gave, on a short schedule;
+learning curve.
 
     python benchmarks/ablation.py fer2013.csv
     python benchmarks/ablation.py fer2013.csv --only "as it is" "no crowd's head"
     python benchmarks/ablation.py fer2013.csv --curve
 
-Each row is a whole run of `mien train --recipe champion --epochs 8 --set 'stages=[[0.75,32],[1,48]]'`, with the blocks
-`NARROW`, a rate that falls to zero and no faces mixed, from random weights with one thing changed, judged on PublicTest
-in one view. Eight epochs show what helps early; what only pays in long runs (docs/log.md) looks worse here than it is.
-The learning curve trains on random shares of the training faces, for as many steps as on all of them; it has more
-epochs to choose the best of, which flatters small shares a little. The network in the package, a teacher in one row,
-was itself chosen by PublicTest.
+Each row is a whole run of `mien train --recipe champion --epochs 8 --set
+'stages=[[0.75,32],[1,48]]'`, with the blocks `NARROW`, a rate that falls to zero and no faces
+mixed, from random weights with one thing changed, judged on PublicTest in one view. Eight epochs
+show what helps early; what only pays in long runs (docs/log.md) looks worse here than it is. The
+learning curve trains on random shares of the training faces, for as many steps as on all of them;
+it has more epochs to choose the best of, which flatters small shares a little. The network in the
+package, a teacher in one row, was itself chosen by PublicTest.
 
-Layers and weights that no recipe has are made here, so that mien need not carry what does not pay: a
-squeeze-excitation (Hu et al. 2018, https://arxiv.org/abs/1709.01507) behind each block, a first convolution of stride
-2, rows weighted by how many of the crowd see their label.
+Layers and weights that no recipe has are made here, so that mien need not carry what does not pay:
+a squeeze-excitation (Hu et al. 2018, https://arxiv.org/abs/1709.01507) behind each block, a first
+convolution of stride 2, rows weighted by how many of the crowd see their label.
 """
 
 from __future__ import annotations
@@ -49,9 +51,21 @@ from mien.training import fit, models, recipes, runs, targets
 NARROW = ((32, 32), (64, 64), (160, 160), (320, 320))
 WIDE = ((32, 32), (96, 96), (192, 192), (384, 384))
 TAUGHT = "taught by the network in the package"
-# The rate falls to zero and the average is a short one: how `champion` was trained until 2026-11-25.
-UNTIL_ZERO: dict[str, Any] = {"fall_epochs": 0, "last_rate": 0.0, "average_decay": 0.998, "choose_by": "accuracy"}
-MILD: dict[str, Any] = {"turn": 12.0, "zoom": (0.88, 1.14), "shift": 0.1, "light": 0.0, "erase": 0.0}
+# The rate falls to zero and the average is a short one: how `champion` was trained until
+# 2026-11-25.
+UNTIL_ZERO: dict[str, Any] = {
+    "fall_epochs": 0,
+    "last_rate": 0.0,
+    "average_decay": 0.998,
+    "choose_by": "accuracy",
+}
+MILD: dict[str, Any] = {
+    "turn": 12.0,
+    "zoom": (0.88, 1.14),
+    "shift": 0.1,
+    "light": 0.0,
+    "erase": 0.0,
+}
 SQUEEZE = 16  # of a squeeze-excitation: channels for each of its hidden units
 
 
@@ -88,7 +102,9 @@ def excited(build: Callable[..., keras.Model], *arguments: Any, **options: Any) 
         width = x.shape[-1]
         policy = {"dtype": options.get("policy")}
         told = layers.GlobalAveragePooling2D(keepdims=True, **policy)(x)
-        told = layers.Dense(width // SQUEEZE, activation="relu", name=f"squeeze{block}", **policy)(told)
+        told = layers.Dense(width // SQUEEZE, activation="relu", name=f"squeeze{block}", **policy)(
+            told
+        )
         told = layers.Dense(width, activation="sigmoid", name=f"excite{block}", **policy)(told)
         return layers.Multiply(name=f"excited{block}", **policy)([x, told])
 
@@ -108,7 +124,9 @@ def strided(build: Callable[..., keras.Model], *arguments: Any, **options: Any) 
 
 
 def by_agreement(training: Dataset, recipe: recipes.Recipe) -> targets.Targets:
-    """Targets weighted by the share of the crowd that sees the label: from 0.5 to 1.5, before they are scaled."""
+    """Targets weighted by the share of the crowd that sees the label: from 0.5 to 1.5, before they
+    are scaled.
+    """
     made = targets.make_targets(training, recipe)
     ballots, _, _ = crowd_choice(votes_of(training), training.label_set)
     share = ballots[np.arange(len(ballots)), training.labels] / np.maximum(ballots.sum(axis=1), 1)
@@ -118,19 +136,23 @@ def by_agreement(training: Dataset, recipe: recipes.Recipe) -> targets.Targets:
 
 def votes_of(dataset: Dataset) -> np.ndarray:
     if dataset.votes is None:
-        raise SystemExit(f"ablation: came {dataset.source} without FER+ votes; expected ferplus_votes.csv beside it")
+        raise SystemExit(
+            f"ablation: came {dataset.source} without FER+ votes; expected ferplus_votes.csv beside it"
+        )
     return dataset.votes
 
 
 def without_non_faces(dataset: Dataset) -> Dataset:
-    """Training rows in which at least half of the crowd sees no face, or nothing that it can name, taken out."""
+    """Training rows in which at least half of the crowd sees no face, or nothing that it can name,
+    taken out.
+    """
     votes = votes_of(dataset).astype(int)
     unseen = votes[:, [FERPLUS_VOTES.index(name) for name in ("unknown", "not_a_face")]].sum(axis=1)
     return dataset.take(~(dataset.mask("training") & (2 * unseen >= votes.sum(axis=1))))
 
 
-# The decay of the average is (1 + n) / (10 + n) at step n where that is less: near 1 the last ninth of all steps makes
-# up two thirds of it.
+# The decay of the average is (1 + n) / (10 + n) at step n where that is less: near 1 the last ninth
+# of all steps makes up two thirds of it.
 LAST_NINTH = 0.99999
 CHANGES: dict[str, Change] = {
     "as it is": Change(),
@@ -158,15 +180,21 @@ CHANGES: dict[str, Change] = {
     "wider: 96, 192 and 384 filters": Change({"blocks": WIDE}),
     "residual additions": Change({"residual": True}),
     "squeeze-excitation": Change(parts={(models, "build"): partial(excited, models.build)}),
-    "first convolution of stride 2": Change(parts={(models, "build"): partial(strided, models.build)}),
+    "first convolution of stride 2": Change(
+        parts={(models, "build"): partial(strided, models.build)}
+    ),
 }
 SHARES = (0.125, 0.25, 0.5, 1.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
-    parser.add_argument("--only", nargs="+", default=list(CHANGES), choices=list(CHANGES), metavar="ROW")
+    parser.add_argument(
+        "--only", nargs="+", default=list(CHANGES), choices=list(CHANGES), metavar="ROW"
+    )
     parser.add_argument("--curve", action="store_true", help="the learning curve, instead")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
@@ -183,14 +211,23 @@ def main() -> None:
         stages=((0.75, 32), (1.0, 48)),
         seed=options.seed,
     )
-    print(f"{processor()}, {cores()} cores; {options.epochs} epochs, seed {options.seed}, {fit.precision(base)}")
+    print(
+        f"{processor()}, {cores()} cores; {options.epochs} epochs, seed {options.seed}, {fit.precision(base)}"
+    )
     right: dict[str, np.ndarray] = {}
     if options.curve:
         for share in SHARES:
             part = shared(dataset, share, options.seed)
-            longer = {name: round(getattr(base, name) / share) for name in ("max_epochs", "warmup_epochs")}
+            longer = {
+                name: round(getattr(base, name) / share) for name in ("max_epochs", "warmup_epochs")
+            }
             recipe = dataclasses.replace(base, **longer)
-            row(f"{fit.training_rows(part, recipe)[0].counts()[0].sum():,} training faces", part, recipe, right)
+            row(
+                f"{fit.training_rows(part, recipe)[0].counts()[0].sum():,} training faces",
+                part,
+                recipe,
+                right,
+            )
         return
     for name in options.only:
         change = CHANGES[name]

@@ -1,9 +1,11 @@
-"""Which head, or mixture of both, should be shown: labels of FER2013 against the FER+ crowd, in both modes.
+"""Which head, or mixture of both, should be shown: labels of FER2013 against the FER+ crowd, in
+both modes.
 
     python benchmarks/answer_mix.py fer2013.csv shipped
 
-On the validation split (PublicTest), seven classes. `crowd` counts faces with a winner by FER+'s majority protocol that
-is one of the seven. Temperatures are fitted across five folds, so no face helps to choose its own.
+On the validation split (PublicTest), seven classes. `crowd` counts faces with a winner by FER+'s
+majority protocol that is one of the seven. Temperatures are fitted across five folds, so no face
+helps to choose its own.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ def main() -> None:
     dataset, bundle = judged.opened(judged.parser(__doc__).parse_args())
     part = dataset.part("validation")
     if part.votes is None or len(bundle.heads) < 2:
-        raise SystemExit("answer_mix: came data without FER+ votes, or a bundle with one head; expected both")
+        raise SystemExit(
+            "answer_mix: came data without FER+ votes, or a bundle with one head; expected both"
+        )
     num = len(part.label_set)
     winner = majority(part.votes)
     voted = (winner >= 0) & (winner < num)

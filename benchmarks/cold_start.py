@@ -1,8 +1,10 @@
-"""Seconds from nothing to an answer: `import mien`, and `mien predict` on one portrait, each in a new process.
+"""Seconds from nothing to an answer: `import mien`, and `mien predict` on one portrait, each in a
+new process.
 
     python benchmarks/cold_start.py [--rounds 7]
 
-The named alternatives are an empty Python, and importing Keras, which a package that runs its network there must do.
+The named alternatives are an empty Python, and importing Keras, which a package that runs its
+network there must do.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def main() -> None:
             "import keras": ["-c", "import keras"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
-        for turn in range(options.rounds + 1):  # in turns, so that a busy moment hits all; the first is not counted
+        for turn in range(
+            options.rounds + 1
+        ):  # in turns, so that a busy moment hits all; the first is not counted
             for name, words in commands.items():
                 began = time.perf_counter()
                 subprocess.run(
@@ -46,7 +50,9 @@ def main() -> None:
                 if turn:
                     times[name].append(time.perf_counter() - began)
     for name, seconds in times.items():
-        print(f"{name}: median {np.median(seconds):.2f} s, least {min(seconds):.2f} s (n = {len(seconds)})")
+        print(
+            f"{name}: median {np.median(seconds):.2f} s, least {min(seconds):.2f} s (n = {len(seconds)})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Where a face detector sees the face in a FER2013 picture: the constants of mien/align.py, measured.
+"""Where a face detector sees the face in a FER2013 picture: the constants of mien/align.py,
+measured.
 
-    python benchmarks/crop_rule.py DATA [--detector yunet|mtcnn] [--model FILE] [--count 3000] [--seed 0] [--json]
+    python benchmarks/crop_rule.py DATA [--detector yunet|mtcnn] [--model FILE] [--count 3000]
+    [--seed 0] [--json]
 
-Draws `count` pictures of the Training split, enlarges each to a random size (60 to 320 px, cubic), lays it on a
-canvas of its mean gray with half its side around it, and runs the detector. Prints, as shares of the picture's side,
-median and spread (1.48 x median absolute deviation) of the landmarks and of the box, and how far each crop rule, with
-these medians, comes from the true picture: the crop that a rule without error would give back.
+Draws `count` pictures of the Training split, enlarges each to a random size (60 to 320 px, cubic),
+lays it on a canvas of its mean gray with half its side around it, and runs the detector. Prints, as
+shares of the picture's side, median and spread (1.48 x median absolute deviation) of the landmarks
+and of the box, and how far each crop rule, with these medians, comes from the true picture: the
+crop that a rule without error would give back.
 """
 
 from __future__ import annotations
@@ -26,15 +29,21 @@ NAMES = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth 
 SIZES = (60, 320)  # px
 
 
-def measure(detector: Detector, pictures: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Boxes (F, 4) and landmarks (F, 5, 2) of the faces found, as shares of the picture, and the pictures tried."""
+def measure(
+    detector: Detector, pictures: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Boxes (F, 4) and landmarks (F, 5, 2) of the faces found, as shares of the picture, and the
+    pictures tried.
+    """
     generator = np.random.default_rng(seed)
     sizes = np.exp(generator.uniform(*np.log(SIZES), len(pictures))).round().astype(int)
     boxes, landmarks = [], []
     for picture, size in zip(pictures, sizes, strict=True):
         face = cv2.resize(picture[:, :, 0], (size, size), interpolation=cv2.INTER_CUBIC)
         edge = size // 2
-        canvas = cv2.copyMakeBorder(face, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=float(face.mean()))
+        canvas = cv2.copyMakeBorder(
+            face, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=float(face.mean())
+        )
         found = detector.detect(np.repeat(canvas[:, :, None], 3, axis=2))
         if len(found) and found.landmarks is not None:
             areas = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
@@ -63,8 +72,9 @@ def constants(boxes: np.ndarray, landmarks: np.ndarray) -> Geometry:
 def errors(centre: np.ndarray, side: np.ndarray, aside: np.ndarray) -> dict[str, float]:
     """How far crops lie from the picture they should give back (centre 0.5, 0.5; side 1).
 
-    Spread of place in FER2013's 48 pixels and of size in percent, and the mean overlap (intersection over union) of
-    crop and picture: of all, and of faces by how far they are turned aside.
+    Spread of place in FER2013's 48 pixels and of size in percent, and the mean overlap
+    (intersection over union) of crop and picture: of all, and of faces by how far they are turned
+    aside.
     """
     away, half = centre - (0.5 + 0.5j), side / 2
     wide = np.clip(np.minimum(0.5, away.real + half) - np.maximum(-0.5, away.real - half), 0, None)
@@ -82,7 +92,9 @@ def errors(centre: np.ndarray, side: np.ndarray, aside: np.ndarray) -> dict[str,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--detector", default="yunet", choices=sorted(GEOMETRIES))
     parser.add_argument("--model", type=Path)
@@ -94,7 +106,9 @@ def main() -> None:
     cv2.setNumThreads(1)
 
     training = load_dataset(options.data).part("training").images
-    chosen = np.random.default_rng(options.seed).choice(len(training), min(options.count, len(training)), replace=False)
+    chosen = np.random.default_rng(options.seed).choice(
+        len(training), min(options.count, len(training)), replace=False
+    )
     detector = find_detector(options.detector, model=options.model)
     boxes, landmarks, tried = measure(detector, training[np.sort(chosen)], options.seed)
     if options.save:
@@ -106,15 +120,25 @@ def main() -> None:
     rules = {
         "box": (centre, side),
         "landmarks": (other_centre, other_side),
-        "both": (share * centre + (1 - share) * other_centre, side**share * other_side ** (1 - share)),
+        "both": (
+            share * centre + (1 - share) * other_centre,
+            side**share * other_side ** (1 - share),
+        ),
     }
     aside = turn_aside(landmarks)
     report = {
         "detector": detector.name,
         "pictures": tried,
         "found": len(boxes),
-        "geometry": {"points": known.points, "box_side": known.box_side, "box_centre": known.box_centre},
-        "box": {"median": np.median(boxes, axis=0).round(3).tolist(), "spread": spread(boxes).round(3).tolist()},
+        "geometry": {
+            "points": known.points,
+            "box_side": known.box_side,
+            "box_centre": known.box_centre,
+        },
+        "box": {
+            "median": np.median(boxes, axis=0).round(3).tolist(),
+            "spread": spread(boxes).round(3).tolist(),
+        },
         "landmarks_spread": spread(landmarks).round(3).tolist(),
         "turn_deg": {
             "median": round(float(np.degrees(np.median(angle))), 2),
@@ -127,9 +151,13 @@ def main() -> None:
         return
     print(f"{detector.name}: found {len(boxes):,} of {tried:,} Training pictures")
     for name, point, loose in zip(NAMES, known.points, report["landmarks_spread"], strict=True):
-        print(f"  {name:20} x {point[0]:.3f} +/- {loose[0]:.3f}   y {point[1]:.3f} +/- {loose[1]:.3f}")
+        print(
+            f"  {name:20} x {point[0]:.3f} +/- {loose[0]:.3f}   y {point[1]:.3f} +/- {loose[1]:.3f}"
+        )
     print(f"  box {report['box']['median']} +/- {report['box']['spread']}")
-    print(f"  in-plane turn {report['turn_deg']['median']} +/- {report['turn_deg']['spread']} degrees")
+    print(
+        f"  in-plane turn {report['turn_deg']['median']} +/- {report['turn_deg']['spread']} degrees"
+    )
     for rule, figures in report["rule"].items():
         print(f"  {rule} rule misses the picture by: {figures}")
     print(f'"{options.detector}": {known}')

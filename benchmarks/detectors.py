@@ -1,14 +1,19 @@
-"""What the face detectors find, and how long they take: on photographs, and on small faces in 12-megapixel pictures.
+"""What the face detectors find, and how long they take: on photographs, and on small faces in
+12-megapixel pictures.
 
-    python benchmarks/detectors.py PHOTOGRAPHS [--try yunet:640 yunet:2560 mtcnn:640 ...] [--model FILE] [--threads 1]
+    python benchmarks/detectors.py PHOTOGRAPHS [--try yunet:640 yunet:2560 mtcnn:640 ...] [--model
+    FILE] [--threads 1]
 
-PHOTOGRAPHS is a folder of pictures with people. Each `kind:side` looks at a longest side of that many pixels.
+PHOTOGRAPHS is a folder of pictures with people. Each `kind:side` looks at a longest side of that
+many pixels.
 
-1. The photographs as they are: faces found, pictures with at least one, milliseconds (median, decoding not counted).
-2. Their own faces (found by YuNet at 1920 px, score at least 0.8, 80 px or higher), each with its surroundings
-   shrunk to a stated height and laid with a soft edge into a drawn background of 4000 x 3000 pixels: how many are
-   found again, by height, and how many boxes are where no face is. The faces are chosen by YuNet, so that a detector
-   that sees others gets no credit here: compare sizes, and take part 1 for comparing detectors.
+1. The photographs as they are: faces found, pictures with at least one, milliseconds (median,
+decoding not counted). 2. Their own faces (found by YuNet at 1920 px, score at least 0.8, 80 px or
+higher), each with its surroundings
+   shrunk to a stated height and laid with a soft edge into a drawn background of 4000 x 3000
+   pixels: how many are found again, by height, and how many boxes are where no face is. The faces
+   are chosen by YuNet, so that a detector that sees others gets no credit here: compare sizes, and
+   take part 1 for comparing detectors.
 3. Large faces: the same, filling a stated share of the height of a picture of 640 x 480.
 """
 
@@ -66,7 +71,9 @@ def lay(picture: np.ndarray, cutting: np.ndarray, corner: tuple[int, int]) -> No
     height, width = cutting.shape[:2]
     fades = []
     for length in (height, width):
-        edge = np.minimum(np.arange(length) + 0.5, np.arange(length)[::-1] + 0.5) / max(1, 0.1 * length)
+        edge = np.minimum(np.arange(length) + 0.5, np.arange(length)[::-1] + 0.5) / max(
+            1, 0.1 * length
+        )
         fades.append(np.clip(edge, 0, 1))
     share = (fades[0][:, None] * fades[1])[:, :, None]
     place = picture[corner[1] : corner[1] + height, corner[0] : corner[0] + width]
@@ -76,7 +83,9 @@ def lay(picture: np.ndarray, cutting: np.ndarray, corner: tuple[int, int]) -> No
 def overlap(one: np.ndarray, many: np.ndarray) -> np.ndarray:
     low, high = np.maximum(one[:2], many[:, :2]), np.minimum(one[2:], many[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)
-    return np.asarray(shared / (np.prod(one[2:] - one[:2]) + np.prod(many[:, 2:] - many[:, :2], axis=1) - shared))
+    return np.asarray(
+        shared / (np.prod(one[2:] - one[:2]) + np.prod(many[:, 2:] - many[:, :2], axis=1) - shared)
+    )
 
 
 def scene(
@@ -88,14 +97,19 @@ def scene(
     boxes = []
     for index, (cutting, box) in enumerate(cuttings):
         small, place = resized(cutting, box, height)
-        corner = (60 + index % columns * (3700 // columns), 60 + index // columns * (2700 // columns))
+        corner = (
+            60 + index % columns * (3700 // columns),
+            60 + index // columns * (2700 // columns),
+        )
         lay(picture, small, corner)
         boxes.append(place + np.tile(corner, 2))
     return picture, np.array(boxes)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--try", dest="tried", nargs="+", default=list(TRY), metavar="KIND:SIDE")
     parser.add_argument("--model", type=Path)
@@ -123,7 +137,9 @@ def main() -> None:
             began = time.process_time()
             found = detector.detect(picture).boxes
             far.append(time.process_time() - began)
-            again[height] = sum(bool((overlap(box, found) > 0.3).any()) for box in boxes) if len(found) else 0
+            again[height] = (
+                sum(bool((overlap(box, found) > 0.3).any()) for box in boxes) if len(found) else 0
+            )
             strays += sum(not (overlap(box, boxes) > 0.1).any() for box in found)
         large = {}
         for share in SHARES:
@@ -134,7 +150,9 @@ def main() -> None:
                 low = np.maximum(middle - [320, 240], 0)
                 view = small[low[1] : middle[1] + 240, low[0] : middle[0] + 320]
                 found = detector.detect(np.ascontiguousarray(view)).boxes
-                hit += len(found) > 0 and bool((overlap(place - np.tile(low, 2), found) > 0.5).any())
+                hit += len(found) > 0 and bool(
+                    (overlap(place - np.tile(low, 2), found) > 0.5).any()
+                )
             large[share] = hit
         print(
             json.dumps(

@@ -2,8 +2,8 @@
 
     python benchmarks/drawn_faces.py [--epochs 20]
 
-Draws the default set, fits multinomial logistic regression on its pixels (scikit-learn, the named alternative) and
-trains the small network, and prints the accuracy of both on the drawn test split.
+Draws the default set, fits multinomial logistic regression on its pixels (scikit-learn, the named
+alternative) and trains the small network, and prints the accuracy of both on the drawn test split.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ from mien.training.runs import load_network, predict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, help="of the small network; the recipe's own by default")
+    parser.add_argument(
+        "--epochs", type=int, help="of the small network; the recipe's own by default"
+    )
     options = parser.parse_args()
     began, busy = time.perf_counter(), time.process_time()
     dataset = drawn_dataset()
     seconds, busy = time.perf_counter() - began, time.process_time() - busy
-    print(f"drawing: {len(dataset) / seconds:.0f} faces/s ({len(dataset)} faces, {busy:.1f} s of processor time)")
+    print(
+        f"drawing: {len(dataset) / seconds:.0f} faces/s ({len(dataset)} faces, {busy:.1f} s of processor time)"
+    )
     training, test = dataset.part("training"), dataset.part("test")
     for steps in (30, 100, 600):
         with warnings.catch_warnings():
@@ -51,7 +55,9 @@ def main() -> None:
         probabilities = predict(load_network(run), test.images)
     reached = [f"{line['val_accuracy']:.0%}" for line in run.facts["history"]]
     print(f"small network, validation by epoch: {' '.join(reached)}")
-    print(f"small network: test {np.mean(probabilities.argmax(axis=1) == test.labels):.1%} (n = {len(test)}, seed 0)")
+    print(
+        f"small network: test {np.mean(probabilities.argmax(axis=1) == test.labels):.1%} (n = {len(test)}, seed 0)"
+    )
 
 
 def flat(part: Dataset) -> np.ndarray:

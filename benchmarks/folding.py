@@ -1,9 +1,11 @@
-"""What folding batch norm into the convolutions gains on export: the same network as it was trained, and folded.
+"""What folding batch norm into the convolutions gains on export: the same network as it was
+trained, and folded.
 
     python benchmarks/folding.py [--recipe small]
 
-The network has random weights, which cost as much as trained ones. Both forms are converted to ONNX, in float32 and
-int8, and take turns in ONNX Runtime, one thread, at batch 1 and 64; the figure is the median round, in processor time.
+The network has random weights, which cost as much as trained ones. Both forms are converted to
+ONNX, in float32 and int8, and take turns in ONNX Runtime, one thread, at batch 1 and 64; the figure
+is the median round, in processor time.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ BATCHES = (1, 64)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--recipe", default="small")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=0.1, help="of each round")
@@ -53,13 +57,18 @@ def main() -> None:
     for batch in BATCHES:
         faces = {onnx_graph.INPUT: dataset.images[:batch].astype(np.float32)}
         rounds = [
-            {name: milliseconds(one, faces, options.seconds) / batch for name, one in sessions.items()}
+            {
+                name: milliseconds(one, faces, options.seconds) / batch
+                for name, one in sessions.items()
+            }
             for _ in range(options.rounds + 1)
         ]
         medians = {name: statistics.median(one[name] for one in rounds[1:]) for name in sessions}
         for kind in ("float32", "int8"):
             before, after = medians[f"{kind}, as trained"], medians[f"{kind}, folded"]
-            print(f"{kind:8s} batch {batch:2d}: {before:.3f} ms a face, folded {after:.3f}, ratio {before / after:.2f}")
+            print(
+                f"{kind:8s} batch {batch:2d}: {before:.3f} ms a face, folded {after:.3f}, ratio {before / after:.2f}"
+            )
 
 
 def session(model: bytes) -> Any:

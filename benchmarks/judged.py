@@ -11,7 +11,9 @@ from mien.data.readers import load_dataset
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """DATA, and BUNDLE, by default the one in the package."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("data")
     made.add_argument("bundle", nargs="?", default="shipped")
     return made

@@ -1,9 +1,10 @@
-"""Kill a training with SIGKILL at random moments, resume it each time, compare with an undisturbed run.
+"""Kill a training with SIGKILL at random moments, resume it each time, compare with an undisturbed
+run.
 
     python benchmarks/kill_resume.py --kills 10
 
-Prints a JSON line: how many kills, in which epochs the run went on, and whether every array of the last checkpoint
-(weights, moving average, Adam's moments, dropout state) is equal bit for bit.
+Prints a JSON line: how many kills, in which epochs the run went on, and whether every array of the
+last checkpoint (weights, moving average, Adam's moments, dropout state) is equal bit for bit.
 """
 
 from __future__ import annotations
@@ -38,24 +39,42 @@ def main() -> None:
     data = work / "faces.csv"
     draw = ["data", "draw", "--num", str(options.faces), "--form", "csv", "--out", data]
     subprocess.run([*mien, *draw], check=True, stdout=sys.stderr)
-    train = [*mien, "train", data, "--recipe", "small", "--epochs", str(options.epochs), "--deterministic"]
+    train = [
+        *mien,
+        "train",
+        data,
+        "--recipe",
+        "small",
+        "--epochs",
+        str(options.epochs),
+        "--deterministic",
+    ]
     train += ["--patience", str(options.epochs)]
 
     subprocess.run([*train, "--out", work / "undisturbed"], check=True, stdout=sys.stderr)
-    seconds = [json.loads(line)["seconds"] for line in (work / "undisturbed" / "history.jsonl").open()]
+    seconds = [
+        json.loads(line)["seconds"] for line in (work / "undisturbed" / "history.jsonl").open()
+    ]
 
-    # Each life ends a random time after its first step could begin: within its first epoch, which traces the graph,
-    # or within the two after it. What a process writes first, once it holds the folder, is run.json.
+    # Each life ends a random time after its first step could begin: within its first epoch, which
+    # traces the graph, or within the two after it. What a process writes first, once it holds the
+    # folder, is run.json.
     chance = random.Random(options.seed)
     killed, went_on = 0, []
     while killed < options.kills:
         before = written(work / "killed")
-        with subprocess.Popen([*train, "--out", work / "killed"], stdout=-1, stderr=-1, text=True) as process:
+        with subprocess.Popen(
+            [*train, "--out", work / "killed"], stdout=-1, stderr=-1, text=True
+        ) as process:
             while process.poll() is None and written(work / "killed") == before:
                 time.sleep(0.01)
             try:
-                process.wait(timeout=chance.random() * (seconds[0] + 3 * statistics.median(seconds)))
-                shutil.rmtree(work / "killed")  # it came to its end first: the next kill is in a new run
+                process.wait(
+                    timeout=chance.random() * (seconds[0] + 3 * statistics.median(seconds))
+                )
+                shutil.rmtree(
+                    work / "killed"
+                )  # it came to its end first: the next kill is in a new run
                 continue
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
@@ -71,7 +90,12 @@ def main() -> None:
     same = ours.arrays.keys() == theirs.arrays.keys() and all(
         np.array_equal(ours.arrays[name], theirs.arrays[name]) for name in ours.arrays
     )
-    answer = {"num_kills": killed, "whole_epochs_at_each_kill": went_on, "num_arrays": len(ours.arrays), "equal": same}
+    answer = {
+        "num_kills": killed,
+        "whole_epochs_at_each_kill": went_on,
+        "num_arrays": len(ours.arrays),
+        "equal": same,
+    }
     print(json.dumps(answer))
     sys.exit(0 if same and killed == options.kills else 1)
 
@@ -84,7 +108,10 @@ def written(run: Path) -> int:
 
 def last_epoch(run: Path) -> int:
     """Number of the newest checkpoint, 0 for none."""
-    return max((int(path.name.removeprefix("epoch-")) for path in checkpoint.epochs(run / "checkpoints")), default=0)
+    return max(
+        (int(path.name.removeprefix("epoch-")) for path in checkpoint.epochs(run / "checkpoints")),
+        default=0,
+    )
 
 
 if __name__ == "__main__":

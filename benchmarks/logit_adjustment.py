@@ -2,9 +2,9 @@
 
     python benchmarks/logit_adjustment.py fer2013.csv shipped
 
-The head for the labels, less tau times the logarithm of each class's share of the training rows (Menon et al. 2021,
-https://arxiv.org/abs/2007.07314), on the validation split (PublicTest). tau 0 is the head as it is; 1 takes all classes
-for equally frequent.
+The head for the labels, less tau times the logarithm of each class's share of the training rows
+(Menon et al. 2021, https://arxiv.org/abs/2007.07314), on the validation split (PublicTest). tau 0
+is the head as it is; 1 takes all classes for equally frequent.
 """
 
 from __future__ import annotations
@@ -30,11 +30,16 @@ def main() -> None:
         with Classifier(bundle) as classify:
             logits = classify.logits(part.images, mode=mode)[bundle.heads[0].name]
         for tau in TAUS:
-            scores, _ = metrics.estimates(part.labels, softmax(logits - tau * prior), num_bootstrap=0, seed=0)
-            accuracy, macro, balanced = (
-                float(scores[name]["value"] or 0) for name in ("accuracy", "macro_f1", "balanced_accuracy")
+            scores, _ = metrics.estimates(
+                part.labels, softmax(logits - tau * prior), num_bootstrap=0, seed=0
             )
-            print(f"{mode:4}  {tau:5.2f}  {accuracy:8.1%}  {macro:8.3f}  {balanced:17.1%}", flush=True)
+            accuracy, macro, balanced = (
+                float(scores[name]["value"] or 0)
+                for name in ("accuracy", "macro_f1", "balanced_accuracy")
+            )
+            print(
+                f"{mode:4}  {tau:5.2f}  {accuracy:8.1%}  {macro:8.3f}  {balanced:17.1%}", flush=True
+            )
 
 
 if __name__ == "__main__":

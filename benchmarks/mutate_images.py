@@ -2,14 +2,15 @@
 
     python benchmarks/mutate_images.py [--count 10000] [--seed 0] [--first 0] [--json]
 
-About two dozen small pictures of all formats are drawn, and each case spoils one of them: bytes flipped, pieces
-cut out, doubled, swapped or taken from another file, the end cut off, header fields overwritten; checksums of PNG
-are mended in half of the cases, so that the damage reaches the decoder. `mien.image.load_image` may give a picture
-or a DataError, nothing else. The cases run in a child process, so that a crash is a result and not the end;
-case n depends on the seed and n alone, so `--first n --count 1` repeats it.
+About two dozen small pictures of all formats are drawn, and each case spoils one of them: bytes
+flipped, pieces cut out, doubled, swapped or taken from another file, the end cut off, header fields
+overwritten; checksums of PNG are mended in half of the cases, so that the damage reaches the
+decoder. `mien.image.load_image` may give a picture or a DataError, nothing else. The cases run in a
+child process, so that a crash is a result and not the end; case n depends on the seed and n alone,
+so `--first n --count 1` repeats it.
 
-Ends with exit code 1 if a case crashed, raised anything but DataError, or took more than 2 s of processor time,
-or if resident memory grew by 50 MB or more after the first 200 cases.
+Ends with exit code 1 if a case crashed, raised anything but DataError, or took more than 2 s of
+processor time, or if resident memory grew by 50 MB or more after the first 200 cases.
 """
 
 from __future__ import annotations
@@ -36,17 +37,38 @@ MOST_GROWTH_MB = 50
 WARM = 200
 
 
-def png(pixels: np.ndarray, colour: int, depth: int, *, extra: bytes = b"", interlaced: bool = False) -> bytes:
+def png(
+    pixels: np.ndarray, colour: int, depth: int, *, extra: bytes = b"", interlaced: bool = False
+) -> bytes:
     """A PNG of the rows of `pixels`, which are samples in file order."""
     passes = [(0, 0, 1, 1)]
     if interlaced:
-        passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+        passes = [
+            (0, 0, 8, 8),
+            (0, 4, 8, 8),
+            (4, 0, 8, 4),
+            (0, 2, 4, 4),
+            (2, 0, 4, 2),
+            (0, 1, 2, 2),
+            (1, 0, 2, 1),
+        ]
     lines = b""
     for top, left, down, right in passes:
         part = np.ascontiguousarray(pixels[top::down, left::right])
-        lines += b"".join(b"\0" + (row.astype(">u2") if depth == 16 else row).tobytes() for row in part if part.size)
-    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], depth, colour, 0, 0, int(interlaced))
-    parts = (chunk(b"IHDR", header), extra, chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b""))
+        lines += b"".join(
+            b"\0" + (row.astype(">u2") if depth == 16 else row).tobytes()
+            for row in part
+            if part.size
+        )
+    header = struct.pack(
+        ">IIBBBBB", pixels.shape[1], pixels.shape[0], depth, colour, 0, 0, int(interlaced)
+    )
+    parts = (
+        chunk(b"IHDR", header),
+        extra,
+        chunk(b"IDAT", zlib.compress(lines)),
+        chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -73,7 +95,9 @@ def drawn_pictures() -> dict[str, bytes]:
 
     y, x = np.mgrid[0:90, 0:120]
     noise = np.random.default_rng(0).integers(0, 20, (90, 120))
-    rgb = np.stack([(x * 2 + noise) % 256, (y * 2 + noise) % 256, (x + y) % 256], axis=2).astype(np.uint8)
+    rgb = np.stack([(x * 2 + noise) % 256, (y * 2 + noise) % 256, (x + y) % 256], axis=2).astype(
+        np.uint8
+    )
     colour = Image.fromarray(rgb)
     gray, alpha = colour.convert("L"), colour.convert("RGBA")
     alpha.putalpha(Image.fromarray(((x * 2) % 256).astype(np.uint8)))
@@ -99,7 +123,11 @@ def drawn_pictures() -> dict[str, bytes]:
         "png-alpha": saved(alpha, "PNG", pnginfo=None),
         "png-gray-alpha": saved(alpha.convert("LA"), "PNG"),
         "png-interlaced": png(
-            rgb, 2, 8, interlaced=True, extra=chunk(b"zTXt", b"Key\0\0" + zlib.compress(b"text" * 9))
+            rgb,
+            2,
+            8,
+            interlaced=True,
+            extra=chunk(b"zTXt", b"Key\0\0" + zlib.compress(b"text" * 9)),
         ),
         "png-animated": saved(colour, "PNG", save_all=True, append_images=others),
         "webp": saved(colour, "WEBP", exif=exif),
@@ -112,7 +140,9 @@ def drawn_pictures() -> dict[str, bytes]:
         "tiff": saved(colour, "TIFF", exif=exif),
         "tiff-lzw": saved(alpha, "TIFF", compression="tiff_lzw"),
         "tiff-jpeg": saved(colour, "TIFF", compression="jpeg"),
-        "tiff-pages": saved(gray, "TIFF", compression="tiff_deflate", save_all=True, append_images=others),
+        "tiff-pages": saved(
+            gray, "TIFF", compression="tiff_deflate", save_all=True, append_images=others
+        ),
         "pgm": saved(gray, "PPM"),
     }
     if features.check("avif"):
@@ -128,10 +158,14 @@ def spoil(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
         kind = int(rng.integers(8))
         if kind == 0:  # flip bits anywhere
             for place in rng.integers(size, size=int(rng.integers(1, 12))):
-                out[place : place + 1] = bytes([out[place] ^ (1 << int(rng.integers(8)))]) if place < len(out) else b""
+                out[place : place + 1] = (
+                    bytes([out[place] ^ (1 << int(rng.integers(8)))]) if place < len(out) else b""
+                )
         elif kind == 1:  # overwrite bytes near the beginning, where the headers are
             for place in rng.integers(min(size, 256), size=int(rng.integers(1, 5))):
-                out[place : place + 1] = bytes([int(rng.choice([0, 1, 127, 128, 255, int(rng.integers(256))]))])
+                out[place : place + 1] = bytes(
+                    [int(rng.choice([0, 1, 127, 128, 255, int(rng.integers(256))]))]
+                )
         elif kind == 2:
             out = out[:start]
         elif kind == 3:
@@ -140,7 +174,12 @@ def spoil(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
             out[start:start] = out[start : start + length] * int(rng.integers(1, 4))
         elif kind == 5:  # swap two pieces
             first, second = sorted(int(place) for place in rng.integers(size, size=2))
-            out = out[:first] + out[second : second + length] + out[first:second] + out[second + length :]
+            out = (
+                out[:first]
+                + out[second : second + length]
+                + out[first:second]
+                + out[second + length :]
+            )
         elif kind == 6:  # a piece of another file
             place = int(rng.integers(max(1, len(other))))
             out[start : start + length] = other[place : place + length]
@@ -162,7 +201,9 @@ def case(number: int, seed: int, files: dict[str, bytes]) -> tuple[str, bytes]:
 def resident_mb() -> float:
     """Of this process now; its peak where the system does not tell."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return (
+            int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        )
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
@@ -205,7 +246,8 @@ def work(first: int, count: int, seed: int) -> None:
         "slowest_s": slowest,
         "slowest_case": slowest_case,
         "growth_mb": resident_mb() - before,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e3 if sys.platform != "darwin" else 1e6),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        / (1e3 if sys.platform != "darwin" else 1e6),
     }
     print(json.dumps(figures), flush=True)
 
@@ -222,18 +264,36 @@ def main() -> int:
     if args.child:
         work(args.first, args.count, args.seed)
         return 0
-    command = [sys.executable, "-W", "ignore", __file__, "--child", f"--first={args.first}", f"--count={args.count}"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        __file__,
+        "--child",
+        f"--first={args.first}",
+        f"--count={args.count}",
+    ]
     began = time.perf_counter()
-    done = subprocess.run([*command, f"--seed={args.seed}"], capture_output=True, text=True, errors="replace")
-    # libtiff writes of each spoiled file to stderr, past Python; only after a crash is that of interest.
+    done = subprocess.run(
+        [*command, f"--seed={args.seed}"], capture_output=True, text=True, errors="replace"
+    )
+    # libtiff writes of each spoiled file to stderr, past Python; only after a crash is that of
+    # interest.
     lines = done.stdout.splitlines()
     if done.returncode or not lines or not lines[-1].startswith("{"):
-        print(f"crashed with {done.returncode} at case {lines[-1] if lines else 'none'}", file=sys.stderr)
+        print(
+            f"crashed with {done.returncode} at case {lines[-1] if lines else 'none'}",
+            file=sys.stderr,
+        )
         print(done.stderr[-2000:], file=sys.stderr)
         return 1
     figures = json.loads(lines[-1])
     figures["wall_s"] = time.perf_counter() - began
-    ok = not figures["wrong"] and figures["slowest_s"] <= MOST_S and figures["growth_mb"] < MOST_GROWTH_MB
+    ok = (
+        not figures["wrong"]
+        and figures["slowest_s"] <= MOST_S
+        and figures["growth_mb"] < MOST_GROWTH_MB
+    )
     if args.json:
         print(json.dumps(figures))
     else:

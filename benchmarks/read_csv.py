@@ -1,12 +1,13 @@
-"""How long reading the full FER2013 csv takes, and how much memory, beside two common ways of doing it.
+"""How long reading the full FER2013 csv takes, and how much memory, beside two common ways of doing
+it.
 
     python benchmarks/read_csv.py [CSV] [--json]
 
-Makes a csv of FER2013's full size (35,887 rows, about 300 MB) in a temporary folder, from the rows of CSV
-(any form that mien reads; rows are repeated as PrivateTest) or from drawn faces. Each reader runs in a process
-of its own: seconds from the call to the arrays, and the peak of resident memory of the whole process.
-Ratios are what counts: the readers run one after the other on the same machine. On a busy one the ratio of
-processor time is the steadier.
+Makes a csv of FER2013's full size (35,887 rows, about 300 MB) in a temporary folder, from the rows
+of CSV (any form that mien reads; rows are repeated as PrivateTest) or from drawn faces. Each reader
+runs in a process of its own: seconds from the call to the arrays, and the peak of resident memory
+of the whole process. Ratios are what counts: the readers run one after the other on the same
+machine. On a busy one the ratio of processor time is the steadier.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ def measure(imports: str, body: str, path: Path, environ: dict[str, str]) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("csv", nargs="?", type=Path, help="rows to repeat; drawn faces when left out")
+    parser.add_argument(
+        "csv", nargs="?", type=Path, help="rows to repeat; drawn faces when left out"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -122,7 +125,9 @@ def main() -> None:
         print(json.dumps({"csv_mb": size_mb, "readers": results}))
         return
     print(f"{sum(SIZES.values()):,} rows, {size_mb:,.0f} MB, {os.cpu_count()} processors")
-    print(f"{'reader':<32}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}{'times as fast':>15}{'by CPU time':>13}")
+    print(
+        f"{'reader':<32}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}{'times as fast':>15}{'by CPU time':>13}"
+    )
     for name, title, _, _ in READERS:
         result = results[name]
         print(

@@ -1,9 +1,10 @@
-"""How long a report takes beyond prediction: three networks on FER2013's sizes, made-up pictures and answers.
+"""How long a report takes beyond prediction: three networks on FER2013's sizes, made-up pictures
+and answers.
 
     python benchmarks/report.py [--no-training]
 
-Prints JSON: wall and processor seconds of `evaluate` and of `write_report`, and the size of report.html.
-The issue's bound: 30 s for 7,178 evaluation faces.
+Prints JSON: wall and processor seconds of `evaluate` and of `write_report`, and the size of
+report.html. The issue's bound: 30 s for 7,178 evaluation faces.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def fake_data() -> Dataset:
     labels = generator.choice(len(FER2013), n, p=[0.14, 0.02, 0.14, 0.25, 0.17, 0.11, 0.17])
     splits = np.repeat(np.arange(3, dtype=np.uint8), [SIZES[s] for s in SPLITS])
     votes = generator.multinomial(10, [0.1] * len(FERPLUS_VOTES), n).astype(np.uint8)
-    return Dataset(images, labels, splits, np.arange(n) + 2, FER2013, "random pictures", votes=votes)
+    return Dataset(
+        images, labels, splits, np.arange(n) + 2, FER2013, "random pictures", votes=votes
+    )
 
 
 def fake_network(data: Dataset, name: str, skill: float, splits: tuple[str, ...]) -> Predictions:
@@ -44,7 +47,13 @@ def fake_network(data: Dataset, name: str, skill: float, splits: tuple[str, ...]
         exp = np.exp(generator.normal(size=(len(labels), 7)) + skill * np.eye(7)[labels])
         probabilities[split] = (exp / exp.sum(1, keepdims=True)).astype(np.float32)
     history = [
-        {"epoch": e, "loss": 1 / e, "accuracy": 1 - 1 / e, "val_loss": 1.5 / e, "val_accuracy": 1 - 1.1 / e}
+        {
+            "epoch": e,
+            "loss": 1 / e,
+            "accuracy": 1 - 1 / e,
+            "val_loss": 1.5 / e,
+            "val_accuracy": 1 - 1.1 / e,
+        }
         for e in range(1, 61)
     ]
     info = {"parameters": 1_000_000, "best_epoch": 50, "epochs": 60, "history": history}
@@ -67,7 +76,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         page, writing = timed(lambda: write_report(evaluation, Path(folder)))
         size = page.stat().st_size
-    print(json.dumps({"splits": splits, "evaluate": judging, "write_report": writing, "html_mb": round(size / 1e6, 2)}))
+    print(
+        json.dumps(
+            {
+                "splits": splits,
+                "evaluate": judging,
+                "write_report": writing,
+                "html_mb": round(size / 1e6, 2),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python benchmarks/robustness.py fer2013.csv shipped
 
-Judged on the validation split (PublicTest): against the labels, and against the winners of FER+'s majority protocol
-where votes lie beside the data. Each change is applied to the 48 x 48 face by a fixed seed.
+Judged on the validation split (PublicTest): against the labels, and against the winners of FER+'s
+majority protocol where votes lie beside the data. Each change is applied to the 48 x 48 face by a
+fixed seed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def blur(sigma: float) -> Change:
 
 
 def noise(sigma: float) -> Change:
-    return lambda face, random: np.clip(face + random.normal(0, sigma, face.shape), 0, 255).astype(np.uint8)
+    return lambda face, random: np.clip(face + random.normal(0, sigma, face.shape), 0, 255).astype(
+        np.uint8
+    )
 
 
 def jpeg(quality: int) -> Change:
@@ -55,7 +58,9 @@ def turned(degrees: float) -> Change:
     def change(face: np.ndarray, random: np.random.Generator) -> np.ndarray:
         middle = (SIDE - 1) / 2
         matrix = cv2.getRotationMatrix2D((middle, middle), random.choice([-1, 1]) * degrees, 1)
-        return np.asarray(cv2.warpAffine(face, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
+        return np.asarray(
+            cv2.warpAffine(face, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+        )
 
     return change
 
@@ -64,13 +69,17 @@ def moved(share: float) -> Change:
     def change(face: np.ndarray, random: np.random.Generator) -> np.ndarray:
         dx, dy = random.choice([-1, 1], 2) * share * SIDE
         matrix = np.float32([[1, 0, dx], [0, 1, dy]])
-        return np.asarray(cv2.warpAffine(face, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
+        return np.asarray(
+            cv2.warpAffine(face, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+        )
 
     return change
 
 
 def covered(top: int, bottom: int) -> Change:
-    """A gray bar over these rows: the eyes lie in about 12 to 22 of a FER2013 face, the mouth in 32 to 46."""
+    """A gray bar over these rows: the eyes lie in about 12 to 22 of a FER2013 face, the mouth in 32
+    to 46.
+    """
 
     def change(face: np.ndarray, _: np.random.Generator) -> np.ndarray:
         face = face.copy()
@@ -110,7 +119,9 @@ def main() -> None:
     dataset, bundle = judged.opened(options)
     part = dataset.part("validation")
     winner = None if part.votes is None else majority(part.votes)
-    print(f"{bundle.name} {bundle.digest[:16]}, --{options.mode}, validation n = {len(part)}, seed 0")
+    print(
+        f"{bundle.name} {bundle.digest[:16]}, --{options.mode}, validation n = {len(part)}, seed 0"
+    )
     print(f"{'':28}  accuracy (95 %)      loss of points  FER+ majority  mean confidence")
     first: float | None = None
     with Classifier(bundle) as classify:

@@ -1,12 +1,14 @@
-"""How often the tracker changes a person's number, beside the same tracker that compares boxes by their overlap.
+"""How often the tracker changes a person's number, beside the same tracker that compares boxes by
+their overlap.
 
     python benchmarks/tracking.py [--seeds 5]
 
-Four drawn people walk to and fro across 1280 x 720, cross and hide each other (tests/walkers.py), for 20 s at 30 looks
-a second and for 60 s at 5. A return is somebody who is seen again after more than 0.15 s and at most one second: at 5
-looks a second every sighting is one. Counted are returns with another number than before, and those with a number that
-was somebody else's. For the overlap (intersection over union, as in SORT) both boxes are grown to each side by so many
-standard deviations of the prediction; the best of its settings counts, which are tried on the same walks.
+Four drawn people walk to and fro across 1280 x 720, cross and hide each other (tests/walkers.py),
+for 20 s at 30 looks a second and for 60 s at 5. A return is somebody who is seen again after more
+than 0.15 s and at most one second: at 5 looks a second every sighting is one. Counted are returns
+with another number than before, and those with a number that was somebody else's. For the overlap
+(intersection over union, as in SORT) both boxes are grown to each side by so many standard
+deviations of the prediction; the best of its settings counts, which are tried on the same walks.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def by_overlap(grown: float) -> Callable[[Sequence[Any], np.ndarray], np.ndarray
             # The found boxes grow by as much, or growing would only ever lower the overlap.
             shared = np.minimum(boxes[:, 2:] + more, high) - np.maximum(boxes[:, :2] - more, low)
             area = np.clip(shared, 0, None).prod(axis=1)
-            gains[row] = area / ((boxes[:, 2:] - boxes[:, :2] + 2 * more).prod(axis=1) + (high - low).prod() - area)
+            gains[row] = area / (
+                (boxes[:, 2:] - boxes[:, :2] + 2 * more).prod(axis=1) + (high - low).prod() - area
+            )
         return gains
 
     return closeness
@@ -62,7 +66,9 @@ def mistakes(seeds: Sequence[int], seconds: float, step_s: float) -> tuple[int, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     seeds = range(100, 100 + options.seeds)  # not those of the test
@@ -70,7 +76,9 @@ def main() -> None:
     for rate, seconds in ((30, 20.0), (5, 60.0)):
         track._closeness, track._LEAST_CLOSENESS = own
         returns, changed, mistaken = mistakes(seeds, seconds, 1 / rate)
-        print(f"{rate:2d} looks a second, Gaussian: returns {returns}, changed {changed}, somebody else's {mistaken}")
+        print(
+            f"{rate:2d} looks a second, Gaussian: returns {returns}, changed {changed}, somebody else's {mistaken}"
+        )
         tried = []
         for grown, least in itertools.product(GROWN, LEAST):
             track._closeness, track._LEAST_CLOSENESS = by_overlap(grown), least

@@ -1,15 +1,19 @@
-"""Faces a second in training: mien's step against stock Keras `fit` and plain PyTorch, same convolutions and batch.
+"""Faces a second in training: mien's step against stock Keras `fit` and plain PyTorch, same
+convolutions and batch.
 
     python benchmarks/train_speed.py --recipe champion
     python benchmarks/train_speed.py --recipe small medium large
 
-In turn, several rounds in one run; ratios are those of the medians, and the first round (tracing) is not counted.
+In turn, several rounds in one run; ratios are those of the medians, and the first round (tracing)
+is not counted.
 
-mien      its own training step: augmentation, both heads if the recipe has them, moving average, the precision that it
+mien      its own training step: augmentation, both heads if the recipe has them, moving average,
+the precision that it
           chooses on this machine; at each side of the recipe's stages
 keras     `fit` in float32 with `keras.layers.BatchNormalization`, pooling last, no augmentation
 keras+    the same with Keras' four augmentation layers, as one writes it by habit
-torch     plain PyTorch, channels last, bfloat16 autocast, no augmentation; left out where torch is not installed
+torch     plain PyTorch, channels last, bfloat16 autocast, no augmentation; left out where torch is
+not installed
 """
 
 from __future__ import annotations
@@ -38,11 +42,15 @@ Round = Callable[[], object]  # trains once on all faces
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--recipe", nargs="+", default=["champion"], choices=list(recipes.RECIPES))
     parser.add_argument("--faces", type=int, default=1280)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", action="store_true", help="where mien's step spends its time, instead")
+    parser.add_argument(
+        "--parts", action="store_true", help="where mien's step spends its time, instead"
+    )
     options = parser.parse_args()
     dataset = with_votes(drawn_dataset(options.faces, 70, 70))
     training = dataset.part("training")
@@ -75,7 +83,11 @@ def main() -> None:
         )
         for key in speed:
             if not key.startswith("mien"):
-                ratios = [f"{mine} {speed[mine] / speed[key]:.2f}" for mine in speed if mine.startswith("mien")]
+                ratios = [
+                    f"{mine} {speed[mine] / speed[key]:.2f}"
+                    for mine in speed
+                    if mine.startswith("mien")
+                ]
                 print(f"  times {key}: {', '.join(ratios)}", flush=True)
 
 
@@ -91,7 +103,9 @@ def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_ro
         return spoil(augment(tf.cast(images, tf.float32), seed, recipe), seed, recipe)
 
     def loss(seed: tf.Tensor) -> tf.Tensor:
-        return tf.add_n([tf.reduce_mean(x**2) for x in network(changed(seed), training=True).values()])
+        return tf.add_n(
+            [tf.reduce_mean(x**2) for x in network(changed(seed), training=True).values()]
+        )
 
     @tf.function
     def augmented(seed: tf.Tensor) -> tf.Tensor:
@@ -132,7 +146,10 @@ def with_votes(dataset: Dataset) -> Dataset:
     import dataclasses
 
     votes = np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
-    votes[np.arange(len(dataset)), [FERPLUS_VOTES.index(dataset.label_set[label]) for label in dataset.labels]] = 10
+    votes[
+        np.arange(len(dataset)),
+        [FERPLUS_VOTES.index(dataset.label_set[label]) for label in dataset.labels],
+    ] = 10
     return dataclasses.replace(dataset, votes=votes)
 
 
@@ -177,7 +194,9 @@ def stock_keras(training: Dataset, recipe: recipes.Recipe, *, augmented: bool) -
     x = layers.Dropout(recipe.dense_dropout)(x)
     model = keras.Model(faces, layers.Dense(len(training.label_set), activation="softmax")(x))
     sgd = recipe.optimizer == "sgd"
-    optimizer = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) if sgd else keras.optimizers.Adam()
+    optimizer = (
+        keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) if sgd else keras.optimizers.Adam()
+    )
     model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
     images = training.images.astype(np.float32)
     targets = keras.utils.to_categorical(training.labels, len(training.label_set))
@@ -193,7 +212,11 @@ def plain_torch(training: Dataset, recipe: recipes.Recipe) -> Round:
     before, side = 1, 48
     for b, filters in enumerate(recipe.blocks, 1):
         for width in filters:
-            parts += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            parts += [
+                nn.Conv2d(before, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
             before = width
         if b < len(recipe.blocks) or recipe.dense:
             parts.append(nn.MaxPool2d(2))
@@ -204,9 +227,13 @@ def plain_torch(training: Dataset, recipe: recipes.Recipe) -> Round:
         before = recipe.dense
     else:
         parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    network = nn.Sequential(*parts, nn.Dropout(recipe.dense_dropout), nn.Linear(before, len(training.label_set)))
+    network = nn.Sequential(
+        *parts, nn.Dropout(recipe.dense_dropout), nn.Linear(before, len(training.label_set))
+    )
     network = network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(
+        network.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4
+    )
     images = torch.from_numpy(training.images.transpose(0, 3, 1, 2).copy()).float() / 255
     labels = torch.from_numpy(training.labels)
 
@@ -215,7 +242,9 @@ def plain_torch(training: Dataset, recipe: recipes.Recipe) -> Round:
             batch = images[start : start + recipe.batch_size].to(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 answers = network(batch)
-            loss = nn.functional.cross_entropy(answers.float(), labels[start : start + recipe.batch_size])
+            loss = nn.functional.cross_entropy(
+                answers.float(), labels[start : start + recipe.batch_size]
+            )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -1,16 +1,18 @@
-"""What beginning with the package's network is worth on few labelled faces, against the same network from scratch.
+"""What beginning with the package's network is worth on few labelled faces, against the same
+network from scratch.
 
-    python benchmarks/transfer.py FER2013_WITH_VOTES [--per-class 50] [--seed 0] [--epochs 30] [--work FOLDER]
+    python benchmarks/transfer.py FER2013_WITH_VOTES [--per-class 50] [--seed 0] [--epochs 30]
+    [--work FOLDER]
 
-FER2013's Training rows taught the package's network, so all faces here are of PublicTest: some of each class to train
-on (at most half of a class; of those a tenth chooses the epoch, as `mien train` does it), all others to judge; faces
-with equal pixels go together. PublicTest chose the epoch of the package's network, which flatters a little what begins
-with it.
+FER2013's Training rows taught the package's network, so all faces here are of PublicTest: some of
+each class to train on (at most half of a class; of those a tenth chooses the epoch, as `mien train`
+does it), all others to judge; faces with equal pixels go together. PublicTest chose the epoch of
+the package's network, which flatters a little what begins with it.
 
-Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ crowd's majority (negative,
-positive, and the known neutral and surprise). Each by `--init mien`, by the recipe `champion` and by `small` from
-scratch with the same batches, and by the package's network as it is (moods: sums of its probabilities). Prints a line
-as each is done.
+Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ crowd's
+majority (negative, positive, and the known neutral and surprise). Each by `--init mien`, by the
+recipe `champion` and by `small` from scratch with the same batches, and by the package's network as
+it is (moods: sums of its probabilities). Prints a line as each is done.
 """
 
 from __future__ import annotations
@@ -37,7 +39,11 @@ from mien.training.export import accuracy
 from mien.training.recipes import recipe
 
 MOODS = LabelSet(("negative", "neutral", "positive", "surprise"))
-_MOOD_OF = {"happy": "positive", "neutral": "neutral", "surprise": "surprise"}  # all others: negative
+_MOOD_OF = {
+    "happy": "positive",
+    "neutral": "neutral",
+    "surprise": "surprise",
+}  # all others: negative
 
 
 def mood_of(labels: LabelSet) -> np.ndarray:
@@ -54,11 +60,20 @@ def few_and_rest(dataset: Dataset, per_class: int, seed: int) -> tuple[Dataset, 
         chosen[members[: min(per_class, len(members) // 2)]] = True
     twin = np.isin(dataset.digests, dataset.digests[chosen]) & ~chosen
     few = dataset.take(chosen)
-    few = dataclasses.replace(few, splits=np.full(len(few), SPLITS.index("training"), np.uint8), votes=None)
+    few = dataclasses.replace(
+        few, splits=np.full(len(few), SPLITS.index("training"), np.uint8), votes=None
+    )
     return with_validation(few), dataset.take(~chosen & ~twin)
 
 
-def line(labels: str, few: Dataset, network: str, rest: Dataset, probabilities: np.ndarray, seconds: float) -> str:
+def line(
+    labels: str,
+    few: Dataset,
+    network: str,
+    rest: Dataset,
+    probabilities: np.ndarray,
+    seconds: float,
+) -> str:
     found = accuracy(rest.labels, probabilities)["accuracy"]
     hits = probabilities.argmax(1) == rest.labels
     recall = np.mean([hits[rest.labels == label].mean() for label in np.unique(rest.labels)])
@@ -69,7 +84,9 @@ def line(labels: str, few: Dataset, network: str, rest: Dataset, probabilities: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--per-class", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -78,19 +95,27 @@ def main() -> None:
     options = parser.parse_args()
     public = load_dataset(options.data).part("validation")
     if public.votes is None:
-        raise SystemExit("came data without votes; expected FER+'s file (ferplus_votes.csv) beside the csv")
+        raise SystemExit(
+            "came data without votes; expected FER+'s file (ferplus_votes.csv) beside the csv"
+        )
     crowd = majority(public.votes)
     moods = np.where(crowd >= 0, mood_of(FERPLUS)[crowd], UNLABELLED)
     sets = {
         "FER2013's seven": public,
-        "four moods": dataclasses.replace(public, labels=moods, label_set=MOODS).take(moods != UNLABELLED),
+        "four moods": dataclasses.replace(public, labels=moods, label_set=MOODS).take(
+            moods != UNLABELLED
+        ),
     }
     bundle = open_bundle()
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
-        print(f"PublicTest, n = {len(public)}; it chose the epoch of the package's network, {bundle.name}")
+        print(
+            f"PublicTest, n = {len(public)}; it chose the epoch of the package's network, {bundle.name}"
+        )
         print(f"seed {options.seed}, at most {options.per_class} faces a class to train on")
-        print("labels           trained on  network          accuracy on the rest (95 %)     mean recall   seconds")
+        print(
+            "labels           trained on  network          accuracy on the rest (95 %)     mean recall   seconds"
+        )
         for name, dataset in sets.items():
             few, rest = few_and_rest(dataset, options.per_class, options.seed)
 
@@ -108,11 +133,22 @@ def main() -> None:
                 seed=options.seed,
                 crowd_weight=0.0,
             )
-            small = recipe("small", seed=options.seed, max_epochs=2 * options.epochs, batch_size=tuned.batch_size)
-            networks = (("--init mien", tuned), ("from scratch", scratch), ("small, scratch", small))
+            small = recipe(
+                "small",
+                seed=options.seed,
+                max_epochs=2 * options.epochs,
+                batch_size=tuned.batch_size,
+            )
+            networks = (
+                ("--init mien", tuned),
+                ("from scratch", scratch),
+                ("small, scratch", small),
+            )
             for network, one in networks:
                 began = time.perf_counter()
-                done = fit.fit(few, one, folder=work / f"{name} {network}".replace(" ", "-").replace(",", ""))
+                done = fit.fit(
+                    few, one, folder=work / f"{name} {network}".replace(" ", "-").replace(",", "")
+                )
                 seconds = time.perf_counter() - began
                 answers = runs.predict(runs.load_network(done), rest.images)
                 print(line(name, few, network, rest, answers, seconds), flush=True)

@@ -1,8 +1,10 @@
-"""What the rule for uncertain answers costs and gains: accuracy of certain and of uncertain answers.
+"""What the rule for uncertain answers costs and gains: accuracy of certain and of uncertain
+answers.
 
     python benchmarks/uncertain.py DATA [shipped]
 
-Faces of the validation split as they are, so only the rule's first part counts: the likeliest label's probability.
+Faces of the validation split as they are, so only the rule's first part counts: the likeliest
+label's probability.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Frames a second of `watch` at 720p with one and with five faces, and peak memory of one minute against ten.
+"""Frames a second of `watch` at 720p with one and with five faces, and peak memory of one minute
+against ten.
 
     python benchmarks/video_speed.py
     python benchmarks/video_speed.py --only memory --every 0.2
 
-The films are drawn: faces of `mien.data.synth` that move over a picture. Speed is that of the whole way (decode, find,
-follow, classify, smooth), beside decoding alone and beside the same with the annotated copy. For memory each film is
-watched in a process of its own, with a CSV, a drawn copy and timelines, as `mien predict` would; the ten minutes are
-the one minute ten times over.
+The films are drawn: faces of `mien.data.synth` that move over a picture. Speed is that of the whole
+way (decode, find, follow, classify, smooth), beside decoding alone and beside the same with the
+annotated copy. For memory each film is watched in a process of its own, with a CSV, a drawn copy
+and timelines, as `mien predict` would; the ten minutes are the one minute ten times over.
 """
 
 from __future__ import annotations
@@ -39,9 +40,14 @@ def main() -> None:
     parser.add_argument("--bundle", default="shipped")
     parser.add_argument("--detector-model", help="file with YuNet's weights")
     parser.add_argument(
-        "--seconds", type=float, default=8, help="length of the films whose frames a second are measured"
+        "--seconds",
+        type=float,
+        default=8,
+        help="length of the films whose frames a second are measured",
     )
-    parser.add_argument("--every", type=float, help="for memory: seconds between the frames looked at")
+    parser.add_argument(
+        "--every", type=float, help="for memory: seconds between the frames looked at"
+    )
     parser.add_argument("--minutes", type=int, nargs=2, default=(1, 10), help="for memory")
     parser.add_argument("--only", choices=("speed", "memory"))
     parser.add_argument("--watch", nargs=2, metavar=("FILM", "FOLDER"), help=argparse.SUPPRESS)
@@ -57,9 +63,13 @@ def main() -> None:
 
 
 def draw_film(path: Path, num_faces: int, seconds: float) -> Path:
-    """Faces of 100 to 180 pixels that sway over a picture of soft colours; MPEG-4, 25 frames a second."""
+    """Faces of 100 to 180 pixels that sway over a picture of soft colours; MPEG-4, 25 frames a
+    second.
+    """
     y, x = np.mgrid[: SIZE[1], : SIZE[0]]
-    scenery = np.stack([100 + 40 * np.sin(x / 97), 120 + 30 * np.cos(y / 71), 110 + 20 * np.sin((x + y) / 83)], 2)
+    scenery = np.stack(
+        [100 + 40 * np.sin(x / 97), 120 + 30 * np.cos(y / 71), 110 + 20 * np.sin((x + y) / 83)], 2
+    )
     scenery = scenery.astype(np.uint8)
     faces = draw_faces(np.array([3, 6, 0, 5, 4])[:num_faces], seed=1)
     sides = [100 + 20 * k for k in range(5)][-num_faces:]
@@ -70,9 +80,15 @@ def draw_film(path: Path, num_faces: int, seconds: float) -> Path:
         for number in range(round(seconds * RATE)):
             image = scenery.copy()
             for k, (face, side) in enumerate(zip(faces, sides, strict=True)):
-                left = round((k + 0.5) * SIZE[0] / num_faces - side / 2 + 25 * np.sin(number / RATE * 1.7 + k))
+                left = round(
+                    (k + 0.5) * SIZE[0] / num_faces
+                    - side / 2
+                    + 25 * np.sin(number / RATE * 1.7 + k)
+                )
                 top = round(240 + 60 * np.sin(number / RATE * 0.9 + 2 * k))
-                image[top : top + side, left : left + side] = cv2.resize(face, (side, side))[:, :, None]
+                image[top : top + side, left : left + side] = cv2.resize(face, (side, side))[
+                    :, :, None
+                ]
             frame = av.VideoFrame.from_ndarray(image, "rgb24")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             film.mux(stream.encode(frame))
@@ -128,16 +144,31 @@ def memory(folder: Path, options: argparse.Namespace) -> None:
     peaks = []
     for minutes in options.minutes:
         film = repeat_film(minute, minutes, folder / f"{minutes}.mkv")
-        command = [sys.executable, __file__, "--watch", str(film), str(folder), "--bundle", options.bundle]
+        command = [
+            sys.executable,
+            __file__,
+            "--watch",
+            str(film),
+            str(folder),
+            "--bundle",
+            options.bundle,
+        ]
         command += ["--detector-model", options.detector_model] if options.detector_model else []
         command += ["--every", str(options.every)] if options.every else []
         path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         done = subprocess.run(
-            command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
         )
         told = json.loads(done.stdout)
         peaks.append(told["peak_mb"])
-        print(f"{minutes} min: peak {told['peak_mb']:.0f} MB, {told['num_frames']} frames looked at", flush=True)
+        print(
+            f"{minutes} min: peak {told['peak_mb']:.0f} MB, {told['num_frames']} frames looked at",
+            flush=True,
+        )
     print(f"difference {peaks[1] - peaks[0]:+.0f} MB")
 
 
@@ -147,13 +178,17 @@ def watch_and_weigh(film: Path, folder: Path, options: argparse.Namespace) -> No
     num_frames = 0
     with mien.load(options.bundle, detector_model=options.detector_model) as recognizer:
         timelines = Timelines(recognizer.labels)
-        with open_writer(folder / "table.csv", "csv", labels=recognizer.labels.names, raw=True) as writer:
+        with open_writer(
+            folder / "table.csv", "csv", labels=recognizer.labels.names, raw=True
+        ) as writer:
             for frame in watch(film, recognizer, every=options.every, draw=folder / "copy.mp4"):
                 writer.write(frame)
                 timelines.add(frame)
                 num_frames += 1
         timelines.write(folder)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1e6 if sys.platform == "darwin" else 1e3
+    )
     print(json.dumps({"peak_mb": peak, "num_frames": num_frames}))
 
 

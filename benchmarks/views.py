@@ -1,10 +1,12 @@
-"""Which views of a face the careful answer should rest on: zooms, turns and shifts, each also mirrored.
+"""Which views of a face the careful answer should rest on: zooms, turns and shifts, each also
+mirrored.
 
     python benchmarks/views.py fer2013.csv shipped
 
-On the validation split (PublicTest): accuracy of the first head by the mean of the views' logits, its log loss with
-the temperature fitted across five folds, and the crowd's head's accuracy by FER+'s majority protocol. Views are
-rounded to whole gray values here, which `--best` does not do. Shifts are whole pixels; the edge is repeated.
+On the validation split (PublicTest): accuracy of the first head by the mean of the views' logits,
+its log loss with the temperature fitted across five folds, and the crowd's head's accuracy by
+FER+'s majority protocol. Views are rounded to whole gray values here, which `--best` does not do.
+Shifts are whole pixels; the edge is repeated.
 """
 
 from __future__ import annotations
@@ -29,14 +31,20 @@ def zooms(*scales: float) -> list[View]:
 
 def shifts(by: int, *, corners: bool) -> list[View]:
     places = (-by, 0, by)
-    return [(1.0, 0, x, y) for x in places for y in places if (x or y) and (corners or not (x and y))]
+    return [
+        (1.0, 0, x, y) for x in places for y in places if (x or y) and (corners or not (x and y))
+    ]
 
 
 TURNS: list[View] = [(1.0, 8, 0, 0), (1.0, -8, 0, 0)]
 FOUR = (0.85, 0.9, 1.1, 1.2)
 SETS: dict[str, list[View]] = {
     "mirrored alone": [AS_IT_IS],
-    "four shifts of 2 px, zooms 0.9 and 1.1": [AS_IT_IS, *shifts(2, corners=False), *zooms(0.9, 1.1)],
+    "four shifts of 2 px, zooms 0.9 and 1.1": [
+        AS_IT_IS,
+        *shifts(2, corners=False),
+        *zooms(0.9, 1.1),
+    ],
     "eight shifts of 2 px": [AS_IT_IS, *shifts(2, corners=True)],
     "zooms 0.9 and 1.1": [AS_IT_IS, *zooms(0.9, 1.1)],
     "zooms 0.9 and 1.1, turns of 8 degrees": [AS_IT_IS, *zooms(0.9, 1.1), *TURNS],
@@ -66,7 +74,8 @@ def main() -> None:
 
 
 def view_weights(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Weights of the views (N, V) with the least log loss; those of each fifth of the faces are fitted on the others.
+    """Weights of the views (N, V) with the least log loss; those of each fifth of the faces are
+    fitted on the others.
 
     Args:
         labels: int (N,).
@@ -95,7 +104,9 @@ def answers(classify: Classifier, faces: np.ndarray, view: View) -> dict[str, np
         batch = moved(faces[start : start + BATCH], right, down)
         both = [np.rint(one).astype(np.uint8) for one in views(batch, ((zoom, degrees),))]
         parts.append([classify.logits(one) for one in both])
-    return {head: np.concatenate([(a[head] + b[head]) / 2 for a, b in parts]) for head in parts[0][0]}
+    return {
+        head: np.concatenate([(a[head] + b[head]) / 2 for a, b in parts]) for head in parts[0][0]
+    }
 
 
 def moved(faces: np.ndarray, right: int, down: int) -> np.ndarray:
@@ -105,7 +116,9 @@ def moved(faces: np.ndarray, right: int, down: int) -> np.ndarray:
     return np.ascontiguousarray(faces[:, rows][:, :, columns])
 
 
-def told(name: str, logits: dict[str, np.ndarray], labels: np.ndarray, winner: np.ndarray | None) -> None:
+def told(
+    name: str, logits: dict[str, np.ndarray], labels: np.ndarray, winner: np.ndarray | None
+) -> None:
     main_head, *others = logits.values()
     fitted = cross_fitted(labels, main_head)
     loss = -np.mean(np.log(fitted[np.arange(len(labels)), labels]))

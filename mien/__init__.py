@@ -1,6 +1,7 @@
 """Facial expression recognition that one can train, measure, trust and use.
 
-The public names are loaded when they are first used, so `import mien` is fast and imports nothing heavy.
+The public names are loaded when they are first used, so `import mien` is fast and imports nothing
+heavy.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'mien' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'mien' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     try:
         return getattr(importlib.import_module(_HOME[name]), name)
     except ModuleNotFoundError as error:

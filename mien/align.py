@@ -1,15 +1,18 @@
 """From a found face to a crop like those that the networks were trained on, and the way back.
 
-FER2013's crops have a geometry of their own. The detector was run over enlarged FER2013 pictures; where its box and
-its landmarks lie in them gives the rules below (`benchmarks/crop_rule.py` measures and prints the constants;
-`benchmarks/pasted_faces.py` tests them; docs/faces.md has both results):
+FER2013's crops have a geometry of their own. The detector was run over enlarged FER2013 pictures;
+where its box and its landmarks lie in them gives the rules below (`benchmarks/crop_rule.py`
+measures and prints the constants; `benchmarks/pasted_faces.py` tests them; docs/faces.md has both
+results):
 
     landmarks   the square in which the five points come to lie where they lie in a FER2013 picture
     box         the square that lies around the box as a FER2013 picture lies around the face's box
-    both        between the two: half way for a face seen from the front, and the further towards the box the more
+    both        between the two: half way for a face seen from the front, and the further towards
+    the box the more
                 the head is turned to a side, where landmarks crowd together. The default
 
-All follow the head's in-plane turn, as the landmarks show it. Where there are no landmarks the box must do.
+All follow the head's in-plane turn, as the landmarks show it. Where there are no landmarks the box
+must do.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from mien.preprocess import gray, resized
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a detector sees the face of a FER2013 picture; all values are shares of the picture's side.
+    """Where a detector sees the face of a FER2013 picture; all values are shares of the picture's
+    side.
 
     Attributes:
         points: Landmarks, ((x, y), ...) in the order of `Detections.landmarks`.
@@ -62,29 +66,36 @@ class Crops:
 
     Attributes:
         faces: uint8 (F, 48, 48, 1), gray.
-        corners: float32 (F, 4, 2), pixels of the picture: where the crop's top left, top right, bottom right and
-            bottom left corner lie. They may lie outside of the picture.
+        corners: float32 (F, 4, 2), pixels of the picture: where the crop's top left, top right,
+            bottom right and bottom left corner lie. They may lie outside of the picture.
     """
 
     faces: np.ndarray
     corners: np.ndarray
 
 
-def crop(image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray | None, *, geometry: str = "yunet") -> Crops:
+def crop(
+    image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray | None, *, geometry: str = "yunet"
+) -> Crops:
     """Cut faces out of a picture as FER2013's were cut.
 
     Args:
         image: RGB uint8 (H, W, 3).
         boxes: float32 (F, 4), x0 y0 x1 y1 in pixels, each at least a pixel wide and high.
         landmarks: float32 (F, 5, 2) pixels, or None for the box rule.
-        geometry: Whose boxes they are (`Detections.geometry`); `none` takes a box for the crop itself, as it is.
+        geometry: Whose boxes they are (`Detections.geometry`); `none` takes a box for the crop
+            itself, as it is.
 
     Raises:
         UsageError: for other shapes, or an unknown geometry.
     """
     checked(image)
     boxes = np.asarray(boxes, np.float32)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or (landmarks is not None and landmarks.shape != (len(boxes), 5, 2)):
+    if (
+        boxes.ndim != 2
+        or boxes.shape[1] != 4
+        or (landmarks is not None and landmarks.shape != (len(boxes), 5, 2))
+    ):
         came = f"boxes {boxes.shape}, landmarks {None if landmarks is None else landmarks.shape}"
         raise UsageError(f"crop: came {came}; expected (F, 4) and (F, 5, 2) or None")
     corners = squares(boxes, landmarks, geometry)
@@ -104,7 +115,8 @@ def squares(
     rule: str = "both",
     follow: float = TURN,
 ) -> np.ndarray:
-    """float32 (F, 4, 2): corners of the crops, clockwise from the top left one as the face stands upright.
+    """float32 (F, 4, 2): corners of the crops, clockwise from the top left one as the face stands
+    upright.
 
     Args:
         boxes, landmarks, geometry: As for `crop`.
@@ -117,7 +129,9 @@ def squares(
     if geometry == "none":
         return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].astype(np.float32)
     if geometry not in GEOMETRIES:
-        raise UsageError(f"geometry: came {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}")
+        raise UsageError(
+            f"geometry: came {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}"
+        )
     known = GEOMETRIES[geometry]
     centre, side = by_box(boxes, known)
     angle = np.zeros(len(boxes))
@@ -134,7 +148,9 @@ def squares(
 
 
 def turn_in_plane(landmarks: np.ndarray) -> np.ndarray:
-    """float64 (F,): in-plane turn of each head in radians, positive clockwise as the picture shows it."""
+    """float64 (F,): in-plane turn of each head in radians, positive clockwise as the picture shows
+    it.
+    """
     return by_landmarks(landmarks, GEOMETRIES["yunet"])[2]
 
 
@@ -143,11 +159,14 @@ def turn_aside(landmarks: np.ndarray) -> np.ndarray:
     eyes = (landmarks[:, 1] - landmarks[:, 0]).astype(np.float64)
     along = ((landmarks[:, 2] - landmarks[:, 0]) * eyes).sum(axis=1)
     length = (eyes**2).sum(axis=1)
-    return np.where(length > 0, np.clip(np.abs(2 * along / np.where(length > 0, length, 1) - 1), 0, 1), 1.0)
+    return np.where(
+        length > 0, np.clip(np.abs(2 * along / np.where(length > 0, length, 1) - 1), 0, 1), 1.0
+    )
 
 
 def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """uint8 (48, 48): a turned square of a picture, averaged by area where it shrinks; edges go on outside.
+    """uint8 (48, 48): a turned square of a picture, averaged by area where it shrinks; edges go on
+    outside.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -160,7 +179,8 @@ def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
     high = np.clip(np.ceil(corners.max(axis=0)) + 2, low + 1, [width, height]).astype(int)
     patch = gray(image[low[1] : high[1], low[0] : high[0]])
     right, down = corners[1] - corners[0], corners[3] - corners[0]
-    # As many samples a pixel of the crop as the square has pixels there, so that each pixel counts, then their mean.
+    # As many samples a pixel of the crop as the square has pixels there, so that each pixel counts,
+    # then their mean.
     samples = max(1, math.ceil(float(np.hypot(*right)) / SIDE - 1e-3))
     size = SIDE * samples
     step = np.stack([right, down], axis=1).astype(np.float64) / size
@@ -173,7 +193,11 @@ def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
         flags=cv2.WARP_INVERSE_MAP | (cv2.INTER_LINEAR if samples > 1 else cv2.INTER_CUBIC),
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return grown if samples == 1 else np.asarray(cv2.resize(grown, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+    return (
+        grown
+        if samples == 1
+        else np.asarray(cv2.resize(grown, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+    )
 
 
 def by_box(boxes: np.ndarray, known: Geometry) -> tuple[np.ndarray, np.ndarray]:
@@ -185,10 +209,13 @@ def by_box(boxes: np.ndarray, known: Geometry) -> tuple[np.ndarray, np.ndarray]:
     return centre - shift * side, side
 
 
-def by_landmarks(landmarks: np.ndarray, known: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def by_landmarks(
+    landmarks: np.ndarray, known: Geometry
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centre (complex), side and in-plane turn of the squares in which the landmarks lie best.
 
-    The similarity transform of least squares, points as complex numbers, with the ratio of the spreads for its scale.
+    The similarity transform of least squares, points as complex numbers, with the ratio of the
+    spreads for its scale.
     """
     seen = landmarks[..., 0].astype(np.float64) + 1j * landmarks[..., 1]
     points = np.array(known.points) @ [1, 1j]

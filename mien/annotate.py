@@ -1,7 +1,8 @@
-"""Answers drawn onto a copy of a picture: boxes, labels with percent, and bars of all probabilities.
+"""Answers drawn onto a copy of a picture: boxes, labels with percent, and bars of all
+probabilities.
 
-An uncertain answer has a dashed box and a question mark. Colours are those of the label set, but nothing is told by
-colour alone.
+An uncertain answer has a dashed box and a question mark. Colours are those of the label set, but
+nothing is told by colour alone.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ Rectangle = tuple[float, float, float, float]
 def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.ndarray:
     """Draw faces onto a copy of a picture.
 
-    Sizes follow the picture and the face: readable at 320 pixels and at 12 megapixels. The label stands above the
-    box, else below, else in it. The bars stand beside the box, or are left out where they would cover another face.
+    Sizes follow the picture and the face: readable at 320 pixels and at 12 megapixels. The label
+    stands above the box, else below, else in it. The bars stand beside the box, or are left out
+    where they would cover another face.
 
     Args:
         image: uint8 RGB (H, W, 3).
@@ -45,7 +47,9 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     from PIL import Image, ImageDraw, ImageFont
 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UsageError(f"annotate: came {image.dtype} {image.shape}; expected uint8 RGB (H, W, 3)")
+        raise UsageError(
+            f"annotate: came {image.dtype} {image.shape}; expected uint8 RGB (H, W, 3)"
+        )
     if not faces:
         return image.copy()
     canvas = Image.fromarray(image)
@@ -63,7 +67,10 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
             fonts[pixels] = loaded
         return fonts[pixels]
 
-    sizes = [max(_LEAST_FONT, short / 70, min(short / 28, 0.3 * (face.box[3] - face.box[1]))) for face in faces]
+    sizes = [
+        max(_LEAST_FONT, short / 70, min(short / 28, 0.3 * (face.box[3] - face.box[1])))
+        for face in faces
+    ]
     for face, size in zip(faces, sizes, strict=True):
         _box(pen, face, labels.colour(labels.index(face.label)), max(2, round(size / 8)))
     boxes = [face.box for face in faces]
@@ -120,10 +127,17 @@ def _plate(
     if not inside:
         top = min(max(y0, 0), max(0, size[1] - high))
         inside = [(lefts[0], top, lefts[0] + wide, top + high)]
-    place = next((place for place in inside if not any(_meet(place, other) for other in others)), inside[0])
+    place = next(
+        (place for place in inside if not any(_meet(place, other) for other in others)), inside[0]
+    )
     pen.rectangle(place, fill=_PLATE)
-    pen.rectangle((place[0], place[1], place[0] + stripe, place[3]), fill=labels.colour(labels.index(face.label)))
-    pen.text((place[0] + stripe + pad, place[1] + high / 2), text, fill=_INK, font=font, anchor="lm")
+    pen.rectangle(
+        (place[0], place[1], place[0] + stripe, place[3]),
+        fill=labels.colour(labels.index(face.label)),
+    )
+    pen.text(
+        (place[0] + stripe + pad, place[1] + high / 2), text, fill=_INK, font=font, anchor="lm"
+    )
     return place
 
 
@@ -158,12 +172,16 @@ def _bars(
         top, bottom = y + 0.15 * row, y + 0.85 * row - 1
         pen.rectangle((x, top, x + bar, bottom), fill=(70, 70, 70, 255))
         if probability * bar >= 0.5:
-            pen.rectangle((x, top, x + probability * bar, bottom), fill=labels.colour(labels.index(name)))
+            pen.rectangle(
+                (x, top, x + probability * bar, bottom), fill=labels.colour(labels.index(name))
+            )
         pen.line((x, top, x, bottom), fill=_DIM)
     return place
 
 
-def _beside(box: Rectangle, wide: float, high: float, gap: float, size: tuple[int, int]) -> Iterator[Rectangle]:
+def _beside(
+    box: Rectangle, wide: float, high: float, gap: float, size: tuple[int, int]
+) -> Iterator[Rectangle]:
     """Places of a panel at the right, the left and below of a box that lie in the picture."""
     x0, y0, x1, y1 = box
     top = min(max(y0, 0), size[1] - high)

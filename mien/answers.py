@@ -1,4 +1,6 @@
-"""What networks answer on data, for `mien.evaluation` to judge: runs, bundles, and the mean of several."""
+"""What networks answer on data, for `mien.evaluation` to judge: runs, bundles, and the mean of
+several.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names e
 
 
 def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:
-    """What the network of a run answers for every labelled row of every split; one kind, named by nothing.
+    """What the network of a run answers for every labelled row of every split; one kind, named by
+    nothing.
 
     Args:
         dataset: The data.
@@ -37,7 +40,11 @@ def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:
     dataset.must_be_labelled_as(run.label_set, str(run.folder))
     model = runs.load_network(run)
     main, *others = models.heads(run.recipe, run.label_set)
-    answers = {split: runs.predict_heads(model, part.images) for split in SPLITS if len(part := dataset.part(split))}
+    answers = {
+        split: runs.predict_heads(model, part.images)
+        for split in SPLITS
+        if len(part := dataset.part(split))
+    }
     num_trained_on = run.facts["data"]["num_training"]
     info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
     found = Predictions(
@@ -51,10 +58,12 @@ def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:
 
 
 def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
-    """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views (`best`).
+    """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views
+    (`best`).
 
-    Of a bundle with several heads the answer that is shown is judged, and the main head by itself. The views are not
-    taken of the training faces: that would take most of the time and prove nothing.
+    Of a bundle with several heads the answer that is shown is judged, and the main head by itself.
+    The views are not taken of the training faces: that would take most of the time and prove
+    nothing.
 
     Args:
         dataset: The data.
@@ -70,13 +79,20 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
     main = bundle.heads[0]
     dataset.must_be_labelled_as(main.labels, bundle.name)
     info = dict(bundle.training)
-    for fact in ("history", "members"):  # what only a run, or a mean, tells; a file may hold anything under that name
+    for fact in (
+        "history",
+        "members",
+    ):  # what only a run, or a mean, tells; a file may hold anything under that name
         info.pop(fact, None)
     info["num_trained_on"] = (bundle.training.get("data") or {}).get("num_training")
     found = dict[str, Predictions]()
     classify = Classifier(bundle)
     for mode in TEMPERATURE:
-        shown, alone, crowd = dict[str, np.ndarray](), dict[str, np.ndarray](), dict[str, np.ndarray]()
+        shown, alone, crowd = (
+            dict[str, np.ndarray](),
+            dict[str, np.ndarray](),
+            dict[str, np.ndarray](),
+        )
         for split in SPLITS if mode == "fast" else SPLITS[1:]:
             part = dataset.part(split)
             if len(part):
@@ -86,16 +102,25 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
                     crowd[split] = heads[CROWD]
         if shown:
             found[f" --{mode}"] = Predictions(
-                name + f" --{mode}", shown, info, partial(_shown, classify), crowd or None, f"{name} --fast"
+                name + f" --{mode}",
+                shown,
+                info,
+                partial(_shown, classify),
+                crowd or None,
+                f"{name} --fast",
             )
             if len(bundle.heads) > 1:
                 kind, explain = f", {main.name} --{mode}", partial(_said, classify, main.name)
-                found[kind] = Predictions(name + kind, alone, info, explain, explained=f"{name}, {main.name} --fast")
+                found[kind] = Predictions(
+                    name + kind, alone, info, explain, explained=f"{name}, {main.name} --fast"
+                )
     return found
 
 
 def means(members: Sequence[Kinds]) -> list[Predictions]:
-    """The mean of what networks answer, for each kind of answer that all of them give; nothing for less than two."""
+    """The mean of what networks answer, for each kind of answer that all of them give; nothing for
+    less than two.
+    """
     if len(members) < 2:
         return []
     found = []
@@ -117,7 +142,11 @@ def means(members: Sequence[Kinds]) -> list[Predictions]:
         explains = [network.explain for network in networks if network.explain]
         explain = partial(_mean_answer, explains) if len(explains) == len(networks) else None
         name = f"mean of {len(networks)}"
-        found.append(Predictions(name + kind, answers, info, explain, crowd, name + kind.replace("--best", "--fast")))
+        found.append(
+            Predictions(
+                name + kind, answers, info, explain, crowd, name + kind.replace("--best", "--fast")
+            )
+        )
     return found
 
 
@@ -126,7 +155,9 @@ def _mean(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {split: np.mean([one[split] for one in answers], axis=0) for split in common}
 
 
-def _mean_answer(explains: Sequence[Callable[[np.ndarray], np.ndarray]], faces: np.ndarray) -> np.ndarray:
+def _mean_answer(
+    explains: Sequence[Callable[[np.ndarray], np.ndarray]], faces: np.ndarray
+) -> np.ndarray:
     return np.asarray(np.mean([explain(faces) for explain in explains], axis=0))
 
 

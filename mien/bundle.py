@@ -1,11 +1,11 @@
 """A model on disk: a folder, or one zip, of three files. docs/bundle.md has the format.
 
 model.onnx    the network: gray faces in, logits out
-bundle.json   what it takes and answers, how it was made, what it scored, and the sha256 of the other two
-golden.npz    a few drawn faces and what the network answers to them
+bundle.json   what it takes and answers, how it was made, what it scored, and the sha256 of the
+other two golden.npz    a few drawn faces and what the network answers to them
 
-`open_bundle` checks all of it before any runtime is started. That proves the files to be whole and of a kind that
-cannot run code; it does not prove who made them.
+`open_bundle` checks all of it before any runtime is started. That proves the files to be whole and
+of a kind that cannot run code; it does not prove who made them.
 """
 
 from __future__ import annotations
@@ -51,11 +51,18 @@ MAX_LETTERS = 64  # of a label
 MAX_HEADS = 8
 SIDE = 48
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
-# How carefully a face is looked at: once, or in several views (`mien.views`) -> where its temperature stands.
+# How carefully a face is looked at: once, or in several views (`mien.views`) -> where its
+# temperature stands.
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_OBJECT, _LIST, _TEXT, _INTEGER = (dict, "an object"), (list, "a list"), (str, "a text"), (int, "an integer")
-# What mien reads of a network's making, each with its type where it is given; the rest may be anything.
+_OBJECT, _LIST, _TEXT, _INTEGER = (
+    (dict, "an object"),
+    (list, "a list"),
+    (str, "a text"),
+    (int, "an integer"),
+)
+# What mien reads of a network's making, each with its type where it is given; the rest may be
+# anything.
 _MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "training.": {
         "data": _OBJECT, "recipe": _OBJECT, "begun_from": _OBJECT, "taught_by": _LIST, "averaged": _LIST,
@@ -96,7 +103,8 @@ class Answer:
     """How the heads make the answer that is shown.
 
     Attributes:
-        weights: Head -> share. A head with more labels than the main one counts by those they share.
+        weights: Head -> share. A head with more labels than the main one counts by those they
+            share.
         temperature: Of the logarithms of the mean probabilities.
         temperature_best: The same for several views.
     """
@@ -195,24 +203,32 @@ def write_bundle(
     """Write a model, whole or not at all, and open it again.
 
     Args:
-        target: A folder, or a zip where the name ends in `.zip`. A model that lies there is replaced.
+        target: A folder, or a zip where the name ends in `.zip`. A model that lies there is
+            replaced.
         model: An ONNX file.
         golden_faces: uint8 (G, 48, 48, 1), 1 <= G <= 256.
         golden_logits: Head name -> float32 (G, K).
-        facts: What bundle.json holds besides format, hashes and input contract: name, heads, input_name, precision,
-            licence, training, metrics, parity, versions, golden_tolerance.
+        facts: What bundle.json holds besides format, hashes and input contract: name, heads,
+            input_name, precision, licence, training, metrics, parity, versions, golden_tolerance.
 
     Raises:
         BundleError: if what was given does not make a valid model, or the target cannot be written.
     """
-    golden = npz_bytes({"faces": golden_faces, **{f"logits_{name}": logits for name, logits in golden_logits.items()}})
+    golden = npz_bytes(
+        {
+            "faces": golden_faces,
+            **{f"logits_{name}": logits for name, logits in golden_logits.items()},
+        }
+    )
     contents = {MODEL: model, GOLDEN: golden}
     whole = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         **facts,
         "input": {"name": facts["input_name"], **_INPUT},
-        "files": {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()},
+        "files": {
+            name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()
+        },
     }
     del whole["input_name"]
     try:
@@ -236,7 +252,9 @@ def write_bundle(
         )
     bundle = _check(target, contents)  # nothing that could not be opened is written
     refuse_foreign(target)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")  # new, also after a kill
+    temporary = target.with_name(
+        f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
+    )  # new, also after a kill
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".zip":
@@ -275,10 +293,20 @@ class _Facts:
     def refuse(self, name: str, came: object, expected: str) -> NoReturn:
         text = repr(came)
         raise BundleError(
-            self.where, f"{FACTS}: {name}", came=text if len(text) < 100 else text[:97] + "...", expected=expected
+            self.where,
+            f"{FACTS}: {name}",
+            came=text if len(text) < 100 else text[:97] + "...",
+            expected=expected,
         )
 
-    def get(self, name: str, kind: type | tuple[type, ...], expected: str, inside: Any = None, path: str = "") -> Any:
+    def get(
+        self,
+        name: str,
+        kind: type | tuple[type, ...],
+        expected: str,
+        inside: Any = None,
+        path: str = "",
+    ) -> Any:
         values = self.found if inside is None else inside
         if not isinstance(values, dict) or name not in values:
             self.refuse(path + name, None, expected)
@@ -293,7 +321,9 @@ class _Facts:
             self.refuse(path + name, value, "a text of 1 to 200 characters")
         return value
 
-    def number(self, name: str, low: float, high: float, inside: Any = None, path: str = "") -> float:
+    def number(
+        self, name: str, low: float, high: float, inside: Any = None, path: str = ""
+    ) -> float:
         expected = f"a number from {low:g} to {high:g}"
         value = self.get(name, (int, float), expected, inside, path)
         if not low <= value <= high:
@@ -318,7 +348,11 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         facts.refuse("format_version", version, f"1 to {FORMAT_VERSION}")
     digest = facts.text("sha256")
     if digest != _own_hash(facts.found):
-        facts.refuse("sha256", digest, "the sha256 of the other fields: the file was changed after it was written")
+        facts.refuse(
+            "sha256",
+            digest,
+            "the sha256 of the other fields: the file was changed after it was written",
+        )
     _check_files(facts, contents)
     heads = _heads(facts)
     input_name = _input(facts)
@@ -365,9 +399,13 @@ def _parse(where: Path, data: bytes) -> dict[str, Any]:
         return value
 
     try:
-        found = json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_float=finite, parse_constant=finite)
+        found = json.loads(
+            data.decode("utf-8"), object_pairs_hook=once, parse_float=finite, parse_constant=finite
+        )
     except (ValueError, RecursionError) as error:
-        raise BundleError(where, FACTS, came=f"no JSON ({str(error)[:200]})", expected="a JSON object") from error
+        raise BundleError(
+            where, FACTS, came=f"no JSON ({str(error)[:200]})", expected="a JSON object"
+        ) from error
     if not isinstance(found, dict):
         raise BundleError(where, FACTS, came=type(found).__name__, expected="a JSON object")
     return found
@@ -376,7 +414,9 @@ def _parse(where: Path, data: bytes) -> dict[str, Any]:
 def _own_hash(facts: Mapping[str, Any]) -> str:
     """sha256 of all fields but `sha256`, written without blanks, names sorted."""
     rest = {name: value for name, value in facts.items() if name != "sha256"}
-    return _sha256(json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+    return _sha256(
+        json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    )
 
 
 def _check_files(facts: _Facts, contents: Mapping[str, bytes]) -> None:
@@ -388,11 +428,17 @@ def _check_files(facts: _Facts, contents: Mapping[str, bytes]) -> None:
         size = facts.get("bytes", int, "the file's size", known, f"files.{name}.")
         if len(contents[name]) != size:
             raise BundleError(
-                facts.where, name, came=f"{len(contents[name])} bytes", expected=f"{size}, as {FACTS} says"
+                facts.where,
+                name,
+                came=f"{len(contents[name])} bytes",
+                expected=f"{size}, as {FACTS} says",
             )
         if facts.text("sha256", known, f"files.{name}.") != _sha256(contents[name]):
             raise BundleError(
-                facts.where, name, came="bytes with another sha256", expected=f"those that {FACTS} was written for"
+                facts.where,
+                name,
+                came="bytes with another sha256",
+                expected=f"those that {FACTS} was written for",
             )
 
 
@@ -407,11 +453,15 @@ def _heads(facts: _Facts) -> tuple[Head, ...]:
         if not _HEAD_NAME.fullmatch(name) or name in [head.name for head in heads]:
             facts.refuse(f"{path}name", name, "a name of its own, of a-z, 0-9 and _")
         labels = facts.get("labels", list, f"2 to {MAX_LABELS} distinct names", one, path)
-        sound = all(isinstance(x, str) and 1 <= len(x) <= MAX_LETTERS and x.isprintable() for x in labels)
+        sound = all(
+            isinstance(x, str) and 1 <= len(x) <= MAX_LETTERS and x.isprintable() for x in labels
+        )
         if not sound or not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) != len(labels):
             facts.refuse(f"{path}labels", labels, f"2 to {MAX_LABELS} distinct names")
         temperature, best = _temperatures(facts, one, path)
-        heads.append(Head(name, LabelSet(tuple(labels)), temperature, facts.text("output", one, path), best))
+        heads.append(
+            Head(name, LabelSet(tuple(labels)), temperature, facts.text("output", one, path), best)
+        )
     return tuple(heads)
 
 
@@ -421,16 +471,24 @@ def _answer(facts: _Facts, heads: tuple[Head, ...]) -> Answer:
     found = facts.get("answer", dict, "an object")
     weights = facts.get("weights", dict, "an object of numbers", found, "answer.")
     shares = {name: facts.number(name, 0, 1, weights, "answer.weights.") for name in weights}
-    if not set(shares) <= {head.name for head in heads} or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+    if not set(shares) <= {head.name for head in heads} or not math.isclose(
+        sum(shares.values()), 1, abs_tol=1e-6
+    ):
         facts.refuse("answer.weights", weights, "shares of heads that sum to 1")
     for head in heads[1:]:
         if shares.get(head.name) and not set(heads[0].labels) <= set(head.labels):
-            facts.refuse(f"answer.weights.{head.name}", shares[head.name], "0: the head lacks labels of the first")
+            facts.refuse(
+                f"answer.weights.{head.name}",
+                shares[head.name],
+                "0: the head lacks labels of the first",
+            )
     return Answer(shares, *_temperatures(facts, found, "answer."))
 
 
 def _training(facts: _Facts) -> dict[str, Any]:
-    """What is known of the network's making: all of it optional, but what mien reads has the type it expects."""
+    """What is known of the network's making: all of it optional, but what mien reads has the type
+    it expects.
+    """
     training: dict[str, Any] = facts.get("training", dict, "an object")
     for path, known in (("training.", training), ("training.data.", training.get("data") or {})):
         for name, (kind, expected) in _MAKING[path].items():
@@ -457,11 +515,15 @@ def _check_graph(where: Path, graph: OnnxFile, input_name: str, heads: tuple[Hea
     wanted = (input_name, "float32", (None, SIDE, SIDE, 1))
     inputs = [(one.name, one.dtype, one.shape) for one in graph.inputs]
     if inputs != [wanted]:
-        raise BundleError(where, f"{MODEL}: graph.input", came=str(inputs)[:200], expected=str([wanted]))
+        raise BundleError(
+            where, f"{MODEL}: graph.input", came=str(inputs)[:200], expected=str([wanted])
+        )
     outputs = {one.name: (one.dtype, one.shape) for one in graph.outputs}
     if len(graph.outputs) != len(heads) or set(outputs) != {head.output for head in heads}:
         expected = ", ".join(head.output for head in heads)
-        raise BundleError(where, f"{MODEL}: graph.output", came=", ".join(outputs)[:200], expected=expected)
+        raise BundleError(
+            where, f"{MODEL}: graph.output", came=", ".join(outputs)[:200], expected=expected
+        )
     for head in heads:
         if outputs[head.output] != ("float32", (None, len(head.labels))):
             raise BundleError(
@@ -472,11 +534,15 @@ def _check_graph(where: Path, graph: OnnxFile, input_name: str, heads: tuple[Hea
             )
 
 
-def _goldens(where: Path, data: bytes, heads: tuple[Head, ...]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _goldens(
+    where: Path, data: bytes, heads: tuple[Head, ...]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     arrays = read_npz(where, data)
     expected = {"faces", *(f"logits_{head.name}" for head in heads)}
     if set(arrays) != expected:
-        raise BundleError(where, GOLDEN, came=f"the arrays {sorted(arrays)}", expected=str(sorted(expected)))
+        raise BundleError(
+            where, GOLDEN, came=f"the arrays {sorted(arrays)}", expected=str(sorted(expected))
+        )
     faces = arrays["faces"]
     num = len(faces) if faces.ndim else 0
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {"faces": ("uint8", (num, SIDE, SIDE, 1))}
@@ -491,7 +557,12 @@ def _goldens(where: Path, data: bytes, heads: tuple[Head, ...]) -> tuple[np.ndar
                 expected=f"{dtype} {('G', *shape[1:])}, G from 1 to {MAX_GOLDENS}",
             )
         if not np.isfinite(array).all():
-            raise BundleError(where, f"{GOLDEN}: {name}", came="values that are not finite", expected="finite ones")
+            raise BundleError(
+                where,
+                f"{GOLDEN}: {name}",
+                came="values that are not finite",
+                expected="finite ones",
+            )
     return faces, {head.name: arrays[f"logits_{head.name}"] for head in heads}
 
 

@@ -1,7 +1,7 @@
 """The three files of a bundle as bytes, out of a folder or a zip; and the arrays of its npz.
 
-Nothing is unpacked to disk, no link or device is followed, and nothing is read further than its limit: a zip may
-come from anywhere. What the bytes mean is checked in `mien.bundle`.
+Nothing is unpacked to disk, no link or device is followed, and nothing is read further than its
+limit: a zip may come from anywhere. What the bytes mean is checked in `mien.bundle`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,19 @@ FACTS, MODEL, GOLDEN = "bundle.json", "model.onnx", "golden.npz"
 MAX_BYTES = {FACTS: 1 << 20, MODEL: 64 << 20, GOLDEN: 4 << 20}
 MAX_ARRAYS = 9
 _SLACK = 4096  # of a zip beyond its files: headers and directory of three entries
-_NPY_HEADER = re.compile(rb"\{'descr': '([^']{2,4})', 'fortran_order': False, 'shape': \(([0-9, ]{1,80})\), \} *\n")
+_NPY_HEADER = re.compile(
+    rb"\{'descr': '([^']{2,4})', 'fortran_order': False, 'shape': \(([0-9, ]{1,80})\), \} *\n"
+)
 # What zipfile raises for damaged files, by experiment (tests/test_bundle.py).
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OSError)
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
 
 
 def refuse_others(where: Path, names: list[str]) -> None:
@@ -47,7 +57,8 @@ def refuse_others(where: Path, names: list[str]) -> None:
 
 
 def refuse_foreign(target: Path) -> None:
-    """Refuse to write a bundle where anything but a bundle lies; that may be replaced, also a damaged one.
+    """Refuse to write a bundle where anything but a bundle lies; that may be replaced, also a
+    damaged one.
 
     Raises:
         BundleError: naming what lies there.
@@ -74,9 +85,11 @@ def refuse_foreign(target: Path) -> None:
 
 
 def put(made: Path, target: Path) -> None:
-    """Rename what was made to the target, in place of what lies there, which is deleted only afterwards.
+    """Rename what was made to the target, in place of what lies there, which is deleted only
+    afterwards.
 
-    A folder cannot be replaced in one step. Killed between the two that it takes, the old one lies beside as `.*.old`.
+    A folder cannot be replaced in one step. Killed between the two that it takes, the old one lies
+    beside as `.*.old`.
 
     Raises:
         OSError: if it cannot be; what was there is there then.
@@ -108,32 +121,49 @@ def read_folder(where: Path, *, links: bool = False) -> dict[str, bytes]:
             mend=f"export it first: mien export {where} NAME.zip --data DATA",
         )
     if not MAX_BYTES.keys() & set(names):
-        raise BundleError(where, "files", came="a folder with none of a bundle's", expected=f"{', '.join(MAX_BYTES)}")
+        raise BundleError(
+            where,
+            "files",
+            came="a folder with none of a bundle's",
+            expected=f"{', '.join(MAX_BYTES)}",
+        )
     refuse_others(where, names)
     return {name: _read_file(where, name, MAX_BYTES[name], links=links) for name in MAX_BYTES}
 
 
 def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes; a link or device is refused without being read."""
+    """The bytes of a regular file of at most `limit` bytes; a link or device is refused without
+    being read.
+    """
     path = where / name if name else where
     what = name or "path"
     try:
         if not links and stat.S_ISLNK(os.lstat(path).st_mode):
-            raise BundleError(where, what, came="a link", expected="a file", mend="put the file itself there")
+            raise BundleError(
+                where, what, came="a link", expected="a file", mend="put the file itself there"
+            )
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         if not links:
             flags |= getattr(os, "O_NOFOLLOW", 0)
         with open(os.open(path, flags), "rb") as file:
             known = os.fstat(file.fileno())
             if not stat.S_ISREG(known.st_mode):
-                raise BundleError(where, what, came="something that is no regular file", expected="a file")
+                raise BundleError(
+                    where, what, came="something that is no regular file", expected="a file"
+                )
             if known.st_size > limit:
-                raise BundleError(where, what, came=f"{known.st_size} bytes", expected=f"at most {limit}")
+                raise BundleError(
+                    where, what, came=f"{known.st_size} bytes", expected=f"at most {limit}"
+                )
             return file.read(known.st_size)
     except FileNotFoundError as error:
-        raise BundleError(where, what, came="no such file", expected=f"the files {', '.join(MAX_BYTES)}") from error
+        raise BundleError(
+            where, what, came="no such file", expected=f"the files {', '.join(MAX_BYTES)}"
+        ) from error
     except OSError as error:
-        raise BundleError(where, what, came=f"an error ({error.strerror})", expected="a file to read") from error
+        raise BundleError(
+            where, what, came=f"an error ({error.strerror})", expected="a file to read"
+        ) from error
 
 
 def read_zip(where: Path) -> dict[str, bytes]:
@@ -143,7 +173,8 @@ def read_zip(where: Path) -> dict[str, bytes]:
     def refuse(came: str, expected: str) -> NoReturn:
         raise BundleError(where, "zip", came=came, expected=expected)
 
-    # The end record, checked before zipfile believes its counts: a directory of a million entries is refused unread.
+    # The end record, checked before zipfile believes its counts: a directory of a million entries
+    # is refused unread.
     end = data[-22:]
     if len(end) < 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
         refuse("a file that does not end as a zip does", "a whole zip written by mien export")
@@ -158,7 +189,10 @@ def read_zip(where: Path) -> dict[str, bytes]:
                 if entry.filename not in MAX_BYTES:
                     refuse(f"the entry {entry.filename[:80]!r}", f"only {', '.join(MAX_BYTES)}")
                 if entry.file_size > MAX_BYTES[entry.filename]:
-                    refuse(f"{entry.filename} of {entry.file_size} bytes", f"at most {MAX_BYTES[entry.filename]}")
+                    refuse(
+                        f"{entry.filename} of {entry.file_size} bytes",
+                        f"at most {MAX_BYTES[entry.filename]}",
+                    )
                 if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
                     refuse(f"{entry.filename} as a link or folder", "a file")
             names = [entry.filename for entry in entries]
@@ -166,14 +200,17 @@ def read_zip(where: Path) -> dict[str, bytes]:
                 refuse(f"the entries {names}", f"each once of {', '.join(MAX_BYTES)}")
             return {entry.filename: _unpack(archive, entry) for entry in entries}
     except _ZIP_ERRORS as error:
-        raise BundleError(where, "zip", came=f"a damaged one ({error})", expected="a whole zip") from error
+        raise BundleError(
+            where, "zip", came=f"a damaged one ({error})", expected="a whole zip"
+        ) from error
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile(f"{entry.filename[:80]} is encrypted or not packed by deflate")
     with archive.open(entry) as file:
-        # With a size zipfile unpacks so much and no more; without one it unpacks all that a bomb holds, then cuts.
+        # With a size zipfile unpacks so much and no more; without one it unpacks all that a bomb
+        # holds, then cuts.
         data = file.read(entry.file_size)
     if len(data) != entry.file_size:
         raise zipfile.BadZipFile(f"{entry.filename[:80]} ends early")
@@ -183,14 +220,20 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 def read_npz(where: Path, data: bytes) -> dict[str, np.ndarray]:
     """The arrays of an npz: uint8 and float32 only, so there is nothing to unpickle.
 
-    numpy's own reader would make room for whatever shape a header names; this one asks for the bytes first.
+    numpy's own reader would make room for whatever shape a header names; this one asks for the
+    bytes first.
     """
     arrays: dict[str, np.ndarray] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-            if len(entries) > MAX_ARRAYS or sum(entry.file_size for entry in entries) > MAX_BYTES[GOLDEN]:
-                raise BundleError(where, GOLDEN, came="too many or too large arrays", expected="a few small ones")
+            if (
+                len(entries) > MAX_ARRAYS
+                or sum(entry.file_size for entry in entries) > MAX_BYTES[GOLDEN]
+            ):
+                raise BundleError(
+                    where, GOLDEN, came="too many or too large arrays", expected="a few small ones"
+                )
             for entry in entries:
                 arrays[entry.filename.removesuffix(".npy")] = _read_npy(_unpack(archive, entry))
     except _ZIP_ERRORS as error:
@@ -201,7 +244,9 @@ def read_npz(where: Path, data: bytes) -> dict[str, np.ndarray]:
 
 
 def _read_npy(data: bytes) -> np.ndarray:
-    """One array in numpy's format, version 1.0: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"""
+    """One array in numpy's format, version 1.0:
+    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+    """
     end = 10 + int.from_bytes(data[8:10], "little")
     header = _NPY_HEADER.fullmatch(data[10:end])
     if data[:8] != b"\x93NUMPY\x01\x00" or header is None or header[1] not in (b"|u1", b"<f4"):
@@ -210,7 +255,11 @@ def _read_npy(data: bytes) -> np.ndarray:
     dtype = np.dtype(header[1].decode())
     if math.prod(shape) * dtype.itemsize != len(data) - end:
         raise ValueError(f"an array of {len(data) - end} bytes whose header says {shape}")
-    return np.frombuffer(data, dtype, offset=end).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    return (
+        np.frombuffer(data, dtype, offset=end)
+        .reshape(shape)
+        .astype(dtype.newbyteorder("="), copy=False)
+    )
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

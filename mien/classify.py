@@ -21,13 +21,14 @@ MAX_THREADS = 8
 class Classifier:
     """The network of a bundle, ready to answer.
 
-    One classifier may be called from many threads at once. It can be pickled: the copy carries the model and starts
-    a session of its own. A session does not survive `os.fork`: make the classifier in the child.
+    One classifier may be called from many threads at once. It can be pickled: the copy carries the
+    model and starts a session of its own. A session does not survive `os.fork`: make the classifier
+    in the child.
 
     Args:
         bundle: What `open_bundle` returned.
-        num_threads: Threads that work on one batch; by default as many as this process may use, at most 8. A server
-            that answers many requests at once does best with 1.
+        num_threads: Threads that work on one batch; by default as many as this process may use, at
+            most 8. A server that answers many requests at once does best with 1.
 
     Raises:
         BundleError: if ONNX Runtime cannot run the model.
@@ -47,20 +48,27 @@ class Classifier:
 
         Args:
             faces: uint8 (N, 48, 48, 1), gray, 0 black to 255 white; N may be 0.
-            mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.views`), at 14 times the cost.
+            mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.views`), at 14
+                times the cost.
 
         Returns:
-            Head name -> float32 (N, K) in the order of the head's labels; rows sum to 1. `answer` makes one of them.
+            Head name -> float32 (N, K) in the order of the head's labels; rows sum to 1. `answer`
+            makes one of them.
 
         Raises:
             UsageError: if the faces have another type or shape, or the classifier was closed.
             BundleError: if the network answers with something that is no number.
         """
         logits = self.logits(faces, mode=mode)
-        return {head.name: softmax(logits[head.name], getattr(head, TEMPERATURE[mode])) for head in self.bundle.heads}
+        return {
+            head.name: softmax(logits[head.name], getattr(head, TEMPERATURE[mode]))
+            for head in self.bundle.heads
+        }
 
     def answer(self, heads: Mapping[str, np.ndarray], *, mode: str = "fast") -> np.ndarray:
-        """float32 (N, K): of what the heads say, the calibrated answer that is shown, by the labels of the first."""
+        """float32 (N, K): of what the heads say, the calibrated answer that is shown, by the labels
+        of the first.
+        """
         mixed = pool(heads, self.bundle)
         temperature = getattr(self.bundle.answer, TEMPERATURE[mode])
         return mixed if temperature == 1 else softmax(logs(mixed), temperature)
@@ -75,13 +83,22 @@ class Classifier:
         if session is None:
             raise UsageError("this classifier was closed; make another from its bundle")
         if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[1:] != (SIDE, SIDE, 1):
-            raise UsageError(f"faces: came {faces.dtype} {faces.shape}; expected uint8 (N, {SIDE}, {SIDE}, 1)")
-        answers = {head.name: np.empty((len(faces), len(head.labels)), np.float32) for head in self.bundle.heads}
+            raise UsageError(
+                f"faces: came {faces.dtype} {faces.shape}; expected uint8 (N, {SIDE}, {SIDE}, 1)"
+            )
+        answers = {
+            head.name: np.empty((len(faces), len(head.labels)), np.float32)
+            for head in self.bundle.heads
+        }
         # As many faces at a time as make batches of at most `MAX_BATCH` pictures.
         num = MAX_BATCH if mode == "fast" else max(1, MAX_BATCH // NUM_VIEWS)
         for start in range(0, len(faces), num):
             batch = faces[start : start + num]
-            seen = batch.astype(np.float32) if mode == "fast" else views(batch).reshape(-1, SIDE, SIDE, 1)
+            seen = (
+                batch.astype(np.float32)
+                if mode == "fast"
+                else views(batch).reshape(-1, SIDE, SIDE, 1)
+            )
             try:
                 parts = session.run(self._outputs, {self.bundle.input_name: seen})
             except _runtime_errors() as error:
@@ -101,13 +118,19 @@ class Classifier:
         return answers
 
     def replay_goldens(self) -> float:
-        """Largest difference between the probabilities answered here and those the bundle says to expect.
+        """Largest difference between the probabilities answered here and those the bundle says to
+        expect.
 
         A sound installation stays below `bundle.golden_tolerance`.
         """
         answers = self(self.bundle.golden_faces)
         return max(
-            float(np.abs(answers[head.name] - softmax(self.bundle.golden_logits[head.name], head.temperature)).max())
+            float(
+                np.abs(
+                    answers[head.name]
+                    - softmax(self.bundle.golden_logits[head.name], head.temperature)
+                ).max()
+            )
             for head in self.bundle.heads
         )
 
@@ -118,7 +141,12 @@ class Classifier:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -126,7 +154,9 @@ class Classifier:
 
 
 def pool(heads: Mapping[str, np.ndarray], bundle: Bundle) -> np.ndarray:
-    """float32 (N, K): the weighted mean of what the heads say about the labels of the first; rows sum to 1."""
+    """float32 (N, K): the weighted mean of what the heads say about the labels of the first; rows
+    sum to 1.
+    """
     labels = bundle.heads[0].labels
     mixed = np.zeros_like(heads[bundle.heads[0].name])
     for head in bundle.heads:
@@ -164,7 +194,8 @@ def _again(bundle: Bundle, num_threads: int) -> Classifier:
 
 
 def _session(bundle: Bundle, num_threads: int) -> Any:
-    # Its events (paths, processor, system) would go to its maker; nothing leaves this machine unasked.
+    # Its events (paths, processor, system) would go to its maker; nothing leaves this machine
+    # unasked.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # Imported when first needed: it takes most of the time of a cold start.
     import onnxruntime
@@ -172,12 +203,16 @@ def _session(bundle: Bundle, num_threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised; a second telling on stderr helps nobody
+    options.log_severity_level = (
+        4  # what goes wrong is raised; a second telling on stderr helps nobody
+    )
     # Threads that wait by spinning hold the cores of whatever else runs there.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # From bytes, so that no path inside the model could be followed.
-        return onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            bundle.model, options, providers=["CPUExecutionProvider"]
+        )
     except _runtime_errors() as error:
         raise _refused(bundle, error) from error
 

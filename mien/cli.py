@@ -1,4 +1,6 @@
-"""The command line: parse, call one function, print. Results go to stdout, everything else to stderr."""
+"""The command line: parse, call one function, print. Results go to stdout, everything else to
+stderr.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +91,8 @@ def _options(
 def run(
     data: Data = None,
     recipe: Annotated[
-        list[RecipeName] | None, typer.Option(help="Which networks; all three by default.", show_default=False)
+        list[RecipeName] | None,
+        typer.Option(help="Which networks; all three by default.", show_default=False),
     ] = None,
     out: OutFolder = Path("mien-run"),
     epochs: Epochs = None,
@@ -125,7 +128,9 @@ def run(
                 f"To mend: mien train DATA --recipe {one.name} --init ..."
             )
     with _training_bar() as bar:
-        options = pipeline.TrainOptions(votes=votes, deterministic=deterministic, fresh=fresh, watch=bar)
+        options = pipeline.TrainOptions(
+            votes=votes, deterministic=deterministic, fresh=fresh, watch=bar
+        )
         job = pipeline.run(data, recipes, out=out, say=say, options=options, on_error=str(on_error))
     _print_job(job, json)
 
@@ -135,18 +140,28 @@ def train(
     data: Data = None,
     recipe: Annotated[
         RecipeName | None,
-        typer.Option(help="Which network; medium by default, with --init finetune.", show_default=False),
+        typer.Option(
+            help="Which network; medium by default, with --init finetune.", show_default=False
+        ),
     ] = None,
     init: Init = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; runs/RECIPE by default.", show_default=False)
+        Path | None,
+        typer.Option("--out", help="The run folder; runs/RECIPE by default.", show_default=False),
     ] = None,
     epochs: Epochs = None,
     patience: Annotated[
-        int | None, typer.Option(help="Epochs without a better one before stopping early.", min=1, show_default=False)
+        int | None,
+        typer.Option(
+            help="Epochs without a better one before stopping early.", min=1, show_default=False
+        ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Faces a step.", min=2, show_default=False)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Rate after the warm-up.", show_default=False)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Faces a step.", min=2, show_default=False)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Rate after the warm-up.", show_default=False)
+    ] = None,
     seed: Seed = 0,
     class_weights: Weights = ClassWeights.none,
     augment: Augment = True,
@@ -191,20 +206,31 @@ def train(
     )
     folder = out or Path("runs") / chosen.name
     teachers = [open_bundle(one) for one in teacher or []]
-    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes).with_labels_that_occur()
+    dataset = pipeline.read(
+        data, say=say, on_error=str(on_error), votes=votes
+    ).with_labels_that_occur()
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with _training_bar() as bar:
         options = pipeline.TrainOptions(
-            deterministic=deterministic, fresh=fresh, tensorboard=tensorboard, teachers=teachers, watch=bar
+            deterministic=deterministic,
+            fresh=fresh,
+            tensorboard=tensorboard,
+            teachers=teachers,
+            watch=bar,
         )
         done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)
-    answer({"folder": str(folder), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {folder}", json)
+    answer(
+        {"folder": str(folder), **done.facts},
+        pipeline.summary_table([done]) + f"\nRun folder: {folder}",
+        json,
+    )
 
 
 @app.command()
 def evaluate(
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders that `mien train` wrote.", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Run folders that `mien train` wrote.", show_default=False),
     ] = None,
     bundle: Annotated[
         list[str] | None,
@@ -214,7 +240,11 @@ def evaluate(
     ] = None,
     data: Annotated[str | None, typer.Option("--data", help=DATA_HELP, show_default=False)] = None,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Measure also the mean of their answers, of the runs and of the bundles.")
+        bool,
+        typer.Option(
+            "--ensemble",
+            help="Measure also the mean of their answers, of the runs and of the bundles.",
+        ),
     ] = False,
     out: OutFolder = Path("mien-report"),
     votes: Votes = None,
@@ -244,12 +274,16 @@ def evaluate(
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundle or []]
     dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes, to_train=False)
-    _print_job(pipeline.judge(dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say), json)
+    _print_job(
+        pipeline.judge(dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say), json
+    )
 
 
 @app.command()
 def info(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders that `mien train` wrote.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders that `mien train` wrote.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """What trained networks are and cost; without a run, the recipes.
@@ -269,7 +303,8 @@ def info(
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Versions, backend, processor and the data that would be found: what to paste into a bug report.
+    """Versions, backend, processor and the data that would be found: what to paste into a bug
+    report.
 
     Example: mien doctor --json
     """
@@ -298,46 +333,71 @@ def predict(
         ),
     ] = DetectorKind.auto,
     detector_model: Annotated[
-        Path | None, typer.Option(help="File with YuNet's weights, instead of the download.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="File with YuNet's weights, instead of the download.", show_default=False
+        ),
     ] = None,
     max_side: Annotated[
         int | None,
-        typer.Option(help="Longest side in pixels at which faces are looked for; more finds smaller ones.", min=32),
+        typer.Option(
+            help="Longest side in pixels at which faces are looked for; more finds smaller ones.",
+            min=32,
+        ),
     ] = None,
     best: Annotated[
         bool,
         typer.Option(
-            "--best/--fast", help="Classify each face in 14 views, slower, with better probabilities; or once."
+            "--best/--fast",
+            help="Classify each face in 14 views, slower, with better probabilities; or once.",
         ),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False),
+        typer.Option(
+            "--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False
+        ),
     ] = None,
     columns: Annotated[Columns, typer.Option(help="Names of the table's columns.")] = Columns.mien,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with --out: leave out what it holds whole.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out if it is there.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --out: leave out what it holds whole.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace --out if it is there.")
+    ] = False,
     draw: Annotated[
-        Path | None, typer.Option(help="Folder for copies with the answers drawn in.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder for copies with the answers drawn in.", show_default=False),
     ] = None,
     explain: Annotated[
         Path | None,
-        typer.Option(help="Folder for pictures of what each answer rests on (pictures only).", show_default=False),
+        typer.Option(
+            help="Folder for pictures of what each answer rests on (pictures only).",
+            show_default=False,
+        ),
     ] = None,
     summary: Annotated[
         Path | None,
-        typer.Option(help="Folder for a video's summary, events and timelines.", show_default=False),
+        typer.Option(
+            help="Folder for a video's summary, events and timelines.", show_default=False
+        ),
     ] = None,
     every: Annotated[
         str | None,
-        typer.Option(help="Look at a video's frames this far apart, such as 0.2s; every frame by default."),
+        typer.Option(
+            help="Look at a video's frames this far apart, such as 0.2s; every frame by default."
+        ),
     ] = None,
     smooth: Annotated[
-        str | None, typer.Option(help="Time constant of the smoothing in videos, 0.3s by default; 0s for none.")
+        str | None,
+        typer.Option(
+            help="Time constant of the smoothing in videos, 0.3s by default; 0s for none."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Recognise the expressions in pictures and videos. Exit code 8: some could not be read, and the rows say which.
+    """Recognise the expressions in pictures and videos. Exit code 8: some could not be read, and
+    the rows say which.
 
     Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
     """
@@ -349,15 +409,25 @@ def predict(
 
     outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
     step = None if every is None else parse_seconds(every, "--every")
-    smooth_s = None if smooth is None else 0.0 if smooth in ("0", "0s") else parse_seconds(smooth, "--smooth")
+    smooth_s = (
+        None
+        if smooth is None
+        else 0.0
+        if smooth in ("0", "0s")
+        else parse_seconds(smooth, "--smooth")
+    )
     sources = job.collect(paths, say=say)
     mode = "best" if best else "fast"
-    recognizer = load(bundle, detector=str(detector), detector_model=detector_model, max_side=max_side, mode=mode)
+    recognizer = load(
+        bundle, detector=str(detector), detector_model=detector_model, max_side=max_side, mode=mode
+    )
     if recognizer.detector.note:
         say(recognizer.detector.note)
     with recognizer, contextlib.ExitStack() as stack:
         if json:
-            printed = stack.enter_context(open_writer(sys.stdout, "json", labels=recognizer.labels.names))
+            printed = stack.enter_context(
+                open_writer(sys.stdout, "json", labels=recognizer.labels.names)
+            )
         move = stack.enter_context(counting_bar(len(sources)))
         seen: dict[str, None] = {}
 
@@ -367,10 +437,20 @@ def predict(
             else:
                 print(job.describe(frame), flush=True)
             seen[frame.source] = None
-            move(len(seen), frame.source if frame.time_s is None else f"{frame.source} {frame.time_s:.0f} s")
+            move(
+                len(seen),
+                frame.source if frame.time_s is None else f"{frame.source} {frame.time_s:.0f} s",
+            )
 
         tally = job.predict(
-            sources, recognizer, outputs, every=step, smooth_s=smooth_s, max_side=max_side, say=say, show=show
+            sources,
+            recognizer,
+            outputs,
+            every=step,
+            smooth_s=smooth_s,
+            max_side=max_side,
+            say=say,
+            show=show,
         )
     say(tally.sentence())
     if tally.num_failed:
@@ -379,11 +459,18 @@ def predict(
 
 @app.command()
 def average(
-    bundles: Annotated[list[str], typer.Argument(help="Bundles of one network: it, and it trained further.")],
-    data: Annotated[str, typer.Option("--data", help="The data it was trained on, to say how right the mean is.")],
+    bundles: Annotated[
+        list[str], typer.Argument(help="Bundles of one network: it, and it trained further.")
+    ],
+    data: Annotated[
+        str,
+        typer.Option("--data", help="The data it was trained on, to say how right the mean is."),
+    ],
     share: Annotated[
         list[float] | None,
-        typer.Option(help="Of each bundle, in their order; by default all alike.", show_default=False),
+        typer.Option(
+            help="Of each bundle, in their order; by default all alike.", show_default=False
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
     votes: Votes = None,
@@ -402,23 +489,39 @@ def average(
     opened = [open_bundle(one) for one in bundles]
     dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
     done = pipeline.average(dataset, opened, folder=out, shares=share or [], fresh=fresh)
-    answer({"folder": str(out), **done.facts}, pipeline.summary_table([done]) + f"\nRun folder: {out}", json)
+    answer(
+        {"folder": str(out), **done.facts},
+        pipeline.summary_table([done]) + f"\nRun folder: {out}",
+        json,
+    )
 
 
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that `mien train` wrote.")],
-    out: Annotated[Path, typer.Argument(help="The bundle: a folder, or a .zip; a bundle that lies there is replaced.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="The bundle: a folder, or a .zip; a bundle that lies there is replaced."
+        ),
+    ],
     data: Annotated[
         str | None,
-        typer.Option("--data", help="The data it was trained on, for calibration and scores.", show_default=False),
+        typer.Option(
+            "--data",
+            help="The data it was trained on, for calibration and scores.",
+            show_default=False,
+        ),
     ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data.")
+        bool,
+        typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data."),
     ] = False,
-    half: Annotated[bool, typer.Option("--half", help="Weights as 16-bit floats: half the size.")] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Weights as 16-bit floats: half the size.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write a trained network as a bundle that `mien predict` uses without TensorFlow.
@@ -439,7 +542,9 @@ def main() -> NoReturn:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without the letters of a name
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a terminal without the letters of a name
     terminated = []
 
     def stop(number: int, frame: object) -> None:
@@ -455,7 +560,10 @@ def main() -> NoReturn:
     except SystemExit as ended:
         # typer turns a KeyboardInterrupt into this code without a word.
         if ended.code == 130:
-            print(f"stopped{GOES_ON.get(sys.argv[1], '') if len(sys.argv) > 1 else ''}", file=sys.stderr)
+            print(
+                f"stopped{GOES_ON.get(sys.argv[1], '') if len(sys.argv) > 1 else ''}",
+                file=sys.stderr,
+            )
             sys.exit(143 if terminated else 130)
         raise
     except BrokenPipeError:
@@ -464,10 +572,17 @@ def main() -> NoReturn:
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO):
-            print(f"error: came {error} from the operating system; expected to go on", file=sys.stderr)
+            print(
+                f"error: came {error} from the operating system; expected to go on", file=sys.stderr
+            )
             sys.exit(1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try once more
-        print(f"error: the output cannot be written ({error.strerror}); expected room for it", file=sys.stderr)
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or Python would try once more
+        print(
+            f"error: the output cannot be written ({error.strerror}); expected room for it",
+            file=sys.stderr,
+        )
         sys.exit(1)
     sys.exit(0)
 

@@ -11,7 +11,9 @@ import typer
 from mien.cli_options import Data, Json, OnError, OnErrorOption, Votes, answer, say
 from mien.errors import UsageError
 
-data_app = typer.Typer(help="Read, know, draw and convert data.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="Read, know, draw and convert data.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 class Form(StrEnum):
@@ -21,7 +23,10 @@ class Form(StrEnum):
 
 @data_app.command("info")
 def data_info(
-    data: Data = None, votes: Votes = None, on_error: OnErrorOption = OnError.raise_, json: Json = False
+    data: Data = None,
+    votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
+    json: Json = False,
 ) -> None:
     """Count faces by split and class.
 
@@ -37,7 +42,10 @@ def data_info(
 def data_audit(
     data: Data = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Also write JSON, table and contact sheets.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--out", help="Also write JSON, table and contact sheets.", show_default=False
+        ),
     ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
@@ -55,8 +63,12 @@ def data_audit(
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="Which data set; fer2013 is the one there is.")] = "fer2013",
-    out: Annotated[Path, typer.Option("--out", help="Folder to put it into, where mien then finds it.")] = Path("data"),
+    name: Annotated[
+        str, typer.Argument(help="Which data set; fer2013 is the one there is.")
+    ] = "fer2013",
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to put it into, where mien then finds it.")
+    ] = Path("data"),
     json: Json = False,
 ) -> None:
     """Download FER2013 through Kaggle's own client (copies that need no account come first).
@@ -73,10 +85,14 @@ def data_get(
 
 @data_app.command("draw")
 def data_draw(
-    out: Annotated[Path, typer.Option("--out", help="A new folder; with --form csv a new file.")] = Path("drawn-faces"),
+    out: Annotated[
+        Path, typer.Option("--out", help="A new folder; with --form csv a new file.")
+    ] = Path("drawn-faces"),
     num: Annotated[int, typer.Option(help="Faces in all; three quarters train.", min=70)] = 5600,
     seed: Annotated[int, typer.Option(help="The same seed draws the same faces.", min=0)] = 0,
-    form: Annotated[Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.")] = Form.folder,
+    form: Annotated[
+        Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.")
+    ] = Form.folder,
     json: Json = False,
 ) -> None:
     """Draw faces with seven expressions, as data to try things on.
@@ -93,7 +109,9 @@ def data_draw(
 def data_convert(
     data: Annotated[str, typer.Argument(help="What to read, in any form that mien reads.")],
     out: Annotated[Path, typer.Argument(help="A new .csv, .csv.gz, or folder.")],
-    labelled_only: Annotated[bool, typer.Option("--labelled-only", help="Leave out rows without a label.")] = False,
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Leave out rows without a label.")
+    ] = False,
     on_error: OnErrorOption = OnError.raise_,
     json: Json = False,
 ) -> None:
@@ -103,5 +121,7 @@ def data_convert(
     """
     from mien import pipeline
 
-    values, text = pipeline.data_convert(data, out, labelled_only=labelled_only, on_error=str(on_error), say=say)
+    values, text = pipeline.data_convert(
+        data, out, labelled_only=labelled_only, on_error=str(on_error), say=say
+    )
     answer(values, text, json)

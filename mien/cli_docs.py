@@ -1,4 +1,6 @@
-"""`python -m mien.cli_docs` prints docs/cli.md: the help of every verb, as the command line itself gives it."""
+"""`python -m mien.cli_docs` prints docs/cli.md: the help of every verb, as the command line itself
+gives it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,17 @@ from mien.cli_data import data_app
 
 def cli_docs() -> str:
     """The page as Markdown."""
-    verbs = [[], *([command.callback.__name__] for command in app.registered_commands if command.callback), ["data"]]
+    verbs = [
+        [],
+        *([command.callback.__name__] for command in app.registered_commands if command.callback),
+        ["data"],
+    ]
     verbs += [["data", command.name or ""] for command in data_app.registered_commands]
     parts = ["# Command line", "Written by `make docs` from the program's own help.", EXIT_CODES]
     for verb in verbs:
-        shown = CliRunner().invoke(app, [*verb, "--help"], prog_name="mien", env={"COLUMNS": "100", "TERM": "dumb"})
+        shown = CliRunner().invoke(
+            app, [*verb, "--help"], prog_name="mien", env={"COLUMNS": "100", "TERM": "dumb"}
+        )
         parts.append(f"## {' '.join(['mien', *verb])}\n\n```text\n{shown.stdout.strip()}\n```")
     return "\n\n".join(parts)
 

@@ -52,7 +52,9 @@ DATA_HELP = (
     "Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the embedded drawn faces."
 )
 Data = Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
-OutFolder = Annotated[Path, typer.Option("--out", help="Folder for the results; made if it is not there.")]
+OutFolder = Annotated[
+    Path, typer.Option("--out", help="Folder for the results; made if it is not there.")
+]
 Init = Annotated[
     str | None,
     typer.Option(
@@ -61,13 +63,23 @@ Init = Annotated[
         show_default=False,
     ),
 ]
-Votes = Annotated[Path | None, typer.Option(help="FER+ votes (fer2013new.csv) for the same rows.", show_default=False)]
+Votes = Annotated[
+    Path | None,
+    typer.Option(help="FER+ votes (fer2013new.csv) for the same rows.", show_default=False),
+]
 OnErrorOption = Annotated[
-    OnError, typer.Option("--on-error", help="raise: stop at the first bad row; skip: leave it out, count it, list it.")
+    OnError,
+    typer.Option(
+        "--on-error",
+        help="raise: stop at the first bad row; skip: leave it out, count it, list it.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Epochs = Annotated[
-    int | None, typer.Option(help="Length of the schedule; the recipe's own by default.", min=1, show_default=False)
+    int | None,
+    typer.Option(
+        help="Length of the schedule; the recipe's own by default.", min=1, show_default=False
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -79,16 +91,30 @@ Settings = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
-Weights = Annotated[ClassWeights, typer.Option("--class-weights", help="Weight of each class in the loss.")]
-Augment = Annotated[bool, typer.Option("--augment/--no-augment", help="Change training faces at random.")]
+Weights = Annotated[
+    ClassWeights, typer.Option("--class-weights", help="Weight of each class in the loss.")
+]
+Augment = Annotated[
+    bool, typer.Option("--augment/--no-augment", help="Change training faces at random.")
+]
 KeepLeaks = Annotated[
-    bool, typer.Option("--keep-leaks", help="Train also on rows whose pixels occur in validation or test.")
+    bool,
+    typer.Option(
+        "--keep-leaks", help="Train also on rows whose pixels occur in validation or test."
+    ),
 ]
 Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="Equal weights bit for bit from an equal command; slower.")
+    bool,
+    typer.Option(
+        "--deterministic", help="Equal weights bit for bit from an equal command; slower."
+    ),
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the run in the folder and begin again.")]
-TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write each epoch's figures for TensorBoard too.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Delete the run in the folder and begin again.")
+]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write each epoch's figures for TensorBoard too.")
+]
 
 
 def say(sentence: str) -> None:

@@ -1,10 +1,12 @@
-"""What the bytes of a picture say before it is decoded: its format, its orientation, and whether it is safe.
+"""What the bytes of a picture say before it is decoded: its format, its orientation, and whether it
+is safe.
 
-Pixel limits do not see everything: a JPEG of 29 kB may hold a thousand scans, each of which costs the time of a
-whole picture; a PNG of 49 kB a text of 50 MB; a TIFF ten thousand tags that all name the same megabytes. Pillow's
-readers of such things are Python loops that believe what they read. So segments, chunks, blocks and tags are
-counted here first, and what is not needed for the pixels of a JPEG or PNG (texts, profiles, EXIF) is not passed on.
-Every walk is bounded, and takes well under a second for 64 MB.
+Pixel limits do not see everything: a JPEG of 29 kB may hold a thousand scans, each of which costs
+the time of a whole picture; a PNG of 49 kB a text of 50 MB; a TIFF ten thousand tags that all name
+the same megabytes. Pillow's readers of such things are Python loops that believe what they read. So
+segments, chunks, blocks and tags are counted here first, and what is not needed for the pixels of a
+JPEG or PNG (texts, profiles, EXIF) is not passed on. Every walk is bounded, and takes well under a
+second for 64 MB.
 """
 
 from __future__ import annotations
@@ -35,15 +37,39 @@ _MOST_SLOW = 4 << 20  # bytes of the forms that are decoded in Python: text PNM,
 _ORIENTATION = 0x0112
 _SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
 _STRIPS = (273, 279, 324, 325)  # offsets and sizes of strips and tiles
-_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_TYPE_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)  # without those that have no body
+_JPEG_MARKER = re.compile(
+    rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL
+)  # without those that have no body
 _PNM_HEADER = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+")
-_OTHER_DOCUMENT = re.compile(rb"\s{0,9}(?:PK\x03\x04|%PDF-|<[!?a-z]|#!|MZ|\x7fELF|Rar!|7z\xbc\xaf)", re.IGNORECASE)
+_OTHER_DOCUMENT = re.compile(
+    rb"\s{0,9}(?:PK\x03\x04|%PDF-|<[!?a-z]|#!|MZ|\x7fELF|Rar!|7z\xbc\xaf)", re.IGNORECASE
+)
 _FILL = b"\xff" * 65_536
-_ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 65_557  # how a zip archive ends, and at most how many bytes before the end
+_ZIP_END, _ZIP_TAIL = (
+    b"PK\x05\x06",
+    65_557,
+)  # how a zip archive ends, and at most how many bytes before the end
 
 
 @dataclass(frozen=True)
@@ -128,7 +154,10 @@ def _kind(data: bytes) -> str | None:
         brands = data[8 : 8 + min(128, max(0, int.from_bytes(data[:4], "big") - 8))]
         if b"avif" in brands or b"avis" in brands:
             return "AVIF"
-        if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")):
+        if any(
+            brand in brands
+            for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+        ):
             return "HEIF"
     if _PNM_HEADER.match(data[:4096]):
         return "PPM"
@@ -136,8 +165,12 @@ def _kind(data: bytes) -> str | None:
 
 
 def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
-    """Walk the markers: count scans, leave out what is neither pixels nor how to read them, find the orientation."""
-    if _FILL in data:  # libjpeg gives back what it cannot use yet, and Pillow would copy it again with every read
+    """Walk the markers: count scans, leave out what is neither pixels nor how to read them, find
+    the orientation.
+    """
+    if (
+        _FILL in data
+    ):  # libjpeg gives back what it cannot use yet, and Pillow would copy it again with every read
         raise bad_picture(where, "a JPEG with very many fill bytes")
     kept = [b"\xff\xd8"]
     position, num_segments, num_scans, num_junk, orientation = 2, 0, 0, 0, 1
@@ -156,7 +189,9 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
             num_junk += start - position
         num_segments += 1
         if num_segments > _MOST_SEGMENTS or num_junk > _MOST_JUNK:
-            raise bad_picture(where, "a JPEG of uncommonly many segments, or with something else between them")
+            raise bad_picture(
+                where, "a JPEG of uncommonly many segments, or with something else between them"
+            )
         length = int.from_bytes(data[match.end() : match.end() + 2], "big")
         position = match.end() + max(2, length)
         if num_scans:
@@ -190,7 +225,9 @@ def _png(data: bytes, where: str) -> Container:
         elif kind in (b"zTXt", b"iTXt", b"iCCP"):
             total += _inflated(kind, data[start + 8 : position - 4], where)
             if total > _MOST_TEXTS:
-                raise bad_picture(where, f"a PNG whose compressed texts are longer than {_MOST_TEXTS >> 20} MB")
+                raise bad_picture(
+                    where, f"a PNG whose compressed texts are longer than {_MOST_TEXTS >> 20} MB"
+                )
         elif kind == b"eXIf":
             orientation = _orientation(data[start + 8 : position - 4])
         elif kind == b"acTL":
@@ -202,7 +239,9 @@ def _png(data: bytes, where: str) -> Container:
 
 
 def _inflated(kind: bytes, body: bytes, where: str) -> int:
-    """How long a chunk is when inflated; what is not compressed, or not readable, is as long as it is."""
+    """How long a chunk is when inflated; what is not compressed, or not readable, is as long as it
+    is.
+    """
     packed = body.partition(b"\0")[2][1:]  # after the keyword and the method
     if kind == b"iTXt":  # keyword, 0, compressed, method, language, 0, translated keyword, 0, text
         if not body.partition(b"\0")[2].startswith(b"\1"):
@@ -213,7 +252,9 @@ def _inflated(kind: bytes, body: bytes, where: str) -> int:
     except zlib.error:
         return 0
     if length > _MOST_TEXT:
-        raise bad_picture(where, f"a PNG with a compressed text or profile longer than {_MOST_TEXT >> 20} MB")
+        raise bad_picture(
+            where, f"a PNG with a compressed text or profile longer than {_MOST_TEXT >> 20} MB"
+        )
     return length
 
 
@@ -277,22 +318,32 @@ def _orientation(exif: bytes) -> int:
     """The orientation in a block of EXIF data; 1 where there is none or it cannot be read."""
     for tag, kind, _, value in _directory(exif, 0):
         if tag == _ORIENTATION and kind == 3:
-            number = int.from_bytes(exif[value : value + 2], "little" if exif.startswith(b"II") else "big")
+            number = int.from_bytes(
+                exif[value : value + 2], "little" if exif.startswith(b"II") else "big"
+            )
             return number if 1 <= number <= 8 else 1
     return 1
 
 
 def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int, int, int, int]]:
-    """Entries (tag, type, count, place of the value) of a TIFF directory, the first one unless `at` says where."""
+    """Entries (tag, type, count, place of the value) of a TIFF directory, the first one unless `at`
+    says where.
+    """
     head = data[base : base + 4]
     if head not in _TIFF_HEADS:
         return []
     order, big = "<" if head.startswith(b"II") else ">", b"+" in head
     try:
         if at is None:
-            (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, base + (8 if big else 4))
+            (at,) = struct.unpack_from(
+                order + ("Q" if big else "I"), data, base + (8 if big else 4)
+            )
         (number,) = struct.unpack_from(order + ("Q" if big else "H"), data, base + at)
-        start, step, form = base + at + (8 if big else 2), 20 if big else 12, order + ("HHQ" if big else "HHI")
+        start, step, form = (
+            base + at + (8 if big else 2),
+            20 if big else 12,
+            order + ("HHQ" if big else "HHI"),
+        )
         number = min(number, (len(data) - start) // step, _MOST_TAGS + 1)
         inline = 8 if big else 4
         entries = []
@@ -308,7 +359,9 @@ def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int,
 
 
 def _check_tags(data: bytes, base: int, where: str) -> None:
-    """Refuse directories whose values together are longer than the file: then they overlap, and are a bomb."""
+    """Refuse directories whose values together are longer than the file: then they overlap, and are
+    a bomb.
+    """
     total, ahead = 0, _directory(data, base)
     for _ in range(8):
         entries, ahead = ahead, []
@@ -320,7 +373,9 @@ def _check_tags(data: bytes, base: int, where: str) -> None:
             if tag in _STRIPS and count > _MOST_STRIPS:
                 raise bad_picture(where, f"a TIFF of more than {_MOST_STRIPS:,} strips")
             if tag in _SUB_DIRECTORIES:
-                order: Literal["little", "big"] = "little" if data.startswith(b"II", base) else "big"
+                order: Literal["little", "big"] = (
+                    "little" if data.startswith(b"II", base) else "big"
+                )
                 ahead += _directory(data, base, int.from_bytes(data[value : value + 4], order))
     if total > len(data) + 65_536:
         raise bad_picture(where, "tags (EXIF or TIFF) that are longer than the file")

@@ -1,12 +1,13 @@
 """Where the faces are in a picture: YuNet, MTCNN, or the whole picture taken for a face.
 
-YuNet (Wu, Peng, Yu 2023, https://doi.org/10.1007/s11633-023-1423-y; OpenCV Zoo, MIT) runs in OpenCV's own
-FaceDetectorYN. Its weights, 230 KB, are looked for in this order: an explicit path, $MIEN_YUNET, mien's cache
-folder, a download that is checked against a pinned sha256 and then kept in the cache. MTCNN (Zhang et al. 2016)
-comes whole in the wheel `mtcnn`, needs TensorFlow, and is what an offline machine can fall back on.
+YuNet (Wu, Peng, Yu 2023, https://doi.org/10.1007/s11633-023-1423-y; OpenCV Zoo, MIT) runs in
+OpenCV's own FaceDetectorYN. Its weights, 230 KB, are looked for in this order: an explicit path,
+$MIEN_YUNET, mien's cache folder, a download that is checked against a pinned sha256 and then kept
+in the cache. MTCNN (Zhang et al. 2016) comes whole in the wheel `mtcnn`, needs TensorFlow, and is
+what an offline machine can fall back on.
 
-Which detector found a face changes what is found, so a detector's name goes with every result, and `auto` says in
-`note` why it did not take YuNet. Figures: docs/faces.md.
+Which detector found a face changes what is found, so a detector's name goes with every result, and
+`auto` says in `note` why it did not take YuNet. Figures: docs/faces.md.
 """
 
 from __future__ import annotations
@@ -46,13 +47,19 @@ FALLBACK = (
     "`--detector yunet` says what went wrong and how to mend it."
 )
 KINDS = ("auto", "yunet", "yunet-close", "mtcnn", "none")
-MAX_SIDE = 2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what more finds and costs
-FIRST_SIDE = 640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
+MAX_SIDE = (
+    2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what more finds and costs
+)
+FIRST_SIDE = (
+    640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
+)
 _LARGE_PX = 300  # one above this size that it sees in a larger picture is mostly a part of a face
-# What would be larger than this in the first look and is seen only in the second must be surer: badges, patterns.
+# What would be larger than this in the first look and is seen only in the second must be surer:
+# badges, patterns.
 _SEEN_PX, _SURE = 48, 0.8
 MIN_SCORE = 0.6
-# The close look: tiles of the picture, enlarged. A face no larger than what they share lies whole in one of them.
+# The close look: tiles of the picture, enlarged. A face no larger than what they share lies whole
+# in one of them.
 _TILE, _SHARED, _ENLARGED = 1280, 64, 2.0  # px at most, px, times
 _SAME = 0.4  # overlap (intersection over union) from which two boxes are one face
 _TOP = 5000
@@ -66,9 +73,11 @@ class Detections:
     Attributes:
         boxes: float32 (F, 4), x0 y0 x1 y1 in pixels of the picture, within it.
         scores: float32 (F,), 0 to 1, the detector's own confidence.
-        landmarks: float32 (F, 5, 2) pixels, or None: the person's right eye, left eye, nose tip, right and left
-            corner of the mouth. They may lie outside of the picture where a face is cut off.
-        geometry: Whose boxes these are, `yunet`, `mtcnn` or `none`; `mien.align` crops each in its own way.
+        landmarks: float32 (F, 5, 2) pixels, or None: the person's right eye, left eye, nose tip,
+            right and left corner of the mouth. They may lie outside of the picture where a face is
+            cut off.
+        geometry: Whose boxes these are, `yunet`, `mtcnn` or `none`; `mien.align` crops each in its
+            own way.
     """
 
     boxes: np.ndarray
@@ -99,27 +108,34 @@ class Detector(Protocol):
         """The faces in an RGB picture, uint8 (H, W, 3)."""
 
 
-def find_detector(kind: str = "auto", *, model: Path | None = None, max_side: int | None = None) -> Detector:
+def find_detector(
+    kind: str = "auto", *, model: Path | None = None, max_side: int | None = None
+) -> Detector:
     """The detector of a kind, ready for use.
 
     Args:
-        kind: `yunet`; `yunet-close`, which looks at enlarged parts of the picture too; `mtcnn`; `none` for pictures
-            that are faces already; `auto` for YuNet where its weights can be had, else MTCNN where it is installed.
+        kind: `yunet`; `yunet-close`, which looks at enlarged parts of the picture too; `mtcnn`;
+            `none` for pictures that are faces already; `auto` for YuNet where its weights can be
+            had, else MTCNN where it is installed.
         model: File with YuNet's weights, to be taken instead of looking for them.
-        max_side: Longest side in pixels at which faces are looked for; larger pictures are shrunk for it. More finds
-            smaller faces and takes longer. None is 2560.
+        max_side: Longest side in pixels at which faces are looked for; larger pictures are shrunk
+            for it. More finds smaller faces and takes longer. None is 2560.
 
     Raises:
-        UsageError: for an unknown kind or size, and for a model or size that the kind has no use for.
+        UsageError: for an unknown kind or size, and for a model or size that the kind has no use
+            for.
         DataError: if a file named for the weights is missing or is no face detector.
-        DownloadError: if the weights are nowhere and cannot be fetched (with `auto`: and MTCNN is not installed).
+        DownloadError: if the weights are nowhere and cannot be fetched (with `auto`: and MTCNN is
+            not installed).
         MissingExtraError: for `mtcnn` where it is not installed.
     """
     if kind not in KINDS:
         raise UsageError(f"detector: came {kind!r}; expected one of {', '.join(KINDS)}")
     for name, given, kinds in (("model", model, KINDS[:3]), ("max_side", max_side, KINDS[:4])):
         if given is not None and kind not in kinds:
-            raise UsageError(f"detector {kind}: came {name} {given}, which is for {', '.join(kinds)} only")
+            raise UsageError(
+                f"detector {kind}: came {name} {given}, which is for {', '.join(kinds)} only"
+            )
     side = MAX_SIDE if max_side is None else max_side
     if side < 32:
         raise UsageError(f"detector size: came {side} px; expected at least 32")
@@ -148,19 +164,28 @@ class WholeImage:
 
 
 class YuNet:
-    """YuNet through `cv2.FaceDetectorYN`; one network for each thread, made when the thread first asks."""
+    """YuNet through `cv2.FaceDetectorYN`; one network for each thread, made when the thread first
+    asks.
+    """
 
     geometry = "yunet"
 
     def __init__(
-        self, weights: Path, *, max_side: int = MAX_SIDE, min_score: float = MIN_SCORE, close: bool = False
+        self,
+        weights: Path,
+        *,
+        max_side: int = MAX_SIDE,
+        min_score: float = MIN_SCORE,
+        close: bool = False,
     ) -> None:
         try:
             data = weights.read_bytes()
         except OSError as error:
             raise _bad_weights(weights, f"a file that cannot be read ({error.strerror})") from error
         digest = hashlib.sha256(data).hexdigest()
-        self.name = ("yunet-2026may" if digest == YUNET_SHA256 else f"yunet-{digest[:8]}") + "-close" * close
+        self.name = (
+            "yunet-2026may" if digest == YUNET_SHA256 else f"yunet-{digest[:8]}"
+        ) + "-close" * close
         self.note = ""
         self._weights, self._data = weights, np.frombuffer(data, np.uint8)
         self._max_side, self._min_score, self._close = max_side, min_score, close
@@ -173,14 +198,16 @@ class YuNet:
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3).
 
-        A picture larger than `FIRST_SIDE` is looked at twice: small, for large faces, and at `max_side`. The close look
-        is a third, at tiles.
+        A picture larger than `FIRST_SIDE` is looked at twice: small, for large faces, and at
+        `max_side`. The close look is a third, at tiles.
         """
         longest = max(checked(image).shape[:2])
         most = min(longest, self._max_side)
         faces = [self._look(*shrunk(image, min(most, FIRST_SIDE)))]
         if most > FIRST_SIDE:
-            faces.append(_mostly_faces(self._look(*shrunk(image, most)), _SEEN_PX * longest / FIRST_SIDE))
+            faces.append(
+                _mostly_faces(self._look(*shrunk(image, most)), _SEEN_PX * longest / FIRST_SIDE)
+            )
             faces[1] = faces[1][_size(faces[1]) <= _LARGE_PX * longest / most]
         if self._close:
             closer = _mostly_faces(self._look_closely(image), _SEEN_PX * longest / most)
@@ -188,15 +215,21 @@ class YuNet:
         return found_faces(np.concatenate(faces), image, "yunet")
 
     def _look_closely(self, image: np.ndarray) -> np.ndarray:
-        """As `_look`, at enlarged tiles; each place of the picture is the business of one tile alone."""
+        """As `_look`, at enlarged tiles; each place of the picture is the business of one tile
+        alone.
+        """
         import cv2
 
         found = []
         for top, bottom, first_y, last_y in tiles(image.shape[0]):
             for left, right, first_x, last_x in tiles(image.shape[1]):
                 tile = image[top:bottom, left:right]
-                large = cv2.resize(tile, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC)
-                faces = self._look(large, np.array(tile.shape[1::-1], np.float32) / large.shape[1::-1])
+                large = cv2.resize(
+                    tile, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC
+                )
+                faces = self._look(
+                    large, np.array(tile.shape[1::-1], np.float32) / large.shape[1::-1]
+                )
                 faces[:, :14] += np.tile(np.array([left, top], np.float32), 7)
                 x, y = (faces[:, 0] + faces[:, 2]) / 2, (faces[:, 1] + faces[:, 3]) / 2
                 found.append(faces[(x >= first_x) & (x < last_x) & (y >= first_y) & (y < last_y)])
@@ -221,19 +254,29 @@ class YuNet:
         if network is None:
             import cv2
 
-            log = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # 4.10 has it in cv2 itself
+            log = (
+                cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2
+            )  # 4.10 has it in cv2 itself
             # OpenCV 5 prints a warning that means nothing here each time it loads a network.
             with _LOG_LEVEL:
                 level = log.getLogLevel()
                 log.setLogLevel(_LOG_ERRORS)
                 try:
                     network = cv2.FaceDetectorYN.create(
-                        "onnx", self._data, np.zeros(0, np.uint8), (320, 320), self._min_score, 0.3, _TOP
+                        "onnx",
+                        self._data,
+                        np.zeros(0, np.uint8),
+                        (320, 320),
+                        self._min_score,
+                        0.3,
+                        _TOP,
                     )
                     network.detect(np.zeros((320, 320, 3), np.uint8))
                 except cv2.error as error:
                     reason = " ".join(str(error).split())[:200]
-                    raise _bad_weights(self._weights, f"a file that OpenCV cannot use as YuNet ({reason})") from error
+                    raise _bad_weights(
+                        self._weights, f"a file that OpenCV cannot use as YuNet ({reason})"
+                    ) from error
                 finally:
                     log.setLogLevel(level)
             self._own.network = network
@@ -245,7 +288,9 @@ class MTCNN:
 
     geometry = "mtcnn"
 
-    def __init__(self, *, max_side: int = MAX_SIDE, min_score: float = MIN_SCORE, note: str = "") -> None:
+    def __init__(
+        self, *, max_side: int = MAX_SIDE, min_score: float = MIN_SCORE, note: str = ""
+    ) -> None:
         try:
             from importlib.metadata import version
 
@@ -303,7 +348,9 @@ def kept_weights(model: Path | None = None) -> Path | None:
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
-            raise _bad_weights(path, "no such file" if model else "no such file, though MIEN_YUNET names it")
+            raise _bad_weights(
+                path, "no such file" if model else "no such file, though MIEN_YUNET names it"
+            )
         return path
     kept = _cached()
     try:
@@ -317,7 +364,9 @@ def _cached() -> Path:
 
 
 def _download(kept: Path) -> Path:
-    """Fetch the weights from the first mirror that has them; what appears under the final name is whole and checked."""
+    """Fetch the weights from the first mirror that has them; what appears under the final name is
+    whole and checked.
+    """
     import pooch
     import requests
 
@@ -396,9 +445,20 @@ def checked(image: np.ndarray) -> np.ndarray:
     Raises:
         UsageError: if it is not uint8 (H, W, 3) with at least one pixel.
     """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        came = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UsageError(f"picture: came {came}; expected RGB uint8 (H, W, 3), as mien.image.load_image gives it")
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        came = (
+            f"{image.dtype} {image.shape}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise UsageError(
+            f"picture: came {came}; expected RGB uint8 (H, W, 3), as mien.image.load_image gives it"
+        )
     if image.size == 0:
         raise UsageError(f"picture: came {image.shape}; expected at least one pixel")
     return image
@@ -408,7 +468,8 @@ def shrunk(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The picture with its longest side at most `side` pixels (averaged by area), and the way back.
 
     Returns:
-        uint8 (H', W', 3), and float32 (2,): what x and y must be multiplied with to be pixels of the picture.
+        uint8 (H', W', 3), and float32 (2,): what x and y must be multiplied with to be pixels of
+        the picture.
     """
     height, width = image.shape[:2]
     scale = side / max(height, width)
@@ -422,13 +483,18 @@ def shrunk(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tiles(length: int) -> list[tuple[int, int, float, float]]:
-    """An axis of so many pixels in parts that overlap by `_SHARED` or more: where each begins and ends, and from where
-    to where it alone decides what is a face, which are the middles of what it shares with its neighbours."""
+    """An axis of so many pixels in parts that overlap by `_SHARED` or more: where each begins and
+    ends, and from where to where it alone decides what is a face, which are the middles of what it
+    shares with its neighbours.
+    """
     num = max(1, math.ceil((length - _SHARED) / (_TILE - _SHARED)))
     size = min(length, math.ceil((length + (num - 1) * _SHARED) / num))
     starts = [round(part * (length - size) / max(1, num - 1)) for part in range(num)]
     borders = [-math.inf, *((one + size + other) / 2 for one, other in pairwise(starts)), math.inf]
-    return [(start, start + size, *sides) for start, sides in zip(starts, pairwise(borders), strict=True)]
+    return [
+        (start, start + size, *sides)
+        for start, sides in zip(starts, pairwise(borders), strict=True)
+    ]
 
 
 def _size(faces: np.ndarray) -> np.ndarray:
@@ -436,15 +502,19 @@ def _size(faces: np.ndarray) -> np.ndarray:
 
 
 def _mostly_faces(faces: np.ndarray, seen_px: float) -> np.ndarray:
-    """Rows without those that an earlier look should have seen, being larger than so many pixels, unless sure."""
+    """Rows without those that an earlier look should have seen, being larger than so many pixels,
+    unless sure.
+    """
     return np.asarray(faces[(_size(faces) <= seen_px) | (faces[:, 14] >= _SURE)])
 
 
 def found_faces(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detections:
-    """Detections from rows x0 y0 x1 y1, ten coordinates of landmarks, score: valid, each face once, in order.
+    """Detections from rows x0 y0 x1 y1, ten coordinates of landmarks, score: valid, each face once,
+    in order.
 
-    Boxes are clipped to the picture. Dropped are rows with a value that is not finite, boxes that keep less than one
-    pixel a side within the picture, and of boxes that overlap the ones with the lower score.
+    Boxes are clipped to the picture. Dropped are rows with a value that is not finite, boxes that
+    keep less than one pixel a side within the picture, and of boxes that overlap the ones with the
+    lower score.
     """
     height, width = image.shape[:2]
     faces = faces[np.isfinite(faces).all(axis=1)]

@@ -70,15 +70,23 @@ def _backend() -> str:
 
 
 def _network() -> str:
-    """The network that comes with mien, and how far its answers here are from those it was packed with."""
+    """The network that comes with mien, and how far its answers here are from those it was packed
+    with.
+    """
     try:
         bundle = open_bundle()
         with Classifier(bundle) as classify:
             difference = classify.replay_goldens()
     except MienError as error:
         return f"error: {error}"
-    sound = "as packed" if difference <= bundle.golden_tolerance else "NOT as packed: please report this"
-    return f"{bundle.name} {bundle.digest[:16]}, answers differ by at most {difference:.1e}: {sound}"
+    sound = (
+        "as packed"
+        if difference <= bundle.golden_tolerance
+        else "NOT as packed: please report this"
+    )
+    return (
+        f"{bundle.name} {bundle.digest[:16]}, answers differ by at most {difference:.1e}: {sound}"
+    )
 
 
 def _detector() -> str:

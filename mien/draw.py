@@ -25,7 +25,8 @@ def contact_sheet(
 
     Args:
         images: uint8 (N, H, W, 1), N at least 1.
-        captions: one for each image, or none at all; a newline starts a second line. What is too long is cut.
+        captions: one for each image, or none at all; a newline starts a second line. What is too
+            long is cut.
         columns: cells a row.
         scale: whole-number enlargement of the faces.
         together: how many neighbours belong together (2 for pairs); a wider gap follows each group.
@@ -44,7 +45,9 @@ def contact_sheet(
             f"contact sheet: came {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at least 1"
         )
     if captions and len(captions) != len(images):
-        raise UsageError(f"contact sheet: came {len(captions)} captions for {len(images)} images; expected as many")
+        raise UsageError(
+            f"contact sheet: came {len(captions)} captions for {len(images)} images; expected as many"
+        )
     if min(columns, scale, together) < 1 or columns % together:
         raise UsageError(
             f"contact sheet: came columns {columns}, scale {scale}, together {together}; "
@@ -58,19 +61,33 @@ def contact_sheet(
     num_rows = -(-len(images) // columns)
 
     def left(column: int) -> int:
-        return _MARGIN + column * (width + _GAP) + (column // together) * (_GAP * 2 if together > 1 else 0)
+        return (
+            _MARGIN
+            + column * (width + _GAP)
+            + (column // together) * (_GAP * 2 if together > 1 else 0)
+        )
 
     sheet = Image.new(
         "RGB",
-        (left(columns - 1) + width + _MARGIN, 2 * _MARGIN + head + num_rows * (height + text + _GAP) - _GAP),
+        (
+            left(columns - 1) + width + _MARGIN,
+            2 * _MARGIN + head + num_rows * (height + text + _GAP) - _GAP,
+        ),
         _PAPER,
     )
     pen = ImageDraw.Draw(sheet)
     if title:
-        pen.text((_MARGIN, _MARGIN), _fitting(title, sheet.width - 2 * _MARGIN, font.getlength), fill=_INK, font=font)
+        pen.text(
+            (_MARGIN, _MARGIN),
+            _fitting(title, sheet.width - 2 * _MARGIN, font.getlength),
+            fill=_INK,
+            font=font,
+        )
     for index, image in enumerate(images):
         x, y = left(index % columns), _MARGIN + head + (index // columns) * (height + text + _GAP)
-        face = Image.fromarray(np.ascontiguousarray(image[:, :, 0])).resize((width, height), Image.Resampling.BICUBIC)
+        face = Image.fromarray(np.ascontiguousarray(image[:, :, 0])).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
         sheet.paste(face.convert("RGB"), (x, y))
         if captions:
             for line, words in enumerate(captions[index].split("\n")):
@@ -106,7 +123,9 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     side = 192
     font = ImageFont.load_default(size=12)
     sheet = Image.new("RGB", (2 * side + 3 * _MARGIN, side + 2 * _MARGIN + 3 * _LINE + 6), _PAPER)
-    plain = Image.fromarray(np.ascontiguousarray(face[..., 0])).resize((side, side), Image.Resampling.BICUBIC)
+    plain = Image.fromarray(np.ascontiguousarray(face[..., 0])).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
     sheet.paste(plain.convert("RGB"), (_MARGIN, _MARGIN))
     sheet.paste(Image.fromarray(overlay(face, heat, side=side)), (2 * _MARGIN + side, _MARGIN))
     pen = ImageDraw.Draw(sheet)
@@ -117,5 +136,10 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     )
     for number, line in enumerate(lines):
         y = side + _MARGIN + 4 + number * (_LINE + 2)
-        pen.text((_MARGIN, y), _fitting(line, sheet.width - 2 * _MARGIN, font.getlength), fill=_INK, font=font)
+        pen.text(
+            (_MARGIN, y),
+            _fitting(line, sheet.width - 2 * _MARGIN, font.getlength),
+            fill=_INK,
+            font=font,
+        )
     return np.asarray(sheet)

@@ -2,11 +2,12 @@
 
     MienError                exit 1   HTTP 500   anything below
       UsageError             exit 2   HTTP 400   an option or argument that cannot be meant
-      DataError              exit 3   HTTP 422   a file, row or picture that cannot be read as stated
-      RunError               exit 4   HTTP 500   a run folder: locked, full, read-only, damaged, of another recipe
-      DownloadError          exit 5   HTTP 502   a download that failed: network, credentials, checksum
-      MissingExtraError      exit 6   HTTP 501   a part of mien that is not installed
-      BundleError            exit 7   HTTP 500   a model on disk: absent, damaged, foreign, or of a newer mien
+      DataError              exit 3   HTTP 422   a file, row or picture that cannot be read as
+      stated RunError               exit 4   HTTP 500   a run folder: locked, full, read-only,
+      damaged, of another recipe DownloadError          exit 5   HTTP 502   a download that failed:
+      network, credentials, checksum MissingExtraError      exit 6   HTTP 501   a part of mien that
+      is not installed BundleError            exit 7   HTTP 500   a model on disk: absent, damaged,
+      foreign, or of a newer mien
     KeyboardInterrupt        exit 130            Ctrl-C; what was computed is on disk
 
 Each message says what came, what was expected and how to mend it. They are caught
@@ -49,7 +50,13 @@ class DataError(MienError):
     http_status = 422
 
     def __init__(
-        self, where: str | os.PathLike[str], *, came: str, expected: str, mend: str, row: int | None = None
+        self,
+        where: str | os.PathLike[str],
+        *,
+        came: str,
+        expected: str,
+        mend: str,
+        row: int | None = None,
     ) -> None:
         self.where = os.fspath(where)
         self.row = row
@@ -100,7 +107,8 @@ class BundleError(MienError):
 
     Args:
         where: The folder or zip, as the user would name it.
-        field: What in it is wrong, such as `bundle.json: heads[0].temperature` or `model.onnx: opset`.
+        field: What in it is wrong, such as `bundle.json: heads[0].temperature` or `model.onnx:
+            opset`.
         came: What was found there.
         expected: What should have been there.
         mend: What the user can do about it.
@@ -122,7 +130,9 @@ class BundleError(MienError):
         self.came = came
         self.expected = expected
         self.mend = mend
-        super().__init__(f"{self.where}: {field}: came {came}; expected {expected}. To mend: {mend}")
+        super().__init__(
+            f"{self.where}: {field}: came {came}; expected {expected}. To mend: {mend}"
+        )
 
 
 @contextmanager
@@ -138,5 +148,7 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """The text, odd bytes in it as `\\udcff`: a path that is not UTF-8 has lone surrogates, which nothing can print."""
+    """The text, odd bytes in it as `\\udcff`: a path that is not UTF-8 has lone surrogates, which
+    nothing can print.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

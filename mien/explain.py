@@ -1,8 +1,9 @@
 """Which parts of a face an answer rests on: occlusion maps.
 
-A patch of the face is replaced by a blurred copy of itself and the network asked again; where the probability of the
-label falls, the patch spoke for it (Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901). This needs nothing but
-answers, so it serves any network. It tells what this network uses, not why the face has that expression.
+A patch of the face is replaced by a blurred copy of itself and the network asked again; where the
+probability of the label falls, the patch spoke for it (Zeiler and Fergus 2014,
+https://arxiv.org/abs/1311.2901). This needs nothing but answers, so it serves any network. It tells
+what this network uses, not why the face has that expression.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _FOR, _AGAINST = (230, 159, 0), (86, 180, 233)  # orange and sky blue of Okabe a
 _FAINT = 0.02  # probability; smaller drops are not drawn
 
 
-def occlusion_map(classify: Callable[[np.ndarray], np.ndarray], face: np.ndarray, index: int) -> np.ndarray:
+def occlusion_map(
+    classify: Callable[[np.ndarray], np.ndarray], face: np.ndarray, index: int
+) -> np.ndarray:
     """How much probability of a label each place of a face is worth.
 
     Args:
@@ -30,16 +33,20 @@ def occlusion_map(classify: Callable[[np.ndarray], np.ndarray], face: np.ndarray
         index: Position of the label among the K.
 
     Returns:
-        float32 (48, 48): mean fall of the probability over the patches that cover a pixel, in -1..1; positive speaks
-        for the label.
+        float32 (48, 48): mean fall of the probability over the patches that cover a pixel, in
+        -1..1; positive speaks for the label.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[2] != 1:
         raise UsageError(f"face: came {face.dtype} {face.shape}; expected uint8 (48, 48, 1)")
     side = face.shape[0]
     blurred = cv2.GaussianBlur(face[..., 0], (0, 0), _BLUR)
-    starts = range(STRIDE - PATCH, side, STRIDE)  # patches reach over the edge, so that each pixel is covered as often
+    starts = range(
+        STRIDE - PATCH, side, STRIDE
+    )  # patches reach over the edge, so that each pixel is covered as often
     places = [
-        (slice(max(0, y), min(side, y + PATCH)), slice(max(0, x), min(side, x + PATCH))) for y in starts for x in starts
+        (slice(max(0, y), min(side, y + PATCH)), slice(max(0, x), min(side, x + PATCH)))
+        for y in starts
+        for x in starts
     ]
     occluded = np.repeat(face[None], len(places) + 1, axis=0)
     for number, place in enumerate(places):
@@ -54,7 +61,8 @@ def occlusion_map(classify: Callable[[np.ndarray], np.ndarray], face: np.ndarray
 
 
 def overlay(face: np.ndarray, heat: np.ndarray, *, side: int = 192) -> np.ndarray:
-    """Lay a map over its face: orange speaks for the label, blue against it; the strongest place is opaque.
+    """Lay a map over its face: orange speaks for the label, blue against it; the strongest place is
+    opaque.
 
     Args:
         face: uint8 (48, 48, 1).
@@ -68,5 +76,9 @@ def overlay(face: np.ndarray, heat: np.ndarray, *, side: int = 192) -> np.ndarra
     heat = cv2.resize(heat.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
     strength = np.abs(heat) / max(float(np.abs(heat).max()), _FAINT)
     strength = np.where(np.abs(heat) < _FAINT / 4, 0, 0.65 * strength)[..., None]
-    colour = np.where(heat[..., None] > 0, np.array(_FOR, np.float32), np.array(_AGAINST, np.float32))
-    return np.asarray(np.clip((1 - strength) * gray[..., None] + strength * colour, 0, 255).round(), np.uint8)
+    colour = np.where(
+        heat[..., None] > 0, np.array(_FOR, np.float32), np.array(_AGAINST, np.float32)
+    )
+    return np.asarray(
+        np.clip((1 - strength) * gray[..., None] + strength * colour, 0, 255).round(), np.uint8
+    )

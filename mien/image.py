@@ -1,19 +1,25 @@
-"""Pictures of any kind -> RGB uint8 (H, W, 3), upright, within limits. The only place that decodes pictures.
+"""Pictures of any kind -> RGB uint8 (H, W, 3), upright, within limits. The only place that decodes
+pictures.
 
-A picture may come from anyone, so nothing is believed before it is counted: bytes, width and height, the scans
-of a JPEG, the chunks and compressed texts of a PNG are checked before a pixel is decoded. What a picture needs
-at most in memory is its own pixels as Pillow holds them (4 bytes each) and the result (3 bytes each).
+A picture may come from anyone, so nothing is believed before it is counted: bytes, width and
+height, the scans of a JPEG, the chunks and compressed texts of a PNG are checked before a pixel is
+decoded. What a picture needs at most in memory is its own pixels as Pillow holds them (4 bytes
+each) and the result (3 bytes each).
 
-- Transparent pixels lie on mid-gray (128), as a face crop with a cut-out background is best neither black nor white.
-- 16-bit gray (and arrays of uint16) is scaled from 0..65535 to 0..255, not clipped; 16-bit colour likewise.
+- Transparent pixels lie on mid-gray (128), as a face crop with a cut-out background is best neither
+  black nor white.
+- 16-bit gray (and arrays of uint16) is scaled from 0..65535 to 0..255, not clipped; 16-bit colour
+  likewise.
 - Colour profiles (ICC) are ignored; CMYK becomes RGB by Pillow's formula.
 - Of several frames or pages the first is read.
 - EXIF orientation is applied. EXIF data that cannot be read counts as none.
-- Bytes after the end of a JPEG or PNG are ignored, as telephones append short films to photographs, unless
-  they are a document of another kind (zip, PDF, HTML): such a file is two things at once and is refused.
+- Bytes after the end of a JPEG or PNG are ignored, as telephones append short films to photographs,
+  unless they are a document of another kind (zip, PDF, HTML): such a file is two things at once and
+  is refused.
 
-Formats: JPEG, PNG, WebP, BMP, TIFF, GIF, PGM/PPM, AVIF where Pillow was built with it, and HEIC once
-`pillow_heif.register_heif_opener()` has been called. Nothing global in Pillow is changed: any thread may call.
+Formats: JPEG, PNG, WebP, BMP, TIFF, GIF, PGM/PPM, AVIF where Pillow was built with it, and HEIC
+once `pillow_heif.register_heif_opener()` has been called. Nothing global in Pillow is changed: any
+thread may call.
 """
 
 from __future__ import annotations
@@ -35,7 +41,9 @@ from mien.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | np.ndarray  # or a PIL.Image.Image
+Source = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | np.ndarray
+)  # or a PIL.Image.Image
 
 BACKGROUND = 128  # mid-gray behind transparent pixels
 
@@ -62,7 +70,8 @@ _MODULES = {
     "PPM": "Ppm",
     "AVIF": "Avif",
 }
-# Decoders are C code behind Python parsers that trust their input; each of these has been seen from a damaged file.
+# Decoders are C code behind Python parsers that trust their input; each of these has been seen from
+# a damaged file.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -88,7 +97,8 @@ class Limits:
         max_bytes: Size of the file.
         max_pixels: Width times height.
         longest_side: Width or height, in pixels.
-        max_scans: Passes over a JPEG: each costs the time of a whole picture. Real ones have about ten.
+        max_scans: Passes over a JPEG: each costs the time of a whole picture. Real ones have about
+            ten.
     """
 
     max_bytes: int = 64_000_000
@@ -103,10 +113,12 @@ class Picture:
 
     Attributes:
         pixels: RGB uint8 (H, W, 3), contiguous, upright.
-        scale: Pixels here per pixel of the original, along both axes: 1, or 1/2, 1/4, 1/8 for a JPEG that was
-            reduced while decoding. A place in `pixels` divided by this is the place in the original.
+        scale: Pixels here per pixel of the original, along both axes: 1, or 1/2, 1/4, 1/8 for a
+            JPEG that was reduced while decoding. A place in `pixels` divided by this is the place
+            in the original.
         size: Width and height of the original, upright.
-        done: What was done to it: any of `frames` (the first of several was read), `turned`, `16-bit`, `alpha`.
+        done: What was done to it: any of `frames` (the first of several was read), `turned`,
+            `16-bit`, `alpha`.
     """
 
     pixels: np.ndarray
@@ -123,16 +135,17 @@ def load_image(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> np
 
     Args:
         source: A path; the bytes of a file; an open binary file (read from where it stands);
-            an array: uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint16 of these shapes
-            (0..65535 scaled to 0..255), or bool (False 0, True 255); or a PIL.Image.Image.
+            an array: uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint16 of these
+            shapes (0..65535 scaled to 0..255), or bool (False 0, True 255); or a PIL.Image.Image.
         limits: What the picture may cost.
 
     Returns:
-        RGB uint8 (H, W, 3), contiguous. A contiguous uint8 (H, W, 3) array comes back as it is, not copied.
+        RGB uint8 (H, W, 3), contiguous. A contiguous uint8 (H, W, 3) array comes back as it is, not
+        copied.
 
     Raises:
-        DataError: for a file that is missing, empty, cut off, corrupt, too large or no picture, for an array of
-            another shape or kind, and for a source that is none of these.
+        DataError: for a file that is missing, empty, cut off, corrupt, too large or no picture, for
+            an array of another shape or kind, and for a source that is none of these.
 
     >>> load_image(np.full((2, 3), 7, np.uint8)).shape
     (2, 3, 3)
@@ -140,13 +153,16 @@ def load_image(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> np
     return decode(source, limits=limits).pixels
 
 
-def decode(source: Source | Image, *, max_side: int | None = None, limits: Limits = DEFAULT_LIMITS) -> Picture:
+def decode(
+    source: Source | Image, *, max_side: int | None = None, limits: Limits = DEFAULT_LIMITS
+) -> Picture:
     """As `load_image`, telling what was done; a large JPEG may be reduced while it is decoded.
 
     Args:
         source: As for `load_image`.
-        max_side: The longer side that the caller needs, in pixels: a JPEG is reduced by 2, 4 or 8 while its longer
-            side stays at least this. It is never enlarged, and other formats are never reduced.
+        max_side: The longer side that the caller needs, in pixels: a JPEG is reduced by 2, 4 or 8
+            while its longer side stays at least this. It is never enlarged, and other formats are
+            never reduced.
         limits: What the picture may cost.
 
     Raises:
@@ -190,16 +206,22 @@ def _bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             raise bad_picture(where, "no such file", mend="check the name") from None
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             reason = getattr(error, "strerror", None) or error
-            raise bad_picture(where, f"a file that cannot be read ({reason})", mend="check its rights") from error
+            raise bad_picture(
+                where, f"a file that cannot be read ({reason})", mend="check its rights"
+            ) from error
     elif hasattr(source, "read"):
         name = getattr(source, "name", None)
         where = name if isinstance(name, str) else "picture"
         try:
             data = source.read(limits.max_bytes + 1)
         except (OSError, ValueError) as error:
-            raise bad_picture(where, f"a file that cannot be read ({error})", mend="open it anew") from error
+            raise bad_picture(
+                where, f"a file that cannot be read ({error})", mend="open it anew"
+            ) from error
         if not isinstance(data, bytes):
-            raise bad_picture(where, f"a file that yields {type(data).__name__}", mend="open it with mode 'rb'")
+            raise bad_picture(
+                where, f"a file that yields {type(data).__name__}", mend="open it with mode 'rb'"
+            )
     else:
         raise _no_source(source)
     if len(data) > limits.max_bytes:
@@ -228,20 +250,24 @@ def _from_bytes(data: bytes, where: str, limits: Limits, max_side: int | None) -
 def _opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
     """What opens one format and no other.
 
-    Not `Image.open`, which warns of every picture over 89 megapixels, whatever our own limit, through the
-    process-wide filters of `warnings`, which no thread can change for itself.
+    Not `Image.open`, which warns of every picture over 89 megapixels, whatever our own limit,
+    through the process-wide filters of `warnings`, which no thread can change for itself.
     """
     if kind == "HEIF":
         import PIL.Image
 
         if kind not in PIL.Image.OPEN:
-            raise bad_picture(where, "a HEIC picture, which needs pillow-heif", mend="save it as JPEG or PNG")
+            raise bad_picture(
+                where, "a HEIC picture, which needs pillow-heif", mend="save it as JPEG or PNG"
+            )
         heif = PIL.Image.OPEN[kind][0]
         return lambda file: heif(file, "")
     module = importlib.import_module(f"PIL.{_MODULES[kind]}ImagePlugin")
     if kind == "AVIF" and not module.SUPPORTED:
         raise bad_picture(
-            where, "an AVIF picture, which this build of Pillow cannot read", mend="save it as JPEG or PNG"
+            where,
+            "an AVIF picture, which this build of Pillow cannot read",
+            mend="save it as JPEG or PNG",
         )
     opener: Callable[[BinaryIO], Image] = getattr(module, f"{_MODULES[kind]}ImageFile")
     return opener
@@ -259,19 +285,31 @@ def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
     except DataError:
         raise
     except MemoryError as error:
-        raise bad_picture(where, "a picture that does not fit into memory", mend="make it smaller") from error
+        raise bad_picture(
+            where, "a picture that does not fit into memory", mend="make it smaller"
+        ) from error
     except Image.DecompressionBombError as error:
-        raise bad_picture(where, "a picture of too many pixels for Pillow", mend="make it smaller") from error
+        raise bad_picture(
+            where, "a picture of too many pixels for Pillow", mend="make it smaller"
+        ) from error
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise bad_picture(where, f"a corrupt picture ({reason})") from error
 
 
 def _from_pillow(
-    image: Image, where: str, limits: Limits, max_side: int | None = None, found: Container | None = None
+    image: Image,
+    where: str,
+    limits: Limits,
+    max_side: int | None = None,
+    found: Container | None = None,
 ) -> Picture:
     _check_size(image.size, where, limits)
-    frames = getattr(image, "is_animated", False) if found is None or found.frames is None else found.frames
+    frames = (
+        getattr(image, "is_animated", False)
+        if found is None or found.frames is None
+        else found.frames
+    )
     done = ["frames"] if frames else []
     factor = 1
     if max_side is not None and found is not None and found.kind == "JPEG":
@@ -287,7 +325,9 @@ def _from_pillow(
     if orientation in _UPRIGHT:
         done.append("turned")
     pixels = _upright_rgb(image, orientation, done, where)
-    return Picture(pixels, 1 / factor, (height, width) if orientation >= 5 else (width, height), tuple(done))
+    return Picture(
+        pixels, 1 / factor, (height, width) if orientation >= 5 else (width, height), tuple(done)
+    )
 
 
 def _asked(image: Image) -> int:
@@ -310,7 +350,9 @@ def _upright_rgb(image: Image, orientation: int, done: list[str], where: str) ->
     if image.mode.startswith("I"):
         low, high = _extrema(image)
         if low < 0 or high > 65_535:
-            raise bad_picture(where, f"32-bit pixels from {low:,} to {high:,}", mend="save it with 8 or 16 bits")
+            raise bad_picture(
+                where, f"32-bit pixels from {low:,} to {high:,}", mend="save it with 8 or 16 bits"
+            )
         done.append("16-bit")
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
@@ -319,7 +361,9 @@ def _upright_rgb(image: Image, orientation: int, done: list[str], where: str) ->
         pixels = np.asarray(strip if turn is None else strip.transpose(turn))
         if orientation >= 5:  # rows have become columns
             backwards = orientation in (6, 7)
-            rgb[:, slice(height - bottom, height - top) if backwards else slice(top, bottom)] = pixels
+            rgb[:, slice(height - bottom, height - top) if backwards else slice(top, bottom)] = (
+                pixels
+            )
         else:
             backwards = orientation in (3, 4)
             rgb[slice(height - bottom, height - top) if backwards else slice(top, bottom)] = pixels
@@ -327,7 +371,9 @@ def _upright_rgb(image: Image, orientation: int, done: list[str], where: str) ->
 
 
 def _extrema(image: Image) -> tuple[int, int]:
-    """Least and greatest value of an integer picture; Pillow's own `getextrema` knows not every kind of them."""
+    """Least and greatest value of an integer picture; Pillow's own `getextrema` knows not every
+    kind of them.
+    """
     rows = max(1, _STRIP_PIXELS // image.width)
     strips = [
         np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))

@@ -40,8 +40,12 @@ _SPARE_COLOURS = ("#332288", "#117733", "#882255", "#44aa99", "#999933", "#aa449
 
 
 def canonical(name: str) -> str:
-    """The name by which mien knows an expression: lower case, synonyms joined (`Happiness` -> `happy`)."""
-    plain = unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_")  # macOS takes letters apart
+    """The name by which mien knows an expression: lower case, synonyms joined (`Happiness` ->
+    `happy`).
+    """
+    plain = (
+        unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_")
+    )  # macOS takes letters apart
     return _CANONICAL.get(plain, plain)
 
 
@@ -108,4 +112,15 @@ CROWD = "crowd"  # the head that learned how people voted
 
 # The columns of FER+'s vote file (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041), the two
 # that are not expressions included: the crowd may say "unknown" or "NF", not a face.
-FERPLUS_VOTES = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not_a_face")
+FERPLUS_VOTES = (
+    "neutral",
+    "happy",
+    "surprise",
+    "sad",
+    "angry",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "not_a_face",
+)

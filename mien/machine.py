@@ -31,4 +31,8 @@ def cores() -> int:
 def has_bf16() -> bool | None:
     """Whether the processor multiplies bfloat16; None where the system does not tell."""
     flags = cpuinfo()
-    return None if not flags else any(name in flags for name in ("avx512_bf16", "amx_bf16", "asimdbf16", " bf16"))
+    return (
+        None
+        if not flags
+        else any(name in flags for name in ("avx512_bf16", "amx_bf16", "asimdbf16", " bf16"))
+    )

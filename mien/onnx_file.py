@@ -1,9 +1,10 @@
 """Read what an ONNX file holds, without the `onnx` package and before any runtime sees it.
 
-ONNX is a protocol buffer (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). This reads only what must be
-known to refuse a file: versions, operators, inputs, outputs, where the weights lie. It is stricter than the format:
-a message field that is not listed here, occurs twice where once is meant, or has another wire type is refused, since
-what another reader would make of it is then unknown. Nothing here recurses, and every count is bounded.
+ONNX is a protocol buffer (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). This reads only
+what must be known to refuse a file: versions, operators, inputs, outputs, where the weights lie. It
+is stricter than the format: a message field that is not listed here, occurs twice where once is
+meant, or has another wire type is refused, since what another reader would make of it is then
+unknown. Nothing here recurses, and every count is bounded.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ MAX_DIM = 1 << 26
 IR_VERSIONS = range(7, 14)
 OPSETS = range(13, 24)
 
-# What feed-forward image networks are made of: no control flow, nothing that makes a tensor of a size found in a
-# tensor, no file, no text, no randomness.
+# What feed-forward image networks are made of: no control flow, nothing that makes a tensor of a
+# size found in a tensor, no file, no text, no randomness.
 OPERATORS = frozenset(
     """Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Flatten Gather Gemm
     GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MatMul MaxPool Mul PRelu QuantizeLinear ReduceMean Relu
@@ -36,7 +37,8 @@ DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# Message -> field number -> (name, wire type, may repeat). `!` before a name: known, and refused with that name.
+# Message -> field number -> (name, wire type, may repeat). `!` before a name: known, and refused
+# with that name.
 _Fields = Mapping[int, tuple[str, int, bool]]
 _MODEL: _Fields = {
     1: ("ir_version", _VARINT, False),
@@ -123,12 +125,18 @@ _VALUE: _Fields = {
 _TYPE: _Fields = {1: ("tensor_type", _BYTES, False), 6: ("denotation", _BYTES, False)}
 _TENSOR_TYPE: _Fields = {1: ("elem_type", _VARINT, False), 2: ("shape", _BYTES, False)}
 _SHAPE: _Fields = {1: ("dim", _BYTES, True)}
-_DIM: _Fields = {1: ("dim_value", _VARINT, False), 2: ("dim_param", _BYTES, False), 3: ("denotation", _BYTES, False)}
+_DIM: _Fields = {
+    1: ("dim_value", _VARINT, False),
+    2: ("dim_param", _BYTES, False),
+    3: ("denotation", _BYTES, False),
+}
 
 
 @dataclass(frozen=True)
 class Value:
-    """An input or output: its name, numpy's name of its type, and its shape, None where a size is free."""
+    """An input or output: its name, numpy's name of its type, and its shape, None where a size is
+    free.
+    """
 
     name: str
     dtype: str
@@ -162,8 +170,8 @@ def read_onnx(model: bytes, where: str | os.PathLike[str]) -> OnnxFile:
         where: What it is called in errors.
 
     Raises:
-        BundleError: naming the field, if it is no whole ONNX file, or holds anything but one plain graph of the
-            operators in `OPERATORS`, of known versions, with all its weights inside.
+        BundleError: naming the field, if it is no whole ONNX file, or holds anything but one plain
+            graph of the operators in `OPERATORS`, of known versions, with all its weights inside.
     """
     return _Reader(where).model(memoryview(model))
 
@@ -189,7 +197,9 @@ class _Reader:
                 return value & (1 << 64) - 1, at + i + 1
         raise self.refuse(field, "a number of more than 10 bytes", "an ONNX file")
 
-    def fields(self, data: memoryview, known: _Fields, path: str) -> Iterator[tuple[str, int | memoryview]]:
+    def fields(
+        self, data: memoryview, known: _Fields, path: str
+    ) -> Iterator[tuple[str, int | memoryview]]:
         """Name and value of each field of one message, in file order."""
         at, seen = 0, set()
         while at < len(data):
@@ -199,7 +209,9 @@ class _Reader:
             key, at = self.varint(data, at, path)
             number, wire = key >> 3, key & 7
             if number not in known:
-                raise self.refuse(path, f"field number {number}", "an ONNX file with the fields mien knows")
+                raise self.refuse(
+                    path, f"field number {number}", "an ONNX file with the fields mien knows"
+                )
             name, wanted, repeats = known[number]
             field = f"{path}.{name.lstrip('!')}"
             if name.startswith("!"):
@@ -220,14 +232,18 @@ class _Reader:
             else:
                 size = 8 if wire == _FIXED64 else 4
             if size > len(data) - at:
-                raise self.refuse(field, f"{len(data) - at} bytes where {size} are announced", "a whole file")
+                raise self.refuse(
+                    field, f"{len(data) - at} bytes where {size} are announced", "a whole file"
+                )
             part, at = data[at : at + size], at + size
             if packed:
                 yield from self.unpacked(part, name, wanted, field)
             else:
                 yield name, part
 
-    def unpacked(self, part: memoryview, name: str, wire: int, field: str) -> Iterator[tuple[str, int | memoryview]]:
+    def unpacked(
+        self, part: memoryview, name: str, wire: int, field: str
+    ) -> Iterator[tuple[str, int | memoryview]]:
         at = 0
         while at < len(part):
             self.num_fields += 1
@@ -260,14 +276,20 @@ class _Reader:
             elif name == "opset_import":
                 opsets.append(self.opset(_bytes(value)))
         if ir_version not in IR_VERSIONS:
-            raise self.refuse("ir_version", str(ir_version), f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]}")
+            raise self.refuse(
+                "ir_version", str(ir_version), f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]}"
+            )
         if graph is None:
             raise self.refuse("graph", "none", "one")
         if len(opsets) != 1 or opsets[0][0] != "":
             names = ", ".join(repr(domain) for domain, _ in opsets[:8]) or "none"
-            raise self.refuse("opset_import", f"the domains {names}", "only ONNX's own operators, the domain ''")
+            raise self.refuse(
+                "opset_import", f"the domains {names}", "only ONNX's own operators, the domain ''"
+            )
         if opsets[0][1] not in OPSETS:
-            raise self.refuse("opset_import", f"opset {opsets[0][1]}", f"{OPSETS[0]} to {OPSETS[-1]}")
+            raise self.refuse(
+                "opset_import", f"opset {opsets[0][1]}", f"{OPSETS[0]} to {OPSETS[-1]}"
+            )
         return self.graph(graph, ir_version, opsets[0][1])
 
     def opset(self, data: memoryview) -> tuple[str, int]:
@@ -318,19 +340,25 @@ class _Reader:
         if domain not in ("", "ai.onnx"):
             raise self.refuse(f"{path}.domain", repr(domain), "'': ONNX's own operators")
         if operator not in OPERATORS:
-            raise self.refuse(f"{path}.op_type", repr(operator), "one of " + ", ".join(sorted(OPERATORS)))
+            raise self.refuse(
+                f"{path}.op_type", repr(operator), "one of " + ", ".join(sorted(OPERATORS))
+            )
         return operator
 
     def tensor(self, data: memoryview, index: int) -> int:
         path = f"graph.initializer[{index}]"
         if index >= MAX_TENSORS:
-            raise self.refuse("graph.initializer", f"more than {MAX_TENSORS}", f"at most {MAX_TENSORS}")
+            raise self.refuse(
+                "graph.initializer", f"more than {MAX_TENSORS}", f"at most {MAX_TENSORS}"
+            )
         dims, kind, location, size = list[int](), 0, 0, 0
         for name, value in self.fields(data, _TENSOR, path):
             if name == "dims":
                 dims.append(self.dim(_int(value), f"{path}.dims"))
                 if len(dims) > MAX_RANK:
-                    raise self.refuse(f"{path}.dims", f"more than {MAX_RANK}", f"at most {MAX_RANK}")
+                    raise self.refuse(
+                        f"{path}.dims", f"more than {MAX_RANK}", f"at most {MAX_RANK}"
+                    )
             elif name == "data_type":
                 kind = _int(value)
             elif name == "data_location":
@@ -338,12 +366,18 @@ class _Reader:
             elif name == "raw_data":
                 size = len(_bytes(value))
         if location:
-            raise self.refuse(f"{path}.data_location", "external data", "all weights inside model.onnx")
+            raise self.refuse(
+                f"{path}.data_location", "external data", "all weights inside model.onnx"
+            )
         num = math.prod(dims)
         if kind not in _ITEM_BYTES:
-            raise self.refuse(f"{path}.data_type", str(kind), "one of " + ", ".join(DTYPES.values()))
+            raise self.refuse(
+                f"{path}.data_type", str(kind), "one of " + ", ".join(DTYPES.values())
+            )
         if size != num * _ITEM_BYTES[kind]:
-            raise self.refuse(f"{path}.raw_data", f"{size} bytes", f"{num * _ITEM_BYTES[kind]}, as its dims say")
+            raise self.refuse(
+                f"{path}.raw_data", f"{size} bytes", f"{num * _ITEM_BYTES[kind]}, as its dims say"
+            )
         return num
 
     def dim(self, value: int, field: str) -> int:
@@ -359,9 +393,13 @@ class _Reader:
             elif name == "type":
                 for part, tensor_type in self.fields(_bytes(value), _TYPE, f"{path}.type"):
                     if part == "tensor_type":
-                        kind, shape = self.tensor_type(_bytes(tensor_type), f"{path}.type.tensor_type")
+                        kind, shape = self.tensor_type(
+                            _bytes(tensor_type), f"{path}.type.tensor_type"
+                        )
         if kind not in DTYPES:
-            raise self.refuse(f"{path}.type", f"element type {kind}", "one of " + ", ".join(DTYPES.values()))
+            raise self.refuse(
+                f"{path}.type", f"element type {kind}", "one of " + ", ".join(DTYPES.values())
+            )
         return Value(called, DTYPES[kind], shape)
 
     def tensor_type(self, data: memoryview, path: str) -> tuple[int, tuple[int | None, ...] | None]:
@@ -378,7 +416,9 @@ class _Reader:
                         size = self.dim(_int(number), f"{path}.shape.dim")
                 dims.append(size)
                 if len(dims) > MAX_RANK:
-                    raise self.refuse(f"{path}.shape", f"more than {MAX_RANK} dims", f"at most {MAX_RANK}")
+                    raise self.refuse(
+                        f"{path}.shape", f"more than {MAX_RANK} dims", f"at most {MAX_RANK}"
+                    )
             shape = tuple(dims)
         return kind, shape
 

@@ -78,7 +78,9 @@ def run(
     runs = []
     for recipe in recipes:
         say(f"Training {recipe.name}: {describe(recipe)}")
-        runs.append(train(dataset, recipe, folder=out / "networks" / recipe.name, say=say, options=options))
+        runs.append(
+            train(dataset, recipe, folder=out / "networks" / recipe.name, say=say, options=options)
+        )
     from mien.evaluation import words
 
     notes = words.audit_sentences(found.to_dict())
@@ -107,7 +109,8 @@ def read(
 ) -> Dataset:
     """Load data, make sure of a validation split, and say what was found.
 
-    Where the data is `to_train` on and too few to be split it is refused; else it is then judged as it is.
+    Where the data is `to_train` on and too few to be split it is refused; else it is then judged as
+    it is.
     """
     dataset = load_dataset(source, votes=votes, on_error=on_error)
     with contextlib.nullcontext() if to_train else contextlib.suppress(DataError):
@@ -134,14 +137,18 @@ def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
     make_folder(folder)
     found = audit(dataset)
     with writing(folder):
-        (folder / "audit.json").write_text(json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8")
+        (folder / "audit.json").write_text(
+            json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8"
+        )
         (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
         write_sheets(found, dataset, folder)
     say(f"Audit: {folder / 'audit.txt'}")
     return found
 
 
-def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: TrainOptions) -> Run:
+def train(
+    dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: TrainOptions
+) -> Run:
     """Train one network and say how it ended."""
     need_train_extra()
     quiet.import_tensorflow()
@@ -149,12 +156,16 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
     from mien.training.watch import tensorboard
 
     if (recipe.crowd_weight or recipe.vote_weight) and not fit.has_votes(dataset):
-        say("  no FER+ votes came with the data: the network learns its labels alone, without the head for the crowd")
+        say(
+            "  no FER+ votes came with the data: the network learns its labels alone, without the head for the crowd"
+        )
         recipe = dataclasses.replace(recipe, crowd_weight=0.0, vote_weight=0.0)
     # Counted here, not in fit, since it is said before hours of work.
     num_leaks = fit.training_rows(dataset, recipe)[1]
     if num_leaks:
-        say(f"  {num_leaks} training rows are left out: their pixels occur in validation or test (--keep-leaks)")
+        say(
+            f"  {num_leaks} training rows are left out: their pixels occur in validation or test (--keep-leaks)"
+        )
     watchers = [options.watch] if options.watch else []
     if options.tensorboard:
         watchers.append(tensorboard(folder))
@@ -176,7 +187,9 @@ def train(dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: 
         say(f"  a damaged checkpoint was passed over: {warning}")
     if begun := done.facts.get("begun_from"):
         kept = ", ".join(begun["labels_kept"]) or "none"
-        say(f"  began with {begun['name']} ({(begun['digest'] or 'no digest')[:16]}); labels its head knew: {kept}")
+        say(
+            f"  began with {begun['name']} ({(begun['digest'] or 'no digest')[:16]}); labels its head knew: {kept}"
+        )
     best = done.facts["history"][done.facts["best_epoch"] - 1]
     say(
         f"  {recipe.name}: {best['val_accuracy']:.1%} of {done.facts['data']['num_validation']} validation faces at "
@@ -202,9 +215,10 @@ def judge(
     Args:
         bundles: What `open_bundle` gave, judged beside the runs.
         ensemble: Judge also the mean of what the runs answer, and of what the bundles answer.
-        data_notes: Sentences about the data for the report, such as those of `words.audit_sentences`.
-        num_maps: Faces of each class whose occlusion maps the report shows for its best network; 0 leaves them out,
-            None takes `mien.evaluation.evaluate.NUM_MAPS`.
+        data_notes: Sentences about the data for the report, such as those of
+            `words.audit_sentences`.
+        num_maps: Faces of each class whose occlusion maps the report shows for its best network; 0
+            leaves them out, None takes `mien.evaluation.evaluate.NUM_MAPS`.
     """
     need_train_extra()
     from mien import answers
@@ -219,7 +233,9 @@ def judge(
     names = each_once([printable(run.folder.resolve().name) for run in runs])
     from_runs = [answers.of_run(dataset, run, name) for run, name in zip(runs, names, strict=True)]
     names = each_once([printable(bundle.name) for bundle in bundles])
-    from_bundles = [answers.of_bundle(dataset, one, name) for one, name in zip(bundles, names, strict=True)]
+    from_bundles = [
+        answers.of_bundle(dataset, one, name) for one, name in zip(bundles, names, strict=True)
+    ]
     networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
     if ensemble:
         networks += [*answers.means(from_runs), *answers.means(from_bundles)]
@@ -239,11 +255,19 @@ def each_once(names: Sequence[str]) -> list[str]:
     """Names, with a number behind those that occur more than once."""
     found = [name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)]
     # A name may have been that of another with its number.
-    return found if len(set(found)) == len(found) else [f"{name} {n}" for n, name in enumerate(names, 1)]
+    return (
+        found
+        if len(set(found)) == len(found)
+        else [f"{name} {n}" for n, name in enumerate(names, 1)]
+    )
 
 
 def describe(recipe: Recipe) -> str:
-    weights = "no class weights" if recipe.class_weights == "none" else f"class weights {recipe.class_weights}"
+    weights = (
+        "no class weights"
+        if recipe.class_weights == "none"
+        else f"class weights {recipe.class_weights}"
+    )
     augment = "augmentation" if recipe.augment else "no augmentation"
     begun = f"begins with {recipe.init}, " if recipe.init else ""
     return f"{begun}at most {recipe.max_epochs} epochs, {weights}, {augment}, seed {recipe.seed}"
@@ -271,7 +295,14 @@ def need_train_extra() -> None:
             raise MissingExtraError(module, "train")
 
 
-def average(dataset: Dataset, bundles: Sequence[Bundle], *, folder: Path, shares: Sequence[float], fresh: bool) -> Run:
+def average(
+    dataset: Dataset,
+    bundles: Sequence[Bundle],
+    *,
+    folder: Path,
+    shares: Sequence[float],
+    fresh: bool,
+) -> Run:
     """A run whose weights are the mean of those of bundles (`mien.training.average`)."""
     quiet.import_tensorflow()
     from mien.training.average import average as write
@@ -298,11 +329,20 @@ def export(
 
     def measure(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
         scores, _ = metrics.estimates(labels, probabilities, num_bootstrap=1000, seed=0)
-        return {**scores, "ece": metrics.calibration_error(metrics.reliability(labels, probabilities))}
+        return {
+            **scores,
+            "ece": metrics.calibration_error(metrics.reliability(labels, probabilities)),
+        }
 
-    dataset = None if data is None else read(data, say=say, on_error=on_error, votes=votes, to_train=False)
+    dataset = (
+        None
+        if data is None
+        else read(data, say=say, on_error=on_error, votes=votes, to_train=False)
+    )
     if dataset is None:
-        say("No --data: the bundle has no scores, and its probabilities are as the network gives them.")
+        say(
+            "No --data: the bundle has no scores, and its probabilities are as the network gives them."
+        )
     else:
         dataset = dataset.with_labels(run.label_set)
         theirs = run.facts["data"].get("fingerprints", {})
@@ -312,10 +352,14 @@ def export(
             if theirs.get(split) not in (None, dataset.fingerprints[split])
         ]
         if other:
-            say(f"  ! The run was trained on other data ({' and '.join(other)} differ): scores are of these faces.")
+            say(
+                f"  ! The run was trained on other data ({' and '.join(other)} differ): scores are of these faces."
+            )
         validation = dataset.part("validation")
         if len(validation) < FEW:
-            say(f"  ! {len(validation)} labelled validation faces: too few to say how sure the network may be.")
+            say(
+                f"  ! {len(validation)} labelled validation faces: too few to say how sure the network may be."
+            )
         if run.recipe.crowd_weight and (validation.votes is None or not validation.votes.any()):
             say("  ! No FER+ votes came with the data: the crowd's head is not calibrated.")
     bundle = write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
@@ -329,7 +373,9 @@ def export(
         ("largest difference to Keras", f"{bundle.parity['max_difference']:.1e}"),
     ]
     for split, scores in bundle.metrics.items():
-        rows.append((f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})"))
+        rows.append(
+            (f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})")
+        )
         rows.append(("  in 14 views", f"{scores['best']['accuracy']['value']:.1%}"))
         if crowd := scores.get("heads", {}).get(CROWD):
             rows.append(("  FER+ majority", f"{crowd['accuracy']['value']:.1%} (n = {crowd['n']})"))
@@ -346,9 +392,20 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def summary_table(runs: Sequence[Run]) -> str:
-    """What networks are and cost, as text: parameters, multiply-adds, seconds an epoch, peak memory."""
+    """What networks are and cost, as text: parameters, multiply-adds, seconds an epoch, peak
+    memory.
+    """
     rows = [
-        ("network", "parameters", "multiply-adds", "s an epoch", "peak MB", "epochs", "best", "validation accuracy")
+        (
+            "network",
+            "parameters",
+            "multiply-adds",
+            "s an epoch",
+            "peak MB",
+            "epochs",
+            "best",
+            "validation accuracy",
+        )
     ]
     for run in runs:
         facts = run.facts
@@ -379,19 +436,29 @@ def recipe_table() -> tuple[dict[str, Any], str]:
     for one in recipes:
         blocks = " | ".join(" ".join(map(str, block)) for block in one.blocks)
         rows.append(
-            (one.name, blocks, str(one.dense), f"<= {one.max_epochs}", str(one.batch_size), f"{one.learning_rate:g}")
+            (
+                one.name,
+                blocks,
+                str(one.dense),
+                f"<= {one.max_epochs}",
+                str(one.batch_size),
+                f"{one.learning_rate:g}",
+            )
         )
     return {"recipes": [one.to_dict() for one in recipes]}, aligned(rows)
 
 
-def data_info(source: str | None, *, votes: Path | None, on_error: str) -> tuple[dict[str, Any], str]:
+def data_info(
+    source: str | None, *, votes: Path | None, on_error: str
+) -> tuple[dict[str, Any], str]:
     """Counts by split and class, as JSON-able facts and as text."""
     dataset = load_dataset(source, votes=votes, on_error=on_error)
     counts = dataset.counts()
     unlabelled = int(np.sum(dataset.labels == UNLABELLED))
     rows: list[tuple[str, ...]] = [("class", *SPLITS, "all")]
     rows += [
-        (name, *(str(n) for n in counts[:, k]), str(counts[:, k].sum())) for k, name in enumerate(dataset.label_set)
+        (name, *(str(n) for n in counts[:, k]), str(counts[:, k].sum()))
+        for k, name in enumerate(dataset.label_set)
     ]
     rows.append(("all", *(str(n) for n in counts.sum(axis=1)), str(counts.sum())))
     answer = {
@@ -399,7 +466,8 @@ def data_info(source: str | None, *, votes: Path | None, on_error: str) -> tuple
         "fingerprint": dataset.fingerprint,
         "labels": list(dataset.label_set),
         "counts": {
-            split: dict(zip(dataset.label_set, map(int, counts[s]), strict=True)) for s, split in enumerate(SPLITS)
+            split: dict(zip(dataset.label_set, map(int, counts[s]), strict=True))
+            for s, split in enumerate(SPLITS)
         },
         "num_unlabelled": unlabelled,
         "num_with_votes": 0 if dataset.votes is None else len(dataset),
@@ -433,13 +501,17 @@ def data_draw(out: Path, *, num: int, seed: int, form: str) -> tuple[dict[str, A
     eighth = num // 8
     dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)
     if form != "csv" and is_csv(out):
-        raise UsageError(f"{out}: came the name of a csv for a folder; expected another, or --form csv")
+        raise UsageError(
+            f"{out}: came the name of a csv for a folder; expected another, or --form csv"
+        )
     if form == "csv" and out.name and not is_csv(out):
         out = out.with_name(f"{out.name}.csv")
     return _written(dataset, out)
 
 
-def data_convert(source: str, out: Path, *, labelled_only: bool, on_error: str, say: Say) -> tuple[dict[str, Any], str]:
+def data_convert(
+    source: str, out: Path, *, labelled_only: bool, on_error: str, say: Say
+) -> tuple[dict[str, Any], str]:
     """Read data in any form and write it as `out`: `.csv`, `.csv.gz`, or else a folder."""
     dataset = load_dataset(source, on_error=on_error)
     for note in dataset.notes:
@@ -447,7 +519,9 @@ def data_convert(source: str, out: Path, *, labelled_only: bool, on_error: str, 
     return _written(dataset, out, labelled_only=labelled_only)
 
 
-def _written(dataset: Dataset, out: Path, *, labelled_only: bool = False) -> tuple[dict[str, Any], str]:
+def _written(
+    dataset: Dataset, out: Path, *, labelled_only: bool = False
+) -> tuple[dict[str, Any], str]:
     from mien.data.convert import convert
 
     written = convert(dataset, out, labelled_only=labelled_only)

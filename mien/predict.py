@@ -1,4 +1,5 @@
-"""The verb `predict`: pictures, folders, videos and cameras in; rows, marked copies and explanations out.
+"""The verb `predict`: pictures, folders, videos and cameras in; rows, marked copies and
+explanations out.
 
 Every source has its rows: one without a face, and one that could not be read, say so.
 """
@@ -33,7 +34,21 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 PICTURES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".avif", ".heic")
+    (
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".pgm",
+        ".ppm",
+        ".avif",
+        ".heic",
+    )
 )
 # What is written about a source, in one of the folders of `Outputs`.
 _COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
@@ -50,12 +65,13 @@ class Outputs:
     Attributes:
         table: A .csv, .jsonl, .json or .parquet file.
         columns: Preset of a table's columns: `mien`, `openface` or `pyfeat`.
-        resume: Go on with the table: sources that it holds already are left out, those that failed or were broken off
-            are looked at again.
+        resume: Go on with the table: sources that it holds already are left out, those that failed
+            or were broken off are looked at again.
         overwrite: Replace a table that is there.
         draw: Folder for copies with the answers drawn in.
         explain: Folder for a picture of each face with its occlusion map.
-        summary: Folder for what a video comes to: summary.csv, events and a timeline of each person.
+        summary: Folder for what a video comes to: summary.csv, events and a timeline of each
+            person.
     """
 
     table: Path | None = None
@@ -80,7 +96,11 @@ class Outputs:
             raise UsageError(
                 "--resume and --overwrite: came both; expected one, to go on with the table or to replace it"
             )
-        if self.columns != "mien" and self.table is not None and form_of(self.table) in ("json", "jsonl"):
+        if (
+            self.columns != "mien"
+            and self.table is not None
+            and form_of(self.table) in ("json", "jsonl")
+        ):
             raise UsageError(
                 f"--columns {self.columns}: came {self.table}; expected .csv or .parquet, for JSON has no columns"
             )
@@ -103,7 +123,9 @@ class Tally:
         self.num_without_face += frame.error is None and not frame.faces
 
     def sentence(self) -> str:
-        parts = [f"{_many(self.num_faces, 'face')} in {_many(self.num_frames, 'picture')} or frames"]
+        parts = [
+            f"{_many(self.num_faces, 'face')} in {_many(self.num_frames, 'picture')} or frames"
+        ]
         if self.num_resumed:
             parts.append(f"{_many(self.num_resumed, 'source')} there from an earlier run")
         if self.num_without_face:
@@ -114,7 +136,8 @@ class Tally:
 
 
 def collect(paths: Sequence[str], *, say: Say) -> list[str]:
-    """The pictures, videos and cameras that arguments name, each once: files, folders with all below them, patterns.
+    """The pictures, videos and cameras that arguments name, each once: files, folders with all
+    below them, patterns.
 
     Raises:
         UsageError: for a folder or pattern that holds no picture and no video.
@@ -126,12 +149,18 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
         if given == STDIN or is_video(given) or Path(given).is_file():
             found[given] = None
         elif Path(given).is_dir() or glob.has_magic(given):
-            files = _below(given, say) if Path(given).is_dir() else sorted(glob.glob(given, recursive=True))
+            files = (
+                _below(given, say)
+                if Path(given).is_dir()
+                else sorted(glob.glob(given, recursive=True))
+            )
             wanted = [one for one in files if Path(one).suffix.lower() in PICTURES or is_video(one)]
             if not wanted:
                 say(f"{given}: holds no picture and no video; {_many(len(files), 'other file')}")
             elif len(files) > len(wanted):
-                say(f"{given}: left out {_many(len(files) - len(wanted), 'file')}, by name neither picture nor video")
+                say(
+                    f"{given}: left out {_many(len(files) - len(wanted), 'file')}, by name neither picture nor video"
+                )
             found |= dict.fromkeys(wanted)
         else:
             found[given] = None  # its row will say that there is no such file
@@ -144,7 +173,9 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
 
 
 def _below(folder: str, say: Say) -> list[str]:
-    """All files below a folder, sorted; links to folders are not followed, and folders that cannot be read are told."""
+    """All files below a folder, sorted; links to folders are not followed, and folders that cannot
+    be read are told.
+    """
     files: list[str] = []
 
     def unreadable(error: OSError) -> None:
@@ -181,18 +212,23 @@ def predict(
         smooth_s: Time constant of the smoothing in videos; None for the default.
         say: Takes sentences for a person.
         show: Takes each frame, as soon as it is known.
-        max_side: What the recognizer was loaded with; kept beside the table, so that --resume can tell.
+        max_side: What the recognizer was loaded with; kept beside the table, so that --resume can
+            tell.
     """
     from mien.video import SMOOTH_S, is_video
 
     tally = Tally()
-    folders = [folder for folder in (outputs.draw, outputs.explain, outputs.summary) if folder is not None]
+    folders = [
+        folder for folder in (outputs.draw, outputs.explain, outputs.summary) if folder is not None
+    ]
     for folder in folders:
         _make(folder)
     ours = _written_by_us(sources, folders)
     if ours:
         files = _many(len(ours), "file")
-        say(f"left out {files} that this command wrote (marked copies, maps, timelines): {next(iter(ours))} ...")
+        say(
+            f"left out {files} that this command wrote (marked copies, maps, timelines): {next(iter(ours))} ..."
+        )
         sources = [source for source in sources if source not in ours]
     names = _file_names(sources)
     num_videos = sum(map(is_video, sources))
@@ -204,15 +240,21 @@ def predict(
         ("--smooth", smooth_s, "videos", 0 if has_videos else len(sources)),
     ):
         if given is not None and num_others:
-            say(f"{option} is for {kind} only: nothing of it for {_many(num_others, 'other source')}")
+            say(
+                f"{option} is for {kind} only: nothing of it for {_many(num_others, 'other source')}"
+            )
     smooth = SMOOTH_S if smooth_s is None else smooth_s
-    settings = _settings(recognizer, max_side) | ({"every_s": every, "smooth_s": smooth} if has_videos else {})
+    settings = _settings(recognizer, max_side) | (
+        {"every_s": every, "smooth_s": smooth} if has_videos else {}
+    )
     table = _Table(outputs, recognizer, settings, has_videos=has_videos, say=say)
     left = [source for source in sources if not table.holds(source)]
     tally.num_resumed = len(sources) - len(left)
     pictures = [source for source in left if not is_video(source)]
     with table:
-        data = {source: sys.stdin.buffer.read() if source == STDIN else source for source in pictures}
+        data = {
+            source: sys.stdin.buffer.read() if source == STDIN else source for source in pictures
+        }
         frames = recognizer.frames(data.values(), names=data.keys())
         for source, frame in zip(pictures, frames, strict=True):
             tally.add(frame)
@@ -233,7 +275,8 @@ def predict(
 def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str, None]:
     """What an earlier run wrote and is not to be looked at as if it were the user's.
 
-    Its sign: it lies where this run writes to, and is named as what is written about one of this run's sources.
+    Its sign: it lies where this run writes to, and is named as what is written about one of this
+    run's sources.
     """
     from mien.video import is_video
 
@@ -251,7 +294,9 @@ def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str,
             (path.parent, _MAP, pictures),
             (path.parent.parent, _TIMELINE, videos),
         ):
-            named = pattern.fullmatch(path.relative_to(place).as_posix()) if place in places else None
+            named = (
+                pattern.fullmatch(path.relative_to(place).as_posix()) if place in places else None
+            )
             if named and named[1] in about:
                 found[source] = None
     return found
@@ -262,16 +307,30 @@ def _settings(recognizer: Recognizer, max_side: int | None) -> dict[str, Any]:
     from mien.detect import MAX_SIDE
 
     bundle, detector = recognizer.bundle, recognizer.detector
-    found = {"bundle": f"{bundle.name} {bundle.digest[:16]}", "mode": recognizer.mode, "detector": detector.name}
+    found = {
+        "bundle": f"{bundle.name} {bundle.digest[:16]}",
+        "mode": recognizer.mode,
+        "detector": detector.name,
+    }
     looks_for_faces = detector.geometry != "none"
-    return found | ({"max_side": MAX_SIDE if max_side is None else max_side} if looks_for_faces else {})
+    return found | (
+        {"max_side": MAX_SIDE if max_side is None else max_side} if looks_for_faces else {}
+    )
 
 
 class _Table:
-    """The table, or nothing where none was asked for. Beside it lies what its rows were computed with."""
+    """The table, or nothing where none was asked for. Beside it lies what its rows were computed
+    with.
+    """
 
     def __init__(
-        self, outputs: Outputs, recognizer: Recognizer, settings: dict[str, Any], *, has_videos: bool, say: Say
+        self,
+        outputs: Outputs,
+        recognizer: Recognizer,
+        settings: dict[str, Any],
+        *,
+        has_videos: bool,
+        say: Say,
     ) -> None:
         self._writer: Writer | None = None
         self._held: set[str] = set()
@@ -282,7 +341,9 @@ class _Table:
         self._form = form_of(path)
         self._mark = path.with_name(fitting(path.name) + ".unfinished")
         if path.is_dir():
-            raise UsageError(f"{path}: came a folder; expected the name of a table to write. To mend: name another")
+            raise UsageError(
+                f"{path}: came a folder; expected the name of a table to write. To mend: name another"
+            )
         again = outputs.resume and path.exists()
         if path.exists() and not outputs.resume and not outputs.overwrite:
             raise UsageError(
@@ -290,7 +351,11 @@ class _Table:
                 "To mend: name another, or give --resume to go on with it, or --overwrite to replace it"
             )
         _make(path.parent)
-        beside = path.with_name(fitting(path.name) + ".settings.json") if self._form in ("csv", "jsonl") else None
+        beside = (
+            path.with_name(fitting(path.name) + ".settings.json")
+            if self._form in ("csv", "jsonl")
+            else None
+        )
         known = read_settings(beside) if beside is not None else None
         if again:
             if known is None:  # a table of an older mien, or that was moved
@@ -301,7 +366,9 @@ class _Table:
             if self._held:
                 settings = known | settings
             if "earlier_rows" in settings:
-                say(f"{path}: with which network and settings its earlier rows were computed is not known; going on")
+                say(
+                    f"{path}: with which network and settings its earlier rows were computed is not known; going on"
+                )
             if self._form == "csv":
                 with path.open(encoding="utf-8") as file:
                     has_videos = "raw_" in file.readline()
@@ -319,7 +386,9 @@ class _Table:
             raise _unwritable(path, error) from error
         if beside is not None:
             try:
-                write_settings(beside, settings)  # after the table is open: one that stays as it was keeps its own
+                write_settings(
+                    beside, settings
+                )  # after the table is open: one that stays as it was keeps its own
             except OSError as error:
                 self._writer.close()
                 raise _unwritable(beside, error) from error
@@ -330,7 +399,9 @@ class _Table:
     def begin(self, source: str) -> None:
         """Mark a video as under way, so that --resume begins it anew."""
         if self._writer is not None:
-            self._mark.write_text(as_written(source, self._form), encoding="utf-8", errors="backslashreplace")
+            self._mark.write_text(
+                as_written(source, self._form), encoding="utf-8", errors="backslashreplace"
+            )
 
     def end(self) -> None:
         """The video is whole."""
@@ -349,9 +420,13 @@ class _Table:
             self._writer.close()
 
 
-def _extras(recognizer: Recognizer, frame: Frame, picture: str | bytes, name: str, outputs: Outputs) -> None:
+def _extras(
+    recognizer: Recognizer, frame: Frame, picture: str | bytes, name: str, outputs: Outputs
+) -> None:
     """The marked copy and the explanations of one picture."""
-    if frame.error is not None or (outputs.draw is None and (outputs.explain is None or not frame.faces)):
+    if frame.error is not None or (
+        outputs.draw is None and (outputs.explain is None or not frame.faces)
+    ):
         return
     from PIL import Image
 
@@ -361,7 +436,10 @@ def _extras(recognizer: Recognizer, frame: Frame, picture: str | bytes, name: st
 
     image = load_image(picture)
     if outputs.draw is not None:
-        _save(Image.fromarray(annotate(image, frame.faces, recognizer.labels)), outputs.draw / f"{name}-marked.jpg")
+        _save(
+            Image.fromarray(annotate(image, frame.faces, recognizer.labels)),
+            outputs.draw / f"{name}-marked.jpg",
+        )
     if outputs.explain is not None:
         for number, face in enumerate(frame.faces):
             seen, heat = recognizer.explain(image, face)
@@ -378,7 +456,9 @@ def _video(
     smooth_s: float,
     say: Say,
 ) -> Iterator[Frame]:
-    """The frames of one video; its copy, summary, events and timelines are written when it ends, however it ends."""
+    """The frames of one video; its copy, summary, events and timelines are written when it ends,
+    however it ends.
+    """
     from mien.video import watch
 
     copy = None if outputs.draw is None else outputs.draw / f"{name}-marked.mp4"
@@ -386,16 +466,29 @@ def _video(
     def frames() -> Iterator[Frame]:
         try:
             yield from watch(
-                source, recognizer, every=every, smooth_s=smooth_s, draw=copy, tell=lambda note: say(f"  {note}")
+                source,
+                recognizer,
+                every=every,
+                smooth_s=smooth_s,
+                draw=copy,
+                tell=lambda note: say(f"  {note}"),
             )
         except DataError as error:
             yield Frame(source, 0, None, 0, 0, recognizer.detector.name, (), str(error))
 
-    yield from frames() if outputs.summary is None else _summed_up(frames(), name, recognizer, outputs.summary)
+    yield from (
+        frames()
+        if outputs.summary is None
+        else _summed_up(frames(), name, recognizer, outputs.summary)
+    )
 
 
-def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folder: Path) -> Iterator[Frame]:
-    """Pass frames on; then read them again from a file, so that memory does not grow with the video."""
+def _summed_up(
+    frames: Iterator[Frame], name: str, recognizer: Recognizer, folder: Path
+) -> Iterator[Frame]:
+    """Pass frames on; then read them again from a file, so that memory does not grow with the
+    video.
+    """
     import json
 
     from mien.summary import events, summary, write_events, write_summary
@@ -423,7 +516,11 @@ def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folde
         # Also after Ctrl-C: what was looked at is summed up.
         try:
             write_summary(folder / f"{name}_summary.csv", summary(again()))
-            write_events(folder / f"{name}_events.tsv", events(again()), about={"Network": recognizer.bundle.digest})
+            write_events(
+                folder / f"{name}_events.tsv",
+                events(again()),
+                about={"Network": recognizer.bundle.digest},
+            )
             timelines.write(folder / f"{name}_persons")
         except OSError as error:
             raise _unwritable(Path(error.filename or folder), error) from error
@@ -432,14 +529,17 @@ def _summed_up(frames: Iterator[Frame], name: str, recognizer: Recognizer, folde
 
 
 def _file_names(sources: Sequence[str]) -> dict[str, str]:
-    """A name for what is written about each source: its own without the ending, numbered where two are alike.
+    """A name for what is written about each source: its own without the ending, numbered where two
+    are alike.
 
     A very long one is cut, so that there is room for what is put behind it.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
     for source in sources:
-        plain = "stdin" if source == STDIN else Path(source.replace("://", "-").replace(":", "-")).stem
+        plain = (
+            "stdin" if source == STDIN else Path(source.replace("://", "-").replace(":", "-")).stem
+        )
         name, number = fitting(plain), 1
         while name.lower() in taken:
             number += 1
@@ -451,14 +551,17 @@ def _file_names(sources: Sequence[str]) -> dict[str, str]:
 
 def describe(frame: Frame) -> str:
     """A frame for the terminal: a line a face."""
-    source = "".join(c if c.isprintable() else "?" for c in frame.source)  # a name must not command the terminal
+    source = "".join(
+        c if c.isprintable() else "?" for c in frame.source
+    )  # a name must not command the terminal
     place = source if frame.time_s is None else f"{source} {frame.time_s:.3f} s"
     if frame.error is not None:
         return f"{place}: not read: {frame.error.removeprefix(frame.source + ': ')}"
     if not frame.faces:
         return f"{place}: no face"
     return "\n".join(
-        f"{place}: {_caption(face)}{_box(face)}" + (f" (uncertain: {face.reason})" if face.uncertain else "")
+        f"{place}: {_caption(face)}{_box(face)}"
+        + (f" (uncertain: {face.reason})" if face.uncertain else "")
         for face in frame.faces
     )
 
@@ -491,4 +594,6 @@ def _make(folder: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{path}: cannot be written ({error.strerror or error}). To mend: name another place")
+    return UsageError(
+        f"{path}: cannot be written ({error.strerror or error}). To mend: name another place"
+    )

@@ -1,7 +1,8 @@
 """Pixels of a face -> what a network takes: gray uint8, 48 x 48.
 
-Colour becomes gray with the weights of ITU-R BT.601, rounded as Pillow rounds them; other sizes are averaged by area
-where they shrink and interpolated linearly where they grow. Data sets and photographs both go this way.
+Colour becomes gray with the weights of ITU-R BT.601, rounded as Pillow rounds them; other sizes are
+averaged by area where they shrink and interpolated linearly where they grow. Data sets and
+photographs both go this way.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ def gray(rgb: np.ndarray) -> np.ndarray:
 
 
 def resized(image: np.ndarray) -> np.ndarray:
-    """uint8 (48, 48) from uint8 (H, W): averaged along an axis that shrinks, linear along one that grows."""
+    """uint8 (48, 48) from uint8 (H, W): averaged along an axis that shrinks, linear along one that
+    grows.
+    """
     import cv2
 
     height, width = image.shape
     if height > SIDE or width > SIDE:
-        image = cv2.resize(image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(
+            image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA
+        )
     if image.shape != (SIDE, SIDE):
         image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     return np.asarray(image, np.uint8)

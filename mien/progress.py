@@ -1,4 +1,6 @@
-"""Progress bars, to stderr: for training (elsewhere than on a terminal a line an epoch), and for counting sources."""
+"""Progress bars, to stderr: for training (elsewhere than on a terminal a line an epoch), and for
+counting sources.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +54,17 @@ def training_bar() -> Iterator[Callable[[Moment], None]]:
             if shown is None or shown[0] != name:
                 shown, began, first_step = (name, len(moment.history)), now, done - 1
                 if moment.history:
-                    console.print(f"  goes on after epoch {len(moment.history)}", highlight=False, soft_wrap=True)
+                    console.print(
+                        f"  goes on after epoch {len(moment.history)}",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
             for line in moment.history[shown[1] :]:
                 console.print(epoch_line(name, total, line), highlight=False, soft_wrap=True)
             shown = (name, len(moment.history))
-            if not console.is_terminal or (now - last < REFRESH_S and moment.step != moment.num_steps):
+            if not console.is_terminal or (
+                now - last < REFRESH_S and moment.step != moment.num_steps
+            ):
                 return
             last = now
             left = (now - began) / (done - first_step) * (total * moment.num_steps - done)
@@ -78,12 +86,20 @@ def training_bar() -> Iterator[Callable[[Moment], None]]:
 
 @contextmanager
 def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
-    """Yields what moves a bar on to so many of `total` and says what is looked at; shown on a terminal only."""
+    """Yields what moves a bar on to so many of `total` and says what is looked at; shown on a
+    terminal only.
+    """
     if not sys.stderr.isatty():
         yield lambda done, now: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     with Progress(
         BarColumn(),
@@ -92,7 +108,8 @@ def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
         TextColumn("{task.description}"),
         console=Console(stderr=True),
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # or rows on their way to a file would come to the terminal
+        # or rows on their way to a file would come to the terminal
+        redirect_stdout=sys.stdout.isatty(),
     ) as bar:
         task = bar.add_task("", total=total)
 

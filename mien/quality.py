@@ -27,7 +27,9 @@ def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> 
     sharpness = float(cv2.Laplacian(gray, cv2.CV_32F).std() / contrast) if contrast > 0 else 0.0
     size = float(min(box[2] - box[0], box[3] - box[1]))
     return Quality(
-        size_px=size, sharpness=sharpness, turn=None if landmarks is None else float(turn_aside(landmarks[None])[0])
+        size_px=size,
+        sharpness=sharpness,
+        turn=None if landmarks is None else float(turn_aside(landmarks[None])[0]),
     )
 
 

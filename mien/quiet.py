@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Said on every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is: its logging is not set up yet.
+# Said on every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is: its logging is
+# not set up yet.
 _NOISE = (
     "All log messages before absl::InitializeLog()",
     "oneDNN custom operations are on",
@@ -18,7 +19,9 @@ _NOISE = (
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow; what native code writes to stderr meanwhile is passed on, less lines known to say nothing."""
+    """Import TensorFlow; what native code writes to stderr meanwhile is passed on, less lines known
+    to say nothing.
+    """
     if "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
@@ -38,7 +41,9 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def closed_files_closed_again() -> Iterator[None]:
-    """lz4's files flush what they have closed already, which Python from 3.13 on prints as an exception ignored."""
+    """lz4's files flush what they have closed already, which Python from 3.13 on prints as an
+    exception ignored.
+    """
     shown = sys.unraisablehook
 
     def hook(found: sys.UnraisableHookArgs) -> None:

@@ -46,11 +46,14 @@ def load(
 
     Args:
         bundle: A bundle that `mien export` wrote (folder or zip), or `shipped`.
-        detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`; `none`: the pictures are faces already.
+        detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`; `none`: the pictures are
+            faces already.
         detector_model: File with YuNet's weights; by default $MIEN_YUNET, the cache, a download.
-        max_side: Longest side in pixels at which faces are looked for; more finds smaller faces, and takes longer.
+        max_side: Longest side in pixels at which faces are looked for; more finds smaller faces,
+            and takes longer.
         num_threads: Threads of the classifier; by default those of the machine.
-        mode: `fast`: each face is classified once; `best`: in 14 views, slower, with better probabilities.
+        mode: `fast`: each face is classified once; `best`: in 14 views, slower, with better
+            probabilities.
 
     Raises:
         BundleError: if the bundle cannot be trusted.
@@ -76,7 +79,8 @@ class _Found:
 
 
 class Recognizer:
-    """Decode, detect, crop and classify. Safe to use from several threads at once; a process makes its own.
+    """Decode, detect, crop and classify. Safe to use from several threads at once; a process makes
+    its own.
 
     Args:
         bundle: The network.
@@ -86,7 +90,12 @@ class Recognizer:
     """
 
     def __init__(
-        self, bundle: Bundle, detector: Detector, *, num_threads: int | None = None, mode: str = "fast"
+        self,
+        bundle: Bundle,
+        detector: Detector,
+        *,
+        num_threads: int | None = None,
+        mode: str = "fast",
     ) -> None:
         check_mode(mode)
         self.bundle = bundle
@@ -101,7 +110,9 @@ class Recognizer:
 
     @property
     def heads(self) -> dict[str, LabelSet]:
-        """What `Face.heads` holds: each head's labels by its name; empty where the network has but one."""
+        """What `Face.heads` holds: each head's labels by its name; empty where the network has but
+        one.
+        """
         found = {head.name: head.labels for head in self.bundle.heads}
         return found if len(found) > 1 else {}
 
@@ -109,7 +120,8 @@ class Recognizer:
         """The faces of one picture, best detected first.
 
         Args:
-            picture: Whatever `mien.image.load_image` takes: path, bytes, file object, array, PIL image.
+            picture: Whatever `mien.image.load_image` takes: path, bytes, file object, array, PIL
+                image.
 
         Raises:
             DataError: if it is not a picture, or too large.
@@ -122,14 +134,19 @@ class Recognizer:
         return self._answer(found, self.classify(found.crops))
 
     def classify(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Calibrated probabilities of each head, float32 (N, K), of gray faces uint8 (N, 48, 48, 1)."""
+        """Calibrated probabilities of each head, float32 (N, K), of gray faces uint8 (N, 48, 48,
+        1).
+        """
         return self._classifier(crops, mode=self.mode)
 
-    def frames(self, sources: Iterable[Any], *, names: Iterable[str] | None = None) -> Iterator[Frame]:
-        """A Frame for each picture, in their order; one that cannot be read has an error and no faces.
+    def frames(
+        self, sources: Iterable[Any], *, names: Iterable[str] | None = None
+    ) -> Iterator[Frame]:
+        """A Frame for each picture, in their order; one that cannot be read has an error and no
+        faces.
 
-        Pictures are decoded and searched ahead in threads, and classified in batches across pictures; at most a few
-        are in memory at a time.
+        Pictures are decoded and searched ahead in threads, and classified in batches across
+        pictures; at most a few are in memory at a time.
 
         Args:
             sources: What `faces` takes.
@@ -142,20 +159,27 @@ class Recognizer:
         workers = max(2, os.cpu_count() or 2)
         with ThreadPoolExecutor(workers, thread_name_prefix="mien") as pool:
             waiting: deque[tuple[str, Future[_Found | MienError]]] = deque()
-            named = ((str(s), s) for s in sources) if names is None else zip(names, sources, strict=True)
+            named = (
+                ((str(s), s) for s in sources)
+                if names is None
+                else zip(names, sources, strict=True)
+            )
             try:
                 for name, source in named:
                     waiting.append((name, pool.submit(self._decode_and_find, source)))
                     if len(waiting) > 2 * workers:
                         yield from self._finish([waiting.popleft() for _ in range(workers)])
                 while waiting:
-                    yield from self._finish([waiting.popleft() for _ in range(min(workers, len(waiting)))])
+                    yield from self._finish(
+                        [waiting.popleft() for _ in range(min(workers, len(waiting)))]
+                    )
             finally:
                 for _, future in waiting:
                     future.cancel()
 
     def explain(self, picture: Any, face: Face) -> tuple[np.ndarray, np.ndarray]:
-        """Which parts of a face its label rests on (`mien.explain`), looked at once, also where `mode` is `best`.
+        """Which parts of a face its label rests on (`mien.explain`), looked at once, also where
+        `mode` is `best`.
 
         Args:
             picture: The picture in which the face was found.
@@ -169,7 +193,9 @@ class Recognizer:
         points = None if face.landmarks is None else np.array([face.landmarks], np.float32)
         seen = crop(image, boxes, points, geometry=self.detector.geometry).faces[0]
         one_view = self._classifier
-        return seen, occlusion_map(lambda faces: one_view.answer(one_view(faces)), seen, face.labels.index(face.label))
+        return seen, occlusion_map(
+            lambda faces: one_view.answer(one_view(faces)), seen, face.labels.index(face.label)
+        )
 
     def close(self) -> None:
         """Free the network; the recognizer cannot be used afterwards."""
@@ -179,12 +205,17 @@ class Recognizer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Recognizer holds native sessions and cannot be pickled; call mien.load() in each process")
+        raise TypeError(
+            "a Recognizer holds native sessions and cannot be pickled; call mien.load() in each process"
+        )
 
     def _decode_and_find(self, source: Any) -> _Found | MienError:
         try:
@@ -210,12 +241,18 @@ class Recognizer:
             rows = slice(start, start + len(result.crops))
             start = rows.stop
             answers = self._answer(result, {head: p[rows] for head, p in heads.items()})
-            yield Frame(name, 0, None, result.width, result.height, self.detector.name, tuple(answers))
+            yield Frame(
+                name, 0, None, result.width, result.height, self.detector.name, tuple(answers)
+            )
 
     def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> list[Face]:
         first = self.bundle.heads[0]
         shown, names = self._classifier.answer(heads, mode=self.mode), self.heads
-        boxes, scores, landmarks = found.detections.boxes, found.detections.scores, found.detections.landmarks
+        boxes, scores, landmarks = (
+            found.detections.boxes,
+            found.detections.scores,
+            found.detections.landmarks,
+        )
         faces = []
         for i in range(len(boxes)):
             p = shown[i]
@@ -227,7 +264,9 @@ class Recognizer:
                 Face(
                     box=(x0, y0, x1, y1),
                     score=float(scores[i]),
-                    landmarks=None if points is None else tuple((float(x), float(y)) for x, y in points),
+                    landmarks=None
+                    if points is None
+                    else tuple((float(x), float(y)) for x, y in points),
                     label=first.labels[int(p.argmax())],
                     labels=first.labels.names,
                     probabilities=tuple(float(v) for v in p),

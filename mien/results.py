@@ -1,4 +1,6 @@
-"""Answers: a face, and a frame with its faces. A frame is what was looked at: a picture, or one picture of a video."""
+"""Answers: a face, and a frame with its faces. A frame is what was looked at: a picture, or one
+picture of a video.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from typing import Any
 
 from mien.errors import DataError
 
-LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")  # of the person, not of the picture
+LANDMARKS = (
+    "right_eye",
+    "left_eye",
+    "nose",
+    "right_mouth",
+    "left_mouth",
+)  # of the person, not of the picture
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,9 @@ class Quality:
     def __post_init__(self) -> None:
         for name in ("size_px", "sharpness", "turn"):
             value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None and name == "turn" else _number(value, name))
+            object.__setattr__(
+                self, name, None if value is None and name == "turn" else _number(value, name)
+            )
 
 
 @dataclass(frozen=True)
@@ -76,13 +86,19 @@ class Face:
         put(self, "entropy", _number(self.entropy, "entropy"))
         put(self, "uncertain", bool(self.uncertain))
         put(self, "labels", tuple(str(name) for name in self.labels))
-        put(self, "probabilities", _probabilities(self.probabilities, len(self.labels), "probabilities"))
+        put(
+            self,
+            "probabilities",
+            _probabilities(self.probabilities, len(self.labels), "probabilities"),
+        )
         if self.raw is not None:
             put(self, "raw", _probabilities(self.raw, len(self.labels), "raw"))
         if self.track is not None:
             put(self, "track", int(self.track))
         if self.landmarks is not None:
-            points = tuple((_number(x, "landmarks"), _number(y, "landmarks")) for x, y in self.landmarks)
+            points = tuple(
+                (_number(x, "landmarks"), _number(y, "landmarks")) for x, y in self.landmarks
+            )
             put(self, "landmarks", points)
             if len(points) != len(LANDMARKS):
                 raise _wrong(f"{len(points)} landmarks", f"{len(LANDMARKS)}, or None")
@@ -111,7 +127,9 @@ class Face:
         return {
             "box": list(self.box),
             "score": self.score,
-            "landmarks": None if self.landmarks is None else [list(point) for point in self.landmarks],
+            "landmarks": None
+            if self.landmarks is None
+            else [list(point) for point in self.landmarks],
             "label": self.label,
             "probabilities": dict(zip(self.labels, self.probabilities, strict=True)),
             "entropy": self.entropy,
@@ -149,7 +167,8 @@ class Face:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _wrong(
-                f"values that are no face ({type(error).__name__}: {error})", "those of Face.to_dict"
+                f"values that are no face ({type(error).__name__}: {error})",
+                "those of Face.to_dict",
             ) from error
 
 
@@ -209,7 +228,9 @@ class Frame:
             rest = {name: values[name] for name in cls.__dataclass_fields__ if name != "faces"}
             return cls(**rest, faces=tuple(Face.from_dict(face) for face in values["faces"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _wrong(f"values that are no frame ({type(error).__name__}: {error})", "Frame.to_dict's") from error
+            raise _wrong(
+                f"values that are no frame ({type(error).__name__}: {error})", "Frame.to_dict's"
+            ) from error
 
 
 def _number(value: Any, name: str) -> float:

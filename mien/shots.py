@@ -1,12 +1,14 @@
 """Videos, cameras and streams in: frames with true times, upright, in bounded memory.
 
-- Times are those of the file (PTS times its time base), as they are: unequal steps stay unequal. Formats that count
-  from an arbitrary moment (MPEG-TS, live streams) are counted from their start; a camera from its first frame.
-- Pictures are upright: the rotation and mirroring in the file's display matrix is undone; pixels that are not square
-  are stretched to be.
-- A thread decodes ahead through a queue of a few pictures, so memory does not grow with the length of a video.
-  A camera does not wait: what cannot be looked at in time is passed over, and counted.
-- A frame that cannot be decoded is a Shot with an error; where a file or stream breaks off, the last Shot says so.
+- Times are those of the file (PTS times its time base), as they are: unequal steps stay unequal.
+  Formats that count from an arbitrary moment (MPEG-TS, live streams) are counted from their start;
+  a camera from its first frame.
+- Pictures are upright: the rotation and mirroring in the file's display matrix is undone; pixels
+  that are not square are stretched to be.
+- A thread decodes ahead through a queue of a few pictures, so memory does not grow with the length
+  of a video. A camera does not wait: what cannot be looked at in time is passed over, and counted.
+- A frame that cannot be decoded is a Shot with an error; where a file or stream breaks off, the
+  last Shot says so.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 
 STALL_S = 10.0  # a camera or stream that is silent for so long has stopped
 _AHEAD = 4  # pictures decoded ahead
-_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split())
+_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split()
+)
 _CAMERA = "camera:"
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "tcp", "http", "https")
 _LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp")  # do not wait for a slow reader
@@ -51,7 +55,8 @@ class Shot:
     """One frame of a video.
 
     Attributes:
-        index: Its number among all frames of the video, from 0, those that were not looked at included.
+        index: Its number among all frames of the video, from 0, those that were not looked at
+            included.
         time_s: Its time in seconds.
         image: uint8 RGB (H, W, 3), upright; None where there is an error.
         error: Why there is no image; '' where there is one.
@@ -65,7 +70,9 @@ class Shot:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a video says of itself before it is read. `duration_s` and `num_frames` are None where it does not say."""
+    """What a video says of itself before it is read. `duration_s` and `num_frames` are None where
+    it does not say.
+    """
 
     width: int
     height: int
@@ -78,7 +85,11 @@ class VideoFacts:
 def is_video(source: str | os.PathLike[str]) -> bool:
     """Whether a name is that of a video file, a stream or a camera."""
     text = os.fspath(source)
-    return text.startswith(_CAMERA) or _protocol(text) != "" or os.path.splitext(text)[1].lower() in _SUFFIXES
+    return (
+        text.startswith(_CAMERA)
+        or _protocol(text) != ""
+        or os.path.splitext(text)[1].lower() in _SUFFIXES
+    )
 
 
 def facts(source: str | os.PathLike[str]) -> VideoFacts:
@@ -168,8 +179,12 @@ def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[Shot
             except queue.Empty:
                 if live and time.monotonic() - last_heard > STALL_S:
                     if last.index < 0:
-                        raise _bad(source, f"no frame within {STALL_S:.0f} s", "check the camera or stream") from None
-                    notes.append(f"{source}: no frame for {STALL_S:.0f} s after {last.time_s:.2f} s; stopped")
+                        raise _bad(
+                            source, f"no frame within {STALL_S:.0f} s", "check the camera or stream"
+                        ) from None
+                    notes.append(
+                        f"{source}: no frame for {STALL_S:.0f} s after {last.time_s:.2f} s; stopped"
+                    )
                     yield Shot(last.index + 1, last.time_s, None, f"no frame for {STALL_S:.0f} s")
                     break
                 continue
@@ -216,7 +231,9 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, N
             if frame.time_s < before_s and not frame.last:
                 next_s = -math.inf
                 if not stepped_back:
-                    tell(f"{source}: times step back from {before_s:.3f} to {frame.time_s:.3f} s; kept as they are")
+                    tell(
+                        f"{source}: times step back from {before_s:.3f} to {frame.time_s:.3f} s; kept as they are"
+                    )
                 stepped_back = True
             before_s = frame.time_s
             if frame.rgb is None:
@@ -231,7 +248,11 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, N
                     next_s = (math.floor(frame.time_s / every + 0.001) + 1) * every
                 yield Shot(index, frame.time_s, frame.rgb())
     if not num_read:
-        came = f"{_frames(num_broken)}, none of which can be decoded" if num_broken else "no frame at all"
+        came = (
+            f"{_frames(num_broken)}, none of which can be decoded"
+            if num_broken
+            else "no frame at all"
+        )
         raise _bad(source, came, "check that it plays elsewhere; copy or export it again")
     if num_broken:
         tell(f"{source}: {num_broken:,} of {_frames(num_read + num_broken)} could not be decoded")
@@ -259,22 +280,40 @@ def _opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         # A file may name other files and addresses to be read; none of them is.
         where, options = f"file:{source}", {"protocol_whitelist": "file"}
     try:
-        container = av.open(where, "r", options=options, timeout=(STALL_S, STALL_S), metadata_errors="replace")
+        container = av.open(
+            where, "r", options=options, timeout=(STALL_S, STALL_S), metadata_errors="replace"
+        )
     except (av.error.FFmpegError, OSError) as error:
         came = f"a file or stream that cannot be opened as a video ({getattr(error, 'strerror', None) or error})"
-        raise _bad(source, came, "copy or export it again; an mp4 that was broken off has lost its index") from error
+        raise _bad(
+            source, came, "copy or export it again; an mp4 that was broken off has lost its index"
+        ) from error
     with container:
         name = container.format.name
-        streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        streams = [
+            s
+            for s in container.streams.video
+            if not s.disposition & av.stream.Disposition.attached_pic
+        ]
         if name in _NO_VIDEO or name.endswith("_pipe"):
-            raise _bad(source, f"a file of the kind {name}, which is no video", "give pictures as pictures")
+            raise _bad(
+                source, f"a file of the kind {name}, which is no video", "give pictures as pictures"
+            )
         if not streams:
             kinds = sorted({s.type for s in container.streams})
-            came = f"a file with {' and '.join(kinds)} only" if kinds else "a file with nothing to play"
+            came = (
+                f"a file with {' and '.join(kinds)} only"
+                if kinds
+                else "a file with nothing to play"
+            )
             raise _bad(source, came, "give a file that has a picture")
         stream = streams[0]
         if stream.codec_context is None:
-            raise _bad(source, "a codec that the installed PyAV does not know", "convert it to H.264 in mp4")
+            raise _bad(
+                source,
+                "a codec that the installed PyAV does not know",
+                "convert it to H.264 in mp4",
+            )
         size = (stream.codec_context.width, stream.codec_context.height)
         if size[0] * size[1] > DEFAULT_LIMITS.max_pixels:
             raise _bad(source, f"frames of {size[0]} x {size[1]} pixels", "make it smaller")
@@ -287,7 +326,9 @@ def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
 
         stream.thread_type = "AUTO"
         clock = _Clock(container, stream)
-        broken: list[float] = []  # times of packets that failed; decoders reorder, so they wait for their turn
+        broken: list[
+            float
+        ] = []  # times of packets that failed; decoders reorder, so they wait for their turn
         num_corrupt = 0
         matrix, rotation = None, None
         end_s, failure = 0.0, ""
@@ -297,7 +338,11 @@ def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError) as error:
                 silent = isinstance(error, av.error.ExitError | av.error.TimeoutError)
-                failure = f"no data for {STALL_S:.0f} s" if silent else str(getattr(error, "strerror", None) or error)
+                failure = (
+                    f"no data for {STALL_S:.0f} s"
+                    if silent
+                    else str(getattr(error, "strerror", None) or error)
+                )
                 break
             if packet is None:
                 break
@@ -307,14 +352,18 @@ def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 if packet.size:
-                    heapq.heappush(broken, clock.seconds(packet.pts if packet.pts is not None else packet.dts))
+                    heapq.heappush(
+                        broken, clock.seconds(packet.pts if packet.pts is not None else packet.dts)
+                    )
                 continue
             for frame in frames:
                 time_s = clock.time(frame)
                 while broken and broken[0] < time_s:
                     yield _Raw(heapq.heappop(broken), None, "the frame cannot be decoded")
                 num_corrupt += frame.is_corrupt
-                if frame.rotation != rotation:  # not every time: side data that were asked for tie the frame to memory
+                if (
+                    frame.rotation != rotation
+                ):  # not every time: side data that were asked for tie the frame to memory
                     matrix, rotation = _display_matrix(frame), frame.rotation
                 yield _picture(frame, time_s, stream, matrix)
         while broken:
@@ -324,7 +373,11 @@ def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
         if num_corrupt:
             tell(f"{source}: {_frames(num_corrupt)} decoded from damaged data, which may show")
         promised_s = clock.promised_s(container, stream)
-        if not failure and promised_s is not None and end_s < promised_s - max(0.25, 2 * clock.step_s):
+        if (
+            not failure
+            and promised_s is not None
+            and end_s < promised_s - max(0.25, 2 * clock.step_s)
+        ):
             failure = "the file ends early"
         if failure:
             of = "" if promised_s is None else f" of {promised_s:.2f} s"
@@ -348,7 +401,9 @@ class _Clock:
         self.guessed = 0
 
     def seconds(self, ticks: int | None, more: int | None = None) -> float:
-        return self.last_s if ticks is None else (ticks + (more or 0)) * self._tick_s - self._start_s
+        return (
+            self.last_s if ticks is None else (ticks + (more or 0)) * self._tick_s - self._start_s
+        )
 
     def time(self, frame: VideoFrame) -> float:
         ticks = frame.pts if frame.pts is not None else frame.dts
@@ -361,7 +416,9 @@ class _Clock:
 
     def promised_s(self, container: InputContainer, stream: VideoStream) -> float | None:
         """When the last frame ends, as the file says, or None."""
-        if container.format.name == "avi" and stream.frames and stream.average_rate:  # FFmpeg cuts the duration to fit
+        if (
+            container.format.name == "avi" and stream.frames and stream.average_rate
+        ):  # FFmpeg cuts the duration to fit
             return stream.frames / float(stream.average_rate)
         if stream.duration:
             return (stream.duration + (stream.start_time or 0)) * self._tick_s - self._start_s
@@ -370,7 +427,9 @@ class _Clock:
         return None
 
 
-def _picture(frame: VideoFrame, time_s: float, stream: VideoStream, matrix: np.ndarray | None) -> _Raw:
+def _picture(
+    frame: VideoFrame, time_s: float, stream: VideoStream, matrix: np.ndarray | None
+) -> _Raw:
     width, height = frame.width, frame.height
     if width * height > DEFAULT_LIMITS.max_pixels:
         return _Raw(time_s, None, f"a frame of {width} x {height} pixels is too large")
@@ -392,12 +451,19 @@ def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
     sides = cast("SideDataContainer", frame.side_data)
     if Type.DISPLAYMATRIX not in sides:
         return None
-    return np.frombuffer(bytes(memoryview(sides[Type.DISPLAYMATRIX])), np.int32).reshape(3, 3)[:2, :2]
+    return np.frombuffer(bytes(memoryview(sides[Type.DISPLAYMATRIX])), np.int32).reshape(3, 3)[
+        :2, :2
+    ]
 
 
 def _upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     """Turn and mirror a picture (H, W, 3) as the display matrix says; only quarter turns are known."""
-    if matrix is None or np.count_nonzero(matrix) != 2 or (matrix[0] != 0).sum() != 1 or (matrix[:, 0] != 0).sum() != 1:
+    if (
+        matrix is None
+        or np.count_nonzero(matrix) != 2
+        or (matrix[0] != 0).sum() != 1
+        or (matrix[:, 0] != 0).sum() != 1
+    ):
         return pixels
     if matrix[0, 0] == 0:  # the stored x axis is shown upright
         pixels, along_x, along_y = pixels.transpose(1, 0, 2), matrix[1, 0], matrix[0, 1]
@@ -414,14 +480,20 @@ def _camera_frames(source: str) -> Generator[_Raw, None, None]:
 
     name = source.removeprefix(_CAMERA)
     level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it would print what is said below
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_SILENT
+    )  # it would print what is said below
     try:
         camera = cv2.VideoCapture(int(name) if name.isdigit() else name)
     finally:
         cv2.utils.logging.setLogLevel(level)
     try:
         if not camera.isOpened():
-            raise _bad(source, "no camera that can be opened", "check that it is plugged in, allowed, and not in use")
+            raise _bad(
+                source,
+                "no camera that can be opened",
+                "check that it is plugged in, allowed, and not in use",
+            )
         begin_s: float | None = None
         time_s = 0.0
         while True:

@@ -1,7 +1,8 @@
 """A video in a few numbers: what each person's face looked like for how long, and when it changed.
 
-`summary` gives one row a person, `events` a list of onsets as psychologists code them, `write_events` a BIDS file
-(https://bids-specification.readthedocs.io, "Events"). All of them describe perceived expressions, not feelings.
+`summary` gives one row a person, `events` a list of onsets as psychologists code them,
+`write_events` a BIDS file (https://bids-specification.readthedocs.io, "Events"). All of them
+describe perceived expressions, not feelings.
 """
 
 from __future__ import annotations
@@ -20,13 +21,22 @@ from mien.results import Face, Frame
 
 # What the columns of an events file mean, for its sidecar.
 _COLUMNS: dict[str, dict[str, str]] = {
-    "onset": {"Description": "Time since the beginning of the video at which the event began.", "Units": "s"},
+    "onset": {
+        "Description": "Time since the beginning of the video at which the event began.",
+        "Units": "s",
+    },
     "duration": {"Description": "How long it lasted.", "Units": "s"},
     "trial_type": {"LongName": "Perceived expression", "Description": "Which expression it was."},
-    "person": {"Description": "Number of the face followed through the video; n/a where faces were not followed."},
-    "peak": {"Description": "Greatest probability of that expression during the event, from 0 to 1."},
+    "person": {
+        "Description": "Number of the face followed through the video; n/a where faces were not followed."
+    },
+    "peak": {
+        "Description": "Greatest probability of that expression during the event, from 0 to 1."
+    },
     "peak_time": {"Description": "When it was first reached.", "Units": "s"},
-    "num_frames": {"Description": "Number of frames of the event that were looked at and showed the face."},
+    "num_frames": {
+        "Description": "Number of frames of the event that were looked at and showed the face."
+    },
     "source": {"Description": "The video."},
 }
 
@@ -35,8 +45,9 @@ _COLUMNS: dict[str, dict[str, str]] = {
 
 
 class Lasting:
-    """How long each frame of a source stands for, whatever counts seconds: until the next one looked at, whether that
-    could be read or not; the last as long as the one before. Frames without a time last equally long.
+    """How long each frame of a source stands for, whatever counts seconds: until the next one
+    looked at, whether that could be read or not; the last as long as the one before. Frames without
+    a time last equally long.
 
     Attributes:
         step_s: How long the last frame with a next one lasted; None as long as there is none.
@@ -56,7 +67,9 @@ class Lasting:
         return before, self._step()
 
     def rest(self) -> tuple[Frame, float] | None:
-        """The last frame, were the source to end with it, and its seconds; None where there was no frame."""
+        """The last frame, were the source to end with it, and its seconds; None where there was no
+        frame.
+        """
         return None if self._pending is None else (self._pending, self._step())
 
     def _step(self) -> float:
@@ -113,14 +126,17 @@ class _Source:
 def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
     """One row for each person of each source; frames may come one by one, and none is kept.
 
-    Faces without a track are one row (`track` None), and so is a source without any face. The columns:
+    Faces without a track are one row (`track` None), and so is a source without any face. The
+    columns:
 
-    - `source`, `track`, `frames` (looked at), `frames_failed`, `frames_with_face` (any), `faces` (this person's),
-      `first_s`, `last_s` (None for pictures), `seen_s` (time this person was seen), `uncertain` (share of its faces).
-    - for each label `mean_`, `sd_` (n - 1) and `max_` of its probability over this person's faces, each face alike;
-      `share_`: the share of the time seen in which it was the label. A frame lasts until the next one looked at, the
-      last as long as the one before; pictures last equally long.
-    - `transitions`: how often the label changed from one face of this person to the next; None without a track.
+    - `source`, `track`, `frames` (looked at), `frames_failed`, `frames_with_face` (any), `faces`
+      (this person's), `first_s`, `last_s` (None for pictures), `seen_s` (time this person was
+      seen), `uncertain` (share of its faces).
+    - for each label `mean_`, `sd_` (n - 1) and `max_` of its probability over this person's faces,
+      each face alike; `share_`: the share of the time seen in which it was the label. A frame lasts
+      until the next one looked at, the last as long as the one before; pictures last equally long.
+    - `transitions`: how often the label changed from one face of this person to the next; None
+      without a track.
 
     Figures of nothing are None, never 0.
     """
@@ -143,7 +159,9 @@ def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
     return [
         _summary_row(source, one, track, person, list(labels))
         for source, one in sources.items()
-        for track, person in sorted(one.people.items(), key=lambda pair: -1 if pair[0] is None else pair[0])
+        for track, person in sorted(
+            one.people.items(), key=lambda pair: -1 if pair[0] is None else pair[0]
+        )
     ]
 
 
@@ -179,7 +197,9 @@ def _summary_row(
         "faces": n,
         "first_s": person.first_s,
         "last_s": person.last_s,
-        "seen_s": person.seen if person.first_s is not None and one.lasting.step_s is not None else None,
+        "seen_s": person.seen
+        if person.first_s is not None and one.lasting.step_s is not None
+        else None,
         "uncertain": person.num_uncertain / n if n else None,
         "transitions": person.num_transitions if track is not None else None,
     }
@@ -247,14 +267,16 @@ def events(
 ) -> list[Event]:
     """Find when expressions began and ended, from the (smoothed) probabilities of each person.
 
-    An event of a label begins in the first frame in which its probability is `onset` or more, and ends in the first
-    in which it is below `offset`: between the two limits a face may waver without a new event. Above `onset` 0.5 no
-    two labels of a person can begin at once, though one may begin while another still fades.
+    An event of a label begins in the first frame in which its probability is `onset` or more, and
+    ends in the first in which it is below `offset`: between the two limits a face may waver without
+    a new event. Above `onset` 0.5 no two labels of a person can begin at once, though one may begin
+    while another still fades.
 
-    Where frames do not show a face for `max_gap_s` or less, its events go on; after more, and at the end of the
-    video, they end with the frame in which it was last seen, that frame included (it lasts as long as the step
-    between frames, at most `max_gap_s`). Events shorter than `min_duration_s` are left out. Frames without a time,
-    as pictures are, have no events, nor have faces that were not followed unless they are alone in their frame.
+    Where frames do not show a face for `max_gap_s` or less, its events go on; after more, and at
+    the end of the video, they end with the frame in which it was last seen, that frame included (it
+    lasts as long as the step between frames, at most `max_gap_s`). Events shorter than
+    `min_duration_s` are left out. Frames without a time, as pictures are, have no events, nor have
+    faces that were not followed unless they are alone in their frame.
 
     Args:
         frames: In the order of time; those of several sources may be mixed.
@@ -280,7 +302,17 @@ def events(
         event = watches[source].running.pop(key)
         duration = at_s - event.onset_s
         if duration >= min_duration_s - 1e-9:  # two steps of 0.1 s may be 0.2 s less a rounding
-            found.append(Event(source, *key, event.onset_s, duration, event.peak, event.peak_s, event.num_frames))
+            found.append(
+                Event(
+                    source,
+                    *key,
+                    event.onset_s,
+                    duration,
+                    event.peak,
+                    event.peak_s,
+                    event.num_frames,
+                )
+            )
 
     for frame in frames:
         if frame.time_s is None:
@@ -313,7 +345,12 @@ def events(
     order = {source: number for number, source in enumerate(watches)}
     return sorted(
         found,
-        key=lambda one: (order[one.source], one.onset_s, -1 if one.track is None else one.track, one.label),
+        key=lambda one: (
+            order[one.source],
+            one.onset_s,
+            -1 if one.track is None else one.track,
+            one.label,
+        ),
     )
 
 
@@ -323,9 +360,11 @@ def write_events(
     """Write a BIDS events file, and beside it the JSON that describes its columns.
 
     Args:
-        path: Ends in `.tsv`; BIDS wants `..._events.tsv`. The sidecar has the same name with `.json`.
+        path: Ends in `.tsv`; BIDS wants `..._events.tsv`. The sidecar has the same name with
+            `.json`.
         found: What `events` gave.
-        about: Further entries of the sidecar, such as the limits that were used, or the digest of the bundle.
+        about: Further entries of the sidecar, such as the limits that were used, or the digest of
+            the bundle.
 
     Raises:
         UsageError: if the name does not end in `.tsv`.
@@ -336,8 +375,18 @@ def write_events(
     lines = ["\t".join(_COLUMNS)]
     for event in sorted(found, key=lambda one: one.onset_s):
         person = "n/a" if event.track is None else str(event.track)
-        times = (format(event.onset_s, ".6f"), format(event.duration_s, ".6f"), _text(event.label), person)
-        peaks = (format(event.peak, ".9g"), format(event.peak_s, ".6f"), str(event.num_frames), _text(event.source))
+        times = (
+            format(event.onset_s, ".6f"),
+            format(event.duration_s, ".6f"),
+            _text(event.label),
+            person,
+        )
+        peaks = (
+            format(event.peak, ".9g"),
+            format(event.peak_s, ".6f"),
+            str(event.num_frames),
+            _text(event.source),
+        )
         lines.append("\t".join((*times, *peaks)))
     target.write_bytes(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
     levels = {event.label: f"The face looked {event.label}." for event in found}

@@ -1,11 +1,11 @@
 """Frames as flat rows. docs/results-format.md names every column.
 
-Every frame has at least one row: one for each face, or a single one that says that there was no face, or what went
-wrong. Nothing is left out.
+Every frame has at least one row: one for each face, or a single one that says that there was no
+face, or what went wrong. Nothing is left out.
 
-Three presets of columns: `mien` holds everything; `openface` and `pyfeat` carry the names of those tools, so that
-scripts made for them find what they look for. We measure no action units, no gaze and no head pose, so their columns
-are absent, not zero.
+Three presets of columns: `mien` holds everything; `openface` and `pyfeat` carry the names of those
+tools, so that scripts made for them find what they look for. We measure no action units, no gaze
+and no head pose, so their columns are absent, not zero.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def rows(frame: Frame, columns: str = "mien") -> list[Row]:
         UsageError: for an unknown preset of columns.
     """
     make = _preset(columns)[1]
-    return [make(frame, number, face) for number, face in enumerate(frame.faces)] or [make(frame, None, None)]
+    return [make(frame, number, face) for number, face in enumerate(frame.faces)] or [
+        make(frame, None, None)
+    ]
 
 
 def column_kinds(
@@ -64,16 +66,34 @@ def column_kinds(
     return _preset(columns)[0](labels, heads or {}, raw)
 
 
-def _mien_columns(labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool) -> dict[str, str]:
+def _mien_columns(
+    labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
+) -> dict[str, str]:
     points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
     texts = ("source", "detector", "label", "reason", "error")
     wholes = ("frame", "width", "height", "faces", "face", "track")
     answers = [f"p_{name}" for name in labels] + [f"raw_{name}" for name in labels if raw]
     answers += [f"p_{head}_{name}" for head, names in heads.items() for name in names]
     order = ["source", "frame", "time_s", "width", "height", "detector", "faces", "face", "track"]
-    order += ["x0", "y0", "x1", "y1", "score", *points, "label", *answers, "entropy", "uncertain", "reason"]
+    order += [
+        "x0",
+        "y0",
+        "x1",
+        "y1",
+        "score",
+        *points,
+        "label",
+        *answers,
+        "entropy",
+        "uncertain",
+        "reason",
+    ]
     order += ["size_px", "sharpness", "turn", "error"]
-    kinds = dict.fromkeys(texts, "text") | dict.fromkeys(wholes, "whole") | {"time_s": "time", "uncertain": "truth"}
+    kinds = (
+        dict.fromkeys(texts, "text")
+        | dict.fromkeys(wholes, "whole")
+        | {"time_s": "time", "uncertain": "truth"}
+    )
     return {name: kinds.get(name, "real") for name in order}
 
 
@@ -90,27 +110,52 @@ def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
     }
     if face is None:
         return row
-    row |= {"face": number, "track": face.track, "score": face.score, "label": face.label, "entropy": face.entropy}
+    row |= {
+        "face": number,
+        "track": face.track,
+        "score": face.score,
+        "label": face.label,
+        "entropy": face.entropy,
+    }
     row |= dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True))
     for name, point in zip(LANDMARKS, face.landmarks or (), strict=face.landmarks is not None):
         row[f"{name}_x"], row[f"{name}_y"] = point
     row |= {f"p_{name}": value for name, value in zip(face.labels, face.probabilities, strict=True)}
     if face.raw is not None:
         row |= {f"raw_{name}": value for name, value in zip(face.labels, face.raw, strict=True)}
-    row |= {f"p_{head}_{name}": value for head, answer in face.heads.items() for name, value in answer.items()}
+    row |= {
+        f"p_{head}_{name}": value
+        for head, answer in face.heads.items()
+        for name, value in answer.items()
+    }
     return row | {"uncertain": face.uncertain, "reason": face.reason or None} | asdict(face.quality)
 
 
-def _openface_columns(labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool) -> dict[str, str]:
-    """OpenFace's header as far as we have it: no gaze, pose, 3-D landmarks or action units; then our own columns."""
-    kinds = {"frame": "whole", "face_id": "whole", "timestamp": "time", "confidence": "real", "success": "whole"}
+def _openface_columns(
+    labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
+) -> dict[str, str]:
+    """OpenFace's header as far as we have it: no gaze, pose, 3-D landmarks or action units; then
+    our own columns.
+    """
+    kinds = {
+        "frame": "whole",
+        "face_id": "whole",
+        "timestamp": "time",
+        "confidence": "real",
+        "success": "whole",
+    }
     kinds |= dict.fromkeys([f"{axis}_{number}" for axis in "xy" for number in _OPENFACE], "real")
     kinds |= dict.fromkeys(labels, "real")
     return kinds | {"label": "text", "source": "text", "error": "text"}
 
 
 def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
-    row: Row = {"frame": frame.index + 1, "timestamp": frame.time_s, "confidence": 0.0, "success": 0}
+    row: Row = {
+        "frame": frame.index + 1,
+        "timestamp": frame.time_s,
+        "confidence": 0.0,
+        "success": 0,
+    }
     row |= {"source": frame.source, "error": frame.error}
     if face is None:
         return row
@@ -122,21 +167,40 @@ def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
     return row | {"face_id": identity, "confidence": face.score, "success": 1, "label": face.label}
 
 
-def _pyfeat_columns(labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool) -> dict[str, str]:
+def _pyfeat_columns(
+    labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
+) -> dict[str, str]:
     boxes = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore")
     others = [name for name in labels if name not in _PYFEAT]
     kinds = dict.fromkeys((*boxes, *_PYFEAT.values(), *others), "real")
-    return kinds | {"input": "text", "frame": "whole", "Identity": "text", "time_s": "time", "error": "text"}
+    return kinds | {
+        "input": "text",
+        "frame": "whole",
+        "Identity": "text",
+        "time_s": "time",
+        "error": "text",
+    }
 
 
 def _pyfeat_row(frame: Frame, number: int | None, face: Face | None) -> Row:
-    row: Row = {"input": frame.source, "frame": frame.index, "time_s": frame.time_s, "error": frame.error}
+    row: Row = {
+        "input": frame.source,
+        "frame": frame.index,
+        "time_s": frame.time_s,
+        "error": frame.error,
+    }
     if face is None:
         return row
     x0, y0, x1, y1 = face.box
     row |= {"FaceRectX": x0, "FaceRectY": y0, "FaceRectWidth": x1 - x0, "FaceRectHeight": y1 - y0}
-    row |= {_PYFEAT.get(name, name): value for name, value in zip(face.labels, face.probabilities, strict=True)}
-    return row | {"FaceScore": face.score, "Identity": None if face.track is None else f"Person_{face.track}"}
+    row |= {
+        _PYFEAT.get(name, name): value
+        for name, value in zip(face.labels, face.probabilities, strict=True)
+    }
+    return row | {
+        "FaceScore": face.score,
+        "Identity": None if face.track is None else f"Person_{face.track}",
+    }
 
 
 _Columns = Callable[[Sequence[str], Mapping[str, Sequence[str]], bool], dict[str, str]]

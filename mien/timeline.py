@@ -1,7 +1,7 @@
 """A picture per person of a video: how likely each expression was, over time.
 
-What is kept of a video is counted in bins of time. When these become many they are joined two by two, so memory does
-not grow with the length of the video.
+What is kept of a video is counted in bins of time. When these become many they are joined two by
+two, so memory does not grow with the length of the video.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 _MOST_BINS = 4096
 _FIRST_BIN_S = 1 / 64
 _WIDTH, _ROW, _GAP, _MARGIN, _HEAD, _FOOT = 1200, 60, 10, 16, 58, 50  # pixels
-_PAPER, _INK, _DIM, _GRID, _AWAY = (255, 255, 255), (30, 30, 30), (110, 110, 110), (214, 214, 214), (241, 241, 241)
+_PAPER, _INK, _DIM, _GRID, _AWAY = (
+    (255, 255, 255),
+    (30, 30, 30),
+    (110, 110, 110),
+    (214, 214, 214),
+    (241, 241, 241),
+)
 
 
 class Timelines:
@@ -47,7 +53,9 @@ class Timelines:
         self._people: dict[int, dict[int, np.ndarray]] = {}
 
     def add(self, frame: Frame) -> None:
-        """Count a frame; one that could not be read shows nobody, one without a time is passed over."""
+        """Count a frame; one that could not be read shows nobody, one without a time is passed
+        over.
+        """
         if frame.time_s is None:
             return
         if self._begin_s is None:
@@ -72,7 +80,9 @@ class Timelines:
                 counted[place] = np.zeros(len(self._labels) + 2)
             counted[place] += (*face.probabilities, float(face.uncertain), 1.0)
 
-    def write(self, folder: str | os.PathLike[str], *, most: int = 20, least_looks: int = 3) -> list[Path]:
+    def write(
+        self, folder: str | os.PathLike[str], *, most: int = 20, least_looks: int = 3
+    ) -> list[Path]:
         """Write `person-0.png` and so on.
 
         Args:
@@ -83,8 +93,13 @@ class Timelines:
         Returns:
             The files, in the order of the persons' numbers.
         """
-        seen = {track: int(sum(sums[-1] for sums in bins.values())) for track, bins in self._people.items()}
-        longest = sorted((track for track in seen if seen[track] >= least_looks), key=lambda t: (-seen[t], t))[:most]
+        seen = {
+            track: int(sum(sums[-1] for sums in bins.values()))
+            for track, bins in self._people.items()
+        }
+        longest = sorted(
+            (track for track in seen if seen[track] >= least_looks), key=lambda t: (-seen[t], t)
+        )[:most]
         paths = []
         for track in sorted(longest):
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -93,7 +108,9 @@ class Timelines:
         return paths
 
     def seconds(self, track: int) -> tuple[float, float]:
-        """How long a person was seen, of how long was looked: by the rule of `mien.summary.Lasting`."""
+        """How long a person was seen, of how long was looked: by the rule of
+        `mien.summary.Lasting`.
+        """
         last = self._lasting.rest()
         if last is None:
             return 0.0, 0.0
@@ -118,9 +135,15 @@ class Timelines:
         return self._last_s + (last[1] if last else 0.0)
 
     def _runs(self, track: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Stretches in which a person was seen at every look: edges (n + 1,) in seconds, means (n, K + 1)."""
+        """Stretches in which a person was seen at every look: edges (n + 1,) in seconds, means (n,
+        K + 1).
+        """
         places = sorted(self._looks)
-        edges = [self._begin_s or 0.0] if not places else [(self._begin_s or 0.0) + p * self._bin_s for p in places]
+        edges = (
+            [self._begin_s or 0.0]
+            if not places
+            else [(self._begin_s or 0.0) + p * self._bin_s for p in places]
+        )
         edges.append(max(self._end_s(), edges[-1]))
         runs: list[tuple[np.ndarray, np.ndarray]] = []
         start = None
@@ -151,14 +174,23 @@ class Timelines:
         begin_s, end_s = self._begin_s or 0.0, max(self._end_s(), (self._begin_s or 0.0) + 1e-3)
 
         def x_of(time_s: float) -> float:
-            return left + (right - left) * (min(max(time_s, begin_s), end_s) - begin_s) / (end_s - begin_s)
+            return left + (right - left) * (min(max(time_s, begin_s), end_s) - begin_s) / (
+                end_s - begin_s
+            )
 
         seen_s, all_s = self.seconds(track)
         pen.text((_MARGIN, _MARGIN), f"Person {track}", fill=_INK, font=large)
         about = f"seen {_span(seen_s)} of {_span(all_s)} in {os.path.basename(self._source) or self._source}"
-        pen.text((_MARGIN + large.getlength(f"Person {track}") + 14, _MARGIN + 4), about, fill=_DIM, font=font)
+        pen.text(
+            (_MARGIN + large.getlength(f"Person {track}") + 14, _MARGIN + 4),
+            about,
+            fill=_DIM,
+            font=font,
+        )
         step = _nice_step((end_s - begin_s) / 10)
-        ticks = [n * step for n in range(math.ceil(begin_s / step), math.floor(end_s / step + 1e-9) + 1)]
+        ticks = [
+            n * step for n in range(math.ceil(begin_s / step), math.floor(end_s / step + 1e-9) + 1)
+        ]
 
         for row, name in enumerate(names):
             top = _HEAD + row * (_ROW + _GAP)
@@ -174,7 +206,10 @@ class Timelines:
                 points = np.minimum(edges[:-1] + self._bin_s / 2, edges[1:])
                 xs = [x_of(time_s) for time_s in (edges[0], *points, edges[-1])]
                 heights = (means[0, row], *means[:, row], means[-1, row])
-                line = [(x, bottom - 1 - float(p) * (_ROW - 2)) for x, p in zip(xs, heights, strict=True)]
+                line = [
+                    (x, bottom - 1 - float(p) * (_ROW - 2))
+                    for x, p in zip(xs, heights, strict=True)
+                ]
                 colour = self._labels.colour(row)
                 pen.polygon([(xs[0], bottom), *line, (xs[-1], bottom)], fill=colour)
                 pen.line(line, fill=tuple(int(colour[i : i + 2], 16) * 2 // 3 for i in (1, 3, 5)))
@@ -186,13 +221,25 @@ class Timelines:
         for edges, means in runs:
             for i in np.flatnonzero(means[:, -1] >= 0.5):
                 pen.rectangle(
-                    (x_of(edges[i]), low + 1, max(x_of(edges[i + 1]), x_of(edges[i]) + 1), low + 11), fill=_DIM
+                    (
+                        x_of(edges[i]),
+                        low + 1,
+                        max(x_of(edges[i + 1]), x_of(edges[i]) + 1),
+                        low + 11,
+                    ),
+                    fill=_DIM,
                 )
         pen.rectangle((left, low, right, low + 12), outline=_DIM)
         for tick in ticks:
             pen.line((x_of(tick), low + 12, x_of(tick), low + 17), fill=_DIM)
             pen.text((x_of(tick), low + 20), f"{tick:.10g}", fill=_DIM, font=small, anchor="mt")
-        pen.text((right, low + 40), "seconds; gray where this person was not found", fill=_DIM, font=small, anchor="rt")
+        pen.text(
+            (right, low + 40),
+            "seconds; gray where this person was not found",
+            fill=_DIM,
+            font=small,
+            anchor="rt",
+        )
         return image
 
 

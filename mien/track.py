@@ -1,17 +1,19 @@
 """Who is who from frame to frame, and the smoothing of probabilities in time.
 
-Tracker: each face followed is a box whose centre moves by a Kalman filter (Kalman 1960) and whose width and height are
-averaged. The centre's velocity is a constant that is slowly forgotten (an Ornstein-Uhlenbeck process), so that somebody
-who disappears behind another is looked for where the movement led, and not beyond the picture. Everything is counted
-in seconds and in face sizes: the same settings serve 60 frames a second and one look every 0.2 s, 30-pixel faces and
-600-pixel faces. The frame of it is SORT's (Bewley et al. 2016, https://arxiv.org/abs/1602.00763), but a face found is
-compared with a face followed by a Gaussian of their distance, as wide as the prediction is unsure, and of the ratio of
-their sizes: on drawn boxes this mistakes half as many people for others as the overlap of boxes (IoU) does, even when
-the boxes are grown by the same uncertainty (docs/video.md). The assignment with the largest sum is found by the
-Hungarian method; faces seen at the last look come first, then those out of sight.
+Tracker: each face followed is a box whose centre moves by a Kalman filter (Kalman 1960) and whose
+width and height are averaged. The centre's velocity is a constant that is slowly forgotten (an
+Ornstein-Uhlenbeck process), so that somebody who disappears behind another is looked for where the
+movement led, and not beyond the picture. Everything is counted in seconds and in face sizes: the
+same settings serve 60 frames a second and one look every 0.2 s, 30-pixel faces and 600-pixel faces.
+The frame of it is SORT's (Bewley et al. 2016, https://arxiv.org/abs/1602.00763), but a face found
+is compared with a face followed by a Gaussian of their distance, as wide as the prediction is
+unsure, and of the ratio of their sizes: on drawn boxes this mistakes half as many people for others
+as the overlap of boxes (IoU) does, even when the boxes are grown by the same uncertainty
+(docs/video.md). The assignment with the largest sum is found by the Hungarian method; faces seen at
+the last look come first, then those out of sight.
 
-Nothing here knows a face: it does not recognise persons, only continues boxes. After a cut to another scene a box in
-the same place goes on with the same number.
+Nothing here knows a face: it does not recognise persons, only continues boxes. After a cut to
+another scene a box in the same place goes on with the same number.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ import numpy as np
 from mien.errors import UsageError
 
 MEMORY_S = 1.0  # how long a face may be out of sight and keep its number
-# In face sizes (mean of width and height); tests/test_track.py counts the mistakes that these make on drawn boxes.
+# In face sizes (mean of width and height); tests/test_track.py counts the mistakes that these make
+# on drawn boxes.
 _BOX_NOISE = 0.05  # scatter of the detector's boxes
 _SPEED = 5.0  # spread of speeds, per second
 _SPEED_MEMORY_S = 1.0  # over which time a speed is forgotten
@@ -75,8 +78,8 @@ class Tracker:
     """Numbers for the faces of a video, from 0 up, none ever given twice.
 
     Args:
-        memory_s: How long a face may be out of sight and keep its number, counted from the first look that did not
-            find it to the look that finds it again.
+        memory_s: How long a face may be out of sight and keep its number, counted from the first
+            look that did not find it to the look that finds it again.
 
     Raises:
         UsageError: if `memory_s` is negative or no number.
@@ -94,7 +97,8 @@ class Tracker:
         """Numbers of the faces found at one look.
 
         Args:
-            time_s: When; a time before the last one (a stream whose clock was set back) counts as no time passed.
+            time_s: When; a time before the last one (a stream whose clock was set back) counts as
+                no time passed.
             boxes: float (F, 4), `[x0, y0, x1, y1]` in pixels; F may be 0.
 
         Raises:
@@ -107,7 +111,9 @@ class Tracker:
         if self._time_s is not None and time_s < self._time_s:
             for track in self._tracks:  # all clocks go back together
                 track.seen_s += time_s - self._time_s
-                track.missed_s = None if track.missed_s is None else track.missed_s + time_s - self._time_s
+                track.missed_s = (
+                    None if track.missed_s is None else track.missed_s + time_s - self._time_s
+                )
         self._time_s = time_s
         self._tracks = [
             track
@@ -145,21 +151,30 @@ class Tracker:
 
 
 def _closeness(tracks: Sequence[_Track], boxes: np.ndarray) -> np.ndarray:
-    """float64 (T, F) in 0..1: how well each box found fits each prediction, 1 for the same place and size."""
+    """float64 (T, F) in 0..1: how well each box found fits each prediction, 1 for the same place
+    and size.
+    """
     if not tracks or not len(boxes):
         return np.zeros((len(tracks), len(boxes)))
     size = np.stack([track.size for track in tracks]).mean(1)[:, None]
     centre = np.stack([track.centre for track in tracks])
     found_size = np.maximum((boxes[:, 2:] - boxes[:, :2]).mean(1), 1e-6)[None]
     found_centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    variance = np.minimum(np.array([track.spread[0, 0] for track in tracks]) + _NEAR**2, _MOST_VARIANCE)[:, None]
+    variance = np.minimum(
+        np.array([track.spread[0, 0] for track in tracks]) + _NEAR**2, _MOST_VARIANCE
+    )[:, None]
     distance = np.sqrt(((found_centre[None] - centre[:, None]) ** 2).sum(2)) / size
     ratio = np.log(found_size / size)
-    return np.where(distance > _FARTHEST, 0, np.exp(-(distance**2) / variance / 2 - (ratio / _SIZE_RATIO) ** 2 / 2))
+    return np.where(
+        distance > _FARTHEST,
+        0,
+        np.exp(-(distance**2) / variance / 2 - (ratio / _SIZE_RATIO) ** 2 / 2),
+    )
 
 
 def assign(gains: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (row, column) with the largest sum of gains, every row or every column used: the Hungarian method.
+    """Pairs (row, column) with the largest sum of gains, every row or every column used: the
+    Hungarian method.
 
     Kuhn 1955, with shortest augmenting paths (Jonker and Volgenant 1987).
 
@@ -202,9 +217,9 @@ def assign(gains: np.ndarray) -> list[tuple[int, int]]:
 class Smoother:
     """Exponential smoothing of the probabilities of each face followed, for looks at any intervals.
 
-    `p <- p + (1 - exp(-dt / time_constant_s)) (new - p)`, where dt is the time since this face was last seen: a
-    first-order low-pass filter. A change shows to 63 % after one time constant and to 95 % after three. It looks back
-    only, never ahead, and what is smoothed still sums to 1.
+    `p <- p + (1 - exp(-dt / time_constant_s)) (new - p)`, where dt is the time since this face was
+    last seen: a first-order low-pass filter. A change shows to 63 % after one time constant and to
+    95 % after three. It looks back only, never ahead, and what is smoothed still sums to 1.
 
     Args:
         time_constant_s: In seconds; 0 leaves all as it is.
@@ -215,7 +230,9 @@ class Smoother:
 
     def __init__(self, time_constant_s: float) -> None:
         if not (math.isfinite(time_constant_s) and time_constant_s >= 0):
-            raise UsageError(f"smoothing: came time constant {time_constant_s}; expected seconds, 0 or more")
+            raise UsageError(
+                f"smoothing: came time constant {time_constant_s}; expected seconds, 0 or more"
+            )
         self._time_constant_s = time_constant_s
         self._last: dict[int, tuple[float, np.ndarray]] = {}
 
@@ -226,7 +243,9 @@ class Smoother:
             return new
         if track in self._last:
             before_s, before = self._last[track]
-            new = before - math.expm1(-max(0.0, time_s - before_s) / self._time_constant_s) * (new - before)
+            new = before - math.expm1(-max(0.0, time_s - before_s) / self._time_constant_s) * (
+                new - before
+            )
         # What is older than this weighs less than a millionth.
         old_s = time_s - 14 * self._time_constant_s
         if len(self._last) > 64:

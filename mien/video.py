@@ -1,4 +1,6 @@
-"""The faces of a video: found in every frame looked at, followed from frame to frame, smoothed in time, drawn."""
+"""The faces of a video: found in every frame looked at, followed from frame to frame, smoothed in
+time, drawn.
+"""
 
 from __future__ import annotations
 
@@ -52,17 +54,21 @@ def watch(
 ) -> Generator[Frame, None, None]:
     """The faces of a video, one `Frame` for every frame looked at, faces or none.
 
-    Each face has a number (`Face.track`, see `mien.track`) and probabilities smoothed in time; `Face.raw` keeps those
-    of the frame alone. Label, entropy and `uncertain` follow from the smoothed ones, further heads are not smoothed.
+    Each face has a number (`Face.track`, see `mien.track`) and probabilities smoothed in time;
+    `Face.raw` keeps those of the frame alone. Label, entropy and `uncertain` follow from the
+    smoothed ones, further heads are not smoothed.
 
     Args:
-        source: A video file, `camera:0` (or `camera:/dev/video0`), or the address of a stream (rtsp://, http://, ...).
+        source: A video file, `camera:0` (or `camera:/dev/video0`), or the address of a stream
+            (rtsp://, http://, ...).
         recognizer: What finds the faces, as `mien.load()` gives it.
-        every: Look at the first frame at or after each multiple of so many seconds; None looks at every frame.
+        every: Look at the first frame at or after each multiple of so many seconds; None looks at
+            every frame.
         smooth_s: Time constant of the smoothing in seconds, 0 for none (see `mien.track.Smoother`).
-        draw: Where to write a copy with the answers drawn in (`.mp4`, `.mov` or `.mkv`): the frames looked at, at their
-            times, without sound.
-        tell: Gets notes for a person: where a file breaks off, how many frames could not be decoded.
+        draw: Where to write a copy with the answers drawn in (`.mp4`, `.mov` or `.mkv`): the frames
+            looked at, at their times, without sound.
+        tell: Gets notes for a person: where a file breaks off, how many frames could not be
+            decoded.
 
     Raises:
         UsageError: for options that cannot be meant, at once.
@@ -87,10 +93,15 @@ def _watch(
 
     labels, detector = recognizer.labels, recognizer.detector.name
     width = height = 0
-    with closing(shots(source, every=every, tell=tell)) as looked_at, closing(VideoCopy(draw)) as copy:
+    with (
+        closing(shots(source, every=every, tell=tell)) as looked_at,
+        closing(VideoCopy(draw)) as copy,
+    ):
         for shot in looked_at:
             if shot.image is None:
-                yield Frame(source, shot.index, shot.time_s, width, height, detector, (), shot.error)
+                yield Frame(
+                    source, shot.index, shot.time_s, width, height, detector, (), shot.error
+                )
                 continue
             height, width = shot.image.shape[:2]
             faces = _follow(shot.time_s, recognizer.faces_in(shot.image), *memory)
@@ -99,9 +110,13 @@ def _watch(
             yield Frame(source, shot.index, shot.time_s, width, height, detector, faces)
 
 
-def _follow(time_s: float, faces: list[Face], tracker: Tracker, smoother: Smoother) -> tuple[Face, ...]:
+def _follow(
+    time_s: float, faces: list[Face], tracker: Tracker, smoother: Smoother
+) -> tuple[Face, ...]:
     """The faces of one frame with their numbers and smoothed probabilities."""
-    numbers = tracker.update(time_s, np.array([face.box for face in faces], np.float64).reshape(-1, 4))
+    numbers = tracker.update(
+        time_s, np.array([face.box for face in faces], np.float64).reshape(-1, 4)
+    )
     followed = []
     for face, number in zip(faces, numbers, strict=True):
         p = smoother.update(number, time_s, np.array(face.probabilities))
@@ -141,4 +156,6 @@ def parse_seconds(text: str, option: str = "time") -> float:
                 continue
             if math.isfinite(value) and value > 0:
                 return value
-    raise UsageError(f"{option}: came {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min")
+    raise UsageError(
+        f"{option}: came {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min"
+    )

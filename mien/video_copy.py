@@ -1,4 +1,6 @@
-"""A copy of a video with something drawn into it: pictures in, with their times, H.264 or MPEG-4 out. No sound."""
+"""A copy of a video with something drawn into it: pictures in, with their times, H.264 or MPEG-4
+out. No sound.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,21 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-_TICK = Fraction(1, 60_000)  # exact for 24, 25, 30, 50 and 60 frames a second, and for 30000/1001 and its kin
+_TICK = Fraction(
+    1, 60_000
+)  # exact for 24, 25, 30, 50 and 60 frames a second, and for 30000/1001 and its kin
 _SUFFIXES = (".mp4", ".mov", ".mkv")
-_PREFERRED = (("libx264", {"preset": "veryfast", "crf": "23", "bf": "0"}), ("mpeg4", {"qscale": "4"}))
+_PREFERRED = (
+    ("libx264", {"preset": "veryfast", "crf": "23", "bf": "0"}),
+    ("mpeg4", {"qscale": "4"}),
+)
 
 
 class VideoCopy:
     """Writes to `<name>.part.<suffix>`, which becomes `path` when closed.
 
-    An mp4 or mov is written in fragments of 60 frames: of a program that is killed, those that were whole play.
+    An mp4 or mov is written in fragments of 60 frames: of a program that is killed, those that were
+    whole play.
 
     Args:
         path: `.mp4`, `.mov` or `.mkv`; its folder must exist. None writes nothing.
@@ -39,9 +47,13 @@ class VideoCopy:
         self._stream: VideoStream | None = None
         self._size = (0, 0)
         self._last_tick = -1
-        self._failures: tuple[type[Exception], ...] = (OSError,)  # kept, as nothing can be imported while Python ends
+        self._failures: tuple[type[Exception], ...] = (
+            OSError,
+        )  # kept, as nothing can be imported while Python ends
         if self._path is not None and self._path.suffix.lower() not in _SUFFIXES:
-            raise UsageError(f"{self._path}: came {self._path.suffix or 'no suffix'}; expected {', '.join(_SUFFIXES)}")
+            raise UsageError(
+                f"{self._path}: came {self._path.suffix or 'no suffix'}; expected {', '.join(_SUFFIXES)}"
+            )
 
     @property
     def _part(self) -> Path:
@@ -51,8 +63,8 @@ class VideoCopy:
     def write(self, time_s: float, image: np.ndarray) -> None:
         """Add a picture, uint8 RGB (H, W, 3), at its time.
 
-        Times must grow; one that steps back is written just after the one before. The first picture gives the size;
-        later ones of another size are fitted into it.
+        Times must grow; one that steps back is written just after the one before. The first picture
+        gives the size; later ones of another size are fitted into it.
 
         Raises:
             DataError: if the file cannot be written.
@@ -90,12 +102,19 @@ class VideoCopy:
         if not self._part.parent.is_dir():
             raise self._unwritable(FileNotFoundError(2, "no such folder"))
         fragments = (
-            {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov"} if self._part.suffix.lower() != ".mkv" else {}
+            {"movflags": "hybrid_fragmented+frag_keyframe+delay_moov"}
+            if self._part.suffix.lower() != ".mkv"
+            else {}
         )
         codec, options = next(choice for choice in _PREFERRED if choice[0] in av.codecs_available)
         self._container = av.open(f"file:{self._part}", "w", options=fragments)
-        self._stream = stream = cast("VideoStream", self._container.add_stream(codec, rate=30, options=options))
-        self._size = (width + width % 2, height + height % 2)  # their colours are stored for two by two pixels
+        self._stream = stream = cast(
+            "VideoStream", self._container.add_stream(codec, rate=30, options=options)
+        )
+        self._size = (
+            width + width % 2,
+            height + height % 2,
+        )  # their colours are stored for two by two pixels
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = stream.time_base = _TICK
@@ -108,7 +127,9 @@ class VideoCopy:
 
             image = np.asarray(ImageOps.pad(Image.fromarray(image), self._size))
         if image.shape[:2] != (height, width):
-            image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), "edge")
+            image = np.pad(
+                image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), "edge"
+            )
         return np.ascontiguousarray(image)
 
     def _unwritable(self, error: Exception) -> DataError:

@@ -1,4 +1,5 @@
-"""Views of a face for the careful answer: scaled, turned and mirrored a little, classified each, and averaged.
+"""Views of a face for the careful answer: scaled, turned and mirrored a little, classified each,
+and averaged.
 
 What comes from outside the picture repeats its edge, as in training.
 """
@@ -16,7 +17,8 @@ NUM_VIEWS = 2 * len(VIEWS)
 
 
 def views(faces: np.ndarray, kinds: tuple[tuple[float, float], ...] = VIEWS) -> np.ndarray:
-    """Each view of all of the faces, then each mirrored; by default the first are the faces as they are.
+    """Each view of all of the faces, then each mirrored; by default the first are the faces as they
+    are.
 
     Args:
         faces: uint8 (N, 48, 48, 1).
@@ -30,13 +32,15 @@ def views(faces: np.ndarray, kinds: tuple[tuple[float, float], ...] = VIEWS) -> 
     seen = pixels[places[:, 0]] * shares[:, 0]
     for corner in range(1, 4):
         seen += pixels[places[:, corner]] * shares[:, corner]
-    return np.asarray(np.moveaxis(seen, 2, 1), np.float32).reshape(2 * len(kinds), len(faces), SIDE, SIDE, 1)
+    return np.asarray(np.moveaxis(seen, 2, 1), np.float32).reshape(
+        2 * len(kinds), len(faces), SIDE, SIDE, 1
+    )
 
 
 @cache
 def _samplers(kinds: tuple[tuple[float, float], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """For each view V the four pixels that each of its pixels is made of, int (V, 4, 2304), and how much of each
-    (V, 4, 2304, 1)."""
+    """For each view V the four pixels that each of its pixels is made of, int (V, 4, 2304), and how
+    much of each (V, 4, 2304, 1)."""
     middle = (SIDE - 1) / 2
     y, x = (np.indices((SIDE, SIDE)).reshape(2, -1) - middle).astype(np.float32)
     places, shares = [], []
@@ -49,5 +53,12 @@ def _samplers(kinds: tuple[tuple[float, float], ...]) -> tuple[np.ndarray, np.nd
             across, along = columns - left, rows - top
             first = top * SIDE + left
             places.append([first, first + 1, first + SIDE, first + SIDE + 1])
-            shares.append([(1 - along) * (1 - across), (1 - along) * across, along * (1 - across), along * across])
+            shares.append(
+                [
+                    (1 - along) * (1 - across),
+                    (1 - along) * across,
+                    along * (1 - across),
+                    along * across,
+                ]
+            )
     return np.array(places), np.array(shares, np.float32)[..., None]

@@ -1,4 +1,5 @@
-"""Files of answers: CSV, JSONL, JSON and Parquet, written frame by frame, and going on with a file begun earlier.
+"""Files of answers: CSV, JSONL, JSON and Parquet, written frame by frame, and going on with a file
+begun earlier.
 
 docs/results-format.md names every column and field.
 """
@@ -36,7 +37,9 @@ def form_of(path: Path) -> str:
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in FORMS:
-        raise UsageError(f"{path}: came the ending {path.suffix!r}; expected one of .{', .'.join(FORMS)}")
+        raise UsageError(
+            f"{path}: came the ending {path.suffix!r}; expected one of .{', .'.join(FORMS)}"
+        )
     return form
 
 
@@ -50,7 +53,10 @@ class Writer(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
 
@@ -67,15 +73,18 @@ def open_writer(
     """Open a file or stream that frames are written to.
 
     Args:
-        target: A path, which is created anew, or an open stream, which `close` flushes and leaves open.
-        form: `csv`; `jsonl` (a frame a line); `json` (one document, whole once closed); `parquet` (row groups of
-            10,000; written beside its name and renamed when closed; needs pyarrow).
-        labels, columns, heads, raw: As for `column_kinds`; JSON and JSONL hold everything and ignore them.
+        target: A path, which is created anew, or an open stream, which `close` flushes and leaves
+            open.
+        form: `csv`; `jsonl` (a frame a line); `json` (one document, whole once closed); `parquet`
+            (row groups of 10,000; written beside its name and renamed when closed; needs pyarrow).
+        labels, columns, heads, raw: As for `column_kinds`; JSON and JSONL hold everything and
+            ignore them.
         append: Go on with a CSV or JSONL file. A last line that was cut off is removed first.
 
     Raises:
         UsageError: for an unknown form or preset, and where `append` is impossible.
-        DataError: from `write`, for a face with other labels; and if the file to go on with has other columns.
+        DataError: from `write`, for a face with other labels; and if the file to go on with has
+            other columns.
         MissingExtraError: for Parquet without pyarrow.
     """
     if form not in FORMS:
@@ -89,13 +98,22 @@ def open_writer(
 
         def lines(frame: Frame) -> str:
             _check_labels(frame, tuple(labels))
-            return _csv([[_cell(row.get(name), kind) for name, kind in kinds.items()] for row in rows(frame, columns)])
+            return _csv(
+                [
+                    [_cell(row.get(name), kind) for name, kind in kinds.items()]
+                    for row in rows(frame, columns)
+                ]
+            )
 
-        return _LineWriter(target, lines, head=_csv([[_cell(name, "text") for name in kinds]]), append=append)
+        return _LineWriter(
+            target, lines, head=_csv([[_cell(name, "text") for name in kinds]]), append=append
+        )
     if form == "jsonl":
         return _LineWriter(target, lambda frame: _json(frame) + "\n", append=append)
     head = f'{{"format": "{FORMAT}", "frames": ['
-    return _LineWriter(target, lambda frame: "\n" + _json(frame), head=head, between=",", tail="\n]}\n")
+    return _LineWriter(
+        target, lambda frame: "\n" + _json(frame), head=head, between=",", tail="\n]}\n"
+    )
 
 
 class _LineWriter:
@@ -203,7 +221,8 @@ class _ParquetWriter:
         if self._rows:
             made = [
                 self._arrow.array(
-                    [_parquet_cell(row.get(name)) for row in self._rows], type=self._schema.field(name).type
+                    [_parquet_cell(row.get(name)) for row in self._rows],
+                    type=self._schema.field(name).type,
                 )
                 for name in self._kinds
             ]
@@ -212,12 +231,14 @@ class _ParquetWriter:
 
 
 def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None = None) -> set[str]:
-    """The sources that a CSV (any preset) or JSONL file holds whole; rows of all others are taken out of it.
+    """The sources that a CSV (any preset) or JSONL file holds whole; rows of all others are taken
+    out of it.
 
-    Not whole are sources of a single row with an error, which may be mended since; the source `unfinished`, spelled as
-    in the file, which was broken off; and a last line that was cut off.
+    Not whole are sources of a single row with an error, which may be mended since; the source
+    `unfinished`, spelled as in the file, which was broken off; and a last line that was cut off.
 
-    A CSV names a source that begins like a formula as `_cell` does; look sources up with `as_written`.
+    A CSV names a source that begins like a formula as `_cell` does; look sources up with
+    `as_written`.
 
     Raises:
         UsageError: for another form.
@@ -245,12 +266,17 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
             told = [(row[source], row["error"]) for row in found]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
-            path, came="lines without a source", expected=f"{form} written by mien", mend="write to another file"
+            path,
+            came="lines without a source",
+            expected=f"{form} written by mien",
+            mend="write to another file",
         ) from error
     counts = Counter(source for source, _ in told)
     out = {source for source, error in told if error and counts[source] == 1} | {unfinished}
     if any(source in out for source, _ in told):
-        kept = head + "".join(line for line, (source, _) in zip(lines, told, strict=True) if source not in out)
+        kept = head + "".join(
+            line for line, (source, _) in zip(lines, told, strict=True) if source not in out
+        )
         part = path.with_name(path.name + ".part")
         part.write_bytes(kept.encode("utf-8"))
         os.replace(part, path)
@@ -284,7 +310,9 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuse to go on with a table by other means; what is known of one side only (videos) differs in nothing."""
+    """Refuse to go on with a table by other means; what is known of one side only (videos) differs
+    in nothing.
+    """
     other = [name for name, value in settings.items() if name in known and known[name] != value]
     if other:
         came, expected = (
@@ -312,7 +340,9 @@ def as_written(source: str, form: str) -> str:
 
 
 def fitting(name: str) -> str:
-    """The name, or of one that would become too long its beginning and a hash, so that no two become one."""
+    """The name, or of one that would become too long its beginning and a hash, so that no two
+    become one.
+    """
     most = LONGEST_NAME - LONGEST_END
     whole = os.fsencode(name)
     if len(whole) <= most:
@@ -324,13 +354,17 @@ def fitting(name: str) -> str:
 
 
 def _cut_to_whole_lines(path: Path, head: str) -> bool:
-    """Remove a cut-off last line of a file that begins with `head`; False if nothing is left, or there is no file."""
+    """Remove a cut-off last line of a file that begins with `head`; False if nothing is left, or
+    there is no file.
+    """
     if not path.exists():
         return False
     with path.open("rb+") as file:
         began = file.read(len(head.encode()))
         if not head.encode().startswith(began):
-            raise DataError(path, came="other columns", expected=head.strip(), mend="write to another file")
+            raise DataError(
+                path, came="other columns", expected=head.strip(), mend="write to another file"
+            )
         end = file.seek(0, os.SEEK_END)
         while end > 0:  # backwards to the last end of a line
             start = max(0, end - 65_536)
@@ -376,7 +410,8 @@ def _cell(value: Any, kind: str) -> str:
     if kind == "time":
         return repr(round(float(value), 6))
     text = printable(str(value))
-    # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other text needs one.
+    # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other
+    # text needs one.
     return "./" + text if kind == "text" and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 

@@ -20,7 +20,9 @@ class Reply(NamedTuple):
 
 @contextmanager
 def serving(answer: Callable[[str], Reply]) -> Iterator[str]:
-    """Answer each GET and POST by its path, on a free port; gives the address, without a slash at its end."""
+    """Answer each GET and POST by its path, on a free port; gives the address, without a slash at
+    its end.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,7 +30,9 @@ def serving(answer: Callable[[str], Reply]) -> Iterator[str]:
             reply = answer(self.path)
             self.send_response(reply.status)
             self.send_header("Content-Type", reply.kind)
-            self.send_header("Content-Length", str(len(reply.body) if reply.promised is None else reply.promised))
+            self.send_header(
+                "Content-Length", str(len(reply.body) if reply.promised is None else reply.promised)
+            )
             self.end_headers()
             self.wfile.write(reply.body)
 

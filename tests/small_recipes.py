@@ -1,10 +1,20 @@
-"""Recipes of the smallest networks that have all parts: one with a dense layer, one with two heads and stages."""
+"""Recipes of the smallest networks that have all parts: one with a dense layer, one with two heads
+and stages.
+"""
 
 from __future__ import annotations
 
 from mien.training.recipes import Recipe
 
-TINY = Recipe("tiny", ((4,), (8,)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=4, batch_size=32)
+TINY = Recipe(
+    "tiny",
+    ((4,), (8,)),
+    dense=16,
+    block_dropout=0.2,
+    dense_dropout=0.2,
+    max_epochs=4,
+    batch_size=32,
+)
 
 DOUBLE = Recipe(
     "double",

@@ -1,4 +1,6 @@
-"""Faces and frames for tests of what holds them and writes them: valid ones, any field of which can be changed."""
+"""Faces and frames for tests of what holds them and writes them: valid ones, any field of which can
+be changed.
+"""
 
 from __future__ import annotations
 
@@ -40,5 +42,11 @@ def random_face(seed: int, **changes: Any) -> Face:
 
 
 def frame(*faces: Face, **changes: Any) -> Frame:
-    values: dict[str, Any] = {"source": "a.jpg", "index": 0, "time_s": None, "width": 640, "height": 480}
+    values: dict[str, Any] = {
+        "source": "a.jpg",
+        "index": 0,
+        "time_s": None,
+        "width": 640,
+        "height": 480,
+    }
     return Frame(**(values | {"detector": "yunet", "faces": faces} | changes))

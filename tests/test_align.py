@@ -32,7 +32,9 @@ def boxes(centre: tuple[float, float], side: float) -> np.ndarray:
 
 
 def noise(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return np.random.default_rng(height * width).integers(
+        0, 256, (height, width, 3), dtype=np.uint8
+    )
 
 
 @pytest.mark.parametrize("turn_deg", [0, 25, -60, 180])
@@ -40,13 +42,19 @@ def test_the_landmark_rule_gives_the_square_back(turn_deg: float) -> None:
     corners = squares(boxes((0, 0), 1), landmarks((300, 200), 120, turn_deg), rule="landmarks")
     assert corners.shape == (1, 4, 2)
     away = 120 / np.sqrt(2) * np.exp(1j * np.radians(turn_deg + np.array([-135, -45, 45, 135])))
-    np.testing.assert_allclose(corners[0], np.stack([300 + away.real, 200 + away.imag], -1), atol=0.2)
-    assert np.degrees(turn_in_plane(landmarks((300, 200), 120, turn_deg)))[0] == pytest.approx(turn_deg, abs=0.1)
+    np.testing.assert_allclose(
+        corners[0], np.stack([300 + away.real, 200 + away.imag], -1), atol=0.2
+    )
+    assert np.degrees(turn_in_plane(landmarks((300, 200), 120, turn_deg)))[0] == pytest.approx(
+        turn_deg, abs=0.1
+    )
 
 
 def test_the_box_rule_gives_the_square_back() -> None:
     corners = squares(boxes((150, 150), 100), None)
-    np.testing.assert_allclose(corners[0], [[100, 100], [200, 100], [200, 200], [100, 200]], atol=0.01)
+    np.testing.assert_allclose(
+        corners[0], [[100, 100], [200, 100], [200, 200], [100, 200]], atol=0.01
+    )
 
 
 def test_between_box_and_landmarks_the_box_counts_more_the_more_a_head_is_turned_aside() -> None:
@@ -60,7 +68,9 @@ def test_between_box_and_landmarks_the_box_counts_more_the_more_a_head_is_turned
 
 
 def test_a_turned_face_comes_out_upright() -> None:
-    """A picture whose gray rises to the right of a turned square: so must the crop's, to the crop's right."""
+    """A picture whose gray rises to the right of a turned square: so must the crop's, to the crop's
+    right.
+    """
     turn_deg = 30
     y, x = np.mgrid[0:400, 0:400] + 0.5
     across = (x - 200) * np.cos(np.radians(turn_deg)) + (y - 200) * np.sin(np.radians(turn_deg))
@@ -90,13 +100,19 @@ def test_a_crop_that_goes_beyond_the_picture_repeats_its_edge() -> None:
 def test_enlarging_is_smooth_and_keeps_the_place() -> None:
     y, x = np.mgrid[0:100, 0:100]
     picture = np.repeat((2 * x).astype(np.uint8)[..., None], 3, axis=2)
-    face = crop(picture, boxes((50, 50), 24), landmarks((50, 50), 24, 0)).faces[0, 24, :, 0].astype(float)
+    face = (
+        crop(picture, boxes((50, 50), 24), landmarks((50, 50), 24, 0))
+        .faces[0, 24, :, 0]
+        .astype(float)
+    )
     expected = 2 * (50 + (np.arange(48) + 0.5 - 24) / 2 - 0.5)
     np.testing.assert_allclose(face, expected, atol=1.5)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_whole_pictures_become_what_the_data_side_makes_of_them(size: tuple[int, int], tmp_path: Path) -> None:
+def test_whole_pictures_become_what_the_data_side_makes_of_them(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
     picture = noise(*size)
     path = tmp_path / "face.png"
     Image.fromarray(picture).save(path)
@@ -114,7 +130,9 @@ def test_no_face_gives_empty_arrays() -> None:
 
 
 def test_landmarks_that_fall_together_still_give_a_crop() -> None:
-    crops = crop(noise(50, 50), np.array([[10, 10, 12, 12]], np.float32), np.full((1, 5, 2), 11, np.float32))
+    crops = crop(
+        noise(50, 50), np.array([[10, 10, 12, 12]], np.float32), np.full((1, 5, 2), 11, np.float32)
+    )
     assert crops.faces.shape == (1, 48, 48, 1)
     assert np.isfinite(crops.corners).all()
 
@@ -127,12 +145,16 @@ def test_landmarks_that_fall_together_still_give_a_crop() -> None:
         (np.ones((1, 4)), None, "haar", "came 'haar'"),
     ],
 )
-def test_wrong_arguments_are_refused(box: np.ndarray, points: np.ndarray | None, geometry: str, said: str) -> None:
+def test_wrong_arguments_are_refused(
+    box: np.ndarray, points: np.ndarray | None, geometry: str, said: str
+) -> None:
     with pytest.raises(UsageError, match=said):
         crop(noise(50, 50), box, points, geometry=geometry)
 
 
-@pytest.mark.parametrize("picture", [np.zeros((5, 5)), np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "picture", [np.zeros((5, 5)), np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 3), np.uint8)]
+)
 def test_what_is_no_picture_is_refused(picture: np.ndarray) -> None:
     with pytest.raises(UsageError, match="picture: came"):
         crop(picture, np.zeros((0, 4), np.float32), None)

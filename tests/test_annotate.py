@@ -11,10 +11,14 @@ from mien.labels import FER2013
 from mien.results import Face, Quality
 
 
-def face(box: tuple[float, float, float, float], label: str = "happy", *, uncertain: bool = False) -> Face:
+def face(
+    box: tuple[float, float, float, float], label: str = "happy", *, uncertain: bool = False
+) -> Face:
     p = [0.02] * 7
     p[FER2013.index(label)] = 0.88
-    return Face(box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(40.0, 1.0, 0.1), uncertain, "")
+    return Face(
+        box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(40.0, 1.0, 0.1), uncertain, ""
+    )
 
 
 def gray(width: int, height: int) -> np.ndarray:
@@ -33,15 +37,21 @@ def test_no_face_is_a_copy() -> None:
     assert image.min() == 128
 
 
-@pytest.mark.parametrize(("width", "height", "side"), [(320, 240, 100), (1280, 720, 160), (4000, 3000, 900)])
-def test_box_label_and_bars_are_there_and_the_face_stays_free(width: int, height: int, side: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "height", "side"), [(320, 240, 100), (1280, 720, 160), (4000, 3000, 900)]
+)
+def test_box_label_and_bars_are_there_and_the_face_stays_free(
+    width: int, height: int, side: int
+) -> None:
     image = gray(width, height)
     x, y = width // 3, height // 3
     drawn = annotate(image, [face((x, y, x + side, y + side))], FER2013)
     marks = changed(image, drawn)
     assert drawn.shape == image.shape and drawn.dtype == np.uint8
     assert marks[y, x : x + side].all() and marks[y : y + side, x].all()  # the box
-    assert not marks[y + side // 4 : y + side * 3 // 4, x + side // 4 : x + side * 3 // 4].any()  # the face
+    assert not marks[
+        y + side // 4 : y + side * 3 // 4, x + side // 4 : x + side * 3 // 4
+    ].any()  # the face
     assert marks[: y - 3].any()  # the label above
     assert marks[y : y + side, x + side + 6 :].any()  # the bars at the right
     white = drawn.min(2) > 180
@@ -66,7 +76,14 @@ def test_uncertain_differs_in_shape_not_only_in_colour() -> None:
 
 
 @pytest.mark.parametrize(
-    "box", [(-30, -30, 60, 60), (280, 200, 360, 290), (0, 0, 320, 240), (-50, 100, -10, 140), (5, 5, 5, 5)]
+    "box",
+    [
+        (-30, -30, 60, 60),
+        (280, 200, 360, 290),
+        (0, 0, 320, 240),
+        (-50, 100, -10, 140),
+        (5, 5, 5, 5),
+    ],
 )
 def test_faces_at_the_edge_have_their_label_inside(box: tuple[float, float, float, float]) -> None:
     image = gray(320, 240)
@@ -89,7 +106,8 @@ def test_a_small_label_set_and_a_tiny_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32)]
+    "image",
+    [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32)],
 )
 def test_what_is_no_picture(image: np.ndarray) -> None:
     with pytest.raises(UsageError, match="annotate: came"):

@@ -21,7 +21,11 @@ def network(name: str, first: float, *, crowd: bool = True, **info: Any) -> Pred
     said = np.array([[first, 1 - first]], np.float32)
     eight = np.full((1, 8), 0.125, np.float32) * first * 8
     return Predictions(
-        name, {"training": said, "test": said}, info, lambda faces: said, {"test": eight} if crowd else None
+        name,
+        {"training": said, "test": said},
+        info,
+        lambda faces: said,
+        {"test": eight} if crowd else None,
     )
 
 
@@ -33,7 +37,9 @@ def test_the_mean_of_networks_is_that_of_their_probabilities() -> None:
     np.testing.assert_allclose(mean.probabilities["test"], [[0.7, 0.3]], atol=1e-6)
     assert mean.crowd is not None and mean.explain is not None
     assert mean.crowd["test"][0, 0] == pytest.approx(0.7)
-    np.testing.assert_allclose(mean.explain(np.zeros((1, 48, 48, 1), np.uint8)), [[0.7, 0.3]], atol=1e-6)
+    np.testing.assert_allclose(
+        mean.explain(np.zeros((1, 48, 48, 1), np.uint8)), [[0.7, 0.3]], atol=1e-6
+    )
     assert mean.info == {"parameters": 7, "data": {"fingerprint": "x"}, "num_trained_on": 5}
 
 
@@ -48,16 +54,23 @@ def test_each_answer_of_a_bundle_is_explained_by_itself_in_one_view() -> None:
             assert network.explain is not None and network.explained == f"net{which} --fast"
             one_view = kinds[f"{which} --fast"].probabilities["validation"]
             np.testing.assert_allclose(network.explain(faces), one_view, atol=1e-6)
-    shown, alone = (kinds[f"{which} --fast"].probabilities["validation"] for which in ("", ", fer2013"))
+    shown, alone = (
+        kinds[f"{which} --fast"].probabilities["validation"] for which in ("", ", fer2013")
+    )
     assert np.abs(shown - alone).max() > 1e-3
 
 
-def test_a_bundle_of_somebody_else_with_two_heads_and_no_crowd(faces: Dataset, tmp_path: Path) -> None:
+def test_a_bundle_of_somebody_else_with_two_heads_and_no_crowd(
+    faces: Dataset, tmp_path: Path
+) -> None:
     bundle = write_toy(tmp_path / "toy", ("expression", "mood"), training={"data": None})
     voted = dataclasses.replace(faces, votes=np.ones((len(faces), len(FERPLUS_VOTES)), np.uint8))
     kinds = answers.of_bundle(voted, bundle, "toy")
     assert list(kinds)[:2] == [" --fast", ", expression --fast"]
-    assert all(network.crowd is None and network.info["num_trained_on"] is None for network in kinds.values())
+    assert all(
+        network.crowd is None and network.info["num_trained_on"] is None
+        for network in kinds.values()
+    )
 
 
 def test_the_mean_says_only_what_all_its_networks_say() -> None:
@@ -67,6 +80,8 @@ def test_the_mean_says_only_what_all_its_networks_say() -> None:
     [mean] = answers.means([{"": one}, {"": other}])
     assert list(mean.probabilities) == ["test"] and mean.crowd is None
     assert mean.info == {
-        "members": [{"name": name, "data": {"fingerprint": f}} for name, f in (("a", "x"), ("b", "y"))]
+        "members": [
+            {"name": name, "data": {"fingerprint": f}} for name, f in (("a", "x"), ("b", "y"))
+        ]
     }
     assert answers.means([{"": one}]) == []

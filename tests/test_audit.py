@@ -33,7 +33,18 @@ def planted() -> Dataset:
     paler = (images[1] * 0.8 + 30).astype(np.uint8)
     blank, nearly = np.zeros((48, 48, 1), np.uint8), np.full((48, 48, 1), 120, np.uint8)
     nearly[3, 3] = 130
-    more = [shifted, paler, images[2][:, ::-1], images[3], images[3], images[4], images[5], images[5], blank, nearly]
+    more = [
+        shifted,
+        paler,
+        images[2][:, ::-1],
+        images[3],
+        images[3],
+        images[4],
+        images[5],
+        images[5],
+        blank,
+        nearly,
+    ]
     votes = np.zeros((20, 10), np.uint8)
     votes[:] = ballots(unknown=10)
     votes[0] = ballots(angry=6, neutral=4)  # agrees
@@ -45,8 +56,23 @@ def planted() -> Dataset:
     votes[18] = ballots(not_a_face=5, neutral=5)  # no face, and unlabelled: not counted
     return Dataset(
         images=np.concatenate([images, np.stack(more)]),
-        labels=np.array([*labels, ANGRY, DISGUST, FEAR, HAPPY, SAD, SAD, SURPRISE, SURPRISE, UNLABELLED, NEUTRAL]),
-        #                             shifted, paler, mirrored, conflict x2, leak, leak twice, blank, nearly blank
+        labels=np.array(
+            [
+                *labels,
+                ANGRY,
+                DISGUST,
+                FEAR,
+                HAPPY,
+                SAD,
+                SAD,
+                SURPRISE,
+                SURPRISE,
+                UNLABELLED,
+                NEUTRAL,
+            ]
+        ),
+        #                             shifted, paler, mirrored, conflict x2, leak, leak twice,
+        # blank, nearly blank
         splits=np.array([0] * 10 + [0, 1, 2, 0, 0, 1, 2, 2, 0, 1], np.uint8),
         rows=np.arange(2, 22),
         label_set=FER2013,
@@ -124,7 +150,9 @@ def test_different_faces_are_no_near_duplicates() -> None:
         (lambda face: np.roll(face, 1, 0), False),
         (lambda face: np.clip(face.astype(int) * 0.7 + 50, 0, 255).astype(np.uint8), False),
         (
-            lambda face: np.clip(face + np.random.default_rng(0).normal(0, 3, face.shape), 0, 255).astype(np.uint8),
+            lambda face: np.clip(
+                face + np.random.default_rng(0).normal(0, 3, face.shape), 0, 255
+            ).astype(np.uint8),
             False,
         ),
         (lambda face: face[:, ::-1], True),
@@ -132,7 +160,9 @@ def test_different_faces_are_no_near_duplicates() -> None:
     ],
     ids=["shifted", "paler", "grain", "mirrored", "mirrored and shifted"],
 )
-def test_altered_faces_are_found(change: Callable[[np.ndarray], np.ndarray], mirrored: bool) -> None:
+def test_altered_faces_are_found(
+    change: Callable[[np.ndarray], np.ndarray], mirrored: bool
+) -> None:
     faces = draw_faces(np.arange(14) % 7, seed=11)
     found = near_duplicates(np.concatenate([faces, np.stack([change(face) for face in faces])]))
     pairs = {tuple(pair) for pair in found.pairs.tolist()}
@@ -160,8 +190,20 @@ def test_crowd(planted: Dataset) -> None:
     assert crowd.decisive.tolist() == [4, 5]
     assert crowd.preferred.sum() == 6
     assert crowd.preferred[SAD, NEUTRAL] == 1
-    assert found.agreement("training") == {"n": 6, "agrees": 2 / 6, "among_top": 0.5, "among_two": 0.5, "tied": 2 / 6}
-    assert found.agreement("test") == {"n": 0, "agrees": None, "among_top": None, "among_two": None, "tied": None}
+    assert found.agreement("training") == {
+        "n": 6,
+        "agrees": 2 / 6,
+        "among_top": 0.5,
+        "among_two": 0.5,
+        "tied": 2 / 6,
+    }
+    assert found.agreement("test") == {
+        "n": 0,
+        "agrees": None,
+        "among_top": None,
+        "among_two": None,
+        "tied": None,
+    }
 
 
 def test_without_votes(faces: Dataset) -> None:
@@ -179,7 +221,15 @@ def test_json_and_table(planted: Dataset) -> None:
         "rows": 14,
         "unlabelled": 1,
         "distinct": 12,
-        "labels": {"angry": 3, "disgust": 1, "fear": 1, "happy": 3, "sad": 3, "surprise": 1, "neutral": 1},
+        "labels": {
+            "angry": 3,
+            "disgust": 1,
+            "fear": 1,
+            "happy": 3,
+            "sad": 3,
+            "surprise": 1,
+            "neutral": 1,
+        },
     }
     assert told["label_conflicts"] == {"groups": 1, "rows": 3, "source_rows": [[5, 15, 16]]}
     assert told["blanks"]["source_rows"] == [20, 21]

@@ -26,20 +26,32 @@ def pair(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Bundl
     folder = tmp_path_factory.mktemp("average")
     first = export(fit.fit(faces, PLAIN, folder=folder / "first"), folder / "first.zip")
     more = dataclasses.replace(
-        PLAIN, init=str(folder / "first.zip"), unfold=True, max_epochs=1, learning_rate=0.01, stages=((1.0, 48),)
+        PLAIN,
+        init=str(folder / "first.zip"),
+        unfold=True,
+        max_epochs=1,
+        learning_rate=0.01,
+        stages=((1.0, 48),),
     )
     return [first, export(fit.fit(faces, more, folder=folder / "more"), folder / "more.zip")]
 
 
-def test_the_mean_is_of_the_weights_in_their_shares(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
+def test_the_mean_is_of_the_weights_in_their_shares(
+    pair: list[Bundle], faces: Dataset, tmp_path: Path
+) -> None:
     run = average(faces, pair, tmp_path / "run", shares=[1, 3])
     bundle = export(run, tmp_path / "mean.zip", half=True)
     weights = [transfer.rebuilt(one, one.name)[1].get_weights() for one in (*pair, bundle)]
     for first, second, mean in zip(*weights, strict=True):
         np.testing.assert_allclose(mean, 0.25 * first + 0.75 * second, rtol=2e-3, atol=1e-4)
-    assert any(not np.allclose(first, second, atol=1e-3) for first, second, _ in zip(*weights, strict=True))
+    assert any(
+        not np.allclose(first, second, atol=1e-3) for first, second, _ in zip(*weights, strict=True)
+    )
     told = bundle.training["averaged"]
-    assert [(one["digest"], one["share"]) for one in told] == [(pair[0].digest, 0.25), (pair[1].digest, 0.75)]
+    assert [(one["digest"], one["share"]) for one in told] == [
+        (pair[0].digest, 0.25),
+        (pair[1].digest, 0.75),
+    ]
     assert bundle.training["data"]["fingerprints"] == faces.fingerprints
     part = faces.part("validation")
     with Classifier(bundle) as classify:
@@ -49,23 +61,36 @@ def test_the_mean_is_of_the_weights_in_their_shares(pair: list[Bundle], faces: D
     assert runs.load_network(run).count_params() == run.facts["parameters"]
 
 
-def test_one_averaged_with_itself_answers_as_before(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
+def test_one_averaged_with_itself_answers_as_before(
+    pair: list[Bundle], faces: Dataset, tmp_path: Path
+) -> None:
     bundle = export(average(faces, [pair[0], pair[0]], tmp_path / "run"), tmp_path / "mean.zip")
     for name, logits in bundle.golden_logits.items():
         np.testing.assert_allclose(logits, pair[0].golden_logits[name], atol=1e-3)
 
 
-def test_the_mean_remembers_what_any_of_them_learned_from(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
+def test_the_mean_remembers_what_any_of_them_learned_from(
+    pair: list[Bundle], faces: Dataset, tmp_path: Path
+) -> None:
     few = faces.take(np.flatnonzero(~faces.mask("validation") | (np.arange(len(faces)) % 2 == 0)))
     leaky = dict(pair[0].training, recipe={**pair[0].training["recipe"], "keep_leaks": True})
     run = average(few, [dataclasses.replace(pair[0], training=leaky), pair[1]], tmp_path / "run")
-    assert run.recipe.keep_leaks and run.facts["data"]["fingerprint"] == faces.fingerprint != few.fingerprint
-    assert run.facts["num_validation"] == len(few.part("validation")) < run.facts["data"]["num_validation"]
+    assert (
+        run.recipe.keep_leaks
+        and run.facts["data"]["fingerprint"] == faces.fingerprint != few.fingerprint
+    )
+    assert (
+        run.facts["num_validation"]
+        == len(few.part("validation"))
+        < run.facts["data"]["num_validation"]
+    )
     here = dict(pair[1].training, data={**pair[1].training["data"], "fingerprint": few.fingerprint})
     for order in ((0, 1), (1, 0)):
         bundles = [pair[0], dataclasses.replace(pair[1], training=here)]
         run = average(few, [bundles[n] for n in order], tmp_path / f"run{order[0]}")
-        assert run.facts["data"]["fingerprint"] == faces.fingerprint  # the one that the data here is other than
+        assert (
+            run.facts["data"]["fingerprint"] == faces.fingerprint
+        )  # the one that the data here is other than
 
 
 def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
@@ -77,9 +102,14 @@ def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: P
         (pair, [1, np.inf]),
         (pair, [1e308, 1e308]),
     ):
-        with pytest.raises(UsageError, match="came .* bundle.*expected two or more bundles, and a positive share"):
+        with pytest.raises(
+            UsageError, match="came .* bundle.*expected two or more bundles, and a positive share"
+        ):
             average(faces, bundles, tmp_path / "run", shares=shares)
-    other = export(fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "o"), tmp_path / "o.zip")
+    other = export(
+        fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "o"),
+        tmp_path / "o.zip",
+    )
     with pytest.raises(UsageError, match="came tiny .*of other layers or labels than double"):
         average(faces, [pair[0], other], tmp_path / "run")
     with pytest.raises(DataError, match="came no labelled validation rows"):

@@ -48,7 +48,12 @@ def test_what_was_written_is_read(tmp_path: Path, name: str) -> None:
     read = open_bundle(tmp_path / name)
     assert [head.name for head in read.heads] == ["expression", "mood"]
     assert read.heads[1].labels.names == ("low", "high") and read.heads[0].temperature == 0.5
-    assert (read.name, read.licence, read.precision, read.input_name) == ("toy", "MIT", "float32", "faces")
+    assert (read.name, read.licence, read.precision, read.input_name) == (
+        "toy",
+        "MIT",
+        "float32",
+        "faces",
+    )
     assert read.metrics["validation"]["n"] == 5 and read.operators == {"Reshape": 1, "MatMul": 2}
     assert read.digest == written.digest and re.fullmatch("[0-9a-f]{64}", read.digest)
     assert read.model == written.model
@@ -69,7 +74,9 @@ def test_golden_npz_is_numpys_own_format(folder: Path) -> None:
 def test_writing_again_replaces_a_bundle_and_nothing_else(folder: Path) -> None:
     assert write_toy(folder, name="second").name == open_bundle(folder).name == "second"
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(BundleError, match=r"came a folder with 'thesis.txt' in it; expected a new name"):
+    with pytest.raises(
+        BundleError, match=r"came a folder with 'thesis.txt' in it; expected a new name"
+    ):
         write_toy(folder)
     assert (folder / "thesis.txt").read_text() == "years of work"
     assert sorted(os.listdir(folder.parent)) == ["toy"]
@@ -79,9 +86,14 @@ def test_writing_again_replaces_a_bundle_and_nothing_else(folder: Path) -> None:
     (folder.parent / "notes.zip").write_text("years of work")
     (folder.parent / "hidden" / ".git").mkdir(parents=True)
     for target in (photos, photos.with_name("notes.zip"), photos.with_name("hidden"), Path(".")):
-        with pytest.raises(BundleError, match="path: came .*; expected a new name, or a bundle to replace"):
+        with pytest.raises(
+            BundleError, match="path: came .*; expected a new name, or a bundle to replace"
+        ):
             write_toy(target)
-    assert zipfile.ZipFile(photos).namelist() == ["holiday.txt"] and (folder.parent / "hidden" / ".git").is_dir()
+    assert (
+        zipfile.ZipFile(photos).namelist() == ["holiday.txt"]
+        and (folder.parent / "hidden" / ".git").is_dir()
+    )
     write_toy(photos.with_name("toy.zip"))
     assert write_toy(photos.with_name("toy.zip"), name="second").name == "second"
 
@@ -118,11 +130,14 @@ def test_a_link_to_a_bundle_is_replaced_and_not_what_it_names(folder: Path) -> N
 
 def test_folders_that_are_no_bundle_say_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
-    with pytest.raises(BundleError, match="came a folder with none of a bundle's; expected bundle.json"):
+    with pytest.raises(
+        BundleError, match="came a folder with none of a bundle's; expected bundle.json"
+    ):
         open_bundle(tmp_path / "faces")
     (tmp_path / "faces" / "run.json").touch()
     with pytest.raises(
-        BundleError, match="came a run folder; .* To mend: export it first: mien export .*faces NAME.zip"
+        BundleError,
+        match="came a run folder; .* To mend: export it first: mien export .*faces NAME.zip",
     ):
         open_bundle(tmp_path / "faces")
 
@@ -174,9 +189,16 @@ def test_any_damage_to_any_file_is_seen(folder: Path, name: str, damage: str) ->
         path.unlink()
     else:
         flipped = (
-            content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
+            content[: len(content) // 2]
+            + bytes([content[len(content) // 2] ^ 1])
+            + content[len(content) // 2 + 1 :]
         )
-        changed = {"flip": flipped, "truncate": content[: len(content) // 2], "empty": b"", "append": content + b"x"}
+        changed = {
+            "flip": flipped,
+            "truncate": content[: len(content) // 2],
+            "empty": b"",
+            "append": content + b"x",
+        }
         path.write_bytes(changed[damage])
     with pytest.raises(BundleError) as caught:
         open_bundle(folder)
@@ -195,14 +217,19 @@ def test_every_flipped_bit_of_every_file_is_seen(folder: Path) -> None:
     open_bundle(folder)
 
 
-def test_every_truncation_and_flip_of_a_zip_is_seen_or_harmless(folder: Path, tmp_path: Path) -> None:
+def test_every_truncation_and_flip_of_a_zip_is_seen_or_harmless(
+    folder: Path, tmp_path: Path
+) -> None:
     path = zipped(folder, tmp_path / "b.zip")
     content, digest = path.read_bytes(), open_bundle(path).digest
     for cut in np.linspace(0, len(content) - 1, 60).astype(int):
         path.write_bytes(content[:cut])
         refused(path, "zip")
     harmless = 0
-    for at in [*range(len(content) - 250, len(content)), *np.linspace(0, len(content) - 1, 150).astype(int)]:
+    for at in [
+        *range(len(content) - 250, len(content)),
+        *np.linspace(0, len(content) - 1, 150).astype(int),
+    ]:
         path.write_bytes(content[:at] + bytes([content[at] ^ 8]) + content[at + 1 :])
         try:
             assert open_bundle(path).digest == digest  # a date in the directory, say
@@ -287,7 +314,9 @@ def test_little_need_be_known_of_the_making(folder: Path) -> None:
 def test_heads_that_lack_labels_have_no_share_in_the_answer(tmp_path: Path) -> None:
     """Without `answer` the first head is shown; a head of other labels cannot be mixed in."""
     assert write_toy(tmp_path / "a", ("expression", "mood")).answer.weights == {"expression": 1.0}
-    with pytest.raises(BundleError, match="answer.weights.mood: came 0.5; expected 0: the head lacks labels"):
+    with pytest.raises(
+        BundleError, match="answer.weights.mood: came 0.5; expected 0: the head lacks labels"
+    ):
         shares = {"weights": {"expression": 0.5, "mood": 0.5}, "temperature": 1.0}
         write_toy(tmp_path / "b", ("expression", "mood"), answer=shares)
 
@@ -328,7 +357,25 @@ def test_two_thousand_mutations_of_bundle_json(folder: Path) -> None:
     generator = np.random.default_rng(0)
     contents = {name: (folder / name).read_bytes() for name in NAMES}
     honest = json.loads(contents[FACTS])
-    odd = [None, True, -1, 0, 2**70, 1.5, -0.0, "", "x", "\x00", "../a", [], {}, [[]], {"a": {}}, "e" * 300, "nan"]
+    odd = [
+        None,
+        True,
+        -1,
+        0,
+        2**70,
+        1.5,
+        -0.0,
+        "",
+        "x",
+        "\x00",
+        "../a",
+        [],
+        {},
+        [[]],
+        {"a": {}},
+        "e" * 300,
+        "nan",
+    ]
     num_refused = 0
     for _ in range(2000):
         facts = copy.deepcopy(honest)
@@ -382,7 +429,9 @@ def test_a_pickle_in_the_goldens_is_never_run(folder: Path, tmp_path: Path) -> N
             return os.mkdir, (str(tmp_path / "harm"),)
 
     buffer = io.BytesIO()
-    np.savez(buffer, faces=np.array([Harm()], object), logits_expression=answers("expression", FACES))
+    np.savez(
+        buffer, faces=np.array([Harm()], object), logits_expression=answers("expression", FACES)
+    )
     rewrite(folder, golden=buffer.getvalue())
     refused(folder, "golden.npz")
     assert not (tmp_path / "harm").exists()
@@ -392,7 +441,9 @@ def test_a_pickle_in_the_goldens_is_never_run(folder: Path, tmp_path: Path) -> N
     "shape", ["(4611686018427387904,)", "(99999999999, 48, 48, 1)", "()", "(-1,)", "(5, 48, 48, 2)"]
 )
 def test_a_header_that_lies_about_its_shape_makes_no_room(folder: Path, shape: str) -> None:
-    header = ("{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + ", }").ljust(117) + "\n"
+    header = ("{'descr': '|u1', 'fortran_order': False, 'shape': " + shape + ", }").ljust(
+        117
+    ) + "\n"
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + FACES.tobytes()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -435,7 +486,11 @@ def test_a_model_too_large_is_refused_before_it_is_read(folder: Path) -> None:
     assert peak < 140 << 20
 
 
-def archive(path: Path, entries: list[tuple[str | zipfile.ZipInfo, bytes]], method: int = zipfile.ZIP_DEFLATED) -> Path:
+def archive(
+    path: Path,
+    entries: list[tuple[str | zipfile.ZipInfo, bytes]],
+    method: int = zipfile.ZIP_DEFLATED,
+) -> Path:
     with zipfile.ZipFile(path, "w", method) as made:
         for name, data in entries:
             made.writestr(name, data)
@@ -446,7 +501,9 @@ def honest(folder: Path) -> list[tuple[str | zipfile.ZipInfo, bytes]]:
     return [(name, (folder / name).read_bytes()) for name in NAMES]
 
 
-@pytest.mark.parametrize("name", ["../model.onnx", "/etc/passwd", "C:\\x", "a/model.onnx", "model.onnx/", "x" * 500])
+@pytest.mark.parametrize(
+    "name", ["../model.onnx", "/etc/passwd", "C:\\x", "a/model.onnx", "model.onnx/", "x" * 500]
+)
 def test_names_in_a_zip_cannot_leave_it(folder: Path, tmp_path: Path, name: str) -> None:
     for entries in ([*honest(folder)[:2], (name, b"x")], [*honest(folder), (name, b"x")]):
         refused(archive(tmp_path / "b.zip", entries), "zip")
@@ -472,14 +529,21 @@ def test_only_deflate(folder: Path, tmp_path: Path, method: int) -> None:
 
 
 def test_a_stored_zip_of_another_tool_is_read(folder: Path, tmp_path: Path) -> None:
-    assert open_bundle(archive(tmp_path / "b.zip", honest(folder), zipfile.ZIP_STORED)).name == "toy"
+    assert (
+        open_bundle(archive(tmp_path / "b.zip", honest(folder), zipfile.ZIP_STORED)).name == "toy"
+    )
 
 
 @pytest.mark.parametrize("honest_size", [True, False])
-def test_bombs_are_refused_in_little_memory(folder: Path, tmp_path: Path, honest_size: bool) -> None:
-    """100 MB of zeros in 0.1 MB, with their true size in the directory, and with the size of a small file."""
+def test_bombs_are_refused_in_little_memory(
+    folder: Path, tmp_path: Path, honest_size: bool
+) -> None:
+    """100 MB of zeros in 0.1 MB, with their true size in the directory, and with the size of a
+    small file.
+    """
     path = archive(
-        tmp_path / "b.zip", [(FACTS, (folder / FACTS).read_bytes()), (MODEL, bytes(100 << 20)), (GOLDEN, b"")]
+        tmp_path / "b.zip",
+        [(FACTS, (folder / FACTS).read_bytes()), (MODEL, bytes(100 << 20)), (GOLDEN, b"")],
     )
     data = bytearray(path.read_bytes())
     assert len(data) < 1 << 20
@@ -503,13 +567,17 @@ def test_a_bomb_of_arrays_is_refused(folder: Path) -> None:
     refused(folder, "golden.npz")
 
 
-def test_a_directory_of_many_entries_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_of_many_entries_is_not_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = archive(tmp_path / "b.zip", [(f"{i}", b"") for i in range(20_000)])
     monkeypatch.setattr(bundle_files.zipfile, "ZipFile", None)
     assert "20000 entries" in refused(path, "zip").came
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", bytes(1000), b"\x89HDF\r\n\x1a\n" + bytes(100)])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", bytes(1000), b"\x89HDF\r\n\x1a\n" + bytes(100)]
+)
 def test_what_is_no_zip(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.h5").write_bytes(content)
     refused(tmp_path / "model.h5", "zip")
@@ -517,7 +585,9 @@ def test_what_is_no_zip(tmp_path: Path, content: bytes) -> None:
 
 def test_a_bundle_is_small_and_quick_to_open(folder: Path) -> None:
     found = open_bundle(folder)
-    assert isinstance(found, Bundle) and len(repr(found)) < 2000  # no megabyte of weights in a message
+    assert (
+        isinstance(found, Bundle) and len(repr(found)) < 2000
+    )  # no megabyte of weights in a message
 
 
 def test_write_bundle_takes_bytes_of_onnx_only(tmp_path: Path) -> None:

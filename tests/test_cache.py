@@ -26,7 +26,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_csv(path: Path, value: int) -> Path:
     """A csv of fixed size whatever the value (100..255)."""
     pixels = " ".join([str(value)] * 2304)
-    path.write_text("emotion,pixels,Usage\n" + "".join(f"{label},{pixels},Training\n" for label in range(7)))
+    path.write_text(
+        "emotion,pixels,Usage\n" + "".join(f"{label},{pixels},Training\n" for label in range(7))
+    )
     return path
 
 
@@ -70,21 +72,31 @@ def test_other_content_of_equal_size_and_time_is_read_anew(
         file.write(path.read_bytes().replace(b"100", b"123"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = os.stat(path)
-    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+    assert (after.st_size, after.st_mtime_ns, after.st_ino) == (
+        before.st_size,
+        before.st_mtime_ns,
+        before.st_ino,
+    )
     assert np.unique(load_dataset(path).images).tolist() == [123]
 
 
-def test_a_settled_file_is_not_hashed_again(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settled_file_is_not_hashed_again(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_csv(tmp_path / "fer2013.csv", 100)
     load_dataset(path)
-    assert not (folder / "index").exists()  # just written: a change within the clock's tick could go unseen
+    assert not (
+        folder / "index"
+    ).exists()  # just written: a change within the clock's tick could go unseen
     settle(monkeypatch)
     load_dataset(path)
     remembered = list((folder / "index").iterdir())
     assert len(remembered) == 1
     known = json.loads(remembered[0].read_text())
     remembered[0].write_text(json.dumps({**known, "sha256": "0" * 64}))
-    assert Cache(folder).file_key([path]) != Cache(tmp_path / "other").file_key([path])  # so the index was believed
+    assert Cache(folder).file_key([path]) != Cache(tmp_path / "other").file_key(
+        [path]
+    )  # so the index was believed
     remembered[0].write_text("{not json")
     assert Cache(folder).file_key([path]) == Cache(tmp_path / "other").file_key([path])
 
@@ -109,9 +121,13 @@ def test_a_moved_or_copied_file_finds_its_entry(tmp_path: Path) -> None:
     assert isinstance(dataset.images, np.memmap) and dataset.source == str(moved)
 
 
-@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "splits.npy", "rows.npy", "meta.json"])
+@pytest.mark.parametrize(
+    "name", ["images.npy", "labels.npy", "splits.npy", "rows.npy", "meta.json"]
+)
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "empty"])
-def test_a_damaged_entry_is_read_anew_and_replaced(tmp_path: Path, folder: Path, name: str, damage: str) -> None:
+def test_a_damaged_entry_is_read_anew_and_replaced(
+    tmp_path: Path, folder: Path, name: str, damage: str
+) -> None:
     path = write_csv(tmp_path / "fer2013.csv", 100)
     good = load_dataset(path)
     victim = entries(folder)[0] / name
@@ -131,7 +147,9 @@ def test_a_damaged_entry_is_read_anew_and_replaced(tmp_path: Path, folder: Path,
     assert len(entries(folder)) == 1
 
 
-def test_a_cache_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_csv(tmp_path / "fer2013.csv", 100)
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "file"))
@@ -153,7 +171,13 @@ def test_a_full_disk_is_a_note(tmp_path: Path, folder: Path) -> None:
         "from mien.data.readers import load_dataset\n"
         "print(len(d := load_dataset(sys.argv[1])), *d.notes)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
     assert done.stdout.startswith("7 ") and "File too large" in done.stdout
     assert entries(folder) == []
 
@@ -173,12 +197,16 @@ def test_several_processes_at_once(tmp_path: Path, folder: Path) -> None:
         "for _ in range(5): print(load_dataset(sys.argv[1]).fingerprint)\n"
     )
     running = [
-        subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
         for _ in range(3)
     ]
     said = [process.communicate(timeout=60)[0].split() for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
-    assert {word for words in said for word in words} == {load_dataset(path, cache=False).fingerprint}
+    assert {word for words in said for word in words} == {
+        load_dataset(path, cache=False).fingerprint
+    }
     assert sum(map(len, said)) == 15
     assert len(entries(folder)) == 1
 

@@ -13,7 +13,9 @@ def test_the_temperature_of_a_known_distribution_is_found() -> None:
     probabilities = softmax(logits, 2.5)
     labels = (generator.random((20_000, 1)) > probabilities.cumsum(1)).sum(1).clip(max=4)
     assert fit_temperature(labels, logits) == pytest.approx(2.5, rel=0.05)
-    assert nll(labels, logits, 2.5) == pytest.approx(-np.log(probabilities[np.arange(20_000), labels]).mean(), rel=1e-5)
+    assert nll(labels, logits, 2.5) == pytest.approx(
+        -np.log(probabilities[np.arange(20_000), labels]).mean(), rel=1e-5
+    )
 
 
 def test_a_few_faces_do_not_make_a_network_certain() -> None:
@@ -42,4 +44,6 @@ def test_cross_fitting_lets_no_row_choose_its_own_temperature() -> None:
     apart = np.abs(found - softmax(logits, fit_temperature(labels, logits))).max(axis=1)
     assert 0 < apart.max() < 0.1
     shares = np.eye(4)[labels]
-    assert fit_temperature(shares, logits) == pytest.approx(fit_temperature(labels, logits), rel=1e-6)
+    assert fit_temperature(shares, logits) == pytest.approx(
+        fit_temperature(labels, logits), rel=1e-6
+    )

@@ -12,7 +12,10 @@ from mien.errors import RunError
 from mien.training import checkpoint
 from mien.training.checkpoint import Checkpoint
 
-ARRAYS = {"weights": np.arange(12, dtype=np.float32).reshape(3, 4), "steps": np.int64(7) * np.ones((), np.int64)}
+ARRAYS = {
+    "weights": np.arange(12, dtype=np.float32).reshape(3, 4),
+    "steps": np.int64(7) * np.ones((), np.int64),
+}
 
 
 def save(folder: Path, *epochs: int) -> None:
@@ -103,7 +106,9 @@ def test_a_disk_that_fills_at_any_call_leaves_the_old_one(
 
 def test_a_really_full_disk(tmp_path: Path) -> None:
     """On a real 1 MB file system, where this user may mount one."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("this user may not mount a small file system")
     try:

@@ -135,16 +135,25 @@ def test_what_onnx_runtime_refuses_is_a_bundle_error(tmp_path: Path) -> None:
     model = toy_model()
     model.graph.node[1].input[1] = "nowhere"
     rewrite(tmp_path / "toy", model=model.SerializeToString())
-    with pytest.raises(BundleError, match=r"toy: model.onnx: came a network that ONNX Runtime .* refuses"):
+    with pytest.raises(
+        BundleError, match=r"toy: model.onnx: came a network that ONNX Runtime .* refuses"
+    ):
         Classifier(open_bundle(tmp_path / "toy"))
 
 
 def test_what_fails_only_when_it_runs_is_a_bundle_error_too(tmp_path: Path) -> None:
-    """Rows of 2,304 pixels cannot be read as rows of 1,152; and a network may answer with other shapes than it says."""
+    """Rows of 2,304 pixels cannot be read as rows of 1,152; and a network may answer with other
+    shapes than it says.
+    """
     write_toy(tmp_path / "toy")
-    for shape, message in (([-1, 1152], "ONNX Runtime .* refuses"), ([1, -1], "ONNX Runtime .* refuses")):
+    for shape, message in (
+        ([-1, 1152], "ONNX Runtime .* refuses"),
+        ([1, -1], "ONNX Runtime .* refuses"),
+    ):
         model = toy_model()
-        model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array(shape, np.int64), "flat"))
+        model.graph.initializer[0].CopyFrom(
+            onnx.numpy_helper.from_array(np.array(shape, np.int64), "flat")
+        )
         rewrite(tmp_path / "toy", model=model.SerializeToString())
         with pytest.raises(BundleError, match=message):
             Classifier(open_bundle(tmp_path / "toy"))(FACES)
@@ -174,7 +183,9 @@ heavy = {"onnxruntime", "onnx", "keras", "tensorflow", "cv2", "PIL", "scipy", "p
 print(sorted(heavy & set(sys.modules)))
 """
     root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"
 
 
@@ -184,7 +195,9 @@ def test_the_nine_lines_of_the_docs_do_without_mien(tmp_path: Path) -> None:
     block = page.split("## Without mien")[1].split("## ")[0]
     lines = [line[4:] for line in block.splitlines() if line.startswith("    ")]
     assert len(lines) == 9 and "mien" not in "".join(lines)
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, capture_output=True, text=True
+    )
     found = Classifier(bundle)(FACES)
     expected = [[head.labels[k] for k in found[head.name].argmax(1)] for head in bundle.heads]
     assert done.stdout.splitlines() == [str(one) for one in expected]

@@ -38,7 +38,9 @@ def mien(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def answer(*words: object) -> Any:
-    done = CliRunner().invoke(app, [str(word) for word in (*words, "--json")], catch_exceptions=False)
+    done = CliRunner().invoke(
+        app, [str(word) for word in (*words, "--json")], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -52,7 +54,19 @@ def csv(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def job(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """`mien run` with two networks of one epoch."""
     out = tmp_path_factory.mktemp("job") / "out"
-    words = ["run", csv, "--out", out, "--recipe", "small", "--recipe", "medium", "--epochs", 1, "--json"]
+    words = [
+        "run",
+        csv,
+        "--out",
+        out,
+        "--recipe",
+        "small",
+        "--recipe",
+        "medium",
+        "--epochs",
+        1,
+        "--json",
+    ]
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0
     return out, json.loads(done.stdout)
@@ -74,9 +88,13 @@ def test_run_does_everything(job: tuple[Path, dict[str, Any]]) -> None:
     assert len(list(report.rglob("*.png"))) > 5
 
 
-def test_evaluate_and_info_read_the_runs(job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path) -> None:
+def test_evaluate_and_info_read_the_runs(
+    job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path
+) -> None:
     out, first = job
-    again = answer("evaluate", out / "networks" / "small", "--data", csv, "--out", tmp_path / "report")
+    again = answer(
+        "evaluate", out / "networks" / "small", "--data", csv, "--out", tmp_path / "report"
+    )
     assert [network["name"] for network in again["networks"]] == ["small"]
     assert again["networks"][0]["splits"] == first["networks"][0]["splits"]
     runs = answer("info", out / "networks" / "small", out / "networks" / "medium")["runs"]
@@ -94,35 +112,71 @@ def test_info_without_a_run_lists_the_recipes() -> None:
 def test_a_bundle_is_judged_in_both_modes(
     csv: Path, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.evaluation.evaluate.NUM_MAPS", 1)  # maps of this network take most of the time
+    monkeypatch.setattr(
+        "mien.evaluation.evaluate.NUM_MAPS", 1
+    )  # maps of this network take most of the time
     facts = answer("evaluate", "--bundle", "shipped", csv, "--out", tmp_path / "report")
     shipped = open_bundle("shipped")
     name, head = shipped.name, shipped.heads[0].name
-    expected = [f"{name} --fast", f"{name}, {head} --fast", f"{name} --best", f"{name}, {head} --best"]
+    expected = [
+        f"{name} --fast",
+        f"{name}, {head} --fast",
+        f"{name} --best",
+        f"{name}, {head} --best",
+    ]
     assert [network["name"] for network in facts["networks"]] == expected
     part = faces.part("validation")
     with Classifier(shipped) as classify:
         for network, mode in zip(facts["networks"][::2], ("fast", "best"), strict=True):
-            right = classify.answer(classify(part.images, mode=mode), mode=mode).argmax(axis=1) == part.labels
-            assert network["splits"]["validation"]["accuracy"]["value"] == pytest.approx(right.mean())
-            assert not network["same_data"] and network["splits"]["test"]["n"] == len(faces.part("test"))
-    assert facts["networks"][0]["splits"]["training"] and not facts["networks"][2]["splits"]["training"]
+            right = (
+                classify.answer(classify(part.images, mode=mode), mode=mode).argmax(axis=1)
+                == part.labels
+            )
+            assert network["splits"]["validation"]["accuracy"]["value"] == pytest.approx(
+                right.mean()
+            )
+            assert not network["same_data"] and network["splits"]["test"]["n"] == len(
+                faces.part("test")
+            )
+    assert (
+        facts["networks"][0]["splits"]["training"]
+        and not facts["networks"][2]["splits"]["training"]
+    )
     single = mien("evaluate", "--bundle", "shipped", "--ensemble", csv)
-    assert single.returncode == 2 and "came 0 run(s) and 1 bundle(s); expected two or more of a kind" in single.stderr
+    assert (
+        single.returncode == 2
+        and "came 0 run(s) and 1 bundle(s); expected two or more of a kind" in single.stderr
+    )
     empty = mien("evaluate")
-    assert empty.returncode == 2 and "came no network; expected run folders, or --bundle" in empty.stderr
+    assert (
+        empty.returncode == 2
+        and "came no network; expected run folders, or --bundle" in empty.stderr
+    )
 
 
 def test_the_mean_of_bundles_is_judged(csv: Path, tmp_path: Path) -> None:
-    write_toy(tmp_path / "toy", ("expression", "mood"))  # made elsewhere, of whose data only a fingerprint is known
-    mean = ("evaluate", *("--bundle", tmp_path / "toy") * 2, "--ensemble", csv, "--out", tmp_path / "mean")
+    write_toy(
+        tmp_path / "toy", ("expression", "mood")
+    )  # made elsewhere, of whose data only a fingerprint is known
+    mean = (
+        "evaluate",
+        *("--bundle", tmp_path / "toy") * 2,
+        "--ensemble",
+        csv,
+        "--out",
+        tmp_path / "mean",
+    )
     found = {one["name"]: one["splits"]["validation"] for one in answer(*mean)["networks"]}
     assert len(found) == 12  # two bundles and their mean, two answers each, in two modes
     assert found["mean of 2 --best"] == found["toy 1 --best"]
-    assert "Trained on other data, an unnamed source. " in (tmp_path / "mean" / "report.html").read_text("utf-8")
+    assert "Trained on other data, an unnamed source. " in (
+        tmp_path / "mean" / "report.html"
+    ).read_text("utf-8")
 
 
-def test_paths_that_are_not_utf8(job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path) -> None:
+def test_paths_that_are_not_utf8(
+    job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path
+) -> None:
     place = tmp_path / os.fsdecode(b"gr\xf6sse")
     try:
         place.mkdir()
@@ -138,7 +192,12 @@ def test_paths_that_are_not_utf8(job: tuple[Path, dict[str, Any]], csv: Path, tm
         assert one["data"]["source"].endswith("gr\\udcf6sse/faces.csv")
     answer("data", "audit", place / "faces.csv", "--out", place / "audit")
     assert "gr\\udcf6sse" in (place / "audit" / "audit.txt").read_text("utf-8")
-    assert CliRunner().invoke(app, ["info", str(run)], catch_exceptions=False).stdout.count("l\\udce4uf") == 1
+    assert (
+        CliRunner()
+        .invoke(app, ["info", str(run)], catch_exceptions=False)
+        .stdout.count("l\\udce4uf")
+        == 1
+    )
 
 
 def test_folders_for_results_that_cannot_be_written(faces: Dataset, tmp_path: Path) -> None:
@@ -146,7 +205,10 @@ def test_folders_for_results_that_cannot_be_written(faces: Dataset, tmp_path: Pa
     pipeline.make_folder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".write"]
     (tmp_path / "audit.txt").mkdir()
-    with pytest.raises(RunError, match="cannot be written .*To mend: choose another folder with --out, or free space"):
+    with pytest.raises(
+        RunError,
+        match="cannot be written .*To mend: choose another folder with --out, or free space",
+    ):
         pipeline.write_audit(faces, tmp_path, say=print)
 
 
@@ -168,7 +230,10 @@ def test_doctor() -> None:
 
 def test_data_verbs(csv: Path, faces: Dataset, tmp_path: Path) -> None:
     info = answer("data", "info", csv)
-    assert info["counts"]["training"]["happy"] == int(faces.counts()[0, 3]) and info["num_unlabelled"] == 0
+    assert (
+        info["counts"]["training"]["happy"] == int(faces.counts()[0, 3])
+        and info["num_unlabelled"] == 0
+    )
     audit = answer("data", "audit", csv, "--out", tmp_path / "audit")
     assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == audit
     drawn = answer("data", "draw", "--num", 80, "--out", tmp_path / "drawn")
@@ -199,11 +264,21 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
     small, zipped = out / "networks" / "small", tmp_path / "small.zip"
     words = ["export", small, zipped, "--data", bad, "--on-error", "skip"]
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0 and "! 35 labelled validation faces: too few to say how sure" in done.stderr
+    assert (
+        done.exit_code == 0
+        and "! 35 labelled validation faces: too few to say how sure" in done.stderr
+    )
     assert open_bundle(zipped).training["data"]["left_out"] == 1
     (tmp_path / "one" / "happy").mkdir(parents=True)
     Image.fromarray(draw_faces(np.array([3]))[0, ..., 0]).save(tmp_path / "one" / "happy" / "a.png")
-    words = ["evaluate", "--bundle", zipped, tmp_path / "one", "--out", tmp_path / "report"]  # too few to be split
+    words = [
+        "evaluate",
+        "--bundle",
+        zipped,
+        tmp_path / "one",
+        "--out",
+        tmp_path / "report",
+    ]  # too few to be split
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0 and "1 training, 0 validation, 0 test faces" in done.stderr
 
@@ -216,17 +291,31 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         (["train", "--learning-rate", "7"], 2, "expected more than 0 and less than 1"),
         (["evaluate", "nowhere"], 4, "expected a folder that `mien train` wrote"),
         (["data", "get", "affectnet"], 2, "came 'affectnet'; expected fer2013"),
-        (["evaluate", __file__], 4, "came a file; expected a folder that `mien train` wrote. To mend: name data by"),
+        (
+            ["evaluate", __file__],
+            4,
+            "came a file; expected a folder that `mien train` wrote. To mend: name data by",
+        ),
         (["train", "--seed", "4294967296"], 2, "seed: came 4294967296; expected less than 2^32"),
         (["train", "--set", "erase=null"], 2, "came 'erase=null'; expected a value"),
-        (["data", "draw", "--out", "faces.csv"], 2, "came the name of a csv for a folder; expected another, or --form"),
+        (
+            ["data", "draw", "--out", "faces.csv"],
+            2,
+            "came the name of a csv for a folder; expected another, or --form",
+        ),
         (["data", "draw", "--out", ".", "--form", "csv"], 2, "exists already"),
         (["data", "draw", "--out", "/proc/mien"], None, "/proc/mien"),
-        (["run", "--recipe", "small", "--recipe", "reborn"], 2, "reborn, which begins with a trained network"),
+        (
+            ["run", "--recipe", "small", "--recipe", "reborn"],
+            2,
+            "reborn, which begins with a trained network",
+        ),
         (["run", "--out", "/proc/mien"], 4, "choose another folder with --out"),
     ],
 )
-def test_wrong_use_gets_one_message_and_its_exit_code(words: list[str], code: int | None, says: str) -> None:
+def test_wrong_use_gets_one_message_and_its_exit_code(
+    words: list[str], code: int | None, says: str
+) -> None:
     done = mien(*words)
     assert done.returncode == code if code is not None else done.returncode in (1, 2, 3, 4)
     assert says in done.stderr
@@ -243,7 +332,19 @@ def test_results_go_to_stdout_and_the_rest_to_stderr(csv: Path) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_by_a_signal(csv: Path, tmp_path: Path, number: int, code: int) -> None:
-    command = [sys.executable, "-m", "mien", "train", csv, "--recipe", "small", "--epochs", "300", "--patience", "300"]
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "train",
+        csv,
+        "--recipe",
+        "small",
+        "--epochs",
+        "300",
+        "--patience",
+        "300",
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     out = tmp_path / "run"
 
@@ -284,10 +385,16 @@ def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
     facts = answer("average", "shipped", "shipped", "--data", csv, "--out", tmp_path / "run")
     assert [one["share"] for one in facts["averaged"]] == [0.5, 0.5] and facts["epochs"] == 1
     assert facts["seconds_per_epoch"] is None  # nothing was trained
-    cells = CliRunner().invoke(app, ["info", str(tmp_path / "run")]).stdout.splitlines()[1].split("  ")
+    cells = (
+        CliRunner().invoke(app, ["info", str(tmp_path / "run")]).stdout.splitlines()[1].split("  ")
+    )
     assert [cell.strip() for cell in cells if cell.strip()][3:7] == ["n/a"] * 4
     alone = mien("average", "shipped", "--data", csv, "--out", tmp_path / "alone")
-    assert alone.returncode == 2 and "came 1 bundle(s)" in alone.stderr and not (tmp_path / "alone").exists()
+    assert (
+        alone.returncode == 2
+        and "came 1 bundle(s)" in alone.stderr
+        and not (tmp_path / "alone").exists()
+    )
 
 
 def test_networks_of_one_name_are_numbered() -> None:

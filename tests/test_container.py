@@ -1,4 +1,6 @@
-"""Bombs and files that are two things at once are refused quickly and in little memory (service tests 3 to 6 and 9)."""
+"""Bombs and files that are two things at once are refused quickly and in little memory (service
+tests 3 to 6 and 9).
+"""
 
 import io
 import struct
@@ -36,9 +38,14 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 def png_of(width: int, height: int, depth: int = 1, colour: int = 0) -> bytes:
     """A whole black PNG; its rows compress to a thousandth."""
     packer, row = zlib.compressobj(1), bytes(1 + (width * depth + 7) // 8)
-    body = b"".join(packer.compress(row * min(512, height - top)) for top in range(0, height, 512)) + packer.flush()
+    body = (
+        b"".join(packer.compress(row * min(512, height - top)) for top in range(0, height, 512))
+        + packer.flush()
+    )
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
 
 
 def png_with(*chunks: bytes) -> bytes:
@@ -72,7 +79,14 @@ def tiff_with_tags(number: int, count: int) -> bytes:
     (own,) = struct.unpack_from("<H", data, at)
     entries = data[at + 2 : at + 2 + 12 * own]
     entries += b"".join(struct.pack("<HHII", 40_000 + n, 7, count, 8) for n in range(number))
-    return data[:4] + struct.pack("<I", len(data)) + data[8:] + struct.pack("<H", own + number) + entries + bytes(4)
+    return (
+        data[:4]
+        + struct.pack("<I", len(data))
+        + data[8:]
+        + struct.pack("<H", own + number)
+        + entries
+        + bytes(4)
+    )
 
 
 MEGABYTE = zlib.compress(bytes(1_000_000), 9)
@@ -93,24 +107,39 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "iTXt": (lambda: png_with(chunk(b"iTXt", bomb(b"Key\0\1\0\0\0"))), "compressed text"),
     "zTXt": (lambda: png_with(chunk(b"zTXt", bomb(b"Key\0\0"))), "compressed text"),
     "iCCP": (lambda: png_with(chunk(b"iCCP", bomb(b"sRGB\0\0"))), "compressed text or profile"),
-    "80 x 1 MB of zTXt": (lambda: png_with(*[chunk(b"zTXt", b"Key\0\0" + MEGABYTE)] * 80), "longer than 8 MB"),
+    "80 x 1 MB of zTXt": (
+        lambda: png_with(*[chunk(b"zTXt", b"Key\0\0" + MEGABYTE)] * 80),
+        "longer than 8 MB",
+    ),
     "a million chunks": (lambda: png_with(chunk(b"tEXt", b"") * 1_000_000), "50,000 chunks"),
     "101 scans": (lambda: jpeg_with_scans(101), "100 scans"),
     "1,000 scans": (lambda: jpeg_with_scans(1_000), "100 scans"),
     "80,000 scans": (lambda: jpeg_with_scans(80_000), "100 scans"),
-    "a million segments": (lambda: b"\xff\xd8" + b"\xff\xe5\0\2" * 1_000_000 + saved("JPEG")[2:], "segments"),
+    "a million segments": (
+        lambda: b"\xff\xd8" + b"\xff\xe5\0\2" * 1_000_000 + saved("JPEG")[2:],
+        "segments",
+    ),
     "nothing but a beginning": (lambda: b"\xff\xd8\xff" + bytes(20_000_000), "without pixels"),
     "20 MB of fill bytes": (lambda: b"\xff\xd8" + b"\xff" * 20_000_000, "fill bytes"),
     "fill bytes among the pixels": (lambda: saved("JPEG")[:-2] + b"\xff" * 9_000_000, "fill bytes"),
-    "EXIF again and again": (lambda: b"\0\0\0\x18ftypavif" + b"II*\0\x08\0\0\0" * 1_000_000, "20 blocks"),
-    "junk before the segments": (lambda: b"\xff\xd8\xff\xe5\0\2" + bytes(9_000_000) + saved("JPEG")[2:], "between"),
+    "EXIF again and again": (
+        lambda: b"\0\0\0\x18ftypavif" + b"II*\0\x08\0\0\0" * 1_000_000,
+        "20 blocks",
+    ),
+    "junk before the segments": (
+        lambda: b"\xff\xd8\xff\xe5\0\2" + bytes(9_000_000) + saved("JPEG")[2:],
+        "between",
+    ),
     "TIFF tags that overlap": (lambda: tiff_with_tags(900, 150_000), "longer than the file"),
     "TIFF of many tags": (lambda: tiff_with_tags(20_000, 4), "1,000 tags"),
     "GIF of a million comments": (
         lambda: saved("GIF")[:781] + b"!\xfe\x01a\0" * 1_000_000 + saved("GIF")[781:],
         "uncommonly many",
     ),
-    "GIF of tiny blocks": (lambda: saved("GIF")[:781] + b"!\xfe" + b"\1a" * 1_000_000 + b"\0", "uncommonly many"),
+    "GIF of tiny blocks": (
+        lambda: saved("GIF")[:781] + b"!\xfe" + b"\1a" * 1_000_000 + b"\0",
+        "uncommonly many",
+    ),
     "text for pixels": (lambda: b"P3 3000 1000 255\n" + b"0 " * 9_000_000, "written as text"),
     "a comment without end": (lambda: b"P5 #" + b"a" * 9_000_000, "no picture"),
     "run lengths": (lambda: b"BM" + bytes(28) + b"\1\0\0\0" + bytes(9_000_000), "run-length"),
@@ -134,7 +163,8 @@ def test_limits_of_a_server_refuse_30_and_100_megapixels() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["png of 400 MP", "jpeg of 200 MP", "80 x 1 MB of zTXt", "iTXt", "TIFF tags that overlap"]
+    "name",
+    ["png of 400 MP", "jpeg of 200 MP", "80 x 1 MB of zTXt", "iTXt", "TIFF tags that overlap"],
 )
 def test_a_bomb_needs_no_memory(name: str, tmp_path: Path) -> None:
     (tmp_path / "bomb").write_bytes(BOMBS[name][0]())
@@ -151,7 +181,11 @@ except DataError:
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.stderr == ""
     assert float(done.stdout) < 30
@@ -159,16 +193,27 @@ except DataError:
 
 def test_real_pictures_have_few_scans_and_their_texts_are_harmless() -> None:
     assert load_image(jpeg_with_scans(80)).shape == (SIDE, SIDE, 3)
-    texts = chunk(b"zTXt", b"Key\0\0" + MEGABYTE), chunk(b"iTXt", b"Key\0\0\0\0\0" + b"plain " * 1000)
+    texts = (
+        chunk(b"zTXt", b"Key\0\0" + MEGABYTE),
+        chunk(b"iTXt", b"Key\0\0\0\0\0" + b"plain " * 1000),
+    )
     assert load_image(png_with(*texts)).shape == (SIDE, SIDE, 3)
-    damaged = chunk(b"zTXt", b"Key\0\0" + b"no zlib"), chunk(b"iCCP", b"no end"), chunk(b"iTXt", b"")
+    damaged = (
+        chunk(b"zTXt", b"Key\0\0" + b"no zlib"),
+        chunk(b"iCCP", b"no end"),
+        chunk(b"iTXt", b""),
+    )
     assert load_image(png_with(*damaged)).shape == (SIDE, SIDE, 3)
 
 
 def test_exif_bombs_never_reach_the_decoder() -> None:
     """What Pillow would unfold to 300 MB is read for its orientation alone."""
     bomb = overlapping_exif(900)[:65_000]
-    for data in (saved("JPEG", exif=b"Exif\0\0" + bomb), png_with(chunk(b"eXIf", bomb)), saved("WEBP", exif=bomb)):
+    for data in (
+        saved("JPEG", exif=b"Exif\0\0" + bomb),
+        png_with(chunk(b"eXIf", bomb)),
+        saved("WEBP", exif=bomb),
+    ):
         began = time.process_time()
         assert load_image(data).shape == (SIDE, SIDE, 3)
         assert time.process_time() - began < 0.1
@@ -184,7 +229,15 @@ def zipped() -> bytes:
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_a_picture_with_a_document_after_it_is_refused(form: str) -> None:
     page = b"<html><script>alert(1)</script></html>"
-    for tail in (zipped(), b"some bytes" + zipped(), page, b"\n <!DOCTYPE html>", b"%PDF-1.7", b"#!/bin/sh", b"<?php"):
+    for tail in (
+        zipped(),
+        b"some bytes" + zipped(),
+        page,
+        b"\n <!DOCTYPE html>",
+        b"%PDF-1.7",
+        b"#!/bin/sh",
+        b"<?php",
+    ):
         with pytest.raises(DataError, match=f"a {form} with a document of another kind"):
             load_image(saved(form) + tail)
     film = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40  # a telephone's moving photograph
@@ -217,7 +270,9 @@ def test_what_the_pixels_do_not_need_is_left_out() -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 8, "maker"
     for form in ("JPEG", "PNG"):
-        data = saved(form, exif=exif, comment=b"maker") if form == "JPEG" else saved(form, exif=exif)
+        data = (
+            saved(form, exif=exif, comment=b"maker") if form == "JPEG" else saved(form, exif=exif)
+        )
         assert b"maker" in data
         found = inspect(data, "a", max_scans=100)
         assert b"maker" not in found.data and found.orientation == 8 and found.kind == form

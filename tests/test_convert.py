@@ -44,7 +44,10 @@ def test_votes_are_written_beside_a_csv(tmp_path: Path) -> None:
     again = load_dataset(convert(dataset, tmp_path / "fer2013.csv"), cache=False)
     assert again.votes is not None
     np.testing.assert_array_equal(again.votes, votes)
-    with pytest.raises(UsageError, match="ferplus_votes.csv: came a path that exists already.*To mend: name a csv in"):
+    with pytest.raises(
+        UsageError,
+        match="ferplus_votes.csv: came a path that exists already.*To mend: name a csv in",
+    ):
         convert(dataset, tmp_path / "second.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fer2013.csv", "ferplus_votes.csv"]
 
@@ -54,7 +57,9 @@ def test_equal_data_give_equal_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
-@pytest.mark.parametrize("label_set", [FER2013, LabelSet(("angry", "neutral", "contempt", "bored"))])
+@pytest.mark.parametrize(
+    "label_set", [FER2013, LabelSet(("angry", "neutral", "contempt", "bored"))]
+)
 def test_a_folder_reads_back_equal(tmp_path: Path, label_set: LabelSet) -> None:
     dataset = some(label_set)
     again = load_dataset(convert(dataset, tmp_path / "faces"), cache=False)
@@ -72,7 +77,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         convert(some(), tmp_path / "there.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
-    with pytest.raises(UsageError, match="faces.zip: came a name that ends as a file's; expected .csv"):
+    with pytest.raises(
+        UsageError, match="faces.zip: came a name that ends as a file's; expected .csv"
+    ):
         convert(some(), tmp_path / "faces.zip")
     with pytest.raises(DataError, match="convert to a folder"):
         convert(some(LabelSet(("cat", "dog"))), tmp_path / "pets.csv")
@@ -106,7 +113,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_votes_do_not_stay_where_the_csv_could_not_be_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_votes_do_not_stay_where_the_csv_could_not_be_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = dataclasses.replace(some(), votes=np.ones((42, 10), np.uint8))
     real = os.rename
 

@@ -59,7 +59,10 @@ def test_shapes_are_checked(faces: Dataset, change: dict[str, Any]) -> None:
 def test_labels_are_numbered_as_in_another_set(faces: Dataset) -> None:
     some = faces.take(np.isin(faces.labels, [3, 4, 6]))
     moods = some.with_labels_that_occur()
-    assert moods.label_set.names == ("happy", "sad", "neutral") and moods.with_labels_that_occur() is moods
+    assert (
+        moods.label_set.names == ("happy", "sad", "neutral")
+        and moods.with_labels_that_occur() is moods
+    )
     np.testing.assert_array_equal(np.array([3, 4, 6])[moods.labels], some.labels)
     turned = moods.with_labels(LabelSet(("sad", "bored", "neutral", "happy")))
     np.testing.assert_array_equal(np.array([4, -9, 6, 3])[turned.labels], some.labels)
@@ -88,7 +91,8 @@ def test_fingerprint_changes_with_pixels_labels_and_splits(faces: Dataset) -> No
     labels[5] = (labels[5] + 1) % 7
     splits[5] = (splits[5] + 1) % 3
     others = [
-        dataclasses.replace(faces, **change) for change in ({"images": images}, {"labels": labels}, {"splits": splits})
+        dataclasses.replace(faces, **change)
+        for change in ({"images": images}, {"labels": labels}, {"splits": splits})
     ]
     assert len({faces.fingerprint, *(one.fingerprint for one in others)}) == 4
     assert dataclasses.replace(faces, source="elsewhere").fingerprint == faces.fingerprint
@@ -98,7 +102,10 @@ def test_fingerprints_by_split_ignore_order_and_the_other_splits(faces: Dataset)
     mixed = faces.take(np.random.default_rng(0).permutation(len(faces)))
     assert mixed.fingerprints == faces.fingerprints and mixed.fingerprint != faces.fingerprint
     training = faces.take(faces.mask("training")).fingerprints
-    assert training["training"] == faces.fingerprints["training"] and training["test"] != faces.fingerprints["test"]
+    assert (
+        training["training"] == faces.fingerprints["training"]
+        and training["test"] != faces.fingerprints["test"]
+    )
     labels = faces.labels.copy()
     place = int(np.flatnonzero(faces.mask("test"))[0])
     labels[place] = (labels[place] + 1) % 7

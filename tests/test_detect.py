@@ -17,7 +17,16 @@ import pytest
 from local_server import Reply, serving
 
 from mien import detect
-from mien.detect import YUNET_FILE, Detections, WholeImage, YuNet, find_detector, found_faces, tiles, yunet_weights
+from mien.detect import (
+    YUNET_FILE,
+    Detections,
+    WholeImage,
+    YuNet,
+    find_detector,
+    found_faces,
+    tiles,
+    yunet_weights,
+)
 from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
 
 GOOD = b"the weights" * 1000
@@ -36,7 +45,11 @@ class Mirrors:
         name = path.split("/")[1]
         self.asked.append(name)
         body = self.bodies[name]
-        return Reply(404) if body is None else Reply(body=body, promised=self.promised if name == "first" else None)
+        return (
+            Reply(404)
+            if body is None
+            else Reply(body=body, promised=self.promised if name == "first" else None)
+        )
 
 
 @pytest.fixture
@@ -72,8 +85,12 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(mirrors: Mirrors, cache: P
     assert mirrors.asked == ["first"]
 
 
-@pytest.mark.parametrize("first", [None, b"an error page", GOOD[:5000]], ids=["dead", "wrong checksum", "cut off"])
-def test_the_second_mirror_serves_when_the_first_fails(mirrors: Mirrors, cache: Path, first: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "first", [None, b"an error page", GOOD[:5000]], ids=["dead", "wrong checksum", "cut off"]
+)
+def test_the_second_mirror_serves_when_the_first_fails(
+    mirrors: Mirrors, cache: Path, first: bytes | None
+) -> None:
     mirrors.bodies["first"] = first
     if first == b"an error page":
         mirrors.promised = len(first)
@@ -88,7 +105,13 @@ def test_with_no_mirror_left_the_error_says_what_to_do(mirrors: Mirrors, cache: 
         yunet_weights()
     text = str(caught.value)
     assert "cut off before its end" in text and "HTTP status 404" in text
-    advice = (mirrors.urls[0], str(cache / YUNET_FILE), "MIEN_YUNET", "--detector-model", "the extra [mtcnn]")
+    advice = (
+        mirrors.urls[0],
+        str(cache / YUNET_FILE),
+        "MIEN_YUNET",
+        "--detector-model",
+        "the extra [mtcnn]",
+    )
     for part in (*advice, "--detector none"):
         assert part in text
     assert list(cache.iterdir()) == []
@@ -102,10 +125,14 @@ def test_without_a_network_the_error_says_so(cache: Path, monkeypatch: pytest.Mo
         yunet_weights()
 
 
-def test_a_cache_that_cannot_be_written(mirrors: Mirrors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written(
+    mirrors: Mirrors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(DownloadError, match="expected a folder to keep YuNet's weights in.*MIEN_CACHE"):
+    with pytest.raises(
+        DownloadError, match="expected a folder to keep YuNet's weights in.*MIEN_CACHE"
+    ):
         yunet_weights()
     assert mirrors.asked == []
 
@@ -136,7 +163,9 @@ def test_auto_takes_what_can_be_had_and_says_why(
 ) -> None:
     mirrors.bodies = {"first": None, "second": None}
     monkeypatch.setattr(detect, "mtcnn_is_installed", lambda: False)
-    with pytest.raises(DownloadError, match=r"came no weights.*install mien with the extra \[mtcnn\]"):
+    with pytest.raises(
+        DownloadError, match=r"came no weights.*install mien with the extra \[mtcnn\]"
+    ):
         find_detector()
     with pytest.raises(DownloadError, match="came no weights"):
         find_detector("yunet")
@@ -200,11 +229,17 @@ def test_no_rows_give_empty_arrays() -> None:
 @pytest.mark.parametrize("length", [1, 64, 1280, 1281, 4000, 25_001])
 def test_tiles_cover_an_axis_and_share_enough(length: int) -> None:
     parts = tiles(length)
-    assert parts[0][0] == 0 and parts[-1][1] == length and max(end - begin for begin, end, _, _ in parts) <= 1280
+    assert (
+        parts[0][0] == 0
+        and parts[-1][1] == length
+        and max(end - begin for begin, end, _, _ in parts) <= 1280
+    )
     assert (len(parts) == 1) == (length <= 1280)
     assert (parts[0][2], parts[-1][3]) == (-np.inf, np.inf)
     for (_, end, _, last), (begin, _, first, _) in pairwise(parts):
-        assert end - begin >= 64 and first == last == (begin + end) / 2  # no place is the business of two, or of none
+        assert (
+            end - begin >= 64 and first == last == (begin + end) / 2
+        )  # no place is the business of two, or of none
 
 
 # With the real weights, where they are.
@@ -212,7 +247,9 @@ def test_tiles_cover_an_axis_and_share_enough(length: int) -> None:
 
 @pytest.fixture(scope="module")
 def weights() -> Path:
-    path = Path(os.environ.get("MIEN_YUNET") or Path(__file__).parents[2] / "shared" / "models" / YUNET_FILE)
+    path = Path(
+        os.environ.get("MIEN_YUNET") or Path(__file__).parents[2] / "shared" / "models" / YUNET_FILE
+    )
     if not path.exists():
         pytest.skip("YuNet's weights are not beside the project")
     return path
@@ -259,13 +296,19 @@ def test_small_and_large_faces_in_twelve_megapixels(
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("middle", [(300, 200), (750, 700)], ids=["in a tile", "where four tiles meet"])
-def test_the_close_look_finds_a_smaller_face_once(weights: Path, portrait: np.ndarray, middle: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "middle", [(300, 200), (750, 700)], ids=["in a tile", "where four tiles meet"]
+)
+def test_the_close_look_finds_a_smaller_face_once(
+    weights: Path, portrait: np.ndarray, middle: tuple[int, int]
+) -> None:
     import cv2
 
     assert [part[3] for part in (*tiles(1500), *tiles(1400))] == [750, np.inf, 700, np.inf]
     picture = np.full((1400, 1500, 3), 120, np.uint8)
-    near = cv2.resize(portrait[0:240, 80:350], None, fx=9 / 113, fy=9 / 113, interpolation=cv2.INTER_AREA)
+    near = cv2.resize(
+        portrait[0:240, 80:350], None, fx=9 / 113, fy=9 / 113, interpolation=cv2.INTER_AREA
+    )
     x, y = middle[0] - 11, middle[1] - 10
     picture[y : y + near.shape[0], x : x + near.shape[1]] = near
     assert len(find_detector("yunet", model=weights).detect(picture)) == 0
@@ -277,9 +320,13 @@ def test_the_close_look_finds_a_smaller_face_once(weights: Path, portrait: np.nd
 
 
 @pytest.mark.shared
-def test_one_yunet_serves_eight_threads_with_pictures_of_many_sizes(weights: Path, portrait: np.ndarray) -> None:
+def test_one_yunet_serves_eight_threads_with_pictures_of_many_sizes(
+    weights: Path, portrait: np.ndarray
+) -> None:
     detector = find_detector(model=weights)
-    pictures = [np.ascontiguousarray(portrait[: 250 + 13 * i, : 300 + 17 * (i % 5)]) for i in range(16)]
+    pictures = [
+        np.ascontiguousarray(portrait[: 250 + 13 * i, : 300 + 17 * (i % 5)]) for i in range(16)
+    ]
     alone = [detector.detect(picture) for picture in pictures]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(detector.detect, pictures * 2))
@@ -317,6 +364,8 @@ def test_mtcnn_finds_the_astronaut_and_auto_falls_back_to_it(
     np.testing.assert_allclose(found.boxes[0], [178, 63, 268, 176], atol=20)
     assert found.landmarks is not None
     right_eye, left_eye, nose, right_mouth, left_mouth = found.landmarks[0]
-    np.testing.assert_allclose([right_eye, left_eye, nose], [[200, 102], [247, 103], [220, 125]], atol=8)
+    np.testing.assert_allclose(
+        [right_eye, left_eye, nose], [[200, 102], [247, 103], [220, 125]], atol=8
+    )
     assert right_mouth[0] < left_mouth[0]
     assert len(detector.detect(np.zeros((5, 5, 3), np.uint8))) == 0

@@ -18,14 +18,19 @@ def test_every_face_is_on_the_sheet_in_order() -> None:
     sheet = contact_sheet(plates(*tones), columns=3, scale=2)
     assert sheet.dtype == np.uint8
     assert sheet.shape == (10 + 96 + 6 + 96 + 10, 10 + 3 * 96 + 2 * 6 + 10, 3)
-    centres = [sheet[10 + 48 + row * 102, 10 + 48 + column * 102] for row in (0, 1) for column in (0, 1, 2)]
+    centres = [
+        sheet[10 + 48 + row * 102, 10 + 48 + column * 102] for row in (0, 1) for column in (0, 1, 2)
+    ]
     assert [centre.tolist() for centre in centres[:5]] == [[tone] * 3 for tone in tones]
     assert centres[5].tolist() == [255] * 3  # paper
 
 
 def test_captions_and_title_leave_ink() -> None:
     faces = plates(255, 255)
-    bare, told = contact_sheet(faces, title=""), contact_sheet(faces, ["row 2\nhappy", ""], title="Faces")
+    bare, told = (
+        contact_sheet(faces, title=""),
+        contact_sheet(faces, ["row 2\nhappy", ""], title="Faces"),
+    )
     assert bare.min() == 255
     assert told.shape[0] == bare.shape[0] + 2 * 13 + 2 * 13
     below = told[10 + 26 + 96 :]
@@ -35,7 +40,9 @@ def test_captions_and_title_leave_ink() -> None:
 
 
 def test_a_long_caption_stays_in_its_cell() -> None:
-    sheet = contact_sheet(plates(255, 255), ["a caption far too long for ninety-six pixels of width", ""])
+    sheet = contact_sheet(
+        plates(255, 255), ["a caption far too long for ninety-six pixels of width", ""]
+    )
     below = sheet[10 + 96 :]
     assert below[:, : 10 + 96].min() < 128
     assert below[:, 10 + 96 :].min() == 255
@@ -62,6 +69,8 @@ def test_fewer_faces_than_columns_need_less_paper() -> None:
         (np.zeros((2, 48, 48, 1), np.uint8), [], 3, 2),
     ],
 )
-def test_what_does_not_fit(images: np.ndarray, captions: list[str], columns: int, together: int) -> None:
+def test_what_does_not_fit(
+    images: np.ndarray, captions: list[str], columns: int, together: int
+) -> None:
     with pytest.raises(UsageError, match="contact sheet: came"):
         contact_sheet(images, captions, columns=columns, together=together)

@@ -40,33 +40,58 @@ def predicted(
 def certain(answers: dict[str, list[int]], num_classes: int, name: str = "net") -> Predictions:
     """A network that gives its answers a probability of 0.9."""
     rest = 0.1 / (num_classes - 1)
-    rows = {s: (np.eye(num_classes)[a] * (0.9 - rest) + rest).astype(np.float32) for s, a in answers.items()}
+    rows = {
+        s: (np.eye(num_classes)[a] * (0.9 - rest) + rest).astype(np.float32)
+        for s, a in answers.items()
+    }
     return Predictions(name, rows, {})
 
 
-def tiny(labels: list[int], splits: list[int], pixels: list[int], names: tuple[str, ...], **more: object) -> Dataset:
+def tiny(
+    labels: list[int], splits: list[int], pixels: list[int], names: tuple[str, ...], **more: object
+) -> Dataset:
     """One flat gray picture a row, so that equal numbers in `pixels` are twins."""
-    images = np.zeros((len(labels), SIDE, SIDE, 1), np.uint8) + np.array(pixels, np.uint8)[:, None, None, None]
+    images = (
+        np.zeros((len(labels), SIDE, SIDE, 1), np.uint8)
+        + np.array(pixels, np.uint8)[:, None, None, None]
+    )
     rows = np.arange(len(labels)) + 2
-    dataset = Dataset(images, np.array(labels), np.array(splits, np.uint8), rows, LabelSet(names), "by hand")
+    dataset = Dataset(
+        images, np.array(labels), np.array(splits, np.uint8), rows, LabelSet(names), "by hand"
+    )
     return dataclasses.replace(dataset, **more)  # type: ignore[arg-type]
 
 
 def test_the_truth_survives_json_and_counts_what_the_data_holds(faces: Dataset) -> None:
-    evaluation = evaluate(faces, [predicted(faces, "a", 2), predicted(faces, "b", 1)], num_bootstrap=50)
+    evaluation = evaluate(
+        faces, [predicted(faces, "a", 2), predicted(faces, "b", 1)], num_bootstrap=50
+    )
     truth = evaluation.to_dict()
     assert json.loads(json.dumps(truth, allow_nan=False)) == truth
     assert truth["data"]["totals"] == {"training": 140, "validation": 35, "test": 35}
     assert truth["data"]["fingerprint"] == faces.fingerprint
     assert truth["networks"][0]["info"] == {"parameters": 1234, "best_epoch": 3}
-    assert truth["made"]["seed"] == 0 and truth["made"]["num_bootstrap"] == 50 and truth["made"]["versions"]["numpy"]
+    assert (
+        truth["made"]["seed"] == 0
+        and truth["made"]["num_bootstrap"] == 50
+        and truth["made"]["versions"]["numpy"]
+    )
     for network in truth["networks"]:
         for split, n in truth["data"]["totals"].items():
             scores = network["splits"][split]
-            assert scores["n"] == n == sum(map(sum, scores["confusion"])) == sum(c["n"] for c in scores["per_class"])
+            assert (
+                scores["n"]
+                == n
+                == sum(map(sum, scores["confusion"]))
+                == sum(c["n"] for c in scores["per_class"])
+            )
             right = sum(scores["confusion"][k][k] for k in range(7))
             assert scores["accuracy"]["value"] == pytest.approx(right / n)
-            assert scores["accuracy"]["low"] <= scores["accuracy"]["value"] <= scores["accuracy"]["high"]
+            assert (
+                scores["accuracy"]["low"]
+                <= scores["accuracy"]["value"]
+                <= scores["accuracy"]["high"]
+            )
 
 
 def test_the_caller_cannot_change_the_truth(faces: Dataset) -> None:
@@ -82,7 +107,10 @@ def test_validation_chooses_and_test_does_not() -> None:
     evaluation = evaluate(data, [good_on_test, good_on_validation], num_bootstrap=0)
     assert evaluation.best == "validation-good"
     said = " ".join(evaluation.to_dict()["words"]["verdict"])
-    assert "On the test pictures, which chose nothing, validation-good reaches 0.0 % of 2 faces" in said
+    assert (
+        "On the test pictures, which chose nothing, validation-good reaches 0.0 % of 2 faces"
+        in said
+    )
 
 
 def test_without_validation_none_is_chosen() -> None:
@@ -98,7 +126,10 @@ def test_a_missing_split_is_none_and_said(faces: Dataset) -> None:
     evaluation = evaluate(data, [predicted(data, "a", 2, splits=("validation",))], num_bootstrap=0)
     truth = evaluation.to_dict()
     assert truth["measured"] == ["validation"] and truth["yardstick"] == "validation"
-    assert truth["networks"][0]["splits"]["training"] is None and truth["networks"][0]["splits"]["test"] is None
+    assert (
+        truth["networks"][0]["splits"]["training"] is None
+        and truth["networks"][0]["splits"]["test"] is None
+    )
     assert "The data has no test pictures" in truth["words"]["verdict"][1]
     assert "the gap is not known" in truth["words"]["gaps"]["a"]
     line = evaluation.table().splitlines()[2]
@@ -108,16 +139,24 @@ def test_a_missing_split_is_none_and_said(faces: Dataset) -> None:
 def test_a_class_absent_from_a_split_has_no_rates() -> None:
     data = tiny([0, 1, 2, 0, 1], [0, 0, 0, 1, 1], [1, 2, 3, 4, 5], ("angry", "fear", "happy"))
     network = certain({"training": [0, 1, 2], "validation": [0, 2]}, 3)
-    scores = evaluate(data, [network], num_bootstrap=20).to_dict()["networks"][0]["splits"]["validation"]
+    scores = evaluate(data, [network], num_bootstrap=20).to_dict()["networks"][0]["splits"][
+        "validation"
+    ]
     absent = scores["per_class"][2]
-    assert absent["n"] == 0 and absent["recall"] is None and absent["f1"] == {"value": None, "low": None, "high": None}
+    assert (
+        absent["n"] == 0
+        and absent["recall"] is None
+        and absent["f1"] == {"value": None, "low": None, "high": None}
+    )
     assert absent["precision"] == 0.0 and scores["macro_f1"]["value"] == pytest.approx(0.5)
 
 
 def test_twins_are_counted_and_set_aside() -> None:
     # validation: the twins of training (7, 7) are right, the others (8, 9) one right, one wrong
     data = tiny([0, 0, 0, 0, 1], [0, 1, 1, 1, 1], [7, 7, 7, 8, 9], ("angry", "happy"))
-    twins = evaluate(data, [certain({"validation": [0, 0, 0, 0]}, 2)], num_bootstrap=0).to_dict()["networks"][0]
+    twins = evaluate(data, [certain({"validation": [0, 0, 0, 0]}, 2)], num_bootstrap=0).to_dict()[
+        "networks"
+    ][0]
     found = twins["splits"]["validation"]["twins"]
     assert found["n"] == 2 and found["n_without"] == 2
     assert found["accuracy_of_twins"] == 1.0 and found["accuracy_without"]["value"] == 0.5
@@ -152,18 +191,29 @@ def test_report_and_audit_agree_about_the_crowd(faces: Dataset) -> None:
     for split in SPLITS:
         crowd = truth["networks"][0]["splits"][split]["crowd"]
         agreement = found.agreement(split)
-        assert agreement["tied"] > 0 and crowd["counted"] == agreement["n"] < truth["data"]["totals"][split]
+        assert (
+            agreement["tied"] > 0
+            and crowd["counted"] == agreement["n"] < truth["data"]["totals"][split]
+        )
         assert crowd["label_is_choice"] == pytest.approx(agreement["agrees"])
 
 
 def test_doubtful_labels_are_errors_where_the_crowd_sides_with_the_network(faces: Dataset) -> None:
     data = voted(faces)
-    scores = evaluate(data, [predicted(data, "a", 0.5)], num_bootstrap=0).to_dict()["networks"][0]["splits"]["training"]
+    scores = evaluate(data, [predicted(data, "a", 0.5)], num_bootstrap=0).to_dict()["networks"][0][
+        "splits"
+    ]["training"]
     assert len(scores["doubtful"]) == min(12, scores["crowd"]["with_prediction"]["n"]) > 3
     for one in scores["doubtful"]:
         of_labels = {name: n for name, n in one["votes"].items() if name in FER2013}
-        assert one["label"] != one["predicted"] and one["index"] in np.flatnonzero(data.mask("training"))
-        assert all(n < of_labels[one["predicted"]] for name, n in of_labels.items() if name != one["predicted"])
+        assert one["label"] != one["predicted"] and one["index"] in np.flatnonzero(
+            data.mask("training")
+        )
+        assert all(
+            n < of_labels[one["predicted"]]
+            for name, n in of_labels.items()
+            if name != one["predicted"]
+        )
     sure = [max(one["probabilities"]) for one in scores["doubtful"]]
     assert sure == sorted(sure, reverse=True) and sure[0] > sure[-1]
 
@@ -173,7 +223,9 @@ def test_a_head_for_the_crowd_is_judged_by_ferplus_majority(faces: Dataset) -> N
     said = {}
     for split in ("validation", "test"):
         winner = majority(data.part(split).votes)
-        said[split] = np.eye(len(FERPLUS))[np.maximum(winner, 0)]  # right wherever there is a winner
+        said[split] = np.eye(len(FERPLUS))[
+            np.maximum(winner, 0)
+        ]  # right wherever there is a winner
     network = dataclasses.replace(predicted(data, "a", 0.5), crowd=said)
     evaluation = evaluate(data, [network], num_bootstrap=0)
     splits = evaluation.to_dict()["networks"][0]["splits"]
@@ -202,17 +254,27 @@ def test_with_whom_the_crowd_sides() -> None:
     votes = np.zeros((6, len(FERPLUS_VOTES)), np.uint8)
     votes[0, FERPLUS_VOTES.index("happy")] = 9  # with the prediction
     votes[1, FERPLUS_VOTES.index("angry")] = 9  # with the label
-    votes[2, FERPLUS_VOTES.index("contempt")] = 9  # an answer that the label set lacks: no vote counts
+    votes[2, FERPLUS_VOTES.index("contempt")] = (
+        9  # an answer that the label set lacks: no vote counts
+    )
     votes[3, FERPLUS_VOTES.index("sad")] = 9  # a third label
     votes[4, [FERPLUS_VOTES.index("happy"), FERPLUS_VOTES.index("sad")]] = 5  # undecided
     votes[5, FERPLUS_VOTES.index("angry")] = 9  # no error
     # names in the order of no other list, so that positions cannot be taken for names
     data = tiny([2] * 6, [1] * 6, [1, 2, 3, 4, 5, 6], ("happy", "sad", "angry"), votes=votes)
-    truth = evaluate(data, [certain({"validation": [0, 0, 0, 0, 0, 2]}, 3)], num_bootstrap=0).to_dict()
+    truth = evaluate(
+        data, [certain({"validation": [0, 0, 0, 0, 0, 2]}, 3)], num_bootstrap=0
+    ).to_dict()
     crowd = truth["networks"][0]["splits"]["validation"]["crowd"]
     assert crowd["errors"] == 5 and crowd["counted"] == 5
-    assert crowd["with_prediction"] == {"n": 1, "share": 0.2} and crowd["with_label"] == {"n": 1, "share": 0.2}
-    assert crowd["neither"] == {"n": 1, "share": 0.2} and crowd["undecided"] == {"n": 2, "share": 0.4}
+    assert crowd["with_prediction"] == {"n": 1, "share": 0.2} and crowd["with_label"] == {
+        "n": 1,
+        "share": 0.2,
+    }
+    assert crowd["neither"] == {"n": 1, "share": 0.2} and crowd["undecided"] == {
+        "n": 2,
+        "share": 0.4,
+    }
     assert crowd["label_is_choice"] == pytest.approx(2 / 5)
     worst = truth["networks"][0]["splits"]["validation"]["worst"]
     assert len(worst) == 5 and {"happy": 9} in [w["votes"] for w in worst]
@@ -233,7 +295,9 @@ def test_the_worst_errors_come_first_and_are_errors(faces: Dataset) -> None:
 
 def test_confused_pairs_are_the_largest_cells_off_the_diagonal() -> None:
     data = tiny([0, 0, 0, 1, 1, 2], [1] * 6, [1, 2, 3, 4, 5, 6], ("angry", "fear", "happy"))
-    truth = evaluate(data, [certain({"validation": [1, 1, 0, 1, 2, 2]}, 3)], num_bootstrap=0).to_dict()
+    truth = evaluate(
+        data, [certain({"validation": [1, 1, 0, 1, 2, 2]}, 3)], num_bootstrap=0
+    ).to_dict()
     pairs = truth["networks"][0]["splits"]["validation"]["confused_pairs"]
     assert [(p["label"], p["predicted"], p["n"], p["of"]) for p in pairs] == [
         ("angry", "fear", 2, 3),
@@ -242,15 +306,25 @@ def test_confused_pairs_are_the_largest_cells_off_the_diagonal() -> None:
 
 
 def test_pairs_are_compared_on_both_evaluation_splits(faces: Dataset) -> None:
-    networks = [predicted(faces, "a", 3, 0), predicted(faces, "b", 1, 1), predicted(faces, "c", 0, 2)]
+    networks = [
+        predicted(faces, "a", 3, 0),
+        predicted(faces, "b", 1, 1),
+        predicted(faces, "c", 0, 2),
+    ]
     truth = evaluate(faces, networks, num_bootstrap=0).to_dict()
     assert [(c["split"], c["first"], c["second"]) for c in truth["comparisons"]] == [
-        (split, *pair) for split in ("validation", "test") for pair in (("a", "b"), ("a", "c"), ("b", "c"))
+        (split, *pair)
+        for split in ("validation", "test")
+        for pair in (("a", "b"), ("a", "c"), ("b", "c"))
     ]
     first = truth["comparisons"][1]
     accuracy = [n["splits"]["validation"]["accuracy"]["value"] for n in truth["networks"]]
     assert first["difference"] == pytest.approx(accuracy[0] - accuracy[2])
-    assert first["n"] == 35 == first["both"] + first["neither"] + first["only_first"] + first["only_second"]
+    assert (
+        first["n"]
+        == 35
+        == first["both"] + first["neither"] + first["only_first"] + first["only_second"]
+    )
     assert "unlikely to be chance" in truth["words"]["comparisons"][1]
     loss = [n["splits"]["validation"]["loss"]["value"] for n in truth["networks"]]
     assert first["loss_difference"]["value"] == pytest.approx(loss[0] - loss[2])
@@ -264,7 +338,9 @@ def test_the_loss_of_a_pair_is_told_with_its_interval(faces: Dataset) -> None:
     assert 0 < loss["low"] < loss["value"] < loss["high"]
     told = f"The loss of b is lower by {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f}): unlikely"
     assert told in truth["words"]["comparisons"][0]
-    turned = evaluate(faces, networks[::-1], num_bootstrap=200).to_dict()  # the same words in the other order
+    turned = evaluate(
+        faces, networks[::-1], num_bootstrap=200
+    ).to_dict()  # the same words in the other order
     assert told in turned["words"]["comparisons"][0]
 
 
@@ -282,10 +358,15 @@ def test_the_gap_is_put_in_words(training: float, held: float, judgement: str) -
     def scores(value: float) -> dict[str, object]:
         return {"accuracy": {"value": value}, "baseline": {"label": "happy", "accuracy": 0.25}}
 
-    network = {"name": "n", "splits": {"training": scores(training), "validation": scores(held), "test": None}}
+    network = {
+        "name": "n",
+        "splits": {"training": scores(training), "validation": scores(held), "test": None},
+    }
     sentence = words.gap(network, "validation")
     assert judgement in sentence
-    assert sentence.startswith(f"n: {100 * training:.1f} % on training against {100 * held:.1f} % on validation, a gap")
+    assert sentence.startswith(
+        f"n: {100 * training:.1f} % on training against {100 * held:.1f} % on validation, a gap"
+    )
 
 
 def test_numbers_in_words() -> None:
@@ -300,9 +381,14 @@ def test_numbers_in_words() -> None:
 def test_notes_and_left_out_rows_are_kept() -> None:
     left = (LeftOut("faces.csv", 7, "2303 pixels"),)
     data = tiny([0, 1], [1, 1], [1, 2], ("angry", "happy"), notes=("one",), left_out=left)
-    truth = evaluate(data, [certain({"validation": [0, 1]}, 2)], num_bootstrap=0, data_notes=["two"]).to_dict()
+    truth = evaluate(
+        data, [certain({"validation": [0, 1]}, 2)], num_bootstrap=0, data_notes=["two"]
+    ).to_dict()
     assert truth["data"]["notes"] == ["one", "two"]
-    assert truth["data"]["left_out"] == {"n": 1, "rows": [{"where": "faces.csv", "row": 7, "reason": "2303 pixels"}]}
+    assert truth["data"]["left_out"] == {
+        "n": 1,
+        "rows": [{"where": "faces.csv", "row": 7, "reason": "2303 pixels"}],
+    }
 
 
 def test_unlabelled_rows_are_not_judged() -> None:
@@ -351,10 +437,14 @@ def test_impossible_questions_are_refused(faces: Dataset) -> None:
 
 @pytest.mark.shared
 def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path) -> None:
-    """The label equals the crowd's choice on 64.5 % of Training: the files' own rows, no reader between."""
+    """The label equals the crowd's choice on 64.5 % of Training: the files' own rows, no reader
+    between.
+    """
     with gzip.open(shared_dir / "data" / "fer2013.csv.gz", "rb") as lines:
         labels = np.array([int(line[:1]) for line in lines if line.rstrip().endswith(b",Training")])
-    votes = np.loadtxt(shared_dir / "data" / "ferplus_votes.csv", delimiter=",", skiprows=1, dtype=str)
+    votes = np.loadtxt(
+        shared_dir / "data" / "ferplus_votes.csv", delimiter=",", skiprows=1, dtype=str
+    )
     votes = votes[votes[:, 0] == "Training"][:, 2:].astype(np.uint8)
     assert len(labels) == len(votes) == 28709
     choice = crowd_choice(votes, FER2013)[1]
@@ -366,12 +456,18 @@ def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path
     ("info", "says"),
     [
         ({}, "is not known"),
-        ({"data": {"num_left_out_as_leaks": 0}, "recipe": {"keep_leaks": True}}, "was trained on all training rows"),
+        (
+            {"data": {"num_left_out_as_leaks": 0}, "recipe": {"keep_leaks": True}},
+            "was trained on all training rows",
+        ),
         (
             {"data": {"num_left_out_as_leaks": 0}, "recipe": {"keep_leaks": False}},
             "none of its training rows has a twin",
         ),
-        ({"data": {"num_left_out_as_leaks": 351}, "recipe": {"keep_leaks": False}}, "351 training rows with a twin"),
+        (
+            {"data": {"num_left_out_as_leaks": 351}, "recipe": {"keep_leaks": False}},
+            "351 training rows with a twin",
+        ),
     ],
 )
 def test_the_report_says_whether_twins_were_trained_on(info: dict[str, Any], says: str) -> None:
@@ -386,7 +482,10 @@ def trained_on(network: Predictions, name: str, fingerprint: str) -> Predictions
 
 def test_other_data_is_told_apart_and_said_everywhere(faces: Dataset) -> None:
     network = predicted(faces, "n", 2)
-    same, other = trained_on(network, "same", faces.fingerprint), trained_on(network, "other", "0123456789abcdef")
+    same, other = (
+        trained_on(network, "same", faces.fingerprint),
+        trained_on(network, "other", "0123456789abcdef"),
+    )
     evaluation = evaluate(faces, [same, other, network], num_bootstrap=0)
     truth = evaluation.to_dict()
     assert [n["same_data"] for n in truth["networks"]] == [True, False, None]
@@ -402,11 +501,20 @@ def test_other_data_is_told_apart_and_said_everywhere(faces: Dataset) -> None:
     assert any(line.startswith("Other data: other was trained on it") for line in said["splits"])
     table = evaluation.table()
     assert "other !" in table and "! other data: other was trained" in table
-    networks = [{**one, "name": name} for one in truth["networks"] if one["name"] == "other" for name in ("a", "b")]
-    assert words.other_data(networks).startswith("Other data: a and b were trained on elsewhere.csv (fingerprint 0123")
+    networks = [
+        {**one, "name": name}
+        for one in truth["networks"]
+        if one["name"] == "other"
+        for name in ("a", "b")
+    ]
+    assert words.other_data(networks).startswith(
+        "Other data: a and b were trained on elsewhere.csv (fingerprint 0123"
+    )
 
 
-def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_data(faces: Dataset) -> None:
+def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_data(
+    faces: Dataset,
+) -> None:
     def judged(dataset: Dataset, seen: Dataset) -> dict[str, Any]:
         network = trained_on(predicted(dataset, "n", 2), "n", seen.fingerprint)
         network.info["data"]["fingerprints"] = seen.fingerprints
@@ -417,15 +525,25 @@ def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_da
         truth = judged(faces, seen)
         [network] = truth["networks"]
         assert (network["same_data"], network["same_test"]) == (True, False)
-        assert truth["words"]["other_data"] == "" and "which chose nothing" in " ".join(truth["words"]["verdict"])
-        assert "twins of the test pictures judged here may be among what it learned" in truth["words"]["leaks"]["n"]
+        assert truth["words"]["other_data"] == "" and "which chose nothing" in " ".join(
+            truth["words"]["verdict"]
+        )
+        assert (
+            "twins of the test pictures judged here may be among what it learned"
+            in truth["words"]["leaks"]["n"]
+        )
     twin = dataclasses.replace(faces, images=faces.images.copy())
-    twin.images[np.flatnonzero(faces.mask("test"))[0]] = faces.images[np.flatnonzero(faces.mask("training"))[0]]
+    twin.images[np.flatnonzero(faces.mask("test"))[0]] = faces.images[
+        np.flatnonzero(faces.mask("training"))[0]
+    ]
     verdict = " ".join(judged(twin, without)["words"]["verdict"])
     assert "Their twins in training were not left out: n: test " in verdict
-    assert judged(without, faces)["networks"][0]["same_test"] is None  # nothing is judged that it could know
     assert (
-        judged(faces, faces)["words"]["leaks"]["n"] == "n: none of its training rows has a twin in validation or test."
+        judged(without, faces)["networks"][0]["same_test"] is None
+    )  # nothing is judged that it could know
+    assert (
+        judged(faces, faces)["words"]["leaks"]["n"]
+        == "n: none of its training rows has a twin in validation or test."
     )
     relabelled = without.labels.copy()
     relabelled[0] = (relabelled[0] + 1) % 7
@@ -436,7 +554,12 @@ def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_da
 def test_a_mean_is_of_other_data_if_any_of_its_members_is(faces: Dataset) -> None:
     one, two = predicted(faces, "a", 2), predicted(faces, "b", 1)
     known, other, foreign = (
-        trained_on(*of) for of in ((one, "a", faces.fingerprint), (two, "b", "0123456789abcdef"), (two, "b", "f" * 16))
+        trained_on(*of)
+        for of in (
+            (one, "a", faces.fingerprint),
+            (two, "b", "0123456789abcdef"),
+            (two, "b", "f" * 16),
+        )
     )
     for members, fingerprints in (
         ((known, other), ["0123456789abcdef"]),
@@ -456,7 +579,12 @@ def test_a_mean_is_of_other_data_if_any_of_its_members_is(faces: Dataset) -> Non
 def test_what_a_network_began_with_or_was_taught_by_is_told(faces: Dataset) -> None:
     network = trained_on(predicted(faces, "n", 2), "n", faces.fingerprint)
     own = "n: none of its training rows has a twin in validation or test."
-    here = {"name": "first", "digest": "ab", "keep_leaks": False, "data": {"fingerprint": faces.fingerprint}}
+    here = {
+        "name": "first",
+        "digest": "ab",
+        "keep_leaks": False,
+        "data": {"fingerprint": faces.fingerprint},
+    }
     there = {**here, "data": {"fingerprint": "0123456789abcdef", "source": "elsewhere.csv"}}
     for more, said in (
         ({"begun_from": here}, ""),
@@ -469,7 +597,10 @@ def test_what_a_network_began_with_or_was_taught_by_is_told(faces: Dataset) -> N
             " It began with first, of unknown origin: whether that has seen",
         ),
         ({"begun_from": {"name": "MobileNetV2", "digest": None}}, ""),
-        ({"taught_by": [here, {**here, "keep_leaks": True}]}, " It was taught by first, which was trained on twins of"),
+        (
+            {"taught_by": [here, {**here, "keep_leaks": True}]},
+            " It was taught by first, which was trained on twins of",
+        ),
     ):
         taught = dataclasses.replace(network, info={**network.info, **more})
         leaks = evaluate(faces, [taught], num_bootstrap=0).to_dict()["words"]["leaks"]["n"]
@@ -477,12 +608,16 @@ def test_what_a_network_began_with_or_was_taught_by_is_told(faces: Dataset) -> N
 
 
 def test_alone_and_trained_on_other_data_a_network_proves_little(faces: Dataset) -> None:
-    alone = evaluate(faces, [trained_on(predicted(faces, "n", 2), "n", "0123456789abcdef")], num_bootstrap=0).to_dict()
+    alone = evaluate(
+        faces, [trained_on(predicted(faces, "n", 2), "n", "0123456789abcdef")], num_bootstrap=0
+    ).to_dict()
     said = alone["words"]
     assert "if it never saw these pictures" in " ".join(said["verdict"])
     assert "which chose nothing" not in " ".join(said["verdict"])
     assert not any("learned by heart" in line for line in (*said["splits"], *said["gaps"].values()))
-    own = evaluate(faces, [trained_on(predicted(faces, "n", 2), "n", faces.fingerprint)], num_bootstrap=0).to_dict()
+    own = evaluate(
+        faces, [trained_on(predicted(faces, "n", 2), "n", faces.fingerprint)], num_bootstrap=0
+    ).to_dict()
     assert own["words"]["other_data"] == "" and "ther data" not in json.dumps(own["words"])
 
 
@@ -491,7 +626,9 @@ def test_ties_are_said_to_be_ties() -> None:
     one, two = (certain({"validation": [0, 1, 0, 0]}, 2, name) for name in ("one", "two"))
     third = certain({"validation": [1, 0, 1, 1]}, 2, "third")
     verdict = evaluate(data, [one, two, third], num_bootstrap=0).to_dict()["words"]["verdict"]
-    assert verdict[0].startswith("Of 3 networks, one and two are equally accurate on validation: 75.0 % of 4 faces")
+    assert verdict[0].startswith(
+        "Of 3 networks, one and two are equally accurate on validation: 75.0 % of 4 faces"
+    )
     assert verdict[0].endswith("The best of them, by its loss there, is one.")
     assert "On validation, one and two are right on the same faces, of 4." in verdict
 
@@ -504,17 +641,27 @@ def test_classes_that_tie_are_named_together() -> None:
         return " ".join(evaluate(data, [network], num_bootstrap=0).to_dict()["words"]["verdict"])
 
     told = verdict(0, 1, 0, 1)
-    assert "recognises angry and fear best (F1 0.67 each), and happy and sad worst (F1 0.00 each)." in told
+    assert (
+        "recognises angry and fear best (F1 0.67 each), and happy and sad worst (F1 0.00 each)."
+        in told
+    )
     assert "On validation, net recognises all classes alike (F1 1.00)." in verdict(0, 1, 2, 3)
-    assert "Always answering 'angry' would be right on 25.0 % of the validation faces." in verdict(0, 1, 2, 3)
+    assert "Always answering 'angry' would be right on 25.0 % of the validation faces." in verdict(
+        0, 1, 2, 3
+    )
     assert "of the validation faces; net is no better." in verdict(0, 0, 0, 0)
 
 
 def test_no_interval_is_said_only_where_all_resamples_are_equal() -> None:
     data = tiny([0, 1], [1, 1], [1, 2], ("angry", "happy"))
     network = certain({"validation": [0, 1]}, 2)
-    said = [evaluate(data, [network], num_bootstrap=n).to_dict()["words"]["verdict"][0] for n in (20, 0)]
-    assert "100.0 % of 2 faces named as their label says (no interval: all resamples are equal)." in said[0]
+    said = [
+        evaluate(data, [network], num_bootstrap=n).to_dict()["words"]["verdict"][0] for n in (20, 0)
+    ]
+    assert (
+        "100.0 % of 2 faces named as their label says (no interval: all resamples are equal)."
+        in said[0]
+    )
     assert "interval" not in said[1]
 
 
@@ -523,10 +670,15 @@ def test_the_worst_errors_are_put_in_figures() -> None:
     answers = np.array([[0.9, 0.1], [0.99, 0.01], [0.8, 0.2], [0.3, 0.7]], np.float32)
 
     def told(rows: np.ndarray) -> str:
-        truth = evaluate(data, [Predictions("net", {"validation": rows}, {})], num_bootstrap=0).to_dict()
+        truth = evaluate(
+            data, [Predictions("net", {"validation": rows}, {})], num_bootstrap=0
+        ).to_dict()
         return str(truth["words"]["worst"]["net"])
 
-    assert told(answers) == "Of net on validation all its errors: their labels got 1.0 % to 20.0 % of the probability."
+    assert (
+        told(answers)
+        == "Of net on validation all its errors: their labels got 1.0 % to 20.0 % of the probability."
+    )
     assert told(np.eye(2, dtype=np.float32)[[0, 1, 1, 1]]) == "net makes no errors on validation."
 
 
@@ -540,8 +692,17 @@ def test_the_curves_caption_follows_the_recipe() -> None:
     }
     caption = words.curves({"info": {"recipe": recipe}})
     assert "under augmentation, dropout, label smoothing and class weights;" in caption
-    plain = {**recipe, "augment": False, "block_dropout": 0, "label_smoothing": 0, "class_weights": "none"}
-    assert not any(word in words.curves({"info": {"recipe": plain}}) for word in ("augment", "dropout", "smoothing"))
+    plain = {
+        **recipe,
+        "augment": False,
+        "block_dropout": 0,
+        "label_smoothing": 0,
+        "class_weights": "none",
+    }
+    assert not any(
+        word in words.curves({"info": {"recipe": plain}})
+        for word in ("augment", "dropout", "smoothing")
+    )
     assert "such as augmentation" in words.curves({"info": {}})
 
 
@@ -551,7 +712,9 @@ def test_the_audit_in_sentences(faces: Dataset) -> None:
     images[5] = 7
     data = dataclasses.replace(voted(faces), images=images)
     told = words.audit_sentences(audit(data).to_dict())
-    assert len(told) == 4 and all(line.startswith("Audit: ") and line.endswith(".") for line in told)
+    assert len(told) == 4 and all(
+        line.startswith("Audit: ") and line.endswith(".") for line in told
+    )
     assert "nearly equal" in told[0] and told[2] == "Audit: 1 blank picture."
     no_faces = int(np.sum(voted(faces).votes[:, FERPLUS_VOTES.index("not_a_face")] >= 5))  # type: ignore[index]
     assert no_faces > 1
@@ -559,6 +722,9 @@ def test_the_audit_in_sentences(faces: Dataset) -> None:
 
 
 def test_sentences_begin_large_and_end_with_a_stop() -> None:
-    assert words.sentence("the schedule is done") == "The schedule is done." and words.sentence("Done.") == "Done."
+    assert (
+        words.sentence("the schedule is done") == "The schedule is done."
+        and words.sentence("Done.") == "Done."
+    )
     assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c"
     assert words.plural(1, "pair") == "1 pair" and words.plural(2000, "pair") == "2,000 pairs"

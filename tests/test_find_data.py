@@ -38,7 +38,9 @@ def test_roots_are_searched_in_order_and_in_depth(tmp_path: Path) -> None:
     assert find_data({}, [first, second, tmp_path / "gone"]) is None
     write(second / "fer2013.csv", table())
     assert find_data({}, [first, second]) == second / "fer2013.csv"
-    found = write(first / "competitions" / "challenge" / "icml_face_data.csv", table("emotion, Usage, pixels"))
+    found = write(
+        first / "competitions" / "challenge" / "icml_face_data.csv", table("emotion, Usage, pixels")
+    )
     assert find_data({}, [first, second]) == found
 
 
@@ -58,7 +60,9 @@ def test_only_what_is_recognisably_fer2013_is_found(tmp_path: Path) -> None:
     assert find_data({}, [tmp_path]) == tmp_path / "faces"
 
 
-def test_the_default_places_are_data_and_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_places_are_data_and_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mien.data.readers.KAGGLE_INPUT", tmp_path / "kaggle")
     monkeypatch.chdir(tmp_path)
     assert find_data({}) is None
@@ -76,10 +80,14 @@ def test_the_default_places_are_data_and_the_working_directory(tmp_path: Path, m
     assert load_dataset().source == str(kaggle)
 
 
-def test_without_data_the_drawn_faces_are_read_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_the_drawn_faces_are_read_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mien.data import synth
 
-    monkeypatch.setattr(synth, "drawn_dataset", partial(synth.drawn_dataset, 35, 7, 7))  # the real one, fewer faces
+    monkeypatch.setattr(
+        synth, "drawn_dataset", partial(synth.drawn_dataset, 35, 7, 7)
+    )  # the real one, fewer faces
     monkeypatch.setattr("mien.data.readers.KAGGLE_INPUT", tmp_path / "kaggle")
     monkeypatch.chdir(tmp_path)
     dataset = load_dataset()

@@ -53,7 +53,9 @@ def stop_at(epoch: int, step: int, error: type[BaseException] = Stop) -> Callabl
 
 @pytest.fixture(scope="module")
 def undisturbed(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
-    return fit.fit(faces, TINY, folder=tmp_path_factory.mktemp("undisturbed") / "run", deterministic=True)
+    return fit.fit(
+        faces, TINY, folder=tmp_path_factory.mktemp("undisturbed") / "run", deterministic=True
+    )
 
 
 # Training
@@ -61,10 +63,18 @@ def undisturbed(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> run
 
 def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset) -> None:
     facts = undisturbed.facts
-    lines = [json.loads(line) for line in (undisturbed.folder / "history.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (undisturbed.folder / "history.jsonl").read_text().splitlines()
+    ]
     assert len(lines) == facts["epochs"] == 4 and lines == facts["history"]
     assert lines[-1]["loss"] < lines[0]["loss"]
-    assert {"parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "versions"} <= facts.keys()
+    assert {
+        "parameters",
+        "multiply_adds",
+        "seconds_per_epoch",
+        "peak_memory_mb",
+        "versions",
+    } <= facts.keys()
     assert facts["stopped"] == "the schedule of 4 epochs is done"
     assert facts["data"]["num_training"] == 140 and facts["data"]["num_validation"] == 35
     assert facts["best_epoch"] == fit.best(lines)
@@ -74,35 +84,52 @@ def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset)
     accuracy = np.mean(probabilities.argmax(axis=1) == validation.labels)
     assert accuracy == pytest.approx(lines[facts["best_epoch"] - 1]["val_accuracy"])
     from_keras = keras.models.load_model(undisturbed.folder / "model.keras")
-    np.testing.assert_allclose(runs.predict(from_keras, validation.images), probabilities, atol=1e-6)
+    np.testing.assert_allclose(
+        runs.predict(from_keras, validation.images), probabilities, atol=1e-6
+    )
 
 
 def test_which_epoch_is_kept() -> None:
     scores = [(0.5, 0.9), (0.7, 0.6), (0.6, 0.5), (0.7, 0.7)]
     history = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in scores]
     assert (fit.best(history), fit.best(history, "loss")) == (2, 3) and fit.best([], "loss") == 0
-    assert fit.best([{**line, "side": side} for line, side in zip(history, (32, 32, 48, 48), strict=True)]) == 4
+    assert (
+        fit.best(
+            [{**line, "side": side} for line, side in zip(history, (32, 32, 48, 48), strict=True)]
+        )
+        == 4
+    )
     calibrated = [
-        {**line, "val_calibrated_loss": loss} for line, loss in zip(history, (0.9, 0.4, 0.5, 0.3), strict=True)
+        {**line, "val_calibrated_loss": loss}
+        for line, loss in zip(history, (0.9, 0.4, 0.5, 0.3), strict=True)
     ]
     assert (fit.best(calibrated), fit.best(calibrated, "loss")) == (2, 4)
-    assert fit.best([*history[:1], *calibrated[1:]], "loss") == 3  # begun by a version that did not calibrate
+    assert (
+        fit.best([*history[:1], *calibrated[1:]], "loss") == 3
+    )  # begun by a version that did not calibrate
 
 
 def test_a_run_that_chooses_by_loss(faces: Dataset, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(TINY, choose_by="loss", patience=1, max_epochs=40, learning_rate=0.02)
+    recipe = dataclasses.replace(
+        TINY, choose_by="loss", patience=1, max_epochs=40, learning_rate=0.02
+    )
     run = fit.fit(faces, recipe, folder=tmp_path / "run")
     losses = [line["val_calibrated_loss"] for line in run.facts["history"]]
     assert all(line["val_calibrated_loss"] < line["val_loss"] for line in run.facts["history"])
     assert run.facts["best_epoch"] == int(np.argmin(losses)) + 1 == len(losses) - 1
-    assert run.facts["stopped"] == f"no better calibrated validation loss in the 1 epochs after epoch {len(losses) - 1}"
-    validation = faces.part("validation")
-    assert runs.evaluated(runs.load_network(run), validation)["val_calibrated_loss"] == pytest.approx(
-        min(losses), rel=1e-5
+    assert (
+        run.facts["stopped"]
+        == f"no better calibrated validation loss in the 1 epochs after epoch {len(losses) - 1}"
     )
+    validation = faces.part("validation")
+    assert runs.evaluated(runs.load_network(run), validation)[
+        "val_calibrated_loss"
+    ] == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_same_seed_same_run_other_seed_other_run(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+def test_same_seed_same_run_other_seed_other_run(
+    undisturbed: runs.Run, faces: Dataset, tmp_path: Path
+) -> None:
     fit.fit(faces, TINY, folder=tmp_path / "again", deterministic=True)
     assert equal(weights(undisturbed.folder), weights(tmp_path / "again"))
     fit.fit(faces, dataclasses.replace(TINY, seed=1), folder=tmp_path / "other", deterministic=True)
@@ -112,7 +139,9 @@ def test_same_seed_same_run_other_seed_other_run(undisturbed: runs.Run, faces: D
     )
 
 
-def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_see_different_orders(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[np.ndarray] = []
     real = fit._Trainer._compile
 
@@ -128,7 +157,9 @@ def test_epochs_see_different_orders(faces: Dataset, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(fit._Trainer, "_compile", spy)
     monkeypatch.setattr(fit, "STEPS", 3)
-    fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path / "run", deterministic=True)
+    fit.fit(
+        faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path / "run", deterministic=True
+    )
     assert [len(rows) for rows in seen] == [96, 32, 12] * 2
     orders = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
     for order in orders:
@@ -142,10 +173,16 @@ def test_stopped_anywhere_it_ends_the_same(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path, epoch: int, step: int
 ) -> None:
     with pytest.raises(Stop):
-        fit.fit(faces, TINY, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step))
+        fit.fit(
+            faces, TINY, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step)
+        )
     resumed: list[int] = []
     run = fit.fit(
-        faces, TINY, folder=tmp_path / "run", deterministic=True, watch=lambda moment: resumed.append(moment.epoch)
+        faces,
+        TINY,
+        folder=tmp_path / "run",
+        deterministic=True,
+        watch=lambda moment: resumed.append(moment.epoch),
     )
     assert resumed[0] == epoch  # nothing finished was done again
     assert equal(weights(undisturbed.folder), weights(tmp_path / "run"))
@@ -156,7 +193,9 @@ def test_stopped_anywhere_it_ends_the_same(
 
 @pytest.fixture(scope="module")
 def voted(faces: Dataset) -> Dataset:
-    """The faces with a crowd of ten that mostly agrees with the labels; every tenth face has no votes."""
+    """The faces with a crowd of ten that mostly agrees with the labels; every tenth face has no
+    votes.
+    """
     votes = np.zeros((len(faces), len(FERPLUS_VOTES)), np.uint8)
     for row, label in enumerate(faces.labels):
         if row % 10:
@@ -175,16 +214,26 @@ def test_two_heads_in_stages_stopped_anywhere_end_the_same(
     assert [line["side"] for line in history] == [32, 32, 48, 48] and whole.facts["best_epoch"] > 2
     assert all(0 <= line["val_crowd_accuracy"] <= 1 for line in history)
     with pytest.raises(Stop):
-        fit.fit(voted, DOUBLE, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step))
+        fit.fit(
+            voted, DOUBLE, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step)
+        )
     fit.fit(voted, DOUBLE, folder=tmp_path / "run", deterministic=True)
     assert equal(weights(whole.folder), weights(tmp_path / "run"))
 
 
-def test_the_crowds_head_learns_its_votes_and_only_with_a_weight(voted: Dataset, tmp_path: Path) -> None:
-    run = fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a", deterministic=True)
-    seldom = runs.predict_heads(runs.load_network(run), voted.images)["crowd"][:, FERPLUS.index("contempt")].mean()
+def test_the_crowds_head_learns_its_votes_and_only_with_a_weight(
+    voted: Dataset, tmp_path: Path
+) -> None:
+    run = fit.fit(
+        voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a", deterministic=True
+    )
+    seldom = runs.predict_heads(runs.load_network(run), voted.images)["crowd"][
+        :, FERPLUS.index("contempt")
+    ].mean()
     assert seldom < 0.1  # nobody voted for it; an untrained head says an eighth
-    with pytest.raises(UsageError, match="crowd_weight: came 1 and training rows without FER.*To mend"):
+    with pytest.raises(
+        UsageError, match="crowd_weight: came 1 and training rows without FER.*To mend"
+    ):
         fit.fit(dataclasses.replace(voted, votes=None), DOUBLE, folder=tmp_path / "b")
 
 
@@ -206,20 +255,30 @@ def test_labels_smoothed_and_votes_are_the_targets(voted: Dataset) -> None:
     training = voted.part("training")
     found = targets.make_targets(training, DOUBLE)
     np.testing.assert_allclose(found.labels.sum(axis=1), 1, atol=1e-5)
-    assert (found.labels.argmax(axis=1) == training.labels).all() and set(found.share_weights) == {0.0, 1.0}
+    assert (found.labels.argmax(axis=1) == training.labels).all() and set(found.share_weights) == {
+        0.0,
+        1.0,
+    }
 
 
 def test_teachers_give_their_share_of_the_targets() -> None:
     shares, weights = np.array([[1, 0], [0, 0]], np.float32), np.array([1, 0], np.float32)
     told = np.array([[0.2, 0.8], [0.3, 0.7]], np.float32)
     found, weigh = targets.taught(shares, weights, told, 0.5)
-    np.testing.assert_allclose(found, [[0.6, 0.4], [0.3, 0.7]])  # where nobody voted, the teacher does
+    np.testing.assert_allclose(
+        found, [[0.6, 0.4], [0.3, 0.7]]
+    )  # where nobody voted, the teacher does
     np.testing.assert_allclose(weigh, [1, 0.5])
 
 
 def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) -> None:
-    teacher = export(fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"), tmp_path / "t")
-    softer = dataclasses.replace(teacher, heads=tuple(dataclasses.replace(h, temperature=2.0) for h in teacher.heads))
+    teacher = export(
+        fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"),
+        tmp_path / "t",
+    )
+    softer = dataclasses.replace(
+        teacher, heads=tuple(dataclasses.replace(h, temperature=2.0) for h in teacher.heads)
+    )
     training = voted.part("training")
     taught = dataclasses.replace(DOUBLE, max_epochs=1, teacher_weight=0.5)
     with Classifier(teacher) as classify:
@@ -229,26 +288,44 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
         told = targets.teacher_network(bundle, training, taught, "float32")(faces)
         for head in ("fer2013", "crowd"):
             np.testing.assert_allclose(told[head] * temperature, logits[head], atol=1e-4)
-    single = dataclasses.replace(taught, crowd_weight=0.0, vote_weight=0.0)  # whose head has another name
+    single = dataclasses.replace(
+        taught, crowd_weight=0.0, vote_weight=0.0
+    )  # whose head has another name
     told = targets.teacher_network(teacher, training, single, "float32")(faces)
     np.testing.assert_allclose(told["expression"], logits["fer2013"], atol=1e-4)
-    # A student that hears its teacher alone, of the same network: its first loss is that of the teacher's own answer.
-    echo = dataclasses.replace(taught, init=str(tmp_path / "t"), unfold=True, learning_rate=1e-9, stages=((1.0, 48),))
+    # A student that hears its teacher alone, of the same network: its first loss is that of the
+    # teacher's own answer.
+    echo = dataclasses.replace(
+        taught, init=str(tmp_path / "t"), unfold=True, learning_rate=1e-9, stages=((1.0, 48),)
+    )
     echo = dataclasses.replace(echo, teacher_weight=1.0, augment=False, dense_dropout=0.0)
     run = fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[teacher])
     entropy = [softmax(logits[head]) for head in ("fer2013", "crowd")]
     expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
     assert run.facts["history"][0]["loss"] == pytest.approx(expected, rel=0.05)
-    with pytest.raises(UsageError, match="teacher_weight: came 0.5 and 0 teachers; expected both or neither"):
+    with pytest.raises(
+        UsageError, match="teacher_weight: came 0.5 and 0 teachers; expected both or neither"
+    ):
         fit.fit(voted, taught, folder=tmp_path / "none")
-    with pytest.raises(UsageError, match="teacher_weight: came 0 and 1 teachers; expected both or neither"):
-        fit.fit(voted, dataclasses.replace(taught, teacher_weight=0.0), folder=tmp_path / "none", teachers=[teacher])
+    with pytest.raises(
+        UsageError, match="teacher_weight: came 0 and 1 teachers; expected both or neither"
+    ):
+        fit.fit(
+            voted,
+            dataclasses.replace(taught, teacher_weight=0.0),
+            folder=tmp_path / "none",
+            teachers=[teacher],
+        )
     other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
-    with pytest.raises(UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"):
+    with pytest.raises(
+        UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"
+    ):
         targets.teacher_network(teacher, other, taught, "float32")
     assert run.facts["teachers"] == [teacher.digest]
     with pytest.raises(RunError, match="teachers was"):
-        fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[export(run, tmp_path / "echo.zip")])
+        fit.fit(
+            voted, echo, folder=tmp_path / "echo", teachers=[export(run, tmp_path / "echo.zip")]
+        )
 
 
 def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) -> None:
@@ -256,8 +333,12 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
     assert voted.votes is not None
     elsewhere = dataclasses.replace(voted, votes=voted.votes * ~voted.mask("training")[:, None])
     for weight in ("crowd_weight", "vote_weight"):
-        recipe = dataclasses.replace(DOUBLE, **{"crowd_weight": 0.0, "vote_weight": 0.0, weight: 0.5})
-        with pytest.raises(UsageError, match=f"{weight}: came 0.5 and training rows without FER.*To mend"):
+        recipe = dataclasses.replace(
+            DOUBLE, **{"crowd_weight": 0.0, "vote_weight": 0.0, weight: 0.5}
+        )
+        with pytest.raises(
+            UsageError, match=f"{weight}: came 0.5 and training rows without FER.*To mend"
+        ):
             fit.fit(unvoted, recipe, folder=tmp_path / "run")
         with pytest.raises(UsageError, match=f"{weight}: came 0.5 and training rows without FER"):
             fit.fit(elsewhere, recipe, folder=tmp_path / "run")
@@ -278,7 +359,11 @@ def test_other_votes_are_another_run(voted: Dataset, tmp_path: Path) -> None:
     fit.fit(voted, recipe, folder=tmp_path / "run")
     assert voted.votes is not None
     with pytest.raises(RunError, match="votes was"):
-        fit.fit(dataclasses.replace(voted, votes=voted.votes[::-1].copy()), recipe, folder=tmp_path / "run")
+        fit.fit(
+            dataclasses.replace(voted, votes=voted.votes[::-1].copy()),
+            recipe,
+            folder=tmp_path / "run",
+        )
 
 
 def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: Path) -> None:
@@ -291,19 +376,25 @@ def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: 
 
 def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> None:
     """With so much weight decay that it would show whether the scale of the loss is its scale too."""
-    plain = dataclasses.replace(DOUBLE, dense_dropout=0.0, augment=False, max_epochs=2, weight_decay=0.5)
+    plain = dataclasses.replace(
+        DOUBLE, dense_dropout=0.0, augment=False, max_epochs=2, weight_decay=0.5
+    )
     whole = fit.fit(voted, plain, folder=tmp_path / "whole")
     half = fit.fit(voted, dataclasses.replace(plain, precision="float16"), folder=tmp_path / "half")
     assert half.facts["precision"] == "float16"
     for one, other in zip(whole.facts["history"], half.facts["history"], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=0.03)
     ours, theirs = weights(tmp_path / "half"), weights(tmp_path / "whole")
-    kernels = [name for name in theirs if name.startswith("model") and "conv" in name and "kernel" in name]
+    kernels = [
+        name for name in theirs if name.startswith("model") and "conv" in name and "kernel" in name
+    ]
     assert len(kernels) == 3
     for name in kernels:
         assert ours[name].dtype == np.float32
         assert np.linalg.norm(ours[name]) == pytest.approx(np.linalg.norm(theirs[name]), rel=0.05)
-    assert [a for name, a in ours.items() if "dynamic_scale" in name][0] > 1  # small gradients are kept from zero
+    assert [a for name, a in ours.items() if "dynamic_scale" in name][
+        0
+    ] > 1  # small gradients are kept from zero
 
 
 @pytest.mark.parametrize("sharpness", [0.0, 0.02])
@@ -311,7 +402,9 @@ def test_float16_gets_over_steps_that_it_cannot_hold(
     voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharpness: float
 ) -> None:
     scaled = keras.optimizers.LossScaleOptimizer
-    begin_high = type("BeginHigh", (scaled,), {"__init__": lambda self, one: scaled.__init__(self, one, 2.0**40)})
+    begin_high = type(
+        "BeginHigh", (scaled,), {"__init__": lambda self, one: scaled.__init__(self, one, 2.0**40)}
+    )
     monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", begin_high)
     recipe = dataclasses.replace(DOUBLE, precision="float16", max_epochs=6, sharpness=sharpness)
     with pytest.raises(Stop):
@@ -323,7 +416,9 @@ def test_float16_gets_over_steps_that_it_cannot_hold(
     assert len(run.facts["history"]) == 6 and np.isfinite(run.facts["history"][-1]["val_loss"])
 
 
-def test_a_run_goes_on_in_another_precision(voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_goes_on_in_another_precision(
+    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a card that has other numbers, `auto` takes those."""
     recipe = dataclasses.replace(DOUBLE, precision="auto", max_epochs=2)
     monkeypatch.setattr(fit, "precision", lambda recipe: "float16")
@@ -338,7 +433,9 @@ def test_precision_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> N
     for capability, expected in (((6, 1), "float32"), ((7, 5), "float16"), ((8, 0), "bfloat16")):
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["card"])
         details = {"compute_capability": capability}
-        monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda card, details=details: details)
+        monkeypatch.setattr(
+            tf.config.experimental, "get_device_details", lambda card, details=details: details
+        )
         assert fit.precision(auto) == expected
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     for has, expected in ((True, "bfloat16"), (False, "float32"), (None, "float32")):
@@ -355,7 +452,9 @@ def test_a_finished_run_is_returned_as_it_is(undisturbed: runs.Run, faces: Datas
     assert again.facts == undisturbed.facts
 
 
-def test_a_run_of_before_a_field_was_added_goes_on(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+def test_a_run_of_before_a_field_was_added_goes_on(
+    undisturbed: runs.Run, faces: Dataset, tmp_path: Path
+) -> None:
     shutil.copytree(undisturbed.folder, tmp_path / "run")
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
     for field in ("init", "backbone", "freeze_epochs", "thaw"):
@@ -363,7 +462,9 @@ def test_a_run_of_before_a_field_was_added_goes_on(undisturbed: runs.Run, faces:
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
     assert fit.fit(faces, TINY, folder=tmp_path / "run", deterministic=True).facts["epochs"] == 4
     with pytest.raises(RunError, match="thaw was 1.0, came 0.5"):
-        fit.fit(faces, dataclasses.replace(TINY, thaw=0.5), folder=tmp_path / "run", deterministic=True)
+        fit.fit(
+            faces, dataclasses.replace(TINY, thaw=0.5), folder=tmp_path / "run", deterministic=True
+        )
 
 
 @pytest.mark.usefixtures("step_by_step")
@@ -404,7 +505,11 @@ def test_patience_begins_with_the_last_stage(voted: Dataset, tmp_path: Path) -> 
     still = dataclasses.replace(DOUBLE, max_epochs=8, patience=1, learning_rate=1e-9)
     run = fit.fit(voted, still, folder=tmp_path / "run")
     sides = [line["side"] for line in run.facts["history"]]
-    assert sides[:5] == [32] * 4 + [48] and len(sides) < 8 and "no better validation" in run.facts["stopped"]
+    assert (
+        sides[:5] == [32] * 4 + [48]
+        and len(sides) < 8
+        and "no better validation" in run.facts["stopped"]
+    )
     assert sides[run.facts["best_epoch"] - 1] == 48
 
 
@@ -425,10 +530,16 @@ def test_epochs_before_the_loss_was_no_number_can_be_used(
         return {name: score + plus for name, score in scores.items()}
 
     monkeypatch.setattr(fit, "evaluated", evaluated)
-    with pytest.raises(RunError, match="epoch 3: the loss is .* nan on validation.*best of the 2 epochs before it can"):
+    with pytest.raises(
+        RunError,
+        match="epoch 3: the loss is .* nan on validation.*best of the 2 epochs before it can",
+    ):
         fit.fit(faces, TINY, folder=folder)
     run = runs.load_run(folder)
-    assert run.facts["epochs"] == 2 and runs.load_network(run).count_params() == run.facts["parameters"]
+    assert (
+        run.facts["epochs"] == 2
+        and runs.load_network(run).count_params() == run.facts["parameters"]
+    )
 
 
 @pytest.mark.usefixtures("step_by_step")
@@ -442,9 +553,13 @@ def test_a_stopped_run_that_goes_on_can_be_used_meanwhile(faces: Dataset, tmp_pa
     assert fit.fit(faces, TINY, folder=folder).facts["epochs"] == 4
 
 
-def test_another_run_in_the_folder_is_refused(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+def test_another_run_in_the_folder_is_refused(
+    undisturbed: runs.Run, faces: Dataset, tmp_path: Path
+) -> None:
     with pytest.raises(RunError, match=r"seed was 0, came 5.*--fresh"):
-        fit.fit(faces, dataclasses.replace(TINY, seed=5), folder=undisturbed.folder, deterministic=True)
+        fit.fit(
+            faces, dataclasses.replace(TINY, seed=5), folder=undisturbed.folder, deterministic=True
+        )
     with pytest.raises(RunError, match="data was"):
         fit.fit(faces.take(np.arange(1, 210)), TINY, folder=undisturbed.folder, deterministic=True)
 
@@ -458,7 +573,9 @@ def test_fresh_begins_again(faces: Dataset, tmp_path: Path) -> None:
         (tmp_path / "run" / name).write_text("not mien's")
     run = fit.fit(faces, dataclasses.replace(one, seed=5), folder=tmp_path / "run", fresh=True)
     assert run.recipe.seed == 5
-    assert {"mine.txt", "best-model.zip", "best-of-mine", "best-0001-copy"} <= set(os.listdir(tmp_path / "run"))
+    assert {"mine.txt", "best-model.zip", "best-of-mine", "best-0001-copy"} <= set(
+        os.listdir(tmp_path / "run")
+    )
 
 
 def test_a_run_does_not_begin_with_itself(faces: Dataset, tmp_path: Path) -> None:
@@ -481,7 +598,10 @@ with filelock.FileLock({str(tmp_path / ".lock")!r}):
         with pytest.raises(RunError, match="another process trains in this folder"):
             fit.fit(faces, TINY, folder=tmp_path)
         os.kill(other.pid, signal.SIGKILL)
-    assert fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path).facts["epochs"] == 1
+    assert (
+        fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path).facts["epochs"]
+        == 1
+    )
 
 
 def test_a_folder_that_cannot_be_written(faces: Dataset) -> None:
@@ -506,13 +626,20 @@ def relabelled(faces: Dataset, **changes: Any) -> Dataset:
     return dataclasses.replace(faces, **changes)
 
 
-def test_the_test_split_is_never_looked_at(undisturbed: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+def test_the_test_split_is_never_looked_at(
+    undisturbed: runs.Run, faces: Dataset, tmp_path: Path
+) -> None:
     """Other pictures and labels in the test split: the same network, to the last bit."""
     images, labels = faces.images.copy(), faces.labels.copy()
     test = faces.mask("test")
     images[test] = 255 - images[test]
     labels[test] = (labels[test] + 1) % 7
-    fit.fit(relabelled(faces, images=images, labels=labels), TINY, folder=tmp_path / "run", deterministic=True)
+    fit.fit(
+        relabelled(faces, images=images, labels=labels),
+        TINY,
+        folder=tmp_path / "run",
+        deterministic=True,
+    )
     assert equal(weights(undisturbed.folder), weights(tmp_path / "run"))
 
 
@@ -527,7 +654,9 @@ def test_training_leaves_out_leaked_rows(faces: Dataset, tmp_path: Path) -> None
     all_rows, none = fit.training_rows(leaky, dataclasses.replace(TINY, keep_leaks=True))
     assert (len(all_rows), none) == (140, 0)
     run = fit.fit(leaky, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "run")
-    assert run.facts["data"]["num_left_out_as_leaks"] == 4 and run.facts["data"]["num_training"] == 136
+    assert (
+        run.facts["data"]["num_left_out_as_leaks"] == 4 and run.facts["data"]["num_training"] == 136
+    )
 
 
 def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path: Path) -> None:
@@ -535,13 +664,17 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
         fit.fit(faces.take(~faces.mask("validation")), TINY, folder=tmp_path / "run")
     labels = np.where(faces.labels == faces.label_set.index("disgust"), UNLABELLED, faces.labels)
     long = dataclasses.replace(faces, label_set=LabelSet(("a" * 65, *"bcdefg")))
-    with pytest.raises(DataError, match="came the label 'aaaa.*at most 64 letters.*rename the label"):
+    with pytest.raises(
+        DataError, match="came the label 'aaaa.*at most 64 letters.*rename the label"
+    ):
         fit.fit(long, TINY, folder=tmp_path / "run")
     with pytest.raises(DataError, match=r"no training rows of the class\(es\) disgust"):
         fit.fit(relabelled(faces, labels=labels), TINY, folder=tmp_path / "run")
 
 
-def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_explodes_is_an_error(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fit._Trainer, "_compile", lambda *parts: lambda index, seed: (np.nan, 0.0))
     with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
         fit.fit(faces, TINY, folder=tmp_path / "run")
@@ -550,19 +683,36 @@ def test_a_loss_that_explodes_is_an_error(faces: Dataset, tmp_path: Path, monkey
 def test_tensorboard_writes_each_epoch(faces: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     folder = tmp_path / "run"
-    fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=folder, watch=tensorboard(folder))
+    fit.fit(
+        faces, dataclasses.replace(TINY, max_epochs=2), folder=folder, watch=tensorboard(folder)
+    )
     files = list((folder / "tensorboard").iterdir())
     assert len(files) == 1
-    events = [event for event in tf.compat.v1.train.summary_iterator(str(files[0])) if event.summary.value]
+    events = [
+        event for event in tf.compat.v1.train.summary_iterator(str(files[0])) if event.summary.value
+    ]
     assert sorted({event.step for event in events}) == [1, 2] and len(events) == 12
     assert "val_calibrated_loss" in {value.tag for event in events for value in event.summary.value}
 
 
 def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Path) -> None:
-    """Real processes, real SIGKILL; `benchmarks/kill_resume.py` does the same ten times on a longer run."""
+    """Real processes, real SIGKILL; `benchmarks/kill_resume.py` does the same ten times on a longer
+    run.
+    """
     script = Path(__file__).parents[1] / "benchmarks" / "kill_resume.py"
     done = subprocess.run(
-        [sys.executable, script, "--kills", "2", "--epochs", "6", "--faces", "280", "--work", tmp_path],
+        [
+            sys.executable,
+            script,
+            "--kills",
+            "2",
+            "--epochs",
+            "6",
+            "--faces",
+            "280",
+            "--work",
+            tmp_path,
+        ],
         capture_output=True,
         text=True,
     )
@@ -572,15 +722,20 @@ def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Pat
 
 
 def test_short_runs_are_judged_by_statistics_of_the_faces(tmp_path: Path) -> None:
-    """Batch norm's moving statistics begin at 0 and 1; after 50 steps the averaged network must be free of that."""
+    """Batch norm's moving statistics begin at 0 and 1; after 50 steps the averaged network must be
+    free of that.
+    """
     data = drawn_dataset(300, 140, 70, seed=2)
-    recipe = dataclasses.replace(TINY, block_dropout=0.0, dense_dropout=0.0, max_epochs=5, patience=5, augment=False)
+    recipe = dataclasses.replace(
+        TINY, block_dropout=0.0, dense_dropout=0.0, max_epochs=5, patience=5, augment=False
+    )
     run = fit.fit(data, recipe, folder=tmp_path)
     network = runs.load_network(run)
     hidden = keras.Model(network.input, network.get_layer("norm1_1").output)
     values = np.asarray(hidden(data.part("training").images.astype(np.float32)))
     spread = values.std(axis=(0, 1, 2)) / np.abs(np.asarray(network.get_layer("norm1_1").gamma))
-    # With right statistics a normalised channel has a spread of about 1; with the first ones it was 0.1.
+    # With right statistics a normalised channel has a spread of about 1; with the first ones it was
+    # 0.1.
     assert spread.shape == (4,)
     assert 0.5 < np.median(spread) < 2
 
@@ -588,12 +743,16 @@ def test_short_runs_are_judged_by_statistics_of_the_faces(tmp_path: Path) -> Non
 def test_a_last_batch_of_one_face_is_left_for_another_epoch(faces: Dataset, tmp_path: Path) -> None:
     training, _ = fit.training_rows(faces, TINY)
     size = len(training) - 1
-    trainer = fit._Trainer(training, faces.part("validation"), dataclasses.replace(TINY, batch_size=size))
+    trainer = fit._Trainer(
+        training, faces.part("validation"), dataclasses.replace(TINY, batch_size=size)
+    )
     assert (trainer.num_steps, trainer.num_used) == (1, size)
 
 
 @pytest.mark.usefixtures("step_by_step")
-def test_checkpoints_of_another_network_and_damaged_best_weights(faces: Dataset, tmp_path: Path) -> None:
+def test_checkpoints_of_another_network_and_damaged_best_weights(
+    faces: Dataset, tmp_path: Path
+) -> None:
     def interrupted() -> Path:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         with pytest.raises(Stop):
@@ -609,7 +768,8 @@ def test_checkpoints_of_another_network_and_damaged_best_weights(faces: Dataset,
     with pytest.raises(RunError, match="another version of mien or Keras.*--fresh"):
         fit.fit(faces, TINY, folder=folder)
 
-    # The best weights are damaged: written again where the checkpoint holds them, an error before any work otherwise.
+    # The best weights are damaged: written again where the checkpoint holds them, an error before
+    # any work otherwise.
     folder = interrupted()
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     best_epoch = fit.best(history)
@@ -617,7 +777,9 @@ def test_checkpoints_of_another_network_and_damaged_best_weights(faces: Dataset,
     arrays.write_bytes(arrays.read_bytes()[:-1])
     if best_epoch == len(history):
         run = fit.fit(faces, TINY, folder=folder)
-        assert any("written again from the checkpoint" in warning for warning in run.facts["warnings"])
+        assert any(
+            "written again from the checkpoint" in warning for warning in run.facts["warnings"]
+        )
     else:
         with pytest.raises(RunError, match="best weights so far"):
             fit.fit(faces, TINY, folder=folder)
@@ -630,7 +792,10 @@ def test_checkpoints_of_another_network_and_damaged_best_weights(faces: Dataset,
 
 
 def test_leftovers_of_a_killed_process_are_swept(faces: Dataset, tmp_path: Path) -> None:
-    left = [tmp_path / ".run.json.123.tmp", tmp_path / "checkpoints" / ".epoch-0001.123.tmp" / "arrays.npz"]
+    left = [
+        tmp_path / ".run.json.123.tmp",
+        tmp_path / "checkpoints" / ".epoch-0001.123.tmp" / "arrays.npz",
+    ]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")

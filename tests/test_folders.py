@@ -17,7 +17,15 @@ from mien.data.readers import load_dataset
 from mien.errors import DataError
 from mien.labels import FER2013
 
-SEVEN = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")  # alphabetical, as folders are
+SEVEN = (
+    "angry",
+    "disgust",
+    "fear",
+    "happy",
+    "neutral",
+    "sad",
+    "surprise",
+)  # alphabetical, as folders are
 
 
 def save(path: Path, value: int = 0, size: tuple[int, int] = (48, 48)) -> Path:
@@ -26,7 +34,9 @@ def save(path: Path, value: int = 0, size: tuple[int, int] = (48, 48)) -> Path:
     return path
 
 
-def make(root: Path, splits: tuple[str, ...] = ("train", "test"), labels: tuple[str, ...] = SEVEN) -> Path:
+def make(
+    root: Path, splits: tuple[str, ...] = ("train", "test"), labels: tuple[str, ...] = SEVEN
+) -> Path:
     """Two pictures for each split and label, whose gray is their place in the listing."""
     value = 0
     for split in sorted(splits):
@@ -44,9 +54,13 @@ def splits_of(dataset: Dataset) -> list[str]:
 def test_labels_are_matched_by_name_not_by_position(tmp_path: Path) -> None:
     dataset = load_dataset(make(tmp_path / "faces"))
     assert len(dataset) == 28 and dataset.label_set == FER2013
-    assert [dataset.label_set[label] for label in dataset.labels] == [name for name in SEVEN for _ in "ab"] * 2
+    assert [dataset.label_set[label] for label in dataset.labels] == [
+        name for name in SEVEN for _ in "ab"
+    ] * 2
     assert splits_of(dataset) == ["test"] * 14 + ["training"] * 14
-    assert dataset.images[:, 0, 0, 0].tolist() == list(range(28)) and dataset.rows.tolist() == list(range(28))
+    assert dataset.images[:, 0, 0, 0].tolist() == list(range(28)) and dataset.rows.tolist() == list(
+        range(28)
+    )
     assert dataset.notes == ()
     listing = list_folder(tmp_path / "faces")
     assert listing.pictures[3] == tmp_path / "faces" / "test" / "disgust" / "b.png"
@@ -73,9 +87,15 @@ def test_split_names(tmp_path: Path, name: str, split: str) -> None:
 def test_synonyms_and_other_labels(tmp_path: Path) -> None:
     dataset = load_dataset(make(tmp_path / "a", labels=("Happiness", "Anger", "FEARFUL")))
     assert dataset.label_set == FER2013
-    assert [dataset.label_set[label] for label in dataset.labels[::2]] == ["angry", "fear", "happy"] * 2
+    assert [dataset.label_set[label] for label in dataset.labels[::2]] == [
+        "angry",
+        "fear",
+        "happy",
+    ] * 2
     assert "The data has no picture of: disgust, sad, surprise, neutral." in dataset.notes
-    dataset = load_dataset(make(tmp_path / "b", labels=("wink", "contempt", "Bored", "neutral", "anger")))
+    dataset = load_dataset(
+        make(tmp_path / "b", labels=("wink", "contempt", "Bored", "neutral", "anger"))
+    )
     assert dataset.label_set.names == ("angry", "neutral", "contempt", "bored", "wink")
     with pytest.raises(DataError, match="the single label 'cat'"):
         load_dataset(make(tmp_path / "c", labels=("cat",)))
@@ -182,17 +202,26 @@ def huge_png(side: int) -> bytes:
     """A PNG that claims side x side pixels and holds none."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def cut_png() -> bytes:
     import io
 
     held = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)).save(held, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)).save(
+        held, "PNG"
+    )
     return held.getvalue()[:-1000]
 
 
@@ -224,9 +253,18 @@ def test_a_bad_file_is_named_or_left_out(tmp_path: Path, case: str) -> None:
 
 
 BAD_LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty label": (lambda root: (root / "test" / "Contempt").mkdir(), "a label folder without pictures"),
-    "unknown split": (lambda root: save(root / "holdout" / "happy" / "1.png"), "the unknown split folder 'holdout'"),
-    "loose picture": (lambda root: save(root / "train" / "1.png"), "a picture outside of any label folder"),
+    "empty label": (
+        lambda root: (root / "test" / "Contempt").mkdir(),
+        "a label folder without pictures",
+    ),
+    "unknown split": (
+        lambda root: save(root / "holdout" / "happy" / "1.png"),
+        "the unknown split folder 'holdout'",
+    ),
+    "loose picture": (
+        lambda root: save(root / "train" / "1.png"),
+        "a picture outside of any label folder",
+    ),
     "folder in a label": (lambda root: save(root / "train" / "sad" / "more" / "1.png"), "a folder"),
 }
 
@@ -251,7 +289,10 @@ def test_a_split_without_a_class(tmp_path: Path) -> None:
     (tmp_path / "train" / "disgust").rmdir()
     with pytest.raises(DataError, match="the training split has no picture of: disgust"):
         load_dataset(tmp_path)
-    assert "The training split has no picture of: disgust." in load_dataset(tmp_path, on_error="skip").notes
+    assert (
+        "The training split has no picture of: disgust."
+        in load_dataset(tmp_path, on_error="skip").notes
+    )
 
 
 def test_folders_that_hold_nothing_to_read(tmp_path: Path) -> None:

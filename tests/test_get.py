@@ -1,4 +1,6 @@
-"""Fetching from Kaggle, through the real kagglehub, against a prepared cache and a server on this machine."""
+"""Fetching from Kaggle, through the real kagglehub, against a prepared cache and a server on this
+machine.
+"""
 
 import io
 import json
@@ -42,7 +44,9 @@ class Kaggle:
 
     def version(self, number: int = 1) -> None:
         answer = {"currentVersionNumber": number, "ref": DATASETS[0]}
-        self.replies["GetDataset"] = Reply(body=json.dumps(answer).encode(), kind="application/json")
+        self.replies["GetDataset"] = Reply(
+            body=json.dumps(answer).encode(), kind="application/json"
+        )
 
 
 @pytest.fixture
@@ -55,7 +59,14 @@ def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kaggle]:
 
 
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN", "KAGGLE_KERNEL_RUN_TYPE", "no_proxy", "NO_PROXY"):
+    for name in (
+        "KAGGLE_USERNAME",
+        "KAGGLE_KEY",
+        "KAGGLE_API_TOKEN",
+        "KAGGLE_KERNEL_RUN_TYPE",
+        "no_proxy",
+        "NO_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, proxy)
@@ -70,7 +81,17 @@ def test_the_public_data_set_is_fetched_without_an_account(kaggle: Kaggle, tmp_p
     kaggle.version(3)
     kaggle.archive("DownloadDataset", fer2013_csv=CSV)
     path = get_fer2013()
-    assert path == tmp_path / "hub" / "datasets" / "deadskull7" / "fer2013" / "versions" / "3" / "fer2013.csv"
+    assert (
+        path
+        == tmp_path
+        / "hub"
+        / "datasets"
+        / "deadskull7"
+        / "fer2013"
+        / "versions"
+        / "3"
+        / "fer2013.csv"
+    )
     assert kaggle.calls == ["GetDataset", "DownloadDataset"]
     assert len(load_dataset(path)) == 7
     assert get_fer2013() == path
@@ -118,7 +139,9 @@ def test_without_credentials_the_error_says_what_to_do(kaggle: Kaggle) -> None:
         assert part in text
 
 
-def test_without_network_it_stops_at_once_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_network_it_stops_at_once_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment(tmp_path, monkeypatch, "http://127.0.0.1:9")  # nobody listens there
     with pytest.raises(DownloadError, match="came no answer from Kaggle.*check the connection"):
         get_fer2013(tmp_path / "data")
@@ -127,7 +150,9 @@ def test_without_network_it_stops_at_once_and_says_so(tmp_path: Path, monkeypatc
 
 REPLIES: dict[str, tuple[Callable[[Kaggle], None], str]] = {
     "no archive": (
-        lambda kaggle: kaggle.replies.update(DownloadDataset=Reply(body=b"not a zip", kind="application/zip")),
+        lambda kaggle: kaggle.replies.update(
+            DownloadDataset=Reply(body=b"not a zip", kind="application/zip")
+        ),
         "Unsupported archive type",
     ),
     "other content": (
@@ -158,8 +183,12 @@ def test_a_destination_that_cannot_be_written(kaggle: Kaggle, tmp_path: Path) ->
         get_fer2013(tmp_path / "file" / "data")
 
 
-def test_without_kagglehub_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kagglehub", None)  # what Python itself does for a missing module
+def test_without_kagglehub_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        sys.modules, "kagglehub", None
+    )  # what Python itself does for a missing module
     with pytest.raises(MissingExtraError, match=r"kagglehub.*extra \[train\]"):
         get_fer2013(tmp_path)
 
@@ -170,6 +199,8 @@ def test_progress_goes_to_the_standard_error(kaggle: Kaggle, tmp_path: Path) -> 
     kaggle.archive("DownloadDataset", fer2013_csv=CSV)
     code = "from mien.data.get import get_fer2013; print(get_fer2013())"
     root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
     assert done.stdout.splitlines() == [str(get_fer2013())]
     assert "Downloading" in done.stderr

@@ -1,4 +1,6 @@
-"""Promises that cross modules: the import map, the public names, import without side effects, the version."""
+"""Promises that cross modules: the import map, the public names, import without side effects, the
+version.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mien"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Who may import what: third-party package -> folders or files of mien that may import it, anywhere in the file.
+# Who may import what: third-party package -> folders or files of mien that may import it, anywhere
+# in the file.
 OWNERS = {
     "keras": ("training",),
     "tensorflow": ("training", "quiet.py", "doctor.py"),
@@ -29,7 +32,15 @@ OWNERS = {
     "jinja2": ("evaluation",),
     "pandas": ("data",),
     "kagglehub": ("data",),
-    "cv2": ("data", "align.py", "detect.py", "explain.py", "preprocess.py", "quality.py", "shots.py"),
+    "cv2": (
+        "data",
+        "align.py",
+        "detect.py",
+        "explain.py",
+        "preprocess.py",
+        "quality.py",
+        "shots.py",
+    ),
     "onnxruntime": ("classify.py", "training"),
     "onnx": ("training",),
     "tf2onnx": ("training",),
@@ -68,13 +79,34 @@ DOWNHILL = {
     "views.py": (),
     "classify.py": ("errors", "bundle", "machine", "views"),
     "recognizer.py": (
-        *("errors", "labels", "results", "bundle", "image", "detect", "align", "classify", "quality", "explain"),
+        *(
+            "errors",
+            "labels",
+            "results",
+            "bundle",
+            "image",
+            "detect",
+            "align",
+            "classify",
+            "quality",
+            "explain",
+        ),
     ),
     "track.py": ("errors",),
     "annotate.py": ("errors", "labels", "results"),
     "timeline.py": ("labels", "results", "summary"),
     "shots.py": ("errors", "image"),
-    "video.py": ("annotate", "errors", "labels", "quality", "recognizer", "results", "shots", "track", "video_copy"),
+    "video.py": (
+        "annotate",
+        "errors",
+        "labels",
+        "quality",
+        "recognizer",
+        "results",
+        "shots",
+        "track",
+        "video_copy",
+    ),
     "video_copy.py": ("errors",),
     "data": ("errors", "labels", "draw", "image", "preprocess", "data"),
     "training": ("errors", "labels", "data", "bundle", "classify", "machine", "training"),
@@ -126,7 +158,8 @@ def test_imports_go_downhill() -> None:
         f"{path.relative_to(ROOT)} imports {name}"
         for path in checked
         for name in imports(path)
-        if name.startswith("mien.") and name.split(".")[1] not in (*DOWNHILL[place(path)], "__version__")
+        if name.startswith("mien.")
+        and name.split(".")[1] not in (*DOWNHILL[place(path)], "__version__")
     ]
     assert wrong == []
 
@@ -152,7 +185,9 @@ def test_version_is_in_the_changelog() -> None:
 
 
 def test_import_has_no_side_effects(tmp_path: Path) -> None:
-    """`import mien` in a fresh process: nothing written, nothing heavy loaded, environment and warnings untouched."""
+    """`import mien` in a fresh process: nothing written, nothing heavy loaded, environment and
+    warnings untouched.
+    """
     code = """
 import os, sys, warnings, logging
 before = (dict(os.environ), list(warnings.filters), list(logging.root.handlers))
@@ -161,22 +196,33 @@ after = (dict(os.environ), list(warnings.filters), list(logging.root.handlers))
 heavy = {"keras", "tensorflow", "cv2", "matplotlib", "pandas", "sklearn", "mlxtend", "kagglehub", "jinja2"}
 print(before == after, sorted(heavy & set(sys.modules)))
 """
-    env = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    env = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert done.stderr == ""
     assert done.stdout.split(maxsplit=1) == ["True", "[]\n"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_recognising_needs_no_extra(tmp_path: Path) -> None:
-    """What `mien predict` imports loads nothing of the extras, so that a core installation can do it."""
+    """What `mien predict` imports loads nothing of the extras, so that a core installation can do
+    it.
+    """
     code = """
 import sys
 import mien.recognizer, mien.predict, mien.writers, mien.annotate, mien.summary, mien.timeline, mien.doctor
 extras = {"keras", "tensorflow", "matplotlib", "pandas", "sklearn", "scipy", "mlxtend", "jinja2", "filelock", "av"}
 print(sorted(extras & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"
 
 

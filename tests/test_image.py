@@ -56,11 +56,22 @@ def test_every_source_gives_the_same_pixels(tmp_path: Path) -> None:
     path.write_bytes(data)
     with path.open("rb") as file:
         got = [load_image(file)]
-    sources = (path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data), rgb, Image.fromarray(rgb))
+    sources = (
+        path,
+        str(path),
+        data,
+        bytearray(data),
+        memoryview(data),
+        io.BytesIO(data),
+        rgb,
+        Image.fromarray(rgb),
+    )
     got += [load_image(source) for source in sources]
     assert len(got) == 9
     for pixels in got:
-        assert pixels.dtype == np.uint8 and pixels.flags.c_contiguous and np.array_equal(pixels, rgb)
+        assert (
+            pixels.dtype == np.uint8 and pixels.flags.c_contiguous and np.array_equal(pixels, rgb)
+        )
     got[1][0, 0] = 0  # a picture read from a file may be written to
     assert load_image(rgb) is rgb
 
@@ -238,12 +249,22 @@ def test_exif_orientation(orientation: int, form: str) -> None:
 
 def test_exif_that_cannot_be_read_counts_as_none() -> None:
     rgb = in_colour()
-    for exif in (b"Exif\0\0" + b"II*\0\xff\xff\xff\xff", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12"):
-        assert np.abs(load_image(saved(rgb, "JPEG", exif=exif, quality=98)).astype(int) - rgb).max() <= 8
+    for exif in (
+        b"Exif\0\0" + b"II*\0\xff\xff\xff\xff",
+        b"Exif\0\0",
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12",
+    ):
+        assert (
+            np.abs(load_image(saved(rgb, "JPEG", exif=exif, quality=98)).astype(int) - rgb).max()
+            <= 8
+        )
 
 
 def test_of_several_frames_the_first_is_read_and_their_number_costs_nothing() -> None:
-    first, others = Image.fromarray(in_colour()), [Image.new("RGB", (48, 64), (n, 9, 9)) for n in range(9)]
+    first, others = (
+        Image.fromarray(in_colour()),
+        [Image.new("RGB", (48, 64), (n, 9, 9)) for n in range(9)],
+    )
     for form in ("GIF", "WEBP", "PNG", "TIFF"):
         picture = decode(saved(first, form, save_all=True, append_images=others))
         assert picture.done == ("frames",)
@@ -271,7 +292,11 @@ def test_a_jpeg_is_reduced_while_decoding() -> None:
     exif[0x0112] = 6
     rgb = in_colour(1001, 2003)
     data = saved(rgb, "JPEG", quality=95, exif=exif)
-    for max_side, shape, scale in ((3000, (2003, 1001), 1), (1001, (1002, 501), 0.5), (300, (501, 251), 0.25)):
+    for max_side, shape, scale in (
+        (3000, (2003, 1001), 1),
+        (1001, (1002, 501), 0.5),
+        (300, (501, 251), 0.25),
+    ):
         picture = decode(data, max_side=max_side)
         assert picture.pixels.shape[:2] == shape and picture.scale == scale
         assert picture.size == (1001, 2003)
@@ -296,7 +321,11 @@ def test_limits_are_checked_before_decoding(tmp_path: Path) -> None:
             load_image(source, limits=few)
     assert load_image(path, limits=Limits(max_bytes=len(data))).shape == (64, 48, 3)
     for source in (data, in_colour(), Image.fromarray(in_colour())):
-        assert load_image(source, limits=Limits(max_pixels=64 * 48, longest_side=64)).shape == (64, 48, 3)
+        assert load_image(source, limits=Limits(max_pixels=64 * 48, longest_side=64)).shape == (
+            64,
+            48,
+            3,
+        )
         with pytest.raises(DataError, match="megapixels"):
             load_image(source, limits=Limits(max_pixels=64 * 48 - 1))
         with pytest.raises(DataError, match="at most 63 pixels a side"):
@@ -319,13 +348,17 @@ def test_cut_off_at_every_byte(form: str) -> None:
             whole += load_image(data[:end]).shape == (64, 48, 3)
         except DataError as error:
             assert error.where == "picture"
-    assert whole <= 21  # a JPEG without its last bytes; a PNG without IEND (12) and the checksums of its pixels (8)
+    assert (
+        whole <= 21
+    )  # a JPEG without its last bytes; a PNG without IEND (12) and the checksums of its pixels (8)
 
 
 def test_ten_thousand_damaged_pictures_neither_crash_nor_hang() -> None:
     """2,000 here; `benchmarks/mutate_images.py` runs the others."""
     script = ROOT / "benchmarks" / "mutate_images.py"
-    done = subprocess.run([sys.executable, script, "--count=2000", "--seed=1"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, script, "--count=2000", "--seed=1"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2000" in done.stdout
 
@@ -340,14 +373,18 @@ def test_threads_agree_and_pillow_is_left_as_it_was() -> None:
     wrong: list[int] = []
 
     def work() -> None:
-        wrong.extend(n for n, data in enumerate(files) if not np.array_equal(load_image(data), expected[n]))
+        wrong.extend(
+            n for n, data in enumerate(files) if not np.array_equal(load_image(data), expected[n])
+        )
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == [] and (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES) == before
+    assert (
+        wrong == [] and (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES) == before
+    )
 
 
 def test_large_pictures_do_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +396,9 @@ def test_large_pictures_do_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "raised", [OSError, SyntaxError, ValueError, MemoryError, KeyError, ZeroDivisionError, EOFError]
 )
-def test_whatever_a_decoder_raises_is_a_data_error(raised: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_decoder_raises_is_a_data_error(
+    raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise raised("inside")
 

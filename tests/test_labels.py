@@ -12,7 +12,8 @@ def test_fer2013_has_the_order_of_its_emotion_column() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "means"), [("Happiness", "happy"), (" anger ", "angry"), ("suprise", "surprise"), ("NEUTRAL", "neutral")]
+    ("name", "means"),
+    [("Happiness", "happy"), (" anger ", "angry"), ("suprise", "surprise"), ("NEUTRAL", "neutral")],
 )
 def test_names_are_matched_by_name(name: str, means: str) -> None:
     assert canonical(name) == means

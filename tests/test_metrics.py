@@ -11,7 +11,9 @@ from mien.errors import UsageError
 from mien.evaluation import metrics
 
 
-def fake(n: int, num_classes: int, seed: int = 0, skill: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+def fake(
+    n: int, num_classes: int, seed: int = 0, skill: float = 1.5
+) -> tuple[np.ndarray, np.ndarray]:
     """Labels (n,) and probabilities (n, K) of a network that is right more often than chance."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, num_classes, n)
@@ -35,9 +37,13 @@ def test_scores_equal_scikit_learns(num_classes: int, seed: int) -> None:
     assert value["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
     assert value["loss"] == pytest.approx(sk.log_loss(labels, wide, labels=names), abs=1e-5)
     assert value["macro_f1"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"))
-    assert value["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted))
+    assert value["balanced_accuracy"] == pytest.approx(
+        sk.balanced_accuracy_score(labels, predicted)
+    )
     if num_classes > 2:  # scikit-learn refuses the trivial question
-        assert value["top2_accuracy"] == pytest.approx(sk.top_k_accuracy_score(labels, wide, k=2, labels=names))
+        assert value["top2_accuracy"] == pytest.approx(
+            sk.top_k_accuracy_score(labels, wide, k=2, labels=names)
+        )
     else:
         assert value["top2_accuracy"] == 1.0
     onehot = np.eye(num_classes)[labels]
@@ -47,16 +53,22 @@ def test_scores_equal_scikit_learns(num_classes: int, seed: int) -> None:
     assert len(rows) == len(by_class) == num_classes
     assert [row["f1"] for row in rows] == pytest.approx(f1)
     assert [est["value"] for est in by_class] == pytest.approx(f1)
-    assert metrics.confusion(labels, predicted, num_classes).tolist() == sk.confusion_matrix(labels, predicted).tolist()
+    assert (
+        metrics.confusion(labels, predicted, num_classes).tolist()
+        == sk.confusion_matrix(labels, predicted).tolist()
+    )
 
 
 def test_a_small_case_by_hand() -> None:
     labels = np.array([0, 0, 1, 1])
-    probabilities = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]], np.float32)
+    probabilities = np.array(
+        [[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]], np.float32
+    )
     scores, _ = metrics.estimates(labels, probabilities, num_bootstrap=0)
     assert scores["accuracy"] == {"value": 0.5, "low": None, "high": None}
     assert scores["loss"]["value"] == pytest.approx(-math.log(0.8 * 0.3 * 0.5 * 0.2) / 4, abs=1e-6)
-    # class 0: tp 1, predicted 1, true 2 -> 2/3; class 1: tp 1, predicted 2, true 2 -> 1/2; class 2 does not occur.
+    # class 0: tp 1, predicted 1, true 2 -> 2/3; class 1: tp 1, predicted 2, true 2 -> 1/2; class 2
+    # does not occur.
     assert scores["macro_f1"]["value"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert scores["balanced_accuracy"]["value"] == pytest.approx(0.5)
     assert scores["top2_accuracy"]["value"] == 1.0
@@ -79,7 +91,9 @@ def test_nothing_to_count_is_none_not_zero() -> None:
     labels, probabilities = np.zeros(0, np.int64), np.zeros((0, 3), np.float32)
     scores, by_class = metrics.estimates(labels, probabilities)
     assert set(scores) == set(metrics.SCORES) and len(by_class) == 3
-    assert all(est == {"value": None, "low": None, "high": None} for est in (*scores.values(), *by_class))
+    assert all(
+        est == {"value": None, "low": None, "high": None} for est in (*scores.values(), *by_class)
+    )
     bins = metrics.reliability(labels, probabilities)
     assert len(bins) == 15 and metrics.calibration_error(bins) is None
     assert metrics.confusion(labels, labels, 3).tolist() == [[0] * 3] * 3
@@ -98,7 +112,10 @@ def test_the_interval_is_the_percentile_bootstrap_over_rows() -> None:
     assert len(again) == num
     for name in metrics.SCORES:
         low, high = np.percentile([a[0][name]["value"] for a in again], (2.5, 97.5))
-        assert (scores[name]["low"], scores[name]["high"]) == (pytest.approx(low), pytest.approx(high))
+        assert (scores[name]["low"], scores[name]["high"]) == (
+            pytest.approx(low),
+            pytest.approx(high),
+        )
         assert low < scores[name]["value"] < high
     low, high = np.percentile([a[1][2]["value"] for a in again], (2.5, 97.5))
     assert (by_class[2]["low"], by_class[2]["high"]) == (pytest.approx(low), pytest.approx(high))
@@ -121,7 +138,10 @@ def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
 
 def test_a_class_of_one_row_that_resamples_often_miss() -> None:
     """Under -W error: no warning of an empty mean, and an interval all the same."""
-    labels, probabilities = np.array([0, 0, 0, 1]), np.array([[0.9, 0.1]] * 3 + [[0.2, 0.8]], np.float32)
+    labels, probabilities = (
+        np.array([0, 0, 0, 1]),
+        np.array([[0.9, 0.1]] * 3 + [[0.2, 0.8]], np.float32),
+    )
     probabilities[1] = [0.4, 0.6]  # an error, so that resamples differ
     scores, by_class = metrics.estimates(labels, probabilities, num_bootstrap=200)
     assert by_class[1]["value"] == pytest.approx(2 / 3)
@@ -132,11 +152,15 @@ def test_a_class_of_one_row_that_resamples_often_miss() -> None:
 @pytest.mark.parametrize("answer", [0, 1])
 def test_equal_resamples_give_no_interval(answer: int) -> None:
     """All right, or all wrong: an interval from 100 to 100 % would read as certainty."""
-    probabilities = np.tile(np.eye(2)[answer] * 0.7 + 0.15, (30, 1))  # 0.85 and 0.15: sums of them are not exact
+    probabilities = np.tile(
+        np.eye(2)[answer] * 0.7 + 0.15, (30, 1)
+    )  # 0.85 and 0.15: sums of them are not exact
     scores, by_class = metrics.estimates(np.zeros(30, np.int64), probabilities, num_bootstrap=100)
     assert set(scores) == set(metrics.SCORES)
     assert scores["accuracy"] == {"value": 1.0 - answer, "low": None, "high": None}
-    assert all(est["value"] is not None and est["low"] is est["high"] is None for est in scores.values())
+    assert all(
+        est["value"] is not None and est["low"] is est["high"] is None for est in scores.values()
+    )
     assert by_class[0] == {"value": 1.0 - answer, "low": None, "high": None}
 
 
@@ -166,7 +190,13 @@ def test_mcnemar_counts_and_the_exact_test() -> None:
     first = np.array([True] * 14 + [False] * 6)
     second = np.array([True] * 4 + [False] * 10 + [True] * 2 + [False] * 4)
     result = metrics.mcnemar(first, second)
-    assert [result[key] for key in ("n", "both", "only_first", "only_second", "neither")] == [20, 4, 10, 2, 4]
+    assert [result[key] for key in ("n", "both", "only_first", "only_second", "neither")] == [
+        20,
+        4,
+        10,
+        2,
+        4,
+    ]
     assert result["difference"] == pytest.approx(8 / 20)
     assert result["method"] == "exact binomial"
     assert result["p_value"] == pytest.approx(2 * binom.cdf(2, 12, 0.5))
@@ -183,7 +213,9 @@ def test_mcnemar_equals_mlxtends() -> None:
         result = metrics.mcnemar(first, second)
         assert result["method"] == method
         assert (result["only_first"], result["only_second"]) == (table[0, 1], table[1, 0])
-        assert result["p_value"] == pytest.approx(mcnemar(table, exact=method == "exact binomial")[1])
+        assert result["p_value"] == pytest.approx(
+            mcnemar(table, exact=method == "exact binomial")[1]
+        )
 
 
 def test_mcnemar_of_equal_networks_is_certain_of_nothing() -> None:
@@ -195,7 +227,9 @@ def test_mcnemar_of_equal_networks_is_certain_of_nothing() -> None:
 
 def test_a_paired_loss_is_narrower_than_the_losses_are() -> None:
     generator = np.random.default_rng(0)
-    second = generator.gamma(1.0, 1.0, 3000)  # losses that differ much from face to face, little between networks
+    second = generator.gamma(
+        1.0, 1.0, 3000
+    )  # losses that differ much from face to face, little between networks
     first = second + generator.normal(0.02, 0.1, 3000)
     found = metrics.paired_loss(first, second, seed=1)
     assert found["value"] == pytest.approx((first - second).mean())
@@ -207,7 +241,11 @@ def test_a_paired_loss_is_narrower_than_the_losses_are() -> None:
 def test_a_paired_loss_of_equal_networks_or_of_no_rows_has_no_interval() -> None:
     losses = np.linspace(0, 1, 20)
     assert metrics.paired_loss(losses, losses) == {"value": 0.0, "low": None, "high": None}
-    assert metrics.paired_loss(losses, losses + 1, num_bootstrap=0) == {"value": -1.0, "low": None, "high": None}
+    assert metrics.paired_loss(losses, losses + 1, num_bootstrap=0) == {
+        "value": -1.0,
+        "low": None,
+        "high": None,
+    }
     assert metrics.paired_loss(losses[:0], losses[:0]) == {"value": None, "low": None, "high": None}
 
 

@@ -43,17 +43,23 @@ def test_networks_grow_and_multiply_adds_are_counted() -> None:
 def test_two_heads_over_one_trunk() -> None:
     model = models.build(DOUBLE, FER2013)
     assert "Flatten" not in {type(layer).__name__ for layer in model.layers}
-    answers = runs.predict_heads(model, np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8))
+    answers = runs.predict_heads(
+        model, np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8)
+    )
     assert {name: p.shape for name, p in answers.items()} == {"fer2013": (3, 7), "crowd": (3, 8)}
     assert models.heads(DOUBLE, FER2013) == {"fer2013": FER2013, "crowd": FERPLUS}
     open_sided = models.build(DOUBLE, FER2013, side=None)
-    assert runs.predict_heads(open_sided, np.zeros((2, 48, 48, 1), np.uint8), side=32)["crowd"].shape == (2, 8)
+    assert runs.predict_heads(open_sided, np.zeros((2, 48, 48, 1), np.uint8), side=32)[
+        "crowd"
+    ].shape == (2, 8)
 
 
 def test_a_residual_network_adds_what_it_was_given() -> None:
     model = models.build(dataclasses.replace(DOUBLE, blocks=((4, 4), (8,)), residual=True), FER2013)
     model.get_layer("conv1_2").kernel.assign(np.zeros((3, 3, 4, 4), np.float32))
-    before, after = (keras.Model(model.input, model.get_layer(name).output) for name in ("relu1_1", "add1_2"))
+    before, after = (
+        keras.Model(model.input, model.get_layer(name).output) for name in ("relu1_1", "add1_2")
+    )
     faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype(np.float32)
     np.testing.assert_allclose(before(faces), after(faces), atol=1e-6)
     assert {"pool1", "add1_2"} <= {layer.name for layer in model.layers}
@@ -62,7 +68,9 @@ def test_a_residual_network_adds_what_it_was_given() -> None:
 # Layers
 
 
-@pytest.mark.parametrize("shape", [(16, 6, 6, 8), (576, 8)])  # behind a convolution, behind a dense layer
+@pytest.mark.parametrize(
+    "shape", [(16, 6, 6, 8), (576, 8)]
+)  # behind a convolution, behind a dense layer
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_fused_batch_norm_is_keras_batch_norm(policy: str, shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).normal(2, 3, shape).astype(np.float32)
@@ -78,7 +86,12 @@ def test_fused_batch_norm_is_keras_batch_norm(policy: str, shape: tuple[int, ...
             answer = layer(given, training=True)
             loss = tf.reduce_mean(tf.cast(answer, tf.float32) ** 3)
         answers.append(np.asarray(answer, np.float32))
-        gradients.append([np.asarray(g, np.float32) for g in tape.gradient(loss, [given, *layer.trainable_weights])])
+        gradients.append(
+            [
+                np.asarray(g, np.float32)
+                for g in tape.gradient(loss, [given, *layer.trainable_weights])
+            ]
+        )
         states.append(layer.get_weights())
         frozen.append(np.asarray(layer(x, training=False), np.float32))
     atol = 1e-4 if policy == "float32" else 0.05  # bfloat16 has 8 bits

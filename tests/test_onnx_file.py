@@ -55,7 +55,10 @@ def test_reads_what_the_onnx_package_reads() -> None:
     assert (found.ir_version, found.opset) == (8, 15)
     assert found.operators == {"Reshape": 1, "MatMul": 2}
     assert found.inputs == (Value("faces", "float32", (None, 48, 48, 1)),)
-    assert found.outputs == (Value("expression", "float32", (None, 7)), Value("mood", "float32", (None, 2)))
+    assert found.outputs == (
+        Value("expression", "float32", (None, 7)),
+        Value("mood", "float32", (None, 2)),
+    )
     assert found.num_weights == 2 + 2304 * 9
 
 
@@ -63,7 +66,17 @@ def test_every_operator_of_the_list_exists_in_onnx() -> None:
     known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}
     assert len(OPERATORS) > 30 and known >= OPERATORS
     # Nothing that holds a graph, or makes tensors whose size another tensor's values decide.
-    assert not OPERATORS & {"If", "Loop", "Scan", "ConstantOfShape", "Expand", "Tile", "Resize", "Range", "Pad"}
+    assert not OPERATORS & {
+        "If",
+        "Loop",
+        "Scan",
+        "ConstantOfShape",
+        "Expand",
+        "Tile",
+        "Resize",
+        "Range",
+        "Pad",
+    }
 
 
 def far_tensor(path: str) -> Callable[[onnx.ModelProto], object]:
@@ -129,7 +142,9 @@ def test_three_thousand_functions_deep_is_refused() -> None:
     for i in range(3000):
         node = helper.make_node(f"f{i + 1}", ["x"], ["y"], domain="local")
         model.functions.append(
-            helper.make_function("local", f"f{i}", ["x"], ["y"], [node], [helper.make_opsetid("", 15)])
+            helper.make_function(
+                "local", f"f{i}", ["x"], ["y"], [node], [helper.make_opsetid("", 15)]
+            )
         )
     refused(model, "model.functions")
 
@@ -146,7 +161,10 @@ def test_too_many_nodes_and_fields_are_refused_soon() -> None:
     refused(HEAD + entry(7, entry(1, entry(4, b"Relu")) * (MAX_NODES + 1)), "graph.node")
     nothing = HEAD + entry(7, entry(16, b"") * 1_000_000)
     refused(nothing, "graph")
-    refused(HEAD + entry(7, entry(1, entry(5, entry(8, b"\x01" * 1_000_000)))), "graph.node[0].attribute")
+    refused(
+        HEAD + entry(7, entry(1, entry(5, entry(8, b"\x01" * 1_000_000)))),
+        "graph.node[0].attribute",
+    )
     assert time.process_time() - began < 10
 
 
@@ -177,7 +195,13 @@ def test_what_is_no_onnx(data: bytes, field: str) -> None:
 
 def test_every_truncation_is_refused() -> None:
     data = toy_model().SerializeToString()
-    places = sorted({*range(300), *np.linspace(0, len(data) - 1, 300).astype(int), *range(len(data) - 40, len(data))})
+    places = sorted(
+        {
+            *range(300),
+            *np.linspace(0, len(data) - 1, 300).astype(int),
+            *range(len(data) - 40, len(data)),
+        }
+    )
     whole = 0
     for cut in places:
         try:
@@ -217,12 +241,18 @@ def test_a_bundle_with_a_strange_network_is_refused_with_hashes_that_fit(tmp_pat
     """The reader stands between the file and ONNX Runtime."""
     write_toy(tmp_path / "toy")
     for change, field in (
-        (lambda m: setattr(m.graph.node[1], "op_type", "Scan"), "model.onnx: graph.node[1].op_type"),
+        (
+            lambda m: setattr(m.graph.node[1], "op_type", "Scan"),
+            "model.onnx: graph.node[1].op_type",
+        ),
         (lambda m: setattr(m.graph.input[0], "name", "pixels"), "model.onnx: graph.input"),
         (lambda m: m.graph.input.append(m.graph.input[0]), "model.onnx: graph.input"),
         (lambda m: setattr(m.graph.output[0], "name", "other"), "model.onnx: graph.output"),
         (lambda m: m.graph.output.append(m.graph.output[0]), "model.onnx: graph.output"),
-        (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 1), "model.onnx: graph.input"),
+        (
+            lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 1),
+            "model.onnx: graph.input",
+        ),
     ):
         rewrite(tmp_path / "toy", model=changed(change).SerializeToString())
         with pytest.raises(BundleError) as caught:
@@ -231,8 +261,12 @@ def test_a_bundle_with_a_strange_network_is_refused_with_hashes_that_fit(tmp_pat
 
 
 def test_a_foreign_network_is_refused() -> None:
-    """A network as PyTorch exports it, say: other inputs, another batch axis, weights stored in another form."""
+    """A network as PyTorch exports it, say: other inputs, another batch axis, weights stored in
+    another form.
+    """
     weights = numpy_helper.from_array(np.zeros((3, 3), np.float64), "w")
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [], [], [weights])
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [], [], [weights]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     refused(model, "graph.initializer[0].data_type")

@@ -1,4 +1,6 @@
-"""The vectorised parser gives what the naive reader gives, and refuses everything that is not exact."""
+"""The vectorised parser gives what the naive reader gives, and refuses everything that is not
+exact.
+"""
 
 import re
 
@@ -23,7 +25,9 @@ def test_equals_the_naive_reader_whatever_the_spacing(seed: int) -> None:
             tokens[index] = tokens[index].rjust(int(rng.integers(1, 4)), "0")
         gaps = [" " * int(width) for width in rng.choice([1, 1, 1, 2, 5], PIXELS)]
         text = "".join(token + gap for token, gap in zip(tokens, gaps, strict=True))
-        fields.append((" " * int(rng.integers(0, 3)) + text.rstrip() + " " * int(rng.integers(0, 3))).encode())
+        fields.append(
+            (" " * int(rng.integers(0, 3)) + text.rstrip() + " " * int(rng.integers(0, 3))).encode()
+        )
     parsed = parse_block(fields)
     assert parsed is not None and parsed.dtype == np.uint8 and parsed.shape == (len(fields), PIXELS)
     np.testing.assert_array_equal(parsed, naive(fields))
@@ -41,7 +45,17 @@ def test_every_value_is_read_with_and_without_leading_zeros() -> None:
 @pytest.mark.parametrize("place", [0, 1000, PIXELS - 1])
 def test_every_number_that_is_too_large_is_refused_wherever_it_stands(place: int) -> None:
     tokens = [b"7"] * PIXELS
-    for value in (*range(256, 300), *range(300, 1000, 25), 999, 1000, 1255, 2559, 2560, 9999, 10_000):
+    for value in (
+        *range(256, 300),
+        *range(300, 1000, 25),
+        999,
+        1000,
+        1255,
+        2559,
+        2560,
+        9999,
+        10_000,
+    ):
         tokens[place] = b"%d" % value
         field = b" ".join(tokens)
         assert parse_block([field]) is None, value

@@ -51,7 +51,11 @@ def test_pyplot_and_the_users_settings_are_left_alone() -> None:
     try:
         plots.png(plots.confusion_figure(np.eye(2, dtype=int), ["a", "b"], "net"))
         assert plt.get_fignums() == [own.number]
-        assert plt.gcf() is own and axes.get_xlabel() == "mine" and axes.get_xticklabels()[0].get_text() != "a"
+        assert (
+            plt.gcf() is own
+            and axes.get_xlabel() == "mine"
+            and axes.get_xticklabels()[0].get_text() != "a"
+        )
         assert matplotlib.rcParams["font.size"] == size
     finally:
         plt.close(own)
@@ -59,25 +63,42 @@ def test_pyplot_and_the_users_settings_are_left_alone() -> None:
 
 def test_learning_curves_hold_the_history_and_mark_the_kept_epoch() -> None:
     history = [
-        {"epoch": e, "loss": 2.0 / e, "accuracy": 0.1 * e, "val_loss": 3.0 / e, "val_accuracy": None} for e in (1, 2, 3)
+        {
+            "epoch": e,
+            "loss": 2.0 / e,
+            "accuracy": 0.1 * e,
+            "val_loss": 3.0 / e,
+            "val_accuracy": None,
+        }
+        for e in (1, 2, 3)
     ]
     figure = plots.curves_figure(history, 2, "net")
     accuracy, loss = figure.axes
-    assert [line.get_label() for line in loss.lines[:2]] == ["training, measured while training", "validation"]
+    assert [line.get_label() for line in loss.lines[:2]] == [
+        "training, measured while training",
+        "validation",
+    ]
     assert loss.lines[1].get_ydata().tolist() == pytest.approx([3.0, 1.5, 1.0])
     assert accuracy.lines[0].get_ydata().tolist() == pytest.approx([10, 20, 30])
-    assert len(accuracy.lines) == 2  # no validation accuracy was measured: training and the kept epoch remain
+    assert (
+        len(accuracy.lines) == 2
+    )  # no validation accuracy was measured: training and the kept epoch remain
     for axes in (accuracy, loss):
         assert list(axes.lines[-1].get_xdata()) == [2, 2] and texts(axes) == ["kept: epoch 2"]
     assert accuracy.get_legend() is None and loss.get_legend() is None
     (legend,) = figure.legends
-    assert [t.get_text() for t in legend.get_texts()] == ["training, measured while training", "validation"]
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "training, measured while training",
+        "validation",
+    ]
     assert plots.png(figure).startswith(b"\x89PNG")
     box = legend.get_window_extent()
     assert not any(box.overlaps(axes.get_window_extent()) for axes in (accuracy, loss))
 
 
-@pytest.mark.parametrize("history", [[{"loss": 1.0}], [{"epoch": 1, "loss": None, "val_loss": None}]])
+@pytest.mark.parametrize(
+    "history", [[{"loss": 1.0}], [{"epoch": 1, "loss": None, "val_loss": None}]]
+)
 def test_a_short_or_broken_history_is_drawn(history: Sequence[dict[str, float]]) -> None:
     assert plots.png(plots.curves_figure(history, None, "net")).startswith(b"\x89PNG")
 
@@ -97,8 +118,14 @@ def test_reliability_leaves_empty_bins_out() -> None:
 def test_accuracy_draws_a_point_and_an_interval_for_each_measured_split() -> None:
     estimate = {"value": 0.6, "low": 0.55, "high": 0.65}
     networks = [
-        {"name": "a", "splits": {"training": None, "validation": {"accuracy": estimate}, "test": None}},
-        {"name": "b", "splits": {"training": None, "validation": {"accuracy": estimate}, "test": None}},
+        {
+            "name": "a",
+            "splits": {"training": None, "validation": {"accuracy": estimate}, "test": None},
+        },
+        {
+            "name": "b",
+            "splits": {"training": None, "validation": {"accuracy": estimate}, "test": None},
+        },
     ]
     (axes,) = plots.accuracy_figure(networks).axes
     assert len(axes.lines) == 4
@@ -111,13 +138,19 @@ def test_a_contact_sheet_shows_faces_names_and_bars() -> None:
     faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1), dtype=np.uint8)
     right = {"label": "sad", "predicted": "sad", "probabilities": [0.1, 0.9]}
     wrong = {"label": "happy", "predicted": "sad", "probabilities": [0.25, 0.75]}
-    figure = plots.sheet_figure(faces, [right, wrong, right, right, right], ["happy", "sad"], ["#111", "#222"], "t")
+    figure = plots.sheet_figure(
+        faces, [right, wrong, right, right, right], ["happy", "sad"], ["#111", "#222"], "t"
+    )
     (axes,) = figure.axes
     assert len(axes.images) == 5
     assert axes.images[1].get_array().tolist() == faces[1, ..., 0].tolist()
     assert "sad: right" in texts(axes) and "happy, taken for sad" in texts(axes)
     widths = [bar.get_width() for bar in axes.patches]
-    assert len(widths) == 10 and widths[1] / widths[0] == pytest.approx(9) and widths[3] / widths[2] == pytest.approx(3)
+    assert (
+        len(widths) == 10
+        and widths[1] / widths[0] == pytest.approx(9)
+        and widths[3] / widths[2] == pytest.approx(3)
+    )
 
 
 def test_with_many_classes_a_tile_shows_the_likeliest_and_the_label() -> None:
@@ -127,4 +160,6 @@ def test_with_many_classes_a_tile_shows_the_likeliest_and_the_label() -> None:
 
 
 def test_a_name_in_a_script_without_glyphs_is_no_error() -> None:
-    assert plots.png(plots.confusion_figure(np.eye(2, dtype=int), ["\u60b2\u3057\u3044", "b"], "net"))
+    assert plots.png(
+        plots.confusion_figure(np.eye(2, dtype=int), ["\u60b2\u3057\u3044", "b"], "net")
+    )

@@ -72,11 +72,19 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_folder_gives_a_row_for_each_picture_and_says_what_failed(album: Path, toy: Path, tmp_path: Path) -> None:
+def test_a_folder_gives_a_row_for_each_picture_and_says_what_failed(
+    album: Path, toy: Path, tmp_path: Path
+) -> None:
     done = run(album, "--out", tmp_path / "t.csv", toy=toy)
     assert done.exit_code == PARTLY == 8
     rows = table(tmp_path / "t.csv")
-    assert [Path(row["source"]).name for row in rows] == ["one.png", "two.png", "one.png", "three.JPG", "zbroken.png"]
+    assert [Path(row["source"]).name for row in rows] == [
+        "one.png",
+        "two.png",
+        "one.png",
+        "three.JPG",
+        "zbroken.png",
+    ]
     assert [bool(row["label"]) for row in rows] == [True] * 4 + [False]
     assert "zbroken.png" in rows[4]["error"]
     for row in rows[:4]:
@@ -109,7 +117,9 @@ def test_resume_leaves_out_what_is_there(album: Path, toy: Path, tmp_path: Path)
     assert refused.returncode == 2 and "--out" in refused.stderr
 
 
-def test_resume_tries_what_failed_or_broke_off_again(album: Path, toy: Path, tmp_path: Path) -> None:
+def test_resume_tries_what_failed_or_broke_off_again(
+    album: Path, toy: Path, tmp_path: Path
+) -> None:
     for form in ("csv", "jsonl"):
         out = tmp_path / f"t.{form}"
         assert run(album, "--out", out, toy=toy).exit_code == PARTLY
@@ -120,7 +130,9 @@ def test_resume_tries_what_failed_or_broke_off_again(album: Path, toy: Path, tmp
         done = run(album, "--out", out, "--resume", toy=toy)
         assert done.exit_code == 0 and "4 sources there" in done.stderr
         after = out.read_text().splitlines()
-        assert len(after) == len(before) and after[:-1] == before[:-1] and "cut off" not in after[-1]
+        assert (
+            len(after) == len(before) and after[:-1] == before[:-1] and "cut off" not in after[-1]
+        )
         # A video that was under way when the program ended: its rows go, and it is looked at again.
         mark = out.with_name(out.name + ".unfinished")
         mark.write_text(str(album / "a" / "one.png"))
@@ -131,19 +143,30 @@ def test_resume_tries_what_failed_or_broke_off_again(album: Path, toy: Path, tmp
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_resume_by_other_means_is_refused_and_loses_nothing(album: Path, toy: Path, tmp_path: Path, form: str) -> None:
+def test_resume_by_other_means_is_refused_and_loses_nothing(
+    album: Path, toy: Path, tmp_path: Path, form: str
+) -> None:
     other, out = tmp_path / "other.zip", tmp_path / f"t.{form}"
     digest = write_toy(other, name="other").digest[:16]
     assert run(album, "--out", out, toy=toy).exit_code == PARTLY
     beside = tmp_path / f"t.{form}.settings.json"
     kept = json.loads(beside.read_text())
     known = f"toy {open_bundle(toy).digest[:16]}"
-    assert kept == {"format": "mien.settings/1", "bundle": known, "mode": "fast", "detector": "none"}
+    assert kept == {
+        "format": "mien.settings/1",
+        "bundle": known,
+        "mode": "fast",
+        "detector": "none",
+    }
     before = {path: path.read_bytes() for path in (out, beside)}
     for bundle, words, said in (
         (other, (), f"came with bundle other {digest}; expected bundle {known}"),
         (toy, ("--best",), "came with mode best; expected mode fast"),
-        (other, ("--best",), f"came with bundle other {digest}, mode best; expected bundle {known}, mode fast"),
+        (
+            other,
+            ("--best",),
+            f"came with bundle other {digest}, mode best; expected bundle {known}, mode fast",
+        ),
     ):
         with pytest.raises(UsageError, match=re.escape(said)) as refused:
             run(album, "--out", out, "--resume", *words, toy=bundle)
@@ -152,7 +175,11 @@ def test_resume_by_other_means_is_refused_and_loses_nothing(album: Path, toy: Pa
     moved = tmp_path / "moved.zip"  # the same network by another name of its file
     moved.write_bytes(toy.read_bytes())
     done = run(album, "--out", out, "--resume", toy=moved)
-    assert done.exit_code == PARTLY and "4 sources there" in done.stderr and "not known" not in done.stderr
+    assert (
+        done.exit_code == PARTLY
+        and "4 sources there" in done.stderr
+        and "not known" not in done.stderr
+    )
     assert run(album, "--out", out, "--overwrite", "--best", toy=other).exit_code == PARTLY
     assert json.loads(beside.read_text())["mode"] == "best"
     assert run(album, "--out", out, "--resume", "--best", toy=other).exit_code == PARTLY
@@ -165,10 +192,17 @@ def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path
     for _ in range(2):  # the earlier rows stay of an unknown network
         done = run(album / "a", album / "b" / "one.png", "--out", out, "--resume", toy=toy)
         assert done.exit_code == 0 and len(table(out)) == 3
-        assert f"{out}: with which network and settings its earlier rows were computed is not known" in done.stderr
+        assert (
+            f"{out}: with which network and settings its earlier rows were computed is not known"
+            in done.stderr
+        )
     with pytest.raises(UsageError, match="came with mode best; expected mode fast"):
         run(album, "--out", out, "--resume", "--best", toy=toy)
-    for text, came in (("{", "no JSON"), ("[]", "another JSON file"), ('{"format": "mine"}', "another JSON file")):
+    for text, came in (
+        ("{", "no JSON"),
+        ("[]", "another JSON file"),
+        ('{"format": "mine"}', "another JSON file"),
+    ):
         beside.write_text(text)
         for word in ("--resume", "--overwrite"):
             with pytest.raises(DataError, match=f"settings.json: came .*{came}"):
@@ -180,11 +214,15 @@ def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path
     assert done.exit_code == 0 and "not known" not in done.stderr
 
 
-def test_settings_of_videos_count_where_there_are_videos(album: Path, toy: Path, tmp_path: Path) -> None:
+def test_settings_of_videos_count_where_there_are_videos(
+    album: Path, toy: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "t.csv"
     talk = film(tmp_path / "talk.mp4")
     assert run(album / "a", "--out", out, toy=toy).exit_code == 0
-    assert run(album / "a", talk, "--out", out, "--resume", "--every", "0.2s", toy=toy).exit_code == 0
+    assert (
+        run(album / "a", talk, "--out", out, "--resume", "--every", "0.2s", toy=toy).exit_code == 0
+    )
     before = out.read_text()
     for words, said in (
         (("--every", "0.1s"), "came with every_s 0.1; expected every_s 0.2"),
@@ -194,8 +232,15 @@ def test_settings_of_videos_count_where_there_are_videos(album: Path, toy: Path,
         with pytest.raises(UsageError, match=re.escape(said)):
             run(talk, "--out", out, "--resume", *words, toy=toy)
     assert out.read_text() == before
-    assert run(talk, "--out", out, "--resume", "--every", "200ms", "--smooth", "0.3s", toy=toy).exit_code == 0
-    assert run(album / "b" / "one.png", "--out", out, "--resume", toy=toy).exit_code == 0  # no video, no matter
+    assert (
+        run(
+            talk, "--out", out, "--resume", "--every", "200ms", "--smooth", "0.3s", toy=toy
+        ).exit_code
+        == 0
+    )
+    assert (
+        run(album / "b" / "one.png", "--out", out, "--resume", toy=toy).exit_code == 0
+    )  # no video, no matter
 
 
 class Blind:
@@ -207,10 +252,14 @@ class Blind:
         self.name = name
 
     def detect(self, image: np.ndarray) -> Detections:
-        return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), None, self.geometry)
+        return Detections(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), None, self.geometry
+        )
 
 
-def test_resume_with_another_detector_or_size_is_refused(album: Path, toy: Path, tmp_path: Path) -> None:
+def test_resume_with_another_detector_or_size_is_refused(
+    album: Path, toy: Path, tmp_path: Path
+) -> None:
     def go(name: str, max_side: int | None, *, resume: bool) -> None:
         outputs = Outputs(tmp_path / "t.csv", resume=resume)
         with Recognizer(open_bundle(toy), Blind(name)) as recognizer:
@@ -237,11 +286,20 @@ def test_resume_with_another_detector_or_size_is_refused(album: Path, toy: Path,
 def test_what_it_wrote_is_not_looked_at_again(album: Path, toy: Path, tmp_path: Path) -> None:
     photos = album / "a"
     film(photos / "talk.mp4")
-    for name in ("selfie-face0.png", "talk-face0.png", "friends_persons/person-0.png", "one-face.png"):
+    for name in (
+        "selfie-face0.png",
+        "talk-face0.png",
+        "friends_persons/person-0.png",
+        "one-face.png",
+    ):
         (photos / name).parent.mkdir(exist_ok=True)
-        (photos / name).write_bytes((photos / "two.png").read_bytes())  # the user's own, though it is named so
+        (photos / name).write_bytes(
+            (photos / "two.png").read_bytes()
+        )  # the user's own, though it is named so
     for number in range(3):
-        done = run(photos, "--draw", photos, "--explain", photos, "--summary", photos, "--json", toy=toy)
+        done = run(
+            photos, "--draw", photos, "--explain", photos, "--summary", photos, "--json", toy=toy
+        )
         assert done.exit_code == 0
         frames = json.loads(done.stdout)["frames"]
         assert len(frames) == 6 + 5 and {Path(frame["source"]).name for frame in frames} == {
@@ -250,7 +308,9 @@ def test_what_it_wrote_is_not_looked_at_again(album: Path, toy: Path, tmp_path: 
         }
         # Marked copies and maps of six pictures, a marked copy and a timeline of the video.
         assert ("left out 14 files that this command wrote" in done.stderr) == (number > 0)
-    assert (photos / "talk_persons" / "person-0.png").exists() and (photos / "one-face0.png").exists()
+    assert (photos / "talk_persons" / "person-0.png").exists() and (
+        photos / "one-face0.png"
+    ).exists()
     # The settings of a table are no picture either.
     assert run(photos / "one.png", "--out", photos / "t.csv", toy=toy).exit_code == 0
     assert "t.csv.settings.json" in os.listdir(photos)
@@ -272,11 +332,22 @@ def test_very_long_names(album: Path, toy: Path, tmp_path: Path) -> None:
         folders = (photos, marked) if number else (photos,)
         done = run(*folders, *words, "--out", tmp_path / f"{number}.jsonl", toy=toy)
         assert done.exit_code == 0
-        sources = [json.loads(line)["source"] for line in (tmp_path / f"{number}.jsonl").read_text().splitlines()]
-        assert len(sources) == 7 + 5 and {Path(source).stem for source in sources} == {*names, "v" * 240}
+        sources = [
+            json.loads(line)["source"]
+            for line in (tmp_path / f"{number}.jsonl").read_text().splitlines()
+        ]
+        assert len(sources) == 7 + 5 and {Path(source).stem for source in sources} == {
+            *names,
+            "v" * 240,
+        }
         assert ("left out 16 files" in done.stderr) == (number > 0)
         written = os.listdir(marked)
-        for end, count in (("-marked.jpg", 7), ("-face0.png", 7), ("-marked.mp4", 1), ("_summary.csv", 1)):
+        for end, count in (
+            ("-marked.jpg", 7),
+            ("-face0.png", 7),
+            ("-marked.mp4", 1),
+            ("_summary.csv", 1),
+        ):
             found = [name for name in written if name.endswith(end)]
             assert len(found) == count and all(len(os.fsencode(name)) <= 255 for name in found)
         assert {"c-marked.jpg", "c-face0.png", "b" * 235 + "-face0.png"} <= set(written)
@@ -290,7 +361,9 @@ def test_very_long_names(album: Path, toy: Path, tmp_path: Path) -> None:
 def test_a_summary_that_cannot_be_written_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
     talk, folder = film(tmp_path / "talk.mp4"), tmp_path / "sums"
     (folder / "talk_summary.csv").mkdir(parents=True)
-    with pytest.raises(UsageError, match=r"talk_summary\.csv: cannot be written \(Is a directory\)"):
+    with pytest.raises(
+        UsageError, match=r"talk_summary\.csv: cannot be written \(Is a directory\)"
+    ):
         run(talk, "--summary", folder, toy=toy)
     assert os.listdir(folder) == ["talk_summary.csv"]
     (folder / "talk_summary.csv").rmdir()
@@ -299,18 +372,31 @@ def test_a_summary_that_cannot_be_written_leaves_nothing_behind(toy: Path, tmp_p
         run(talk, "--summary", folder, toy=toy)
     (folder / ".talk.jsonl").rmdir()
     assert run(talk, "--summary", folder, toy=toy).exit_code == 0
-    assert sorted(os.listdir(folder)) == ["talk_events.json", "talk_events.tsv", "talk_persons", "talk_summary.csv"]
+    assert sorted(os.listdir(folder)) == [
+        "talk_events.json",
+        "talk_events.tsv",
+        "talk_persons",
+        "talk_summary.csv",
+    ]
 
 
 def test_nothing_of_the_users_is_overwritten(album: Path, toy: Path, tmp_path: Path) -> None:
     precious = tmp_path / "mine.csv"
     precious.write_text("mine\n")
-    refused = subprocess_mien("predict", album / "a", "--out", precious, "--bundle", toy, "--detector", "none")
-    assert refused.returncode == 2 and "--overwrite" in refused.stderr and precious.read_text() == "mine\n"
+    refused = subprocess_mien(
+        "predict", album / "a", "--out", precious, "--bundle", toy, "--detector", "none"
+    )
+    assert (
+        refused.returncode == 2
+        and "--overwrite" in refused.stderr
+        and precious.read_text() == "mine\n"
+    )
     assert run(album / "a", "--out", precious, "--overwrite", toy=toy).exit_code == 0
     assert len(table(precious)) == 2
     pictures = {path: path.read_bytes() for path in (album / "a").iterdir()}
-    for _ in range(2):  # the second time the marked copies lie among the pictures, and are not looked at
+    for _ in range(
+        2
+    ):  # the second time the marked copies lie among the pictures, and are not looked at
         done = run(album / "a", "--draw", album / "a", toy=toy)
         assert done.exit_code == 0 and "2 faces in 2 pictures or frames" in done.stderr
     assert {path: path.read_bytes() for path in pictures} == pictures
@@ -326,7 +412,9 @@ def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) 
         "three-marked.jpg",
         "two-marked.jpg",
     ]
-    assert sorted(os.listdir(tmp_path / "why")) == [f"{name}-face0.png" for name in ("one-2", "one", "three", "two")]
+    assert sorted(os.listdir(tmp_path / "why")) == [
+        f"{name}-face0.png" for name in ("one-2", "one", "three", "two")
+    ]
     with Image.open(tmp_path / "why" / "one-face0.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert (pixels.max(axis=2) - pixels.min(axis=2)).max() > 30  # the map is in colour
@@ -334,20 +422,29 @@ def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) 
 
 def test_a_picture_on_stdin(album: Path, toy: Path) -> None:
     data = (album / "a" / "one.png").read_bytes()
-    done = subprocess_mien("predict", "-", "--bundle", toy, "--detector", "none", "--json", input=data)
+    done = subprocess_mien(
+        "predict", "-", "--bundle", toy, "--detector", "none", "--json", input=data
+    )
     assert done.returncode == 0, done.stderr
     [frame] = json.loads(done.stdout)["frames"]
     assert frame["source"] == "-" and len(frame["faces"]) == 1
 
 
 def test_presets_name_their_columns(album: Path, toy: Path, tmp_path: Path) -> None:
-    assert run(album / "a", "--out", tmp_path / "p.csv", "--columns", "pyfeat", toy=toy).exit_code == 0
+    assert (
+        run(album / "a", "--out", tmp_path / "p.csv", "--columns", "pyfeat", toy=toy).exit_code == 0
+    )
     assert {"input", "happiness", "FaceRectX"} <= set(table(tmp_path / "p.csv")[0])
-    assert run(album / "a", "--out", tmp_path / "o.csv", "--columns", "openface", toy=toy).exit_code == 0
+    assert (
+        run(album / "a", "--out", tmp_path / "o.csv", "--columns", "openface", toy=toy).exit_code
+        == 0
+    )
     assert {"frame", "timestamp", "confidence", "success"} <= set(table(tmp_path / "o.csv")[0])
 
 
-def test_what_cannot_be_meant_is_refused_before_work(album: Path, toy: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_meant_is_refused_before_work(
+    album: Path, toy: Path, tmp_path: Path
+) -> None:
     for name in ("folder.csv", "folder.parquet"):
         (tmp_path / name).mkdir()
     for words, said in (
@@ -364,17 +461,24 @@ def test_what_cannot_be_meant_is_refused_before_work(album: Path, toy: Path, tmp
     ):
         with pytest.raises(UsageError, match=re.escape(said)):
             run(album, *words, toy=toy)
-    done = subprocess_mien("predict", album, "--every", "often", "--bundle", toy, "--detector", "none")
+    done = subprocess_mien(
+        "predict", album, "--every", "often", "--bundle", toy, "--detector", "none"
+    )
     assert done.returncode == 2 and "0.2s" in done.stderr and "Traceback" not in done.stderr
-    done = subprocess_mien("predict", album, "--bundle", tmp_path / "nothing.zip", "--detector", "none")
+    done = subprocess_mien(
+        "predict", album, "--bundle", tmp_path / "nothing.zip", "--detector", "none"
+    )
     assert done.returncode == 7 and "nothing.zip" in done.stderr
 
 
-def test_options_for_the_other_kind_of_source_are_said(album: Path, toy: Path, tmp_path: Path) -> None:
+def test_options_for_the_other_kind_of_source_are_said(
+    album: Path, toy: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     done = run(album / "a", "--every", "1s", "--smooth", "0s", "--summary", folder, toy=toy)
     assert [line for line in done.stderr.splitlines() if "only" in line] == [
-        f"--{option} is for videos only: nothing of it for 2 other sources" for option in ("summary", "every", "smooth")
+        f"--{option} is for videos only: nothing of it for 2 other sources"
+        for option in ("summary", "every", "smooth")
     ]
     done = run(album / "a", "lost.mp4", "--every", "1s", "--explain", folder, toy=toy)
     assert [line for line in done.stderr.splitlines() if "only" in line] == [
@@ -384,11 +488,17 @@ def test_options_for_the_other_kind_of_source_are_said(album: Path, toy: Path, t
 
 def test_collect_takes_patterns_and_keeps_order(album: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    found = collect([str(album / "b" / "three.JPG"), str(album / "*" / "one.png"), str(album)], say=said.append)
+    found = collect(
+        [str(album / "b" / "three.JPG"), str(album / "*" / "one.png"), str(album)], say=said.append
+    )
     assert [str(Path(one).relative_to(album)) for one in found] == [
         "b/three.JPG", "a/one.png", "b/one.png", "a/two.png", "b/zbroken.png"
     ]  # fmt: skip
-    assert collect(["nowhere.png", "-", "camera:0"], say=said.append) == ["nowhere.png", "-", "camera:0"]
+    assert collect(["nowhere.png", "-", "camera:0"], say=said.append) == [
+        "nowhere.png",
+        "-",
+        "camera:0",
+    ]
     assert said == [f"{album}: left out 1 file, by name neither picture nor video"]
     (tmp_path / "empty").mkdir()
     for nothing in (tmp_path / "empty", tmp_path / "*.png"):
@@ -406,7 +516,9 @@ def subprocess_mien(*words: object, input: bytes | None = None) -> subprocess.Co
         capture_output=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
 
 
 def test_nothing_is_written_into_the_home_folder(album: Path, toy: Path, tmp_path: Path) -> None:
@@ -414,6 +526,21 @@ def test_nothing_is_written_into_the_home_folder(album: Path, toy: Path, tmp_pat
     home = tmp_path / "home"
     home.mkdir()
     env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
-    command = [sys.executable, "-m", "mien", "predict", album / "a", "--bundle", toy, "--detector", "none"]
-    subprocess.run(command, check=True, capture_output=True, env={**env, "HOME": str(home), "PYTHONPATH": str(ROOT)})
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "predict",
+        album / "a",
+        "--bundle",
+        toy,
+        "--detector",
+        "none",
+    ]
+    subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        env={**env, "HOME": str(home), "PYTHONPATH": str(ROOT)},
+    )
     assert [str(path) for path in home.rglob("*")] == []

@@ -31,7 +31,9 @@ def test_turn_grows_as_the_nose_leaves_the_middle() -> None:
 
 def test_turn_in_the_picture_does_not_count() -> None:
     angle = np.radians(30)
-    turned = FRONTAL @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32)
+    turned = FRONTAL @ np.array(
+        [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]], np.float32
+    )
     assert turn_of(turned) == pytest.approx(0, abs=1e-6)
 
 

@@ -18,7 +18,9 @@ def test_import_is_silent_and_passes_the_rest_on() -> None:
         "assert 'tensorflow' in sys.modules\n"
         "os.write(2, b'after\\n')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stderr == "a real warning\nafter\n"
     assert done.stdout == ""
 
@@ -34,6 +36,8 @@ def test_only_files_closed_again_are_passed_over() -> None:
         "    Fails(ValueError('another'))\n"
         "Fails(ValueError('I/O operation on closed file.'))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stderr.count("ValueError: another") == 1
     assert done.stderr.count("ValueError: I/O operation on closed file.") == 1

@@ -1,4 +1,6 @@
-"""Every published csv form of FER2013 is read alike; every bad input gets one clear error or is left out aloud."""
+"""Every published csv form of FER2013 is read alike; every bad input gets one clear error or is
+left out aloud.
+"""
 
 import gzip
 import os
@@ -22,7 +24,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, 48, 48, 1), dtype=np.
 PIXELS = [" ".join(map(str, image.ravel().tolist())) for image in IMAGES]
 
 
-def table(columns: str = "emotion,pixels,Usage", count: int = COUNT, end: str = "\n", quote: str = "") -> str:
+def table(
+    columns: str = "emotion,pixels,Usage", count: int = COUNT, end: str = "\n", quote: str = ""
+) -> str:
     values = {
         "emotion": [str(value) for value in EMOTIONS],
         "pixels": [f"{quote}{text}{quote}" for text in PIXELS],
@@ -44,7 +48,9 @@ def check(dataset: Dataset) -> None:
     np.testing.assert_array_equal(dataset.images, IMAGES)
     np.testing.assert_array_equal(dataset.labels, EMOTIONS)
     np.testing.assert_array_equal(dataset.rows, np.arange(2, COUNT + 2))
-    assert [SPLITS[split] for split in dataset.splits] == ["training"] * 42 + ["validation"] * 14 + ["test"] * 14
+    assert [SPLITS[split] for split in dataset.splits] == ["training"] * 42 + [
+        "validation"
+    ] * 14 + ["test"] * 14
     assert dataset.left_out == ()
 
 
@@ -80,7 +86,9 @@ def test_no_line_end_at_the_end_blank_lines_and_extra_columns_are_fine(tmp_path:
     lines = table().splitlines()
     extra = [lines[0] + ",source", *(f'{line},"by hand, twice"' for line in lines[1:])]
     check(load_dataset(write(tmp_path / "b.csv", "\n".join(extra))))
-    dataset = load_dataset(write(tmp_path / "c.csv", "\n".join([*lines[:3], "", *lines[3:], "", ""])))
+    dataset = load_dataset(
+        write(tmp_path / "c.csv", "\n".join([*lines[:3], "", *lines[3:], "", ""]))
+    )
     assert len(dataset) == COUNT and dataset.rows.tolist() == [2, 3, *range(5, COUNT + 3)]
     assert any("blank line" in note for note in dataset.notes)
 
@@ -93,9 +101,14 @@ def test_a_byte_order_mark_is_accepted_and_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ["", "train.csv", "test.csv.gz"])
 def test_the_competitions_pair_is_read_whole_from_either_file(tmp_path: Path, given: str) -> None:
-    head = ["emotion,pixels", *(f'{e},"{p}"' for e, p in zip(EMOTIONS[:42], PIXELS[:42], strict=True))]
+    head = [
+        "emotion,pixels",
+        *(f'{e},"{p}"' for e, p in zip(EMOTIONS[:42], PIXELS[:42], strict=True)),
+    ]
     write(tmp_path / "train.csv", "\n".join(head))
-    (tmp_path / "test.csv.gz").write_bytes(gzip.compress("\n".join(["pixels", *PIXELS[42:]]).encode()))
+    (tmp_path / "test.csv.gz").write_bytes(
+        gzip.compress("\n".join(["pixels", *PIXELS[42:]]).encode())
+    )
     dataset = load_dataset(tmp_path / given)
     assert len(dataset) == COUNT
     np.testing.assert_array_equal(dataset.images, IMAGES)
@@ -103,13 +116,18 @@ def test_the_competitions_pair_is_read_whole_from_either_file(tmp_path: Path, gi
     assert [SPLITS[split] for split in dataset.splits] == ["training"] * 42 + ["test"] * 28
     assert dataset.rows.tolist() == [*range(2, 44), *range(2, 30)]
     assert any("28 test rows carry no label" in note for note in dataset.notes)
-    np.testing.assert_array_equal(load_dataset(tmp_path / given).labels, dataset.labels)  # from the cache
+    np.testing.assert_array_equal(
+        load_dataset(tmp_path / given).labels, dataset.labels
+    )  # from the cache
 
 
 def test_a_zip_with_the_pair_inside_is_read_whole(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
         archive.writestr("test.csv", "\n".join(["pixels", *PIXELS[42:]]))
-        training = [f"{emotion},{pixels}" for emotion, pixels in zip(EMOTIONS[:42], PIXELS[:42], strict=True)]
+        training = [
+            f"{emotion},{pixels}"
+            for emotion, pixels in zip(EMOTIONS[:42], PIXELS[:42], strict=True)
+        ]
         archive.writestr("train.csv", "\n".join(["emotion,pixels", *training]))
     dataset = load_dataset(tmp_path / "both.zip")
     assert np.bincount(dataset.splits, minlength=3).tolist() == [42, 0, 28]
@@ -215,10 +233,16 @@ WHOLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "not UTF-8": (lambda: table().encode("utf-16"), "not UTF-8"),
     "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "not UTF-8"),
     "no lines": (lambda: b"a" * 3_000_000, "no line end"),
-    "a line without end": (lambda: b"emotion,pixels,Usage\n" + b"1 " * 6_000_000, "a line of more than a megabyte"),
+    "a line without end": (
+        lambda: b"emotion,pixels,Usage\n" + b"1 " * 6_000_000,
+        "a line of more than a megabyte",
+    ),
     "truncated gz": (lambda: cut_gz(table()), "a damaged or cut-off archive"),
     "broken zip": (lambda: zipped("fer2013.csv")[:40], "a damaged or cut-off archive"),
-    "zip without csv": (lambda: zipped("train/happy/1.jpg", "test/sad/2.jpg"), "a zip that holds train/happy/1.jpg"),
+    "zip without csv": (
+        lambda: zipped("train/happy/1.jpg", "test/sad/2.jpg"),
+        "a zip that holds train/happy/1.jpg",
+    ),
     "empty zip": (lambda: zipped(), "a zip that holds nothing"),
     "zip with two unknown csv": (lambda: zipped("a.csv", "b.csv"), "a zip that holds a.csv, b.csv"),
 }
@@ -226,7 +250,9 @@ WHOLE: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
 @pytest.mark.parametrize("case", WHOLE)
-def test_what_is_wrong_with_a_whole_file_always_raises(tmp_path: Path, case: str, on_error: str) -> None:
+def test_what_is_wrong_with_a_whole_file_always_raises(
+    tmp_path: Path, case: str, on_error: str
+) -> None:
     make, came = WHOLE[case]
     path = tmp_path / "fer2013.csv"
     path.write_bytes(make())
@@ -237,7 +263,9 @@ def test_what_is_wrong_with_a_whole_file_always_raises(tmp_path: Path, case: str
 
 
 def test_rows_that_are_all_bad_raise_in_both_modes(tmp_path: Path) -> None:
-    path = write(tmp_path / "fer2013.csv", f"emotion,pixels,Usage\n{row(emotion='7')}\n{row(usage='x')}\n")
+    path = write(
+        tmp_path / "fer2013.csv", f"emotion,pixels,Usage\n{row(emotion='7')}\n{row(usage='x')}\n"
+    )
     with pytest.raises(DataError, match="no readable row"):
         load_dataset(path, on_error="skip")
 
@@ -255,7 +283,11 @@ def test_a_directory_a_missing_path_and_a_wrong_mode(tmp_path: Path) -> None:
 
 
 def test_training_without_a_class_raises_and_skip_notes_it(tmp_path: Path) -> None:
-    lines = [line for line in table().splitlines() if not (line.startswith("1,") and line.endswith("Training"))]
+    lines = [
+        line
+        for line in table().splitlines()
+        if not (line.startswith("1,") and line.endswith("Training"))
+    ]
     path = write(tmp_path / "fer2013.csv", "\n".join(lines))
     with pytest.raises(DataError, match="the training split has no picture of: disgust"):
         load_dataset(path)
@@ -266,12 +298,20 @@ def test_training_without_a_class_raises_and_skip_notes_it(tmp_path: Path) -> No
     # What cannot be learned is left out of every split, and listed.
     assert dataset.label_set.names == tuple(name for name in whole.label_set if name != "disgust")
     assert len(dataset) == COUNT - 6 - others and len(dataset.left_out) == others
-    assert {one.reason for one in dataset.left_out} == {"its class has no training picture: disgust"}
+    assert {one.reason for one in dataset.left_out} == {
+        "its class has no training picture: disgust"
+    }
     assert "The training split has no picture of: disgust." in dataset.notes
     kept = whole.take(whole.labels != 1)
-    assert [dataset.label_set[k] for k in dataset.labels] == [whole.label_set[k] for k in kept.labels]
+    assert [dataset.label_set[k] for k in dataset.labels] == [
+        whole.label_set[k] for k in kept.labels
+    ]
     np.testing.assert_array_equal(dataset.images, kept.images)
-    lines = [line for line in table().splitlines() if not (line.startswith("1,") and line.endswith("PublicTest"))]
+    lines = [
+        line
+        for line in table().splitlines()
+        if not (line.startswith("1,") and line.endswith("PublicTest"))
+    ]
     path = write(path, "\n".join(lines))
     with pytest.raises(DataError, match="the validation split has no picture of: disgust"):
         load_dataset(path)
@@ -310,8 +350,13 @@ def test_the_shared_file_has_the_published_counts(shared_dir: Path) -> None:
     assert dataset.votes is not None and dataset.votes.shape == (32_298, 10)
     training = dataset.part("training")
     assert training.votes is not None
-    own = training.votes[np.arange(28_709), np.array([FERPLUS_VOTES.index(name) for name in FER2013])[training.labels]]
-    assert 0.62 < np.mean((own > 0) & (own == training.votes.max(axis=1))) < 0.70  # published: 64.5 %
+    own = training.votes[
+        np.arange(28_709),
+        np.array([FERPLUS_VOTES.index(name) for name in FER2013])[training.labels],
+    ]
+    assert (
+        0.62 < np.mean((own > 0) & (own == training.votes.max(axis=1))) < 0.70
+    )  # published: 64.5 %
     assert dataset.images[0, 0, :4, 0].tolist() == [70, 80, 82, 72]
 
 

@@ -82,7 +82,9 @@ def test_recipe_by_name() -> None:
         ("stages", ((1.0, "large"),), "expected pairs of share and side"),
     ],
 )
-def test_recipes_name_the_field_whose_value_is_of_another_type(field: str, value: Any, expected: str) -> None:
+def test_recipes_name_the_field_whose_value_is_of_another_type(
+    field: str, value: Any, expected: str
+) -> None:
     with pytest.raises(UsageError, match=f"^{field}: .*{expected}"):
         recipes.recipe("small", **{field: value})
 
@@ -120,5 +122,8 @@ def test_whole_numbers_do_for_numbers() -> None:
 
 
 def test_a_backbone_of_keras_applications_needs_weights() -> None:
-    with pytest.raises(UsageError, match="backbone: came MobileNetV2 without init; expected init=imagenet:MobileNetV2"):
+    with pytest.raises(
+        UsageError,
+        match="backbone: came MobileNetV2 without init; expected init=imagenet:MobileNetV2",
+    ):
         recipes.recipe("small", backbone="MobileNetV2")

@@ -33,7 +33,9 @@ class Fixed:
         self.boxes = np.array(boxes, np.float32).reshape(-1, 4)
 
     def detect(self, image: np.ndarray) -> Detections:
-        return Detections(self.boxes, np.linspace(0.9, 0.8, len(self.boxes), dtype=np.float32), None, "yunet")
+        return Detections(
+            self.boxes, np.linspace(0.9, 0.8, len(self.boxes), dtype=np.float32), None, "yunet"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +58,20 @@ def test_a_face_crop_gives_the_networks_own_answer(bundle_path: Path, crops: np.
             expected = softmax(answers("expression", crop[None]), 0.5)[0]
             np.testing.assert_allclose(face.probabilities, expected, atol=1e-6)
             assert face.label == FER2013[int(expected.argmax())]
-            assert face.box == (0, 0, SIDE, SIDE) and face.landmarks is None and face.quality.turn is None
+            assert (
+                face.box == (0, 0, SIDE, SIDE)
+                and face.landmarks is None
+                and face.quality.turn is None
+            )
             assert face.entropy == pytest.approx(entropy(expected))
             mood = softmax(answers("mood", crop[None]), 0.5)[0]
             assert list(face.heads["mood"]) == ["low", "high"]
             np.testing.assert_allclose(list(face.heads["mood"].values()), mood, atol=1e-6)
 
 
-def test_every_kind_of_source_gives_the_same_answer(bundle_path: Path, crops: np.ndarray, tmp_path: Path) -> None:
+def test_every_kind_of_source_gives_the_same_answer(
+    bundle_path: Path, crops: np.ndarray, tmp_path: Path
+) -> None:
     image = Image.fromarray(crops[0, ..., 0])
     held = io.BytesIO()
     image.save(held, "PNG")
@@ -71,12 +79,15 @@ def test_every_kind_of_source_gives_the_same_answer(bundle_path: Path, crops: np
     path.write_bytes(held.getvalue())
     with load(bundle_path, detector="none") as recognizer:
         found = [
-            recognizer.faces(one) for one in (path, str(path), held.getvalue(), io.BytesIO(held.getvalue()), image)
+            recognizer.faces(one)
+            for one in (path, str(path), held.getvalue(), io.BytesIO(held.getvalue()), image)
         ]
     assert len(found) == 5 and all(one == found[0] for one in found)
 
 
-def test_frames_come_in_order_and_a_bad_one_has_its_error(bundle_path: Path, crops: np.ndarray, tmp_path: Path) -> None:
+def test_frames_come_in_order_and_a_bad_one_has_its_error(
+    bundle_path: Path, crops: np.ndarray, tmp_path: Path
+) -> None:
     sources: list[object] = list(crops)
     sources[4] = tmp_path / "nowhere.png"
     sources[7] = b"no picture"
@@ -89,7 +100,9 @@ def test_frames_come_in_order_and_a_bad_one_has_its_error(bundle_path: Path, cro
     for n, frame in enumerate(frames):
         if not frame.error:
             assert (frame.width, frame.height, frame.detector) == (SIDE, SIDE, "none")
-            np.testing.assert_allclose(frame.faces[0].probabilities, alone[n][0].probabilities, atol=1e-6)
+            np.testing.assert_allclose(
+                frame.faces[0].probabilities, alone[n][0].probabilities, atol=1e-6
+            )
 
 
 def test_pictures_with_several_faces_and_none(bundle_path: Path) -> None:

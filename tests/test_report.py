@@ -46,7 +46,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def network(dataset: Dataset, name: str, skill: float, seed: int, splits: tuple[str, ...] = SPLITS) -> Predictions:
+def network(
+    dataset: Dataset, name: str, skill: float, seed: int, splits: tuple[str, ...] = SPLITS
+) -> Predictions:
     generator = np.random.default_rng(seed)
     probabilities = {}
     for split in splits:
@@ -55,7 +57,8 @@ def network(dataset: Dataset, name: str, skill: float, seed: int, splits: tuple[
         exp = np.exp(generator.normal(size=(len(labels), k)) + skill * np.eye(k)[labels])
         probabilities[split] = (exp / exp.sum(1, keepdims=True)).astype(np.float32)
     history = [
-        {"epoch": e, "loss": 2 / e, "accuracy": 0.2 * e, "val_loss": 2 / e, "val_accuracy": 0.2 * e} for e in (1, 2, 3)
+        {"epoch": e, "loss": 2 / e, "accuracy": 0.2 * e, "val_loss": 2 / e, "val_accuracy": 0.2 * e}
+        for e in (1, 2, 3)
     ]
     info = {
         "parameters": 56789,
@@ -74,7 +77,9 @@ def network(dataset: Dataset, name: str, skill: float, seed: int, splits: tuple[
 
 @pytest.fixture(scope="module")
 def evaluation(faces: Dataset) -> Evaluation:
-    votes = np.random.default_rng(0).integers(0, 5, (len(faces), len(FERPLUS_VOTES))).astype(np.uint8)
+    votes = (
+        np.random.default_rng(0).integers(0, 5, (len(faces), len(FERPLUS_VOTES))).astype(np.uint8)
+    )
     networks = [network(faces, "small", 2, 0), network(faces, "large", 3, 1)]
     for turn, one in enumerate(networks):  # the crowd sides with each of them now and then
         rows = np.flatnonzero(faces.mask("validation"))[turn::2]
@@ -93,11 +98,25 @@ def written(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_every_file_is_written_and_no_half_one_left(written: Path, evaluation: Evaluation) -> None:
-    assert sorted(p.name for p in written.iterdir()) == ["pictures", "report.html", "report.json", "report.md"]
+    assert sorted(p.name for p in written.iterdir()) == [
+        "pictures",
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
     pictures = sorted(p.name for p in (written / "pictures").iterdir())
-    each = ["confusion-test", "confusion-training", "confusion-validation", "correct", "curves", "doubtful"]
+    each = [
+        "confusion-test",
+        "confusion-training",
+        "confusion-validation",
+        "correct",
+        "curves",
+        "doubtful",
+    ]
     each += ["reliability", "worst", "wrong"]
-    assert pictures == [f"{n}-{kind}.png" for n in ("1-small", "2-large") for kind in each] + ["accuracy.png"]
+    assert pictures == [f"{n}-{kind}.png" for n in ("1-small", "2-large") for kind in each] + [
+        "accuracy.png"
+    ]
     assert json.loads((written / "report.json").read_text("utf-8")) == evaluation.to_dict()
 
 
@@ -106,7 +125,12 @@ def test_the_page_asks_nothing_of_the_network_and_runs_nothing(written: Path) ->
     page = Page(text)
     assert not page.open  # every tag is closed
     assert not page.all("script")
-    addresses = [value for _, a in page.tags for key, value in a.items() if key in ("src", "href", "srcset", "action")]
+    addresses = [
+        value
+        for _, a in page.tags
+        for key, value in a.items()
+        if key in ("src", "href", "srcset", "action")
+    ]
     assert len(addresses) > 30
     assert all(value and value.startswith(("data:", "#")) for value in addresses)
     assert "@import" not in text and "url(" not in text
@@ -130,7 +154,14 @@ def test_the_first_screen_is_a_verdict_and_the_table(written: Path, evaluation: 
     assert truth["best"]["name"] == "large"
     assert "Of 2 networks, large is the best on validation" in text[:600]
     assert text.index("The networks side by side") < 900
-    for number in ("56,789", "1.2 M", "4.2", "456 MB", "Trained on 139 faces.", truth["data"]["fingerprint"]):
+    for number in (
+        "56,789",
+        "1.2 M",
+        "4.2",
+        "456 MB",
+        "Trained on 139 faces.",
+        truth["data"]["fingerprint"],
+    ):
         assert number in text
     for n in truth["networks"]:
         assert f"{100 * n['splits']['test']['accuracy']['value']:.1f} %" in text
@@ -156,35 +187,50 @@ def test_what_a_phone_does_not_need_at_once_is_folded(written: Path) -> None:
     text = (written / "report.html").read_text("utf-8")
     page = Page(text)
     folds = page.all("details")
-    # comparison: pairs, F1; each network: curves, reliability, recipe, by class, confusion and four sheets
+    # comparison: pairs, F1; each network: curves, reliability, recipe, by class, confusion and four
+    # sheets
     assert len(folds) == len(page.all("summary")) == 2 + 2 * 9
     assert not any("open" in fold for fold in folds)
     assert "details::details-content" in text  # on a wide screen and on paper they are open
 
 
 def test_cells_of_cards_name_their_column(written: Path) -> None:
-    """A narrow screen shows each row as a card: without its column's name a figure there says nothing."""
+    """A narrow screen shows each row as a card: without its column's name a figure there says
+    nothing.
+    """
     page = Page((written / "report.html").read_text("utf-8"))
     cards = [a for a in page.all("table") if a.get("class") == "cards"]
     assert len(cards) == 4 and all(a["role"] == "table" for a in cards)
     cells = [a for a in page.all("td") if a.get("role") == "cell"]
-    assert len(cells) == 2 * 10 + 2 * 9 + 4 * 5 + 6 * 8  # networks, pairs, twins, crowd: rows times cells
+    assert (
+        len(cells) == 2 * 10 + 2 * 9 + 4 * 5 + 6 * 8
+    )  # networks, pairs, twins, crowd: rows times cells
     assert all(a["data-th"] for a in cells)
 
 
-def test_what_no_network_knows_of_its_training_takes_no_column(faces: Dataset, tmp_path: Path) -> None:
+def test_what_no_network_knows_of_its_training_takes_no_column(
+    faces: Dataset, tmp_path: Path
+) -> None:
     """Bundles do not say what their training cost, and a mean of weights had no epochs."""
     one = network(faces, "champion, fer2013 --best", 2, 0)
-    one = dataclasses.replace(one, info={"parameters": 5, "epochs": 1, "best_epoch": 1, "averaged": [{}]})
+    one = dataclasses.replace(
+        one, info={"parameters": 5, "epochs": 1, "best_epoch": 1, "averaged": [{}]}
+    )
     text = write_report(evaluate(faces, [one], num_bootstrap=20), tmp_path).read_text("utf-8")
     columns = [a["data-th"] for a in Page(text).all("td") if a.get("role") == "cell"][:8]
     assert columns[-3:] == ["parameters", "multiply-adds", "epochs (kept)"]
     assert 'data-th="epochs (kept)">n/a</td>' in text
-    assert 'champion, fer2013 <span class="mode">--best</span></a>' in text  # not broken after its hyphens
+    assert (
+        'champion, fer2013 <span class="mode">--best</span></a>' in text
+    )  # not broken after its hyphens
 
 
 def test_captions_and_sentences_of_the_page(written: Path, evaluation: Evaluation) -> None:
-    text = " ".join("".join(Page((written / "report.html").read_text("utf-8")).text).replace("\u00a0", " ").split())
+    text = " ".join(
+        "".join(Page((written / "report.html").read_text("utf-8")).text)
+        .replace("\u00a0", " ")
+        .split()
+    )
     said = evaluation.to_dict()["words"]
     for name in ("small", "large"):
         assert said["curves"][name] in text and said["worst"][name] in text
@@ -195,7 +241,9 @@ def test_captions_and_sentences_of_the_page(written: Path, evaluation: Evaluatio
 
 def test_other_data_is_on_the_first_screen_of_the_page(faces: Dataset, tmp_path: Path) -> None:
     one = network(faces, "small", 2, 0)
-    one = dataclasses.replace(one, info={**one.info, "data": {"source": EVIL, "fingerprint": "0123456789abcdef"}})
+    one = dataclasses.replace(
+        one, info={**one.info, "data": {"source": EVIL, "fingerprint": "0123456789abcdef"}}
+    )
     truth_page = write_report(evaluate(faces, [one], num_bootstrap=20), tmp_path)
     page = Page(truth_page.read_text("utf-8"))
     text = "".join(page.text).replace("\u00a0", " ")
@@ -222,7 +270,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     data = hostile()
     splits = ("training", "validation")
     evaluation = evaluate(
-        data, [network(data, EVIL, 1, 0, splits), network(data, "../../up", 0, 1, splits)], num_bootstrap=10
+        data,
+        [network(data, EVIL, 1, 0, splits), network(data, "../../up", 0, 1, splits)],
+        num_bootstrap=10,
     )
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "report.json").write_text("an older report")
@@ -233,7 +283,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert not page.all("script") and not page.open
     assert "<script" not in text and "&lt;script&gt;" in text
     assert EVIL in "".join(page.text)
-    before_table, _, after = (folder / "report.md").read_text("utf-8").partition("```\n")[2].partition("```\n")
+    before_table, _, after = (
+        (folder / "report.md").read_text("utf-8").partition("```\n")[2].partition("```\n")
+    )
     assert "<script" not in after and before_table == evaluation.table() + "\n"
     names = [p.name for p in (folder / "pictures").iterdir()]
     assert len(names) == 15 and all(re.fullmatch(r"[a-z0-9.-]+", name) for name in names)
@@ -286,7 +338,9 @@ def test_names_that_are_not_utf8_are_written_as_letters(tmp_path: Path) -> None:
     data = hostile()
     one = network(data, "n", 1, 0, ("validation",))
     odd = {"source": "gr\udcf6sse", "fingerprint": "0123456789abcdef"}  # as an older run has it
-    evaluation = evaluate(data, [dataclasses.replace(one, info={**one.info, "data": odd})], num_bootstrap=0)
+    evaluation = evaluate(
+        data, [dataclasses.replace(one, info={**one.info, "data": odd})], num_bootstrap=0
+    )
     write_report(evaluation, tmp_path)
     for name in ("report.md", "report.html"):
         assert "gr\\udcf6sse" in (tmp_path / name).read_text("utf-8"), name

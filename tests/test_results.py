@@ -15,7 +15,11 @@ from mien.results import Frame, Quality
 def test_the_way_to_json_and_back_is_exact() -> None:
     raw = np.asarray(PROBABILITIES, np.float32)
     full = face(
-        track=4, raw=tuple(raw), uncertain=True, reason="small", heads={"crowd": {"happy": 0.25, "contempt": 0.75}}
+        track=4,
+        raw=tuple(raw),
+        uncertain=True,
+        reason="small",
+        heads={"crowd": {"happy": 0.25, "contempt": 0.75}},
     )
     frames = (
         frame(full, face(landmarks=None, quality=Quality(9, 1)), index=7, time_s=1 / 3),
@@ -32,7 +36,10 @@ def test_the_way_to_json_and_back_is_exact() -> None:
 def test_numbers_of_numpy_become_plain() -> None:
     probabilities = np.asarray(PROBABILITIES, np.float32)
     one = face(
-        box=np.array([1, 2, 3, 4], np.float32), score=np.float32(0.5), probabilities=probabilities, track=np.int64(3)
+        box=np.array([1, 2, 3, 4], np.float32),
+        score=np.float32(0.5),
+        probabilities=probabilities,
+        track=np.int64(3),
     )
     assert type(one.score) is float and type(one.track) is int
     assert {type(value) for value in (*one.box, *one.probabilities)} == {float}

@@ -78,7 +78,9 @@ def learned(
         (1 / 9, None),
     ],
 )
-def test_which_steps_the_average_is_of(faces: Dataset, over: float, shares: list[int] | None) -> None:
+def test_which_steps_the_average_is_of(
+    faces: Dataset, over: float, shares: list[int] | None
+) -> None:
     recipe = dataclasses.replace(PLAIN, average_decay=0.99999, average_over=over)
     network, averaged, step = stepping(faces, recipe)
     places = [[np.asarray(w) for w in network.trainable_variables]]
@@ -88,12 +90,19 @@ def test_which_steps_the_average_is_of(faces: Dataset, over: float, shares: list
     if shares is None:  # what it was before it could be chosen
         mean = places[0]
         for n, place in enumerate(places[1:], 1):
-            mean = [m + (1 - (1 + n) / (10 + n)) * (w - m) for m, w in zip(mean, place, strict=True)]
+            mean = [
+                m + (1 - (1 + n) / (10 + n)) * (w - m) for m, w in zip(mean, place, strict=True)
+            ]
     else:
-        mean = [np.average(one, axis=0, weights=shares) for one in map(np.stack, zip(*places, strict=True))]
+        mean = [
+            np.average(one, axis=0, weights=shares)
+            for one in map(np.stack, zip(*places, strict=True))
+        ]
     for ours, expected in zip(averaged.trainable_variables, mean, strict=True):
         np.testing.assert_allclose(np.asarray(ours), expected, atol=1e-5)
-    assert max(np.abs(a - b).max() for a, b in zip(mean, places[-1], strict=True)) > 1e-3  # or it would prove nothing
+    assert (
+        max(np.abs(a - b).max() for a, b in zip(mean, places[-1], strict=True)) > 1e-3
+    )  # or it would prove nothing
 
 
 def slopes(network: keras.Model, faces: Dataset) -> list[np.ndarray]:
@@ -101,12 +110,16 @@ def slopes(network: keras.Model, faces: Dataset) -> list[np.ndarray]:
     logits = models.logits_of(network)
     with tf.GradientTape() as tape:
         answers = next(iter(logits(training.images.astype(np.float32), training=True).values()))
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(training.labels.astype(int), answers))
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(training.labels.astype(int), answers)
+        )
     return [np.asarray(one) for one in tape.gradient(loss, network.trainable_variables)]
 
 
 @pytest.mark.parametrize("sharpness", [0.0, 0.05])
-def test_a_step_goes_down_the_slope_of_the_worst_place_nearby(faces: Dataset, sharpness: float) -> None:
+def test_a_step_goes_down_the_slope_of_the_worst_place_nearby(
+    faces: Dataset, sharpness: float
+) -> None:
     recipe = dataclasses.replace(PLAIN, sharpness=sharpness)
     before, network = learned(faces, recipe)
     after = [np.asarray(weight) for weight in network.trainable_variables]
@@ -121,7 +134,9 @@ def test_a_step_goes_down_the_slope_of_the_worst_place_nearby(faces: Dataset, sh
     for ours, value, slope in zip(after, start, there, strict=True):
         np.testing.assert_allclose(ours, value - RATE * slope, atol=1e-5)
     if sharpness:
-        assert max(np.abs(a - b).max() for a, b in zip(here, there, strict=True)) > 1e-3  # or it would prove nothing
+        assert (
+            max(np.abs(a - b).max() for a, b in zip(here, there, strict=True)) > 1e-3
+        )  # or it would prove nothing
 
 
 def test_looking_nearby_leaves_the_norms_as_one_look_leaves_them(faces: Dataset) -> None:
@@ -132,13 +147,18 @@ def test_looking_nearby_leaves_the_norms_as_one_look_leaves_them(faces: Dataset)
 
 def test_adamw_shrinks_kernels_and_leaves_the_rest(faces: Dataset) -> None:
     decayed, plain = (
-        dataclasses.replace(PLAIN, optimizer="adamw", weight_decay=by, learning_rate=0.1) for by in (0.5, 0.0)
+        dataclasses.replace(PLAIN, optimizer="adamw", weight_decay=by, learning_rate=0.1)
+        for by in (0.5, 0.0)
     )
     moved = []
     for recipe in (decayed, plain):
         before, network = learned(faces, recipe, rates.optimizer(recipe, 1))
         moved.append({w.path: np.asarray(w) for w in network.trainable_variables})
-    started = dict(zip(moved[0], [before[n] for n, w in enumerate(network.weights) if w.trainable], strict=True))
+    started = dict(
+        zip(
+            moved[0], [before[n] for n, w in enumerate(network.weights) if w.trainable], strict=True
+        )
+    )
     rate = float(rates.optimizer(decayed, 1).learning_rate)
     assert rate > 0.001
     for path, value in moved[0].items():

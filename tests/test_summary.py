@@ -17,7 +17,10 @@ NAMES = ("happy", "sad", "neutral")
 
 def face(happy: float, sad: float = 0.0, **changes: Any) -> Face:
     probabilities = (happy, sad, 1 - happy - sad)
-    values: dict[str, Any] = {"label": NAMES[int(np.argmax(probabilities))], "probabilities": probabilities}
+    values: dict[str, Any] = {
+        "label": NAMES[int(np.argmax(probabilities))],
+        "probabilities": probabilities,
+    }
     values |= {"box": (0, 0, 9, 9), "score": 1, "landmarks": None, "labels": NAMES, "entropy": 0.5}
     return Face(**(values | {"quality": Quality(9, 1), "track": 0} | changes))
 
@@ -28,7 +31,10 @@ def frame(time_s: float | None, *faces: Face, source: str = "a.mp4", **changes: 
 
 def video(values: list[float | None], step_s: float = 0.1) -> list[Frame]:
     """One person whose face looks happy with these probabilities; None where it is not found."""
-    return [frame(number * step_s, *([] if value is None else [face(value)])) for number, value in enumerate(values)]
+    return [
+        frame(number * step_s, *([] if value is None else [face(value)]))
+        for number, value in enumerate(values)
+    ]
 
 
 # Summary
@@ -52,18 +58,33 @@ def test_a_summary_worked_out_by_hand() -> None:
         "b.mp4",
         None,
     )
-    assert (one["frames"], one["frames_failed"], one["frames_with_face"], one["faces"]) == (6, 1, 4, 4)
+    assert (one["frames"], one["frames_failed"], one["frames_with_face"], one["faces"]) == (
+        6,
+        1,
+        4,
+        4,
+    )
     assert one["mean_happy"] == pytest.approx(np.mean([0.9, 0.3, 0.6, 0.1]))
     assert one["sd_happy"] == pytest.approx(np.std([0.9, 0.3, 0.6, 0.1], ddof=1))
     assert one["max_happy"] == 0.9 and (one["first_s"], one["last_s"]) == (0.0, 0.8)
-    # Labels: happy for 0.1 s, neutral for 0.3, happy for 0.2, neutral for the last, as long as the one before: 0.2.
+    # Labels: happy for 0.1 s, neutral for 0.3, happy for 0.2, neutral for the last, as long as the
+    # one before: 0.2.
     assert one["seen_s"] == pytest.approx(0.8)
-    assert one["share_happy"] == pytest.approx(0.3 / 0.8) and one["share_neutral"] == pytest.approx(0.5 / 0.8)
+    assert one["share_happy"] == pytest.approx(0.3 / 0.8) and one["share_neutral"] == pytest.approx(
+        0.5 / 0.8
+    )
     assert one["share_sad"] == 0 and one["transitions"] == 3
-    assert (two["faces"], two["uncertain"], two["share_sad"], two["transitions"]) == (2, 0.5, 1.0, 0)
+    assert (two["faces"], two["uncertain"], two["share_sad"], two["transitions"]) == (
+        2,
+        0.5,
+        1.0,
+        0,
+    )
     assert two["seen_s"] == pytest.approx(0.4)
     assert (empty["frames"], empty["faces"], empty["frames_with_face"]) == (1, 0, 0)
-    assert [empty[name] for name in ("uncertain", "mean_happy", "share_happy", "transitions")] == [None] * 4
+    assert [empty[name] for name in ("uncertain", "mean_happy", "share_happy", "transitions")] == [
+        None
+    ] * 4
     assert [list(row) for row in (one, two)] == [list(empty)] * 2
 
 
@@ -86,7 +107,12 @@ def test_hysteresis() -> None:
     assert one.onset_s == pytest.approx(0.1) and one.duration_s == pytest.approx(0.5)
     assert one.peak == 0.8 and one.peak_s == pytest.approx(0.2)
     # Neutral begins anew while happy fades: 0.6 beside 0.4.
-    assert [one.label for one in events(video(values))] == ["neutral", "happy", "neutral", "neutral"]
+    assert [one.label for one in events(video(values))] == [
+        "neutral",
+        "happy",
+        "neutral",
+        "neutral",
+    ]
 
 
 def test_an_event_that_never_ends_lasts_until_after_the_last_frame() -> None:
@@ -121,7 +147,12 @@ def test_people_and_sources_are_kept_apart() -> None:
         for one, source in ((0, "b.mp4"), (1, "a.mp4"))
     ]
     got = [(one.source, one.track, one.label) for one in events(frames)]
-    assert got == [("b.mp4", 0, "happy"), ("b.mp4", 1, "sad"), ("a.mp4", 0, "sad"), ("a.mp4", 1, "happy")]
+    assert got == [
+        ("b.mp4", 0, "happy"),
+        ("b.mp4", 1, "sad"),
+        ("a.mp4", 0, "sad"),
+        ("a.mp4", 1, "happy"),
+    ]
 
 
 def test_pictures_and_unfollowed_faces_have_no_events() -> None:
@@ -131,7 +162,9 @@ def test_pictures_and_unfollowed_faces_have_no_events() -> None:
     assert len(events([frame(number / 10, loose) for number in range(9)])) == 1
 
 
-@pytest.mark.parametrize("limits", [{"onset": 0.3}, {"offset": 0}, {"onset": 1.1}, {"min_duration_s": -1}])
+@pytest.mark.parametrize(
+    "limits", [{"onset": 0.3}, {"offset": 0}, {"onset": 1.1}, {"min_duration_s": -1}]
+)
 def test_limits_that_cannot_be_meant(limits: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="expected 0 < offset"):
         events([], **limits)  # type: ignore[arg-type]
@@ -145,11 +178,24 @@ def test_a_bids_file(tmp_path: Path) -> None:
     path = tmp_path / "sub-01_task-film_events.tsv"
     write_events(path, found, about={"onset_threshold": 0.5})
     header, first, second = (line.split("\t") for line in path.read_text().splitlines())
-    assert header == ["onset", "duration", "trial_type", "person", "peak", "peak_time", "num_frames", "source"]
+    assert header == [
+        "onset",
+        "duration",
+        "trial_type",
+        "person",
+        "peak",
+        "peak_time",
+        "num_frames",
+        "source",
+    ]
     assert first == ["0.333333", "1.000000", "happy", "3", "0.9", "0.500000", "10", "a.mp4"]
     assert second[2:4] == ["sad", "n/a"] and second[-1] == "a b.mp4"
     sidecar = json.loads((tmp_path / "sub-01_task-film_events.json").read_text())
-    assert set(header) < set(sidecar) and sidecar["onset"]["Units"] == "s" and sidecar["onset_threshold"] == 0.5
+    assert (
+        set(header) < set(sidecar)
+        and sidecar["onset"]["Units"] == "s"
+        and sidecar["onset_threshold"] == 0.5
+    )
     assert set(sidecar["trial_type"]["Levels"]) == {"happy", "sad"}
     write_events(path, [])
     assert path.read_text().splitlines() == ["\t".join(header)]

@@ -1,4 +1,6 @@
-"""Drawn faces: the same from the same seed, hard for a linear model, and told apart by what moves in them."""
+"""Drawn faces: the same from the same seed, hard for a linear model, and told apart by what moves
+in them.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def test_a_face_depends_on_no_other_label() -> None:
 
 
 def test_same_person_in_every_expression() -> None:
-    # The label moves brows, eyes and mouth, and nothing else: on average most of the picture stays as it is.
+    # The label moves brows, eyes and mouth, and nothing else: on average most of the picture stays
+    # as it is.
     means = []
     for label in range(len(FER2013)):
         means.append(draw_faces(np.full(_BLOCK, label)).astype(np.float32))

@@ -12,7 +12,15 @@ from mien.labels import FERPLUS_VOTES
 from mien.training import targets
 from mien.training.recipes import Recipe
 
-PLAIN = Recipe("plain", ((4,),), dense=0, block_dropout=0.0, dense_dropout=0.0, max_epochs=1, label_smoothing=0.0)
+PLAIN = Recipe(
+    "plain",
+    ((4,),),
+    dense=0,
+    block_dropout=0.0,
+    dense_dropout=0.0,
+    max_epochs=1,
+    label_smoothing=0.0,
+)
 
 
 def test_class_weights() -> None:
@@ -28,7 +36,9 @@ def test_class_weights() -> None:
 
 @pytest.fixture
 def torn(faces: Dataset) -> Dataset:
-    """1,400 faces of two labels; all ten vote for the right one of two, but a fifth of the labels is the other one."""
+    """1,400 faces of two labels; all ten vote for the right one of two, but a fifth of the labels
+    is the other one.
+    """
     rng = np.random.default_rng(0)
     training = faces.part("training").take(np.arange(1400) % 140)
     seen = rng.integers(0, 2, len(training))
@@ -47,7 +57,9 @@ def test_votes_tell_how_likely_each_label_is(torn: Dataset) -> None:
     assert torn.votes is not None
     for seen in (0, 1):
         rows = voted & (torn.votes[:, seen] == 10)
-        np.testing.assert_allclose(likely[rows, seen], np.mean(torn.labels[rows] == seen), atol=0.01)
+        np.testing.assert_allclose(
+            likely[rows, seen], np.mean(torn.labels[rows] == seen), atol=0.01
+        )
 
 
 def test_vote_weight_is_their_share_of_the_targets(torn: Dataset) -> None:
@@ -56,13 +68,22 @@ def test_vote_weight_is_their_share_of_the_targets(torn: Dataset) -> None:
     made = targets.make_targets(torn, dataclasses.replace(PLAIN, vote_weight=0.25))
     np.testing.assert_allclose(made.labels[voted], (0.75 * truth + 0.25 * likely)[voted], atol=1e-6)
     np.testing.assert_array_equal(made.labels[~voted], truth[~voted])
-    with pytest.raises(UsageError, match="vote_weight: came data without FER\\+ votes; expected votes"):
-        targets.make_targets(dataclasses.replace(torn, votes=None), dataclasses.replace(PLAIN, vote_weight=0.25))
+    with pytest.raises(
+        UsageError, match="vote_weight: came data without FER\\+ votes; expected votes"
+    ):
+        targets.make_targets(
+            dataclasses.replace(torn, votes=None), dataclasses.replace(PLAIN, vote_weight=0.25)
+        )
 
 
 def test_mixed_faces_have_mixed_targets() -> None:
     shares = tf.constant([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    mixed, weights = targets.mixed(shares, tf.constant([1.0, 0.0, 0.5]), tf.constant([0.75, 1.0, 0.5]))
-    # The first has 0.75 of itself and 0.25 of the last, whose weight is a half; nobody voted for the second.
-    np.testing.assert_allclose(mixed, [[0.75 / 0.875, 0.125 / 0.875], [0, 0], [0.5 / 0.75, 0.25 / 0.75]], atol=1e-6)
+    mixed, weights = targets.mixed(
+        shares, tf.constant([1.0, 0.0, 0.5]), tf.constant([0.75, 1.0, 0.5])
+    )
+    # The first has 0.75 of itself and 0.25 of the last, whose weight is a half; nobody voted for
+    # the second.
+    np.testing.assert_allclose(
+        mixed, [[0.75 / 0.875, 0.125 / 0.875], [0, 0], [0.5 / 0.75, 0.25 / 0.75]], atol=1e-6
+    )
     np.testing.assert_allclose(weights, [0.875, 0, 0.75], atol=1e-6)

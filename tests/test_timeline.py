@@ -14,11 +14,15 @@ from mien.summary import summary
 from mien.timeline import Timelines, _nice_step
 
 
-def face(track: int | None, label: str = "happy", share: float = 0.88, *, uncertain: bool = False) -> Face:
+def face(
+    track: int | None, label: str = "happy", share: float = 0.88, *, uncertain: bool = False
+) -> Face:
     p = [(1 - share) / 6] * 7
     p[FER2013.index(label)] = share
     box = (0.0, 0.0, 10.0, 10.0)
-    return Face(box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(9, 1), uncertain, "", track)
+    return Face(
+        box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(9, 1), uncertain, "", track
+    )
 
 
 def frame(time_s: float | None, *faces: Face, error: str | None = None) -> Frame:
@@ -44,8 +48,12 @@ def test_a_change_stands_where_it_was(tmp_path: Path) -> None:
     happy, sad = columns(path, "happy"), columns(path, "sad")
     plot = np.flatnonzero(happy + sad)
     change = plot[0] + 0.75 * (plot[-1] - plot[0])
-    assert np.flatnonzero(happy > 30).max() == np.clip(np.flatnonzero(happy > 30).max(), change - 3, change + 3)
-    assert np.flatnonzero(sad > 30).min() == np.clip(np.flatnonzero(sad > 30).min(), change - 3, change + 3)
+    assert np.flatnonzero(happy > 30).max() == np.clip(
+        np.flatnonzero(happy > 30).max(), change - 3, change + 3
+    )
+    assert np.flatnonzero(sad > 30).min() == np.clip(
+        np.flatnonzero(sad > 30).min(), change - 3, change + 3
+    )
 
 
 def test_absence_is_a_gap(tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ def box(x: float, y: float = 200, size: float = 80) -> list[float]:
 
 def follow(looks: list[tuple[float, list[list[float]]]]) -> list[list[int]]:
     tracker = Tracker()
-    return [tracker.update(time_s, np.array(boxes, np.float32).reshape(-1, 4)) for time_s, boxes in looks]
+    return [
+        tracker.update(time_s, np.array(boxes, np.float32).reshape(-1, 4))
+        for time_s, boxes in looks
+    ]
 
 
 # Assignment.
@@ -29,7 +32,11 @@ def test_assignment_is_the_best_there_is() -> None:
     rng = np.random.default_rng(0)
     for _ in range(200):
         rows, columns = (int(n) for n in rng.integers(1, 6, 2))
-        gains = np.round(rng.random((rows, columns)) * 4) if rng.random() < 0.3 else rng.random((rows, columns))
+        gains = (
+            np.round(rng.random((rows, columns)) * 4)
+            if rng.random() < 0.3
+            else rng.random((rows, columns))
+        )
         pairs = assign(gains)
         assert len(pairs) == min(rows, columns)
         assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)
@@ -50,7 +57,9 @@ def test_nothing_to_assign(shape: tuple[int, int]) -> None:
 
 
 def test_numbers_follow_faces_not_their_order() -> None:
-    found = follow([(k / 30, [box(100 + 3 * k), box(500)][:: 1 if k % 2 else -1]) for k in range(20)])
+    found = follow(
+        [(k / 30, [box(100 + 3 * k), box(500)][:: 1 if k % 2 else -1]) for k in range(20)]
+    )
     assert found[0] == [0, 1]  # at first in the order found: here the still face comes first
     assert found[1:] == [[1, 0] if k % 2 else [0, 1] for k in range(1, 20)]
 
@@ -69,7 +78,9 @@ def test_a_number_is_never_given_twice() -> None:
     rng = np.random.default_rng(3)
     tracker, given, before = Tracker(), 0, set()
     for k in range(400):  # faces at random places that come and go; none is out of sight for a look
-        boxes = np.array([box(*rng.uniform(0, 4000, 2)) for _ in range(rng.integers(0, 4))]).reshape(-1, 4)
+        boxes = np.array(
+            [box(*rng.uniform(0, 4000, 2)) for _ in range(rng.integers(0, 4))]
+        ).reshape(-1, 4)
         numbers = tracker.update(k * 2.0, boxes)
         new = sorted(set(numbers) - before)
         assert new == list(range(given, given + len(new)))
@@ -78,7 +89,9 @@ def test_a_number_is_never_given_twice() -> None:
 
 
 def test_a_moving_face_is_found_where_it_went() -> None:
-    """It walks 300 pixels a second and is hidden for 0.8 s, in which a box of another stands where it was last."""
+    """It walks 300 pixels a second and is hidden for 0.8 s, in which a box of another stands where
+    it was last.
+    """
     looks = [(k / 25, [box(100 + 12 * k, 200), box(900)]) for k in range(25)]
     looks += [(k / 25, [box(900)]) for k in range(25, 45)]
     looks += [(45 / 25, [box(100 + 12 * 45, 200), box(900)])]
@@ -91,16 +104,25 @@ def test_far_away_is_somebody_else() -> None:
 
 
 def test_seldom_looks_keep_a_face_that_stays() -> None:
-    assert follow([(5.0 * k, [box(300 + 20 * (-1) ** k), box(800)]) for k in range(6)]) == [[0, 1]] * 6
+    assert (
+        follow([(5.0 * k, [box(300 + 20 * (-1) ** k), box(800)]) for k in range(6)]) == [[0, 1]] * 6
+    )
 
 
 def test_a_clock_that_steps_back_breaks_nothing() -> None:
-    assert follow([(100.0, [box(300)]), (100.04, [box(300)]), (0.0, [box(301)]), (0.04, [])]) == [[0], [0], [0], []]
+    assert follow([(100.0, [box(300)]), (100.04, [box(300)]), (0.0, [box(301)]), (0.04, [])]) == [
+        [0],
+        [0],
+        [0],
+        [],
+    ]
     assert follow([(9.0, [box(300)]), (9.04, []), (0.0, []), (0.5, [box(300)])])[-1] == [0]
 
 
 def test_crossings_and_occlusions() -> None:
-    """Four drawn people for 30 s at 25 looks a second, seeded: at most 2 % of the returns get another's number."""
+    """Four drawn people for 30 s at 25 looks a second, seeded: at most 2 % of the returns get
+    another's number.
+    """
     returns = mistaken = renewed = 0
     for seed in range(3):
         tracker, owner, last = Tracker(), {}, {}

@@ -29,10 +29,25 @@ from mien.training.layers import Enlarge
 from mien.training.recipes import Recipe
 from mien.training.watch import Moment
 
-TINY = Recipe("tiny", ((4,), (8, 8)), dense=16, block_dropout=0.2, dense_dropout=0.2, max_epochs=2, batch_size=32)
+TINY = Recipe(
+    "tiny",
+    ((4,), (8, 8)),
+    dense=16,
+    block_dropout=0.2,
+    dense_dropout=0.2,
+    max_epochs=2,
+    batch_size=32,
+)
 # Two heads, a mean instead of a dense layer, additions, centred values.
 DOUBLE = dataclasses.replace(
-    TINY, name="double", blocks=((4, 4), (8, 8)), dense=0, residual=True, centre=True, crowd_weight=1.0, max_epochs=1
+    TINY,
+    name="double",
+    blocks=((4, 4), (8, 8)),
+    dense=0,
+    residual=True,
+    centre=True,
+    crowd_weight=1.0,
+    max_epochs=1,
 )
 MOODS = LabelSet(("surprise", "neutral", "negative", "happy"))
 _TO_MOODS = np.array([2, 2, 2, 3, 2, 0, 1])  # FER2013's order
@@ -57,12 +72,16 @@ def run(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
 @pytest.fixture(scope="module")
 def double(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
     votes = np.zeros((len(faces), len(FERPLUS_VOTES)), np.uint8)
-    votes[np.arange(len(faces)), [FERPLUS_VOTES.index(FER2013[label]) for label in faces.labels]] = 10
+    votes[
+        np.arange(len(faces)), [FERPLUS_VOTES.index(FER2013[label]) for label in faces.labels]
+    ] = 10
     voted = dataclasses.replace(faces, votes=votes)
     return fit.fit(voted, DOUBLE, folder=tmp_path_factory.mktemp("run") / "double")
 
 
-def begun(init: str | Path, labels: LabelSet = FER2013, **changes: Any) -> tuple[transfer.Start, keras.Model]:
+def begun(
+    init: str | Path, labels: LabelSet = FER2013, **changes: Any
+) -> tuple[transfer.Start, keras.Model]:
     start = transfer.begin(finetune(init=str(init), **changes))
     network = models.build(start.recipe, labels)
     start.put(network, models.heads(start.recipe, labels), FACES)
@@ -90,11 +109,19 @@ def stop_at(epoch: int, step: int) -> Callable[[Moment], None]:
 # What it begins with
 
 
-def test_the_networks_own_answers_come_out_again(run: runs.Run, double: runs.Run, tmp_path: Path) -> None:
-    """From the package, a folder, a zip, a run: with equal labels nothing has changed before the first step."""
+def test_the_networks_own_answers_come_out_again(
+    run: runs.Run, double: runs.Run, tmp_path: Path
+) -> None:
+    """From the package, a folder, a zip, a run: with equal labels nothing has changed before the
+    first step.
+    """
     export(double, tmp_path / "double")
     export(run, tmp_path / "tiny.zip")
-    for init, bundle in (("mien", "shipped"), (tmp_path / "double",) * 2, (tmp_path / "tiny.zip",) * 2):
+    for init, bundle in (
+        ("mien", "shipped"),
+        (tmp_path / "double",) * 2,
+        (tmp_path / "tiny.zip",) * 2,
+    ):
         start, network = begun(init)
         with Classifier(open_bundle(bundle)) as classify:
             main = classify.bundle.heads[0].name
@@ -105,10 +132,14 @@ def test_the_networks_own_answers_come_out_again(run: runs.Run, double: runs.Run
         assert keras.layers.BatchNormalization not in kinds and keras.layers.Dropout in kinds
     for one in (run, double):
         _, network = begun(one.folder)
-        np.testing.assert_allclose(runs.predict(network, FACES), runs.predict(runs.load_network(one), FACES), atol=1e-4)
+        np.testing.assert_allclose(
+            runs.predict(network, FACES), runs.predict(runs.load_network(one), FACES), atol=1e-4
+        )
 
 
-def test_batch_norms_come_back_and_answer_alike(run: runs.Run, double: runs.Run, faces: Dataset) -> None:
+def test_batch_norms_come_back_and_answer_alike(
+    run: runs.Run, double: runs.Run, faces: Dataset
+) -> None:
     """`unfold`: from a network with a dense layer, one with two heads, and the one in the package."""
     cases = ((run.folder, runs.predict(runs.load_network(run), FACES)),)
     cases += ((double.folder, runs.predict(runs.load_network(double), FACES)),)
@@ -116,18 +147,32 @@ def test_batch_norms_come_back_and_answer_alike(run: runs.Run, double: runs.Run,
         cases += (("mien", softmax(classify.logits(FACES)["fer2013"])),)
     for init, expected in cases:
         start, network = begun(init, unfold=True, stages=((0.5, 32), (1.0, 48)), dense_dropout=0.0)
-        assert start.recipe.backbone == "" and start.recipe.side(1) == (48 if start.recipe.dense else 32)
+        assert start.recipe.backbone == "" and start.recipe.side(1) == (
+            48 if start.recipe.dense else 32
+        )
         norms = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
-        assert len(norms) == len([one for one in network.layers if one.name.startswith(("conv", "dense"))])
+        assert len(norms) == len(
+            [one for one in network.layers if one.name.startswith(("conv", "dense"))]
+        )
         np.testing.assert_allclose(runs.predict(network, FACES), expected, atol=1e-4)
-        # Its statistics are those of the faces given, so in training, by the batch's own, it answers the same.
+        # Its statistics are those of the faces given, so in training, by the batch's own, it
+        # answers the same.
         trained = models.logits_of(network)(FACES.astype(np.float32), training=True)
-        np.testing.assert_allclose(softmax(np.asarray(next(iter(trained.values())))), expected, atol=1e-3)
+        np.testing.assert_allclose(
+            softmax(np.asarray(next(iter(trained.values())))), expected, atol=1e-3
+        )
 
 
-def test_with_batch_norms_back_it_trains_and_is_judged_from_the_first_step(double: runs.Run, tmp_path: Path) -> None:
+def test_with_batch_norms_back_it_trains_and_is_judged_from_the_first_step(
+    double: runs.Run, tmp_path: Path
+) -> None:
     recipe = finetune(
-        init=str(double.folder), unfold=True, max_epochs=1, freeze_epochs=0, learning_rate=1e-6, warmup_epochs=0
+        init=str(double.folder),
+        unfold=True,
+        max_epochs=1,
+        freeze_epochs=0,
+        learning_rate=1e-6,
+        warmup_epochs=0,
     )
     data = drawn_dataset(140, 35, 35, seed=1)
     done = fit.fit(data, recipe, folder=tmp_path / "run")
@@ -162,7 +207,9 @@ def test_the_crowds_head_is_found_by_its_labels(double: runs.Run) -> None:
 
 
 @pytest.mark.usefixtures("step_by_step")
-def test_the_trunk_is_frozen_then_thaws_and_the_books_say_all(run: runs.Run, moods: Dataset, tmp_path: Path) -> None:
+def test_the_trunk_is_frozen_then_thaws_and_the_books_say_all(
+    run: runs.Run, moods: Dataset, tmp_path: Path
+) -> None:
     recipe = finetune(init=str(run.folder), max_epochs=2)
     with pytest.raises(Stop):
         fit.fit(moods, recipe, folder=tmp_path / "run", watch=stop_at(2, 2))
@@ -173,7 +220,9 @@ def test_the_trunk_is_frozen_then_thaws_and_the_books_say_all(run: runs.Run, moo
     assert layers == ["conv1_1", "conv2_1", "conv2_2", "dense", "logits"]
     pairs = zip(trunk, layers, strict=True)
     same = [np.array_equal(frozen[name], network.get_layer(layer).kernel) for name, layer in pairs]
-    assert same == [True] * 4 + [False]  # three convolutions and the dense layer stand still, the head learns
+    assert same == [True] * 4 + [
+        False
+    ]  # three convolutions and the dense layer stand still, the head learns
     done = fit.fit(moods, recipe, folder=tmp_path / "run")
     after = weights(tmp_path / "run")
     assert not any(np.array_equal(frozen[name], after[name]) for name in trunk)
@@ -194,7 +243,9 @@ def test_stopped_frozen_or_thawed_it_ends_the_same(
     recipe = finetune(init=str(run.folder))
     whole = fit.fit(moods, recipe, folder=tmp_path / "whole", deterministic=True)
     with pytest.raises(Stop):
-        fit.fit(moods, recipe, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step))
+        fit.fit(
+            moods, recipe, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step)
+        )
     fit.fit(moods, recipe, folder=tmp_path / "run", deterministic=True)
     one, other = weights(whole.folder), weights(tmp_path / "run")
     assert one.keys() == other.keys() and len(one) > 20
@@ -204,9 +255,15 @@ def test_stopped_frozen_or_thawed_it_ends_the_same(
 def test_it_knows_more_than_one_that_begins_anew(faces: Dataset, tmp_path: Path) -> None:
     """What was learnt from many drawn faces helps with few of others."""
     many = drawn_dataset(700, 70, 7, seed=3)
-    learnt = fit.fit(many, dataclasses.replace(TINY, max_epochs=8, learning_rate=0.01), folder=tmp_path / "learnt")
+    learnt = fit.fit(
+        many,
+        dataclasses.replace(TINY, max_epochs=8, learning_rate=0.01),
+        folder=tmp_path / "learnt",
+    )
     few = faces.take(
-        np.concatenate([np.flatnonzero(faces.mask("training"))[:35], np.flatnonzero(faces.mask("validation"))])
+        np.concatenate(
+            [np.flatnonzero(faces.mask("training"))[:35], np.flatnonzero(faces.mask("validation"))]
+        )
     )
     accuracy = {}
     for name, recipe in (
@@ -235,16 +292,23 @@ def test_the_rate_falls_to_a_floor_and_stays_there() -> None:
     cosine = rates.optimizer(
         recipes.recipe("champion", max_epochs=4, warmup_epochs=1, fall_epochs=0, last_rate=0.0), 10
     )._learning_rate
-    assert found[:25] == pytest.approx([float(cosine(step)) for step in range(25)]) and found[24] > 0.04
+    assert (
+        found[:25] == pytest.approx([float(cosine(step)) for step in range(25)])
+        and found[24] > 0.04
+    )
     assert found[35:] == pytest.approx([0.03] * 45)
 
 
 def test_early_stopping_waits_for_the_thaw(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
-    recipe = finetune(init=str(run.folder), max_epochs=9, freeze_epochs=4, patience=1, learning_rate=1e-9)
+    recipe = finetune(
+        init=str(run.folder), max_epochs=9, freeze_epochs=4, patience=1, learning_rate=1e-9
+    )
     assert fit.fit(faces, recipe, folder=tmp_path / "run").facts["epochs"] >= 5
 
 
-def test_the_weights_it_began_with_must_stay_the_same(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
+def test_the_weights_it_began_with_must_stay_the_same(
+    run: runs.Run, faces: Dataset, tmp_path: Path
+) -> None:
     export(run, tmp_path / "b")
     recipe = finetune(init=str(tmp_path / "b"), max_epochs=1)
     fit.fit(faces, recipe, folder=tmp_path / "run")
@@ -256,10 +320,14 @@ def test_the_weights_it_began_with_must_stay_the_same(run: runs.Run, faces: Data
 # And away again
 
 
-def test_a_fine_tuned_network_is_exported_and_begun_with_again(run: runs.Run, moods: Dataset, tmp_path: Path) -> None:
+def test_a_fine_tuned_network_is_exported_and_begun_with_again(
+    run: runs.Run, moods: Dataset, tmp_path: Path
+) -> None:
     done = fit.fit(moods, finetune(init=str(run.folder), max_epochs=1), folder=tmp_path / "run")
     bundle = export(done, tmp_path / "b", dataset=moods)
-    assert bundle.parity["batch_norm_folded"] is True and list(bundle.heads[0].labels) == list(MOODS)
+    assert bundle.parity["batch_norm_folded"] is True and list(bundle.heads[0].labels) == list(
+        MOODS
+    )
     assert bundle.training["recipe"]["init"] == "tiny"  # the name, not the path
     assert bundle.training["begun_from"] == {key: done.facts["begun_from"][key] for key in BEGUN}
     assert bundle.training["begun_from"]["data"]["fingerprint"] == run.facts["data"]["fingerprint"]
@@ -271,7 +339,9 @@ def test_a_fine_tuned_network_is_exported_and_begun_with_again(run: runs.Run, mo
         )
     for init in (tmp_path / "b", tmp_path / "run"):
         _, again = begun(init, MOODS)
-        np.testing.assert_allclose(runs.predict(again, FACES), runs.predict(network, FACES), atol=1e-4)
+        np.testing.assert_allclose(
+            runs.predict(again, FACES), runs.predict(network, FACES), atol=1e-4
+        )
 
 
 # Refusals
@@ -295,7 +365,10 @@ def test_bundles_that_cannot_be_begun_with(run: runs.Run, faces: Dataset, tmp_pa
     rewrite(tmp_path / "b", facts=deeper)
     refused(tmp_path / "b", "model.onnx: weights: came 5 layers of the shapes.*To mend")
     export(run, tmp_path / "b")
-    golden = {"faces": bundle.golden_faces, "logits_expression": bundle.golden_logits["expression"] + np.float32(0.01)}
+    golden = {
+        "faces": bundle.golden_faces,
+        "logits_expression": bundle.golden_logits["expression"] + np.float32(0.01),
+    }
     rewrite(tmp_path / "b", golden=golden)
     refused(tmp_path / "b", "answers in Keras that differ from golden.npz by 0.01")
 
@@ -322,7 +395,10 @@ def test_recipes_refuse_what_cannot_be_meant(changes: dict[str, Any], words: str
     with pytest.raises(UsageError, match="freeze_epochs: came 2 without init"):
         dataclasses.replace(TINY, freeze_epochs=2)
     for init in ("imagenet:", "imagenet:VGG16", "imagenet:ResNet50:zeros"):
-        with pytest.raises(UsageError, match="expected imagenet:NAME or imagenet:NAME:random, with one of MobileNetV2"):
+        with pytest.raises(
+            UsageError,
+            match="expected imagenet:NAME or imagenet:NAME:random, with one of MobileNetV2",
+        ):
             transfer.begin(finetune(init=init))
 
 
@@ -337,18 +413,32 @@ def test_faces_are_enlarged_and_scaled_as_keras_does() -> None:
     for name, module in (("MobileNetV2", "mobilenet_v2"), ("ResNet50", "resnet")):
         scale, offset, _ = backbones._KNOWN[name]
         theirs = getattr(keras.applications, module).preprocess_input(expected.copy())
-        np.testing.assert_allclose(keras.layers.Rescaling(scale, offset)(enlarged), theirs, atol=1e-2)
+        np.testing.assert_allclose(
+            keras.layers.Rescaling(scale, offset)(enlarged), theirs, atol=1e-2
+        )
     scale, offset, _ = backbones._KNOWN["EfficientNetV2B0"]
-    normal = keras.layers.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.229**2, 0.224**2, 0.225**2])
-    np.testing.assert_allclose(keras.layers.Rescaling(scale, offset)(enlarged), normal(expected / 255), atol=1e-3)
+    normal = keras.layers.Normalization(
+        mean=[0.485, 0.456, 0.406], variance=[0.229**2, 0.224**2, 0.225**2]
+    )
+    np.testing.assert_allclose(
+        keras.layers.Rescaling(scale, offset)(enlarged), normal(expected / 255), atol=1e-3
+    )
 
 
 def test_a_network_of_keras_applications_trains_and_is_exported(tmp_path: Path) -> None:
     few = drawn_dataset(14, 7, 7, seed=1)
-    recipe = finetune(init="imagenet:MobileNetV2:random", backbone_side=32, max_epochs=1, freeze_epochs=0, batch_size=7)
+    recipe = finetune(
+        init="imagenet:MobileNetV2:random",
+        backbone_side=32,
+        max_epochs=1,
+        freeze_epochs=0,
+        batch_size=7,
+    )
     done = fit.fit(few, recipe, folder=tmp_path / "run")
     assert done.recipe.backbone == "MobileNetV2" and done.facts["begun_from"]["labels_kept"] == []
-    after = {name: array for name, array in weights(tmp_path / "run").items() if name.startswith("model")}
+    after = {
+        name: array for name, array in weights(tmp_path / "run").items() if name.startswith("model")
+    }
     keras.utils.set_random_seed(recipe.seed)
     before = [np.asarray(variable) for variable in models.build(done.recipe, FER2013).variables]
     assert len(before) == len(after) > 260
@@ -370,10 +460,14 @@ def test_a_network_of_keras_applications_trains_and_is_exported(tmp_path: Path) 
     bundle = export(done, tmp_path / "b", dataset=few)
     assert "Pad" not in bundle.operators and bundle.operators["Conv"] == 52
     with Classifier(bundle) as classify:
-        np.testing.assert_allclose(softmax(classify.logits(FACES)["expression"]), expected, atol=1e-4)
+        np.testing.assert_allclose(
+            softmax(classify.logits(FACES)["expression"]), expected, atol=1e-4
+        )
     _, again = begun(done.folder)
     np.testing.assert_allclose(runs.predict(again, FACES), expected, atol=1e-5)
-    with pytest.raises(BundleError, match="came a network of MobileNetV2.*begin with the run folder"):
+    with pytest.raises(
+        BundleError, match="came a network of MobileNetV2.*begin with the run folder"
+    ):
         transfer.begin(finetune(init=str(tmp_path / "b")))
 
 
@@ -390,11 +484,24 @@ def test_without_a_connection_it_says_what_to_do(tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "run"),
     ]
-    nowhere = {name: "http://127.0.0.1:9" for name in ("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY")}
-    env = {**os.environ, **nowhere, "KERAS_HOME": str(tmp_path / "keras"), "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-m", "mien", *words], capture_output=True, text=True, env=env)
+    nowhere = {
+        name: "http://127.0.0.1:9"
+        for name in ("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY")
+    }
+    env = {
+        **os.environ,
+        **nowhere,
+        "KERAS_HOME": str(tmp_path / "keras"),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", *words], capture_output=True, text=True, env=env
+    )
     assert done.returncode == 5, done.stderr
-    assert "imagenet:MobileNetV2: its weights could not be had" in done.stderr and "To mend: connect" in done.stderr
+    assert (
+        "imagenet:MobileNetV2: its weights could not be had" in done.stderr
+        and "To mend: connect" in done.stderr
+    )
     assert "Traceback" not in done.stderr and done.stdout == ""
 
 
@@ -404,7 +511,16 @@ def test_the_command_line_fine_tunes_by_default(run: runs.Run, tmp_path: Path) -
     from mien.cli import app
 
     export(run, tmp_path / "tiny.zip")
-    words = ["train", "--init", tmp_path / "tiny.zip", "--epochs", 1, "--out", tmp_path / "run", "--json"]
+    words = [
+        "train",
+        "--init",
+        tmp_path / "tiny.zip",
+        "--epochs",
+        1,
+        "--out",
+        tmp_path / "run",
+        "--json",
+    ]
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0
     facts = json.loads(done.stdout)
@@ -417,4 +533,6 @@ def test_folding_what_is_folded_changes_no_answer(run: runs.Run) -> None:
     folded = fold(network, start.recipe, {"expression": FER2013})
     assert folded is not None
     faces = FACES.astype(np.float32)
-    np.testing.assert_allclose(folded(faces)["expression"], models.logits_of(network)(faces)["expression"], atol=1e-4)
+    np.testing.assert_allclose(
+        folded(faces)["expression"], models.logits_of(network)(faces)["expression"], atol=1e-4
+    )

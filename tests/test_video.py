@@ -1,4 +1,6 @@
-"""Videos in: true times, upright pictures, bounded memory, and an end to every damage. The films are drawn here."""
+"""Videos in: true times, upright pictures, bounded memory, and an end to every damage. The films
+are drawn here.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def film(
     options: dict[str, str] | None = None,
     lights: Sequence[tuple[int, int]] = ((10, 8),),
 ) -> Path:
-    """Draw a video: a white square with its corner at each light, and a gray that tells the frame's number."""
+    """Draw a video: a white square with its corner at each light, and a gray that tells the frame's
+    number.
+    """
     with av.open(str(path), "w", options=options or {}) as container:
         quick = {"preset": "veryfast"} if codec == "libx264" else {}
         stream = container.add_stream(codec, rate=30, options=quick)
@@ -62,7 +66,9 @@ class _Detector:
 
 
 class Lights:
-    """Finds white squares, the left half of the picture happy, the right half sad, surer towards the edges."""
+    """Finds white squares, the left half of the picture happy, the right half sad, surer towards
+    the edges.
+    """
 
     labels = LABELS
     detector = _Detector()
@@ -106,17 +112,28 @@ UNEVEN = [0, 33, 67, 500, 511, 900, 1500]
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "mpeg4"), ("a.mp4", "libx264"), ("a.mkv", "mpeg4"), ("a.webm", "libvpx"), ("a.mov", "mpeg4")],
+    [
+        ("a.mp4", "mpeg4"),
+        ("a.mp4", "libx264"),
+        ("a.mkv", "mpeg4"),
+        ("a.webm", "libvpx"),
+        ("a.mov", "mpeg4"),
+    ],
 )
 def test_uneven_times_are_true(tmp_path: Path, name: str, codec: str) -> None:
     read = list(shots(film(tmp_path / name, UNEVEN, codec=codec)))
     assert [shot.index for shot in read] == list(range(7))
     assert times(read) == pytest.approx([ms / 1000 for ms in UNEVEN], abs=0.001)
-    assert all(shot.image is not None and shot.image.shape == (64, 96, 3) and not shot.error for shot in read)
+    assert all(
+        shot.image is not None and shot.image.shape == (64, 96, 3) and not shot.error
+        for shot in read
+    )
 
 
 def test_a_first_frame_that_comes_late_stays_late(tmp_path: Path) -> None:
-    assert times(shots(film(tmp_path / "a.mp4", [500, 540, 900]))) == pytest.approx([0.5, 0.54, 0.9], abs=0.001)
+    assert times(shots(film(tmp_path / "a.mp4", [500, 540, 900]))) == pytest.approx(
+        [0.5, 0.54, 0.9], abs=0.001
+    )
 
 
 def test_formats_without_a_zero_count_from_their_start(tmp_path: Path) -> None:
@@ -139,12 +156,19 @@ def test_every_takes_the_first_frame_of_each_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rotation", "shape", "corner"),
-    [(None, (64, 96), (0, 0)), (90, (96, 64), (1, 0)), (180, (64, 96), (1, 1)), (270, (96, 64), (0, 1))],
+    [
+        (None, (64, 96), (0, 0)),
+        (90, (96, 64), (1, 0)),
+        (180, (64, 96), (1, 1)),
+        (270, (96, 64), (0, 1)),
+    ],
 )
 def test_turned_videos_come_upright(
     tmp_path: Path, rotation: float | None, shape: tuple[int, int], corner: tuple[int, int]
 ) -> None:
-    """The angle is counterclockwise, as FFmpeg counts it: a light at the top left is then at the bottom left."""
+    """The angle is counterclockwise, as FFmpeg counts it: a light at the top left is then at the
+    bottom left.
+    """
     path = film(tmp_path / "a.mp4", [0, 40], rotation=rotation, lights=[(0, 0)])
     image = next(shots(path)).image
     assert image is not None and image.shape == (*shape, 3)
@@ -167,13 +191,17 @@ def test_mirrored_videos_come_upright(tmp_path: Path) -> None:
         container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode())
     shown = next(shots(path)).image
-    with av.open(str(path)) as container:  # FFmpeg's matrix, point by point: (x, y) -> (a x + c y, b x + d y)
+    with av.open(
+        str(path)
+    ) as container:  # FFmpeg's matrix, point by point: (x, y) -> (a x + c y, b x + d y)
         data = next(container.decode(video=0)).side_data["DISPLAYMATRIX"]
         (a, b), (c, d) = np.sign(np.frombuffer(memoryview(data), np.int32).reshape(3, 3)[:2, :2])
     x, y = 4, 4
     right, down = a * x + c * y, b * x + d * y
     assert shown is not None and shown.shape == (96, 64, 3)
-    assert shown[down, right].min() > 200  # negative places count from the far edge, as the shift would move them
+    assert (
+        shown[down, right].min() > 200
+    )  # negative places count from the far edge, as the shift would move them
 
 
 def test_oblong_pixels_are_stretched(tmp_path: Path) -> None:
@@ -182,7 +210,9 @@ def test_oblong_pixels_are_stretched(tmp_path: Path) -> None:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24")))
+        container.mux(
+            stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24"))
+        )
         container.mux(stream.encode())
     image = next(shots(path)).image
     assert image is not None and image.shape == (64, 128, 3)
@@ -225,9 +255,12 @@ def test_files_without_a_picture_are_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_names_other_files_reads_none_of_them(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", [0, 40])
-    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n")
+    (tmp_path / "list.m3u8").write_text(
+        "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
+    )
     assert (
-        "cannot be opened" in refused(tmp_path / "list.m3u8").came or "no frame" in refused(tmp_path / "list.m3u8").came
+        "cannot be opened" in refused(tmp_path / "list.m3u8").came
+        or "no frame" in refused(tmp_path / "list.m3u8").came
     )
 
 
@@ -237,7 +270,9 @@ def test_an_mp4_that_lost_its_index_is_refused(tmp_path: Path) -> None:
     assert "lost its index" in refused(path).mend
 
 
-@pytest.mark.parametrize(("name", "options"), [("a.mp4", {"movflags": "faststart"}), ("a.mkv", {}), ("a.avi", {})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("a.mp4", {"movflags": "faststart"}), ("a.mkv", {}), ("a.avi", {})]
+)
 def test_a_file_that_breaks_off_gives_what_it_has_and_says_so(
     tmp_path: Path, name: str, options: dict[str, str]
 ) -> None:
@@ -284,7 +319,9 @@ def test_bytes_flipped_anywhere_never_crash(tmp_path: Path) -> None:
         data = bytearray(whole)
         for place in rng.integers(0, len(data), 20):
             data[place] = rng.integers(256)
-        path.write_bytes(data[: rng.integers(len(data) // 2, len(data) + 1)] if rng.random() < 0.3 else data)
+        path.write_bytes(
+            data[: rng.integers(len(data) // 2, len(data) + 1)] if rng.random() < 0.3 else data
+        )
         try:
             read = list(shots(path))
             assert all((shot.image is None) == bool(shot.error) for shot in read)
@@ -329,7 +366,9 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="memory is read from /proc"
+)
 
 
 @needs_proc
@@ -422,10 +461,12 @@ def test_one_frame_for_every_frame_faces_or_none(tmp_path: Path) -> None:
     frames = list(watch(path, Lights(), smooth_s=0))
     assert times(frames) == pytest.approx([ms / 1000 for ms in UNEVEN], abs=0.001)
     assert [len(frame.faces) for frame in frames] == [2] * 7
-    assert {(frame.source, frame.width, frame.height, frame.detector, frame.error) for frame in frames} == {
-        (str(path), 96, 64, "lights", None)
-    }
-    assert [[(face.track, face.label) for face in frame.faces] for frame in frames] == [[(0, "happy"), (1, "sad")]] * 7
+    assert {
+        (frame.source, frame.width, frame.height, frame.detector, frame.error) for frame in frames
+    } == {(str(path), 96, 64, "lights", None)}
+    assert [[(face.track, face.label) for face in frame.faces] for frame in frames] == [
+        [(0, "happy"), (1, "sad")]
+    ] * 7
     assert all(face.raw == face.probabilities for frame in frames for face in frame.faces) or all(
         np.allclose(face.raw or (), face.probabilities) for frame in frames for face in frame.faces
     )
@@ -463,7 +504,9 @@ def test_probabilities_are_smoothed_and_the_raw_ones_kept(tmp_path: Path) -> Non
     np.testing.assert_allclose(raw[:50], [[0.9, 0.1]] * 50)
     np.testing.assert_allclose(raw[50:], [[0.1, 0.9]] * 50)
     np.testing.assert_allclose(shown.sum(1), 1, atol=1e-6)
-    np.testing.assert_allclose(shown[59, 1], 0.1 + 0.8 * (1 - np.exp(-1)), atol=1e-4)  # 0.4 s after the change
+    np.testing.assert_allclose(
+        shown[59, 1], 0.1 + 0.8 * (1 - np.exp(-1)), atol=1e-4
+    )  # 0.4 s after the change
     labels = [frame.faces[0].label for frame in frames]
     change = labels.index("sad")
     assert 50 < change < 60 and set(labels[change:]) == {"sad"}
@@ -500,7 +543,9 @@ def test_an_interrupted_watch_leaves_a_copy_that_plays(tmp_path: Path) -> None:
     assert len(list(shots(tmp_path / "drawn.mp4"))) == 10
 
 
-@pytest.mark.parametrize("options", [{"every": 0.0}, {"every": -1.0}, {"every": float("nan")}, {"smooth_s": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"every": 0.0}, {"every": -1.0}, {"every": float("nan")}, {"smooth_s": -1.0}]
+)
 def test_options_that_cannot_be_meant(options: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         watch("absent.mp4", Lights(), **options)  # type: ignore[arg-type]
@@ -523,7 +568,9 @@ def test_names_of_videos() -> None:
     assert not any(map(is_video, ("a.jpg", "movie", "c:/x.png", "mp4", "ftp://x/y")))
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("0.2s", 0.2), ("200ms", 0.2), ("2", 2), ("1min", 60), (" 1.5 S ", 1.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0.2s", 0.2), ("200ms", 0.2), ("2", 2), ("1min", 60), (" 1.5 S ", 1.5)]
+)
 def test_spans(text: str, seconds: float) -> None:
     assert parse_seconds(text) == pytest.approx(seconds)
 

@@ -19,7 +19,9 @@ from mien.video_copy import VideoCopy
 def read(path: Path) -> list[tuple[float, np.ndarray]]:
     with av.open(str(path)) as container:
         assert not container.streams.audio
-        return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+        return [
+            (frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)
+        ]
 
 
 def plain(tone: int, width: int = 96, height: int = 64) -> np.ndarray:
@@ -80,7 +82,9 @@ for k in range(300):
 os._exit(9)
 """
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.mp4")], env=env, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.mp4")], env=env, capture_output=True
+    )
     assert done.returncode == 9, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.part.mp4"]
     whole = [shot for shot in shots(tmp_path / "a.part.mp4") if not shot.error]

@@ -9,7 +9,9 @@ from mien.views import NUM_VIEWS, SIDE, VIEWS, views
 def test_the_first_view_is_the_face_and_each_is_mirrored_once() -> None:
     faces = draw_faces(np.arange(5), seed=0)
     seen = views(faces)
-    assert seen.shape == (NUM_VIEWS, 5, SIDE, SIDE, 1) and seen.dtype == np.float32 and NUM_VIEWS == 14
+    assert (
+        seen.shape == (NUM_VIEWS, 5, SIDE, SIDE, 1) and seen.dtype == np.float32 and NUM_VIEWS == 14
+    )
     np.testing.assert_allclose(seen[0], faces, atol=1e-3)
     mirrored = views(np.ascontiguousarray(faces[:, :, ::-1]))
     np.testing.assert_allclose(seen[len(VIEWS) :], mirrored[: len(VIEWS)], atol=1e-3)

@@ -11,7 +11,9 @@ from mien.data.votes import majority, vote_shares
 from mien.errors import DataError, UsageError
 from mien.labels import FERPLUS, FERPLUS_VOTES
 
-HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+HEADER = (
+    "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+)
 USAGES = ["Training"] * 14 + ["PublicTest"] * 7 + ["PrivateTest"] * 7
 PIXELS = " ".join(["9"] * 2304)
 
@@ -40,7 +42,11 @@ def write_votes(path: Path, rows: list[str], header: str = HEADER) -> Path:
 def test_votes_are_joined_row_by_row_and_column_by_name(tmp_path: Path) -> None:
     path = write_csv(tmp_path)
     dataset = load_dataset(path, votes=write_votes(tmp_path / "v.csv", vote_rows()))
-    assert dataset.votes is not None and dataset.votes.dtype == np.uint8 and dataset.votes.shape == (28, 10)
+    assert (
+        dataset.votes is not None
+        and dataset.votes.dtype == np.uint8
+        and dataset.votes.shape == (28, 10)
+    )
     sad, contempt = FERPLUS_VOTES.index("sad"), FERPLUS_VOTES.index("contempt")
     assert dataset.votes[:, sad].tolist() == [index % 11 for index in range(28)]
     assert dataset.votes[:, contempt].tolist() == [10 - index % 11 for index in range(28)]
@@ -120,16 +126,25 @@ def test_train_and_test_csv_count_their_lines_each(tmp_path: Path) -> None:
     fewer = load_dataset(path, votes=votes, on_error="skip")
     assert fewer.votes is not None
     assert fewer.votes[:, sad].tolist() == [v for n, v in enumerate(wanted) if n not in (3, 15)]
-    with pytest.raises(DataError, match="votes for 14 Training rows, 6 PrivateTest rows; expected 13 Training rows, 6"):
+    with pytest.raises(
+        DataError,
+        match="votes for 14 Training rows, 6 PrivateTest rows; expected 13 Training rows, 6",
+    ):
         load_dataset(path, votes=write_votes(votes, rows[22:] + rows[:14]), on_error="skip")
 
 
 def test_bad_rows_of_a_test_csv_without_labels_take_no_votes(tmp_path: Path) -> None:
     path = write_pair(tmp_path)
     (tmp_path / "test.csv").write_text("\n".join(["pixels", PIXELS, "9 9", PIXELS]) + "\n")
-    dataset = load_dataset(path, votes=write_votes(tmp_path / "v.csv", vote_rows()), on_error="skip")
+    dataset = load_dataset(
+        path, votes=write_votes(tmp_path / "v.csv", vote_rows()), on_error="skip"
+    )
     assert dataset.votes is not None and len(dataset) == 16
-    assert dataset.votes[:, FERPLUS_VOTES.index("sad")].tolist() == [*(index % 11 for index in range(14)), 0, 0]
+    assert dataset.votes[:, FERPLUS_VOTES.index("sad")].tolist() == [
+        *(index % 11 for index in range(14)),
+        0,
+        0,
+    ]
 
 
 def test_two_files_with_rows_of_one_usage_are_refused(tmp_path: Path) -> None:
@@ -138,18 +153,40 @@ def test_two_files_with_rows_of_one_usage_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
         for name in ("train.csv", "test.csv"):
             archive.writestr(name, "\n".join(["emotion,pixels,Usage", *rows]))
-    with pytest.raises(DataError, match="both have rows of one Usage.*To mend: write all rows into one csv"):
+    with pytest.raises(
+        DataError, match="both have rows of one Usage.*To mend: write all rows into one csv"
+    ):
         load_dataset(tmp_path / "both.zip", votes=write_votes(tmp_path / "v.csv", vote_rows()[:14]))
 
 
 BAD = {
-    "a row short": (vote_rows()[:-1], HEADER, "votes for 14 Training rows, 7 PublicTest rows, 6 PrivateTest rows"),
+    "a row short": (
+        vote_rows()[:-1],
+        HEADER,
+        "votes for 14 Training rows, 7 PublicTest rows, 6 PrivateTest rows",
+    ),
     "a row more": ([*vote_rows(), vote_rows()[-1]], HEADER, "8 PrivateTest rows"),
-    "other order": ([*vote_rows()[14:], *vote_rows()[:14]], HEADER, "in another order: validation in line 2"),
-    "missing column": (vote_rows(), HEADER.replace("contempt", "scorn"), "the columns 'Usage', 'Image name'"),
+    "other order": (
+        [*vote_rows()[14:], *vote_rows()[:14]],
+        HEADER,
+        "in another order: validation in line 2",
+    ),
+    "missing column": (
+        vote_rows(),
+        HEADER.replace("contempt", "scorn"),
+        "the columns 'Usage', 'Image name'",
+    ),
     "no rows": ([], HEADER, "votes for no rows"),
-    "a count of 11": ([vote_rows()[0].replace(",10,", ",11,"), *vote_rows()[1:]], HEADER, "'11' votes for contempt"),
-    "a word": ([vote_rows()[0].replace(",10,", ",ten,"), *vote_rows()[1:]], HEADER, "'ten' votes for contempt"),
+    "a count of 11": (
+        [vote_rows()[0].replace(",10,", ",11,"), *vote_rows()[1:]],
+        HEADER,
+        "'11' votes for contempt",
+    ),
+    "a word": (
+        [vote_rows()[0].replace(",10,", ",ten,"), *vote_rows()[1:]],
+        HEADER,
+        "'ten' votes for contempt",
+    ),
     "Usage": (["Test" + vote_rows()[0][8:], *vote_rows()[1:]], HEADER, "the Usage 'Test'"),
     "fields": ([vote_rows()[0] + ",1", *vote_rows()[1:]], HEADER, "13 fields"),
 }
@@ -186,7 +223,9 @@ def test_votes_of_shuffled_rows_are_noticed(tmp_path: Path) -> None:
         made = []
         for index in range(1400):
             named = order[(index + shift) % 7]
-            made.append("Training,," + ",".join("10" if column == named else "0" for column in columns))
+            made.append(
+                "Training,," + ",".join("10" if column == named else "0" for column in columns)
+            )
         return made
 
     assert load_dataset(path, votes=write_votes(tmp_path / "v.csv", rows(0))).votes is not None
@@ -212,7 +251,13 @@ def test_shares_and_majority_by_ferplus_rules() -> None:
         ],
         np.uint8,
     )
-    assert majority(votes).tolist() == [FERPLUS.index("happy"), -1, -1, -1, FERPLUS.index("contempt")]
+    assert majority(votes).tolist() == [
+        FERPLUS.index("happy"),
+        -1,
+        -1,
+        -1,
+        FERPLUS.index("contempt"),
+    ]
     shares = vote_shares(votes)
     assert shares.dtype == np.float32 and shares.shape == (5, 8)
     np.testing.assert_allclose(shares.sum(axis=1), [1, 1, 1, 0, 1])

@@ -40,7 +40,9 @@ def test_a_run_that_is_refused_or_done_is_told_nothing(faces: Dataset, tmp_path:
 
 
 def test_fresh_begins_new_curves(faces: Dataset, tmp_path: Path) -> None:
-    fit.fit(faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path, watch=tensorboard(tmp_path))
+    fit.fit(
+        faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path, watch=tensorboard(tmp_path)
+    )
     assert losses(tmp_path) == [1, 2]
     (tmp_path / "tensorboard" / "notes.txt").write_text("mine")
     fit.fit(faces, ONE, folder=tmp_path, fresh=True, watch=tensorboard(tmp_path))
@@ -56,7 +58,9 @@ def test_what_cannot_be_written_is_said(faces: Dataset, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="run: cannot be written"):
         fit.fit(faces, ONE, folder=folder, watch=tensorboard(folder))
     (tmp_path / "tensorboard").touch()
-    with pytest.raises(RunError, match=r"for TensorBoard \(Not a directory\); .* without --tensorboard"):
+    with pytest.raises(
+        RunError, match=r"for TensorBoard \(Not a directory\); .* without --tensorboard"
+    ):
         fit.fit(faces, ONE, folder=tmp_path, watch=tensorboard(tmp_path))
     assert fit.fit(faces, ONE, folder=tmp_path).facts["epochs"] == 1
 

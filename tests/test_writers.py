@@ -1,4 +1,6 @@
-"""Tables and files of answers: every frame has a row, every number comes back, every form is flushed."""
+"""Tables and files of answers: every frame has a row, every number comes back, every form is
+flushed.
+"""
 
 import csv
 import io
@@ -57,24 +59,49 @@ def test_every_frame_has_a_row(tmp_path: Path, columns: str) -> None:
     source = "input" if columns == "pyfeat" else "source"
     assert [row[source] for row in got] == ["film.mp4", "film.mp4", "empty.jpg", "bad.jpg"]
     assert [row["error"] for row in got] == ["", "", "", "a corrupt picture (x, y)"]
-    assert all(set(row) <= set(column_kinds(NAMES, columns)) for one in FRAMES for row in rows(one, columns))
+    assert all(
+        set(row) <= set(column_kinds(NAMES, columns))
+        for one in FRAMES
+        for row in rows(one, columns)
+    )
 
 
 def test_columns_of_mien(tmp_path: Path) -> None:
     heads = {"crowd": {"happy": 0.25, "contempt": 0.75}}
-    one = random_face(5, raw=random_face(6).probabilities, heads=heads, uncertain=True, reason="small")
-    path = written(tmp_path / "a.csv", frames=(frame(one), *FRAMES), raw=True, heads={"crowd": ("happy", "contempt")})
+    one = random_face(
+        5, raw=random_face(6).probabilities, heads=heads, uncertain=True, reason="small"
+    )
+    path = written(
+        tmp_path / "a.csv",
+        frames=(frame(one), *FRAMES),
+        raw=True,
+        heads={"crowd": ("happy", "contempt")},
+    )
     got = read(path)
     assert len(got) == 5
     row = got[0]
-    assert [row[name] for name in ("frame", "faces", "face", "track", "time_s")] == ["0", "1", "0", "", ""]
+    assert [row[name] for name in ("frame", "faces", "face", "track", "time_s")] == [
+        "0",
+        "1",
+        "0",
+        "",
+        "",
+    ]
     assert row["uncertain"] == "true" and row["reason"] == "small" and row["label"] == one.label
     for name, value, raw in zip(NAMES, one.probabilities, one.raw or (), strict=True):
-        assert np.float32(row[f"p_{name}"]) == np.float32(value) and np.float32(row[f"raw_{name}"]) == np.float32(raw)
+        assert np.float32(row[f"p_{name}"]) == np.float32(value) and np.float32(
+            row[f"raw_{name}"]
+        ) == np.float32(raw)
     assert np.float32(row["x0"]) == np.float32(one.box[0]) and row["left_mouth_x"] == "65"
     assert (row["p_crowd_happy"], row["p_crowd_contempt"]) == ("0.25", "0.75")
     assert got[1]["time_s"] == "0.1" and got[1]["track"] == "2" and got[2]["face"] == "1"
-    assert [got[3][name] for name in ("faces", "face", "label", "p_happy", "uncertain")] == ["0", "", "", "", ""]
+    assert [got[3][name] for name in ("faces", "face", "label", "p_happy", "uncertain")] == [
+        "0",
+        "",
+        "",
+        "",
+        "",
+    ]
     assert [got[4][name] for name in ("faces", "width")] == ["", "0"]
 
 
@@ -82,7 +109,12 @@ def test_columns_of_openface(tmp_path: Path) -> None:
     got = read(written(tmp_path / "a.csv", columns="openface"))
     assert list(got[0])[:5] == ["frame", "face_id", "timestamp", "confidence", "success"]
     first, second, empty, bad = got
-    assert (first["frame"], first["face_id"], first["timestamp"], first["success"]) == ("4", "2", "0.1", "1")
+    assert (first["frame"], first["face_id"], first["timestamp"], first["success"]) == (
+        "4",
+        "2",
+        "0.1",
+        "1",
+    )
     assert np.float32(first["confidence"]) == np.float32(0.9) and second["face_id"] == "1"
     assert (first["x_30"], first["y_48"], first["x_54"]) == ("50", "80", "65")
     assert float(first["happy"]) > 0 and not any(name.startswith("AU") for name in first)
@@ -109,7 +141,9 @@ def test_each_frame_is_on_disk_when_written(tmp_path: Path, form: str) -> None:
         for number, one in enumerate(FRAMES, 1):
             writer.write(one)
             text = path.read_text()
-            assert text.count("film.mp4") + text.count("empty.jpg") + text.count("bad.jpg") >= number
+            assert (
+                text.count("film.mp4") + text.count("empty.jpg") + text.count("bad.jpg") >= number
+            )
     writer.close()  # twice is harmless
 
 
@@ -119,7 +153,10 @@ def test_json_and_jsonl_hold_everything(tmp_path: Path) -> None:
     document = json.loads(written(tmp_path / "a.json", "json").read_text())
     assert document["format"] == FORMAT
     assert tuple(Frame.from_dict(values) for values in document["frames"]) == FRAMES
-    assert json.loads(written(tmp_path / "b.json", "json", ()).read_text()) == {"format": FORMAT, "frames": []}
+    assert json.loads(written(tmp_path / "b.json", "json", ()).read_text()) == {
+        "format": FORMAT,
+        "frames": [],
+    }
 
 
 def test_streams_stay_open() -> None:
@@ -132,7 +169,16 @@ def test_streams_stay_open() -> None:
 
 
 def test_names_that_are_formulas_or_no_text(tmp_path: Path) -> None:
-    strange = ('=HYPERLINK("x")', "+1", "-2.jpg", "@a", "\tb", 'a,b\n"c"', os.fsdecode(b"\xff.jpg"), "é.jpg")
+    strange = (
+        '=HYPERLINK("x")',
+        "+1",
+        "-2.jpg",
+        "@a",
+        "\tb",
+        'a,b\n"c"',
+        os.fsdecode(b"\xff.jpg"),
+        "é.jpg",
+    )
     frames = tuple(frame(source=name, error=f"{name}: bad") for name in strange)
     got = read(written(tmp_path / "a.csv", frames=frames))
     assert [row["source"] for row in got] == [
@@ -142,7 +188,9 @@ def test_names_that_are_formulas_or_no_text(tmp_path: Path) -> None:
         "é.jpg",
     ]
     assert all(row["error"][0] not in "=+-@\t" for row in got)
-    assert keep_whole(tmp_path / "a.csv", "csv") == set()  # all failed, so all are to be looked at again
+    assert (
+        keep_whole(tmp_path / "a.csv", "csv") == set()
+    )  # all failed, so all are to be looked at again
     assert read(tmp_path / "a.csv") == []
     frames = tuple(frame(source=name) for name in strange)
     written(tmp_path / "a.csv", frames=frames)
@@ -191,7 +239,10 @@ def test_settings_beside_a_table(tmp_path: Path) -> None:
     assert read_settings(path) == settings and os.listdir(tmp_path) == [path.name]
     check_same(tmp_path, settings, settings)
     check_same(tmp_path, {"mode": "fast"}, {"every_s": 1.0})  # nothing that both say
-    with pytest.raises(UsageError, match=r"came with every_s 0\.2; expected every_s none, as its rows were computed"):
+    with pytest.raises(
+        UsageError,
+        match=r"came with every_s 0\.2; expected every_s none, as its rows were computed",
+    ):
         check_same(tmp_path, settings, settings | {"every_s": 0.2})
     for foreign in (b"\xff", b"{}", b"[]", b'{"format": "mien.settings/2"}'):
         path.write_bytes(foreign)
@@ -209,7 +260,9 @@ def test_names_that_leave_room_for_what_is_put_behind_them() -> None:
     for letter in ("a", "é", "😀", os.fsdecode(b"\xff")):
         long = [letter * (room // len(os.fsencode(letter))) + "b" * more for more in (5, 6)]
         cut = [fitting(name) for name in long]
-        assert len(set(cut)) == 2 and all(room - 3 <= len(os.fsencode(name)) <= room for name in cut)
+        assert len(set(cut)) == 2 and all(
+            room - 3 <= len(os.fsencode(name)) <= room for name in cut
+        )
         assert all(name.startswith(letter * 50) for name in cut)
         assert cut == [fitting(name) for name in cut]
 
@@ -244,7 +297,9 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.listdir(tmp_path) == ["a.parquet"]
 
 
-def test_parquet_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_its_package_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pip install '\.\[parquet\]'"):
         open_writer(tmp_path / "a", "parquet", labels=NAMES)
@@ -253,7 +308,11 @@ def test_parquet_without_its_package_says_what_to_install(tmp_path: Path, monkey
 def test_forms_and_presets_are_documented() -> None:
     page = (Path(__file__).parents[1] / "docs" / "results-format.md").read_text(encoding="utf-8")
     for columns in PRESETS:
-        missing = [name for name in column_kinds(NAMES, columns) if f"`{name}`" not in page and name not in NAMES]
+        missing = [
+            name
+            for name in column_kinds(NAMES, columns)
+            if f"`{name}`" not in page and name not in NAMES
+        ]
         assert [name for name in missing if not name.startswith("p_")] == []
     for word in (*FORMS, FORMAT, SETTINGS):
         assert f"`{word}`" in page

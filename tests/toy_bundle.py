@@ -32,13 +32,18 @@ def toy_model(heads: tuple[str, ...] = ("expression",)) -> onnx.ModelProto:
     nodes = [helper.make_node("Reshape", ["faces", "flat"], ["pixels"])]
     weights = [numpy_helper.from_array(np.array([-1, 2304], np.int64), "flat")]
     for name in heads:
-        nodes.append(helper.make_node("MatMul", ["pixels", f"w_{name}"], [name], name=f"dense_{name}"))
+        nodes.append(
+            helper.make_node("MatMul", ["pixels", f"w_{name}"], [name], name=f"dense_{name}")
+        )
         weights.append(numpy_helper.from_array(WEIGHTS[name], f"w_{name}"))
     graph = helper.make_graph(
         nodes,
         "toy",
         [helper.make_tensor_value_info("faces", TensorProto.FLOAT, ("N", 48, 48, 1))],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", len(LABELS[name]))) for name in heads],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ("N", len(LABELS[name])))
+            for name in heads
+        ],
         weights,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
@@ -50,7 +55,10 @@ def toy_facts(heads: tuple[str, ...] = ("expression",), temperature: float = 0.5
         "licence": "MIT",
         "precision": "float32",
         "input_name": "faces",
-        "heads": [{"name": name, "output": name, "labels": LABELS[name], "temperature": temperature} for name in heads],
+        "heads": [
+            {"name": name, "output": name, "labels": LABELS[name], "temperature": temperature}
+            for name in heads
+        ],
         "golden_tolerance": 1e-4,
         "training": {"data": {"fingerprint": "0123456789abcdef"}},
         "metrics": {"validation": {"n": 5, "accuracy": {"value": 0.5, "low": 0.1, "high": 0.9}}},
@@ -59,7 +67,9 @@ def toy_facts(heads: tuple[str, ...] = ("expression",), temperature: float = 0.5
     }
 
 
-def write_toy(target: Path, heads: tuple[str, ...] = ("expression",), **changes: Any) -> bundle.Bundle:
+def write_toy(
+    target: Path, heads: tuple[str, ...] = ("expression",), **changes: Any
+) -> bundle.Bundle:
     return bundle.write_bundle(
         target,
         model=toy_model(heads).SerializeToString(),
@@ -91,5 +101,7 @@ def rewrite(
 
 
 def zipped(folder: Path, target: Path) -> Path:
-    target.write_bytes(zip_bytes({name: (folder / name).read_bytes() for name in (FACTS, MODEL, GOLDEN)}))
+    target.write_bytes(
+        zip_bytes({name: (folder / name).read_bytes() for name in (FACTS, MODEL, GOLDEN)})
+    )
     return target

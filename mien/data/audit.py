@@ -1,4 +1,5 @@
-"""What is in a data set, and what is wrong with it: counts, duplicates, leaks, blanks, doubtful labels.
+"""What is in a data set, and what is wrong with it: counts, duplicates, leaks, blanks, doubtful
+labels.
 
 `audit` computes everything once; `Audit.table` and `Audit.to_dict` say it, `write_sheets` shows it.
 docs/data.md gives each definition and what it finds in FER2013.
@@ -23,7 +24,9 @@ from mien.draw import contact_sheet
 from mien.errors import writing
 from mien.labels import FERPLUS_VOTES, LabelSet
 
-_BLANK_RANGE = 16  # gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48
+_BLANK_RANGE = (
+    16  # gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48
+)
 _NO_FACE_VOTES = 5  # of ten: half of the crowd or more
 _DECISIVE = 5  # votes for one other expression, and none for the label: the crowd clearly disagrees
 
@@ -32,8 +35,8 @@ _DECISIVE = 5  # votes for one other expression, and none for the label: the cro
 class Crowd:
     """FER2013's labels against FER+'s ten votes a picture.
 
-    The crowd's choice is the expression of the label set with the most votes; of equal ones the first in the label
-    set's order. Labelled rows with no vote for any of them are not counted.
+    The crowd's choice is the expression of the label set with the most votes; of equal ones the
+    first in the label set's order. Labelled rows with no vote for any of them are not counted.
 
     Attributes:
         counted: bool (N,), the rows that are counted.
@@ -41,9 +44,11 @@ class Crowd:
         tied: bool (N,), counted rows where another expression has as many votes as the choice.
         agrees: bool (N,), label and choice are the same.
         among_top: bool (N,), the label has the most votes, alone or tied with others.
-        among_two: bool (N,), the label is the choice or the runner-up (chosen alike) and has a vote.
+        among_two: bool (N,), the label is the choice or the runner-up (chosen alike) and has a
+            vote.
         preferred: int64 (K, K), counted rows by label (down) and choice (across).
-        decisive: int64 (D,), rows whose label got no vote and whose choice got 5 or more, the clearest first.
+        decisive: int64 (D,), rows whose label got no vote and whose choice got 5 or more, the
+            clearest first.
     """
 
     counted: np.ndarray
@@ -65,10 +70,14 @@ class Audit:
         counts: int64 (3, K), labelled rows by split and class.
         distinct: different pictures in each split (order of `SPLITS`).
         shared_rows: `(a, b)` -> int64, rows of split a whose pixels also occur in split b.
-        conflicts: groups of rows with equal pixels and different labels, int64 arrays, the first row's order.
-        blanks: int64, rows without a picture: darkest and brightest pixel differ by less than 16 gray levels.
-        near: near duplicates among the different pictures (each the first row that shows it); None if not looked for.
-        near_shared_rows: as `shared_rows`, for pictures that nearly equal one in split b, exact ones left out.
+        conflicts: groups of rows with equal pixels and different labels, int64 arrays, the first
+            row's order.
+        blanks: int64, rows without a picture: darkest and brightest pixel differ by less than 16
+            gray levels.
+        near: near duplicates among the different pictures (each the first row that shows it); None
+            if not looked for.
+        near_shared_rows: as `shared_rows`, for pictures that nearly equal one in split b, exact
+            ones left out.
         no_faces: int64, rows that 5 or more of the crowd call no face; None without votes.
         crowd: agreement with the crowd; None without votes.
         num_left_out: rows that the reader was told to skip.
@@ -96,7 +105,8 @@ class Audit:
         return int(np.sum(self.splits == SPLITS.index(split)))
 
     def to_dict(self, *, rows: bool = False) -> dict[str, Any]:
-        """The findings as plain values for JSON; with `rows`, also the source rows behind each count.
+        """The findings as plain values for JSON; with `rows`, also the source rows behind each
+        count.
 
         Rates are in [0, 1], or None where nothing was counted.
         """
@@ -115,7 +125,10 @@ class Audit:
                 for position, split in enumerate(SPLITS)
             },
             "rows_also_in": _listed({pair: len(rows) for pair, rows in self.shared_rows.items()}),
-            "label_conflicts": {"groups": len(self.conflicts), "rows": sum(map(len, self.conflicts))},
+            "label_conflicts": {
+                "groups": len(self.conflicts),
+                "rows": sum(map(len, self.conflicts)),
+            },
             "blanks": {"rows": len(self.blanks)},
             "near_duplicates": None,
             "no_faces": None,
@@ -143,15 +156,21 @@ class Audit:
         if rows:
             for entry, shared in zip(found["rows_also_in"], self.shared_rows.values(), strict=True):
                 entry["source_rows"] = self.rows[shared].tolist()
-            found["label_conflicts"]["source_rows"] = [self.rows[group].tolist() for group in self.conflicts]
+            found["label_conflicts"]["source_rows"] = [
+                self.rows[group].tolist() for group in self.conflicts
+            ]
             found["blanks"]["source_rows"] = self.rows[self.blanks].tolist()
             if self.near is not None:
                 found["near_duplicates"]["source_rows"] = self.rows[self.near.pairs].tolist()
-                found["near_duplicates"]["scores"] = [round(float(score), 4) for score in self.near.scores]
+                found["near_duplicates"]["scores"] = [
+                    round(float(score), 4) for score in self.near.scores
+                ]
             if self.no_faces is not None:
                 found["no_faces"]["source_rows"] = self.rows[self.no_faces].tolist()
             if self.crowd is not None:
-                found["crowd"]["decisive_disagreements"]["source_rows"] = self.rows[self.crowd.decisive].tolist()
+                found["crowd"]["decisive_disagreements"]["source_rows"] = self.rows[
+                    self.crowd.decisive
+                ].tolist()
         return found
 
     def near_conflicts(self) -> np.ndarray:
@@ -168,7 +187,12 @@ class Audit:
             return {"n": 0, **dict.fromkeys(names)}
         here = self.crowd.counted & (self.splits == SPLITS.index(split))
         n = int(here.sum())
-        return {"n": n, **{name: float(getattr(self.crowd, name)[here].mean()) if n else None for name in names}}
+        return {
+            "n": n,
+            **{
+                name: float(getattr(self.crowd, name)[here].mean()) if n else None for name in names
+            },
+        }
 
     def _within(self, index: np.ndarray, split: str) -> int:
         return int(np.sum(self.splits[index] == SPLITS.index(split)))
@@ -181,18 +205,30 @@ class Audit:
         totals = [int(self.counts[SPLITS.index(split)].sum()) for split in used]
         for index, name in enumerate(self.label_set):
             counts = [int(self.counts[SPLITS.index(split), index]) for split in used]
-            shares = [_rate(count / total if total else None) for count, total in zip(counts, totals, strict=True)]
-            cells = [f"{_count(count)} {share:>8}" for count, share in zip(counts, shares, strict=True)]
+            shares = [
+                _rate(count / total if total else None)
+                for count, total in zip(counts, totals, strict=True)
+            ]
+            cells = [
+                f"{_count(count)} {share:>8}" for count, share in zip(counts, shares, strict=True)
+            ]
             lines.append(_row("  " + name, cells, 20))
         numbers = {"  all": totals}
         if any(self.size(split) > total for split, total in zip(used, totals, strict=True)):
-            numbers["  without a label"] = [self.size(split) - n for split, n in zip(used, totals, strict=True)]
+            numbers["  without a label"] = [
+                self.size(split) - n for split, n in zip(used, totals, strict=True)
+            ]
         numbers["different pictures"] = [self.distinct[SPLITS.index(split)] for split in used]
         numbers["blank pictures"] = [self._within(self.blanks, split) for split in used]
         if self.no_faces is not None:
-            numbers["no face, says the crowd"] = [self._within(self.no_faces, split) for split in used]
+            numbers["no face, says the crowd"] = [
+                self._within(self.no_faces, split) for split in used
+            ]
         # Under the counts, whose shares take the last nine columns.
-        lines += [_row(name, [_count(value) + " " * 9 for value in values], 20) for name, values in numbers.items()]
+        lines += [
+            _row(name, [_count(value) + " " * 9 for value in values], 20)
+            for name, values in numbers.items()
+        ]
         lines += ["", "equal pixels"]
         for (one, other), shared in self.shared_rows.items():
             lines.append(f"  {_count(len(shared)):>7}  {one} rows that also occur in {other}")
@@ -201,7 +237,10 @@ class Audit:
             f"  {_count(len(self.conflicts)):>7}  groups of equal pictures with different labels ({_count(rows)} rows)"
         )
         if self.near is not None:
-            lines += ["", "nearly equal pictures (shifted, re-saved, stamped or mirrored; equal ones not counted)"]
+            lines += [
+                "",
+                "nearly equal pictures (shifted, re-saved, stamped or mirrored; equal ones not counted)",
+            ]
             lines.append(
                 f"  {_count(len(self.near)):>7}  pairs, {_count(int(self.near.mirrored.sum()))} of them mirrored, "
                 f"{_count(len(self.near_conflicts()))} with different labels"
@@ -211,7 +250,12 @@ class Audit:
         if self.crowd is not None:
             lines += ["", _row("the crowd (FER+)", used)]
             parts = [self.agreement(split) for split in used]
-            lines.append(_row("  rows with a vote for a label", [_count(int(part["n"] or 0)) for part in parts]))
+            lines.append(
+                _row(
+                    "  rows with a vote for a label",
+                    [_count(int(part["n"] or 0)) for part in parts],
+                )
+            )
             for name, words in (
                 ("agrees", "  label is the crowd's choice"),
                 ("among_top", "  the same, ties counted for it"),
@@ -221,17 +265,25 @@ class Audit:
             lines += ["", _row("label (down), crowd (across)", self.label_set, 9)]
             for name, line in zip(self.label_set, self.crowd.preferred.tolist(), strict=True):
                 total = sum(line)
-                lines.append(_row("  " + name, [_rate(value / total if total else None) for value in line], 9))
+                lines.append(
+                    _row(
+                        "  " + name, [_rate(value / total if total else None) for value in line], 9
+                    )
+                )
             lines.append(
                 f"  {_count(len(self.crowd.decisive)):>7}  rows whose label got no vote, another {_DECISIVE} or more"
             )
         if self.num_left_out:
-            lines += ["", f"{_count(self.num_left_out)} rows or pictures could not be read and were left out, as asked"]
+            lines += [
+                "",
+                f"{_count(self.num_left_out)} rows or pictures could not be read and were left out, as asked",
+            ]
         return "\n".join(line.rstrip() for line in lines).rstrip()
 
 
 def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
-    """Look through a data set: seconds for the whole of FER2013 with near duplicates, one second without.
+    """Look through a data set: seconds for the whole of FER2013 with near duplicates, one second
+    without.
 
     Args:
         dataset: Any; its pixels are read once more if it is a memory map.
@@ -239,7 +291,9 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
     """
     digests, where = dataset.digests, [dataset.mask(split) for split in SPLITS]
     _, first, group = np.unique(digests, return_index=True, return_inverse=True)
-    present = np.zeros((len(SPLITS), len(first)), bool)  # which different picture occurs in which split
+    present = np.zeros(
+        (len(SPLITS), len(first)), bool
+    )  # which different picture occurs in which split
     for position, rows in enumerate(where):
         present[position, group[rows]] = True
     used = [position for position in range(len(SPLITS)) if where[position].any()]
@@ -254,7 +308,9 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
             beside = np.zeros(len(first), bool)
             beside[left[present[b, right]]] = True
             beside[right[present[b, left]]] = True
-            near_shared[SPLITS[a], SPLITS[b]] = int(np.sum(where[a] & (beside & ~present[b])[group]))
+            near_shared[SPLITS[a], SPLITS[b]] = int(
+                np.sum(where[a] & (beside & ~present[b])[group])
+            )
     votes = dataset.votes
     return Audit(
         source=dataset.source,
@@ -265,7 +321,10 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
         label_set=dataset.label_set,
         counts=dataset.counts(),
         distinct=tuple(int(n) for n in present.sum(1)),
-        shared_rows={(SPLITS[a], SPLITS[b]): np.flatnonzero(where[a] & present[b, group]) for a, b in pairs_of_splits},
+        shared_rows={
+            (SPLITS[a], SPLITS[b]): np.flatnonzero(where[a] & present[b, group])
+            for a, b in pairs_of_splits
+        },
         conflicts=_conflicts(dataset.labels, group),
         blanks=_blanks(dataset.images),
         near=near,
@@ -284,7 +343,9 @@ def _blanks(images: np.ndarray) -> np.ndarray:
 
 
 def _conflicts(labels: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Labelled rows of the same picture under different labels, one array a picture, in the order of the data."""
+    """Labelled rows of the same picture under different labels, one array a picture, in the order
+    of the data.
+    """
     rows = np.flatnonzero(labels != UNLABELLED)
     rows = rows[np.argsort(group[rows], kind="stable")]
     parts = np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1)
@@ -295,7 +356,9 @@ def _conflicts(labels: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
 def _crowd(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> Crowd:
     ballots, choice, tied = crowd_choice(votes, label_set)
     counted = (labels != UNLABELLED) & (choice >= 0)
-    second = np.argsort(-ballots, axis=1, kind="stable")[:, 1]  # stable: of equal ones the first in the set's order
+    second = np.argsort(-ballots, axis=1, kind="stable")[
+        :, 1
+    ]  # stable: of equal ones the first in the set's order
     most = ballots.max(1)
     own = np.take_along_axis(ballots, np.maximum(labels, 0)[:, None], 1)[:, 0]
     preferred = np.zeros((len(label_set), len(label_set)), np.int64)
@@ -314,7 +377,9 @@ def _crowd(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> Crowd:
 
 
 def _listed(shared: Mapping[tuple[str, str], int]) -> list[dict[str, str | int]]:
-    return [{"split": one, "also_in": other, "rows": number} for (one, other), number in shared.items()]
+    return [
+        {"split": one, "also_in": other, "rows": number} for (one, other), number in shared.items()
+    ]
 
 
 def _row(name: str, cells: Iterable[str], width: int = 12) -> str:
@@ -351,32 +416,61 @@ def write_sheets(audit: Audit, dataset: Dataset, folder: str | os.PathLike[str])
     names = (*dataset.label_set.names, "no label")  # position -1 is UNLABELLED
 
     def label(row: int) -> str:
-        return f"{SPLITS[dataset.splits[row]][:5]} {dataset.rows[row]}\n{names[dataset.labels[row]]}"
+        return (
+            f"{SPLITS[dataset.splits[row]][:5]} {dataset.rows[row]}\n{names[dataset.labels[row]]}"
+        )
 
-    sheets: list[tuple[str, str, np.ndarray, list[str], int]] = []  # file, title, rows, captions, how many together
+    sheets: list[
+        tuple[str, str, np.ndarray, list[str], int]
+    ] = []  # file, title, rows, captions, how many together
 
-    def add(file: str, title: str, rows: Iterable[int], captions: list[str] | None = None, together: int = 1) -> None:
+    def add(
+        file: str,
+        title: str,
+        rows: Iterable[int],
+        captions: list[str] | None = None,
+        together: int = 1,
+    ) -> None:
         chosen = np.fromiter(rows, np.int64)
         if len(chosen):
-            sheets.append((file, title, chosen, captions or [label(row) for row in chosen], together))
+            sheets.append(
+                (file, title, chosen, captions or [label(row) for row in chosen], together)
+            )
 
     add("samples", "Samples of each label (training)", _samples(dataset))
     add(
         "label-conflicts",
         "Equal pictures with different labels, side by side",
-        [row for group in audit.conflicts[: _SHOWN // 2] for row in _two_labels(group, dataset.labels)],
+        [
+            row
+            for group in audit.conflicts[: _SHOWN // 2]
+            for row in _two_labels(group, dataset.labels)
+        ],
         together=2,
     )
-    add("leaks", "Evaluation pictures that also occur in training, side by side", _leaks(dataset), together=2)
+    add(
+        "leaks",
+        "Evaluation pictures that also occur in training, side by side",
+        _leaks(dataset),
+        together=2,
+    )
     if audit.near is not None:
-        spread = np.unique(np.linspace(0, max(len(audit.near) - 1, 0), _SHOWN // 2).astype(np.int64))
+        spread = np.unique(
+            np.linspace(0, max(len(audit.near) - 1, 0), _SHOWN // 2).astype(np.int64)
+        )
         spread = spread[: len(audit.near)]
         captions = [
             f"{label(row)}\n{audit.near.scores[pair]:.2f}{' mirrored' if audit.near.mirrored[pair] else ''}"
             for pair in spread
             for row in audit.near.pairs[pair]
         ]
-        add("near-duplicates", "Nearly equal pictures, surest first", audit.near.pairs[spread].ravel(), captions, 2)
+        add(
+            "near-duplicates",
+            "Nearly equal pictures, surest first",
+            audit.near.pairs[spread].ravel(),
+            captions,
+            2,
+        )
     add("blanks", "Blank pictures", audit.blanks[:_SHOWN])
     if audit.no_faces is not None:
         add("no-faces", "No face, says the crowd", audit.no_faces[:_SHOWN])
@@ -388,7 +482,9 @@ def write_sheets(audit: Audit, dataset: Dataset, folder: str | os.PathLike[str])
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
         for file, title, rows, captions, together in sheets:
-            sheet = contact_sheet(dataset.images[rows], captions, columns=8, together=together, title=title)
+            sheet = contact_sheet(
+                dataset.images[rows], captions, columns=8, together=together, title=title
+            )
             path = target / f"{file}.png"
             Image.fromarray(sheet).save(path)
             written.append(path)
@@ -415,5 +511,7 @@ def _leaks(dataset: Dataset) -> np.ndarray:
     training = np.flatnonzero(dataset.mask("training"))
     known, first = np.unique(dataset.digests[training], return_index=True)
     chosen = np.flatnonzero(twins(dataset))[: _SHOWN // 2]
-    same = training[first[np.searchsorted(known, dataset.digests[chosen])]] if len(chosen) else chosen
+    same = (
+        training[first[np.searchsorted(known, dataset.digests[chosen])]] if len(chosen) else chosen
+    )
     return np.stack([chosen, same], 1).ravel()

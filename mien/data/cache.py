@@ -1,16 +1,17 @@
 """The parsed cache: what was read once is mapped into memory the next time.
 
-An entry is a folder of .npy files and a meta.json with a checksum for each, written aside, flushed to
-the disk and renamed into place; nothing in it is pickled. Its key is a hash of the source's bytes, so
-an entry can be of no use but never stale.
+An entry is a folder of .npy files and a meta.json with a checksum for each, written aside, flushed
+to the disk and renamed into place; nothing in it is pickled. Its key is a hash of the source's
+bytes, so an entry can be of no use but never stale.
 
 Hashing 300 MB takes a moment, so an index remembers the hash of each file together with its device,
-inode, size, mtime, ctime and some sampled blocks. That is sound because of the ctime: every change of a
-file's content or times sets it, and no program can set it back without moving the system's clock.
-A clock ticks coarsely, so a hash is remembered only when the file had been left alone for `SETTLED_NS`
-before it was read: a later change then gets a later ctime. Where there is no such ctime (Windows, or a
-filesystem that gives none) the file is hashed in full every time. What escapes: a program that has held
-the file mapped for writing since before it was read and writes on without the system noticing.
+inode, size, mtime, ctime and some sampled blocks. That is sound because of the ctime: every change
+of a file's content or times sets it, and no program can set it back without moving the system's
+clock. A clock ticks coarsely, so a hash is remembered only when the file had been left alone for
+`SETTLED_NS` before it was read: a later change then gets a later ctime. Where there is no such
+ctime (Windows, or a filesystem that gives none) the file is hashed in full every time. What
+escapes: a program that has held the file mapped for writing since before it was read and writes on
+without the system noticing.
 """
 
 from __future__ import annotations
@@ -54,15 +55,16 @@ def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
 class Cache:
     """Parsed data sets in one folder; safe with several processes at once.
 
-    Nothing here raises when the folder cannot be read or written: `read` then finds nothing, and `write`
-    says what was in the way.
+    Nothing here raises when the folder cannot be read or written: `read` then finds nothing, and
+    `write` says what was in the way.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def file_key(self, files: Sequence[Path]) -> str:
-        """Key of the content of some csv files; their names count too, as they tell train from test.
+        """Key of the content of some csv files; their names count too, as they tell train from
+        test.
 
         Raises:
             OSError: if a file cannot be read.
@@ -70,7 +72,9 @@ class Cache:
         return _key([[path.name.lower(), self._digest(path)] for path in files])
 
     def listing_key(self, root: Path, pictures: Sequence[Path]) -> str | None:
-        """Key of a folder of pictures, from the names, sizes and times of all; None where times cannot be trusted."""
+        """Key of a folder of pictures, from the names, sizes and times of all; None where times
+        cannot be trusted.
+        """
         now = time.time_ns()
         parts: list[list[object]] = []
         for path in pictures:
@@ -81,7 +85,8 @@ class Cache:
         return _key([os.fspath(root.resolve()), parts])
 
     def read(self, key: str, source: str) -> tuple[Dataset | None, bool]:
-        """(Dataset, False), (None, False) where there is no entry, (None, True) where there is a damaged one.
+        """(Dataset, False), (None, False) where there is no entry, (None, True) where there is a
+        damaged one.
 
         The images are a read-only memory map; every array is checked against its checksum.
         """
@@ -91,7 +96,11 @@ class Cache:
         try:
             meta = json.loads((entry / "meta.json").read_text("utf-8"))
             arrays = {
-                name: np.load(entry / f"{name}.npy", mmap_mode="r" if name == "images" else None, allow_pickle=False)
+                name: np.load(
+                    entry / f"{name}.npy",
+                    mmap_mode="r" if name == "images" else None,
+                    allow_pickle=False,
+                )
                 for name in _ARRAYS
             }
             intact = all(_crc32(array) == meta["crc32"][name] for name, array in arrays.items())
@@ -114,8 +123,11 @@ class Cache:
             arrays = {name: np.ascontiguousarray(getattr(dataset, name)) for name in _ARRAYS}
             for name, array in arrays.items():
                 with open(made / f"{name}.npy", "wb") as file:
-                    # np.save would say "16128 requested and 3968 written" of a full disk; this says why.
-                    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+                    # np.save would say "16128 requested and 3968 written" of a full disk; this says
+                    # why.
+                    np.lib.format.write_array_header_1_0(
+                        file, np.lib.format.header_data_from_array_1_0(array)
+                    )
                     file.write(array.data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -136,7 +148,9 @@ class Cache:
         return self.folder / "parsed" / key
 
     def _put(self, made: Path, entry: Path) -> None:
-        """Rename into place; an entry that is there, damaged or written by another process just now, makes room."""
+        """Rename into place; an entry that is there, damaged or written by another process just
+        now, makes room.
+        """
         old = made.with_name(made.name.replace(".new-", ".old-"))
         try:
             if entry.exists():
@@ -157,13 +171,19 @@ class Cache:
             except OSError:
                 continue  # another process removed it
         entries = sorted((pair for pair in aged if not pair[1].name.startswith(".")), reverse=True)
-        left = [pair for pair in aged if pair[1].name.startswith(".") and pair[0] < time.time() - 86_400]
+        left = [
+            pair for pair in aged if pair[1].name.startswith(".") and pair[0] < time.time() - 86_400
+        ]
         for _, path in entries[KEEP:] + left:
             shutil.rmtree(path, ignore_errors=True)
 
     def _digest(self, path: Path) -> str:
         """sha256 of a file, from the index where that is sound."""
-        remembered = self.folder / "index" / (hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32] + ".json")
+        remembered = (
+            self.folder
+            / "index"
+            / (hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32] + ".json")
+        )
         with open(path, "rb") as file:
             now = time.time_ns()
             stat = os.fstat(file.fileno())  # after open: network filesystems look anew then

@@ -1,4 +1,6 @@
-"""Writing a data set in a form that anybody can read: csv as FER2013's own, or a folder of PNG files."""
+"""Writing a data set in a form that anybody can read: csv as FER2013's own, or a folder of PNG
+files.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,15 @@ from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES
 
-OTHER_FORMS = (".zip", ".gz", ".tsv", ".txt", ".json", ".parquet", ".npz")  # names of files that are not written
+OTHER_FORMS = (
+    ".zip",
+    ".gz",
+    ".tsv",
+    ".txt",
+    ".json",
+    ".parquet",
+    ".npz",
+)  # names of files that are not written
 _USAGE_OF = {SPLITS.index(split): usage for usage, split in USAGE.items()}
 # FER+'s own column names, in the order of FERPLUS_VOTES.
 _VOTE_COLUMNS = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -28,10 +38,11 @@ def is_csv(path: Path) -> bool:
 
 
 def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False) -> Path:
-    """Write a data set: as csv where the name ends in .csv or .csv.gz, else as a folder of pictures.
+    """Write a data set: as csv where the name ends in .csv or .csv.gz, else as a folder of
+    pictures.
 
-    Reading the result gives equal images, labels and splits; a folder is read sorted by split and label.
-    Votes go into `ferplus_votes.csv` beside a csv.
+    Reading the result gives equal images, labels and splits; a folder is read sorted by split and
+    label. Votes go into `ferplus_votes.csv` beside a csv.
 
     Args:
         destination: A path that does not exist yet.
@@ -61,7 +72,9 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
     dataset = dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
     name = destination.name.lower()
     if not (as_csv := is_csv(destination)) and name.endswith(OTHER_FORMS):
-        raise UsageError(f"{destination}: came a name that ends as a file's; expected .csv, .csv.gz, or a folder's")
+        raise UsageError(
+            f"{destination}: came a name that ends as a file's; expected .csv, .csv.gz, or a folder's"
+        )
     if as_csv and dataset.label_set != FER2013:
         raise DataError(
             dataset.source,
@@ -76,14 +89,18 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
             "To mend: name a csv in another folder"
         )
     made = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
-    made_votes = made.with_name(f"{made.name}-votes") if as_csv and dataset.votes is not None else None
+    made_votes = (
+        made.with_name(f"{made.name}-votes") if as_csv and dataset.votes is not None else None
+    )
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         if as_csv:
             with open(made, "wb") as file:
                 if name.endswith(".gz"):
                     # No time stamp: equal data, equal bytes.
-                    with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed:
+                    with gzip.GzipFile(
+                        filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0
+                    ) as packed:
                         _write_rows(dataset, cast(IO[bytes], packed))
                 else:
                     _write_rows(dataset, file)
@@ -122,15 +139,23 @@ def _write_rows(dataset: Dataset, file: IO[bytes]) -> None:
 
 
 def _write_votes(dataset: Dataset, path: Path) -> None:
-    votes = dataset.votes if dataset.votes is not None else np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
+    votes = (
+        dataset.votes
+        if dataset.votes is not None
+        else np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
+    )
     lines = [f"Usage,Image name,{_VOTE_COLUMNS}"]
     for index, (split, row) in enumerate(zip(dataset.splits, votes, strict=True)):
-        lines.append(f"{_USAGE_OF[int(split)]},fer{index:07d}.png," + ",".join(map(str, row.tolist())))
+        lines.append(
+            f"{_USAGE_OF[int(split)]},fer{index:07d}.png," + ",".join(map(str, row.tolist()))
+        )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _write_folder(dataset: Dataset, folder: Path) -> None:
-    """`train/happy/Training_0000012.png` and so on: lossless, named by the place of the row in the data set."""
+    """`train/happy/Training_0000012.png` and so on: lossless, named by the place of the row in the
+    data set.
+    """
     from PIL import Image
 
     names = {"training": "train", "validation": "validation", "test": "test"}
@@ -138,4 +163,6 @@ def _write_folder(dataset: Dataset, folder: Path) -> None:
     for index, (image, label, split) in enumerate(rows):
         place = folder / names[SPLITS[int(split)]] / dataset.label_set[int(label)]
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[:, :, 0]).save(place / f"{_USAGE_OF[int(split)]}_{index:07d}.png", compress_level=1)
+        Image.fromarray(image[:, :, 0]).save(
+            place / f"{_USAGE_OF[int(split)]}_{index:07d}.png", compress_level=1
+        )

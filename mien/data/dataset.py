@@ -39,7 +39,8 @@ class Dataset:
         images: uint8 (N, 48, 48, 1), 0 black to 255 white; may be a read-only memory map.
         labels: int64 (N,), positions in `label_set`; `UNLABELLED` (-1) where the source has none.
         splits: uint8 (N,), positions in `SPLITS`.
-        rows: int64 (N,), line in the source file (header is line 1), or the picture's place in the sorted listing.
+        rows: int64 (N,), line in the source file (header is line 1), or the picture's place in the
+            sorted listing.
         label_set: The ordered names.
         source: The file or folder read, or `drawn faces, seed 0, ...`.
         votes: uint8 (N, 10), FER+ votes in the order of `labels.FERPLUS_VOTES`, or None.
@@ -66,11 +67,17 @@ class Dataset:
         for name in ("labels", "splits", "rows"):
             shape = getattr(self, name).shape
             if shape != (n,):
-                raise UsageError(f"Dataset.{name}: came shape {shape}; expected ({n},), one value for each image")
-        if n and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(self.label_set):
+                raise UsageError(
+                    f"Dataset.{name}: came shape {shape}; expected ({n},), one value for each image"
+                )
+        if n and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(
+            self.label_set
+        ):
             raise UsageError(f"Dataset.labels: came values outside -1..{len(self.label_set) - 1}")
         if self.votes is not None and self.votes.shape != (n, len(FERPLUS_VOTES)):
-            raise UsageError(f"Dataset.votes: came shape {self.votes.shape}; expected ({n}, {len(FERPLUS_VOTES)})")
+            raise UsageError(
+                f"Dataset.votes: came shape {self.votes.shape}; expected ({n}, {len(FERPLUS_VOTES)})"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -100,16 +107,21 @@ class Dataset:
         return dataclasses.replace(self, notes=(*self.notes, *notes))
 
     def with_labels(self, label_set: LabelSet) -> Dataset:
-        """The rows with their labels numbered as in another set; as they are where that lacks one that occurs."""
+        """The rows with their labels numbered as in another set; as they are where that lacks one
+        that occurs.
+        """
         here = np.unique(self.labels[self.labels != UNLABELLED])
-        if label_set == self.label_set or any(self.label_set[k] not in label_set.names for k in here):
+        if label_set == self.label_set or any(
+            self.label_set[k] not in label_set.names for k in here
+        ):
             return self
         to = np.full(len(self.label_set) + 1, UNLABELLED, self.labels.dtype)
         to[here + 1] = [label_set.index(self.label_set[k]) for k in here]
         return dataclasses.replace(self, labels=to[self.labels + 1], label_set=label_set)
 
     def must_be_labelled_as(self, label_set: LabelSet, whose: str) -> None:
-        """Refuse rows whose labels are not numbered as a network numbers them; `with_labels` makes them so.
+        """Refuse rows whose labels are not numbered as a network numbers them; `with_labels` makes
+        them so.
 
         Raises:
             UsageError: if so; `whose` says which network it is.
@@ -121,7 +133,9 @@ class Dataset:
             )
 
     def with_labels_that_occur(self) -> Dataset:
-        """The rows without the names of labels that no row has; as they are where less than two occur."""
+        """The rows without the names of labels that no row has; as they are where less than two
+        occur.
+        """
         there = self.counts().sum(axis=0) > 0
         names = tuple(name for name, occurs in zip(self.label_set, there, strict=True) if occurs)
         return self.with_labels(LabelSet(names)) if len(names) > 1 else self
@@ -135,14 +149,18 @@ class Dataset:
 
     @cached_property
     def digests(self) -> np.ndarray:
-        """uint64 (N,): equal pixels, equal digest (chance of a false match among 36,000 pictures: 4e-11)."""
+        """uint64 (N,): equal pixels, equal digest (chance of a false match among 36,000 pictures:
+        4e-11).
+        """
         flat = np.ascontiguousarray(self.images).reshape(len(self), SIDE * SIDE)
         joined = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in flat)
         return np.frombuffer(joined, dtype="<u8")
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of pixels, labels, splits and label names: equal exactly when training would see equal data."""
+        """Hex digest of pixels, labels, splits and label names: equal exactly when training would
+        see equal data.
+        """
         digest = hashlib.sha256(repr((self.images.shape, self.label_set.names)).encode())
         digest.update(np.ascontiguousarray(self.images).tobytes())
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
@@ -151,7 +169,9 @@ class Dataset:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Split -> hex digest of its labelled pictures, whatever their order: which splits do two sets share?"""
+        """Split -> hex digest of its labelled pictures, whatever their order: which splits do two
+        sets share?
+        """
         found = {}
         names = repr(self.label_set.names).encode()
         for split in SPLITS:
@@ -175,10 +195,12 @@ def twins(dataset: Dataset) -> np.ndarray:
 
 
 def with_validation(dataset: Dataset, share: float = 0.1) -> Dataset:
-    """Give a data set without validation rows some of its training rows: every class alike, equal pixels together.
+    """Give a data set without validation rows some of its training rows: every class alike, equal
+    pixels together.
 
     Which rows move depends only on their pixels, so the same data always splits the same way.
-    Data that has a validation split, or no training rows, is returned as it is; test rows are never touched.
+    Data that has a validation split, or no training rows, is returned as it is; test rows are never
+    touched.
 
     Raises:
         DataError: if a class has too few training rows to share.

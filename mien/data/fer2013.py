@@ -1,7 +1,8 @@
 """The rows of FER2013's csv forms.
 
 Data: ICML 2013 Challenges in Representation Learning (Goodfellow et al. 2013,
-https://arxiv.org/abs/1307.0414). The file is read in chunks, so that memory holds little besides the pictures.
+https://arxiv.org/abs/1307.0414). The file is read in chunks, so that memory holds little besides
+the pictures.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
     Args:
         files: As `companions` returns them.
         source: What the Dataset is to be called.
-        on_error: "raise", or "skip" to leave out bad rows; what is wrong with a file as a whole always raises.
+        on_error: "raise", or "skip" to leave out bad rows; what is wrong with a file as a whole
+            always raises.
 
     Returns:
         Dataset with images uint8 (N, 48, 48, 1) in the order of the file.
@@ -69,7 +71,9 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
     images = np.concatenate(rows.images).reshape(-1, SIDE, SIDE, 1)
     labels = np.array(rows.labels, np.int64)
     if num_unlabelled := int(np.sum(labels == UNLABELLED)):
-        rows.notes.append(f"{num_unlabelled:,} test rows carry no label: they can be predicted, not scored.")
+        rows.notes.append(
+            f"{num_unlabelled:,} test rows carry no label: they can be predicted, not scored."
+        )
     return Dataset(
         images,
         labels,
@@ -87,7 +91,9 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         header = read_header(stream.readline(LONGEST), where, name)
     rows.notes += header.notes
     if header.usage is None:
-        rows.notes.append(f"{Path(name).name} has no Usage column: its rows are the {SPLITS[header.split]} split.")
+        rows.notes.append(
+            f"{Path(name).name} has no Usage column: its rows are the {SPLITS[header.split]} split."
+        )
     before = len(rows.labels) + len(rows.left_out)
     block: list[tuple[int, bytes, int, int]] = []
     num_blank = 0
@@ -95,7 +101,10 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
     def leave_out(line: int, bad: BadRow, whole: bool) -> None:
         came, mend = bad.came, bad.mend
         if not whole:
-            came, mend = f"a cut-off last line: {came}", "the file ends early: copy or download it again"
+            came, mend = (
+                f"a cut-off last line: {came}",
+                "the file ends early: copy or download it again",
+            )
         if on_error == "raise":
             raise DataError(where, row=line, came=came, expected=bad.expected, mend=mend)
         rows.left_out.append(LeftOut(where, line, f"came {came}; expected {bad.expected}"))
@@ -144,7 +153,9 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
             mend="copy or download the file again",
         )
     if num_blank:
-        rows.notes.append(f"{Path(name).name} holds {num_blank:,} blank line(s), which were ignored.")
+        rows.notes.append(
+            f"{Path(name).name} holds {num_blank:,} blank line(s), which were ignored."
+        )
 
 
 def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:
@@ -183,7 +194,9 @@ def _fields(text: bytes, header: Header) -> tuple[bytes, int, int]:
         came = parts[header.emotion].strip(b' "')
         found = _LABELS.get(came)
         if found is None:
-            raise BadRow(f"the emotion {shown(came)}", f"a whole number from 0 to {len(FER2013) - 1}")
+            raise BadRow(
+                f"the emotion {shown(came)}", f"a whole number from 0 to {len(FER2013) - 1}"
+            )
         label = found
     if header.usage is not None:
         came = parts[header.usage].strip(b' "\r')

@@ -1,8 +1,8 @@
 """Folders of pictures: `split/label/picture`, or `label/picture` without splits.
 
 Labels and splits are matched by name, never by position. Copies of FER2013 merge PublicTest and
-PrivateTest into one folder and tell them apart by the file name (`PublicTest_123.jpg`); there the name
-decides. Hidden files and the litter of file managers are ignored.
+PrivateTest into one folder and tell them apart by the file name (`PublicTest_123.jpg`); there the
+name decides. Hidden files and the litter of file managers are ignored.
 """
 
 from __future__ import annotations
@@ -57,12 +57,24 @@ class Listing:
 
 
 def looks_like_fer2013(folder: Path) -> bool:
-    """Whether a folder holds train/ and test/ (or validation/) with nothing but FER2013's labels inside."""
+    """Whether a folder holds train/ and test/ (or validation/) with nothing but FER2013's labels
+    inside.
+    """
     try:
-        kinds = {SPLIT_NAMES.get(entry.name.lower()): entry for entry in _entries(folder) if entry.is_dir()}
+        kinds = {
+            SPLIT_NAMES.get(entry.name.lower()): entry
+            for entry in _entries(folder)
+            if entry.is_dir()
+        }
         if "training" not in kinds or not {"test", "validation"} & set(kinds):
             return False
-        names = [entry.name for split, top in kinds.items() if split for entry in _entries(top) if entry.is_dir()]
+        names = [
+            entry.name
+            for split, top in kinds.items()
+            if split
+            for entry in _entries(top)
+            if entry.is_dir()
+        ]
     except OSError:
         return False
     return len(names) > 1 and all(canonical(name) in FER2013 for name in names)
@@ -105,13 +117,16 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
         if any(entry.is_dir() for top in tops for entry in _entries(top)):
             raise DataError(
                 folder,
-                came="folders in folders that are no known splits: " + ", ".join(top.name for top in tops[:5]),
+                came="folders in folders that are no known splits: "
+                + ", ".join(top.name for top in tops[:5]),
                 expected="split/label/picture with splits called " + ", ".join(SPLIT_NAMES),
                 mend="rename the split folders",
             )
         for label in tops:
             _list_label(listing, label, SPLITS.index("training"), strict)
-        listing.notes.append("The folder has no splits: all of its pictures are the training split.")
+        listing.notes.append(
+            "The folder has no splits: all of its pictures are the training split."
+        )
     if loose:
         listing.notes.append(f"{loose} file(s) beside the label folders were not read.")
     if not listing.pictures:
@@ -140,7 +155,9 @@ def read_folder(listing: Listing, *, source: str, on_error: str = "raise") -> Da
         if isinstance(result, DataError):
             if on_error == "raise":
                 raise result
-            left_out.append(LeftOut(result.where, None, f"came {result.came}; expected {result.expected}"))
+            left_out.append(
+                LeftOut(result.where, None, f"came {result.came}; expected {result.expected}")
+            )
             continue
         images[index, :, :, 0] = result.pixels
         result.pixels = np.empty(0, np.uint8)
@@ -170,11 +187,15 @@ def read_folder(listing: Listing, *, source: str, on_error: str = "raise") -> Da
 def _entries(folder: Path) -> list[Path]:
     with os.scandir(folder) as found:
         names = sorted(entry.name for entry in found)
-    return [folder / name for name in names if not name.startswith(".") and name.lower() not in _LITTER]
+    return [
+        folder / name for name in names if not name.startswith(".") and name.lower() not in _LITTER
+    ]
 
 
 def _unwrapped(folder: Path) -> Path:
-    """Go down through folders that hold nothing but one folder, as long as that is neither a split nor a label."""
+    """Go down through folders that hold nothing but one folder, as long as that is neither a split
+    nor a label.
+    """
     for _ in range(_WRAPPERS):
         entries = _entries(folder)
         if len(entries) != 1 or not entries[0].is_dir() or entries[0].name.lower() in SPLIT_NAMES:
@@ -188,11 +209,15 @@ def _unwrapped(folder: Path) -> Path:
 def _or_skip(listing: Listing, error: DataError, strict: bool) -> None:
     if strict:
         raise error
-    listing.left_out.append(LeftOut(error.where, None, f"came {error.came}; expected {error.expected}"))
+    listing.left_out.append(
+        LeftOut(error.where, None, f"came {error.came}; expected {error.expected}")
+    )
 
 
 def _loose(listing: Listing, folder: Path, strict: bool) -> int:
-    """Files that lie beside label folders: a picture there has no label and is an error, others are counted."""
+    """Files that lie beside label folders: a picture there has no label and is an error, others are
+    counted.
+    """
     count = 0
     for entry in _entries(folder):
         if entry.is_dir():
@@ -216,7 +241,9 @@ def _list_label(listing: Listing, folder: Path, split: int, strict: bool) -> Non
         if entry.is_dir() or not is_picture_name(entry.name):
             error = DataError(
                 entry,
-                came="a folder" if entry.is_dir() else f"a file that is no picture ({entry.suffix or 'no suffix'})",
+                came="a folder"
+                if entry.is_dir()
+                else f"a file that is no picture ({entry.suffix or 'no suffix'})",
                 expected=f"nothing but pictures in the folder of the label {folder.name!r}",
                 mend=f"move or remove it, or {LEAVE_OUT}",
             )
@@ -255,8 +282,12 @@ def _split_by_prefix(listing: Listing, folders: set[str]) -> None:
         moved |= listing.splits[index] != split
         listing.splits[index] = split
     if moved:
-        parts = ", ".join(f"{told[usage]:,} {usage} ({split})" for usage, split in USAGE.items() if told[usage])
-        listing.notes.append(f"Splits were told by FER2013's file names in a merged folder: {parts}.")
+        parts = ", ".join(
+            f"{told[usage]:,} {usage} ({split})" for usage, split in USAGE.items() if told[usage]
+        )
+        listing.notes.append(
+            f"Splits were told by FER2013's file names in a merged folder: {parts}."
+        )
 
 
 def _label_set(source: str, labels: list[str]) -> LabelSet:

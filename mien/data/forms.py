@@ -1,8 +1,10 @@
-"""The csv forms of FER2013: which files belong together, how they are packed, what their header says.
+"""The csv forms of FER2013: which files belong together, how they are packed, what their header
+says.
 
     fer2013.csv          emotion,pixels,Usage          the archive of the competition
-    icml_face_data.csv   emotion, Usage, pixels        the same rows; two column names begin with a blank
-    train.csv, test.csv  emotion,pixels and pixels     the competition's own; the test rows carry no label
+    icml_face_data.csv   emotion, Usage, pixels        the same rows; two column names begin with a
+    blank train.csv, test.csv  emotion,pixels and pixels     the competition's own; the test rows
+    carry no label
 
 each plain, as .gz or inside a .zip. Columns are found by name, in any order.
 """
@@ -55,10 +57,14 @@ def plain_name(path: str | os.PathLike[str]) -> str:
 
 
 def companions(path: Path) -> list[Path]:
-    """The csv files that belong together: `train.csv` and `test.csv` side by side, else the file itself."""
+    """The csv files that belong together: `train.csv` and `test.csv` side by side, else the file
+    itself.
+    """
     if plain_name(path) not in PAIR:
         return [path]
-    beside = {entry.name.lower(): entry for entry in sorted(path.parent.iterdir()) if entry.is_file()}
+    beside = {
+        entry.name.lower(): entry for entry in sorted(path.parent.iterdir()) if entry.is_file()
+    }
     found = []
     for name in PAIR:
         if name == plain_name(path):
@@ -69,7 +75,9 @@ def companions(path: Path) -> list[Path]:
 
 
 def peek(path: Path) -> Header:
-    """The header of a csv file, .gz or .zip, with nothing else read; raises DataError where it is not FER2013's."""
+    """The header of a csv file, .gz or .zip, with nothing else read; raises DataError where it is
+    not FER2013's.
+    """
     name, stream = next(streams(path))
     with stream, damage(os.fspath(path)):
         return read_header(stream.readline(LONGEST), os.fspath(path), name or path.name)
@@ -80,7 +88,13 @@ def damage(where: str) -> Iterator[None]:
     """Turn what the decompressors and the disk raise into DataError."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError) as error:
+    except (
+        EOFError,
+        zlib.error,
+        gzip.BadGzipFile,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as error:
         raise DataError(
             where,
             came=f"a damaged or cut-off archive ({error})",
@@ -97,7 +111,9 @@ def damage(where: str) -> Iterator[None]:
 
 
 def streams(path: Path) -> Iterator[tuple[str | None, IO[bytes]]]:
-    """The csv streams in a file: (name inside the archive or None, stream). Told by content, not by file name."""
+    """The csv streams in a file: (name inside the archive or None, stream). Told by content, not by
+    file name.
+    """
     with damage(os.fspath(path)):
         with open(path, "rb") as file:
             magic = file.read(4)
@@ -115,7 +131,8 @@ def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     inside = {
         plain_name(info.filename): info
         for info in archive.infolist()
-        if info.filename.lower().endswith(".csv") and not info.filename.startswith(("__MACOSX", "."))
+        if info.filename.lower().endswith(".csv")
+        and not info.filename.startswith(("__MACOSX", "."))
     }
     chosen = [inside[name] for name in NAMES if name in inside][:1]
     chosen = chosen or [inside[name] for name in PAIR if name in inside]
@@ -130,7 +147,9 @@ def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
             mend="unpack it and name the folder of pictures or the csv file inside",
         )
     if any(info.flag_bits & 1 for info in chosen):
-        raise DataError(path, came="an encrypted zip", expected="a zip without password", mend="unpack it first")
+        raise DataError(
+            path, came="an encrypted zip", expected="a zip without password", mend="unpack it first"
+        )
     return chosen
 
 
@@ -158,10 +177,16 @@ def read_header(line: bytes, where: str, name: str) -> Header:
         ) from error
     if len(line) >= LONGEST:
         raise DataError(
-            where, row=1, came="no line end in the first megabyte", expected="a header line", mend=f"name {ALLOWED}"
+            where,
+            row=1,
+            came="no line end in the first megabyte",
+            expected="a header line",
+            mend=f"name {ALLOWED}",
         )
     given = next(csv.reader([text]))
-    shown = ", ".join(repr(column.strip()) for column in given[:6]) + (", ..." if len(given) > 6 else "")
+    shown = ", ".join(repr(column.strip()) for column in given[:6]) + (
+        ", ..." if len(given) > 6 else ""
+    )
     columns = [column.strip().lower() for column in given]
     stem = plain_name(name).removesuffix(".csv")
     split = {"train": "training", "test": "test"}.get(stem)
@@ -181,7 +206,11 @@ def read_header(line: bytes, where: str, name: str) -> Header:
     for column in ("pixels", "emotion", "usage"):
         if columns.count(column) > 1:
             raise DataError(
-                where, row=1, came=f"the column {column!r} twice", expected="each column once", mend="remove one"
+                where,
+                row=1,
+                came=f"the column {column!r} twice",
+                expected="each column once",
+                mend="remove one",
             )
     place = {column: index for index, column in enumerate(columns)}
     return Header(

@@ -2,13 +2,17 @@
 
 Which of Kaggle's copies, in this order, and why:
 
-    deadskull7/fer2013   a public data set that holds fer2013.csv as the competition published it: all three
-                         splits, every row in its place, so that FER+ votes can be joined; needs no account
+    deadskull7/fer2013   a public data set that holds fer2013.csv as the competition published it:
+    all three
+                         splits, every row in its place, so that FER+ votes can be joined; needs no
+                         account
     the competition      the original; needs a Kaggle account whose owner has accepted its rules
-    msambare/fer2013     a public folder copy: PublicTest and PrivateTest merged, no row numbers, so no votes
+    msambare/fer2013     a public folder copy: PublicTest and PrivateTest merged, no row numbers, so
+    no votes
 
-kagglehub checks each download against the server's MD5 sum and keeps it in its own cache, so a second call
-fetches nothing; its environment variables (KAGGLEHUB_CACHE, KAGGLE_API_TOKEN, ...) apply.
+kagglehub checks each download against the server's MD5 sum and keeps it in its own cache, so a
+second call fetches nothing; its environment variables (KAGGLEHUB_CACHE, KAGGLE_API_TOKEN, ...)
+apply.
 """
 
 from __future__ import annotations
@@ -40,15 +44,16 @@ def get_fer2013(destination: Path | None = None) -> Path:
     """Download FER2013.
 
     Args:
-        destination: Folder to put it into, made where it is missing; None leaves it in kagglehub's cache.
-            A FER2013 that is already there is returned as it is, without any network.
+        destination: Folder to put it into, made where it is missing; None leaves it in kagglehub's
+            cache. A FER2013 that is already there is returned as it is, without any network.
 
     Returns:
         Path of the csv file, or of the folder, to be given to `load_dataset`.
 
     Raises:
         MissingExtraError: if kagglehub is not installed.
-        DownloadError: without network or credentials, for an incomplete download, or where the disk refuses.
+        DownloadError: without network or credentials, for an incomplete download, or where the disk
+            refuses.
     """
     if destination is not None:
         there = find_data({}, [destination])
@@ -97,7 +102,11 @@ def _download() -> Path:
                         f"kagglehub: came no answer from Kaggle ({type(error).__name__}); expected a network. "
                         f"To mend: check the connection and proxy and try again, {_BY_HAND}."
                     ) from error
-                if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+                if (
+                    isinstance(error, OSError)
+                    and error.errno is not None
+                    and error.filename is not None
+                ):
                     raise DownloadError(
                         f"{error.filename}: came {error.strerror}; expected a folder with 500 MB to write to. "
                         "To mend: free some space, or name another folder in KAGGLEHUB_CACHE."

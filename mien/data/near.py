@@ -1,9 +1,11 @@
-"""Pictures that are nearly the same: the same photograph shifted, re-scaled, re-saved, stamped or mirrored.
+"""Pictures that are nearly the same: the same photograph shifted, re-scaled, re-saved, stamped or
+mirrored.
 
-Two steps. Candidates are pairs whose 8x8 area means correlate (every pair is compared: 10^9 products of 64 numbers
-are seconds of matrix multiplication, so no hash and no index is needed). Faces cropped alike have similar area means,
-so most candidates are different people; a pair is kept only if the fine detail agrees too: what is left of each picture
-after taking away a 7x7 mean, correlated at the best shift of up to two pixels.
+Two steps. Candidates are pairs whose 8x8 area means correlate (every pair is compared: 10^9
+products of 64 numbers are seconds of matrix multiplication, so no hash and no index is needed).
+Faces cropped alike have similar area means, so most candidates are different people; a pair is kept
+only if the fine detail agrees too: what is left of each picture after taking away a 7x7 mean,
+correlated at the best shift of up to two pixels.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from mien.data.dataset import SIDE
 
 _CELLS = 8  # the coarse picture is 8x8
 _COARSE = 0.93  # correlation of the coarse pictures that makes a candidate
-DETAIL = 0.7  # correlation of the fine detail that makes a near duplicate; docs/data.md says how it was chosen
+# correlation of the fine detail that makes a near duplicate; docs/data.md says how it was chosen
+DETAIL = 0.7
 _SHIFT = 2  # pixels
-_MOST = 16  # candidates looked at for each picture, the most similar first: bounds the work on frames of one video
+# candidates looked at for each picture, the most similar first: bounds the work on frames of one
+# video
+_MOST = 16
 _FLAT = 4.0  # gray levels; pictures that vary less have no detail to compare
 _ROWS, _PAIRS = 512, 256  # pictures and pairs worked on at once
 
@@ -88,7 +93,9 @@ def _coarse(pictures: np.ndarray, *, mirrored: bool) -> np.ndarray:
 
 
 def _candidates(coarse: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """int64 (C, 2): pairs i < j with `coarse[i] . other[j]` above the threshold, at most `_MOST` for each i."""
+    """int64 (C, 2): pairs i < j with `coarse[i] . other[j]` above the threshold, at most `_MOST`
+    for each i.
+    """
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(coarse), _ROWS):
         likeness = coarse[start : start + _ROWS] @ other[start:].T

@@ -1,8 +1,8 @@
 """The painter of the drawn faces: from what moves in a face to its pixels.
 
-A face is painted back to front, many at once, in float32. Every shape is the region between two curves in the head's
-own coordinates (u to the right, v down, in pixels of an upright face of middle size); its edge is softened over one
-pixel, so no supersampling is needed.
+A face is painted back to front, many at once, in float32. Every shape is the region between two
+curves in the head's own coordinates (u to the right, v down, in pixels of an upright face of middle
+size); its edge is softened over one pixel, so no supersampling is needed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import numpy as np
 
 from mien.data.dataset import SIDE
 
-# What moves in a face, with its value at rest. Brows: up, inner ends up, arched, drawn together (pixels). Lids: upper
-# opening (a factor), lower one up, slope (pixels; + the outer end droops, - the inner end presses down). Mouth: width
-# (a factor), opening, corners up, upper lip up (pixels), squareness (0 to 1), teeth shown, one corner up (pixels).
-# Creases, 0 none to 1 deep: nose wrinkled, cheek folds, frown lines, forehead lines.
+# What moves in a face, with its value at rest. Brows: up, inner ends up, arched, drawn together
+# (pixels). Lids: upper opening (a factor), lower one up, slope (pixels; + the outer end droops, -
+# the inner end presses down). Mouth: width (a factor), opening, corners up, upper lip up (pixels),
+# squareness (0 to 1), teeth shown, one corner up (pixels). Creases, 0 none to 1 deep: nose
+# wrinkled, cheek folds, frown lines, forehead lines.
 MOVES = {
     "brow_up": 0.0, "brow_inner": 0.0, "brow_arch": 0.0, "brow_in": 0.0,
     "lid": 1.0, "lower_lid": 0.0, "lid_slope": 0.0,
@@ -35,7 +36,9 @@ class _Side:
     width: np.ndarray
 
 
-def _radius(x: np.ndarray, y: np.ndarray, width: float | np.ndarray, height: float | np.ndarray) -> np.ndarray:
+def _radius(
+    x: np.ndarray, y: np.ndarray, width: float | np.ndarray, height: float | np.ndarray
+) -> np.ndarray:
     """Distance from the centre of an ellipse, 1 on its edge."""
     x, y = x / width, y / height
     return np.asarray(np.sqrt(x * x + y * y))
@@ -46,8 +49,8 @@ class Painter:
 
     Args:
         moves: float32 (N, 18), what moves, in the order of `MOVES`.
-        rng: Where all else comes from: who is drawn, from where, in which light. Its values are drawn in a fixed
-            order that does not depend on `moves`.
+        rng: Where all else comes from: who is drawn, from where, in which light. Its values are
+            drawn in a fixed order that does not depend on `moves`.
     """
 
     def __init__(self, moves: np.ndarray, rng: np.random.Generator) -> None:
@@ -78,7 +81,9 @@ class Painter:
         return np.flatnonzero(self._rng.random(self._num) < share)
 
     def _place(self) -> None:
-        """Head coordinates of every pixel: shift, size, turn in the picture plane, turn of the head."""
+        """Head coordinates of every pixel: shift, size, turn in the picture plane, turn of the
+        head.
+        """
         angle, self.scale = self._span(-0.2, 0.2), self._span(0.94, 1.16)
         self.yaw, self.pitch = self._span(-0.27, 0.27), self._span(-1.3, 1.3)
         line = np.arange(SIDE, dtype=np.float32) - np.float32((SIDE - 1) / 2)
@@ -89,7 +94,9 @@ class Painter:
         self.screen_x, self.screen_y = line[None, None, :], line[None, :, None]
 
     def _turned(self, x: float | np.ndarray, radius: float = 18.0) -> tuple[np.ndarray, np.ndarray]:
-        """Where a feature at `x` of a frontal head stands on the turned head, and by what factor it is narrowed."""
+        """Where a feature at `x` of a frontal head stands on the turned head, and by what factor it
+        is narrowed.
+        """
         angle = np.arcsin(np.clip(np.asarray(x, np.float32) / radius, -0.95, 0.95)) + self.yaw
         return np.float32(radius) * np.sin(angle), np.maximum(np.cos(angle), 0.45) / 0.95
 
@@ -104,12 +111,16 @@ class Painter:
         opacity: float | np.ndarray = 1.0,
         faces: slice | np.ndarray = slice(None),
     ) -> np.ndarray:
-        """Paint `rows` of `faces` where `inside` (pixels to the edge, positive within) says; returns the coverage.
+        """Paint `rows` of `faces` where `inside` (pixels to the edge, positive within) says;
+        returns the coverage.
 
-        `inside` covers those rows, or the whole canvas and is cut; `tone` and `opacity` broadcast against it.
+        `inside` covers those rows, or the whole canvas and is cut; `tone` and `opacity` broadcast
+        against it.
         """
         target = self.image[faces, rows]
-        cover = (inside[:, rows] if inside.shape[1] == SIDE else inside) * (self.scale[faces] / np.float32(soft))
+        cover = (inside[:, rows] if inside.shape[1] == SIDE else inside) * (
+            self.scale[faces] / np.float32(soft)
+        )
         cover += np.float32(0.5)
         np.clip(cover, 0, 1, out=cover)
         target += (cover * opacity) * (tone - target)
@@ -135,7 +146,9 @@ class Painter:
     def _background(self) -> None:
         level, slope, direction = self._span(25, 225), self._span(0, 1.6), self._span(0, 6.28)
         self.image[:] = (
-            level + (slope * np.cos(direction)) * self.screen_x + (slope * np.sin(direction)) * self.screen_y
+            level
+            + (slope * np.cos(direction)) * self.screen_x
+            + (slope * np.sin(direction)) * self.screen_y
         )
         # A door frame, a shelf, a horizon behind the head.
         edge, tone = self._span(-22, 22), self._span(20, 230)
@@ -165,7 +178,9 @@ class Painter:
         back = np.minimum((1 - np.sqrt(across * across + above * above)) * wide, drop - v)
         self._fill(back - bald * 99, self.hair, slice(None))
         rows = slice(10, 38)
-        lobe = 1 - _radius(np.abs(u[:, rows] + self.yaw * 6) - self.half_width + 0.3, v[:, rows] - 1, 2.6, 4.2)
+        lobe = 1 - _radius(
+            np.abs(u[:, rows] + self.yaw * 6) - self.half_width + 0.3, v[:, rows] - 1, 2.6, 4.2
+        )
         self._fill(lobe * 3 - long_hair * 99, self.skin * 0.86, rows)
         # The head: an ellipse above, narrowing to the chin below.
         below = np.clip(v / self.chin, 0, 1)
@@ -178,7 +193,11 @@ class Painter:
         shade = 1.04 - 0.26 * shade * shade
         self.head = self._fill((1 - radius) * 16, self.skin * shade, slice(None))
         # Hair on the forehead: straight, parted or a fringe; the bald have none.
-        line, part, bend = self._span(-16.5, -12.5), self._span(-0.35, 0.35), self._span(-0.012, 0.03)
+        line, part, bend = (
+            self._span(-16.5, -12.5),
+            self._span(-0.35, 0.35),
+            self._span(-0.012, 0.03),
+        )
         rows = slice(0, 34)
         u, v, radius = u[:, rows], v[:, rows], radius[:, rows]
         temples = np.abs(u) - self.half_width + self._span(0.2, 2.2)
@@ -199,16 +218,31 @@ class Painter:
             self._span(2.1, 3.4) + 0.6 * self.wrinkle,
         )
         lit = self._sign()
-        # The bridge leans from between the eyes to the tip: a shadow on one side, a light on the other.
+        # The bridge leans from between the eyes to the tip: a shadow on one side, a light on the
+        # other.
         centre = x * np.clip((v + 9) / (tip + 9), 0.2, 1)
         span = np.minimum(v + 6, tip - v)
         self._fill(
-            np.minimum(1.0 - np.abs(u - centre - lit * (0.9 + 0.09 * (v + 6))), span), self.skin * 0.8, rows, 2.0, 0.7
+            np.minimum(1.0 - np.abs(u - centre - lit * (0.9 + 0.09 * (v + 6))), span),
+            self.skin * 0.8,
+            rows,
+            2.0,
+            0.7,
         )
-        self._fill(np.minimum(0.7 - np.abs(u - centre), span), np.minimum(self.skin * 1.16, 250), rows, 2.0, 0.6)
+        self._fill(
+            np.minimum(0.7 - np.abs(u - centre), span),
+            np.minimum(self.skin * 1.16, 250),
+            rows,
+            2.0,
+            0.6,
+        )
         n = (u - x) / wide
         self._fill(
-            0.75 - np.abs(v - tip - 0.7 + 0.9 * n * n) - 3 * np.maximum(np.abs(n) - 1, 0), self.line, rows, 1.2, 0.75
+            0.75 - np.abs(v - tip - 0.7 + 0.9 * n * n) - 3 * np.maximum(np.abs(n) - 1, 0),
+            self.line,
+            rows,
+            1.2,
+            0.75,
         )
         for sign in (-1, 1):
             hole = 1 - _radius(u - x - sign * wide * 0.52, v - tip - 0.3, 1.1, 0.75)
@@ -223,13 +257,26 @@ class Painter:
             slant, ends = self.v[some, rows] + 0.7 * reach, 2 * np.maximum(np.abs(reach) - 1.6, 0)
             depth = np.clip(self.wrinkle[some], 0, 1) * np.float32(0.85)
             for height in (-1.6, 0.2, 2.0):
-                self._fill(0.6 - np.abs(slant - height) - ends, self.line[some], rows, 1.1, depth, some)
+                self._fill(
+                    0.6 - np.abs(slant - height) - ends, self.line[some], rows, 1.1, depth, some
+                )
             rows, some = slice(18, 46), np.flatnonzero(self.folds > 0.1)
             down = self.v[some, rows] - tip[some]
             along = np.clip((down + 1.5) / 7.5, 0, 1)
             beside = sign * (self.u[some, rows] - x[some] * 0.9) - wide[some] - 0.6
-            fold = 0.65 - np.abs(beside - 4 * along * along) - 2 * np.maximum(np.abs(down - 2.2) - 3.6, 0)
-            self._fill(fold, self.line[some], rows, 1.6, np.clip(self.folds[some], 0, 1) * np.float32(0.7), some)
+            fold = (
+                0.65
+                - np.abs(beside - 4 * along * along)
+                - 2 * np.maximum(np.abs(down - 2.2) - 3.6, 0)
+            )
+            self._fill(
+                fold,
+                self.line[some],
+                rows,
+                1.6,
+                np.clip(self.folds[some], 0, 1) * np.float32(0.7),
+                some,
+            )
 
     def _mouth(self) -> None:
         rows = slice(20, SIDE)
@@ -241,7 +288,9 @@ class Painter:
         n = (u - x) / wide
         n2 = n * n
         square = np.clip(self.square, 0, 1)
-        bow = 1 - n2 * (1 - square + square * n2)  # 1 in the middle, 0 at the corners, negative outside
+        bow = 1 - n2 * (
+            1 - square + square * n2
+        )  # 1 in the middle, 0 at the corners, negative outside
         middle = y - self.corners * (n2 - 0.35) - self.one_corner * n
         raised = upper_lip * (1 - 0.5 * np.minimum(n2, 1))
         top = middle - (0.2 + 0.32 * opening) * bow - raised * 0.55
@@ -264,18 +313,32 @@ class Painter:
                    gap * np.minimum(teeth, 1))  # fmt: skip
         # An angry or frightened mouth bares the lower teeth too.
         self._fill(
-            np.minimum(v - bottom + teeth * 0.8, bottom - 0.2 - v), 205, rows, 1.0, gap * square * np.minimum(teeth, 1)
+            np.minimum(v - bottom + teeth * 0.8, bottom - 0.2 - v),
+            205,
+            rows,
+            1.0,
+            gap * square * np.minimum(teeth, 1),
         )
-        self._fill(bottom + 0.3 - v - 0.6 * opening + 2.2, self.line * 0.95, rows, 2.0, gap * 0.45 * (opening > 2.5))
+        self._fill(
+            bottom + 0.3 - v - 0.6 * opening + 2.2,
+            self.line * 0.95,
+            rows,
+            2.0,
+            gap * 0.45 * (opening > 2.5),
+        )
         # The corners themselves: small dark ends that show which way they point.
-        corner = 0.75 - np.abs(v - middle) - 2 * np.maximum(np.abs(np.abs(n) - 0.93) * wide - 0.9, 0)
+        corner = (
+            0.75 - np.abs(v - middle) - 2 * np.maximum(np.abs(np.abs(n) - 0.93) * wide - 0.9, 0)
+        )
         self._fill(corner, self.line, rows, 1.1, 0.8)
 
     def _beard(self) -> None:
         rows = slice(22, SIDE)
         beard, moustache = self._some(0.13), self._some(0.1)
         # A beard leaves the mouth free: it starts at the jaw's line.
-        around = _radius(self.u[beard, rows], self.v[beard, rows] - 6, self.half_width[beard] * 0.86, 11.2)
+        around = _radius(
+            self.u[beard, rows], self.v[beard, rows] - 6, self.half_width[beard] * 0.86, 11.2
+        )
         jaw = np.minimum((around - 0.86) * 12, self.v[beard, rows] - 5)
         jaw = np.minimum(jaw, (self.head[beard, rows] - 0.5) * 4)
         self._fill(jaw, self.hair[beard], rows, 1.6, 0.8, beard)
@@ -287,7 +350,11 @@ class Painter:
 
     def _sides(self) -> list[_Side]:
         apart, half = self._span(7.1, 8.7), self._span(3.5, 4.5)
-        self.eye_y, self.iris, self.gaze = self._span(-4.2, -2.6), self._span(20, 110), self._span(-0.9, 0.9)
+        self.eye_y, self.iris, self.gaze = (
+            self._span(-4.2, -2.6),
+            self._span(20, 110),
+            self._span(-0.9, 0.9),
+        )
         self.brow_y, self.brow_thick = self._span(4.6, 5.8), self._span(0.75, 1.6)
         self.rest_lid = self._span(1.55, 2.05)
         sides = []
@@ -319,11 +386,21 @@ class Painter:
         bow = 1 - n * n
         up = self.rest_lid * np.maximum(self.lid, 0.25)
         slope = self.lid_slope
-        top = y - up * bow + np.where(slope > 0, slope * (0.35 + 0.5 * n), -slope * (0.35 - 0.5 * n)) * 0.62
+        top = (
+            y
+            - up * bow
+            + np.where(slope > 0, slope * (0.35 + 0.5 * n), -slope * (0.35 - 0.5 * n)) * 0.62
+        )
         bottom = y + (1.15 - self.lower_lid) * bow
         # A cheek pushed up and lids wide open both need the lids not to cross.
         bottom = np.maximum(bottom, top + 0.75 * bow)
-        self._fill(np.minimum(v - top + 2.0 * bow, bottom + 1.5 * bow - v), self.skin * 0.86, rows, 2.2, 0.55)
+        self._fill(
+            np.minimum(v - top + 2.0 * bow, bottom + 1.5 * bow - v),
+            self.skin * 0.86,
+            rows,
+            2.2,
+            0.55,
+        )
         white = self._fill(np.minimum(v - top, bottom - v), 236, rows)
         du = (u - side.x - self.gaze - 2.0 * self.yaw) / np.float32(0.95)
         dv = v - y + 0.25
@@ -331,8 +408,12 @@ class Painter:
         self._fill(1.85 - distance, self.iris, rows, 1.0, white)
         self._fill(0.95 - distance, 8, rows, 1.0, white)
         self._fill(0.6 - np.sqrt((du + 0.7) ** 2 + (dv + 0.7) ** 2), 250, rows, 1.0, white)
-        self._fill(0.62 - np.abs(v - top) + 0.55 * np.minimum(bow, 0) * 4, self.line * 0.6, rows, 1.1, 0.95)
-        self._fill(0.4 - np.abs(v - bottom) + 0.5 * np.minimum(bow, 0) * 4, self.line, rows, 1.2, 0.6)
+        self._fill(
+            0.62 - np.abs(v - top) + 0.55 * np.minimum(bow, 0) * 4, self.line * 0.6, rows, 1.1, 0.95
+        )
+        self._fill(
+            0.4 - np.abs(v - bottom) + 0.5 * np.minimum(bow, 0) * 4, self.line, rows, 1.2, 0.6
+        )
         # The fold above the lid.
         self._fill(0.4 - np.abs(v - top + 1.7) + np.minimum(bow, 0) * 3, self.line, rows, 1.4, 0.4)
 
@@ -358,7 +439,9 @@ class Painter:
             rim = 0.5 - np.abs(_radius(u - x[worn], v, size * narrow[worn], size * 0.86) - 1) * 5
             self._fill(rim, tone, rows, 1.1, 0.9, worn)
         x, _ = self._turned(0.0, 22.0)
-        self._fill(np.minimum(0.5 - np.abs(v + 0.8), 2.4 - np.abs(u - x[worn])), tone, rows, 1.1, 0.9, worn)
+        self._fill(
+            np.minimum(0.5 - np.abs(v + 0.8), 2.4 - np.abs(u - x[worn])), tone, rows, 1.1, 0.9, worn
+        )
 
     def _light(self) -> None:
         """A lamp at a random side, then contrast and brightness as a camera would choose them."""
@@ -375,7 +458,9 @@ class Painter:
         angle, offset, reach = self._span(0, 3.14), self._span(-17, 17), self._span(0, 9)
         everywhere = slice(None)
         bar = np.flatnonzero(kind < 0.08)
-        across = np.cos(angle[bar]) * self.screen_x + np.sin(angle[bar]) * self.screen_y - offset[bar]
+        across = (
+            np.cos(angle[bar]) * self.screen_x + np.sin(angle[bar]) * self.screen_y - offset[bar]
+        )
         self._fill(2.2 - np.abs(across), tone[bar], everywhere, faces=bar)
         # A hand at the cheek: four fingers of unequal length, pointing upwards.
         hand, rows = np.flatnonzero((kind >= 0.08) & (kind < 0.16)), slice(14, SIDE)
@@ -393,7 +478,9 @@ class Painter:
         lock = np.flatnonzero((kind >= 0.16) & (kind < 0.24))
         u, v = self.u[lock], self.v[lock]
         strand = 2.0 - 0.05 * v - np.abs(u - side[lock] * 9 - 3 * np.sin((v + reach[lock]) * 0.16))
-        self._fill(np.minimum(strand, 4 + reach[lock] - v), self.hair[lock] * 0.9, everywhere, faces=lock)
+        self._fill(
+            np.minimum(strand, 4 + reach[lock] - v), self.hair[lock] * 0.9, everywhere, faces=lock
+        )
 
     def _photograph(self) -> np.ndarray:
         """Blur, grain and rounding to bytes."""
@@ -401,7 +488,10 @@ class Painter:
         blur *= blur * 2  # most are nearly sharp
         for axis in (1, 2):
             soft = image.copy()
-            low, high = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (slice(1, None),)
+            low, high = (
+                (slice(None),) * axis + (slice(None, -1),),
+                (slice(None),) * axis + (slice(1, None),),
+            )
             step = (image[high] - image[low]) * np.float32(0.5)
             step *= blur
             soft[low] += step

@@ -1,8 +1,8 @@
 """Picture files of any kind -> gray 48 x 48, as FER2013's are.
 
-Colour becomes gray with the weights of ITU-R BT.601; other sizes are resized whole, by area averaging
-where they shrink and bilinearly where they grow. What was done to a picture comes back with it, so that
-the reader can say it aloud.
+Colour becomes gray with the weights of ITU-R BT.601; other sizes are resized whole, by area
+averaging where they shrink and bilinearly where they grow. What was done to a picture comes back
+with it, so that the reader can say it aloud.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from mien.image import Limits, decode
 from mien.preprocess import gray, resized
 
 LIMITS = Limits(max_bytes=1_000_000_000, max_pixels=50_000_000, longest_side=50_000_000)
-_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".jfif"))
+_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".jfif")
+)
 
 
 @dataclass
 class Gray:
-    """One picture: pixels uint8 (48, 48), its own (width, height), and the names of what was done to it."""
+    """One picture: pixels uint8 (48, 48), its own (width, height), and the names of what was done
+    to it.
+    """
 
     pixels: np.ndarray
     size: tuple[int, int]
@@ -54,7 +58,9 @@ def read_gray(path: Path) -> Gray:
     try:
         picture = decode(path, limits=LIMITS)
     except DataError as error:
-        raise DataError(path, came=error.came, expected=error.expected, mend=f"{error.mend}, or {LEAVE_OUT}") from error
+        raise DataError(
+            path, came=error.came, expected=error.expected, mend=f"{error.mend}, or {LEAVE_OUT}"
+        ) from error
     done = list(picture.done)
     pixels = picture.pixels[:, :, 0].copy()
     if (picture.pixels[:, :, :2] != picture.pixels[:, :, 1:]).any():
@@ -71,13 +77,18 @@ def read_gray(path: Path) -> Gray:
 
 def notes_about(pictures: Sequence[Gray]) -> list[str]:
     """Sentences with counts about what was done to the pictures."""
-    count = {kind: 0 for kind in ("colour", "16-bit", "alpha", "turned", "frames", "resized", "stretched")}
+    count = {
+        kind: 0
+        for kind in ("colour", "16-bit", "alpha", "turned", "frames", "resized", "stretched")
+    }
     for picture in pictures:
         for kind in picture.done:
             count[kind] += 1
     found = {picture.size for picture in pictures if "resized" in picture.done}
     sizes = sorted(found, key=lambda size: size[0] * size[1])
-    span = " to ".join(f"{width} x {height}" for width, height in dict.fromkeys((*sizes[:1], *sizes[-1:])))
+    span = " to ".join(
+        f"{width} x {height}" for width, height in dict.fromkeys((*sizes[:1], *sizes[-1:]))
+    )
     texts = {
         "colour": "in colour turned to gray (ITU-R BT.601)",
         "16-bit": "of 16 bits scaled to 8",
@@ -88,7 +99,11 @@ def notes_about(pictures: Sequence[Gray]) -> list[str]:
         "stretched": "not square and resized whole, without cropping: their proportions changed",
     }
     total = len(pictures)
-    return [f"Of {total:,} pictures {count[kind]:,} were {text}." for kind, text in texts.items() if count[kind]]
+    return [
+        f"Of {total:,} pictures {count[kind]:,} were {text}."
+        for kind, text in texts.items()
+        if count[kind]
+    ]
 
 
 def _attempt(path: Path) -> Gray | DataError:

@@ -1,8 +1,8 @@
 """Decimal text to pixels: the inner loop of reading FER2013 as csv.
 
-83 million decimal numbers become bytes here. `parse_block` does it with some fifteen passes of numpy
-over a few hundred kilobytes at a time, and is exact about what it accepts; a block that holds anything
-else is read again row by row by `parse_row`, which knows what is wrong.
+83 million decimal numbers become bytes here. `parse_block` does it with some fifteen passes of
+numpy over a few hundred kilobytes at a time, and is exact about what it accepts; a block that holds
+anything else is read again row by row by `parse_row`, which knows what is wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class BadRow(Exception):
 
 
 def parse_block(fields: list[bytes]) -> np.ndarray | None:
-    """Pixel fields of several rows -> uint8 (rows, 2304), or None where any row needs a closer look.
+    """Pixel fields of several rows -> uint8 (rows, 2304), or None where any row needs a closer
+    look.
 
     Accepts only blanks and numbers of one to three digits up to 255, 2,304 in each field.
     """

@@ -1,8 +1,8 @@
 """Reading a data set: the one entry for every form it comes in.
 
-`load_dataset` recognises what it was given by name and content, lets `fer2013`, `folders` or `synth`
-read it, joins the FER+ votes, and keeps the parsed result in the `cache`. `find_data` looks for FER2013
-in the places where it usually lies.
+`load_dataset` recognises what it was given by name and content, lets `fer2013`, `folders` or
+`synth` read it, joins the FER+ votes, and keeps the parsed result in the `cache`. `find_data` looks
+for FER2013 in the places where it usually lies.
 """
 
 from __future__ import annotations
@@ -38,22 +38,25 @@ def load_dataset(
     """Read a data set.
 
     Args:
-        source: FER2013 as csv (`fer2013.csv`, `icml_face_data.csv`, `train.csv` and `test.csv`; plain, .gz, .zip),
-            a folder that holds one of these, or a folder of pictures as `split/label/picture` or `label/picture`.
-            None looks where `find_data` looks, and falls back on drawn faces.
-        votes: FER+'s vote file of the same rows. A file called `ferplus_votes.csv` or `fer2013new.csv`
-            beside the csv is joined without being named.
-        on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves such out, counts
-            them in the notes and lists them in `Dataset.left_out`. What is wrong with a file as a whole always raises.
-        cache: Keep the parsed result in, and take it from, $MIEN_CACHE or the user's cache folder. Nothing
-            is kept of data of which something was left out.
+        source: FER2013 as csv (`fer2013.csv`, `icml_face_data.csv`, `train.csv` and `test.csv`;
+            plain, .gz, .zip), a folder that holds one of these, or a folder of pictures as
+            `split/label/picture` or `label/picture`. None looks where `find_data` looks, and falls
+            back on drawn faces.
+        votes: FER+'s vote file of the same rows. A file called `ferplus_votes.csv` or
+            `fer2013new.csv` beside the csv is joined without being named.
+        on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves such
+            out, counts them in the notes and lists them in `Dataset.left_out`. What is wrong with a
+            file as a whole always raises.
+        cache: Keep the parsed result in, and take it from, $MIEN_CACHE or the user's cache folder.
+            Nothing is kept of data of which something was left out.
 
     Returns:
         Dataset with images uint8 (N, 48, 48, 1), read-only, and notes that say what was done.
 
     Raises:
         DataError: with file, row, what came, what was expected and how to mend it.
-        UsageError: for an `on_error` that does not exist, or votes for data that has no rows to join them to.
+        UsageError: for an `on_error` that does not exist, or votes for data that has no rows to
+            join them to.
     """
     if on_error not in _ON_ERROR:
         raise UsageError(f"on_error: came {on_error!r}; expected one of {', '.join(_ON_ERROR)}")
@@ -73,7 +76,9 @@ def load_dataset(
         dataset = _read_files(files, path, on_error, store)
         dataset = _with_votes(dataset, files, votes)
     elif votes is not None:
-        raise UsageError(f"votes: came {os.fspath(votes)!r} for a folder of pictures; expected a csv to join them to")
+        raise UsageError(
+            f"votes: came {os.fspath(votes)!r} for a folder of pictures; expected a csv to join them to"
+        )
     else:
         dataset = _read_pictures(path, on_error, store)
     if dataset.left_out:
@@ -88,15 +93,20 @@ def load_dataset(
     return dataset
 
 
-def find_data(environ: Mapping[str, str] | None = None, roots: Sequence[Path] | None = None) -> Path | None:
-    """Where FER2013 lies: $MIEN_DATA, else the first find in the Kaggle input folder, ./data, the working directory.
+def find_data(
+    environ: Mapping[str, str] | None = None, roots: Sequence[Path] | None = None
+) -> Path | None:
+    """Where FER2013 lies: $MIEN_DATA, else the first find in the Kaggle input folder, ./data, the
+    working directory.
 
     Args:
         environ: The environment; the process's own by default.
-        roots: Folders to search instead of the three; each with four levels below it, the working directory alone.
+        roots: Folders to search instead of the three; each with four levels below it, the working
+            directory alone.
 
     Returns:
-        A csv file, a folder with train.csv and test.csv, or a folder copy; None where there is nothing.
+        A csv file, a folder with train.csv and test.csv, or a folder copy; None where there is
+        nothing.
 
     Raises:
         DataError: if $MIEN_DATA names something that is not there.
@@ -136,13 +146,17 @@ def _search(folder: Path, depth: int) -> Path | None:
                 return csv
             if looks_like_fer2013(candidate):
                 return candidate
-            below += [entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            below += [
+                entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()
+            ]
         level = below
     return None
 
 
 def _csv_in(entries: Sequence[Path]) -> Path | None:
-    """The FER2013 csv among the files of one folder; train.csv only where its columns say that it is one."""
+    """The FER2013 csv among the files of one folder; train.csv only where its columns say that it
+    is one.
+    """
     named = {entry.name.lower(): entry for entry in entries}
     for name in (*NAMES, *PAIR):
         for suffix in SUFFIXES:
@@ -178,7 +192,9 @@ def _csv_files(path: Path) -> list[Path]:
 
 
 def _together(path: Path) -> list[Path]:
-    """train.csv brings test.csv along and the other way round, unless one of them names each row's Usage itself."""
+    """train.csv brings test.csv along and the other way round, unless one of them names each row's
+    Usage itself.
+    """
     files = companions(path)
     if len(files) > 1 and any(peek(file).usage is not None for file in files):
         return [path]
@@ -194,7 +210,9 @@ def _read_files(files: list[Path], path: Path, on_error: str, store: Cache | Non
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    dataset = _from_cache_or(store, key, source, lambda: read_csv(files, source=source, on_error=on_error))
+    dataset = _from_cache_or(
+        store, key, source, lambda: read_csv(files, source=source, on_error=on_error)
+    )
     if len(files) > 1:
         dataset = dataset.with_notes(f"{files[0].name} and {files[1].name} were read together.")
     return dataset
@@ -210,11 +228,17 @@ def _read_pictures(path: Path, on_error: str, store: Cache | None) -> Dataset:
     def key() -> str | None:
         try:
             # What the listing left out is not in the key.
-            return None if store is None or listing.left_out else store.listing_key(listing.root, listing.pictures)
+            return (
+                None
+                if store is None or listing.left_out
+                else store.listing_key(listing.root, listing.pictures)
+            )
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    return _from_cache_or(store, key, source, lambda: read_folder(listing, source=source, on_error=on_error))
+    return _from_cache_or(
+        store, key, source, lambda: read_folder(listing, source=source, on_error=on_error)
+    )
 
 
 def _from_cache_or(
@@ -230,10 +254,14 @@ def _from_cache_or(
     if dataset.left_out:
         return dataset
     if key_now() != key:
-        return dataset.with_notes("The data changed while it was being read: read it again to be sure of it.")
+        return dataset.with_notes(
+            "The data changed while it was being read: read it again to be sure of it."
+        )
     obstacle = store.write(key, dataset)
     if damaged:
-        dataset = dataset.with_notes("A damaged entry of the parsed cache was read anew and replaced.")
+        dataset = dataset.with_notes(
+            "A damaged entry of the parsed cache was read anew and replaced."
+        )
     if obstacle:
         dataset = dataset.with_notes(
             f"The parsed data could not be kept in {store.folder} ({obstacle}): reading will take as long again. "
@@ -242,7 +270,9 @@ def _from_cache_or(
     return dataset
 
 
-def _with_votes(dataset: Dataset, files: list[Path], votes: str | os.PathLike[str] | None) -> Dataset:
+def _with_votes(
+    dataset: Dataset, files: list[Path], votes: str | os.PathLike[str] | None
+) -> Dataset:
     if votes is not None:
         return join_votes(dataset, Path(votes).expanduser())
     beside = votes_beside(files)
@@ -253,7 +283,9 @@ def _with_votes(dataset: Dataset, files: list[Path], votes: str | os.PathLike[st
     except DataError as error:
         # Nobody asked for this file, so it must not stop the reading, but it must be said.
         return dataset.with_notes(f"{beside.name} lies beside the data and was not joined: {error}")
-    return joined.with_notes(f"{beside.name} was joined without being named, because it lies beside the data.")
+    return joined.with_notes(
+        f"{beside.name} was joined without being named, because it lies beside the data."
+    )
 
 
 def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
@@ -268,12 +300,18 @@ def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
         absent = ", ".join(name for name, there in zip(names, anywhere, strict=True) if not there)
         notes.append(f"The data has no picture of: {absent}.")
     for split, row in zip(SPLITS, counts, strict=True):
-        lacking = [name for name, n, there in zip(names, row, anywhere, strict=True) if there and not n]
+        lacking = [
+            name for name, n, there in zip(names, row, anywhere, strict=True) if there and not n
+        ]
         if not row.any() or not lacking:
             continue
         text = f"the {split} split has no picture of: {', '.join(lacking)}"
         if on_error == "raise":
-            go_on = "go on without that class" if split == "training" else "judge that split without that class"
+            go_on = (
+                "go on without that class"
+                if split == "training"
+                else "judge that split without that class"
+            )
             raise DataError(
                 dataset.source,
                 came=f"a split without a class: {text}, while another split has",
@@ -296,12 +334,18 @@ def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
         LeftOut(dataset.source, int(row), f"{reason}: {old[k]}")
         for row, k in zip(dataset.rows[out], dataset.labels[out], strict=True)
     ]
-    return dataclasses.replace(dataset.take(~out).with_labels(kept), left_out=(*dataset.left_out, *left_out))
+    return dataclasses.replace(
+        dataset.take(~out).with_labels(kept), left_out=(*dataset.left_out, *left_out)
+    )
 
 
 def _printable(dataset: Dataset) -> Dataset:
-    """The data with names of files that any report can hold; the last step, since the names are read by until then."""
-    left_out = [LeftOut(printable(one.where), one.row, printable(one.reason)) for one in dataset.left_out]
+    """The data with names of files that any report can hold; the last step, since the names are
+    read by until then.
+    """
+    left_out = [
+        LeftOut(printable(one.where), one.row, printable(one.reason)) for one in dataset.left_out
+    ]
     return dataclasses.replace(
         dataset,
         source=printable(dataset.source),
@@ -312,7 +356,9 @@ def _printable(dataset: Dataset) -> Dataset:
 
 def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
     if votes is not None:
-        raise UsageError(f"votes: came {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to")
+        raise UsageError(
+            f"votes: came {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to"
+        )
     from mien.data.synth import drawn_dataset
 
     notes = [

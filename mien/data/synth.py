@@ -1,9 +1,11 @@
-"""Drawn faces: seven expressions from what brows, eyes and mouth do in each, for tests, demos and a first try.
+"""Drawn faces: seven expressions from what brows, eyes and mouth do in each, for tests, demos and a
+first try.
 
-The movements follow the descriptions of the Facial Action Coding System (Ekman and Friesen 1978; the usual
-combinations per expression: https://imotions.com/blog/learning/research-fundamentals/facial-action-coding-system/).
-Who is drawn (head, skin, hair, glasses, beard), how strongly, from which side lit, how turned and how
-hidden is random. Nothing here was made from photographs.
+The movements follow the descriptions of the Facial Action Coding System (Ekman and Friesen 1978;
+the usual combinations per expression:
+https://imotions.com/blog/learning/research-fundamentals/facial-action-coding-system/). Who is drawn
+(head, skin, hair, glasses, beard), how strongly, from which side lit, how turned and how hidden is
+random. Nothing here was made from photographs.
 """
 
 from __future__ import annotations
@@ -19,45 +21,264 @@ from mien.labels import FER2013
 
 _BLOCK = 48  # faces painted together: their working arrays fit a core's cache
 
-# How far each part moves (in the order of `painter.MOVES`), two ways for each expression; a face lies between them.
+# How far each part moves (in the order of `painter.MOVES`), two ways for each expression; a face
+# lies between them.
 _REST = tuple(MOVES.values())
 _WAYS = {
     "angry": (
-        (-1.9, -2.4, -0.5, 1.7, 0.75, 0.6, -1.5, 0.85, 0.0, -1.1, 0.0, 0.0, 0.0, 0.0, 0.2, 0.3, 1.0, 0.0),
-        (-1.7, -2.6, -0.5, 1.7, 0.85, 0.7, -1.5, 0.95, 2.3, -0.9, 0.3, 1.0, 1.5, 0.0, 0.3, 0.5, 1.0, 0.0),
+        (
+            -1.9,
+            -2.4,
+            -0.5,
+            1.7,
+            0.75,
+            0.6,
+            -1.5,
+            0.85,
+            0.0,
+            -1.1,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.2,
+            0.3,
+            1.0,
+            0.0,
+        ),
+        (
+            -1.7,
+            -2.6,
+            -0.5,
+            1.7,
+            0.85,
+            0.7,
+            -1.5,
+            0.95,
+            2.3,
+            -0.9,
+            0.3,
+            1.0,
+            1.5,
+            0.0,
+            0.3,
+            0.5,
+            1.0,
+            0.0,
+        ),
     ),
     "disgust": (
-        (-1.3, -0.8, -0.5, 0.9, 0.5, 0.9, -0.3, 0.80, 0.2, -1.2, 1.7, 0.0, 0.0, 1.5, 1.0, 1.0, 0.3, 0.0),
-        (-1.1, -0.8, -0.5, 0.9, 0.45, 1.1, -0.3, 0.85, 1.5, -1.7, 2.3, 0.2, 1.1, 1.1, 1.0, 1.0, 0.3, 0.0),
+        (
+            -1.3,
+            -0.8,
+            -0.5,
+            0.9,
+            0.5,
+            0.9,
+            -0.3,
+            0.80,
+            0.2,
+            -1.2,
+            1.7,
+            0.0,
+            0.0,
+            1.5,
+            1.0,
+            1.0,
+            0.3,
+            0.0,
+        ),
+        (
+            -1.1,
+            -0.8,
+            -0.5,
+            0.9,
+            0.45,
+            1.1,
+            -0.3,
+            0.85,
+            1.5,
+            -1.7,
+            2.3,
+            0.2,
+            1.1,
+            1.1,
+            1.0,
+            1.0,
+            0.3,
+            0.0,
+        ),
     ),
     "fear": (
-        (2.4, 1.9, -0.9, 1.3, 1.55, -0.3, 0.4, 1.28, 1.3, -0.9, 0.0, 0.7, 0.8, 0.0, 0.0, 0.2, 0.2, 0.8),
-        (2.7, 1.7, -0.9, 1.3, 1.65, -0.4, 0.4, 1.18, 2.3, -1.1, 0.0, 0.8, 1.0, 0.0, 0.0, 0.2, 0.2, 0.8),
+        (
+            2.4,
+            1.9,
+            -0.9,
+            1.3,
+            1.55,
+            -0.3,
+            0.4,
+            1.28,
+            1.3,
+            -0.9,
+            0.0,
+            0.7,
+            0.8,
+            0.0,
+            0.0,
+            0.2,
+            0.2,
+            0.8,
+        ),
+        (
+            2.7,
+            1.7,
+            -0.9,
+            1.3,
+            1.65,
+            -0.4,
+            0.4,
+            1.18,
+            2.3,
+            -1.1,
+            0.0,
+            0.8,
+            1.0,
+            0.0,
+            0.0,
+            0.2,
+            0.2,
+            0.8,
+        ),
     ),
     "happy": (
         (0.3, 0.0, 0.4, 0.0, 0.8, 1.3, 0.2, 1.22, 0.2, 2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.4, 0.0, 0.0),
-        (0.4, 0.0, 0.4, 0.0, 0.75, 1.6, 0.2, 1.30, 4.0, 2.5, 0.0, 0.0, 2.6, 0.0, 0.0, 0.5, 0.0, 0.0),
+        (
+            0.4,
+            0.0,
+            0.4,
+            0.0,
+            0.75,
+            1.6,
+            0.2,
+            1.30,
+            4.0,
+            2.5,
+            0.0,
+            0.0,
+            2.6,
+            0.0,
+            0.0,
+            0.5,
+            0.0,
+            0.0,
+        ),
     ),
     "sad": (
-        (0.0, 2.8, -0.9, 0.8, 0.75, 0.0, 1.6, 0.82, 0.0, -2.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2, 0.2, 0.2),
-        (-0.2, 3.1, -0.9, 0.9, 0.62, 0.3, 1.8, 0.90, 0.7, -2.6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 0.3, 0.2),
+        (
+            0.0,
+            2.8,
+            -0.9,
+            0.8,
+            0.75,
+            0.0,
+            1.6,
+            0.82,
+            0.0,
+            -2.1,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.2,
+            0.2,
+            0.2,
+        ),
+        (
+            -0.2,
+            3.1,
+            -0.9,
+            0.9,
+            0.62,
+            0.3,
+            1.8,
+            0.90,
+            0.7,
+            -2.6,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.3,
+            0.3,
+            0.2,
+        ),
     ),
     "surprise": (
-        (3.3, 0.2, 1.3, -0.3, 1.55, -0.3, 0.0, 0.60, 3.6, 0.0, 0.0, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7),
-        (3.8, 0.2, 1.6, -0.3, 1.75, -0.5, 0.0, 0.68, 5.2, 0.0, 0.0, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.8),
+        (
+            3.3,
+            0.2,
+            1.3,
+            -0.3,
+            1.55,
+            -0.3,
+            0.0,
+            0.60,
+            3.6,
+            0.0,
+            0.0,
+            0.9,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.7,
+        ),
+        (
+            3.8,
+            0.2,
+            1.6,
+            -0.3,
+            1.75,
+            -0.5,
+            0.0,
+            0.68,
+            5.2,
+            0.0,
+            0.0,
+            0.9,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.8,
+        ),
     ),
     "neutral": (_REST, _REST),
 }
 # (7, 2, 18): the same in label order.
 _TABLE = np.array([_WAYS[name] for name in FER2013], np.float32)
 
-_SHARES = (0.135, 0.105, 0.14, 0.175, 0.15, 0.135, 0.16)  # of the classes in `drawn_dataset`: mildly skewed
+_SHARES = (
+    0.135,
+    0.105,
+    0.14,
+    0.175,
+    0.15,
+    0.135,
+    0.16,
+)  # of the classes in `drawn_dataset`: mildly skewed
 
 
 def draw_faces(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """Draw one face for each label.
 
-    Face i depends on the seed, on i and on label i alone, so the first faces stay the same however many follow.
+    Face i depends on the seed, on i and on label i alone, so the first faces stay the same however
+    many follow.
 
     Args:
         labels: integers (N,), positions in `labels.FER2013`.
@@ -71,7 +292,9 @@ def draw_faces(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
-        raise UsageError(f"draw_faces labels: came {labels.dtype} {labels.shape}; expected integers of shape (N,)")
+        raise UsageError(
+            f"draw_faces labels: came {labels.dtype} {labels.shape}; expected integers of shape (N,)"
+        )
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < len(FER2013):
         raise UsageError(
             f"draw_faces labels: came values {labels.min()} to {labels.max()}; expected 0 to {len(FER2013) - 1}"
@@ -79,7 +302,9 @@ def draw_faces(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     return _draw(labels.astype(np.int64), (_checked_seed(seed), len(SPLITS)))
 
 
-def drawn_dataset(num_training: int = 4200, num_validation: int = 700, num_test: int = 700, seed: int = 0) -> Dataset:
+def drawn_dataset(
+    num_training: int = 4200, num_validation: int = 700, num_test: int = 700, seed: int = 0
+) -> Dataset:
     """A data set of drawn faces with all three splits and every class in each.
 
     The splits are drawn apart: their faces do not change when another split grows.
@@ -118,7 +343,9 @@ def _checked_seed(seed: int) -> int:
     except TypeError:
         value = -1
     if value < 0:
-        raise UsageError(f"seed of the drawn faces: came {seed!r}; expected a whole number, 0 or more")
+        raise UsageError(
+            f"seed of the drawn faces: came {seed!r}; expected a whole number, 0 or more"
+        )
     return value
 
 
@@ -144,7 +371,10 @@ def _draw(labels: np.ndarray, key: tuple[int, int]) -> np.ndarray:
 
 def _moves(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """float32 (N, 18): what moves in each face, for `Painter`."""
-    between, strength = rng.uniform(0, 1, (len(labels), 1)), rng.uniform(0.7, 1.15, (len(labels), 1))
+    between, strength = (
+        rng.uniform(0, 1, (len(labels), 1)),
+        rng.uniform(0.7, 1.15, (len(labels), 1)),
+    )
     between = between * between * (3 - 2 * between)  # most faces show mostly one of the two ways
     full = _TABLE[labels, 0] * (1 - between) + _TABLE[labels, 1] * between
     moves = np.array(_REST) + (full - np.array(_REST)) * strength

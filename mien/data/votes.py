@@ -1,13 +1,14 @@
 """FER+ crowd votes, joined to the rows of FER2013.
 
-FER+ (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041; MIT licence) asked ten people about each
-picture. Its file, `fer2013new.csv`, has one line for each row of fer2013.csv, in the same order:
+FER+ (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041; MIT licence) asked ten people about
+each picture. Its file, `fer2013new.csv`, has one line for each row of fer2013.csv, in the same
+order:
 
     Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF
 
-The image name is empty for pictures that FER+ dropped, and is no safe key where it is given. So rows are
-joined by their order within each Usage, and the join is refused where counts, Usages or the votes
-themselves say that the two files do not belong together.
+The image name is empty for pictures that FER+ dropped, and is no safe key where it is given. So
+rows are joined by their order within each Usage, and the join is refused where counts, Usages or
+the votes themselves say that the two files do not belong together.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read a FER+ file, plain or .gz.
 
     Returns:
-        splits uint8 (M,), positions in `SPLITS`, and votes uint8 (M, 10) in the order of `FERPLUS_VOTES`.
+        splits uint8 (M,), positions in `SPLITS`, and votes uint8 (M, 10) in the order of
+        `FERPLUS_VOTES`.
 
     Raises:
         DataError: with the row, where the file is not FER+'s.
@@ -60,14 +62,17 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
             try:
                 lines = list(csv.reader(text))
             except (UnicodeDecodeError, csv.Error) as error:
-                raise DataError(path, came=f"no csv in UTF-8 ({error})", expected="FER+'s votes", mend=_MEND) from error
+                raise DataError(
+                    path, came=f"no csv in UTF-8 ({error})", expected="FER+'s votes", mend=_MEND
+                ) from error
     header = [_column(name) for name in lines[0]] if lines else []
     missing = [name for name in ("usage", *FERPLUS_VOTES) if name not in header]
     if missing:
         raise DataError(
             path,
             row=1,
-            came="the columns " + (", ".join(map(repr, lines[0]))[:300] if lines else "of an empty file"),
+            came="the columns "
+            + (", ".join(map(repr, lines[0]))[:300] if lines else "of an empty file"),
             expected="Usage and " + ", ".join(FERPLUS_VOTES) + f" (missing: {', '.join(missing)})",
             mend=_MEND,
         )
@@ -76,10 +81,18 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if not line:
             continue
         if len(line) != len(header):
-            raise DataError(path, row=number, came=f"{len(line)} fields", expected=f"{len(header)}", mend=_MEND)
+            raise DataError(
+                path, row=number, came=f"{len(line)} fields", expected=f"{len(header)}", mend=_MEND
+            )
         usage = line[header.index("usage")].strip()
         if usage not in usages:
-            raise DataError(path, row=number, came=f"the Usage {usage!r}", expected=" or ".join(USAGE), mend=_MEND)
+            raise DataError(
+                path,
+                row=number,
+                came=f"the Usage {usage!r}",
+                expected=" or ".join(USAGE),
+                mend=_MEND,
+            )
         values = [line[column].strip() for column in columns]
         for name, value in zip(FERPLUS_VOTES, values, strict=True):
             if not (value.isascii() and value.isdigit() and len(value) < 4 and int(value) <= MOST):
@@ -98,7 +111,8 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def join_votes(dataset: Dataset, path: Path) -> Dataset:
     """The data set with the votes of a FER+ file.
 
-    Splits that only one of the two files has take no part: rows without votes get zeros, and a note.
+    Splits that only one of the two files has take no part: rows without votes get zeros, and a
+    note.
 
     Raises:
         DataError: if the files do not belong together.
@@ -141,17 +155,21 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
     return replace(dataset, votes=joined).with_notes(note)
 
 
-def _matched(dataset: Dataset, ours: np.ndarray, vote_splits: np.ndarray, common: np.ndarray) -> np.ndarray | None:
+def _matched(
+    dataset: Dataset, ours: np.ndarray, vote_splits: np.ndarray, common: np.ndarray
+) -> np.ndarray | None:
     """The row of votes of each of our rows; None where the counts differ.
 
-    Of one file the n-th line is the n-th of the votes. `train.csv` and `test.csv` count their lines anew, and each is a
-    split: there it is the n-th line of that split.
+    Of one file the n-th line is the n-th of the votes. `train.csv` and `test.csv` count their lines
+    anew, and each is a split: there it is the n-th line of that split.
 
     Raises:
         DataError: if both of two files have rows of one split.
     """
     # A row that was left out still has its line of votes.
-    left_out = [(_split_of_file(item.where), item.row) for item in dataset.left_out if item.row is not None]
+    left_out = [
+        (_split_of_file(item.where), item.row) for item in dataset.left_out if item.row is not None
+    ]
     lost_splits, lost_lines = np.array(left_out, np.int64).reshape(-1, 2).T
     all_lines = np.concatenate([dataset.rows, lost_lines])
     two_files = len(np.unique(all_lines)) < len(all_lines)
@@ -178,15 +196,19 @@ def _split_of_file(where: str) -> int:
     return SPLITS.index("test" if plain_name(where).endswith("test.csv") else "training")
 
 
-def crowd_choice(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The crowd's choice among the labels of a set; votes for what the set lacks, such as `unknown`, do not count.
+def crowd_choice(
+    votes: np.ndarray, label_set: LabelSet
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The crowd's choice among the labels of a set; votes for what the set lacks, such as
+    `unknown`, do not count.
 
     Args:
         votes: uint8 (N, 10), in the order of `FERPLUS_VOTES`.
 
     Returns:
-        ballots int64 (N, K), the votes for each label; choice int64 (N,), the label with the most, of equal ones the
-        first in the set's order, -1 where none got a vote; tied bool (N,), another label has as many as the choice.
+        ballots int64 (N, K), the votes for each label; choice int64 (N,), the label with the most,
+        of equal ones the first in the set's order, -1 where none got a vote; tied bool (N,),
+        another label has as many as the choice.
     """
     ballots = np.zeros((len(votes), len(label_set)), np.int64)
     for index, name in enumerate(label_set):
@@ -200,27 +222,35 @@ def crowd_choice(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np
 def vote_shares(votes: np.ndarray) -> np.ndarray:
     """How the crowd's votes are spread over FER+'s eight expressions.
 
-    Lone votes are dropped, as FER+'s authors do (Barsoum et al. 2016), and so are those for `unknown` and `not_a_face`.
+    Lone votes are dropped, as FER+'s authors do (Barsoum et al. 2016), and so are those for
+    `unknown` and `not_a_face`.
 
     Args:
         votes: uint8 (N, 10), in the order of `FERPLUS_VOTES`.
 
     Returns:
-        float32 (N, 8) in the order of `labels.FERPLUS`; a row sums to 1, or is zeros where no votes are left.
+        float32 (N, 8) in the order of `labels.FERPLUS`; a row sums to 1, or is zeros where no votes
+        are left.
     """
-    kept = np.where(votes > 1, votes, 0)[:, [FERPLUS_VOTES.index(name) for name in FERPLUS]].astype(np.float32)
+    kept = np.where(votes > 1, votes, 0)[:, [FERPLUS_VOTES.index(name) for name in FERPLUS]].astype(
+        np.float32
+    )
     return np.asarray(kept / np.maximum(kept.sum(axis=1, keepdims=True), 1))
 
 
 def majority(votes: np.ndarray) -> np.ndarray:
-    """int64 (N,): the winner by FER+'s majority protocol, a position in `labels.FERPLUS`; -1 where there is none.
+    """int64 (N,): the winner by FER+'s majority protocol, a position in `labels.FERPLUS`; -1 where
+    there is none.
 
-    Of the ten votes the lone ones are dropped; the winner has more than half of the rest, and is an expression.
+    Of the ten votes the lone ones are dropped; the winner has more than half of the rest, and is an
+    expression.
     """
     kept = np.where(votes > 1, votes, 0).astype(np.int64)
     best = kept.argmax(axis=1)
     wins = 2 * kept.max(axis=1) > kept.sum(axis=1)
-    places = np.array([FERPLUS.names.index(name) if name in FERPLUS else -1 for name in FERPLUS_VOTES])
+    places = np.array(
+        [FERPLUS.names.index(name) if name in FERPLUS else -1 for name in FERPLUS_VOTES]
+    )
     return np.where(wins, places[best], -1)
 
 

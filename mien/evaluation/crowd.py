@@ -1,7 +1,7 @@
 """The FER+ crowd as a third opinion where a network and a label differ.
 
-Ten people voted on each picture (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041); votes are uint8 (n, 10) in
-the order of `labels.FERPLUS_VOTES`, matched to the label set by name.
+Ten people voted on each picture (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041); votes are
+uint8 (n, 10) in the order of `labels.FERPLUS_VOTES`, matched to the label set by name.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES, LabelSet
 
 
-def siding(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet) -> dict[str, Any]:
+def siding(
+    votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet
+) -> dict[str, Any]:
     """With whom the FER+ crowd sides where network and label differ; shares are of these errors.
 
-    Sides are taken by `mien.data.votes.crowd_choice`; a tie, or no vote for any label of the set, decides nothing.
-    The agreement over all faces counts ties for the choice, as the audit does.
+    Sides are taken by `mien.data.votes.crowd_choice`; a tie, or no vote for any label of the set,
+    decides nothing. The agreement over all faces counts ties for the choice, as the audit does.
     """
     _, choice, tied = crowd_choice(votes, label_set)
     wrong = predicted != labels
@@ -39,14 +41,17 @@ def siding(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_s
         "undecided": share(~decided),
         "counted": int(counted.sum()),
         "label_is_choice": float(np.mean((choice == labels)[counted])) if counted.any() else None,
-        "prediction_is_choice": float(np.mean((choice == predicted)[counted])) if counted.any() else None,
+        "prediction_is_choice": float(np.mean((choice == predicted)[counted]))
+        if counted.any()
+        else None,
     }
 
 
 def by_majority(
     votes: np.ndarray, probabilities: np.ndarray, *, num_bootstrap: int, seed: int
 ) -> dict[str, Any] | None:
-    """Scores of a head that learned the votes, by FER+'s majority protocol (`mien.data.votes.majority`).
+    """Scores of a head that learned the votes, by FER+'s majority protocol
+    (`mien.data.votes.majority`).
 
     Args:
         votes: uint8 (n, 10).
@@ -63,10 +68,16 @@ def by_majority(
         return None
     labels, said = winner[rows], probabilities[rows]
     scores, _ = metrics.estimates(labels, said, num_bootstrap=num_bootstrap, seed=seed)
-    return {"n": int(rows.sum()), **scores, "ece": metrics.calibration_error(metrics.reliability(labels, said))}
+    return {
+        "n": int(rows.sum()),
+        **scores,
+        "ece": metrics.calibration_error(metrics.reliability(labels, said)),
+    }
 
 
-def sides_with_network(votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet) -> np.ndarray:
+def sides_with_network(
+    votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet
+) -> np.ndarray:
     """bool (n,): the errors where the crowd's choice, with no tie, is the network's answer."""
     _, choice, tied = crowd_choice(votes, label_set)
     return np.asarray((predicted != labels) & ~tied & (choice == predicted))

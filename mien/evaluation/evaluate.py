@@ -1,7 +1,7 @@
 """Predictions and their data -> one Evaluation: every number of the report, computed once.
 
-`Evaluation.to_dict()` is the truth that report.json holds; tables, pictures and pages are views of it.
-docs/evaluation.md explains each key.
+`Evaluation.to_dict()` is the truth that report.json holds; tables, pictures and pages are views of
+it. docs/evaluation.md explains each key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from mien.machine import cores, processor
 NUM_EXAMPLES = 16  # faces on a contact sheet
 NUM_WORST = 12
 NUM_PAIRS = 8  # most confused pairs
-NUM_MAPS = 3  # faces of a class that are mapped: 21 maps are 7,602 questions, 7 s for `large` on two cores
+NUM_MAPS = (
+    3  # faces of a class that are mapped: 21 maps are 7,602 questions, 7 s for `large` on two cores
+)
 NUM_MAPPED = 2  # of them shown by themselves; the mean may rest on more
 MAP_DIGITS = 4  # of a probability, as report.json keeps a map
 _PACKAGES = (
@@ -45,16 +47,20 @@ class Predictions:
 
     Attributes:
         name: The network's name, as the report shows it.
-        probabilities: Split -> float32 (n, K) in the order of `dataset.part(split)`, rows sum to 1; splits may miss.
-        info: `parameters`, `multiply_adds`, `seconds_per_epoch`, `peak_memory_mb`, `epochs`, `best_epoch`, `recipe`,
-            `history` (a dict an epoch: epoch, loss, accuracy, val_loss, val_calibrated_loss, val_accuracy,
-            learning_rate, seconds),
-            `stopped` (why training ended), `num_trained_on`, `data` (`source`, `fingerprint` and, by split,
-            `fingerprints` of what it was trained on, compared with the data judged). Any may be missing.
-        crowd: Split -> float32 (n, 8), what a second head says of how people would vote, in the order of
-            `labels.FERPLUS`; None where the network has none.
-        explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for occlusion maps; None: none.
-        explained: What `explain` asks, where that is not quite this: an answer in many views is explained in one.
+        probabilities: Split -> float32 (n, K) in the order of `dataset.part(split)`, rows sum to 1;
+            splits may miss.
+        info: `parameters`, `multiply_adds`, `seconds_per_epoch`, `peak_memory_mb`, `epochs`,
+            `best_epoch`, `recipe`, `history` (a dict an epoch: epoch, loss, accuracy, val_loss,
+            val_calibrated_loss, val_accuracy, learning_rate, seconds),
+            `stopped` (why training ended), `num_trained_on`, `data` (`source`, `fingerprint` and,
+            by split, `fingerprints` of what it was trained on, compared with the data judged). Any
+            may be missing.
+        crowd: Split -> float32 (n, 8), what a second head says of how people would vote, in the
+            order of `labels.FERPLUS`; None where the network has none.
+        explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for
+            occlusion maps; None: none.
+        explained: What `explain` asks, where that is not quite this: an answer in many views is
+            explained in one.
     """
 
     name: str
@@ -67,7 +73,9 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The judged networks. Made by `evaluate`; written out by `mien.evaluation.report.write_report`."""
+    """The judged networks. Made by `evaluate`; written out by
+    `mien.evaluation.report.write_report`.
+    """
 
     dataset: Dataset
     networks: tuple[Predictions, ...]
@@ -75,7 +83,9 @@ class Evaluation:
 
     @property
     def best(self) -> str | None:
-        """Name of the network with the highest validation accuracy; None without validation predictions."""
+        """Name of the network with the highest validation accuracy; None without validation
+        predictions.
+        """
         name: str | None = self.truth["best"]["name"]
         return name
 
@@ -101,12 +111,13 @@ def evaluate(
 
     Args:
         dataset: The data as read, before training rows were left out, so that twins are seen.
-        networks: Their predictions; the best is chosen by the validation split, never by the test split.
+        networks: Their predictions; the best is chosen by the validation split, never by the test
+            split.
         num_bootstrap: Resamples for the 95 % intervals; 0 leaves the intervals out.
         seed: Of the resamples and of the choice of example faces.
         data_notes: Sentences about the data to print beside `dataset.notes`.
-        num_maps: Faces of each class whose occlusion maps are made, for the best network (the first where none is
-            the best) if it brings `explain`; 0 leaves the maps out.
+        num_maps: Faces of each class whose occlusion maps are made, for the best network (the first
+            where none is the best) if it brings `explain`; 0 leaves the maps out.
 
     Raises:
         UsageError: for predictions that cannot belong to this data.
@@ -114,7 +125,8 @@ def evaluate(
     _check(dataset, networks)
     parts = {split: dataset.part(split) for split in SPLITS}
     places = {
-        split: np.flatnonzero(dataset.mask(split) & (dataset.labels != UNLABELLED)) for split in SPLITS
+        split: np.flatnonzero(dataset.mask(split) & (dataset.labels != UNLABELLED))
+        for split in SPLITS
     }  # the rows of each part, as positions in the whole data set
     twin = twins(dataset)
     judged = []
@@ -124,11 +136,18 @@ def evaluate(
             probabilities = network.probabilities.get(split)
             if probabilities is not None and len(probabilities):
                 splits[split] = _judge(
-                    parts[split], places[split], twin[places[split]], np.asarray(probabilities), num_bootstrap, seed
+                    parts[split],
+                    places[split],
+                    twin[places[split]],
+                    np.asarray(probabilities),
+                    num_bootstrap,
+                    seed,
                 )
                 votes, said = parts[split].votes, (network.crowd or {}).get(split)
                 if votes is not None and said is not None:
-                    splits[split]["ferplus"] = crowd.by_majority(votes, said, num_bootstrap=num_bootstrap, seed=seed)
+                    splits[split]["ferplus"] = crowd.by_majority(
+                        votes, said, num_bootstrap=num_bootstrap, seed=seed
+                    )
         judged.append(
             {
                 "name": network.name,
@@ -165,7 +184,9 @@ def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
         where = f"predictions of {network.name!r}"
         for split, probabilities in network.probabilities.items():
             if split not in SPLITS:
-                raise UsageError(f"{where}: came the split {split!r}; expected one of {', '.join(SPLITS)}")
+                raise UsageError(
+                    f"{where}: came the split {split!r}; expected one of {', '.join(SPLITS)}"
+                )
             expected = (int(counts[SPLITS.index(split)]), num_classes)
             if np.shape(probabilities) != expected:
                 raise UsageError(
@@ -173,17 +194,26 @@ def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
                     f"a row for each labelled {split} picture and a column for each label"
                 )
             p = np.asarray(probabilities)
-            if p.size and not (np.isfinite(p).all() and p.min() >= 0 and np.allclose(p.sum(1), 1, atol=1e-3)):
+            if p.size and not (
+                np.isfinite(p).all() and p.min() >= 0 and np.allclose(p.sum(1), 1, atol=1e-3)
+            ):
                 raise UsageError(
                     f"{where}, {split}: came values that are not probabilities; expected numbers from 0 to 1, "
                     "each row summing to 1 (the output of a softmax)"
                 )
     if not any(len(p) for network in networks for p in network.probabilities.values()):
-        raise UsageError("networks: came no predictions for any labelled picture; expected at least one split")
+        raise UsageError(
+            "networks: came no predictions for any labelled picture; expected at least one split"
+        )
 
 
 def _judge(
-    part: Dataset, places: np.ndarray, twin: np.ndarray, probabilities: np.ndarray, num_bootstrap: int, seed: int
+    part: Dataset,
+    places: np.ndarray,
+    twin: np.ndarray,
+    probabilities: np.ndarray,
+    num_bootstrap: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Everything about one network on one split of n > 0 labelled rows."""
     labels, names = part.labels, part.label_set.names
@@ -192,7 +222,9 @@ def _judge(
     scores, f1 = metrics.estimates(labels, probabilities, num_bootstrap=num_bootstrap, seed=seed)
     without = scores
     if twin.any():
-        without, _ = metrics.estimates(labels[~twin], probabilities[~twin], num_bootstrap=num_bootstrap, seed=seed)
+        without, _ = metrics.estimates(
+            labels[~twin], probabilities[~twin], num_bootstrap=num_bootstrap, seed=seed
+        )
     bins = metrics.reliability(labels, probabilities)
     matrix = metrics.confusion(labels, predicted, num_classes)
     by_class = metrics.per_class(labels, predicted, num_classes)
@@ -203,7 +235,9 @@ def _judge(
     worst = worst[np.argsort(own[worst], kind="stable")][:NUM_WORST]
     doubtful = None
     if part.votes is not None:
-        doubtful = np.flatnonzero(crowd.sides_with_network(part.votes, labels, predicted, part.label_set))
+        doubtful = np.flatnonzero(
+            crowd.sides_with_network(part.votes, labels, predicted, part.label_set)
+        )
         doubtful = doubtful[np.argsort(-probabilities.max(1)[doubtful], kind="stable")][:NUM_WORST]
 
     def show(rows: np.ndarray) -> list[dict[str, Any]]:
@@ -238,12 +272,16 @@ def _judge(
             "accuracy_without": without["accuracy"],
         },
         "ferplus": None,
-        "crowd": None if part.votes is None else crowd.siding(part.votes, labels, predicted, part.label_set),
+        "crowd": None
+        if part.votes is None
+        else crowd.siding(part.votes, labels, predicted, part.label_set),
         "worst": show(worst),
         "doubtful": None if doubtful is None else show(doubtful),
         "correct": show(_spread(labels, ~wrong, seed)),
         "wrong": show(_spread(labels, wrong, seed)),
-        "predictions_sha256": hashlib.sha256(np.ascontiguousarray(probabilities, "<f4").tobytes()).hexdigest()[:16],
+        "predictions_sha256": hashlib.sha256(
+            np.ascontiguousarray(probabilities, "<f4").tobytes()
+        ).hexdigest()[:16],
     }
 
 
@@ -278,31 +316,48 @@ def _spread(labels: np.ndarray, eligible: np.ndarray, seed: int) -> np.ndarray:
 def _comparisons(
     parts: Mapping[str, Dataset], networks: Sequence[Predictions], num_bootstrap: int, seed: int
 ) -> list[dict[str, Any]]:
-    """McNemar's test and the paired loss for each pair on each evaluation split that both predicted."""
+    """McNemar's test and the paired loss for each pair on each evaluation split that both
+    predicted.
+    """
     found = []
     for split in ("validation", "test"):
         labels = parts[split].labels
         answers = {
-            n.name: np.asarray(n.probabilities[split]) for n in networks if len(labels) and split in n.probabilities
+            n.name: np.asarray(n.probabilities[split])
+            for n in networks
+            if len(labels) and split in n.probabilities
         }
         right = {name: answer.argmax(1) == labels for name, answer in answers.items()}
         losses = {name: metrics.row_losses(labels, answer) for name, answer in answers.items()}
         for first, second in itertools.combinations(answers, 2):
-            loss = metrics.paired_loss(losses[first], losses[second], num_bootstrap=num_bootstrap, seed=seed)
+            loss = metrics.paired_loss(
+                losses[first], losses[second], num_bootstrap=num_bootstrap, seed=seed
+            )
             pair = {"split": split, "first": first, "second": second}
-            found.append({**pair, **metrics.mcnemar(right[first], right[second]), "loss_difference": loss})
+            found.append(
+                {**pair, **metrics.mcnemar(right[first], right[second]), "loss_difference": loss}
+            )
     return found
 
 
 def _best(judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     with_validation = [n for n in judged if n["splits"]["validation"]]
     if not with_validation:
-        return {"name": None, "rule": "None was chosen: choosing needs validation predictions, and there are none."}
+        return {
+            "name": None,
+            "rule": "None was chosen: choosing needs validation predictions, and there are none.",
+        }
     best = min(
         with_validation,
-        key=lambda n: (-n["splits"]["validation"]["accuracy"]["value"], n["splits"]["validation"]["loss"]["value"]),
+        key=lambda n: (
+            -n["splits"]["validation"]["accuracy"]["value"],
+            n["splits"]["validation"]["loss"]["value"],
+        ),
     )
-    return {"name": best["name"], "rule": "The highest accuracy on the validation split; the lower loss among equals."}
+    return {
+        "name": best["name"],
+        "rule": "The highest accuracy on the validation split; the lower loss among equals.",
+    }
 
 
 def _maps(
@@ -313,16 +368,27 @@ def _maps(
     num: int,
     seed: int,
 ) -> dict[str, Any] | None:
-    """Occlusion maps of the best network on the studied split; None where they are not wanted or cannot be made."""
+    """Occlusion maps of the best network on the studied split; None where they are not wanted or
+    cannot be made.
+    """
     split = truth["study_split"]
     network = next(
-        n for n in networks if truth["best"]["name"] in (None, n.name) and len(n.probabilities.get(split, ()))
+        n
+        for n in networks
+        if truth["best"]["name"] in (None, n.name) and len(n.probabilities.get(split, ()))
     )
     if num < 1 or network.explain is None:
         return None
     probabilities = np.asarray(network.probabilities[split])
-    found = _map_classes(parts[split], places[split], probabilities, network.explain, num=num, seed=seed)
-    return {"network": network.name, "asked": network.explained or network.name, "split": split, **found}
+    found = _map_classes(
+        parts[split], places[split], probabilities, network.explain, num=num, seed=seed
+    )
+    return {
+        "network": network.name,
+        "asked": network.explained or network.name,
+        "split": split,
+        **found,
+    }
 
 
 def _map_classes(
@@ -343,10 +409,11 @@ def _map_classes(
         classify: The network itself: uint8 (m, 48, 48, 1) -> float (m, K) probabilities.
 
     Returns:
-        How it was done, and for each class `right` (faces recognised), `indices` of the `n` that were mapped, `mean`
-        (their mean map), `ninths` (its mean in each ninth of the picture, row by row), `strongest` (the strongest ninth
-        of each face by itself, 0 to 8) and `examples`; a map is {"grid": 16 x 16 falls of the label's probability,
-        "peak": the largest}. Without right faces `mean` and `ninths` are None.
+        How it was done, and for each class `right` (faces recognised), `indices` of the `n` that
+        were mapped, `mean` (their mean map), `ninths` (its mean in each ninth of the picture, row
+        by row), `strongest` (the strongest ninth of each face by itself, 0 to 8) and `examples`; a
+        map is {"grid": 16 x 16 falls of the label's probability, "peak": the largest}. Without
+        right faces `mean` and `ninths` are None.
 
     Raises:
         UsageError: if `classify` does not answer with probabilities.
@@ -391,8 +458,16 @@ def _map_classes(
             found["mean"] = _kept(mean)
             found["ninths"] = _ninths(mean).round(MAP_DIGITS).tolist()
         classes.append(found)
-    questions = len(range(STRIDE - PATCH, SIDE, STRIDE)) ** 2  # patches that `occlusion_map` blurs, one at a time
-    return {"patch": PATCH, "questions": questions, "most_faces": num, "seed": seed, "classes": classes}
+    questions = (
+        len(range(STRIDE - PATCH, SIDE, STRIDE)) ** 2
+    )  # patches that `occlusion_map` blurs, one at a time
+    return {
+        "patch": PATCH,
+        "questions": questions,
+        "most_faces": num,
+        "seed": seed,
+        "classes": classes,
+    }
 
 
 def _ninths(heat: np.ndarray) -> np.ndarray:
@@ -402,12 +477,16 @@ def _ninths(heat: np.ndarray) -> np.ndarray:
 
 
 def _kept(heat: np.ndarray) -> dict[str, Any]:
-    """A map as report.json holds it: patches move by STRIDE pixels, so one number a step loses nothing."""
+    """A map as report.json holds it: patches move by STRIDE pixels, so one number a step loses
+    nothing.
+    """
     grid = heat[::STRIDE, ::STRIDE].astype(np.float64).round(MAP_DIGITS)
     return {"grid": grid.tolist(), "peak": float(grid.max())}
 
 
-def _data(dataset: Dataset, parts: Mapping[str, Dataset], twin: np.ndarray, notes: Sequence[str]) -> dict[str, Any]:
+def _data(
+    dataset: Dataset, parts: Mapping[str, Dataset], twin: np.ndarray, notes: Sequence[str]
+) -> dict[str, Any]:
     counts = dataset.counts()
     return {
         "source": dataset.source,
@@ -420,10 +499,15 @@ def _data(dataset: Dataset, parts: Mapping[str, Dataset], twin: np.ndarray, note
         },
         "totals": {split: len(parts[split]) for split in SPLITS},
         "unlabelled": int(np.sum(dataset.labels == UNLABELLED)),
-        "twins": {split: int(np.sum(twin & dataset.mask(split))) for split in ("validation", "test")},
+        "twins": {
+            split: int(np.sum(twin & dataset.mask(split))) for split in ("validation", "test")
+        },
         "has_votes": dataset.votes is not None,
         "notes": [*dataset.notes, *notes],
-        "left_out": {"n": len(dataset.left_out), "rows": [dataclasses.asdict(row) for row in dataset.left_out]},
+        "left_out": {
+            "n": len(dataset.left_out),
+            "rows": [dataclasses.asdict(row) for row in dataset.left_out],
+        },
     }
 
 
@@ -446,7 +530,9 @@ def _made(num_bootstrap: int, seed: int) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON and its readers can hold: numpy to Python, NaN to None, anything foreign to its printable text."""
+    """What JSON and its readers can hold: numpy to Python, NaN to None, anything foreign to its
+    printable text.
+    """
     if isinstance(value, Mapping):
         return {printable(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

@@ -11,7 +11,10 @@ from mien.evaluation import words
 
 
 def markdown(
-    truth: Mapping[str, Any], pictures: Mapping[str, Any], scores: Sequence[tuple[str, str, bool]], caution: str
+    truth: Mapping[str, Any],
+    pictures: Mapping[str, Any],
+    scores: Sequence[tuple[str, str, bool]],
+    caution: str,
 ) -> str:
     """Text of report.md.
 
@@ -23,11 +26,22 @@ def markdown(
     """
     data, made, measured = truth["data"], truth["made"], truth["measured"]
     out = [f"# Perceived expression, judged on {_plain(data['source'])}", ""]
-    out += [_plain(" ".join(truth["words"]["verdict"])), "", "```", words.table(truth).replace("```", "'''"), "```", ""]
+    out += [
+        _plain(" ".join(truth["words"]["verdict"])),
+        "",
+        "```",
+        words.table(truth).replace("```", "'''"),
+        "```",
+        "",
+    ]
     out += ["## What each split proves", "", *_list(truth["words"]["splits"])]
     out += ["## Comparison", "", _image(pictures["accuracy"]), ""]
     out += _list(
-        [*truth["words"]["gaps"].values(), *truth["words"]["confidence"].values(), *truth["words"]["comparisons"]]
+        [
+            *truth["words"]["gaps"].values(),
+            *truth["words"]["confidence"].values(),
+            *truth["words"]["comparisons"],
+        ]
     )
     for network, of in zip(truth["networks"], pictures["networks"], strict=True):
         splits = {s: network["splits"][s] for s in measured if network["splits"][s]}
@@ -63,23 +77,42 @@ def markdown(
                 truth["words"]["worst"][network["name"]],
             ]
         )
-        shown = [of.get("curves"), *of["confusion"].values(), of["reliability"], *of["sheets"].values()]
+        shown = [
+            of.get("curves"),
+            *of["confusion"].values(),
+            of["reliability"],
+            *of["sheets"].values(),
+        ]
         for picture in shown:
             if picture is not None:
                 out += [_image(picture), ""]
         if truth["maps"] and truth["maps"]["network"] == network["name"]:
             said = truth["words"]["maps"]
             out += [f"### Which places it uses, {truth['maps']['split']}", ""]
-            out += [_plain(f"{said['method']} {said['limits']}"), "", *_list(said["classes"].values())]
+            out += [
+                _plain(f"{said['method']} {said['limits']}"),
+                "",
+                *_list(said["classes"].values()),
+            ]
             if "maps" in of:
                 out += [_image(of["maps"]), ""]
     out += ["## Twins and the crowd", "", *_list(truth["words"]["leaks"].values())]
     out += _table(
         ["network", "split", "twins", "with them", "without", "errors"]
         + ["crowd sides with network", "with label", "with neither", "undecided"],
-        [_siding(n["name"], s, n["splits"][s]) for n in truth["networks"] for s in measured if n["splits"][s]],
+        [
+            _siding(n["name"], s, n["splits"][s])
+            for n in truth["networks"]
+            for s in measured
+            if n["splits"][s]
+        ],
     )
-    out += ["## Data", "", f"Source: {_plain(data['source'])}; fingerprint {data['fingerprint']}.", ""]
+    out += [
+        "## Data",
+        "",
+        f"Source: {_plain(data['source'])}; fingerprint {data['fingerprint']}.",
+        "",
+    ]
     out += _table(
         ["split", *data["labels"], "all"],
         [
@@ -117,7 +150,11 @@ def _siding(name: str, split: str, scores: Mapping[str, Any]) -> list[str]:
     if crowd is None:
         return [*row, *["n/a"] * 5]
     sides = ("with_prediction", "with_label", "neither", "undecided")
-    return [*row, words.count(crowd["errors"]), *(words.percent(crowd[side]["share"]) for side in sides)]
+    return [
+        *row,
+        words.count(crowd["errors"]),
+        *(words.percent(crowd[side]["share"]) for side in sides),
+    ]
 
 
 def _estimate(estimate: Mapping[str, float | None], rate: bool) -> str:
@@ -128,7 +165,9 @@ def _estimate(estimate: Mapping[str, float | None], rate: bool) -> str:
 
 def _plain(text: object) -> str:
     """Text that Markdown and HTML leave as it is."""
-    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", html.escape(str(text), quote=False)).replace("\n", " ")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", html.escape(str(text), quote=False)).replace(
+        "\n", " "
+    )
 
 
 def _list(lines: Iterable[str]) -> list[str]:
@@ -138,7 +177,8 @@ def _list(lines: Iterable[str]) -> list[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     cells = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return [
-        "| " + " | ".join(cell if i == 1 else _plain(cell) for cell in row) + " |" for i, row in enumerate(cells)
+        "| " + " | ".join(cell if i == 1 else _plain(cell) for cell in row) + " |"
+        for i, row in enumerate(cells)
     ] + [""]
 
 

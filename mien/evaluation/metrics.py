@@ -4,7 +4,8 @@ Shapes everywhere: labels int (n,) in 0..K-1, probabilities float (n, K), rows s
 Where n = 0 a rate has no value: None, never 0.
 
 Every score here is a function of sums over rows, so one matrix product gives the sums of
-every bootstrap resample, and one function turns sums into scores for the data and the resamples alike.
+every bootstrap resample, and one function turns sums into scores for the data and the resamples
+alike.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ import numpy as np
 from mien.errors import UsageError
 
 CLIP = 1e-7  # Keras' epsilon: a certain and wrong answer costs 16.1 nats, not infinity
-NUM_BINS = 15  # equal-width bins of confidence, as in Guo et al. 2017 (https://arxiv.org/abs/1706.04599)
+NUM_BINS = (
+    15  # equal-width bins of confidence, as in Guo et al. 2017 (https://arxiv.org/abs/1706.04599)
+)
 SCORES = ("accuracy", "loss", "macro_f1", "balanced_accuracy", "top2_accuracy", "brier")
-EXACT_BELOW = 25  # discordant pairs; fewer than this and McNemar's chi-square is a poor approximation
+EXACT_BELOW = (
+    25  # discordant pairs; fewer than this and McNemar's chi-square is a poor approximation
+)
 
 Estimate = dict[str, float | None]  # value, low, high; low and high bound the 95 % interval
 
 
 def row_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """float64 (n,): cross-entropy in nats, -ln of the probability given to the true label, clipped at `CLIP`.
+    """float64 (n,): cross-entropy in nats, -ln of the probability given to the true label, clipped
+    at `CLIP`.
 
     Its mean is the negative log-likelihood (NLL) and what Keras calls categorical cross-entropy.
     """
@@ -44,7 +50,8 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np
 def per_class(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> list[dict[str, Any]]:
     """For each class n, predicted, precision, recall, f1 (scikit-learn's).
 
-    Precision is None for a class never predicted; recall and F1 are None for a class that does not occur.
+    Precision is None for a class never predicted; recall and F1 are None for a class that does not
+    occur.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -69,7 +76,9 @@ def per_class(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> li
 
 
 def _columns(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """float64 (n, 3 + 3 K): loss, Brier, top-2 hit, then true positive, predicted and true, one-hot by class."""
+    """float64 (n, 3 + 3 K): loss, Brier, top-2 hit, then true positive, predicted and true, one-hot
+    by class.
+    """
     n, num_classes = probabilities.shape
     eye = np.eye(num_classes)
     truth = eye[labels]
@@ -77,13 +86,17 @@ def _columns(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     brier = ((probabilities - truth) ** 2).sum(1)
     # Stable, so that equal probabilities rank as they do for argmax: the first class wins.
     top2 = (np.argsort(-probabilities, axis=1, kind="stable")[:, :2] == labels[:, None]).any(1)
-    return np.column_stack([row_losses(labels, probabilities), brier, top2, truth * answer, answer, truth])
+    return np.column_stack(
+        [row_losses(labels, probabilities), brier, top2, truth * answer, answer, truth]
+    )
 
 
 def _scores(sums: np.ndarray, n: int, occurs: np.ndarray) -> dict[str, np.ndarray]:
-    """Sums over rows (..., 3 + 3 K) -> each score (...), and F1 by class (..., K) with NaN for an absent class.
+    """Sums over rows (..., 3 + 3 K) -> each score (...), and F1 by class (..., K) with NaN for an
+    absent class.
 
-    Averages over classes run over the classes whose labels occur (`occurs`, bool (K,)) in these rows.
+    Averages over classes run over the classes whose labels occur (`occurs`, bool (K,)) in these
+    rows.
     """
     hits, answers, truth = np.split(sums[..., 3:], 3, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -111,8 +124,8 @@ def resampled_sums(columns: np.ndarray, num_bootstrap: int, seed: int) -> np.nda
     generator = np.random.default_rng(seed)
     sums = np.empty((num_bootstrap, columns.shape[1]))
     step = max(1, 400_000 // n)  # a block of counts that stays in the processor's cache
-    # One BLAS thread: products this thin gain nothing from more, and on a busy machine OpenBLAS' threads
-    # waiting for each other made them 600 times slower (measured beside a training).
+    # One BLAS thread: products this thin gain nothing from more, and on a busy machine OpenBLAS'
+    # threads waiting for each other made them 600 times slower (measured beside a training).
     with threadpool_limits(1, "blas"):
         for start in range(0, num_bootstrap, step):
             size = min(step, num_bootstrap - start)
@@ -125,12 +138,13 @@ def resampled_sums(columns: np.ndarray, num_bootstrap: int, seed: int) -> np.nda
 def estimates(
     labels: np.ndarray, probabilities: np.ndarray, *, num_bootstrap: int = 1000, seed: int = 0
 ) -> tuple[dict[str, Estimate], list[Estimate]]:
-    """The scores of `SCORES` by name, and F1 by class, each with its 95 % percentile bootstrap interval.
+    """The scores of `SCORES` by name, and F1 by class, each with its 95 % percentile bootstrap
+    interval.
 
-    Definitions: macro-F1 and balanced accuracy average over the classes that occur; Brier is the sum of squared
-    differences over all classes (Brier 1950: 0 to 2); top-2 counts a row whose label is among the two likeliest.
-    With `num_bootstrap` 0 the bounds are None; so they are where all resamples are equal, as with no error at all:
-    an interval without width would read as certainty.
+    Definitions: macro-F1 and balanced accuracy average over the classes that occur; Brier is the
+    sum of squared differences over all classes (Brier 1950: 0 to 2); top-2 counts a row whose label
+    is among the two likeliest. With `num_bootstrap` 0 the bounds are None; so they are where all
+    resamples are equal, as with no error at all: an interval without width would read as certainty.
     """
     if num_bootstrap < 0:
         raise UsageError(f"num_bootstrap: came {num_bootstrap}; expected 0 (no intervals) or more")
@@ -157,11 +171,17 @@ def estimates(
 def _estimate(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> Estimate:
     if high - low <= 1e-9 * (1 + abs(value)):  # equal but for rounding
         low = high = np.asarray(np.nan)
-    return {key: None if np.isnan(x) else float(x) for key, x in (("value", value), ("low", low), ("high", high))}
+    return {
+        key: None if np.isnan(x) else float(x)
+        for key, x in (("value", value), ("low", low), ("high", high))
+    }
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, num_bins: int = NUM_BINS) -> list[dict[str, Any]]:
-    """Bins of equal width over the confidence (the highest probability): low, high, n, confidence, accuracy.
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray, num_bins: int = NUM_BINS
+) -> list[dict[str, Any]]:
+    """Bins of equal width over the confidence (the highest probability): low, high, n, confidence,
+    accuracy.
 
     Bin i holds low < confidence <= high. An empty bin has None for its means.
     """
@@ -186,7 +206,9 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, num_bins: int = N
 
 
 def calibration_error(bins: list[dict[str, Any]]) -> float | None:
-    """Expected calibration error: mean over rows of |accuracy - confidence| of the row's bin; 0 is perfect."""
+    """Expected calibration error: mean over rows of |accuracy - confidence| of the row's bin; 0 is
+    perfect.
+    """
     n = sum(b["n"] for b in bins)
     if n == 0:
         return None
@@ -200,9 +222,10 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> dict[str, Any]
         first_right, second_right: bool (n,), where each network is right.
 
     Returns:
-        both, only_first, only_second, neither: counts; difference: accuracy of the first minus the second (None
-        where n = 0); method; p_value. Exact binomial below `EXACT_BELOW` discordant rows, else chi-square with
-        continuity correction.
+        both, only_first, only_second, neither: counts; difference: accuracy of the first minus the
+            second (None
+        where n = 0); method; p_value. Exact binomial below `EXACT_BELOW` discordant rows, else
+        chi-square with continuity correction.
     """
     from scipy import stats
 
@@ -215,7 +238,9 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> dict[str, Any]
         p_value = float(stats.binomtest(only_first, discordant).pvalue) if discordant else 1.0
     else:
         method = "chi-square with continuity correction"
-        p_value = float(stats.chi2.sf(max(abs(only_first - only_second) - 1, 0) ** 2 / discordant, 1))
+        p_value = float(
+            stats.chi2.sf(max(abs(only_first - only_second) - 1, 0) ** 2 / discordant, 1)
+        )
     return {
         "n": n,
         "both": int(np.sum(first_right & second_right)),
@@ -228,11 +253,14 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> dict[str, Any]
     }
 
 
-def paired_loss(first: np.ndarray, second: np.ndarray, *, num_bootstrap: int = 1000, seed: int = 0) -> Estimate:
-    """Mean loss of the first network minus the second's on the same rows; the interval redraws rows, not networks.
+def paired_loss(
+    first: np.ndarray, second: np.ndarray, *, num_bootstrap: int = 1000, seed: int = 0
+) -> Estimate:
+    """Mean loss of the first network minus the second's on the same rows; the interval redraws
+    rows, not networks.
 
-    Two networks err on much the same faces, so this is known far better than either loss by itself, and it moves
-    where counts of right answers do not yet.
+    Two networks err on much the same faces, so this is known far better than either loss by itself,
+    and it moves where counts of right answers do not yet.
 
     Args:
         first, second: float (n,), `row_losses` of each.
@@ -245,5 +273,7 @@ def paired_loss(first: np.ndarray, second: np.ndarray, *, num_bootstrap: int = 1
     difference = first - second
     low = high = np.asarray(np.nan)
     if num_bootstrap:
-        low, high = np.percentile(resampled_sums(difference[:, None], num_bootstrap, seed) / n, (2.5, 97.5))
+        low, high = np.percentile(
+            resampled_sums(difference[:, None], num_bootstrap, seed) / n, (2.5, 97.5)
+        )
     return _estimate(np.asarray(difference.mean()), low, high)

@@ -12,9 +12,11 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
     """What a network, or the members of a mean, learned from, beside the data judged.
 
     Returns:
-        same_data, same_test: as of `_same_data`, for the least known of the members. other_data: what others of them
-        were trained on. inherited: of what it began with and was taught by name, how, source of the data, whether that
-        is the same, and whether rows with a twin in validation or test were kept.
+        same_data, same_test: as of `_same_data`, for the least known of the members. other_data:
+            what others of them
+        were trained on. inherited: of what it began with and was taught by name, how, source of the
+        data, whether that is the same, and whether rows with a twin in validation or test were
+        kept.
     """
     data = [one.get("data") for one in info.get("members") or [info]]
     same = [_same_data(one, dataset) for one in data]
@@ -35,15 +37,21 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
             "same_data": _same_data(one.get("data"), dataset)["same_data"],
             "keep_leaks": one.get("keep_leaks"),
         }
-        for how, ones in (("began with", [info.get("begun_from")]), ("was taught by", info.get("taught_by") or []))
+        for how, ones in (
+            ("began with", [info.get("begun_from")]),
+            ("was taught by", info.get("taught_by") or []),
+        )
         for one in ones
-        if isinstance(one, Mapping) and one.get("digest")  # ImageNet's weights have none, nor faces of such data
+        if isinstance(one, Mapping)
+        and one.get("digest")  # ImageNet's weights have none, nor faces of such data
     ]
     return found
 
 
 def _same_data(data: Any, dataset: Dataset) -> dict[str, bool | None]:
-    """Whether a network was trained and chosen on the rows judged, and knew the test rows; None: unknown, or none."""
+    """Whether a network was trained and chosen on the rows judged, and knew the test rows; None:
+    unknown, or none.
+    """
     if not isinstance(data, Mapping) or data.get("fingerprint") is None:
         return {"same_data": None, "same_test": None}
     tested = bool(dataset.counts()[SPLITS.index("test")].any())
@@ -53,4 +61,7 @@ def _same_data(data: Any, dataset: Dataset) -> dict[str, bool | None]:
     if not isinstance(known, Mapping):  # a network of before there were any
         return {"same_data": False, "same_test": None}
     equal = {split: known.get(split) == digest for split, digest in dataset.fingerprints.items()}
-    return {"same_data": equal["training"] and equal["validation"], "same_test": equal["test"] if tested else None}
+    return {
+        "same_data": equal["training"] and equal["validation"],
+        "same_test": equal["test"] if tested else None,
+    }

@@ -1,4 +1,5 @@
-"""Pictures of an evaluation: each function takes numbers and returns a matplotlib Figure, `png` turns one into bytes.
+"""Pictures of an evaluation: each function takes numbers and returns a matplotlib Figure, `png`
+turns one into bytes.
 
 Figures are made with the object API on the Agg canvas, so no display, window or pyplot state is
 touched; `_lent_to_pyplot` is the one exception, because mlxtend speaks to pyplot's current figure.
@@ -34,7 +35,11 @@ _LOOK: Any = {
     "legend.frameon": False,
 }
 MANY = 8  # classes; with more, a tile shows only the likeliest and the true one
-_SPLIT_STYLE = {"training": ("s", ":", "#666666"), "validation": ("o", "-", BLUE), "test": ("D", "--", ORANGE)}
+_SPLIT_STYLE = {
+    "training": ("s", ":", "#666666"),
+    "validation": ("o", "-", BLUE),
+    "test": ("D", "--", ORANGE),
+}
 
 
 @contextmanager
@@ -52,9 +57,14 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure as PNG on white."""
     buffer = io.BytesIO()
     with look(), warnings.catch_warnings():
-        # Label names may be in any script; a box in place of a sign is drawn, and the table beside it has the name.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": "mien"})
+        # Label names may be in any script; a box in place of a sign is drawn, and the table beside
+        # it has the name.
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font", category=UserWarning
+        )
+        figure.savefig(
+            buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": "mien"}
+        )
     return buffer.getvalue()
 
 
@@ -79,8 +89,9 @@ def _plain_axes(axes: Axes, title: str = "") -> None:
 def _lent_to_pyplot(figure: Figure) -> Iterator[None]:
     """Make `figure` pyplot's current figure for a moment.
 
-    mlxtend labels axes through `plt.xlabel`, that is, on whatever figure is current: without this it would
-    open one of its own, or write on a figure of the user's. No backend is loaded and no window opens.
+    mlxtend labels axes through `plt.xlabel`, that is, on whatever figure is current: without this
+    it would open one of its own, or write on a figure of the user's. No backend is loaded and no
+    window opens.
     """
     from matplotlib._pylab_helpers import Gcf
     from matplotlib.backend_bases import FigureManagerBase
@@ -94,7 +105,9 @@ def _lent_to_pyplot(figure: Figure) -> Iterator[None]:
 
 
 def confusion_figure(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """Confusion matrix, int (K, K): counts, in brackets and as shade the share of the true label's pictures."""
+    """Confusion matrix, int (K, K): counts, in brackets and as shade the share of the true label's
+    pictures.
+    """
     from mlxtend.plotting import plot_confusion_matrix
 
     num_classes = len(names)
@@ -125,8 +138,12 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], title: str) -> Fi
     return figure
 
 
-def curves_figure(history: Sequence[Mapping[str, Any]], best_epoch: int | None, name: str) -> Figure:
-    """Accuracy and loss by epoch, training (broken line) and validation (full line), the kept epoch marked."""
+def curves_figure(
+    history: Sequence[Mapping[str, Any]], best_epoch: int | None, name: str
+) -> Figure:
+    """Accuracy and loss by epoch, training (broken line) and validation (full line), the kept epoch
+    marked.
+    """
     from matplotlib.ticker import MaxNLocator
 
     with look():
@@ -142,7 +159,14 @@ def curves_figure(history: Sequence[Mapping[str, Any]], best_epoch: int | None, 
                 values = [h.get(prefix + key) for h in history]
                 if any(v is not None for v in values):
                     drawn = [np.nan if v is None else scale * v for v in values]
-                    axes.plot(epochs, drawn, line, color=colour, label=text, marker="." if len(epochs) < 40 else "")
+                    axes.plot(
+                        epochs,
+                        drawn,
+                        line,
+                        color=colour,
+                        label=text,
+                        marker="." if len(epochs) < 40 else "",
+                    )
             if best_epoch is not None:
                 axes.axvline(best_epoch, color=ORANGE, linewidth=1.2)
                 axes.annotate(
@@ -166,7 +190,9 @@ def curves_figure(history: Sequence[Mapping[str, Any]], best_epoch: int | None, 
 
 
 def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> Figure:
-    """Hit rate against confidence for each split (bins of `metrics.reliability`), and how many pictures fall where."""
+    """Hit rate against confidence for each split (bins of `metrics.reliability`), and how many
+    pictures fall where.
+    """
     with look():
         figure = _figure(4.5, 5.0)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -199,7 +225,9 @@ def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: st
 
 
 def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
-    """Accuracy of each network (as in the report's truth) on each split, whiskers for the 95 % interval."""
+    """Accuracy of each network (as in the report's truth) on each split, whiskers for the 95 %
+    interval.
+    """
     with look():
         figure = _figure(4.5, 1.3 + 0.55 * len(networks))
         axes = figure.add_subplot()
@@ -212,8 +240,20 @@ def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
                 accuracy = scores["accuracy"]
                 y = row + 0.22 * (i - 1)
                 if accuracy["low"] is not None:
-                    axes.plot([100 * accuracy["low"], 100 * accuracy["high"]], [y, y], color=colour, linewidth=2)
-                axes.plot(100 * accuracy["value"], y, marker, color=colour, markersize=6, label="" if named else split)
+                    axes.plot(
+                        [100 * accuracy["low"], 100 * accuracy["high"]],
+                        [y, y],
+                        color=colour,
+                        linewidth=2,
+                    )
+                axes.plot(
+                    100 * accuracy["value"],
+                    y,
+                    marker,
+                    color=colour,
+                    markersize=6,
+                    label="" if named else split,
+                )
                 named = True
         axes.set_yticks(range(len(networks)), [n["name"] for n in networks])
         axes.set_ylim(len(networks) - 0.5, -0.5)
@@ -224,7 +264,9 @@ def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def shown_classes(probabilities: Sequence[float], label: int) -> list[int]:
-    """Which classes a tile has room for, in label order: all up to `MANY`, else the six likeliest and the true one."""
+    """Which classes a tile has room for, in label order: all up to `MANY`, else the six likeliest
+    and the true one.
+    """
     if len(probabilities) <= MANY:
         return list(range(len(probabilities)))
     likeliest = np.argsort(-np.asarray(probabilities), kind="stable")[:6]
@@ -232,9 +274,14 @@ def shown_classes(probabilities: Sequence[float], label: int) -> list[int]:
 
 
 def sheet_figure(
-    faces: np.ndarray, examples: Sequence[Mapping[str, Any]], names: Sequence[str], colours: Sequence[str], title: str
+    faces: np.ndarray,
+    examples: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    colours: Sequence[str],
+    title: str,
 ) -> Figure:
-    """Contact sheet: each face (uint8 (n, 48, 48, 1)) with its label, the answer, and the probabilities as bars.
+    """Contact sheet: each face (uint8 (n, 48, 48, 1)) with its label, the answer, and the
+    probabilities as bars.
 
     The true label's bar is outlined and its name set in bold; the answer is the longest bar.
     """
@@ -267,10 +314,21 @@ def _tile(
     from matplotlib.patches import Rectangle
 
     right = example["label"] == example["predicted"]
-    head = f"{example['label']}: right" if right else f"{example['label']}, taken for {example['predicted']}"
-    axes.text(left, top + 0.08, _clip(head, 34), va="center", fontsize=7, color=INK if right else ORANGE)
+    head = (
+        f"{example['label']}: right"
+        if right
+        else f"{example['label']}, taken for {example['predicted']}"
+    )
+    axes.text(
+        left, top + 0.08, _clip(head, 34), va="center", fontsize=7, color=INK if right else ORANGE
+    )
     axes.imshow(
-        face[..., 0], cmap="gray", vmin=0, vmax=255, extent=(left, left + 1.0, top + 1.2, top + 0.2), aspect="auto"
+        face[..., 0],
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=(left, left + 1.0, top + 1.2, top + 0.2),
+        aspect="auto",
     )
     true = list(names).index(example["label"])
     classes = shown_classes(example["probabilities"], true)
@@ -291,8 +349,12 @@ def _tile(
         )
 
 
-def maps_figure(classes: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], title: str) -> Figure:
-    """Occlusion maps: a row for each class with its name, then captioned pictures, uint8 (H, W, 1) or (H, W, 3)."""
+def maps_figure(
+    classes: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], title: str
+) -> Figure:
+    """Occlusion maps: a row for each class with its name, then captioned pictures, uint8 (H, W, 1)
+    or (H, W, 3).
+    """
     columns = max(len(pictures) for _, pictures in classes)
     width, height = 1.06 * columns + 0.06, 1.42 * len(classes) + 0.35
     with look():
@@ -305,7 +367,14 @@ def maps_figure(classes: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]],
         axes.text(0.06, 0.2, _clip(title, 16 * columns), va="center", fontsize=10)
         for row, (label, pictures) in enumerate(classes):
             top = 1.42 * row + 0.35
-            axes.text(0.06, top + 0.08, _clip(label, 20 * columns), va="center", fontsize=8, fontweight="bold")
+            axes.text(
+                0.06,
+                top + 0.08,
+                _clip(label, 20 * columns),
+                va="center",
+                fontsize=8,
+                fontweight="bold",
+            )
             for column, (caption, picture) in enumerate(pictures):
                 left = 1.06 * column + 0.06
                 extent = (left, left + 1.0, top + 1.2, top + 0.2)
@@ -316,9 +385,13 @@ def maps_figure(classes: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]],
 
 
 def map_over(faces: np.ndarray, grid: list[list[float]], side: int) -> np.ndarray:
-    """A map of report.json laid over the mean of faces, uint8 (n, 48, 48, 1): RGB uint8 (side, side, 3)."""
+    """A map of report.json laid over the mean of faces, uint8 (n, 48, 48, 1): RGB uint8 (side,
+    side, 3).
+    """
     mean = faces.mean(axis=0).round().astype(np.uint8)
-    return overlay(mean, np.kron(np.array(grid, np.float32), np.ones((STRIDE, STRIDE), np.float32)), side=side)
+    return overlay(
+        mean, np.kron(np.array(grid, np.float32), np.ones((STRIDE, STRIDE), np.float32)), side=side
+    )
 
 
 def _clip(text: str, length: int) -> str:

@@ -1,4 +1,5 @@
-"""An Evaluation written out: report.json (the truth), pictures/*.png, report.md and report.html (views of it).
+"""An Evaluation written out: report.json (the truth), pictures/*.png, report.md and report.html
+(views of it).
 
 report.html is one file: pictures inside, no script, no outside request.
 """
@@ -72,7 +73,9 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     pictures = draw(evaluation)
     page = html(evaluation, pictures)
     with writing(folder):
-        _write(folder / "report.json", json.dumps(truth, indent=1, allow_nan=False, ensure_ascii=False))
+        _write(
+            folder / "report.json", json.dumps(truth, indent=1, allow_nan=False, ensure_ascii=False)
+        )
         for picture in _flat(pictures):
             _write(folder / "pictures" / picture["file"], picture["data"])
         _write(folder / "report.md", markdown(truth, pictures, _SCORES, CAUTION))
@@ -82,7 +85,9 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 
 def _write(path: Path, data: bytes | str) -> None:
     content = data.encode("utf-8") if isinstance(data, str) else data
-    part = path.with_name(f".{uuid.uuid4().hex[:8]}.part")  # another process may write the same report
+    part = path.with_name(
+        f".{uuid.uuid4().hex[:8]}.part"
+    )  # another process may write the same report
     try:
         part.write_bytes(content)
         os.replace(part, path)
@@ -92,10 +97,11 @@ def _write(path: Path, data: bytes | str) -> None:
 
 
 def draw(evaluation: Evaluation) -> dict[str, Any]:
-    """Every picture once: {"accuracy": p, "networks": [{"confusion": {split: p}, "curves", "reliability", "sheets",
-    "maps"}]}.
+    """Every picture once: {"accuracy": p, "networks": [{"confusion": {split: p}, "curves",
+    "reliability", "sheets", "maps"}]}.
 
-    A picture p is {"file", "alt", "data" (PNG bytes), "width", "height" (pixels)}; one that does not apply is missing.
+    A picture p is {"file", "alt", "data" (PNG bytes), "width", "height" (pixels)}; one that does
+    not apply is missing.
     """
     truth = evaluation.truth
     names, colours = truth["data"]["labels"], truth["data"]["colours"]
@@ -115,18 +121,24 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
         stem = f"{number}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')[:40] or 'network'}"
         of: dict[str, Any] = {"confusion": {}, "sheets": {}}
         for split, scores in splits.items():
-            recalls = ", ".join(f"{c['label']} {words.percent(c['recall'])}" for c in scores["per_class"])
+            recalls = ", ".join(
+                f"{c['label']} {words.percent(c['recall'])}" for c in scores["per_class"]
+            )
             of["confusion"][split] = _picture(
                 f"{stem}-confusion-{split}.png",
                 f"Confusion matrix of {name} on {split}, {words.count(scores['n'])} faces. Recognised: {recalls}",
                 plots.confusion_figure(
-                    np.array(scores["confusion"]), names, f"{name}, {split}, n = {words.count(scores['n'])}"
+                    np.array(scores["confusion"]),
+                    names,
+                    f"{name}, {split}, n = {words.count(scores['n'])}",
                 ),
             )
         of["reliability"] = _picture(
             f"{stem}-reliability.png",
             f"Reliability of {name}. "
-            + ", ".join(f"{s}: calibration error {words.decimal(x['ece'])}" for s, x in splits.items()),
+            + ", ".join(
+                f"{s}: calibration error {words.decimal(x['ece'])}" for s, x in splits.items()
+            ),
             plots.reliability_figure({s: x["reliability"] for s, x in splits.items()}, name),
         )
         history = network["info"].get("history")
@@ -157,7 +169,9 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
                     f"{stem}-maps.png",
                     f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
                     + ", ".join(f"{c['label']} ({words.plural(c['n'], 'face')})" for c in shown),
-                    plots.maps_figure([(c["label"], _map_pictures(evaluation, c)) for c in shown], title),
+                    plots.maps_figure(
+                        [(c["label"], _map_pictures(evaluation, c)) for c in shown], title
+                    ),
                 )
         drawn["networks"].append(of)
     return drawn
@@ -178,7 +192,9 @@ def _flat(pictures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
-    """The page. Every text is escaped: names of labels and networks, notes and paths may hold anything."""
+    """The page. Every text is escaped: names of labels and networks, notes and paths may hold
+    anything.
+    """
     import jinja2
 
     truth = evaluation.to_dict()
@@ -191,7 +207,9 @@ def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: value.replace(" %", "\u00a0%") if isinstance(value, str) else value,
     )
-    source = resources.files("mien.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
+    source = (
+        resources.files("mien.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
+    )
     return environment.from_string(source).render(
         t=truth,
         w=words,
@@ -223,27 +241,46 @@ def _faces(evaluation: Evaluation, examples: Sequence[Mapping[str, Any]]) -> lis
             }
             for k in plots.shown_classes(example["probabilities"], true)
         ]
-        crowd = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in (example["votes"] or {}).items())
+        crowd = ", ".join(
+            f"{name.replace('_', ' ')} {n}" for name, n in (example["votes"] or {}).items()
+        )
         src = _image_uri(evaluation.dataset.images[example["index"]])
         tiles.append({**example, "bars": bars, "crowd": crowd, "src": src})
     return tiles
 
 
 def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
-    """A class's mean map over its mean face, then each example as it is and under its map, each with a caption."""
+    """A class's mean map over its mean face, then each example as it is and under its map, each
+    with a caption.
+    """
     images = evaluation.dataset.images
-    shown = [(f"mean of {of['n']}", plots.map_over(images[of["indices"]], of["mean"]["grid"], _MEAN_SIDE))]
+    shown = [
+        (
+            f"mean of {of['n']}",
+            plots.map_over(images[of["indices"]], of["mean"]["grid"], _MEAN_SIDE),
+        )
+    ]
     for example in of["examples"]:
         face = images[[example["index"]]]
         shown.append((f"row {example['row']}", face[0]))
-        shown.append((f"at most {words.points(example['peak'])}", plots.map_over(face, example["grid"], _MAP_SIDE)))
+        shown.append(
+            (
+                f"at most {words.points(example['peak'])}",
+                plots.map_over(face, example["grid"], _MAP_SIDE),
+            )
+        )
     return shown
 
 
 def _mapped(evaluation: Evaluation) -> list[dict[str, Any]]:
     """What the page shows of each class's maps."""
     return [
-        {**of, "srcs": [_image_uri(picture) for _, picture in _map_pictures(evaluation, of)] if of["n"] else []}
+        {
+            **of,
+            "srcs": [_image_uri(picture) for _, picture in _map_pictures(evaluation, of)]
+            if of["n"]
+            else [],
+        }
         for of in evaluation.truth["maps"]["classes"]
     ]
 
@@ -253,7 +290,9 @@ def _image_uri(image: np.ndarray) -> str:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)).save(buffer, "PNG")
+    Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)).save(
+        buffer, "PNG"
+    )
     return _data_uri(buffer.getvalue())
 
 

@@ -1,6 +1,7 @@
 """Sentences and the terminal's table, computed from the numbers of an evaluation.
 
-Every word that judges has its threshold here, so that two reports with the same numbers say the same.
+Every word that judges has its threshold here, so that two reports with the same numbers say the
+same.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import Any
 
 ALIKE = 0.03  # training minus held-out accuracy up to here: "alike"
 STRONG = 0.10  # from here on: "overfits strongly"; between the two: "overfits somewhat"
-LEARNED = 0.05  # training accuracy less than this above the most frequent label's share: "has learned little"
+# training accuracy less than this above the most frequent label's share: "has learned little"
+LEARNED = 0.05
 CHANCE = 0.05  # McNemar p below this: "unlikely to be chance"
 CALIBRATED = 0.02  # mean confidence minus accuracy within this: "about as sure as it is right"
 FEW = 200  # rows in a split; with fewer the report warns
-FAINT = 0.01  # mean fall of the probability in the strongest ninth of a picture; below: "no place matters by itself"
+# mean fall of the probability in the strongest ninth of a picture; below: "no place matters by
+# itself"
+FAINT = 0.01
 BESIDE = 0.9  # of the strongest ninth's fall: from here on another ninth is named beside it
 PLACES = 3  # ninths named together; with more "no place stands out"
 NAMED = 4  # classes equally good or bad; more are counted, not named
@@ -56,7 +60,9 @@ def short(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def interval(estimate: Mapping[str, float | None] | None, *, rate: bool = True, dash: str = "\u2013") -> str:
+def interval(
+    estimate: Mapping[str, float | None] | None, *, rate: bool = True, dash: str = "\u2013"
+) -> str:
     """`65.4-68.4` for rates (in percent), `0.912-0.987` otherwise; empty without an interval."""
     if estimate is None or estimate["low"] is None or estimate["high"] is None:
         return ""
@@ -75,7 +81,11 @@ def listed(names: Sequence[str]) -> str:
 
 def sentence(text: str) -> str:
     """With a capital at its beginning and a full stop at its end."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) or not text else ".")
+    return (
+        text[:1].upper()
+        + text[1:]
+        + ("" if text.endswith((".", "!", "?", ":")) or not text else ".")
+    )
 
 
 def plural(number: int, what: str) -> str:
@@ -84,7 +94,9 @@ def plural(number: int, what: str) -> str:
 
 
 def sentences(truth: Truth) -> dict[str, Any]:
-    """verdict, comparisons, lessons about the splits: lists; other_data: one sentence or empty; the rest by network."""
+    """verdict, comparisons, lessons about the splits: lists; other_data: one sentence or empty; the
+    rest by network.
+    """
     networks, yardstick, study = truth["networks"], truth["yardstick"], truth["study_split"]
     return {
         "verdict": _verdict(truth),
@@ -106,11 +118,22 @@ def other_data(networks: Sequence[Truth]) -> str:
     others = [n for n in networks if n.get("same_data") is False]
     if not others:
         return ""
-    by_data: dict[str, list[str]] = {}  # the answers of one bundle, and members of a mean, share their data
+    by_data: dict[
+        str, list[str]
+    ] = {}  # the answers of one bundle, and members of a mean, share their data
     for n in others:
-        seen = listed(list(dict.fromkeys(f"{d['source']} (fingerprint {d['fingerprint']})" for d in n["other_data"])))
+        seen = listed(
+            list(
+                dict.fromkeys(
+                    f"{d['source']} (fingerprint {d['fingerprint']})" for d in n["other_data"]
+                )
+            )
+        )
         by_data.setdefault(seen, []).append(n["name"])
-    named = [f"{listed(ns)} {'was' if len(ns) == 1 else 'were'} trained on {seen}" for seen, ns in by_data.items()]
+    named = [
+        f"{listed(ns)} {'was' if len(ns) == 1 else 'were'} trained on {seen}"
+        for seen, ns in by_data.items()
+    ]
     they, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
     return (
         f"Other data: {listed(named)}, not on the data judged here: whether {they} seen these pictures is not known, "
@@ -119,7 +142,9 @@ def other_data(networks: Sequence[Truth]) -> str:
 
 
 def leaks(network: Truth) -> str:
-    """Whether the network, or what it began with or was taught by, saw pictures that also occur in another split."""
+    """Whether the network, or what it began with or was taught by, saw pictures that also occur in
+    another split.
+    """
     told = _own_leaks(network)
     for one in network.get("inherited", ()):
         if one["keep_leaks"]:
@@ -148,13 +173,17 @@ def _own_leaks(network: Truth) -> str:
     if not left_out:
         return f"{name}: none of its training rows has a twin in validation or test."
     was = (
-        "row with a twin in validation or test was" if left_out == 1 else "rows with a twin in validation or test were"
+        "row with a twin in validation or test was"
+        if left_out == 1
+        else "rows with a twin in validation or test were"
     )
     return f"{name}: {count(left_out)} training {was} left out of its training."
 
 
 def ferplus(network: Truth) -> list[str]:
-    """What the head that learned the votes scores by FER+'s protocol; empty without such a head, or votes."""
+    """What the head that learned the votes scores by FER+'s protocol; empty without such a head, or
+    votes.
+    """
     found = []
     for split, scores in network["splits"].items():
         if scores and scores.get("ferplus") and split != "training":
@@ -168,7 +197,9 @@ def ferplus(network: Truth) -> list[str]:
 
 
 def without_twins(network: Truth, *splits: str) -> list[str]:
-    """Accuracy on faces whose pixels do not occur in training, beside the official one; of all splits by default."""
+    """Accuracy on faces whose pixels do not occur in training, beside the official one; of all
+    splits by default.
+    """
     return [
         f"{network['name']}: {split} {percent(s['accuracy']['value'])} of all {count(s['n'])}, "
         f"{percent(s['twins']['accuracy_without']['value'])} of the {count(s['twins']['n_without'])} "
@@ -183,7 +214,9 @@ def gap(network: Truth, split: str) -> str:
     name, trained, held = network["name"], network["splits"]["training"], network["splits"][split]
     if not trained or not held or split == "training":
         missing = "training" if not trained else "validation or test"
-        return f"{name}: the gap is not known, since there are no predictions for {missing} pictures."
+        return (
+            f"{name}: the gap is not known, since there are no predictions for {missing} pictures."
+        )
     a, b = trained["accuracy"]["value"], held["accuracy"]["value"]
     figures = f"{name}: {percent(a)} on training against {percent(b)} on {split}"
     if network.get("same_data") is False:
@@ -231,7 +264,11 @@ def comparison(c: Truth) -> str:
         ahead, behind, alone, other = behind, ahead, other, alone
     loss = _paired_loss(c)
     if alone == other:
-        on = "on the same faces" if not alone else f"equally often: each alone on {plural(alone, 'face')}"
+        on = (
+            "on the same faces"
+            if not alone
+            else f"equally often: each alone on {plural(alone, 'face')}"
+        )
         return f"On {c['split']}, {ahead} and {behind} are right {on}, of {count(c['n'])}.{loss}"
     judgement = "unlikely to be chance" if c["p_value"] < CHANCE else "may well be chance"
     return (
@@ -260,7 +297,9 @@ def curves(network: Truth) -> str:
     recipe = network["info"].get("recipe")
     known = ("augment", "block_dropout", "dense_dropout", "label_smoothing", "class_weights")
     if not isinstance(recipe, Mapping) or not set(known) <= set(recipe):
-        under = ["whatever training alters, such as augmentation, dropout, label smoothing or class weights"]
+        under = [
+            "whatever training alters, such as augmentation, dropout, label smoothing or class weights"
+        ]
     else:
         under = ["augmentation"] if recipe["augment"] else []
         under += ["dropout"] if recipe["block_dropout"] or recipe["dense_dropout"] else []
@@ -280,14 +319,18 @@ def worst(network: Truth, split: str) -> str:
     if not scores or not scores["worst"]:
         return f"{network['name']} makes no errors on {split}."
     shares = sorted(math.exp(-x["loss"]) for x in scores["worst"])
-    errors = sum(map(sum, scores["confusion"])) - sum(row[k] for k, row in enumerate(scores["confusion"]))
+    errors = sum(map(sum, scores["confusion"])) - sum(
+        row[k] for k, row in enumerate(scores["confusion"])
+    )
     got = percent(shares[0])
     if percent(shares[-1]) != got:
         got += f" to {percent(shares[-1])}"
     if len(shares) == errors:
         which = "all its errors: their labels" if errors > 1 else "its only error: the label"
     else:
-        which = f"the {len(shares)} of its {count(errors)} errors with the highest loss: their labels"
+        which = (
+            f"the {len(shares)} of its {count(errors)} errors with the highest loss: their labels"
+        )
     return f"Of {network['name']} on {split} {which} got {got} of the probability."
 
 
@@ -310,7 +353,9 @@ def maps(found: Truth) -> dict[str, Any]:
 
 
 def place(found: Truth, split: str) -> str:
-    """Where the mean map of a class is strongest, by ninths of the picture, and how many of its faces agree."""
+    """Where the mean map of a class is strongest, by ninths of the picture, and how many of its
+    faces agree.
+    """
     label, n = found["label"], found["n"]
     if found["ninths"] is None:
         return f"{label}: no face with this label was recognised on {split}, so nothing is mapped."
@@ -343,7 +388,10 @@ def _verdict(truth: Truth) -> list[str]:
     if name is None:
         split = truth["yardstick"]
         judged = [n for n in networks if n["splits"][split]]
-        reached = [f"On {split}, {n['name']} reaches {_reached(n['splits'][split], drawn_again)}." for n in judged]
+        reached = [
+            f"On {split}, {n['name']} reaches {_reached(n['splits'][split], drawn_again)}."
+            for n in judged
+        ]
         return [truth["best"]["rule"], *other, *reached]
     best = next(n for n in networks if n["name"] == name)
     validation, test = best["splits"]["validation"], best["splits"]["test"]
@@ -363,15 +411,29 @@ def _verdict(truth: Truth) -> list[str]:
         told = f"On validation, {name} reaches {reached_there}."
     verdict = [told, *other]
     if not test:
-        why = f"{name} made no predictions for the test" if truth["data"]["totals"]["test"] else "The data has no test"
+        why = (
+            f"{name} made no predictions for the test"
+            if truth["data"]["totals"]["test"]
+            else "The data has no test"
+        )
         verdict.append(f"{why} pictures, so no figure here is free of choosing.")
     elif best.get("same_data") is False:
-        verdict.append(f"On test, {name} reaches {_reached(test, drawn_again)}, if it never saw these pictures.")
+        verdict.append(
+            f"On test, {name} reaches {_reached(test, drawn_again)}, if it never saw these pictures."
+        )
     else:
-        verdict.append(f"On the test pictures, which chose nothing, {name} reaches {_reached(test, drawn_again)}.")
+        verdict.append(
+            f"On the test pictures, which chose nothing, {name} reaches {_reached(test, drawn_again)}."
+        )
         if best.get("same_test") is False and test["twins"]["n"]:
-            verdict.append(f"Their twins in training were not left out: {'; '.join(without_twins(best, 'test'))}")
-    rivals = [c for c in truth["comparisons"] if c["split"] == "validation" and name in (c["first"], c["second"])]
+            verdict.append(
+                f"Their twins in training were not left out: {'; '.join(without_twins(best, 'test'))}"
+            )
+    rivals = [
+        c
+        for c in truth["comparisons"]
+        if c["split"] == "validation" and name in (c["first"], c["second"])
+    ]
     if rivals:
         verdict.append(comparison(min(rivals, key=lambda c: abs(c["difference"]))))
     verdict += _by_class(name, validation["per_class"])
@@ -397,7 +459,9 @@ def _by_class(name: str, per_class: Sequence[Truth]) -> list[str]:
         return f"{named} {{}} (F1 {value}{' each' if len(labels) > 1 else ''})"
 
     best, hardest = those(max(f1.values())), those(min(f1.values()))
-    return [f"On validation, {name} recognises {best.format('best')}, and {hardest.format('worst')}."]
+    return [
+        f"On validation, {name} recognises {best.format('best')}, and {hardest.format('worst')}."
+    ]
 
 
 def _reached(scores: Truth, drawn_again: bool) -> str:
@@ -416,17 +480,27 @@ def _splits(truth: Truth) -> list[str]:
     own = [n["name"] for n in networks if n.get("same_data") is not False]
     learners = "the networks" if not others else listed(own)
     if own:
-        told = [f"Training: the pictures {learners} learned from; the figure shows how much was learned by heart."]
+        told = [
+            f"Training: the pictures {learners} learned from; the figure shows how much was learned by heart."
+        ]
     else:
-        told = ["Training: pictures of this data, not those that were learned from; it shows nothing about learning."]
+        told = [
+            "Training: pictures of this data, not those that were learned from; it shows nothing about learning."
+        ]
     epoch = "the epoch to keep and the best network" if own else "the best network"
     told.append(
         f"Validation: used to choose {epoch}, so its figures flatter a little."
         if totals["validation"]
         else "Validation: n/a, the data has none."
     )
-    quote = "the figure to quote" if own else "the figure to quote only if these pictures were never learned from"
-    told.append(f"Test: chose nothing; {quote}." if totals["test"] else "Test: n/a, the data has none.")
+    quote = (
+        "the figure to quote"
+        if own
+        else "the figure to quote only if these pictures were never learned from"
+    )
+    told.append(
+        f"Test: chose nothing; {quote}." if totals["test"] else "Test: n/a, the data has none."
+    )
     if others:
         was, it = ("was", "it") if len(others) == 1 else ("were", "they")
         told.append(
@@ -439,7 +513,9 @@ def _splits(truth: Truth) -> list[str]:
         if totals[split] < FEW
     ]
     if truth["data"]["source"].startswith("drawn faces"):
-        told.append("These faces are drawn by a program: the figures say nothing about photographs.")
+        told.append(
+            "These faces are drawn by a program: the figures say nothing about photographs."
+        )
     return told
 
 
@@ -449,12 +525,18 @@ def audit_sentences(found: Truth) -> list[str]:
     near, conflicts = found["near_duplicates"], found["label_conflicts"]
     if near is not None:
         beside = [
-            f"{count(x['rows'])} {x['split']}" for x in near["rows_also_in"] if x["also_in"] == "training" and x["rows"]
+            f"{count(x['rows'])} {x['split']}"
+            for x in near["rows_also_in"]
+            if x["also_in"] == "training" and x["rows"]
         ]
         told.append(
             f"Audit: {plural(near['pairs'], 'pair')} of nearly equal pictures, "
             f"{count(near['pairs_with_different_labels'])} of them with different labels"
-            + (f"; {listed(beside)} pictures have a near duplicate in training, which stays there." if beside else ".")
+            + (
+                f"; {listed(beside)} pictures have a near duplicate in training, which stays there."
+                if beside
+                else "."
+            )
         )
     told.append(
         f"Audit: {plural(conflicts['groups'], 'group')} of equal pictures with different labels "
@@ -462,31 +544,55 @@ def audit_sentences(found: Truth) -> list[str]:
     )
     told.append(f"Audit: {plural(found['blanks']['rows'], 'blank picture')}.")
     if found["no_faces"] is not None:
-        told.append(f"Audit: {plural(sum(found['no_faces'].values()), 'picture')} without a face, says the crowd.")
+        told.append(
+            f"Audit: {plural(sum(found['no_faces'].values()), 'picture')} without a face, says the crowd."
+        )
     return told
 
 
 def table(truth: Truth) -> str:
-    """The networks side by side in plain text, accuracy with its 95 % interval; `*` marks the best, `!` other data."""
+    """The networks side by side in plain text, accuracy with its 95 % interval; `*` marks the best,
+    `!` other data.
+    """
     yardstick = truth["yardstick"]
-    head = ["network", "training", "validation", "test", f"macro-F1 {yardstick}", "ECE", "parameters", "s/epoch", "MB"]
+    head = [
+        "network",
+        "training",
+        "validation",
+        "test",
+        f"macro-F1 {yardstick}",
+        "ECE",
+        "parameters",
+        "s/epoch",
+        "MB",
+    ]
     rows = [head]
     for n in truth["networks"]:
         marks = " *" * (n["name"] == truth["best"]["name"]) + " !" * (n.get("same_data") is False)
         cells = [n["name"] + marks]
         for split in ("training", "validation", "test"):
             scores = n["splits"][split]
-            bounds = interval(scores["accuracy"], dash="-") if scores and split != "training" else ""
+            bounds = (
+                interval(scores["accuracy"], dash="-") if scores and split != "training" else ""
+            )
             cell = percent(scores["accuracy"]["value"]) if scores else "n/a"
             cells.append(f"{cell} ({bounds})" if bounds else cell)
         held, info = n["splits"][yardstick], n["info"]
-        cells += [decimal(held["macro_f1"]["value"] if held else None), decimal(held["ece"] if held else None)]
+        cells += [
+            decimal(held["macro_f1"]["value"] if held else None),
+            decimal(held["ece"] if held else None),
+        ]
         cells += [count(info.get("parameters")), decimal(info.get("seconds_per_epoch"), 1)]
         cells.append(count(info.get("peak_memory_mb")))
         rows.append(cells)
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
         for row in rows
     ]
     lines.insert(1, "-" * max(len(line) for line in lines))

@@ -1,1 +1,3 @@
-"""Training: the only folder that imports keras and tensorflow, and only inside functions' modules that need them."""
+"""Training: the only folder that imports keras and tensorflow, and only inside functions' modules
+that need them.
+"""

@@ -1,5 +1,7 @@
-"""Random changes of a whole batch inside the graph, in this order: flip, turn, zoom and shift in one resample, light
-(`augment`); faces mixed with others (`mix`); blur, noise and JPEG, an erased box (`spoil`)."""
+"""Random changes of a whole batch inside the graph, in this order: flip, turn, zoom and shift in
+one resample, light (`augment`); faces mixed with others (`mix`); blur, noise and JPEG, an erased
+box (`spoil`).
+"""
 
 from __future__ import annotations
 
@@ -64,12 +66,15 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
     if recipe.light:
         mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
         by = r[5:7, :, None, None, None] * recipe.light
-        faces = tf.clip_by_value((faces - mean) * tf.exp(by[0] * CONTRAST) + mean + by[1] * BRIGHTNESS, 0.0, 255.0)
+        faces = tf.clip_by_value(
+            (faces - mean) * tf.exp(by[0] * CONTRAST) + mean + by[1] * BRIGHTNESS, 0.0, 255.0
+        )
     return faces
 
 
 def spoil(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> tf.Tensor:
-    """Take from the faces what pictures lack in life: blur, noise and JPEG (`Recipe.degrade`), a box (`Recipe.erase`).
+    """Take from the faces what pictures lack in life: blur, noise and JPEG (`Recipe.degrade`), a
+    box (`Recipe.erase`).
 
     Args and returns are those of `augment`, but for the faces: float32 (N, side, side, 1).
     """
@@ -83,11 +88,14 @@ def spoil(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -
     return faces
 
 
-def mix(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> tuple[tf.Tensor, tf.Tensor]:
+def mix(
+    faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mix some faces with the one as far from the other end of the batch, whose order is random.
 
-    mixup adds both faces (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), CutMix pastes a box of the other (Yun
-    et al. 2019, https://arxiv.org/abs/1905.04899). At least half is the face's own.
+    mixup adds both faces (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), CutMix pastes a box
+    of the other (Yun et al. 2019, https://arxiv.org/abs/1905.04899). At least half is the face's
+    own.
 
     Args:
         faces: float32 (N, side, side, 1).
@@ -98,7 +106,9 @@ def mix(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> 
     Returns:
         The faces, and float32 (N,) how much of each is its own, 0.5 to 1.
     """
-    which, other, down, right = tf.unstack(tf.random.stateless_uniform((4, tf.shape(faces)[0]), seed + [0, _MIX]))
+    which, other, down, right = tf.unstack(
+        tf.random.stateless_uniform((4, tf.shape(faces)[0]), seed + [0, _MIX])
+    )
     others, other = tf.reverse(faces, [0]), other / 2
     cut = which < recipe.cutmix
     added = ~cut & (which < recipe.cutmix + recipe.mixup)
@@ -124,7 +134,9 @@ def _degrade(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.T
     def between(limits: tuple[float, float], n: int) -> tf.Tensor:
         return (limits[0] + (limits[1] - limits[0]) * amount[n])[:, None, None]
 
-    sigma = tf.where(wanted[0][:, None, None], between(BLUR, 0) * side / SIDE, 0.05)  # 0.05 leaves it as it is
+    sigma = tf.where(
+        wanted[0][:, None, None], between(BLUR, 0) * side / SIDE, 0.05
+    )  # 0.05 leaves it as it is
     places = tf.range(side, dtype=tf.float32)
     kernel = tf.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
     kernel /= tf.reduce_sum(kernel, axis=2, keepdims=True)
@@ -132,16 +144,22 @@ def _degrade(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.T
     noise = tf.random.stateless_normal(tf.shape(pixels), seed + [0, _NOISE])
     pixels += tf.where(wanted[1][:, None, None], between(NOISE, 1), 0.0) * noise
     squeezed = _jpeg(tf.clip_by_value(pixels, 0.0, 255.0), between(QUALITY, 2), side)
-    return tf.clip_by_value(tf.where(wanted[2][:, None, None], squeezed, pixels), 0.0, 255.0)[..., None]
+    return tf.clip_by_value(tf.where(wanted[2][:, None, None], squeezed, pixels), 0.0, 255.0)[
+        ..., None
+    ]
 
 
 def _jpeg(pixels: tf.Tensor, quality: tf.Tensor, side: int) -> tf.Tensor:
-    """Gray pictures (N, side, side) as JPEG of a quality (N, 1, 1) leaves them; libjpeg's scale of the table."""
+    """Gray pictures (N, side, side) as JPEG of a quality (N, 1, 1) leaves them; libjpeg's scale of
+    the table.
+    """
     n = np.arange(_BLOCK)
     cosine = np.cos((2 * n + 1) * n[:, None] * np.pi / (2 * _BLOCK)).astype(np.float32) / 2
     cosine[0] /= np.sqrt(2)
     whole = side - side % _BLOCK
-    blocks = tf.reshape(pixels[:, :whole, :whole] - 128, (-1, whole // _BLOCK, _BLOCK, whole // _BLOCK, _BLOCK))
+    blocks = tf.reshape(
+        pixels[:, :whole, :whole] - 128, (-1, whole // _BLOCK, _BLOCK, whole // _BLOCK, _BLOCK)
+    )
     waves = tf.einsum("ia,nyaxb,jb->nyxij", cosine, blocks, cosine)
     scale = tf.where(quality < 50, 50 / quality, 2 - quality / 50)[..., None, None]
     steps = tf.clip_by_value(tf.round(scale * _TABLE), 1.0, 255.0)
@@ -161,9 +179,17 @@ def resize(images: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def _affine(
-    images: tf.Tensor, *, turn: tf.Tensor, zoom: tf.Tensor, flip: tf.Tensor, dx: tf.Tensor, dy: tf.Tensor, side: int
+    images: tf.Tensor,
+    *,
+    turn: tf.Tensor,
+    zoom: tf.Tensor,
+    flip: tf.Tensor,
+    dx: tf.Tensor,
+    dy: tf.Tensor,
+    side: int,
 ) -> tf.Tensor:
-    # Output pixel p is read at A (p - its centre) + the input's centre + shift: turn and zoom, mirrored in x.
+    # Output pixel p is read at A (p - its centre) + the input's centre + shift: turn and zoom,
+    # mirrored in x.
     step = SIDE / side
     a, b = tf.cos(turn) / zoom * step, tf.sin(turn) / zoom * step
     centre, middle = (SIDE - 1) / 2, (side - 1) / 2
@@ -186,7 +212,9 @@ def _affine(
 def _boxes(r: tf.Tensor, side: int) -> tf.Tensor:
     """bool (N, side, side, 1): a box in each picture, from random numbers (4, N) in -1..1."""
     share = (r + 1) / 2
-    half = (BOX[0] + (BOX[1] - BOX[0]) * share[:2]) * side / 2  # (2, N): half its height, half its width
+    half = (
+        (BOX[0] + (BOX[1] - BOX[0]) * share[:2]) * side / 2
+    )  # (2, N): half its height, half its width
     middle = share[2:] * side
     places = tf.range(side, dtype=tf.float32)
     rows, columns = tf.unstack(tf.abs(places - middle[..., None]) < half[..., None])

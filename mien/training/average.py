@@ -1,8 +1,10 @@
-"""One network whose weights are the mean of those of others: a trained one, and what further training made of it.
+"""One network whose weights are the mean of those of others: a trained one, and what further
+training made of it.
 
-Between the two lie networks that are as right as either and keep most of what the second learned besides (Wortsman et
-al. 2022, https://arxiv.org/abs/2109.01903); the mean costs no more to run than one. Networks that were trained apart
-have no weights to be averaged: their mean answers nothing, and its accuracy says so.
+Between the two lie networks that are as right as either and keep most of what the second learned
+besides (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903); the mean costs no more to run than
+one. Networks that were trained apart have no weights to be averaged: their mean answers nothing,
+and its accuracy says so.
 """
 
 from __future__ import annotations
@@ -25,13 +27,20 @@ MOST = 1e6  # the greatest share
 
 
 def average(
-    dataset: Dataset, bundles: Sequence[Bundle], folder: Path, *, shares: Sequence[float] = (), fresh: bool = False
+    dataset: Dataset,
+    bundles: Sequence[Bundle],
+    folder: Path,
+    *,
+    shares: Sequence[float] = (),
+    fresh: bool = False,
 ) -> runs.Run:
-    """Write the mean of the weights of some bundles as a run, which can be exported and judged as any other.
+    """Write the mean of the weights of some bundles as a run, which can be exported and judged as
+    any other.
 
     Args:
         dataset: Its validation split says how right the mean is.
-        bundles: Two or more, of equal layers and labels, with float weights; facts of training are taken from the last.
+        bundles: Two or more, of equal layers and labels, with float weights; facts of training are
+            taken from the last.
         folder: The run folder; made if it is not there.
         shares: Of each bundle, positive; they are scaled to sum to 1. By default all alike.
         fresh: Delete the run that is in the folder.
@@ -43,13 +52,21 @@ def average(
         RunError: if the folder holds a run, or cannot be written.
     """
     shares = shares or [1.0] * len(bundles)
-    if len(bundles) < 2 or len(shares) != len(bundles) or not all(0 < share <= MOST for share in shares):
+    if (
+        len(bundles) < 2
+        or len(shares) != len(bundles)
+        or not all(0 < share <= MOST for share in shares)
+    ):
         raise UsageError(
             f"average: came {len(bundles)} bundle(s) and the shares {', '.join(f'{share:g}' for share in shares)}; "
             f"expected two or more bundles, and a positive share of at most {MOST:g} for each"
         )
-    built = [transfer.rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles]
-    layers = [(r.centre, r.residual, [weight.shape for weight in network.weights]) for r, network in built]
+    built = [
+        transfer.rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles
+    ]
+    layers = [
+        (r.centre, r.residual, [weight.shape for weight in network.weights]) for r, network in built
+    ]
     labels = [[(head.name, head.labels) for head in bundle.heads] for bundle in bundles]
     for bundle, these, heads in zip(bundles, layers, labels, strict=True):
         if these != layers[0] or heads != labels[0]:
@@ -70,7 +87,12 @@ def average(
     parts = [share / sum(shares) for share in shares]
     theirs, mean = built[-1]
     values = zip(*(network.get_weights() for _, network in built), strict=True)
-    mean.set_weights([np.sum([part * one for part, one in zip(parts, each, strict=True)], axis=0) for each in values])
+    mean.set_weights(
+        [
+            np.sum([part * one for part, one in zip(parts, each, strict=True)], axis=0)
+            for each in values
+        ]
+    )
 
     untrained = Recipe(
         theirs.name,
@@ -94,7 +116,9 @@ def average(
     ]
     # If any of them was trained on other data than the rest, that is what is known of the mean.
     known_data = [bundle.training.get("data") or {} for bundle in bundles]
-    data = dict(next((d for d in known_data if d.get("fingerprint") != dataset.fingerprint), known_data[-1]))
+    data = dict(
+        next((d for d in known_data if d.get("fingerprint") != dataset.fingerprint), known_data[-1])
+    )
     if data.get("fingerprint") == dataset.fingerprint:
         data["fingerprints"] = dataset.fingerprints  # which older bundles lack
     keep_leaks = any((bundle.training.get("recipe") or {}).get("keep_leaks") for bundle in bundles)
@@ -116,7 +140,9 @@ def average(
         "history": [{"epoch": 1, **scores}],
         "warnings": [],
         "stopped": "nothing was trained: the mean of the weights of "
-        + " and ".join(f"{b.name} {b.digest[:16]} ({part:.0%})" for b, part in zip(bundles, parts, strict=True)),
+        + " and ".join(
+            f"{b.name} {b.digest[:16]} ({part:.0%})" for b, part in zip(bundles, parts, strict=True)
+        ),
         "versions": bundles[-1].training.get("versions", {}),
     }
     with runs.locked(folder):

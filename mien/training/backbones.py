@@ -1,4 +1,6 @@
-"""Networks of keras.applications as trunks: a gray face becomes what they take, and ImageNet's weights are fetched."""
+"""Networks of keras.applications as trunks: a gray face becomes what they take, and ImageNet's
+weights are fetched.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from mien.training.layers import Enlarge
 SIDE_TRAINED = 224  # pixels, of all those below
 DOWNLOAD_TIMEOUT_S = 30
 
-# Name -> what its `preprocess_input` does to three equal channels 0..255, as scale and offset; and its own arguments.
-# EfficientNetV2B0 instead of EfficientNetB0, whose normalisation lies inside and does not survive the way to ONNX.
+# Name -> what its `preprocess_input` does to three equal channels 0..255, as scale and offset; and
+# its own arguments. EfficientNetV2B0 instead of EfficientNetB0, whose normalisation lies inside and
+# does not survive the way to ONNX.
 _KNOWN: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "MobileNetV2": (1 / 127.5, -1.0, {}),
     "EfficientNetV2B0": (
@@ -30,7 +33,9 @@ _KNOWN: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 
 
 def features(name: str, faces: Any, side: int) -> Any:
-    """Gray faces (N, 48, 48, 1) in 0..255 as a Keras tensor -> features (N, F); all inside the graph."""
+    """Gray faces (N, 48, 48, 1) in 0..255 as a Keras tensor -> features (N, F); all inside the
+    graph.
+    """
     scale, offset, _ = _KNOWN[name]
     x = Enlarge(side or SIDE_TRAINED, name="enlarge")(faces)
     x = keras.layers.Rescaling(scale, offset, name="scale")(x)
@@ -66,10 +71,14 @@ def imagenet(name: str, side: int) -> list[np.ndarray]:
 
 def _network(name: str, side: int, *, weights: str | None) -> keras.Model:
     network = getattr(keras.applications, name)(
-        include_top=False, weights=weights, pooling="avg", input_shape=(side, side, 3), **_KNOWN[name][2]
+        include_top=False,
+        weights=weights,
+        pooling="avg",
+        input_shape=(side, side, 3),
+        **_KNOWN[name][2],
     )
-    # Batch norms stay as they came: small data has no statistics of its own. (A call with training=False would not do:
-    # the network around it says otherwise, and is obeyed.)
+    # Batch norms stay as they came: small data has no statistics of its own. (A call with
+    # training=False would not do: the network around it says otherwise, and is obeyed.)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

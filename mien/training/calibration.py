@@ -12,14 +12,16 @@ NUM_FOLDS = 5
 
 
 def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
-    """The temperature with the least negative log-likelihood (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+    """The temperature with the least negative log-likelihood (Guo et al. 2017,
+    https://arxiv.org/abs/1706.04599).
 
-    Before any row is seen its logarithm is taken to be normal around 0, give or take `LIKELY`: four faces, all right or
-    all wrong, would else make a network certain, or certain of nothing. Thousands of faces outweigh that.
+    Before any row is seen its logarithm is taken to be normal around 0, give or take `LIKELY`: four
+    faces, all right or all wrong, would else make a network certain, or certain of nothing.
+    Thousands of faces outweigh that.
 
     Args:
-        targets: int (n,) labels, or float (n, K) shares of labels; rows the network was not trained on. Rows of zeros,
-            faces nobody voted on, tell nothing.
+        targets: int (n,) labels, or float (n, K) shares of labels; rows the network was not trained
+            on. Rows of zeros, faces nobody voted on, tell nothing.
         logits: float32 (n, K).
     """
     from scipy.optimize import minimize_scalar
@@ -38,20 +40,29 @@ def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
 
 
 def nll(targets: np.ndarray, logits: np.ndarray, temperature: float) -> float:
-    """Mean negative log-likelihood in nats of targets, labels (n,) or shares (n, K), under softmax(logits / T)."""
+    """Mean negative log-likelihood in nats of targets, labels (n,) or shares (n, K), under
+    softmax(logits / T).
+    """
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
-    own = scaled[np.arange(len(targets)), targets] if targets.ndim == 1 else (scaled * targets).sum(axis=1)
+    own = (
+        scaled[np.arange(len(targets)), targets]
+        if targets.ndim == 1
+        else (scaled * targets).sum(axis=1)
+    )
     return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - own))
 
 
 def folds(num: int) -> np.ndarray:
-    """int (num,): which of `NUM_FOLDS` parts of equal size each row belongs to, at random but always alike."""
+    """int (num,): which of `NUM_FOLDS` parts of equal size each row belongs to, at random but
+    always alike.
+    """
     return np.random.default_rng(0).permutation(num) % NUM_FOLDS
 
 
 def cross_fitted(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Calibrated probabilities (n, K); the temperature of each fifth of the rows is fitted on the other four.
+    """Calibrated probabilities (n, K); the temperature of each fifth of the rows is fitted on the
+    other four.
 
     So no row helps to choose the temperature that it is judged by.
     """
@@ -60,5 +71,7 @@ def cross_fitted(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
         return softmax(logits, fit_temperature(targets, logits))
     found = np.empty(logits.shape, np.float32)
     for k in range(NUM_FOLDS):
-        found[fold == k] = softmax(logits[fold == k], fit_temperature(targets[fold != k], logits[fold != k]))
+        found[fold == k] = softmax(
+            logits[fold == k], fit_temperature(targets[fold != k], logits[fold != k])
+        )
     return found

@@ -1,9 +1,9 @@
 """Checkpoints that survive `kill -9`, full disks and flipped bits.
 
-A checkpoint is a folder `epoch-0007/` with `arrays.npz`, `state.json` and `MANIFEST.json`, which holds the
-sha256 of the other two and is written last. The folder is written under a temporary name, flushed to
-the disk and renamed: it is there whole or not at all. (Keras' own backup callback overwrites in place and
-leaves the dropout state out.)
+A checkpoint is a folder `epoch-0007/` with `arrays.npz`, `state.json` and `MANIFEST.json`, which
+holds the sha256 of the other two and is written last. The folder is written under a temporary name,
+flushed to the disk and renamed: it is there whole or not at all. (Keras' own backup callback
+overwrites in place and leaves the dropout state out.)
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write `folder/epoch-NNNN` and drop all but the newest two.
 
     Raises:
-        RunError: if the disk is full or the folder cannot be written; what was there before is untouched.
+        RunError: if the disk is full or the folder cannot be written; what was there before is
+            untouched.
     """
     target = folder / f"epoch-{checkpoint.epoch:04d}"
     write_verified(target, checkpoint.arrays, {"epoch": checkpoint.epoch, **checkpoint.state})
@@ -78,11 +79,14 @@ def epochs(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[6:]))
 
 
-def write_verified(target: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]) -> None:
+def write_verified(
+    target: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
+) -> None:
     """Write arrays and state as the folder `target`: it is there whole or not at all.
 
     Raises:
-        RunError: if the disk is full or the folder cannot be written; what was there before is untouched.
+        RunError: if the disk is full or the folder cannot be written; what was there before is
+            untouched.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -95,11 +99,15 @@ def write_verified(target: Path, arrays: Mapping[str, np.ndarray], state: Mappin
         (temporary / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
         for path in (*temporary.iterdir(), temporary):
             _flush(path)
-        shutil.rmtree(target, ignore_errors=True)  # only ever a damaged one, or one that no checkpoint names
+        shutil.rmtree(
+            target, ignore_errors=True
+        )  # only ever a damaged one, or one that no checkpoint names
         os.rename(temporary, target)
         _flush(target.parent)
     except OSError as error:
-        raise cannot_write(target.parent, error, "the checkpoints written before are whole") from error
+        raise cannot_write(
+            target.parent, error, "the checkpoints written before are whole"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -114,7 +122,9 @@ def read_verified(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         hashes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         for name in ("arrays.npz", "state.json"):
             if _sha256(folder / name) != hashes[name]:
-                raise RunError(f"{folder / name}: its bytes are not those that were written (sha256 differs)")
+                raise RunError(
+                    f"{folder / name}: its bytes are not those that were written (sha256 differs)"
+                )
         with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return arrays, json.loads((folder / "state.json").read_text(encoding="utf-8"))
@@ -170,4 +180,6 @@ def cannot_write(path: Path, error: OSError, kept: str) -> RunError:
         return RunError(
             f"{path}: the disk is full ({free} MB free); {kept}. To mend: free space, then the same command"
         )
-    return RunError(f"{path}: cannot be written ({error.strerror}); {kept}. To mend: choose another folder with --out")
+    return RunError(
+        f"{path}: cannot be written ({error.strerror}); {kept}. To mend: choose another folder with --out"
+    )

@@ -1,9 +1,11 @@
-"""From a trained run to a bundle: ONNX, proof that it answers alike, temperature, scores, drawn faces to check by.
+"""From a trained run to a bundle: ONNX, proof that it answers alike, temperature, scores, drawn
+faces to check by.
 
     export(load_run(Path("runs/small")), Path("small.zip"), dataset=dataset, measure=measure)
 
-The network is first folded: batch norm and the division by 255 go into the convolutions' weights, and each ReLU
-before its pooling, which changes no answer and lets ONNX Runtime do a block in two steps. Then tf2onnx converts it.
+The network is first folded: batch norm and the division by 255 go into the convolutions' weights,
+and each ReLU before its pooling, which changes no answer and lets ONNX Runtime do a block in two
+steps. Then tf2onnx converts it.
 """
 
 from __future__ import annotations
@@ -38,13 +40,31 @@ from mien.training.runs import Run
 
 PARITY_BATCHES = (1, 7, 64)
 PARITY_ATOL = 1e-4
-PARITY_ATOL_DEEP = 1e-3  # of networks of keras.applications: rounding grows over their 50 to 200 layers
-# Probabilities may differ so much between machines. Activations of int8 may round the other way there.
+PARITY_ATOL_DEEP = (
+    1e-3  # of networks of keras.applications: rounding grows over their 50 to 200 layers
+)
+# Probabilities may differ so much between machines. Activations of int8 may round the other way
+# there.
 GOLDEN_TOLERANCE = {"float32": 1e-4, "float16": 1e-4, "int8": 0.05}
-BEGUN = ("name", "digest", "data", "keep_leaks")  # what a bundle says of what its network began with
-# What the main head and the crowd's each give to the answer that is shown; docs/results.md has what others give.
+BEGUN = (
+    "name",
+    "digest",
+    "data",
+    "keep_leaks",
+)  # what a bundle says of what its network began with
+# What the main head and the crowd's each give to the answer that is shown; docs/results.md has what
+# others give.
 ANSWER = (0.85, 0.15)
-_PACKAGES = ("numpy", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "onnx", "onnxruntime", "scipy")
+_PACKAGES = (
+    "numpy",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "scipy",
+)
 
 # labels int (n,), probabilities float32 (n, K) -> scores by name.
 Measure = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
@@ -65,23 +85,29 @@ def export(
     Args:
         run: A trained run.
         out: A folder, or a zip where the name ends in `.zip`. A bundle that lies there is replaced.
-        dataset: The data; its validation split fits the temperature, validation and test splits are measured.
-            Without it the temperature is 1 and the bundle has no scores.
-        measure: Makes scores with intervals of labels and calibrated probabilities; by default accuracy alone.
-        int8: Quantise weights and activations to 8 bits, calibrated on training faces; the bundle then says what that
-            cost against float32 on the same faces.
-        half: Store the weights as 16-bit floats: half the size; what is computed from them is float32 as before.
+        dataset: The data; its validation split fits the temperature, validation and test splits are
+            measured. Without it the temperature is 1 and the bundle has no scores.
+        measure: Makes scores with intervals of labels and calibrated probabilities; by default
+            accuracy alone.
+        int8: Quantise weights and activations to 8 bits, calibrated on training faces; the bundle
+            then says what that cost against float32 on the same faces.
+        half: Store the weights as 16-bit floats: half the size; what is computed from them is
+            float32 as before.
         licence: SPDX name of the licence of the weights.
 
     Raises:
         UsageError: if int8 is asked for without data, or with `half`, or the data has other labels.
-        BundleError: if ONNX and Keras differ by more than 1e-4 in any logit (1e-3 for keras.applications), or `out`
-            cannot be written.
+        BundleError: if ONNX and Keras differ by more than 1e-4 in any logit (1e-3 for
+            keras.applications), or `out` cannot be written.
     """
     if dataset is None and int8:
-        raise UsageError("int8: came no data; expected data, whose training faces set the ranges of the 8 bits")
+        raise UsageError(
+            "int8: came no data; expected data, whose training faces set the ranges of the 8 bits"
+        )
     if int8 and half:
-        raise UsageError("int8, half: came both; expected at most one, since each says how weights are stored")
+        raise UsageError(
+            "int8, half: came both; expected at most one, since each says how weights are stored"
+        )
     if dataset is not None:
         dataset = dataset.with_labels(run.label_set)
         dataset.must_be_labelled_as(run.label_set, str(run.folder))
@@ -104,13 +130,18 @@ def export(
         model = quantise(plain, dataset)
     elif half:
         model = halve(plain, out)
-    golden = _keras_logits(plain_keras, golden_faces) if model is plain else logits(model, heads, golden_faces)
+    golden = (
+        _keras_logits(plain_keras, golden_faces)
+        if model is plain
+        else logits(model, heads, golden_faces)
+    )
     if model is not plain:
         before = logits(plain, heads, golden_faces)
         worst = max(float(np.abs(golden[name] - before[name]).max()) for name in heads)
         parity[f"{precision}_max_difference"] = worst
     found = [
-        {"name": name, "output": name, "labels": list(labels), "temperature": 1.0} for name, labels in heads.items()
+        {"name": name, "output": name, "labels": list(labels), "temperature": 1.0}
+        for name, labels in heads.items()
     ]
     facts: dict[str, Any] = {
         "name": run.recipe.name + ("-int8" if int8 else ""),
@@ -134,7 +165,9 @@ def export(
             before_int8 = None
             if int8:
                 plain_golden = logits(plain, heads, golden_faces)
-                before_int8 = write(Path(folder) / "plain.zip", model=plain, golden_logits=plain_golden)
+                before_int8 = write(
+                    Path(folder) / "plain.zip", model=plain, golden_logits=plain_golden
+                )
             _score(facts, unscored, dataset, measure or accuracy, before_int8)
     return write(out, model=model, golden_logits=golden)
 
@@ -152,7 +185,9 @@ def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) ->
     folded = models.build_folded(recipe, heads)
     scale_in = 1.0 if recipe.centre else network.get_layer("scale").scale
     norms = {
-        f"conv{b}_{c}": f"norm{b}_{c}" for b, filters in enumerate(recipe.blocks, 1) for c in range(1, len(filters) + 1)
+        f"conv{b}_{c}": f"norm{b}_{c}"
+        for b, filters in enumerate(recipe.blocks, 1)
+        for c in range(1, len(filters) + 1)
     }
     norms["dense"] = "norm_dense"
     if recipe.backbone == FOLDED:
@@ -170,7 +205,9 @@ def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) ->
 
 
 def _folded(network: keras.Model, name: str, norm: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """float64 kernel and bias of a layer with the batch norm after it; NaN where its scale is not positive."""
+    """float64 kernel and bias of a layer with the batch norm after it; NaN where its scale is not
+    positive.
+    """
     layer = network.get_layer(name)
     kernel = _numpy(layer.kernel)
     bias = _numpy(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
@@ -183,7 +220,12 @@ def _folded(network: keras.Model, name: str, norm: str | None) -> tuple[np.ndarr
 
 
 def prove(
-    network: keras.Model, model: bytes, heads: Mapping[str, LabelSet], where: Path, *, atol: float = PARITY_ATOL
+    network: keras.Model,
+    model: bytes,
+    heads: Mapping[str, LabelSet],
+    where: Path,
+    *,
+    atol: float = PARITY_ATOL,
 ) -> dict[str, Any]:
     """Compare Keras and ONNX Runtime on drawn and on random faces.
 
@@ -191,7 +233,9 @@ def prove(
         BundleError: if any logit differs by more than `atol`.
     """
     noise = np.random.default_rng(0).integers(0, 256, (32, SIDE, SIDE, 1), np.uint8)
-    faces = np.concatenate([_golden_faces(), draw_faces(np.arange(16) % len(FER2013), seed=1), noise])
+    faces = np.concatenate(
+        [_golden_faces(), draw_faces(np.arange(16) % len(FER2013), seed=1), noise]
+    )
     worst = 0.0
     for size in PARITY_BATCHES:
         batch = faces[:size]
@@ -206,7 +250,12 @@ def prove(
                 mend="report it with the output of mien doctor: the converter and this network do not agree",
             )
         worst = max(worst, difference)
-    return {"batches": list(PARITY_BATCHES), "atol": atol, "max_difference": worst, "of": "logits, Keras - ONNX"}
+    return {
+        "batches": list(PARITY_BATCHES),
+        "atol": atol,
+        "max_difference": worst,
+        "of": "logits, Keras - ONNX",
+    }
 
 
 def logits(
@@ -252,24 +301,31 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     return {"accuracy": {"value": share, "low": middle - half, "high": middle + half}}
 
 
-def _score(facts: dict[str, Any], bundle: Bundle, dataset: Dataset, measure: Measure, plain: Bundle | None) -> None:
+def _score(
+    facts: dict[str, Any], bundle: Bundle, dataset: Dataset, measure: Measure, plain: Bundle | None
+) -> None:
     """Put temperatures and scores into the facts of a bundle (`plain`: the same before int8).
 
-    Temperatures are fitted on the validation split. Its own scores come from probabilities that were calibrated by
-    cross-fitting; those of the test split, which chooses nothing, from the temperatures of the bundle.
+    Temperatures are fitted on the validation split. Its own scores come from probabilities that
+    were calibrated by cross-fitting; those of the test split, which chooses nothing, from the
+    temperatures of the bundle.
     """
     parts = {split: dataset.part(split) for split in ("validation", "test")}
     parts = {split: part for split, part in parts.items() if len(part)}
     facts["metrics"] = {split: {"n": len(part)} for split, part in parts.items()}
     for mode, key in TEMPERATURE.items():
         with Classifier(bundle) as classify:
-            answers = {split: classify.logits(part.images, mode=mode) for split, part in parts.items()}
+            answers = {
+                split: classify.logits(part.images, mode=mode) for split, part in parts.items()
+            }
         for split, part in parts.items():  # validation first
             probabilities = dict[str, np.ndarray]()
             for head in facts["heads"]:
                 found, name = answers[split][head["name"]], head["name"]
                 targets = part.labels if head is facts["heads"][0] else _shares(part)
-                probabilities[name], temperature = _calibrated(targets, found, split, head.get(key, 1.0))
+                probabilities[name], temperature = _calibrated(
+                    targets, found, split, head.get(key, 1.0)
+                )
                 head[key] = temperature
             shown = pool(probabilities, bundle)
             if "answer" in facts:
@@ -293,8 +349,12 @@ def _score(facts: dict[str, Any], bundle: Bundle, dataset: Dataset, measure: Mea
             facts["metrics"][split]["int8_cost"] = _int8_cost(part, plain, bundle)
 
 
-def _calibrated(targets: np.ndarray, logits: np.ndarray, split: str, known: float) -> tuple[np.ndarray, float]:
-    """Probabilities as the scores of a split want them, and the temperature (`known`: from an earlier split)."""
+def _calibrated(
+    targets: np.ndarray, logits: np.ndarray, split: str, known: float
+) -> tuple[np.ndarray, float]:
+    """Probabilities as the scores of a split want them, and the temperature (`known`: from an
+    earlier split).
+    """
     if split != "validation":
         return softmax(logits, known), known
     return cross_fitted(targets, logits), fit_temperature(targets, logits)
@@ -302,11 +362,19 @@ def _calibrated(targets: np.ndarray, logits: np.ndarray, split: str, known: floa
 
 def _shares(part: Dataset) -> np.ndarray:
     """float32 (n, 8): how the crowd voted; zeros, which weigh nothing, where it did not."""
-    return np.zeros((len(part), len(FERPLUS)), np.float32) if part.votes is None else vote_shares(part.votes)
+    return (
+        np.zeros((len(part), len(FERPLUS)), np.float32)
+        if part.votes is None
+        else vote_shares(part.votes)
+    )
 
 
-def _heads(part: Dataset, probabilities: Mapping[str, np.ndarray], measure: Measure) -> dict[str, Any]:
-    """Scores of each head by itself: against the labels, and the crowd's by FER+'s majority protocol."""
+def _heads(
+    part: Dataset, probabilities: Mapping[str, np.ndarray], measure: Measure
+) -> dict[str, Any]:
+    """Scores of each head by itself: against the labels, and the crowd's by FER+'s majority
+    protocol.
+    """
     main, crowd = probabilities
     scores = {main: {"n": len(part), **measure(part.labels, probabilities[main])}}
     if part.votes is not None:
@@ -335,15 +403,31 @@ def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
     facts = run.facts
-    names = ["averaged", "teachers", "taught_by", "epochs", "best_epoch", "stopped", "parameters", "multiply_adds"]
+    names = [
+        "averaged",
+        "teachers",
+        "taught_by",
+        "epochs",
+        "best_epoch",
+        "stopped",
+        "parameters",
+        "multiply_adds",
+    ]
     names += ["deterministic", "mien", "versions"]
     data = dict(facts["data"])
-    if isinstance(data.get("left_out"), list):  # only how many: there may be thousands, and they are named by paths
+    if isinstance(
+        data.get("left_out"), list
+    ):  # only how many: there may be thousands, and they are named by paths
         data["left_out"] = len(data["left_out"])
-    begun_from = {key: facts["begun_from"].get(key) for key in BEGUN} if "begun_from" in facts else None
+    begun_from = (
+        {key: facts["begun_from"].get(key) for key in BEGUN} if "begun_from" in facts else None
+    )
     return {
         # Names, not paths: bundles are given away.
-        "recipe": {**run.recipe.to_dict(), "init": run.recipe.init and Path(run.recipe.init).resolve().name},
+        "recipe": {
+            **run.recipe.to_dict(),
+            "init": run.recipe.init and Path(run.recipe.init).resolve().name,
+        },
         "data": {**data, "source": Path(data["source"]).name},
         "measured_on": None if dataset is None else dataset.fingerprint,
         "begun_from": begun_from,

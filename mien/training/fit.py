@@ -1,7 +1,8 @@
 """Training a network: one straight loop that can be killed at any moment and goes on where it was.
 
-Order of batches, augmentation and learning rate are functions of (seed, epoch, step); weights, Adam's moments,
-the moving average and the dropout state are in the checkpoint. So nothing else must be remembered.
+Order of batches, augmentation and learning rate are functions of (seed, epoch, step); weights,
+Adam's moments, the moving average and the dropout state are in the checkpoint. So nothing else must
+be remembered.
 """
 
 from __future__ import annotations
@@ -60,16 +61,19 @@ def fit(
     teachers: Sequence[Bundle] = (),
     watch: Callable[[Moment], None] | None = None,
 ) -> Run:
-    """Train on the training split, choose by the validation split; the test split is never looked at.
+    """Train on the training split, choose by the validation split; the test split is never looked
+    at.
 
-    Killed and called again with the same arguments it goes on from the last whole epoch. A finished run
-    is returned as it is.
+    Killed and called again with the same arguments it goes on from the last whole epoch. A finished
+    run is returned as it is.
 
     Args:
-        dataset: Needs training and validation rows; test rows serve only to leave out training rows with equal pixels.
+        dataset: Needs training and validation rows; test rows serve only to leave out training rows
+            with equal pixels.
         recipe: What to build and how to train it.
         folder: The run folder; made if it is not there.
-        deterministic: Equal weights, bit for bit, from equal arguments, also after a kill (slower; process-wide).
+        deterministic: Equal weights, bit for bit, from equal arguments, also after a kill (slower;
+            process-wide).
         fresh: Delete the run that is in the folder.
         teachers: Bundles whose mean answer is part of what is learned (`Recipe.teacher_weight`).
         watch: Called after each `STEPS` steps, and at the end of each epoch.
@@ -77,7 +81,8 @@ def fit(
     Raises:
         UsageError: if the recipe or a teacher does not fit the data.
         DataError: if a class has no training rows, or there are no validation rows.
-        RunError: if the folder holds another run, is in use, cannot be written, or has no whole checkpoint.
+        RunError: if the folder holds another run, is in use, cannot be written, or has no whole
+            checkpoint.
     """
     training, num_leaks = training_rows(dataset, recipe)
     validation = dataset.part("validation")
@@ -111,7 +116,9 @@ def fit(
             "source": dataset.source,
             "fingerprint": dataset.fingerprint,
             "fingerprints": dataset.fingerprints,
-            "votes": None if dataset.votes is None else hashlib.sha256(dataset.votes.tobytes()).hexdigest()[:16],
+            "votes": None
+            if dataset.votes is None
+            else hashlib.sha256(dataset.votes.tobytes()).hexdigest()[:16],
             "num_training": len(training),
             "num_left_out_as_leaks": num_leaks,
             "num_validation": len(validation),
@@ -119,7 +126,9 @@ def fit(
         },
         "deterministic": deterministic,
         "teachers": [teacher.digest for teacher in teachers],
-        "taught_by": [known_of(teacher.name, teacher.digest, teacher.training) for teacher in teachers],
+        "taught_by": [
+            known_of(teacher.name, teacher.digest, teacher.training) for teacher in teachers
+        ],
     }
     if start:
         facts["begun_from"] = {**start.facts, "labels_kept": start.kept(dataset.label_set)}
@@ -146,7 +155,9 @@ def has_votes(dataset: Dataset) -> bool:
 
 
 def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
-    """The rows that the recipe trains on, and how many were left out because their pixels occur in another split."""
+    """The rows that the recipe trains on, and how many were left out because their pixels occur in
+    another split.
+    """
     keep = np.ones(len(dataset), bool) if recipe.keep_leaks else ~leaked(dataset)
     training = dataset.take(keep).part("training")
     return training, len(dataset.part("training")) - len(training)
@@ -173,7 +184,9 @@ class _Trainer:
         self.recipe = recipe
         self.validation = validation
         self.num_rows = len(training)
-        self.num_used = self.num_rows - (self.num_rows % recipe.batch_size == 1)  # a batch of one has no variance
+        self.num_used = self.num_rows - (
+            self.num_rows % recipe.batch_size == 1
+        )  # a batch of one has no variance
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
         policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
@@ -201,7 +214,9 @@ class _Trainer:
             self._steps[kind] = self._compile(side, variables, mixing)
         return self._steps[kind]
 
-    def _compile(self, side: int, variables: list[Any], mixing: bool) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    def _compile(
+        self, side: int, variables: list[Any], mixing: bool
+    ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         return compiled(
             self.recipe,
             training=self._training,
@@ -224,7 +239,11 @@ class _Trainer:
                 self._save(folder, [*history, line])
                 history = [*history, line]
                 scores = line["loss"], line["accuracy"]
-                watch(Moment(len(history), self.num_steps, self.num_steps, *scores, self.recipe, history))
+                watch(
+                    Moment(
+                        len(history), self.num_steps, self.num_steps, *scores, self.recipe, history
+                    )
+                )
         except (KeyboardInterrupt, _DivergedError):
             if history:  # the network of the epochs that are done can be used
                 self._finish(folder, facts, history, warnings, None)
@@ -241,11 +260,17 @@ class _Trainer:
                 self.averaged.set_weights(self.model.get_weights())
             return [], []
         # The state of float16's scale comes and goes with the card that it is trained on.
-        known = {name: array for name, array in found.arrays.items() if not name.startswith("scale")}
+        known = {
+            name: array for name, array in found.arrays.items() if not name.startswith("scale")
+        }
         named = [
-            (v, name) for v, name in self._named_variables() if name in found.arrays or not name.startswith("scale")
+            (v, name)
+            for v, name in self._named_variables()
+            if name in found.arrays or not name.startswith("scale")
         ]
-        if {name: v.shape for v, name in named if name in known} != {name: a.shape for name, a in known.items()}:
+        if {name: v.shape for v, name in named if name in known} != {
+            name: a.shape for name, a in known.items()
+        }:
             raise RunError(
                 f"{folder}: its checkpoint was written by another version of mien or Keras, whose network has other "
                 "weights. To mend: go on with that version, or begin again with --fresh"
@@ -257,8 +282,12 @@ class _Trainer:
             damaged = [*damaged, damage]
         return history, damaged
 
-    def _damage_of_best(self, folder: Path, history: list[dict[str, Any]], found: checkpoint.Checkpoint) -> str:
-        """Make sure, before hours of work, that the best weights so far are whole; what was mended, or ''."""
+    def _damage_of_best(
+        self, folder: Path, history: list[dict[str, Any]], found: checkpoint.Checkpoint
+    ) -> str:
+        """Make sure, before hours of work, that the best weights so far are whole; what was mended,
+        or ''.
+        """
         target = best_folder(folder, self._best(history))
         try:
             checkpoint.read_verified(target)
@@ -273,13 +302,16 @@ class _Trainer:
             return f"{error}; written again from the checkpoint"
 
     def _write_best(self, target: Path, epoch: int) -> None:
-        arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(self.averaged.get_weights())}
+        arrays = {
+            f"{n:03d}": np.asarray(weight) for n, weight in enumerate(self.averaged.get_weights())
+        }
         checkpoint.write_verified(target, arrays, {"epoch": epoch})
 
     def _named_variables(self) -> Iterator[tuple[Any, str]]:
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         num_inner = len(inner.variables)
-        # `variables`, not `weights`: the state of the dropout layers' random numbers belongs to them.
+        # `variables`, not `weights`: the state of the dropout layers' random numbers belongs to
+        # them.
         for part, variables in (
             ("model", self.model.variables),
             ("average", self.averaged.weights),
@@ -287,7 +319,11 @@ class _Trainer:
             ("scale", self.optimizer.variables[: len(self.optimizer.variables) - num_inner]),
         ):
             for number, variable in enumerate(variables):
-                path = variable.path.removeprefix(f"{inner.name}/") if part == "optimizer" else variable.path
+                path = (
+                    variable.path.removeprefix(f"{inner.name}/")
+                    if part == "optimizer"
+                    else variable.path
+                )
                 yield variable, f"{part}-{number:03d}-{path.replace('/', '.')}"
 
     def _best(self, history: Sequence[Mapping[str, float]]) -> int:
@@ -300,14 +336,24 @@ class _Trainer:
         # Patience begins when all of the network learns, from faces of the side that it is used at.
         begins = max(best_epoch, self.recipe.freeze_epochs, self.recipe.last_stage - 1)
         if epoch - begins >= self.recipe.patience:
-            score = "validation accuracy" if self.recipe.choose_by == "accuracy" else "calibrated validation loss"
-            return f"no better {score} in the {self.recipe.patience} epochs after epoch {best_epoch}"
+            score = (
+                "validation accuracy"
+                if self.recipe.choose_by == "accuracy"
+                else "calibrated validation loss"
+            )
+            return (
+                f"no better {score} in the {self.recipe.patience} epochs after epoch {best_epoch}"
+            )
         return ""
 
-    def _epoch(self, epoch: int, history: list[dict[str, Any]], watch: Callable[[Moment], None]) -> dict[str, Any]:
+    def _epoch(
+        self, epoch: int, history: list[dict[str, Any]], watch: Callable[[Moment], None]
+    ) -> dict[str, Any]:
         recipe = self.recipe
         began = time.perf_counter()
-        order = np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
+        order = (
+            np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
+        )
         loss = hits = 0.0
         side = recipe.side(epoch)
         take_steps = self._step(epoch)
@@ -320,12 +366,18 @@ class _Trainer:
             seen = min(done * recipe.batch_size, self.num_used)
             watch(Moment(epoch, done, self.num_steps, loss / seen, hits / seen, recipe, history))
         seconds = time.perf_counter() - began
-        scores = evaluated(self.averaged, self.validation, side=side)  # at the side that it is trained at
+        scores = evaluated(
+            self.averaged, self.validation, side=side
+        )  # at the side that it is trained at
         if not np.isfinite(loss + scores["val_loss"]):
             raise _DivergedError(
                 f"epoch {epoch}: the loss is {loss / self.num_used}, {scores['val_loss']} on validation; expected "
                 "finite numbers. To mend: train with a lower --learning-rate"
-                + (f"; the best of the {len(history)} epochs before it can be used as it is" if history else "")
+                + (
+                    f"; the best of the {len(history)} epochs before it can be used as it is"
+                    if history
+                    else ""
+                )
             )
         line = {
             "epoch": epoch,
@@ -340,16 +392,21 @@ class _Trainer:
     def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
         epoch, best_epoch = len(history), self._best(history)
         if best_epoch == epoch:
-            # Before the checkpoint that names it: a kill between the two leaves a best that nobody names.
+            # Before the checkpoint that names it: a kill between the two leaves a best that nobody
+            # names.
             self._write_best(best_folder(folder, epoch), epoch)
         arrays = {name: np.asarray(variable) for variable, name in self._named_variables()}
-        checkpoint.save(folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history}))
+        checkpoint.save(
+            folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history})
+        )
         # The checkpoint before this one may be needed yet, and with it the best that it names.
         named = {best_epoch, self._best(history[:-1])}
         for number, old in best_folders(folder).items():
             if number not in named:
                 shutil.rmtree(old, ignore_errors=True)
-        checkpoint.write_text(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history))
+        checkpoint.write_text(
+            folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history)
+        )
 
     def _finish(
         self,
@@ -366,7 +423,9 @@ class _Trainer:
         facts |= {
             "parameters": self.model.count_params(),
             "multiply_adds": models.multiply_adds(
-                self.averaged if self.recipe.backbone else models.build(self.recipe, self.validation.label_set)
+                self.averaged
+                if self.recipe.backbone
+                else models.build(self.recipe, self.validation.label_set)
             ),
             "precision": self.precision,
             "seconds_per_epoch": float(np.median(seconds)),
@@ -389,12 +448,16 @@ class _Trainer:
             self.averaged.save(temporary)
             temporary.replace(folder / "model.keras")
         except OSError as error:
-            raise checkpoint.cannot_write(folder, error, f"the weights are whole in best-{best_epoch:04d}") from error
+            raise checkpoint.cannot_write(
+                folder, error, f"the weights are whole in best-{best_epoch:04d}"
+            ) from error
         checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
 
 
 def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Batches of an epoch, `STEPS` at a time, of one size: the number of the first, and their rows (steps, batch)."""
+    """Batches of an epoch, `STEPS` at a time, of one size: the number of the first, and their rows
+    (steps, batch).
+    """
     num_whole = len(order) // batch_size
     whole = order[: num_whole * batch_size].reshape(-1, batch_size)
     for first in range(0, num_whole, STEPS):
@@ -406,8 +469,8 @@ def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray
 def best(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
     """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
 
-    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated (`Recipe.choose_by`).
-    Epochs at other sides of the faces than the last one's take no part.
+    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated
+    (`Recipe.choose_by`). Epochs at other sides of the faces than the last one's take no part.
     """
     if not history:
         return 0
@@ -421,14 +484,20 @@ def best(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
 
 
 def precision(recipe: Recipe) -> str:
-    """`float32`, `bfloat16` or `float16`: what the layers of a recipe are computed in on this machine."""
+    """`float32`, `bfloat16` or `float16`: what the layers of a recipe are computed in on this
+    machine.
+    """
     if recipe.precision != "auto":
         return recipe.precision
     if gpus := tf.config.list_physical_devices("GPU"):
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        capability = tf.config.experimental.get_device_details(gpus[0]).get(
+            "compute_capability", (0, 0)
+        )
         if capability >= (8, 0):
             return "bfloat16"
-        return "float16" if capability >= (7, 0) else "float32"  # Volta and Turing multiply no bfloat16
+        return (
+            "float16" if capability >= (7, 0) else "float32"
+        )  # Volta and Turing multiply no bfloat16
     return "bfloat16" if has_bf16() else "float32"
 
 
@@ -443,14 +512,18 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
             )
     names = dataset.label_set.names
     long = [name for name in names if len(name) > MAX_LETTERS or not name.isprintable()]
-    if len(names) > MAX_LABELS or long:  # said before hours of work, not when the network is exported
+    if (
+        len(names) > MAX_LABELS or long
+    ):  # said before hours of work, not when the network is exported
         raise DataError(
             dataset.source,
             came=f"the label {long[0][:80]!r}" if long else f"{len(names)} labels",
             expected=f"at most {MAX_LABELS} labels, each of at most {MAX_LETTERS} letters",
             mend="rename the label" if long else "give data with fewer",
         )
-    missing = [name for name, n in zip(dataset.label_set, training.counts()[0], strict=True) if n == 0]
+    missing = [
+        name for name, n in zip(dataset.label_set, training.counts()[0], strict=True) if n == 0
+    ]
     if missing:
         raise DataError(
             dataset.source,

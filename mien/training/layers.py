@@ -1,4 +1,6 @@
-"""Layers of our own: batch normalisation by TensorFlow's fused operation, and enlarging by products."""
+"""Layers of our own: batch normalisation by TensorFlow's fused operation, and enlarging by
+products.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,24 @@ from mien.data.dataset import SIDE
 
 @keras.saving.register_keras_serializable(package="mien")
 class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """`keras.layers.BatchNormalization` over the last axis, in one operation where the backend is TensorFlow.
+    """`keras.layers.BatchNormalization` over the last axis, in one operation where the backend is
+    TensorFlow.
 
-    Keras 3 computes batch norm from separate means, variances and scales. In bfloat16 the fused operation, whose
-    statistics are float32, makes a training step a third shorter (docs/log.md); in float32 it gains nothing. Weights
-    and answers are those of Keras' own layer. Other backends use that.
+    Keras 3 computes batch norm from separate means, variances and scales. In bfloat16 the fused
+    operation, whose statistics are float32, makes a training step a third shorter (docs/log.md); in
+    float32 it gains nothing. Weights and answers are those of Keras' own layer. Other backends use
+    that.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         flat = len(inputs.shape) != 4  # the operation takes pictures only
-        if flat or not training or not self.trainable or mask is not None or keras.backend.backend() != "tensorflow":
+        if (
+            flat
+            or not training
+            or not self.trainable
+            or mask is not None
+            or keras.backend.backend() != "tensorflow"
+        ):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -43,9 +53,11 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="mien")
 class Enlarge(keras.layers.Layer):  # type: ignore[misc]
-    """Gray faces (N, 48, 48, 1) -> three equal channels (N, side, side, 3), linearly, as `tf.image.resize` does.
+    """Gray faces (N, 48, 48, 1) -> three equal channels (N, side, side, 3), linearly, as
+    `tf.image.resize` does.
 
-    Two products with a matrix instead of a resize operation: bundles know no `Resize` (`mien.onnx_file`).
+    Two products with a matrix instead of a resize operation: bundles know no `Resize`
+    (`mien.onnx_file`).
     """
 
     def __init__(self, side: int, **options: Any) -> None:

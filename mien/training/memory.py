@@ -8,7 +8,9 @@ from pathlib import Path
 
 
 def reset_peak_memory() -> None:
-    """Let `peak_memory_mb` count from now on. Only Linux can; elsewhere the peak stays the process's own."""
+    """Let `peak_memory_mb` count from now on. Only Linux can; elsewhere the peak stays the
+    process's own.
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -16,7 +18,9 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_mb() -> int:
-    """Most resident memory in MiB since `reset_peak_memory`; 0 where the system does not tell (Windows)."""
+    """Most resident memory in MiB since `reset_peak_memory`; 0 where the system does not tell
+    (Windows).
+    """
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
         if found:

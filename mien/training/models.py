@@ -22,30 +22,37 @@ LOGITS = ("logits", "logits_crowd")  # layers: of the main head, of the crowd's
 
 
 def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
-    """What the network of a recipe answers: the name of each head, the main one first, and its labels."""
+    """What the network of a recipe answers: the name of each head, the main one first, and its
+    labels.
+    """
     if not recipe.crowd_weight:
         return {MAIN: label_set}
     return {"fer2013": label_set, CROWD: FERPLUS}
 
 
-def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side: int | None = SIDE) -> keras.Model:
+def build(
+    recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side: int | None = SIDE
+) -> keras.Model:
     """A network of Conv2D, MaxPooling2D, Dropout and Dense layers with batch norm.
 
-    The pooling of a block comes before its last batch norm and ReLU: with positive scales the answer is the
-    same, and those two then work on a quarter of the values (a third more faces a second; docs/log.md).
-    With `Recipe.backbone` "folded" there are biases instead of batch norms; otherwise it names a network of
-    keras.applications, whose features go through dropout into the heads.
-    In a residual network a convolution that keeps the number of filters adds its answer to what it was given.
+    The pooling of a block comes before its last batch norm and ReLU: with positive scales the
+    answer is the same, and those two then work on a quarter of the values (a third more faces a
+    second; docs/log.md). With `Recipe.backbone` "folded" there are biases instead of batch norms;
+    otherwise it names a network of keras.applications, whose features go through dropout into the
+    heads. In a residual network a convolution that keeps the number of filters adds its answer to
+    what it was given.
 
     Args:
         recipe: What to build.
         label_set: The labels of the main head.
-        policy: Keras' dtype policy of the layers, such as `mixed_bfloat16`; weights and logits are float32.
-        side: Height and width of the faces in pixels; None leaves them open (without a dense layer only).
+        policy: Keras' dtype policy of the layers, such as `mixed_bfloat16`; weights and logits are
+            float32.
+        side: Height and width of the faces in pixels; None leaves them open (without a dense layer
+            only).
 
     Input shape: (N, 48, 48, 1), gray values 0..255; they are scaled inside the graph.
-    Output shape: (N, K) probabilities, for several heads a dict of them by name. The layers `logits` (main head) and
-    `logits_crowd` before them are what the loss is computed from.
+    Output shape: (N, K) probabilities, for several heads a dict of them by name. The layers
+    `logits` (main head) and `logits_crowd` before them are what the loss is computed from.
     """
     options = {"dtype": policy}
     norm = layers.BatchNormalization if policy == "float32" else FusedBatchNorm
@@ -53,7 +60,11 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
     faces = keras.Input((side, side, 1), name="faces")
     if recipe.backbone and not folded:
         return _headed(
-            recipe, label_set, faces, backbones.features(recipe.backbone, faces, recipe.backbone_side), policy
+            recipe,
+            label_set,
+            faces,
+            backbones.features(recipe.backbone, faces, recipe.backbone_side),
+            policy,
         )
     scale, offset = (1 / 64, -2.0) if recipe.centre else (1 / 255, 0.0)
     x = layers.Rescaling(scale, offset, name="scale", **options)(faces)
@@ -73,7 +84,9 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
                 **options,
             )(x)
             if last and pooled and not added:
-                x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)  # (N, 48 / 2^b, 48 / 2^b, width)
+                x = layers.MaxPooling2D(name=f"pool{b}", **options)(
+                    x
+                )  # (N, 48 / 2^b, 48 / 2^b, width)
             if not folded:
                 x = norm(momentum=NORM_MOMENTUM, name=f"norm{b}_{c}", **options)(x)
             x = layers.ReLU(name=f"relu{b}_{c}", **options)(x)
@@ -82,7 +95,9 @@ def build(recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side:
                 if last and pooled:
                     x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)
         if b > 1 and recipe.block_dropout:
-            x = layers.Dropout(recipe.block_dropout, seed=recipe.seed + b, name=f"drop{b}", **options)(x)
+            x = layers.Dropout(
+                recipe.block_dropout, seed=recipe.seed + b, name=f"drop{b}", **options
+            )(x)
     if recipe.dense:
         x = layers.Flatten(name="flatten")(x)
         x = layers.Dense(recipe.dense, use_bias=folded, name="dense", **options)(x)
@@ -101,17 +116,28 @@ def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str
     probabilities = {}
     for name, labels in found.items():
         logits = layers.Dense(len(labels), name=LOGITS[name == CROWD], dtype="float32")(x)
-        probabilities[name] = layers.Softmax(name=CROWD if name == CROWD else "probabilities", dtype="float32")(logits)
-    return keras.Model(faces, probabilities if len(found) > 1 else next(iter(probabilities.values())), name=recipe.name)
+        probabilities[name] = layers.Softmax(
+            name=CROWD if name == CROWD else "probabilities", dtype="float32"
+        )(logits)
+    return keras.Model(
+        faces,
+        probabilities if len(found) > 1 else next(iter(probabilities.values())),
+        name=recipe.name,
+    )
 
 
 def build_folded(
-    recipe: Recipe, found: Mapping[str, LabelSet], *, policy: str = "float32", side: int | None = SIDE
+    recipe: Recipe,
+    found: Mapping[str, LabelSet],
+    *,
+    policy: str = "float32",
+    side: int | None = SIDE,
 ) -> keras.Model:
     """The network as it is given away: each batch norm is in the weights of the layer before it.
 
-    A convolution, then pooling, then a batch norm of positive scales, then ReLU answers as the scaled convolution with
-    bias, then ReLU, then pooling. Layers with weights have the names that `build` gives them, and come in its order.
+    A convolution, then pooling, then a batch norm of positive scales, then ReLU answers as the
+    scaled convolution with bias, then ReLU, then pooling. Layers with weights have the names that
+    `build` gives them, and come in its order.
 
     Args:
         recipe: What to build.
@@ -119,8 +145,8 @@ def build_folded(
         policy: As for `build`.
         side: As for `build`.
 
-    Input shape: (N, 48, 48, 1), gray values 0..255. Without `Recipe.centre` the first kernel holds the division.
-    Output shape: for each head (N, K) logits, by the name of the head.
+    Input shape: (N, 48, 48, 1), gray values 0..255. Without `Recipe.centre` the first kernel holds
+    the division. Output shape: for each head (N, K) logits, by the name of the head.
     """
     options = {"dtype": policy}
     x = faces = keras.Input((side, side, 1), name="faces")
@@ -129,7 +155,9 @@ def build_folded(
     for b, filters in enumerate(recipe.blocks, 1):
         for c, width in enumerate(filters, 1):
             given = x
-            x = layers.Conv2D(width, 3, padding="same", activation="relu", name=f"conv{b}_{c}", **options)(x)
+            x = layers.Conv2D(
+                width, 3, padding="same", activation="relu", name=f"conv{b}_{c}", **options
+            )(x)
             if recipe.residual and given.shape[-1] == width:
                 x = layers.Add(name=f"add{b}_{c}", **options)([given, x])
         if b < len(recipe.blocks) or recipe.dense:
@@ -157,7 +185,9 @@ def head_layers(network: keras.Model) -> dict[str, layers.Dense]:
 
 def logits_of(network: keras.Model) -> keras.Model:
     """A network of `build` up to its logits: faces -> (N, K) by the name of the head."""
-    return keras.Model(network.input, {name: layer.output for name, layer in head_layers(network).items()})
+    return keras.Model(
+        network.input, {name: layer.output for name, layer in head_layers(network).items()}
+    )
 
 
 def multiply_adds(model: keras.Model) -> int:

@@ -23,15 +23,21 @@ SMALL = 1_000  # numbers; smaller tensors, such as biases, stay float32
 
 
 def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
-    """An ONNX file of faces (N, 48, 48, 1) -> logits (N, K), an output for each head, named after it."""
+    """An ONNX file of faces (N, 48, 48, 1) -> logits (N, K), an output for each head, named after
+    it.
+    """
     import onnx
 
     signature = [keras.InputSpec(shape=(None, SIDE, SIDE, 1), dtype="float32", name=INPUT)]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of tf2onnx, about numpy
         path = Path(folder) / "model.onnx"
-        ordered = keras.Model(network.input, [network.output[name] for name in heads])  # or they are sorted by name
-        ordered.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+        ordered = keras.Model(
+            network.input, [network.output[name] for name in heads]
+        )  # or they are sorted by name
+        ordered.export(
+            path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET
+        )
         model = onnx.load(path)
     made = {value.name: name for value, name in zip(model.graph.output, heads, strict=True)}
     for node in model.graph.node:
@@ -55,7 +61,9 @@ def _tidy(model: Any) -> bytes:
     model.opset_import.extend(opsets)
     for tensor in model.graph.initializer:
         # One form of storage instead of the six that ONNX has.
-        tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+        tensor.CopyFrom(
+            onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name)
+        )
     _pads_into_convolutions(model.graph)
     del model.graph.value_info[:]
     model.graph.name = "mien"
@@ -64,17 +72,26 @@ def _tidy(model: Any) -> bytes:
 
 
 def _pads_into_convolutions(graph: Any) -> None:
-    """Give each Pad of zeros to the convolution that alone reads it: bundles know no Pad (`mien.onnx_file`)."""
+    """Give each Pad of zeros to the convolution that alone reads it: bundles know no Pad
+    (`mien.onnx_file`).
+    """
     import onnx
 
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for pad in [node for node in graph.node if node.op_type == "Pad"]:
         readers = [node for node in graph.node if pad.output[0] in node.input]
         around = values.get(pad.input[1], np.ones(8, np.int64)).astype(int)
-        if len(readers) != 1 or readers[0].op_type != "Conv" or len(around) != 8 or any(around[[0, 1, 4, 5]]):
+        if (
+            len(readers) != 1
+            or readers[0].op_type != "Conv"
+            or len(around) != 8
+            or any(around[[0, 1, 4, 5]])
+        ):
             continue  # opening the bundle refuses it by name
         kept = [one for one in readers[0].attribute if one.name not in ("pads", "auto_pad")]
-        before = next((list(one.ints) for one in readers[0].attribute if one.name == "pads"), [0] * 4)
+        before = next(
+            (list(one.ints) for one in readers[0].attribute if one.name == "pads"), [0] * 4
+        )
         del readers[0].attribute[:]
         both = [int(a + b) for a, b in zip(before, around[[2, 3, 6, 7]], strict=True)]
         readers[0].attribute.extend([*kept, onnx.helper.make_attribute("pads", both)])
@@ -86,9 +103,11 @@ def _pads_into_convolutions(graph: Any) -> None:
 
 
 def quantise(model: bytes, dataset: Dataset) -> bytes:
-    """Static int8: weights by output channel, activations unsigned, ranges from training faces of all classes.
+    """Static int8: weights by output channel, activations unsigned, ranges from training faces of
+    all classes.
 
-    Weights have 7 bits: the sum of two products of 8 bits overflows in processors without VNNI, silently.
+    Weights have 7 bits: the sum of two products of 8 bits overflows in processors without VNNI,
+    silently.
     """
     import onnx
 
@@ -102,7 +121,10 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self.batches: Iterator[np.ndarray] = iter(
-                [training.images[np.sort(part)] for part in np.array_split(order, -(-len(order) // 64))]
+                [
+                    training.images[np.sort(part)]
+                    for part in np.array_split(order, -(-len(order) // 64))
+                ]
             )
 
         def get_next(self) -> dict[str, np.ndarray] | None:
@@ -110,7 +132,9 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
             return None if batch is None else {INPUT: batch.astype(np.float32)}
 
     with tempfile.TemporaryDirectory() as folder:
-        plain, ready, small = (str(Path(folder) / name) for name in ("plain.onnx", "ready.onnx", "small.onnx"))
+        plain, ready, small = (
+            str(Path(folder) / name) for name in ("plain.onnx", "ready.onnx", "small.onnx")
+        )
         Path(plain).write_bytes(model)
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
         quantization.quantize_static(
@@ -127,7 +151,8 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
 
 
 def halve(model: bytes, where: Path) -> bytes:
-    """Weights stored as float16; each has a Cast to float32, which ONNX Runtime does once, when it opens the file.
+    """Weights stored as float16; each has a Cast to float32, which ONNX Runtime does once, when it
+    opens the file.
 
     Raises:
         BundleError: if a weight is beyond what float16 holds.
@@ -150,7 +175,9 @@ def halve(model: bytes, where: Path) -> bytes:
             )
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+        casts.append(
+            onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT)
+        )
     nodes = [*casts, *proto.graph.node]
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)

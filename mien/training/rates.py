@@ -11,9 +11,11 @@ from mien.training.recipes import Recipe
 
 
 def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
-    """Adam, AdamW or SGD; the rate rises over the warm-up and falls along a cosine, not below `Recipe.last_rate` of it.
+    """Adam, AdamW or SGD; the rate rises over the warm-up and falls along a cosine, not below
+    `Recipe.last_rate` of it.
 
-    With frozen epochs it does so twice: for the heads alone, then for the whole network at `Recipe.thaw` of the rate.
+    With frozen epochs it does so twice: for the heads alone, then for the whole network at
+    `Recipe.thaw` of the rate.
 
     Args:
         recipe: The recipe.
@@ -23,7 +25,9 @@ def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
     rate = _schedule(recipe, num_steps, recipe.learning_rate, frozen or recipe.max_epochs)
     if frozen:
         # Warmed up again: Adam knows nothing yet of the weights that thaw.
-        then = _schedule(recipe, num_steps, recipe.learning_rate * recipe.thaw, recipe.max_epochs - frozen)
+        then = _schedule(
+            recipe, num_steps, recipe.learning_rate * recipe.thaw, recipe.max_epochs - frozen
+        )
         rate = _InTurn(rate, then, frozen * num_steps)
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
@@ -42,7 +46,9 @@ def _schedule(recipe: Recipe, num_steps: int, learning_rate: float, epochs: int)
         warmup_target=learning_rate,
         warmup_steps=warm_up,
     )
-    return _AtLeast(cosine, learning_rate * recipe.last_rate, warm_up) if recipe.last_rate else cosine
+    return (
+        _AtLeast(cosine, learning_rate * recipe.last_rate, warm_up) if recipe.last_rate else cosine
+    )
 
 
 class _AtLeast(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -53,7 +59,9 @@ class _AtLeast(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
 
     def __call__(self, step: Any) -> Any:
         rate = self.schedule(step)
-        return tf.where(tf.cast(step, tf.float32) < self.warm_up, rate, tf.maximum(rate, self.least))
+        return tf.where(
+            tf.cast(step, tf.float32) < self.warm_up, rate, tf.maximum(rate, self.least)
+        )
 
 
 class _InTurn(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """A run folder: what it holds, who may write it, and the network in it.
 
-run.json        recipe, data fingerprint, versions; once trained also history, cost and why training stopped
-history.jsonl   a line for each epoch
+run.json        recipe, data fingerprint, versions; once trained also history, cost and why training
+stopped history.jsonl   a line for each epoch
 checkpoints/    the newest two (`mien.training.checkpoint`)
 best-0007/      the averaged weights of the best epoch, verified by hash when they are read
 model.keras     the same weights as Keras saves them, for use elsewhere; mien does not read it
@@ -44,8 +44,8 @@ class Run:
         folder: Where it lies.
         recipe: What it was trained by.
         label_set: What its outputs mean.
-        facts: What `run.json` holds: data, versions, history, parameters, multiply_adds, seconds_per_epoch,
-            peak_memory_mb, best_epoch, stopped.
+        facts: What `run.json` holds: data, versions, history, parameters, multiply_adds,
+            seconds_per_epoch, peak_memory_mb, best_epoch, stopped.
     """
 
     folder: Path
@@ -63,25 +63,40 @@ def load_run(folder: Path) -> Run:
     try:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if "best_epoch" not in facts:
-            raise RunError(f"{folder}: the run has no finished network yet. To mend: run the same training command")
-        return Run(folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts)
+            raise RunError(
+                f"{folder}: the run has no finished network yet. To mend: run the same training command"
+            )
+        return Run(
+            folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts
+        )
     except (FileNotFoundError, NotADirectoryError) as error:
-        came, mend = ("a file", ". To mend: name data by --data") if folder.is_file() else (f"no {RUN_FILE}", "")
-        raise RunError(f"{folder}: came {came}; expected a folder that `mien train` wrote{mend}") from error
+        came, mend = (
+            ("a file", ". To mend: name data by --data")
+            if folder.is_file()
+            else (f"no {RUN_FILE}", "")
+        )
+        raise RunError(
+            f"{folder}: came {came}; expected a folder that `mien train` wrote{mend}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder / RUN_FILE}: cannot be read ({error}). To mend: train again with --fresh") from error
+        raise RunError(
+            f"{folder / RUN_FILE}: cannot be read ({error}). To mend: train again with --fresh"
+        ) from error
 
 
 def load_network(run: Run) -> keras.Model:
     """The network of a run, with the weights of its best epoch, verified by their hashes.
 
     Raises:
-        RunError: if they are missing or damaged, or belong to another network than this version builds.
+        RunError: if they are missing or damaged, or belong to another network than this version
+            builds.
     """
     try:
         arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
     except RunError as error:
-        raise RunError(f"{error}. To mend: restore the folder from a copy, or train again with --fresh") from error
+        raise RunError(
+            f"{error}. To mend: restore the folder from a copy, or train again with --fresh"
+        ) from error
     model = models.build(run.recipe, run.label_set)
     values = [arrays[name] for name in sorted(arrays)]
     if [value.shape for value in values] != [tuple(weight.shape) for weight in model.weights]:
@@ -98,8 +113,11 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return next(iter(predict_heads(model, images).values()))
 
 
-def predict_heads(model: keras.Model, images: np.ndarray, *, side: int = SIDE) -> dict[str, np.ndarray]:
-    """Head name -> float32 (N, K) probabilities for uint8 (N, 48, 48, 1) faces, the main head first.
+def predict_heads(
+    model: keras.Model, images: np.ndarray, *, side: int = SIDE
+) -> dict[str, np.ndarray]:
+    """Head name -> float32 (N, K) probabilities for uint8 (N, 48, 48, 1) faces, the main head
+    first.
 
     Args:
         model: What `mien.training.models.build` made.
@@ -108,15 +126,17 @@ def predict_heads(model: keras.Model, images: np.ndarray, *, side: int = SIDE) -
     """
     parts = []
     for start in range(0, max(len(images), 1), PREDICT_BATCH):
-        answer = model(resize(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), side), training=False)
+        answer = model(
+            resize(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), side), training=False
+        )
         parts.append(answer if isinstance(answer, dict) else {models.MAIN: answer})
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
 def evaluated(network: keras.Model, part: Dataset, *, side: int = SIDE) -> dict[str, float]:
-    """What a network scores on labelled faces: `val_loss`, that loss with the temperature that suits these faces best,
-    `val_calibrated_loss`, `val_accuracy` and, of a head for the votes, where the faces have some, `val_crowd_accuracy`
-    by FER+'s majority protocol."""
+    """What a network scores on labelled faces: `val_loss`, that loss with the temperature that
+    suits these faces best, `val_calibrated_loss`, `val_accuracy` and, of a head for the votes,
+    where the faces have some, `val_crowd_accuracy` by FER+'s majority protocol."""
     answers = predict_heads(network, part.images, side=side)
     probabilities = next(iter(answers.values()))
     logits = np.log(np.maximum(probabilities, 1e-7))
@@ -187,17 +207,24 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
             ("deterministic", known["deterministic"], facts["deterministic"]),
             ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
-        pairs += [("votes", known["data"].get("votes", facts["data"]["votes"]), facts["data"]["votes"])]
+        pairs += [
+            ("votes", known["data"].get("votes", facts["data"]["votes"]), facts["data"]["votes"])
+        ]
         begun, begins = ((one.get("begun_from") or {}).get("digest") for one in (known, facts))
         pairs += [("digest of what it began with", begun, begins)]
         # Through Recipe, so that a run of before a field was added has that field's default.
-        new, old = (json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict())) for one in (facts, known))
+        new, old = (
+            json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict()))
+            for one in (facts, known)
+        )
         # What `init` names may have another path now: its digest says whether it is the same.
         pairs += [(name, old[name], new[name]) for name in new if name != "init" or not begins]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / RUN_FILE}: cannot be read ({error}). To mend: begin again with --fresh") from error
+        raise RunError(
+            f"{folder / RUN_FILE}: cannot be read ({error}). To mend: begin again with --fresh"
+        ) from error
     changed = [f"{name} was {old}, came {now}" for name, old, now in pairs if old != now]
     if changed:
         raise RunError(
@@ -208,7 +235,8 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def known_of(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run or bundle remembers of another one that it learned from: `name`, `digest`, `data`, `keep_leaks`.
+    """What a run or bundle remembers of another one that it learned from: `name`, `digest`, `data`,
+    `keep_leaks`.
 
     Args:
         name: Of the other.

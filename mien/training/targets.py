@@ -24,7 +24,8 @@ class Targets:
     Attributes:
         labels: float32 (n, K), rows sum to 1.
         weights: float32 (n,), of each row's loss: its class weight.
-        shares: float32 (n, 8) for the crowd's head, rows sum to 1 or are zeros; None without that head.
+        shares: float32 (n, 8) for the crowd's head, rows sum to 1 or are zeros; None without that
+            head.
         share_weights: float32 (n,), of each row's loss in the crowd's head; 0 where nobody voted.
     """
 
@@ -42,7 +43,9 @@ def make_targets(training: Dataset, recipe: Recipe) -> Targets:
     if recipe.vote_weight:
         told_by_votes, voted = labels_by_votes(training)
         labels[voted] += recipe.vote_weight * (told_by_votes[voted] - labels[voted])
-    weights = class_weights(training.counts()[0], recipe.class_weights)[training.labels].astype(np.float32)
+    weights = class_weights(training.counts()[0], recipe.class_weights)[training.labels].astype(
+        np.float32
+    )
     shares, share_weights = None, np.zeros(len(training), np.float32)
     if recipe.crowd_weight and training.votes is not None:
         shares = vote_shares(training.votes)
@@ -58,21 +61,27 @@ def mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Ten
     return tf.math.divide_no_nan(shares, both[:, None]), both
 
 
-def taught(shares: tf.Tensor, weights: tf.Tensor, told: tf.Tensor, share: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Targets (N, K) and their weights (N,), a share of them as teachers told; all of a target that weighs nothing."""
+def taught(
+    shares: tf.Tensor, weights: tf.Tensor, told: tf.Tensor, share: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Targets (N, K) and their weights (N,), a share of them as teachers told; all of a target that
+    weighs nothing.
+    """
     known = weights > 0
     shares = tf.where(known[:, None], (1 - share) * shares + share * told, told)
     return shares, tf.where(known, weights, share)
 
 
 def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """How likely each label is, given how the crowd voted on the face: what the labels' noise is to be smoothed with.
+    """How likely each label is, given how the crowd voted on the face: what the labels' noise is to
+    be smoothed with.
 
-    The linear map from vote shares and their square roots to labels with the least squared error on these faces: of
-    less noise than the label by itself, as soft as people's votes are.
+    The linear map from vote shares and their square roots to labels with the least squared error on
+    these faces: of less noise than the label by itself, as soft as people's votes are.
 
     Returns:
-        float32 (n, K), rows sum to 1, and bool (n,): whether anybody voted; rows of others mean nothing.
+        float32 (n, K), rows sum to 1, and bool (n,): whether anybody voted; rows of others mean
+        nothing.
 
     Raises:
         UsageError: if the data has no votes.
@@ -94,7 +103,8 @@ def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
 def class_weights(counts: np.ndarray, kind: str) -> np.ndarray:
     """float64 (K,): the weight of each class in the loss, so that the mean over the rows is 1.
 
-    `balanced` is n / (K n_c); `sqrt` goes half of that way (its square root, rescaled); `none` is 1.
+    `balanced` is n / (K n_c); `sqrt` goes half of that way (its square root, rescaled); `none` is
+    1.
     """
     if kind == "none":
         return np.ones(len(counts))
@@ -105,10 +115,11 @@ def class_weights(counts: np.ndarray, kind: str) -> np.ndarray:
 
 
 def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: str) -> keras.Model:
-    """The network of a bundle in the student's graph: faces (N, side, side, 1) -> logits by the student's heads' names.
+    """The network of a bundle in the student's graph: faces (N, side, side, 1) -> logits by the
+    student's heads' names.
 
-    (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; a student that is no smaller than its teacher gains too:
-    Furlanello et al. 2018, https://arxiv.org/abs/1805.04770.)
+    (Hinton et al. 2015, https://arxiv.org/abs/1503.02531; a student that is no smaller than its
+    teacher gains too: Furlanello et al. 2018, https://arxiv.org/abs/1805.04770.)
 
     Raises:
         UsageError: if it cannot teach these faces, or not at the sides of the recipe's stages.
@@ -124,10 +135,18 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
         )
     known = {head.name: head for head in teacher.heads}
     side = SIDE if theirs.dense else None
-    fast = models.build_folded(theirs, {name: head.labels for name, head in known.items()}, policy=policy, side=side)
+    fast = models.build_folded(
+        theirs, {name: head.labels for name, head in known.items()}, policy=policy, side=side
+    )
     fast.set_weights(folded.get_weights())
-    heads = [teacher.heads[0], *(known[name] for name in list(wanted)[1:])]  # the main one, whatever it is called
-    outputs = {ours: fast.output[head.name] / head.temperature for ours, head in zip(wanted, heads, strict=True)}
+    heads = [
+        teacher.heads[0],
+        *(known[name] for name in list(wanted)[1:]),
+    ]  # the main one, whatever it is called
+    outputs = {
+        ours: fast.output[head.name] / head.temperature
+        for ours, head in zip(wanted, heads, strict=True)
+    }
     return keras.Model(fast.input, outputs)
 
 
@@ -142,7 +161,10 @@ def _check(teacher: Bundle, training: Dataset, *, wants_crowd: bool) -> None:
     if main.labels != training.label_set or (wants_crowd and heads.get(CROWD) is None):
         raise UsageError(
             f"teacher {teacher.name}: came heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
-            f"expected {', '.join(training.label_set)}" + (f" and a head {CROWD}" if wants_crowd else "")
+            f"expected {', '.join(training.label_set)}"
+            + (f" and a head {CROWD}" if wants_crowd else "")
         )
     if wants_crowd and heads[CROWD].labels != FERPLUS:
-        raise UsageError(f"teacher {teacher.name}: came a crowd head of other labels; expected {tuple(FERPLUS)}")
+        raise UsageError(
+            f"teacher {teacher.name}: came a crowd head of other labels; expected {tuple(FERPLUS)}"
+        )

@@ -1,8 +1,9 @@
-"""Beginning with weights that were trained before: of the package's network, a bundle, a run, or ImageNet.
+"""Beginning with weights that were trained before: of the package's network, a bundle, a run, or
+ImageNet.
 
-A bundle holds its network folded (`mien.training.models.build_folded`): convolutions with bias and no batch norm. That
-is built again in Keras from the bundle's recipe, given the weights of the ONNX file, and must answer as the bundle's
-golden faces say before anything is trained.
+A bundle holds its network folded (`mien.training.models.build_folded`): convolutions with bias and
+no batch norm. That is built again in Keras from the bundle's recipe, given the weights of the ONNX
+file, and must answer as the bundle's golden faces say before anything is trained.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Start:
 
     Attributes:
         recipe: The recipe, with the network that `init` names.
-        facts: For run.json: `source`, `name` and `digest` of the weights, and `heads`, the labels they knew.
+        facts: For run.json: `source`, `name` and `digest` of the weights, and `heads`, the labels
+            they knew.
     """
 
     recipe: Recipe
@@ -52,9 +54,10 @@ class Start:
     def put(self, network: keras.Model, heads: Mapping[str, LabelSet], faces: np.ndarray) -> None:
         """Give a network of `models.build(self.recipe, ...)` these weights.
 
-        Batch norms that are to come back (`Recipe.unfold`) take their statistics from some of the `faces`, uint8
-        (N, 48, 48, 1). Each head keeps what is known of its labels by name, whatever their order: all of it, some
-        columns (the others begin at zero), or nothing, and then it begins as it was drawn.
+        Batch norms that are to come back (`Recipe.unfold`) take their statistics from some of the
+        `faces`, uint8 (N, 48, 48, 1). Each head keeps what is known of its labels by name, whatever
+        their order: all of it, some columns (the others begin at zero), or nothing, and then it
+        begins as it was drawn.
         """
         for name, values in self._load().items():
             if self.recipe.unfold and name != models.TRUNK:
@@ -76,38 +79,47 @@ class Start:
 
     def _nearest(self, labels: LabelSet) -> tuple[LabelSet, np.ndarray, np.ndarray] | None:
         """The head that knows most of these labels."""
-        found = max(self._heads, key=lambda head: sum(one in head[0] for one in labels), default=None)
+        found = max(
+            self._heads, key=lambda head: sum(one in head[0] for one in labels), default=None
+        )
         return found if found and any(one in found[0] for one in labels) else None
 
 
 def _unfold(network: keras.Model, name: str, values: list[np.ndarray], faces: np.ndarray) -> None:
-    """Give a layer without bias, and the batch norm behind it, what answers as the layer with bias did.
+    """Give a layer without bias, and the batch norm behind it, what answers as the layer with bias
+    did.
 
-    Filters get the length `KERNEL_NORM`, which batch norm takes out again: how fast a filter turns in training depends
-    on its length. Layers come in the order of the network, so those before are in place.
+    Filters get the length `KERNEL_NORM`, which batch norm takes out again: how fast a filter turns
+    in training depends on its length. Layers come in the order of the network, so those before are
+    in place.
     """
     kernel, bias = values
     lengths = np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))) / KERNEL_NORM
     network.get_layer(name).set_weights([kernel / np.maximum(lengths, 1e-12)])
-    norm = network.get_layer(name.replace("conv", "norm") if name.startswith("conv") else f"norm_{name}")
+    norm = network.get_layer(
+        name.replace("conv", "norm") if name.startswith("conv") else f"norm_{name}"
+    )
     before = keras.Model(network.input, norm.input)
     some = faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
     answers = np.asarray(before(some.astype(np.float32), training=False), np.float64)
     places = tuple(range(answers.ndim - 1))
     mean, variance = answers.mean(axis=places), answers.var(axis=places)
-    norm.set_weights([lengths * np.sqrt(variance + norm.epsilon), bias + lengths * mean, mean, variance])
+    norm.set_weights(
+        [lengths * np.sqrt(variance + norm.epsilon), bias + lengths * mean, mean, variance]
+    )
 
 
 def begin(recipe: Recipe) -> Start:
     """Find what `recipe.init` names, prove it, and say what network it is.
 
     Args:
-        recipe: Its `init` is `mien`, the path of a bundle or of a run folder, `imagenet:NAME` or `imagenet:NAME:random`
-            with a NAME of `recipes.BACKBONES`.
+        recipe: Its `init` is `mien`, the path of a bundle or of a run folder, `imagenet:NAME` or
+            `imagenet:NAME:random` with a NAME of `recipes.BACKBONES`.
 
     Raises:
         UsageError: if there is no such network of keras.applications.
-        BundleError: if the bundle is absent, damaged, int8, or its network cannot be built again with equal answers.
+        BundleError: if the bundle is absent, damaged, int8, or its network cannot be built again
+            with equal answers.
         RunError: if the run has no network, or one that cannot be folded.
     """
     if recipe.init.partition(":")[0] == IMAGENET:
@@ -122,13 +134,21 @@ def begin(recipe: Recipe) -> Start:
         **runs.known_of(bundle.name, bundle.digest, bundle.training),
         "heads": {head.name: list(head.labels) for head in bundle.heads},
     }
-    return of_folded(recipe, theirs, folded, {head.name: head.labels for head in bundle.heads}, facts)
+    return of_folded(
+        recipe, theirs, folded, {head.name: head.labels for head in bundle.heads}, facts
+    )
 
 
 def of_folded(
-    recipe: Recipe, theirs: Recipe, folded: keras.Model, heads: Mapping[str, LabelSet], facts: dict[str, Any]
+    recipe: Recipe,
+    theirs: Recipe,
+    folded: keras.Model,
+    heads: Mapping[str, LabelSet],
+    facts: dict[str, Any],
 ) -> Start:
-    """What `recipe` begins with, given a folded network of the recipe `theirs` and what its heads know."""
+    """What `recipe` begins with, given a folded network of the recipe `theirs` and what its heads
+    know.
+    """
     adopted = dataclasses.replace(
         recipe,
         backbone="" if recipe.unfold else FOLDED,
@@ -139,10 +159,12 @@ def of_folded(
         stages=((1.0, SIDE),) if theirs.dense else recipe.stages,
     )
     found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
-    known = tuple((labels, *found.pop(models.LOGITS[name == CROWD])) for name, labels in heads.items())
+    known = tuple(
+        (labels, *found.pop(models.LOGITS[name == CROWD])) for name, labels in heads.items()
+    )
     if not theirs.centre:
-        # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which know no scale, would
-        # be large beside its tiny weights.
+        # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which
+        # know no scale, would be large beside its tiny weights.
         found["conv1_1"][0] = found["conv1_1"][0] * np.float32(255)
     return Start(adopted, facts, lambda: found, known)
 
@@ -160,7 +182,9 @@ def _run(recipe: Recipe, path: Path) -> Start:
         values = {models.TRUNK: backbones.trunk(network).get_weights()}
         layers = models.head_layers(network)
         known = tuple((labels, *layers[name].get_weights()) for name, labels in heads.items())
-        return Start(_on(recipe, run.recipe.backbone, run.recipe.backbone_side), facts, lambda: values, known)
+        return Start(
+            _on(recipe, run.recipe.backbone, run.recipe.backbone_side), facts, lambda: values, known
+        )
     folded = fold(network, run.recipe, heads)
     if folded is None:
         raise RunError(
@@ -207,7 +231,8 @@ def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
 
 
 def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.Model]:
-    """The recipe a bundle was trained by, and its folded network with its weights, proved by its golden faces.
+    """The recipe a bundle was trained by, and its folded network with its weights, proved by its
+    golden faces.
 
     Args:
         bundle: What `open_bundle` gave.
@@ -232,20 +257,35 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
     try:
         recipe = Recipe.from_dict(bundle.training["recipe"])
     except (KeyError, TypeError, ValueError) as error:
-        refuse("bundle.json: training.recipe", f"none that mien knows ({error})", "a recipe of this version", another)
+        refuse(
+            "bundle.json: training.recipe",
+            f"none that mien knows ({error})",
+            "a recipe of this version",
+            another,
+        )
     heads = {head.name: head.labels for head in bundle.heads}
     wanted = list(models.heads(recipe, bundle.heads[0].labels))
     if recipe.backbone not in ("", FOLDED) or list(heads) != wanted:
         came = f"a network of {recipe.backbone or 'own layers'} with the heads {', '.join(heads)}"
-        refuse("bundle.json: training.recipe", came, f"mien's own layers, heads {', '.join(wanted)}", another)
+        refuse(
+            "bundle.json: training.recipe",
+            came,
+            f"mien's own layers, heads {', '.join(wanted)}",
+            another,
+        )
     folded = models.build_folded(recipe, heads)
     layers = {layer.name: layer for layer in folded.layers if layer.weights}
-    tops = {models.LOGITS[name == CROWD]: head.output for name, head in zip(heads, bundle.heads, strict=True)}
+    tops = {
+        models.LOGITS[name == CROWD]: head.output
+        for name, head in zip(heads, bundle.heads, strict=True)
+    }
     trunk, ends = _onnx_weights(bundle.model, list(tops.values()))
     found = dict(zip([name for name in layers if name not in tops], trunk, strict=False))
     found |= {name: ends.get(output, []) for name, output in tops.items()}
     shapes = {name: [value.shape for value in values] for name, values in found.items()}
-    wanted_shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in layers.items()}
+    wanted_shapes = {
+        name: [tuple(weight.shape) for weight in layer.weights] for name, layer in layers.items()
+    }
     if shapes != wanted_shapes or len(trunk) + len(tops) != len(layers):
         refuse(
             "model.onnx: weights",
@@ -256,7 +296,10 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
     for name, values in found.items():
         layers[name].set_weights(values)
     answers = folded(bundle.golden_faces.astype(np.float32))
-    worst = max(float(np.abs(np.asarray(answers[name]) - bundle.golden_logits[name]).max()) for name in heads)
+    worst = max(
+        float(np.abs(np.asarray(answers[name]) - bundle.golden_logits[name]).max())
+        for name in heads
+    )
     if not worst <= GOLDEN_ATOL:
         refuse(
             "model.onnx: weights",
@@ -267,8 +310,11 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
     return recipe, folded
 
 
-def _onnx_weights(model: bytes, outputs: Sequence[str]) -> tuple[list[list[np.ndarray]], dict[str, list[np.ndarray]]]:
-    """Kernel (Keras' order of axes) and bias of each convolution and dense layer, in the order of the graph.
+def _onnx_weights(
+    model: bytes, outputs: Sequence[str]
+) -> tuple[list[list[np.ndarray]], dict[str, list[np.ndarray]]]:
+    """Kernel (Keras' order of axes) and bias of each convolution and dense layer, in the order of
+    the graph.
 
     Args:
         model: An ONNX file.
@@ -289,7 +335,10 @@ def _onnx_weights(model: bytes, outputs: Sequence[str]) -> tuple[list[list[np.nd
         given = [values[name] for name in node.input if name in values]
         made = node.output[0]
         if node.op_type == "Conv" and given:
-            weights = [given[0].transpose(2, 3, 1, 0), *given[1:]]  # (out, in, h, w) -> (h, w, in, out)
+            weights = [
+                given[0].transpose(2, 3, 1, 0),
+                *given[1:],
+            ]  # (out, in, h, w) -> (h, w, in, out)
         elif node.op_type == "MatMul" and given:
             adds = [one for one in graph.node if one.op_type == "Add" and made in one.input]
             biases = [values[name] for one in adds for name in one.input if name in values]
@@ -308,4 +357,6 @@ def _onnx_weights(model: bytes, outputs: Sequence[str]) -> tuple[list[list[np.nd
 
 
 def _digest(arrays: list[np.ndarray]) -> str:
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+    return hashlib.sha256(
+        b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    ).hexdigest()

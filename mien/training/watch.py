@@ -33,8 +33,8 @@ class Moment:
 def tensorboard(folder: Path) -> Callable[[Moment], None]:
     """A watcher that writes each epoch's figures for TensorBoard into `folder/tensorboard`.
 
-    Nothing is written before its first call, when the run has passed every check and holds its folder. It raises
-    RunError where it cannot write.
+    Nothing is written before its first call, when the run has passed every check and holds its
+    folder. It raises RunError where it cannot write.
 
     Raises:
         MissingExtraError: if the package tensorboard is not installed.
@@ -60,7 +60,9 @@ def tensorboard(folder: Path) -> Callable[[Moment], None]:
                         tf.summary.scalar(name, line[name])
                 writer.flush()
         except tf.errors.OpError as error:
-            came = re.sub(r"\{\{.*?\}\} *| *\[Op:.*", "", error.message)  # less the name of the node in the graph
+            came = re.sub(
+                r"\{\{.*?\}\} *| *\[Op:.*", "", error.message
+            )  # less the name of the node in the graph
             raise RunError(
                 f"{place}: cannot be written for TensorBoard ({came}); the checkpoints are whole. To mend: "
                 "free space and permissions there, or the same command without --tensorboard"
