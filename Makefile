@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test check fix bench docs train-champion clean
+.PHONY: demo test check fix bench docs vendor train-champion clean
 
 demo: .venv/ready  ## The main job on the drawn faces: three networks and a report; then a portrait, marked and explained
 	$(BIN)/python facial_expression_recognition.py --epochs 5 --out mien-run
@@ -26,6 +26,9 @@ bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.c
 	$(BIN)/python benchmarks/classify_speed.py shipped
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/photos.py
+
+vendor: .venv/ready  ## What the page of `mien serve` takes from npm, and YuNet, into the package: then a wheel works offline
+	$(BIN)/python web/vendor.py
 
 docs: .venv/ready  ## Write docs/cli.md anew from the command line's own help
 	$(BIN)/python -m mien.cli_docs > docs/cli.md

@@ -2,9 +2,9 @@
 
 YuNet (Wu, Peng, Yu 2023, https://doi.org/10.1007/s11633-023-1423-y; OpenCV Zoo, MIT) runs in
 OpenCV's own FaceDetectorYN. Its weights, 230 KB, are looked for in this order: an explicit path,
-$MIEN_YUNET, mien's cache folder, a download that is checked against a pinned sha256 and then kept
-in the cache. MTCNN (Zhang et al. 2016) comes whole in the wheel `mtcnn`, needs TensorFlow, and is
-what an offline machine can fall back on.
+$MIEN_YUNET, the package (`make vendor`), mien's cache folder, a download that is checked against a
+pinned sha256 and then kept in the cache. MTCNN (Zhang et al. 2016) comes whole in the wheel
+`mtcnn`, needs TensorFlow, and is what an offline machine can fall back on.
 
 Which detector found a face changes what is found, so a detector's name goes with every result, and
 `auto` says in `note` why it did not take YuNet. Figures: docs/faces.md.
@@ -39,6 +39,8 @@ YUNET_URLS = (
     f"https://huggingface.co/pollen-robotics/face_detection_yunet_2026may/resolve/main/{YUNET_FILE}",
 )
 DOWNLOAD_TIMEOUT_S = 20
+# Where `make vendor` puts the weights; a wheel that was built after it has them.
+PACKAGED = Path(__file__).parent / "serving" / "page" / "vendor" / "yunet" / YUNET_FILE
 
 _LOG_LEVEL = threading.Lock()  # OpenCV's is one for all threads
 
@@ -352,11 +354,13 @@ def kept_weights(model: Path | None = None) -> Path | None:
                 path, "no such file" if model else "no such file, though MIEN_YUNET names it"
             )
         return path
-    kept = _cached()
-    try:
-        return kept if hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256 else None
-    except OSError:
-        return None  # not there yet
+    for kept in (PACKAGED, _cached()):
+        try:
+            if hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:
+                return kept
+        except OSError:
+            continue  # not there yet
+    return None
 
 
 def _cached() -> Path:

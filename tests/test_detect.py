@@ -67,7 +67,21 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirrors]:
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(detect, "PACKAGED", tmp_path / "not vendored")
     return tmp_path / "cache" / "models"
+
+
+def test_weights_in_the_package_need_no_cache_and_no_network(
+    mirrors: Mirrors, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path / "vendor" / YUNET_FILE
+    packaged.parent.mkdir()
+    packaged.write_bytes(GOOD)
+    monkeypatch.setattr(detect, "PACKAGED", packaged)
+    assert yunet_weights() == packaged
+    packaged.write_bytes(GOOD[:-1])  # a damaged one is passed over
+    assert yunet_weights() == cache / YUNET_FILE
+    assert len(mirrors.asked) == 1
 
 
 def test_the_weights_are_fetched_once_and_kept(mirrors: Mirrors, cache: Path) -> None:
