@@ -45,7 +45,7 @@ from mien.data.readers import load_dataset
 from mien.data.votes import crowd_choice
 from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES
-from mien.machine import cores, processor
+from mien.runtime import cores, processor
 from mien.training import fit, models, recipes, runs, targets
 
 NARROW = ((32, 32), (64, 64), (160, 160), (320, 320))

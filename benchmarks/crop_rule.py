@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from mien.align import GEOMETRIES, Geometry, by_box, by_landmarks, turn_aside
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.data.readers import load_dataset
 from mien.detect import Detector, find_detector
 
@@ -81,8 +81,8 @@ def errors(centre: np.ndarray, side: np.ndarray, aside: np.ndarray) -> dict[str,
     high = np.clip(np.minimum(0.5, away.imag + half) - np.maximum(-0.5, away.imag - half), 0, None)
     overlap = wide * high / (1 + side**2 - wide * high)
     return {
-        "x_px": round(float(spread(away.real)) * SIDE, 2),
-        "y_px": round(float(spread(away.imag)) * SIDE, 2),
+        "x_px": round(float(spread(away.real)) * FACE_SIDE, 2),
+        "y_px": round(float(spread(away.imag)) * FACE_SIDE, 2),
         "side_percent": round(100 * float(spread(np.log(side))), 1),
         "overlap": round(float(overlap.mean()), 3),
         "overlap_frontal": round(float(overlap[aside < 0.3].mean()), 3),

@@ -111,7 +111,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photographs", type=Path)
-    parser.add_argument("--try", dest="tried", nargs="+", default=list(TRY), metavar="KIND:SIDE")
+    parser.add_argument(
+        "--try", dest="tried", nargs="+", default=list(TRY), metavar="KIND:FACE_SIDE"
+    )
     parser.add_argument("--model", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()

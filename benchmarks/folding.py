@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from mien import quiet
+from mien import runtime
 from mien.data.synth import drawn_dataset
 
 BATCHES = (1, 64)
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=0.1, help="of each round")
     options = parser.parse_args()
-    quiet.import_tensorflow()
+    runtime.import_tensorflow()
     import keras
 
     from mien.training import export, onnx_graph

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.data.near import near_duplicates
 from mien.data.readers import load_dataset
 
@@ -22,9 +22,9 @@ from mien.data.readers import load_dataset
 def moved(
     right: float = 0, down: float = 0, scale: float = 1, turn_deg: float = 0
 ) -> Callable[[np.ndarray], np.ndarray]:
-    matrix = cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), turn_deg, scale)
+    matrix = cv2.getRotationMatrix2D(((FACE_SIDE - 1) / 2, (FACE_SIDE - 1) / 2), turn_deg, scale)
     matrix[:, 2] += right, down
-    size = (SIDE, SIDE)
+    size = (FACE_SIDE, FACE_SIDE)
     return lambda face: np.asarray(
         cv2.warpAffine(face, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     )

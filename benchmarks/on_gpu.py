@@ -33,7 +33,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mien.data.dataset import SIDE, Dataset, leaked
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset, leaked
 from mien.data.readers import load_dataset
 from mien.data.votes import majority
 from mien.evaluation import metrics
@@ -317,7 +318,7 @@ def affine(
     """
     places = torch.arange(side, device=DEVICE, dtype=torch.float32) - (side - 1) / 2
     x, y = places[None, None, :], places[None, :, None]
-    a, b = (f(turn) / zoom * SIDE / side for f in (torch.cos, torch.sin))
+    a, b = (f(turn) / zoom * FACE_SIDE / side for f in (torch.cos, torch.sin))
     a, b, flip, (right, down) = (
         a[:, None, None],
         b[:, None, None],
@@ -328,7 +329,7 @@ def affine(
         [a * flip * x - b * y + right, b * flip * x + a * y + down], -1
     )  # from the middle
     return F.grid_sample(
-        faces, at * 2 / SIDE, mode="bilinear", padding_mode="border", align_corners=False
+        faces, at * 2 / FACE_SIDE, mode="bilinear", padding_mode="border", align_corners=False
     )
 
 
@@ -339,7 +340,7 @@ def changed(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.
     zoom = torch.exp(torch.where(r[1] > 0, r[1] * math.log(largest), r[1] * -math.log(smallest)))
     flip = (r[2] > 0).float() * 2 - 1
     faces = affine(
-        faces, r[0] * math.radians(recipe.turn), zoom, flip, r[3:5] * recipe.shift * SIDE, side
+        faces, r[0] * math.radians(recipe.turn), zoom, flip, r[3:5] * recipe.shift * FACE_SIDE, side
     )
     mean = faces.mean((1, 2, 3), keepdim=True)
     contrast, bright = r[5:7, :, None, None, None] * recipe.light
@@ -423,7 +424,7 @@ def logits(network: Known, validation: Dataset) -> np.ndarray:
     seen = []
     for first in range(0, len(validation), AT_ONCE):
         faces = views(validation.images[first : first + AT_ONCE])
-        pixels = torch.from_numpy(faces.reshape(-1, 1, SIDE, SIDE)).to(DEVICE)
+        pixels = torch.from_numpy(faces.reshape(-1, 1, FACE_SIDE, FACE_SIDE)).to(DEVICE)
         said = torch.cat([torch.cat(answers(*network, part), 1) for part in pixels.split(AT_ONCE)])
         seen.append(said.view(NUM_VIEWS, -1, said.shape[1]).float().cpu().numpy())
     every = np.concatenate(seen, axis=1)  # (14, n, 15)

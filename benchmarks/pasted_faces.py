@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from mien import align
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.data.readers import load_dataset
 from mien.detect import Detector, find_detector
 
@@ -260,7 +260,7 @@ def main() -> None:
 
         columns = [faces[rows], *crops.values()]
         titles = ("original", *crops)
-        images = np.stack(columns, axis=1)[:24].reshape(-1, SIDE, SIDE, 1)
+        images = np.stack(columns, axis=1)[:24].reshape(-1, FACE_SIDE, FACE_SIDE, 1)
         sheet = contact_sheet(
             images, titles * min(24, len(rows)), columns=2 * len(columns), together=len(columns)
         )

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.dataset import SIDE, SPLITS, Dataset
+from mien.constants import FACE_SIDE
+from mien.data.dataset import SPLITS, Dataset
 from mien.evaluation.evaluate import Predictions, evaluate
 from mien.evaluation.report import write_report
 from mien.labels import FER2013, FERPLUS_VOTES
@@ -30,7 +31,7 @@ SIZES = {"training": 28709, "validation": 3589, "test": 3589}
 def fake_data() -> Dataset:
     generator = np.random.default_rng(0)
     n = sum(SIZES.values())
-    images = generator.integers(0, 256, (n, SIDE, SIDE, 1), dtype=np.uint8)
+    images = generator.integers(0, 256, (n, FACE_SIDE, FACE_SIDE, 1), dtype=np.uint8)
     labels = generator.choice(len(FER2013), n, p=[0.14, 0.02, 0.14, 0.25, 0.17, 0.11, 0.17])
     splits = np.repeat(np.arange(3, dtype=np.uint8), [SIZES[s] for s in SPLITS])
     votes = generator.multinomial(10, [0.1] * len(FERPLUS_VOTES), n).astype(np.uint8)

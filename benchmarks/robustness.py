@@ -16,11 +16,11 @@ import judged
 import numpy as np
 
 from mien.classify import Classifier
+from mien.constants import FACE_SIDE
 from mien.data.votes import majority
 from mien.evaluation import metrics
 from mien.labels import FERPLUS
 
-SIDE = 48
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # uint8 (48, 48) -> uint8 (48, 48)
 
 
@@ -49,17 +49,17 @@ def darker(share: float) -> Change:
 def small(side: int) -> Change:
     def change(face: np.ndarray, _: np.random.Generator) -> np.ndarray:
         tiny = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
-        return np.asarray(cv2.resize(tiny, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
+        return np.asarray(cv2.resize(tiny, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_LINEAR))
 
     return change
 
 
 def turned(degrees: float) -> Change:
     def change(face: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        middle = (SIDE - 1) / 2
+        middle = (FACE_SIDE - 1) / 2
         matrix = cv2.getRotationMatrix2D((middle, middle), random.choice([-1, 1]) * degrees, 1)
         return np.asarray(
-            cv2.warpAffine(face, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+            cv2.warpAffine(face, matrix, (FACE_SIDE, FACE_SIDE), borderMode=cv2.BORDER_REPLICATE)
         )
 
     return change
@@ -67,10 +67,10 @@ def turned(degrees: float) -> Change:
 
 def moved(share: float) -> Change:
     def change(face: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        dx, dy = random.choice([-1, 1], 2) * share * SIDE
+        dx, dy = random.choice([-1, 1], 2) * share * FACE_SIDE
         matrix = np.float32([[1, 0, dx], [0, 1, dy]])
         return np.asarray(
-            cv2.warpAffine(face, matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
+            cv2.warpAffine(face, matrix, (FACE_SIDE, FACE_SIDE), borderMode=cv2.BORDER_REPLICATE)
         )
 
     return change

@@ -34,7 +34,7 @@ from keras import layers
 from mien.data.dataset import Dataset
 from mien.data.synth import drawn_dataset
 from mien.labels import FERPLUS_VOTES
-from mien.machine import cores, processor
+from mien.runtime import cores, processor
 from mien.training import fit, models, recipes
 from mien.training.augment import augment, spoil
 

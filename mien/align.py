@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.detect import checked
 from mien.errors import UsageError
 from mien.preprocess import gray, resized
@@ -103,7 +103,7 @@ def crop(
         cut = [resized(gray(image[y0:y1, x0:x1])) for x0, y0, x1, y1 in _whole_pixels(boxes, image)]
     else:
         cut = [cut_out(image, one) for one in corners]
-    faces = np.array(cut, np.uint8).reshape(-1, SIDE, SIDE, 1)
+    faces = np.array(cut, np.uint8).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
     return Crops(faces, corners)
 
 
@@ -181,8 +181,8 @@ def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
     right, down = corners[1] - corners[0], corners[3] - corners[0]
     # As many samples a pixel of the crop as the square has pixels there, so that each pixel counts,
     # then their mean.
-    samples = max(1, math.ceil(float(np.hypot(*right)) / SIDE - 1e-3))
-    size = SIDE * samples
+    samples = max(1, math.ceil(float(np.hypot(*right)) / FACE_SIDE - 1e-3))
+    size = FACE_SIDE * samples
     step = np.stack([right, down], axis=1).astype(np.float64) / size
     # Pixel i covers i to i + 1, its centre is i + 0.5; OpenCV counts centres.
     start = corners[0] - low + step @ [0.5, 0.5] - 0.5
@@ -196,7 +196,7 @@ def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return (
         grown
         if samples == 1
-        else np.asarray(cv2.resize(grown, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+        else np.asarray(cv2.resize(grown, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_AREA))
     )
 
 

@@ -38,6 +38,7 @@ from mien.bundle_files import (
     refuse_foreign,
     zip_bytes,
 )
+from mien.constants import FACE_SIDE
 from mien.errors import BundleError
 from mien.labels import LabelSet
 from mien.onnx_file import OnnxFile, read_onnx
@@ -49,7 +50,6 @@ MAX_GOLDENS = 256
 MAX_LABELS = 100
 MAX_LETTERS = 64  # of a label
 MAX_HEADS = 8
-SIDE = 48
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
 # How carefully a face is looked at: once, or in several views (`mien.views`) -> where its
 # temperature stands.
@@ -75,7 +75,12 @@ _MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
         "num_left_out_as_leaks": _INTEGER,
     },
 }  # fmt: skip
-_INPUT = {"shape": [None, SIDE, SIDE, 1], "dtype": "float32", "range": [0, 255], "colour": "gray"}
+_INPUT = {
+    "shape": [None, FACE_SIDE, FACE_SIDE, 1],
+    "dtype": "float32",
+    "range": [0, 255],
+    "colour": "gray",
+}
 
 
 @dataclass(frozen=True)
@@ -512,7 +517,7 @@ def _input(facts: _Facts) -> str:
 
 
 def _check_graph(where: Path, graph: OnnxFile, input_name: str, heads: tuple[Head, ...]) -> None:
-    wanted = (input_name, "float32", (None, SIDE, SIDE, 1))
+    wanted = (input_name, "float32", (None, FACE_SIDE, FACE_SIDE, 1))
     inputs = [(one.name, one.dtype, one.shape) for one in graph.inputs]
     if inputs != [wanted]:
         raise BundleError(
@@ -545,7 +550,9 @@ def _goldens(
         )
     faces = arrays["faces"]
     num = len(faces) if faces.ndim else 0
-    wanted: dict[str, tuple[str, tuple[int, ...]]] = {"faces": ("uint8", (num, SIDE, SIDE, 1))}
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+        "faces": ("uint8", (num, FACE_SIDE, FACE_SIDE, 1))
+    }
     wanted |= {f"logits_{head.name}": ("float32", (num, len(head.labels))) for head in heads}
     for name, (dtype, shape) in wanted.items():
         array = arrays[name]

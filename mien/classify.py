@@ -9,9 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from mien.bundle import SIDE, TEMPERATURE, Bundle
+from mien.bundle import TEMPERATURE, Bundle
+from mien.constants import FACE_SIDE
 from mien.errors import BundleError, UsageError
-from mien.machine import cores
+from mien.runtime import cores
 from mien.views import NUM_VIEWS, views
 
 MAX_BATCH = 64  # larger ones gain nothing on a CPU, and memory grows with them
@@ -82,9 +83,13 @@ class Classifier:
         session = self._session
         if session is None:
             raise UsageError("this classifier was closed; make another from its bundle")
-        if faces.dtype != np.uint8 or faces.ndim != 4 or faces.shape[1:] != (SIDE, SIDE, 1):
+        if (
+            faces.dtype != np.uint8
+            or faces.ndim != 4
+            or faces.shape[1:] != (FACE_SIDE, FACE_SIDE, 1)
+        ):
             raise UsageError(
-                f"faces: came {faces.dtype} {faces.shape}; expected uint8 (N, {SIDE}, {SIDE}, 1)"
+                f"faces: came {faces.dtype} {faces.shape}; expected uint8 (N, {FACE_SIDE}, {FACE_SIDE}, 1)"
             )
         answers = {
             head.name: np.empty((len(faces), len(head.labels)), np.float32)
@@ -97,7 +102,7 @@ class Classifier:
             seen = (
                 batch.astype(np.float32)
                 if mode == "fast"
-                else views(batch).reshape(-1, SIDE, SIDE, 1)
+                else views(batch).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
             )
             try:
                 parts = session.run(self._outputs, {self.bundle.input_name: seen})

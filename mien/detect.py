@@ -25,8 +25,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mien import quiet
-from mien.data.cache import cache_dir
+from mien import runtime
+from mien.constants import cache_dir
 from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
 
 YUNET_FILE = "face_detection_yunet_2026may.onnx"
@@ -296,13 +296,13 @@ class MTCNN:
         try:
             from importlib.metadata import version
 
-            quiet.import_tensorflow()
+            runtime.import_tensorflow()
             import mtcnn
         except ImportError as error:
             raise MissingExtraError("mtcnn", "mtcnn") from error
         self.name = f"mtcnn-{version('mtcnn')}"
         self.note = note
-        with quiet.closed_files_closed_again():
+        with runtime.closed_files_closed_again():
             self._network = mtcnn.MTCNN(device="CPU:0")
         self._max_side, self._min_score = max_side, min_score
         self._lock = threading.Lock()

@@ -6,13 +6,13 @@ import importlib.metadata
 import platform
 from typing import Any
 
-from mien import __version__, quiet
+from mien import __version__, runtime
 from mien.bundle import open_bundle
 from mien.classify import Classifier
 from mien.data.readers import find_data
 from mien.detect import YuNet, kept_weights, mtcnn_is_installed
 from mien.errors import MienError
-from mien.machine import cores, has_bf16, processor
+from mien.runtime import cores, has_bf16, processor
 
 PACKAGES = (
     "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn", "av", "pyarrow",
@@ -61,7 +61,7 @@ def _words(value: object) -> str:
 
 def _backend() -> str:
     try:
-        quiet.import_tensorflow()
+        runtime.import_tensorflow()
         import tensorflow as tf
     except ImportError:
         return "none: TensorFlow is not installed (mien's extra [train])"

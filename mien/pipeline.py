@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien import quiet
+from mien import runtime
 from mien.bundle_files import refuse_foreign
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
@@ -151,7 +151,7 @@ def train(
 ) -> Run:
     """Train one network and say how it ended."""
     need_train_extra()
-    quiet.import_tensorflow()
+    runtime.import_tensorflow()
     from mien.training import fit
     from mien.training.watch import tensorboard
 
@@ -304,7 +304,7 @@ def average(
     fresh: bool,
 ) -> Run:
     """A run whose weights are the mean of those of bundles (`mien.training.average`)."""
-    quiet.import_tensorflow()
+    runtime.import_tensorflow()
     from mien.training.average import average as write
 
     return write(dataset, bundles, folder, shares=shares, fresh=fresh)
@@ -385,7 +385,7 @@ def export(
 def load_runs(folders: Sequence[Path]) -> list[Run]:
     """The runs in folders that `mien train` wrote."""
     need_train_extra()
-    quiet.import_tensorflow()
+    runtime.import_tensorflow()
     from mien.training.runs import load_run
 
     return [load_run(folder) for folder in folders]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 
 
 def gray(rgb: np.ndarray) -> np.ndarray:
@@ -26,10 +26,10 @@ def resized(image: np.ndarray) -> np.ndarray:
     import cv2
 
     height, width = image.shape
-    if height > SIDE or width > SIDE:
+    if height > FACE_SIDE or width > FACE_SIDE:
         image = cv2.resize(
-            image, (min(width, SIDE), min(height, SIDE)), interpolation=cv2.INTER_AREA
+            image, (min(width, FACE_SIDE), min(height, FACE_SIDE)), interpolation=cv2.INTER_AREA
         )
-    if image.shape != (SIDE, SIDE):
-        image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    if image.shape != (FACE_SIDE, FACE_SIDE):
+        image = cv2.resize(image, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_LINEAR)
     return np.asarray(image, np.uint8)

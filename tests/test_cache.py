@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.constants import cache_dir
 from mien.data import cache as cache_module
-from mien.data.cache import KEEP, Cache, cache_dir
+from mien.data.cache import KEEP, Cache
 from mien.data.readers import load_dataset
 
 ROOT = Path(__file__).parents[1]

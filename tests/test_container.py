@@ -21,10 +21,10 @@ from mien.errors import DataError
 from mien.image import Limits, decode, load_image
 
 ROOT = Path(__file__).parents[1]
-SIDE = 64
+FACE_SIDE = 64
 
 
-def saved(form: str = "PNG", side: int = SIDE, **how: object) -> bytes:
+def saved(form: str = "PNG", side: int = FACE_SIDE, **how: object) -> bytes:
     held = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     Image.fromarray(noise).save(held, form, **how)
@@ -192,18 +192,18 @@ except DataError:
 
 
 def test_real_pictures_have_few_scans_and_their_texts_are_harmless() -> None:
-    assert load_image(jpeg_with_scans(80)).shape == (SIDE, SIDE, 3)
+    assert load_image(jpeg_with_scans(80)).shape == (FACE_SIDE, FACE_SIDE, 3)
     texts = (
         chunk(b"zTXt", b"Key\0\0" + MEGABYTE),
         chunk(b"iTXt", b"Key\0\0\0\0\0" + b"plain " * 1000),
     )
-    assert load_image(png_with(*texts)).shape == (SIDE, SIDE, 3)
+    assert load_image(png_with(*texts)).shape == (FACE_SIDE, FACE_SIDE, 3)
     damaged = (
         chunk(b"zTXt", b"Key\0\0" + b"no zlib"),
         chunk(b"iCCP", b"no end"),
         chunk(b"iTXt", b""),
     )
-    assert load_image(png_with(*damaged)).shape == (SIDE, SIDE, 3)
+    assert load_image(png_with(*damaged)).shape == (FACE_SIDE, FACE_SIDE, 3)
 
 
 def test_exif_bombs_never_reach_the_decoder() -> None:
@@ -215,7 +215,7 @@ def test_exif_bombs_never_reach_the_decoder() -> None:
         saved("WEBP", exif=bomb),
     ):
         began = time.process_time()
-        assert load_image(data).shape == (SIDE, SIDE, 3)
+        assert load_image(data).shape == (FACE_SIDE, FACE_SIDE, 3)
         assert time.process_time() - began < 0.1
 
 
@@ -241,7 +241,7 @@ def test_a_picture_with_a_document_after_it_is_refused(form: str) -> None:
         with pytest.raises(DataError, match=f"a {form} with a document of another kind"):
             load_image(saved(form) + tail)
     film = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40  # a telephone's moving photograph
-    assert load_image(saved(form) + film).shape == (SIDE, SIDE, 3)
+    assert load_image(saved(form) + film).shape == (FACE_SIDE, FACE_SIDE, 3)
 
 
 @pytest.mark.parametrize(

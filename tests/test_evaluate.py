@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from mien import answers
+from mien.constants import FACE_SIDE
 from mien.data.audit import audit
-from mien.data.dataset import SIDE, SPLITS, Dataset, LeftOut
+from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.votes import crowd_choice, majority
 from mien.errors import UsageError
 from mien.evaluation import words
@@ -52,7 +53,7 @@ def tiny(
 ) -> Dataset:
     """One flat gray picture a row, so that equal numbers in `pixels` are twins."""
     images = (
-        np.zeros((len(labels), SIDE, SIDE, 1), np.uint8)
+        np.zeros((len(labels), FACE_SIDE, FACE_SIDE, 1), np.uint8)
         + np.array(pixels, np.uint8)[:, None, None, None]
     )
     rows = np.arange(len(labels)) + 2

@@ -24,7 +24,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # in the file.
 OWNERS = {
     "keras": ("training",),
-    "tensorflow": ("training", "quiet.py", "doctor.py"),
+    "tensorflow": ("training", "runtime.py", "doctor.py"),
     "filelock": ("training",),
     "matplotlib": ("evaluation",),
     "mlxtend": ("evaluation",),
@@ -72,7 +72,7 @@ DOWNHILL = {
     "bundle.py": ("errors", "labels", "onnx_file", "bundle_files"),
     "quality.py": ("align", "results"),
     "preprocess.py": ("data",),
-    "quiet.py": (),
+    "runtime.py": (),
     "machine.py": (),
     "detect.py": ("errors", "data", "quiet"),
     "align.py": ("errors", "data", "detect", "preprocess"),

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.data.dataset import SIDE, Dataset
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset
 from mien.errors import UsageError
 from mien.evaluation import words
 from mien.evaluation.evaluate import Evaluation, Predictions, evaluate
@@ -45,7 +46,7 @@ def marked(top: int = 35, left: int = 18, n: int = 12) -> Dataset:
     """
     labels = np.arange(n) % 3
     images = (
-        np.full((n, SIDE, SIDE, 1), 110, np.uint8)
+        np.full((n, FACE_SIDE, FACE_SIDE, 1), 110, np.uint8)
         + np.arange(n, dtype=np.uint8)[:, None, None, None]
     )
     images[labels == 0, top : top + 10, left : left + 12] = 250

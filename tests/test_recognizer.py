@@ -14,14 +14,13 @@ from toy_bundle import answers, write_toy
 
 from mien.bundle import open_bundle
 from mien.classify import softmax
+from mien.constants import FACE_SIDE
 from mien.data.synth import draw_faces
 from mien.detect import Detections, WholeImage
 from mien.errors import UsageError
 from mien.labels import FER2013
 from mien.recognizer import Recognizer, entropy, load
 from mien.results import Frame
-
-SIDE = 48
 
 
 class Fixed:
@@ -59,7 +58,7 @@ def test_a_face_crop_gives_the_networks_own_answer(bundle_path: Path, crops: np.
             np.testing.assert_allclose(face.probabilities, expected, atol=1e-6)
             assert face.label == FER2013[int(expected.argmax())]
             assert (
-                face.box == (0, 0, SIDE, SIDE)
+                face.box == (0, 0, FACE_SIDE, FACE_SIDE)
                 and face.landmarks is None
                 and face.quality.turn is None
             )
@@ -99,7 +98,7 @@ def test_frames_come_in_order_and_a_bad_one_has_its_error(
     assert "no such file" in str(frames[4].error) and not frames[4].faces
     for n, frame in enumerate(frames):
         if not frame.error:
-            assert (frame.width, frame.height, frame.detector) == (SIDE, SIDE, "none")
+            assert (frame.width, frame.height, frame.detector) == (FACE_SIDE, FACE_SIDE, "none")
             np.testing.assert_allclose(
                 frame.faces[0].probabilities, alone[n][0].probabilities, atol=1e-6
             )
@@ -130,7 +129,7 @@ def test_an_explanation_has_the_crop_and_a_map(bundle_path: Path, crops: np.ndar
         [face] = recognizer.faces(crops[0])
         seen, heat = recognizer.explain(crops[0], face)
     np.testing.assert_array_equal(seen, crops[0])
-    assert heat.shape == (SIDE, SIDE) and np.abs(heat).max() > 0
+    assert heat.shape == (FACE_SIDE, FACE_SIDE) and np.abs(heat).max() > 0
 
 
 def test_closed_and_pickled(bundle_path: Path, crops: np.ndarray) -> None:

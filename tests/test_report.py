@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.dataset import SIDE, SPLITS, Dataset, LeftOut
+from mien.constants import FACE_SIDE
+from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.errors import RunError
 from mien.evaluation.evaluate import Evaluation, Predictions, evaluate
 from mien.evaluation.report import write_report
@@ -255,7 +256,7 @@ def hostile() -> Dataset:
     generator = np.random.default_rng(0)
     labels = np.tile([0, 1, 2], 8)
     return Dataset(
-        generator.integers(0, 256, (24, SIDE, SIDE, 1), dtype=np.uint8),
+        generator.integers(0, 256, (24, FACE_SIDE, FACE_SIDE, 1), dtype=np.uint8),
         labels,
         np.repeat(np.array([0, 1], np.uint8), 12),
         np.arange(24) + 2,
@@ -296,7 +297,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_any_label_set_one_network_one_split(tmp_path: Path, num_classes: int) -> None:
     """No history, no recipe, no votes, no test split, a class that never occurs, everything right."""
     data = Dataset(
-        np.random.default_rng(0).integers(0, 256, (30, SIDE, SIDE, 1), dtype=np.uint8),
+        np.random.default_rng(0).integers(0, 256, (30, FACE_SIDE, FACE_SIDE, 1), dtype=np.uint8),
         np.zeros(30, np.int64),
         np.ones(30, np.uint8),
         np.arange(30),

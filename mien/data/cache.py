@@ -23,7 +23,7 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -40,16 +40,6 @@ KEEP = 8  # entries; a full FER2013 takes 83 MB
 _ARRAYS = ("images", "labels", "splits", "rows")
 _SAMPLES = 16
 _SAMPLE_BYTES = 4096
-
-
-def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """$MIEN_CACHE, or the user's cache folder as the system defines it."""
-    named = (os.environ if environ is None else environ).get("MIEN_CACHE")
-    if named:
-        return Path(named).expanduser()
-    import platformdirs
-
-    return platformdirs.user_cache_path("mien")
 
 
 class Cache:

@@ -9,10 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
+from mien.constants import FACE_SIDE
 from mien.errors import DataError, UsageError
 from mien.labels import FERPLUS_VOTES, LabelSet
 
-SIDE = 48  # pixels; FER2013's own size
 SPLITS = ("training", "validation", "test")
 # FER2013's names for them: `Usage` column -> split.
 USAGE = {"Training": "training", "PublicTest": "validation", "PrivateTest": "test"}
@@ -60,9 +60,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         n = len(self.images)
-        if self.images.dtype != np.uint8 or self.images.shape[1:] != (SIDE, SIDE, 1):
+        if self.images.dtype != np.uint8 or self.images.shape[1:] != (FACE_SIDE, FACE_SIDE, 1):
             raise UsageError(
-                f"Dataset.images: came {self.images.dtype} {self.images.shape}; expected uint8 (N, {SIDE}, {SIDE}, 1)"
+                f"Dataset.images: came {self.images.dtype} {self.images.shape}; expected uint8 (N, {FACE_SIDE}, {FACE_SIDE}, 1)"
             )
         for name in ("labels", "splits", "rows"):
             shape = getattr(self, name).shape
@@ -152,7 +152,7 @@ class Dataset:
         """uint64 (N,): equal pixels, equal digest (chance of a false match among 36,000 pictures:
         4e-11).
         """
-        flat = np.ascontiguousarray(self.images).reshape(len(self), SIDE * SIDE)
+        flat = np.ascontiguousarray(self.images).reshape(len(self), FACE_SIDE * FACE_SIDE)
         joined = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in flat)
         return np.frombuffer(joined, dtype="<u8")
 

@@ -16,7 +16,8 @@ from typing import IO
 
 import numpy as np
 
-from mien.data.dataset import SIDE, SPLITS, UNLABELLED, USAGE, Dataset, LeftOut
+from mien.constants import FACE_SIDE
+from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset, LeftOut
 from mien.data.forms import ALLOWED, LONGEST, Header, damage, read_header, streams
 from mien.data.pixels import PIXELS, BadRow, parse_block, parse_row, shown
 from mien.errors import DataError
@@ -68,7 +69,7 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             expected="at least one row that can be read",
             mend="correct the rows; the first: " + rows.left_out[0].reason,
         )
-    images = np.concatenate(rows.images).reshape(-1, SIDE, SIDE, 1)
+    images = np.concatenate(rows.images).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
     labels = np.array(rows.labels, np.int64)
     if num_unlabelled := int(np.sum(labels == UNLABELLED)):
         rows.notes.append(

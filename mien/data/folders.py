@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.dataset import LEAVE_OUT, SIDE, SPLITS, USAGE, Dataset, LeftOut
+from mien.constants import FACE_SIDE
+from mien.data.dataset import LEAVE_OUT, SPLITS, USAGE, Dataset, LeftOut
 from mien.data.pictures import Gray, is_picture_name, notes_about, read_pictures
 from mien.errors import DataError, printable
 from mien.labels import FER2013, LabelSet, canonical
@@ -147,7 +148,7 @@ def read_folder(listing: Listing, *, source: str, on_error: str = "raise") -> Da
         DataError: for the first picture that cannot be read, or labels that make no label set.
     """
     label_set = _label_set(source, listing.labels)
-    images = np.zeros((len(listing.pictures), SIDE, SIDE, 1), np.uint8)
+    images = np.zeros((len(listing.pictures), FACE_SIDE, FACE_SIDE, 1), np.uint8)
     good: list[int] = []
     done: list[Gray] = []
     left_out = list(listing.left_out)

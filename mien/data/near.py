@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 
 _CELLS = 8  # the coarse picture is 8x8
 _COARSE = 0.93  # correlation of the coarse pictures that makes a candidate
@@ -77,7 +77,7 @@ def near_duplicates(images: np.ndarray) -> NearPairs:
 
 def _coarse(pictures: np.ndarray, *, mirrored: bool) -> np.ndarray:
     """float32 (N, 64): area means with mean 0 and length 1; all 0 for pictures without contrast."""
-    side = SIDE // _CELLS
+    side = FACE_SIDE // _CELLS
     means = np.empty((len(pictures), _CELLS, _CELLS), np.float32)
     flat = np.empty(len(pictures), bool)
     for start in range(0, len(pictures), _ROWS):  # a memory map is read once, block by block
@@ -117,7 +117,7 @@ def _detail_correlation(pictures: np.ndarray, pairs: np.ndarray, mirrored: bool)
     core = np.ascontiguousarray(still[:, _SHIFT:-_SHIFT, _SHIFT:-_SHIFT])
     core_power = np.einsum("nij,nij->n", core, core)
     best = np.full(len(pairs), -1, np.float32)
-    size = SIDE - 2 * _SHIFT
+    size = FACE_SIDE - 2 * _SHIFT
     for down in range(2 * _SHIFT + 1):
         for right in range(2 * _SHIFT + 1):
             window = moving[:, down : down + size, right : right + size]
@@ -135,6 +135,8 @@ def _detail(pictures: np.ndarray) -> np.ndarray:
         pad = [(0, 0), (0, 0), (0, 0)]
         pad[axis] = (4, 3)
         total = np.pad(smooth, pad, mode="edge").cumsum(axis)
-        ahead, behind = (np.take(total, np.arange(first, first + SIDE), axis) for first in (7, 0))
+        ahead, behind = (
+            np.take(total, np.arange(first, first + FACE_SIDE), axis) for first in (7, 0)
+        )
         smooth = (ahead - behind) / np.float32(7)
     return np.asarray(sharp - smooth)

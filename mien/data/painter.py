@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 
 # What moves in a face, with its value at rest. Brows: up, inner ends up, arched, drawn together
 # (pixels). Lids: upper opening (a factor), lower one up, slope (pixels; + the outer end droops, -
@@ -56,7 +56,7 @@ class Painter:
     def __init__(self, moves: np.ndarray, rng: np.random.Generator) -> None:
         self._rng = rng
         self._num = len(moves)
-        self.image = np.empty((self._num, SIDE, SIDE), np.float32)
+        self.image = np.empty((self._num, FACE_SIDE, FACE_SIDE), np.float32)
         (
             self.brow_up, self.brow_inner, self.brow_arch, self.brow_in, self.lid, self.lower_lid, self.lid_slope,
             self.mouth_width, self.opening, self.corners, self.upper_lip, self.square, self.teeth, self.one_corner,
@@ -86,7 +86,7 @@ class Painter:
         """
         angle, self.scale = self._span(-0.2, 0.2), self._span(0.94, 1.16)
         self.yaw, self.pitch = self._span(-0.27, 0.27), self._span(-1.3, 1.3)
-        line = np.arange(SIDE, dtype=np.float32) - np.float32((SIDE - 1) / 2)
+        line = np.arange(FACE_SIDE, dtype=np.float32) - np.float32((FACE_SIDE - 1) / 2)
         x = line[None, None, :] - self._span(-2.2, 2.2)
         y = line[None, :, None] - self._span(-2.2, 1.8)
         cos, sin = np.cos(angle) / self.scale, np.sin(angle) / self.scale
@@ -118,7 +118,7 @@ class Painter:
         against it.
         """
         target = self.image[faces, rows]
-        cover = (inside[:, rows] if inside.shape[1] == SIDE else inside) * (
+        cover = (inside[:, rows] if inside.shape[1] == FACE_SIDE else inside) * (
             self.scale[faces] / np.float32(soft)
         )
         cover += np.float32(0.5)
@@ -164,10 +164,10 @@ class Painter:
         self.half_width, self.chin = self._span(14.2, 17.6), self._span(18.8, 21.5)
         jaw, long_hair, bald = self._span(0.1, 0.34), self._chance(0.4), self._chance(0.12)
         clothes = self._span(20, 220)
-        rows = slice(34, SIDE)
+        rows = slice(34, FACE_SIDE)
         shoulders = v[:, rows] - 21.5 - (u[:, rows] * u[:, rows]) * 0.018
         self._fill(shoulders, clothes, rows)
-        rows = slice(24, SIDE)
+        rows = slice(24, FACE_SIDE)
         neck = np.minimum(self.half_width * 0.55 - np.abs(u[:, rows]), v[:, rows] - 8)
         self._fill(neck, self.skin * 0.72, rows, soft=1.5)
         # Hair behind the head: down to the shoulders or only a cap.
@@ -279,7 +279,7 @@ class Painter:
             )
 
     def _mouth(self) -> None:
-        rows = slice(20, SIDE)
+        rows = slice(20, FACE_SIDE)
         u, v = self.u[:, rows], self.v[:, rows]
         x, narrow = self._turned(0.0)
         wide = self._span(5.6, 7.2) * self.mouth_width * narrow
@@ -333,7 +333,7 @@ class Painter:
         self._fill(corner, self.line, rows, 1.1, 0.8)
 
     def _beard(self) -> None:
-        rows = slice(22, SIDE)
+        rows = slice(22, FACE_SIDE)
         beard, moustache = self._some(0.13), self._some(0.1)
         # A beard leaves the mouth free: it starts at the jaw's line.
         around = _radius(
@@ -463,7 +463,7 @@ class Painter:
         )
         self._fill(2.2 - np.abs(across), tone[bar], everywhere, faces=bar)
         # A hand at the cheek: four fingers of unequal length, pointing upwards.
-        hand, rows = np.flatnonzero((kind >= 0.08) & (kind < 0.16)), slice(14, SIDE)
+        hand, rows = np.flatnonzero((kind >= 0.08) & (kind < 0.16)), slice(14, FACE_SIDE)
         u, v = self.u[hand, rows] * side[hand] - 8.0, self.v[hand, rows] - reach[hand]
         u = u + 0.25 * v
         palm = np.minimum(np.minimum(u, 13.6 - u), v - 6)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.dataset import LEAVE_OUT, SIDE
+from mien.constants import FACE_SIDE
+from mien.data.dataset import LEAVE_OUT
 from mien.errors import DataError
 from mien.image import Limits, decode
 from mien.preprocess import gray, resized
@@ -67,7 +68,7 @@ def read_gray(path: Path) -> Gray:
         pixels = gray(picture.pixels)
         done.append("colour")
     height, width = pixels.shape
-    if (height, width) != (SIDE, SIDE):
+    if (height, width) != (FACE_SIDE, FACE_SIDE):
         pixels = resized(pixels)
         done.append("resized")
         if height != width:
@@ -95,7 +96,7 @@ def notes_about(pictures: Sequence[Gray]) -> list[str]:
         "alpha": "with transparency laid on mid-gray",
         "turned": "turned upright as their EXIF data say",
         "frames": "with several frames, of which the first was read",
-        "resized": f"resized to {SIDE} x {SIDE} (from {span}; averaged by area to shrink, bilinear to grow)",
+        "resized": f"resized to {FACE_SIDE} x {FACE_SIDE} (from {span}; averaged by area to shrink, bilinear to grow)",
         "stretched": "not square and resized whole, without cropping: their proportions changed",
     }
     total = len(pictures)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.data.dataset import LEAVE_OUT, SIDE
+from mien.constants import FACE_SIDE
+from mien.data.dataset import LEAVE_OUT
 
-PIXELS = SIDE * SIDE
+PIXELS = FACE_SIDE * FACE_SIDE
 
 
 class BadRow(Exception):
@@ -69,7 +70,7 @@ def parse_row(pixels: bytes) -> np.ndarray:
             raise BadRow(f"{shown(token)} as pixel {index + 1:,}", "whole numbers from 0 to 255")
         values[index] = int(token)
     if len(tokens) != PIXELS:
-        raise BadRow(f"{len(tokens):,} pixels", f"{PIXELS:,} pixels, {SIDE} x {SIDE}")
+        raise BadRow(f"{len(tokens):,} pixels", f"{PIXELS:,} pixels, {FACE_SIDE} x {FACE_SIDE}")
     return values
 
 

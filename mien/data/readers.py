@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.cache import Cache, cache_dir
+from mien.constants import cache_dir
+from mien.data.cache import Cache
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013 import read_csv
 from mien.data.folders import list_folder, looks_like_fer2013, read_folder

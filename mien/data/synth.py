@@ -14,7 +14,8 @@ import operator
 
 import numpy as np
 
-from mien.data.dataset import SIDE, SPLITS, Dataset
+from mien.constants import FACE_SIDE
+from mien.data.dataset import SPLITS, Dataset
 from mien.data.painter import MOVES, Painter
 from mien.errors import UsageError
 from mien.labels import FER2013
@@ -358,7 +359,7 @@ def _class_sizes(size: int) -> np.ndarray:
 
 
 def _draw(labels: np.ndarray, key: tuple[int, int]) -> np.ndarray:
-    out = np.empty((len(labels), SIDE, SIDE, 1), np.uint8)
+    out = np.empty((len(labels), FACE_SIDE, FACE_SIDE, 1), np.uint8)
     for start in range(0, len(labels), _BLOCK):
         part = labels[start : start + _BLOCK]
         # Always a whole block: what is drawn for a face must not depend on how many follow it.

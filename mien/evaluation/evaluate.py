@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.dataset import SIDE, SPLITS, UNLABELLED, Dataset, twins
+from mien.constants import FACE_SIDE
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
 from mien.errors import UsageError, printable
 from mien.evaluation import crowd, metrics, words
 from mien.evaluation.origins import origins
 from mien.explain import PATCH, STRIDE, occlusion_map
-from mien.machine import cores, processor
+from mien.runtime import cores, processor
 
 NUM_EXAMPLES = 16  # faces on a contact sheet
 NUM_WORST = 12
@@ -459,7 +460,7 @@ def _map_classes(
             found["ninths"] = _ninths(mean).round(MAP_DIGITS).tolist()
         classes.append(found)
     questions = (
-        len(range(STRIDE - PATCH, SIDE, STRIDE)) ** 2
+        len(range(STRIDE - PATCH, FACE_SIDE, STRIDE)) ** 2
     )  # patches that `occlusion_map` blurs, one at a time
     return {
         "patch": PATCH,
@@ -472,7 +473,7 @@ def _map_classes(
 
 def _ninths(heat: np.ndarray) -> np.ndarray:
     """Mean of a map in each ninth of the picture, float64 (9,), row by row from the upper left."""
-    third = SIDE // 3
+    third = FACE_SIDE // 3
     return np.asarray(heat.astype(np.float64).reshape(3, third, 3, third).mean((1, 3)).ravel())
 
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.training.recipes import Recipe
 
 CONTRAST = 0.3  # at `light` 1: by a factor of exp(-0.3) to exp(0.3)
@@ -40,7 +40,7 @@ _TABLE = np.array(
 )
 
 
-def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> tf.Tensor:
+def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE) -> tf.Tensor:
     """Change each face by its own random amounts, as large as the recipe says.
 
     Args:
@@ -59,8 +59,8 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
         turn=r[0] * math.radians(recipe.turn),
         zoom=tf.exp(tf.where(r[1] > 0, r[1] * math.log(largest), r[1] * -math.log(smallest))),
         flip=tf.where(r[2] > 0, 1.0, -1.0),
-        dx=r[3] * recipe.shift * SIDE,
-        dy=r[4] * recipe.shift * SIDE,
+        dx=r[3] * recipe.shift * FACE_SIDE,
+        dy=r[4] * recipe.shift * FACE_SIDE,
         side=side,
     )
     if recipe.light:
@@ -72,7 +72,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
     return faces
 
 
-def spoil(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -> tf.Tensor:
+def spoil(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE) -> tf.Tensor:
     """Take from the faces what pictures lack in life: blur, noise and JPEG (`Recipe.degrade`), a
     box (`Recipe.erase`).
 
@@ -89,7 +89,7 @@ def spoil(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE) -
 
 
 def mix(
-    faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = SIDE
+    faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mix some faces with the one as far from the other end of the batch, whose order is random.
 
@@ -135,7 +135,7 @@ def _degrade(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.T
         return (limits[0] + (limits[1] - limits[0]) * amount[n])[:, None, None]
 
     sigma = tf.where(
-        wanted[0][:, None, None], between(BLUR, 0) * side / SIDE, 0.05
+        wanted[0][:, None, None], between(BLUR, 0) * side / FACE_SIDE, 0.05
     )  # 0.05 leaves it as it is
     places = tf.range(side, dtype=tf.float32)
     kernel = tf.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
@@ -172,7 +172,7 @@ def _jpeg(pixels: tf.Tensor, quality: tf.Tensor, side: int) -> tf.Tensor:
 
 def resize(images: tf.Tensor, side: int) -> tf.Tensor:
     """Faces float32 (N, 48, 48, 1) at another side, sampled as `augment` samples."""
-    if side == SIDE:
+    if side == FACE_SIDE:
         return images
     one = tf.ones(tf.shape(images)[:1])
     return _affine(images, turn=0 * one, zoom=one, flip=one, dx=0 * one, dy=0 * one, side=side)
@@ -190,9 +190,9 @@ def _affine(
 ) -> tf.Tensor:
     # Output pixel p is read at A (p - its centre) + the input's centre + shift: turn and zoom,
     # mirrored in x.
-    step = SIDE / side
+    step = FACE_SIDE / side
     a, b = tf.cos(turn) / zoom * step, tf.sin(turn) / zoom * step
-    centre, middle = (SIDE - 1) / 2, (side - 1) / 2
+    centre, middle = (FACE_SIDE - 1) / 2, (side - 1) / 2
     zero = tf.zeros_like(a)
     rows = [
         a * flip, -b, centre - (a * flip - b) * middle + dx,

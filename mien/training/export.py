@@ -25,8 +25,9 @@ import keras
 import numpy as np
 
 from mien import __version__
-from mien.bundle import SIDE, TEMPERATURE, Bundle, write_bundle
+from mien.bundle import TEMPERATURE, Bundle, write_bundle
 from mien.classify import Classifier, logs, pool, softmax
+from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
 from mien.data.votes import majority, vote_shares
@@ -232,7 +233,7 @@ def prove(
     Raises:
         BundleError: if any logit differs by more than `atol`.
     """
-    noise = np.random.default_rng(0).integers(0, 256, (32, SIDE, SIDE, 1), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (32, FACE_SIDE, FACE_SIDE, 1), np.uint8)
     faces = np.concatenate(
         [_golden_faces(), draw_faces(np.arange(16) % len(FER2013), seed=1), noise]
     )

@@ -23,11 +23,11 @@ import tensorflow as tf
 
 import mien
 from mien.bundle import MAX_LABELS, MAX_LETTERS, Bundle
-from mien.data.dataset import SIDE, Dataset, leaked
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset, leaked
 from mien.errors import DataError, RunError, UsageError
-from mien.machine import has_bf16
+from mien.runtime import has_bf16, peak_memory_mb, reset_peak_memory
 from mien.training import checkpoint, models, transfer
-from mien.training.memory import peak_memory_mb, reset_peak_memory
 from mien.training.rates import optimizer
 from mien.training.recipes import Recipe
 from mien.training.runs import (
@@ -190,7 +190,7 @@ class _Trainer:
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
         policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
-        side = SIDE if recipe.one_side else None
+        side = FACE_SIDE if recipe.one_side else None
         self.model = models.build(recipe, training.label_set, policy=policy, side=side)
         self.averaged = models.build(recipe, training.label_set, side=side)
         self.averaged.set_weights(self.model.get_weights())

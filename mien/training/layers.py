@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 
 
 @keras.saving.register_keras_serializable(package="mien")
@@ -63,14 +63,14 @@ class Enlarge(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, side: int, **options: Any) -> None:
         super().__init__(**options)
         self.side = side
-        at = np.clip((np.arange(side) + 0.5) * SIDE / side - 0.5, 0, SIDE - 1)
+        at = np.clip((np.arange(side) + 0.5) * FACE_SIDE / side - 0.5, 0, FACE_SIDE - 1)
         low = np.floor(at).astype(int)
-        self.matrix = np.zeros((side, SIDE), np.float32)
+        self.matrix = np.zeros((side, FACE_SIDE), np.float32)
         np.add.at(self.matrix, (np.arange(side), low), 1 - (at - low))
-        np.add.at(self.matrix, (np.arange(side), np.minimum(low + 1, SIDE - 1)), at - low)
+        np.add.at(self.matrix, (np.arange(side), np.minimum(low + 1, FACE_SIDE - 1)), at - low)
 
     def call(self, inputs: Any) -> Any:
-        x = keras.ops.reshape(inputs, (-1, SIDE, SIDE))
+        x = keras.ops.reshape(inputs, (-1, FACE_SIDE, FACE_SIDE))
         x = keras.ops.matmul(keras.ops.matmul(self.matrix, x), self.matrix.T)
         x = keras.ops.reshape(x, (-1, self.side, self.side, 1))
         return keras.ops.concatenate([x, x, x], axis=-1)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.labels import CROWD, FERPLUS, LabelSet
 from mien.training import backbones
 from mien.training.layers import FusedBatchNorm
@@ -31,7 +31,7 @@ def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
 
 
 def build(
-    recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side: int | None = SIDE
+    recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side: int | None = FACE_SIDE
 ) -> keras.Model:
     """A network of Conv2D, MaxPooling2D, Dropout and Dense layers with batch norm.
 
@@ -131,7 +131,7 @@ def build_folded(
     found: Mapping[str, LabelSet],
     *,
     policy: str = "float32",
-    side: int | None = SIDE,
+    side: int | None = FACE_SIDE,
 ) -> keras.Model:
     """The network as it is given away: each batch norm is in the weights of the layer before it.
 

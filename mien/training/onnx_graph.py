@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from mien.data.dataset import SIDE, Dataset
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset
 from mien.errors import BundleError
 from mien.labels import LabelSet
 
@@ -28,7 +29,9 @@ def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
     """
     import onnx
 
-    signature = [keras.InputSpec(shape=(None, SIDE, SIDE, 1), dtype="float32", name=INPUT)]
+    signature = [
+        keras.InputSpec(shape=(None, FACE_SIDE, FACE_SIDE, 1), dtype="float32", name=INPUT)
+    ]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of tf2onnx, about numpy
         path = Path(folder) / "model.onnx"
@@ -44,7 +47,7 @@ def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
         node.output[:] = [made.get(name, name) for name in node.output]
     outputs = zip(model.graph.output, heads.items(), strict=True)
     for value, name, shape in (
-        (model.graph.input[0], INPUT, ("N", SIDE, SIDE, 1)),
+        (model.graph.input[0], INPUT, ("N", FACE_SIDE, FACE_SIDE, 1)),
         *((value, name, ("N", len(labels))) for value, (name, labels) in outputs),
     ):
         value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.errors import UsageError
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -145,7 +145,7 @@ class Recipe:
     optimizer: str = "adam"
     weight_decay: float = 0.0
     warmup_epochs: int = 1
-    stages: tuple[tuple[float, int], ...] = ((1.0, SIDE),)
+    stages: tuple[tuple[float, int], ...] = ((1.0, FACE_SIDE),)
     turn: float = 12.0
     zoom: tuple[float, float] = (0.88, 1.14)
     shift: float = 0.1
@@ -286,18 +286,18 @@ class Recipe:
         if (
             not rising
             or shares[-1:] != [1.0]
-            or sides[-1:] != [SIDE]
+            or sides[-1:] != [FACE_SIDE]
             or not all(16 <= s <= 256 for s in sides)
         ):
             raise UsageError(
-                f"stages: came {self.stages}; expected rising shares to (1.0, {SIDE}), and sides from 16 to 256"
+                f"stages: came {self.stages}; expected rising shares to (1.0, {FACE_SIDE}), and sides from 16 to 256"
             )
-        if self.init and not self.unfold and sides != [SIDE]:
+        if self.init and not self.unfold and sides != [FACE_SIDE]:
             raise UsageError(
-                f"stages: came {self.stages} with init={self.init}; expected [[1,{SIDE}]], the one side it "
+                f"stages: came {self.stages} with init={self.init}; expected [[1,{FACE_SIDE}]], the one side it "
                 "begins at, or unfold=true with the weights of mien's own layers"
             )
-        if self.dense and sides != [SIDE]:
+        if self.dense and sides != [FACE_SIDE]:
             raise UsageError(
                 f"stages: came {self.stages} with a dense layer; expected dense 0: its weights fit one side"
             )
@@ -325,7 +325,7 @@ class Recipe:
     @property
     def one_side(self) -> bool:
         """Whether all epochs see faces of 48 px."""
-        return all(side == SIDE for _, side in self.stages)
+        return all(side == FACE_SIDE for _, side in self.stages)
 
     @property
     def last_stage(self) -> int:
@@ -341,7 +341,7 @@ class Recipe:
     def side(self, epoch: int) -> int:
         """Side in pixels of the faces in an epoch (from 1)."""
         if epoch >= self.last_stage:
-            return SIDE
+            return FACE_SIDE
         return next(side for share, side in self.stages if (epoch - 1) / self.max_epochs < share)
 
 
@@ -402,7 +402,7 @@ def champion() -> Recipe:
         optimizer="sgd",
         weight_decay=5e-4,
         warmup_epochs=2,
-        stages=((0.4, 32), (0.6, 40), (1.0, SIDE)),
+        stages=((0.4, 32), (0.6, 40), (1.0, FACE_SIDE)),
         turn=15.0,
         zoom=(0.8, 1.15),
         shift=0.2,
@@ -435,7 +435,7 @@ def reborn() -> Recipe:
         fall_epochs=0,
         last_rate=0.99,
         warmup_epochs=1,
-        stages=((1.0, SIDE),),
+        stages=((1.0, FACE_SIDE),),
         degrade=0.2,
         erase=0.3,
         mix_from=0.0,

@@ -23,7 +23,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mien.data.dataset import SIDE, Dataset
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset
 from mien.data.votes import majority
 from mien.errors import RunError
 from mien.labels import CROWD, LabelSet
@@ -114,7 +115,7 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def predict_heads(
-    model: keras.Model, images: np.ndarray, *, side: int = SIDE
+    model: keras.Model, images: np.ndarray, *, side: int = FACE_SIDE
 ) -> dict[str, np.ndarray]:
     """Head name -> float32 (N, K) probabilities for uint8 (N, 48, 48, 1) faces, the main head
     first.
@@ -133,7 +134,7 @@ def predict_heads(
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
-def evaluated(network: keras.Model, part: Dataset, *, side: int = SIDE) -> dict[str, float]:
+def evaluated(network: keras.Model, part: Dataset, *, side: int = FACE_SIDE) -> dict[str, float]:
     """What a network scores on labelled faces: `val_loss`, that loss with the temperature that
     suits these faces best, `val_calibrated_loss`, `val_accuracy` and, of a head for the votes,
     where the faces have some, `val_crowd_accuracy` by FER+'s majority protocol."""

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mien.data.dataset import SIDE, Dataset
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset
 from mien.labels import CROWD
 from mien.training import models
 from mien.training.augment import augment, mix, resize, spoil
@@ -28,7 +29,7 @@ def compiled(
     optimizer: keras.optimizers.Optimizer,
     teachers: Sequence[keras.Model] = (),
     num_steps: int,
-    side: int = SIDE,
+    side: int = FACE_SIDE,
     mixing: bool = False,
     variables: list[Any],
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from mien.bundle import Bundle
-from mien.data.dataset import SIDE, Dataset
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset
 from mien.data.votes import vote_shares
 from mien.errors import UsageError
 from mien.labels import CROWD, FERPLUS
@@ -128,13 +129,13 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
     wanted = models.heads(recipe, training.label_set)
     _check(teacher, training, wants_crowd=CROWD in wanted)
     theirs, folded = transfer.rebuilt(teacher, teacher.name, "or teach with another bundle")
-    if theirs.dense and any(side != SIDE for _, side in recipe.stages):
+    if theirs.dense and any(side != FACE_SIDE for _, side in recipe.stages):
         raise UsageError(
-            f"teacher {teacher.name}: came a network with a dense layer, which sees {SIDE} px only, and the stages "
-            f"{recipe.stages}. To mend: stages=[[1,{SIDE}]]"
+            f"teacher {teacher.name}: came a network with a dense layer, which sees {FACE_SIDE} px only, and the stages "
+            f"{recipe.stages}. To mend: stages=[[1,{FACE_SIDE}]]"
         )
     known = {head.name: head for head in teacher.heads}
-    side = SIDE if theirs.dense else None
+    side = FACE_SIDE if theirs.dense else None
     fast = models.build_folded(
         theirs, {name: head.labels for name, head in known.items()}, policy=policy, side=side
     )

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from mien.bundle import SHIPPED, Bundle, open_bundle
-from mien.data.dataset import SIDE
+from mien.constants import FACE_SIDE
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import CROWD, LabelSet
 from mien.training import backbones, models, runs
@@ -156,7 +156,7 @@ def of_folded(
         dense=theirs.dense,
         residual=theirs.residual,
         centre=theirs.centre,
-        stages=((1.0, SIDE),) if theirs.dense else recipe.stages,
+        stages=((1.0, FACE_SIDE),) if theirs.dense else recipe.stages,
     )
     found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
     known = tuple(

@@ -13,8 +13,8 @@ def test_import_is_silent_and_passes_the_rest_on() -> None:
         "        if name == 'tensorflow':\n"
         "            os.write(2, b'a real warning\\n')\n"
         "sys.meta_path.insert(0, Speaker())\n"
-        "from mien import quiet\n"
-        "quiet.import_tensorflow()\n"
+        "from mien import runtime\n"
+        "runtime.import_tensorflow()\n"
         "assert 'tensorflow' in sys.modules\n"
         "os.write(2, b'after\\n')\n"
     )
@@ -27,7 +27,7 @@ def test_import_is_silent_and_passes_the_rest_on() -> None:
 
 def test_only_files_closed_again_are_passed_over() -> None:
     program = (
-        "from mien.quiet import closed_files_closed_again\n"
+        "from mien.runtime import closed_files_closed_again\n"
         "class Fails:\n"
         "    def __init__(self, error): self.error = error\n"
         "    def __del__(self): raise self.error\n"

@@ -1,0 +1,120 @@
+"""The machine and process this runs on: processor, cores, peak memory; libraries kept quiet."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cpuinfo() -> str:
+    """What Linux says about the processor; empty elsewhere."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def processor() -> str:
+    """The processor's name."""
+    for line in cpuinfo().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_bf16() -> bool | None:
+    """Whether the processor multiplies bfloat16; None where the system does not tell."""
+    flags = cpuinfo()
+    return (
+        None
+        if not flags
+        else any(name in flags for name in ("avx512_bf16", "amx_bf16", "asimdbf16", " bf16"))
+    )
+
+
+def reset_peak_memory() -> None:
+    """Let `peak_memory_mb` count from now on. Only Linux can; elsewhere the peak stays the
+    process's own.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_mb() -> int:
+    """Most resident memory in MiB since `reset_peak_memory`; 0 where the system does not tell
+    (Windows).
+    """
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        if found:
+            return int(found[1]) // 1024
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 2**20 if sys.platform == "darwin" else peak // 1024
+
+
+# Said on every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is: its logging is
+# not set up yet.
+_NOISE = (
+    "All log messages before absl::InitializeLog()",
+    "oneDNN custom operations are on",
+    "cpu_feature_guard.cc",
+    "To enable the following instructions",
+)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow; what native code writes to stderr meanwhile is passed on, less lines known
+    to say nothing.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+            held.seek(0)
+            for line in held.read().decode(errors="replace").splitlines():
+                if not any(noise in line for noise in _NOISE):
+                    print(line, file=sys.stderr)
+
+
+@contextmanager
+def closed_files_closed_again() -> Iterator[None]:
+    """lz4's files flush what they have closed already, which Python from 3.13 on prints as an
+    exception ignored.
+    """
+    shown = sys.unraisablehook
+
+    def hook(found: sys.UnraisableHookArgs) -> None:
+        if not (isinstance(found.exc_value, ValueError) and "closed file" in str(found.exc_value)):
+            shown(found)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = shown
