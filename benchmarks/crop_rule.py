@@ -1,4 +1,4 @@
-"""Where a face detector sees the face in a FER2013 picture: the constants of mien/align.py,
+"""Where a face detector sees the face in a FER2013 picture: the constants of mien/vision/align.py,
 measured.
 
     python benchmarks/crop_rule.py DATA [--detector yunet|mtcnn] [--model FILE] [--count 3000]
@@ -20,10 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.align import GEOMETRIES, Geometry, by_box, by_landmarks, turn_aside
 from mien.constants import FACE_SIDE
 from mien.data.readers import load_dataset
-from mien.detect import Detector, find_detector
+from mien.vision.align import GEOMETRIES, Geometry, by_box, by_landmarks, turn_aside
+from mien.vision.detect import Detector, find_detector
 
 NAMES = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
 SIZES = (60, 320)  # px

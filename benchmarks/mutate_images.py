@@ -5,7 +5,7 @@
 About two dozen small pictures of all formats are drawn, and each case spoils one of them: bytes
 flipped, pieces cut out, doubled, swapped or taken from another file, the end cut off, header fields
 overwritten; checksums of PNG are mended in half of the cases, so that the damage reaches the
-decoder. `mien.image.load_image` may give a picture or a DataError, nothing else. The cases run in a
+decoder. `mien.vision.image.load_image` may give a picture or a DataError, nothing else. The cases run in a
 child process, so that a crash is a result and not the end; case n depends on the seed and n alone,
 so `--first n --count 1` repeats it.
 
@@ -211,7 +211,7 @@ def resident_mb() -> float:
 def work(first: int, count: int, seed: int) -> None:
     """The child: a line with the number before each case, and the figures in the last one."""
     from mien.errors import DataError
-    from mien.image import load_image
+    from mien.vision.image import load_image
 
     files = drawn_pictures()
     for data in files.values():

@@ -10,7 +10,7 @@ were found, by size and by turn, and, on the faces found, the accuracy on the pa
 the accuracy on the same faces' own pictures, paired, for each crop rule:
 
     true                  the pasted square itself, cut out again: what resampling alone costs
-    both, landmarks, box  the rules of mien/align.py
+    both, landmarks, box  the rules of mien/vision/align.py
     both, turn 0          the same, but following none (or half) of a head's in-plane turn
 """
 
@@ -25,10 +25,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import align
 from mien.constants import FACE_SIDE
 from mien.data.readers import load_dataset
-from mien.detect import Detector, find_detector
+from mien.vision import align
+from mien.vision.detect import Detector, find_detector
 
 PICTURE = (1500, 2000)  # px, height and width
 SIZES, TURN = (40, 400), 20  # px; degrees to either side
@@ -256,7 +256,7 @@ def main() -> None:
     if options.sheet:
         from PIL import Image
 
-        from mien.draw import contact_sheet
+        from mien.vision.contact_sheet import contact_sheet
 
         columns = [faces[rows], *crops.values()]
         titles = ("original", *crops)

@@ -21,8 +21,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 import mien
-from mien.align import crop
-from mien.image import load_image
+from mien.vision.align import crop
+from mien.vision.image import load_image
 
 SIZES = {"2 megapixels": (1632, 1224), "12 megapixels": (4000, 3000)}
 

@@ -13,7 +13,7 @@ import judged
 import numpy as np
 
 from mien.classify import Classifier
-from mien.quality import MIN_PROBABILITY
+from mien.vision.quality import MIN_PROBABILITY
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from mien import __version__, runtime
 from mien.bundle import open_bundle
 from mien.classify import Classifier
 from mien.data.readers import find_data
-from mien.detect import YuNet, kept_weights, mtcnn_is_installed
 from mien.errors import MienError
 from mien.runtime import cores, has_bf16, processor
+from mien.vision.detect import YuNet, kept_weights, mtcnn_is_installed
 
 PACKAGES = (
     "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn", "av", "pyarrow",

@@ -304,7 +304,7 @@ def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str,
 
 def _settings(recognizer: Recognizer, max_side: int | None) -> dict[str, Any]:
     """What answers depend on, of all but videos."""
-    from mien.detect import MAX_SIDE
+    from mien.vision.detect import MAX_SIDE
 
     bundle, detector = recognizer.bundle, recognizer.detector
     found = {
@@ -430,9 +430,9 @@ def _extras(
         return
     from PIL import Image
 
-    from mien.annotate import annotate
-    from mien.draw import explained
-    from mien.image import load_image
+    from mien.vision.annotate import annotate
+    from mien.vision.contact_sheet import explained
+    from mien.vision.image import load_image
 
     image = load_image(picture)
     if outputs.draw is not None:

@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from mien import quality
-from mien.align import crop
 from mien.bundle import Bundle, open_bundle
 from mien.classify import Classifier, check_mode
-from mien.detect import Detections, Detector, find_detector
 from mien.errors import MienError, UsageError
-from mien.explain import occlusion_map
-from mien.image import load_image
 from mien.labels import LabelSet
 from mien.results import Face, Frame
+from mien.vision import quality
+from mien.vision.align import crop
+from mien.vision.detect import Detections, Detector, find_detector
+from mien.vision.explain import occlusion_map
+from mien.vision.image import load_image
 
 BATCH = 64  # faces
 
@@ -120,7 +120,7 @@ class Recognizer:
         """The faces of one picture, best detected first.
 
         Args:
-            picture: Whatever `mien.image.load_image` takes: path, bytes, file object, array, PIL
+            picture: Whatever `mien.vision.image.load_image` takes: path, bytes, file object, array, PIL
                 image.
 
         Raises:
@@ -178,7 +178,7 @@ class Recognizer:
                     future.cancel()
 
     def explain(self, picture: Any, face: Face) -> tuple[np.ndarray, np.ndarray]:
-        """Which parts of a face its label rests on (`mien.explain`), looked at once, also where
+        """Which parts of a face its label rests on (`mien.vision.explain`), looked at once, also where
         `mode` is `best`.
 
         Args:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from mien.errors import DataError, MissingExtraError, UsageError
-from mien.image import DEFAULT_LIMITS
+from mien.vision.image import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -13,13 +13,13 @@ from typing import Protocol
 
 import numpy as np
 
-from mien import quality
 from mien.errors import UsageError
 from mien.labels import LabelSet
 from mien.recognizer import entropy
 from mien.results import Face, Frame
 from mien.shots import Shot, Tell, VideoFacts, check_every, facts, is_video, shots
 from mien.track import Smoother, Tracker
+from mien.vision import quality
 
 __all__ = ["SMOOTH_S", "Shot", "VideoFacts", "facts", "is_video", "parse_seconds", "shots", "watch"]
 
@@ -88,8 +88,8 @@ def _watch(
     draw: str | os.PathLike[str] | None,
     tell: Tell | None,
 ) -> Generator[Frame, None, None]:
-    from mien.annotate import annotate
     from mien.video_copy import VideoCopy
+    from mien.vision.annotate import annotate
 
     labels, detector = recognizer.labels, recognizer.detector.name
     width = height = 0

@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-MODULES = ("mien.image", "mien.labels", "mien.recognizer", "mien.video")
+MODULES = ("mien.vision.image", "mien.labels", "mien.recognizer", "mien.video")
 
 
 @pytest.mark.parametrize("name", MODULES)

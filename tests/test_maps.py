@@ -19,8 +19,8 @@ from mien.errors import UsageError
 from mien.evaluation import words
 from mien.evaluation.evaluate import Evaluation, Predictions, evaluate
 from mien.evaluation.report import write_report
-from mien.explain import STRIDE, occlusion_map
 from mien.labels import LabelSet
+from mien.vision.explain import STRIDE, occlusion_map
 
 Classify = Callable[[np.ndarray], np.ndarray]
 

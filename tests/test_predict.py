@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 from mien.bundle import open_bundle
 from mien.cli import PARTLY, app
 from mien.data.synth import draw_faces
-from mien.detect import Detections
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013
 from mien.predict import Outputs, collect, predict
 from mien.recognizer import Recognizer
 from mien.results import Frame
 from mien.video_copy import VideoCopy
+from mien.vision.detect import Detections
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,11 +16,11 @@ from mien.bundle import open_bundle
 from mien.classify import softmax
 from mien.constants import FACE_SIDE
 from mien.data.synth import draw_faces
-from mien.detect import Detections, WholeImage
 from mien.errors import UsageError
 from mien.labels import FER2013
 from mien.recognizer import Recognizer, entropy, load
 from mien.results import Frame
+from mien.vision.detect import Detections, WholeImage
 
 
 class Fixed:

@@ -20,9 +20,9 @@ from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
 from mien.data.near import NearPairs
 from mien.data.near import near_duplicates as find_near
 from mien.data.votes import crowd_choice
-from mien.draw import contact_sheet
 from mien.errors import writing
 from mien.labels import FERPLUS_VOTES, LabelSet
+from mien.vision.contact_sheet import contact_sheet
 
 _BLANK_RANGE = (
     16  # gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48

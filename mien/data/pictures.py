@@ -18,8 +18,8 @@ import numpy as np
 from mien.constants import FACE_SIDE
 from mien.data.dataset import LEAVE_OUT
 from mien.errors import DataError
-from mien.image import Limits, decode
-from mien.preprocess import gray, resized
+from mien.vision.image import Limits, decode
+from mien.vision.preprocess import gray, resized
 
 LIMITS = Limits(max_bytes=1_000_000_000, max_pixels=50_000_000, longest_side=50_000_000)
 _SUFFIXES = frozenset(

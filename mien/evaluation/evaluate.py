@@ -25,8 +25,8 @@ from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
 from mien.errors import UsageError, printable
 from mien.evaluation import crowd, metrics, words
 from mien.evaluation.origins import origins
-from mien.explain import PATCH, STRIDE, occlusion_map
 from mien.runtime import cores, processor
+from mien.vision.explain import PATCH, STRIDE, occlusion_map
 
 NUM_EXAMPLES = 16  # faces on a contact sheet
 NUM_WORST = 12

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.explain import STRIDE, overlay
+from mien.vision.explain import STRIDE, overlay
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -78,7 +78,7 @@ class Detections:
         landmarks: float32 (F, 5, 2) pixels, or None: the person's right eye, left eye, nose tip,
             right and left corner of the mouth. They may lie outside of the picture where a face is
             cut off.
-        geometry: Whose boxes these are, `yunet`, `mtcnn` or `none`; `mien.align` crops each in its
+        geometry: Whose boxes these are, `yunet`, `mtcnn` or `none`; `mien.vision.align` crops each in its
             own way.
     """
 
@@ -461,7 +461,7 @@ def checked(image: np.ndarray) -> np.ndarray:
             else type(image).__name__
         )
         raise UsageError(
-            f"picture: came {came}; expected RGB uint8 (H, W, 3), as mien.image.load_image gives it"
+            f"picture: came {came}; expected RGB uint8 (H, W, 3), as mien.vision.image.load_image gives it"
         )
     if image.size == 0:
         raise UsageError(f"picture: came {image.shape}; expected at least one pixel")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.draw import contact_sheet
 from mien.errors import UsageError
+from mien.vision.contact_sheet import contact_sheet
 
 
 def plates(*tones: int) -> np.ndarray:

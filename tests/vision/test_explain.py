@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import UsageError
-from mien.explain import occlusion_map, overlay
+from mien.vision.explain import occlusion_map, overlay
 
 
 def looks_at_mouth(faces: np.ndarray) -> np.ndarray:

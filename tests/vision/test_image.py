@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError
-from mien.image import BACKGROUND, Limits, decode, load_image
+from mien.vision.image import BACKGROUND, Limits, decode, load_image
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 UPRIGHT = {  # what an encoder does to the picture before it writes the orientation
     1: lambda a: a,
     2: lambda a: a[:, ::-1],

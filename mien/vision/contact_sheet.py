@@ -110,7 +110,7 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
 
     Args:
         face: uint8 (48, 48, 1).
-        heat: float (48, 48), of `mien.explain.occlusion_map`.
+        heat: float (48, 48), of `mien.vision.explain.occlusion_map`.
         caption: The answer.
 
     Returns:
@@ -118,7 +118,7 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    from mien.explain import overlay
+    from mien.vision.explain import overlay
 
     side = 192
     font = ImageFont.load_default(size=12)

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.container import inspect
 from mien.errors import DataError
-from mien.image import Limits, decode, load_image
+from mien.vision.image import Limits, decode, load_image
+from mien.vision.safety import inspect
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FACE_SIDE = 64
 
 
@@ -172,7 +172,7 @@ def test_a_bomb_needs_no_memory(name: str, tmp_path: Path) -> None:
 import resource, sys
 import numpy
 from mien.errors import DataError
-from mien.image import load_image
+from mien.vision.image import load_image
 load_image(numpy.zeros((9, 9, 4), "uint8"))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from mien.container import Container, bad_picture, inspect
 from mien.errors import DataError
+from mien.vision.safety import Container, bad_picture, inspect
 
 if TYPE_CHECKING:
     from PIL.Image import Image

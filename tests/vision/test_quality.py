@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mien import quality
 from mien.data.synth import draw_faces
 from mien.results import Quality
+from mien.vision import quality
 
 BOX = np.array([10, 20, 70, 110], np.float32)
 FRONTAL = np.array([[0, 0], [40, 0], [20, 25], [8, 45], [32, 45]], np.float32)

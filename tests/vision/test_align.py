@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.align import GEOMETRIES, crop, squares, turn_aside, turn_in_plane
 from mien.data.pictures import read_gray
 from mien.errors import UsageError
-from mien.preprocess import gray, resized
+from mien.vision.align import GEOMETRIES, crop, squares, turn_aside, turn_in_plane
+from mien.vision.preprocess import gray, resized
 
 SIZES = [(48, 48), (48, 30), (17, 200), (333, 250), (20, 20), (1, 1), (97, 48)]
 

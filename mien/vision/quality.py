@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mien.align import turn_aside
 from mien.results import Quality
+from mien.vision.align import turn_aside
 
 # An answer is uncertain when one of these holds; docs/faces.md says what that costs and gains.
 MIN_PROBABILITY = 0.5  # of the likeliest label, calibrated

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.annotate import annotate
 from mien.errors import UsageError
 from mien.labels import FER2013
 from mien.results import Face, Quality
+from mien.vision.annotate import annotate
 
 
 def face(

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from local_server import Reply, serving
 
-from mien import detect
-from mien.detect import (
+from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
+from mien.vision import detect
+from mien.vision.detect import (
     YUNET_FILE,
     Detections,
     WholeImage,
@@ -27,7 +28,6 @@ from mien.detect import (
     tiles,
     yunet_weights,
 )
-from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
 
 GOOD = b"the weights" * 1000
 
@@ -262,7 +262,7 @@ def test_tiles_cover_an_axis_and_share_enough(length: int) -> None:
 @pytest.fixture(scope="module")
 def weights() -> Path:
     path = Path(
-        os.environ.get("MIEN_YUNET") or Path(__file__).parents[2] / "shared" / "models" / YUNET_FILE
+        os.environ.get("MIEN_YUNET") or Path(__file__).parents[3] / "shared" / "models" / YUNET_FILE
     )
     if not path.exists():
         pytest.skip("YuNet's weights are not beside the project")

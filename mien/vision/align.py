@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.constants import FACE_SIDE
-from mien.detect import checked
 from mien.errors import UsageError
-from mien.preprocess import gray, resized
+from mien.vision.detect import checked
+from mien.vision.preprocess import gray, resized
 
 
 @dataclass(frozen=True)
