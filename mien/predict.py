@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, UsageError
 from mien.results import Face, Frame
-from mien.writers import (
+from mien.results.writers import (
     Writer,
     as_written,
     check_same,

@@ -15,7 +15,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mien.errors import UsageError
-from mien.results import LANDMARKS, Face, Frame
+from mien.results import Face, Frame
+from mien.results.types import LANDMARKS
 
 # py-feat's names of our labels, in its order. Labels that it has no name for follow, as they are.
 _PYFEAT = {

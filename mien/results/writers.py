@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, Self, TextIO, cast
 
 from mien.errors import DataError, MissingExtraError, UsageError, printable
 from mien.results import Frame
-from mien.table import Row, column_kinds, rows
+from mien.results.columns import Row, column_kinds, rows
 
 FORMS = ("csv", "jsonl", "json", "parquet")
 FORMAT = "mien.frames/1"  # changes when a reader of JSON would have to

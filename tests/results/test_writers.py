@@ -16,8 +16,8 @@ from some_frames import frame, random_face
 from mien.errors import DataError, MissingExtraError, UsageError
 from mien.labels import FER2013
 from mien.results import Frame
-from mien.table import PRESETS, column_kinds, rows
-from mien.writers import (
+from mien.results.columns import PRESETS, column_kinds, rows
+from mien.results.writers import (
     FORMAT,
     FORMS,
     LONGEST_END,
@@ -282,7 +282,7 @@ def test_what_cannot_be_meant(tmp_path: Path) -> None:
 
 def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("mien.writers.ROWS_A_GROUP", 2)
+    monkeypatch.setattr("mien.results.writers.ROWS_A_GROUP", 2)
     path = tmp_path / "a.parquet"
     with open_writer(path, "parquet", labels=NAMES) as writer:
         for one in FRAMES:
@@ -306,7 +306,7 @@ def test_parquet_without_its_package_says_what_to_install(
 
 
 def test_forms_and_presets_are_documented() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "results-format.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "results-format.md").read_text(encoding="utf-8")
     for columns in PRESETS:
         missing = [
             name
