@@ -13,8 +13,8 @@ from __future__ import annotations
 import judged
 import numpy as np
 
-from mien.bundle import TEMPERATURE
-from mien.classify import Classifier, logs
+from mien.bundle.classifier import Classifier, logs
+from mien.bundle.schema import TEMPERATURE
 from mien.data.votes import majority, vote_shares
 from mien.evaluation import metrics
 from mien.training.calibration import cross_fitted

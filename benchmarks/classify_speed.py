@@ -27,7 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from mien.bundle import open_bundle
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
 from mien.data.synth import draw_faces
 
 BATCHES = (1, 64)

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from mien.bundle.tta import NUM_VIEWS, views
 from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset, leaked
 from mien.data.readers import load_dataset
@@ -43,7 +44,6 @@ from mien.training.calibration import cross_fitted
 from mien.training.models import NORM_MOMENTUM
 from mien.training.recipes import Recipe, recipe
 from mien.training.targets import make_targets
-from mien.views import NUM_VIEWS, views
 
 GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"

@@ -133,7 +133,7 @@ def network(path: Path) -> Callable[[np.ndarray], np.ndarray]:
         model = load_network(load_run(path))
         return lambda faces: np.asarray(predict(model, faces).argmax(axis=1))
     from mien.bundle import open_bundle
-    from mien.classify import Classifier
+    from mien.bundle.classifier import Classifier
 
     bundle = open_bundle(path)
     classifier = Classifier(bundle)

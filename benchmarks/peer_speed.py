@@ -36,7 +36,7 @@ import numpy as np
 from classify_speed import fer_network, installed_fer
 
 from mien.bundle import open_bundle
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
 from mien.data.synth import draw_faces
 
 BATCHES = (1, 64)

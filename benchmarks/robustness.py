@@ -15,7 +15,7 @@ import cv2
 import judged
 import numpy as np
 
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
 from mien.constants import FACE_SIDE
 from mien.data.votes import majority
 from mien.evaluation import metrics

@@ -12,7 +12,7 @@ from __future__ import annotations
 import judged
 import numpy as np
 
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
 from mien.vision.quality import MIN_PROBABILITY
 
 

@@ -15,10 +15,10 @@ import judged
 import numpy as np
 from scipy.optimize import minimize
 
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
+from mien.bundle.tta import VIEWS, views
 from mien.data.votes import majority
 from mien.training.calibration import NUM_FOLDS, cross_fitted, folds, nll
-from mien.views import VIEWS, views
 
 View = tuple[float, float, int, int]  # zoom, degrees, pixels to the right, pixels down
 AS_IT_IS: View = (1.0, 0, 0, 0)
@@ -49,7 +49,7 @@ SETS: dict[str, list[View]] = {
     "zooms 0.9 and 1.1": [AS_IT_IS, *zooms(0.9, 1.1)],
     "zooms 0.9 and 1.1, turns of 8 degrees": [AS_IT_IS, *zooms(0.9, 1.1), *TURNS],
     "zooms 0.85, 0.9, 1.1 and 1.2": [AS_IT_IS, *zooms(*FOUR)],
-    "these and turns (mien.views.VIEWS)": [(zoom, degrees, 0, 0) for zoom, degrees in VIEWS],
+    "these and turns (mien.bundle.tta.VIEWS)": [(zoom, degrees, 0, 0) for zoom, degrees in VIEWS],
     "these and eight shifts": [AS_IT_IS, *zooms(*FOUR), *TURNS, *shifts(2, corners=True)],
 }
 

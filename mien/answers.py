@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.bundle import TEMPERATURE
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
+from mien.bundle.schema import TEMPERATURE
 from mien.data.dataset import SPLITS, Dataset
 from mien.evaluation.evaluate import Predictions
 from mien.labels import CROWD

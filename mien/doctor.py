@@ -8,7 +8,7 @@ from typing import Any
 
 from mien import __version__, runtime
 from mien.bundle import open_bundle
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
 from mien.data.readers import find_data
 from mien.errors import MienError
 from mien.runtime import cores, has_bf16, processor

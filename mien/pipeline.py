@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien import runtime
-from mien.bundle_files import refuse_foreign
+from mien.bundle.files import refuse_foreign
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
 from mien.errors import DataError, MissingExtraError, UsageError, printable, writing

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mien.bundle import Bundle, open_bundle
-from mien.classify import Classifier, check_mode
+from mien.bundle.classifier import Classifier, check_mode
 from mien.errors import MienError, UsageError
 from mien.labels import LabelSet
 from mien.results import Face, Frame

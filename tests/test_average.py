@@ -10,7 +10,7 @@ import pytest
 from small_recipes import DOUBLE, TINY
 
 from mien.bundle import Bundle
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
 from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.training import fit, runs, transfer

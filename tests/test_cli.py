@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from mien import pipeline
 from mien.bundle import open_bundle
-from mien.classify import Classifier
+from mien.bundle.classifier import Classifier
 from mien.cli import app, data_app
 from mien.data.convert import convert
 from mien.data.dataset import Dataset

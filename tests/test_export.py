@@ -11,12 +11,12 @@ import onnx
 import pytest
 
 from mien.bundle import Bundle, open_bundle
-from mien.classify import Classifier, softmax
+from mien.bundle.classifier import Classifier, softmax
+from mien.bundle.onnx_file import read_onnx
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
 from mien.errors import BundleError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
-from mien.onnx_file import read_onnx
 from mien.training import export as exporting
 from mien.training import fit, models, runs, transfer
 from mien.training.export import accuracy, export, fold, prove

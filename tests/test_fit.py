@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 from small_recipes import DOUBLE, TINY
 
-from mien.classify import Classifier, softmax
+from mien.bundle.classifier import Classifier, softmax
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.synth import drawn_dataset
 from mien.errors import DataError, RunError, UsageError

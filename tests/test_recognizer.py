@@ -13,7 +13,7 @@ from PIL import Image
 from toy_bundle import answers, write_toy
 
 from mien.bundle import open_bundle
-from mien.classify import softmax
+from mien.bundle.classifier import softmax
 from mien.constants import FACE_SIDE
 from mien.data.synth import draw_faces
 from mien.errors import UsageError

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mien import bundle
-from mien.bundle_files import FACTS, GOLDEN, MODEL, npz_bytes, zip_bytes
+from mien.bundle import schema as bundle
+from mien.bundle.files import FACTS, GOLDEN, MODEL, npz_bytes, zip_bytes
 from mien.labels import FER2013
 
 WEIGHTS = {

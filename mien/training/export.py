@@ -25,8 +25,9 @@ import keras
 import numpy as np
 
 from mien import __version__
-from mien.bundle import TEMPERATURE, Bundle, write_bundle
-from mien.classify import Classifier, logs, pool, softmax
+from mien.bundle import Bundle, write_bundle
+from mien.bundle.classifier import Classifier, logs, pool, softmax
+from mien.bundle.schema import TEMPERATURE
 from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.data.synth import draw_faces
@@ -263,7 +264,7 @@ def logits(
     model: bytes, heads: Mapping[str, LabelSet], faces: np.ndarray, *, batch_size: int = 64
 ) -> dict[str, np.ndarray]:
     """Head name -> float32 (N, K): what an ONNX file answers to uint8 faces (N, 48, 48, 1), N >= 1."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.classify does
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.bundle.classifier does
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow as tf
 
 import mien
-from mien.bundle import MAX_LABELS, MAX_LETTERS, Bundle
+from mien.bundle import Bundle
+from mien.bundle.schema import MAX_LABELS, MAX_LETTERS
 from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset, leaked
 from mien.errors import DataError, RunError, UsageError

@@ -57,7 +57,7 @@ class Enlarge(keras.layers.Layer):  # type: ignore[misc]
     `tf.image.resize` does.
 
     Two products with a matrix instead of a resize operation: bundles know no `Resize`
-    (`mien.onnx_file`).
+    (`mien.bundle.onnx_file`).
     """
 
     def __init__(self, side: int, **options: Any) -> None:

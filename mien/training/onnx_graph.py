@@ -55,7 +55,7 @@ def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
 
 
 def _tidy(model: Any) -> bytes:
-    """The bytes of an ONNX model in the form that `mien.onnx_file` takes."""
+    """The bytes of an ONNX model in the form that `mien.bundle.onnx_file` takes."""
     import onnx
 
     used = {node.domain for node in model.graph.node}
@@ -76,7 +76,7 @@ def _tidy(model: Any) -> bytes:
 
 def _pads_into_convolutions(graph: Any) -> None:
     """Give each Pad of zeros to the convolution that alone reads it: bundles know no Pad
-    (`mien.onnx_file`).
+    (`mien.bundle.onnx_file`).
     """
     import onnx
 
@@ -114,7 +114,7 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
     """
     import onnx
 
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.classify does
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.bundle.classifier does
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

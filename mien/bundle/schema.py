@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mien.bundle_files import (
+from mien.bundle.files import (
     FACTS,
     GOLDEN,
     MAX_BYTES,
@@ -38,10 +38,10 @@ from mien.bundle_files import (
     refuse_foreign,
     zip_bytes,
 )
+from mien.bundle.onnx_file import OnnxFile, read_onnx
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError
 from mien.labels import LabelSet
-from mien.onnx_file import OnnxFile, read_onnx
 
 FORMAT = "mien bundle"
 FORMAT_VERSION = 1
@@ -51,7 +51,7 @@ MAX_LABELS = 100
 MAX_LETTERS = 64  # of a label
 MAX_HEADS = 8
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
-# How carefully a face is looked at: once, or in several views (`mien.views`) -> where its
+# How carefully a face is looked at: once, or in several views (`mien.bundle.tta`) -> where its
 # temperature stands.
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -93,7 +93,7 @@ class Head:
         temperature: Divide logits by it before the softmax, so that probabilities are calibrated
             (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
         output: Name of the graph's output (N, K).
-        temperature_best: The same for the mean logits of several views (`mien.views`).
+        temperature_best: The same for the mean logits of several views (`mien.bundle.tta`).
     """
 
     name: str

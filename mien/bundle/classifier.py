@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from mien.bundle import TEMPERATURE, Bundle
+from mien.bundle import Bundle
+from mien.bundle.schema import TEMPERATURE
+from mien.bundle.tta import NUM_VIEWS, views
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError, UsageError
 from mien.runtime import cores
-from mien.views import NUM_VIEWS, views
 
 MAX_BATCH = 64  # larger ones gain nothing on a CPU, and memory grows with them
 MAX_THREADS = 8
@@ -49,7 +50,7 @@ class Classifier:
 
         Args:
             faces: uint8 (N, 48, 48, 1), gray, 0 black to 255 white; N may be 0.
-            mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.views`), at 14
+            mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.bundle.tta`), at 14
                 times the cost.
 
         Returns:

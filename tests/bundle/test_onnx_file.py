@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from toy_bundle import rewrite, toy_model, write_toy
 
 from mien.bundle import open_bundle
+from mien.bundle.onnx_file import MAX_NODES, OPERATORS, Value, read_onnx
 from mien.errors import BundleError
-from mien.onnx_file import MAX_NODES, OPERATORS, Value, read_onnx
 
 # The wire format by hand, for files that the onnx package would not write.
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from toy_bundle import FACES, answers, rewrite, toy_facts, toy_model, write_toy, zipped
 
-from mien import bundle, bundle_files
-from mien.bundle import Bundle, open_bundle, write_bundle
-from mien.bundle_files import FACTS, GOLDEN, MODEL
+from mien.bundle import Bundle, files, open_bundle, write_bundle
+from mien.bundle import schema as bundle
+from mien.bundle.files import FACTS, GOLDEN, MODEL
 from mien.errors import BundleError
 
 NAMES = (FACTS, MODEL, GOLDEN)
@@ -571,7 +571,7 @@ def test_a_directory_of_many_entries_is_not_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = archive(tmp_path / "b.zip", [(f"{i}", b"") for i in range(20_000)])
-    monkeypatch.setattr(bundle_files.zipfile, "ZipFile", None)
+    monkeypatch.setattr(files.zipfile, "ZipFile", None)
     assert "20000 entries" in refused(path, "zip").came
 
 

@@ -31,7 +31,7 @@ _SLACK = 4096  # of a zip beyond its files: headers and directory of three entri
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([^']{2,4})', 'fortran_order': False, 'shape': \(([0-9, ]{1,80})\), \} *\n"
 )
-# What zipfile raises for damaged files, by experiment (tests/test_bundle.py).
+# What zipfile raises for damaged files, by experiment (tests/bundle/test_schema.py).
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,

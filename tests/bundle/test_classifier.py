@@ -11,7 +11,7 @@ import pytest
 from toy_bundle import FACES, answers, rewrite, toy_model, write_toy
 
 from mien.bundle import Bundle, open_bundle
-from mien.classify import MAX_BATCH, Classifier, softmax
+from mien.bundle.classifier import MAX_BATCH, Classifier, softmax
 from mien.errors import BundleError, UsageError
 
 
@@ -178,11 +178,11 @@ def test_answers_that_are_no_numbers_are_not_passed_on(tmp_path: Path) -> None:
 def test_importing_it_starts_no_runtime() -> None:
     code = """
 import sys
-import mien.classify, mien.bundle
+import mien.bundle.classifier, mien.bundle
 heavy = {"onnxruntime", "onnx", "keras", "tensorflow", "cv2", "PIL", "scipy", "pandas", "matplotlib"}
 print(sorted(heavy & set(sys.modules)))
 """
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
@@ -191,7 +191,7 @@ print(sorted(heavy & set(sys.modules)))
 
 def test_the_nine_lines_of_the_docs_do_without_mien(tmp_path: Path) -> None:
     bundle = write_toy(tmp_path / "small", ("expression", "mood"))
-    page = (Path(__file__).parents[1] / "docs" / "bundle.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text(encoding="utf-8")
     block = page.split("## Without mien")[1].split("## ")[0]
     lines = [line[4:] for line in block.splitlines() if line.startswith("    ")]
     assert len(lines) == 9 and "mien" not in "".join(lines)
