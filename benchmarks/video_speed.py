@@ -29,8 +29,9 @@ import numpy as np
 import mien
 from mien.data.synth import draw_faces
 from mien.results.writers import open_writer
-from mien.timeline import Timelines
-from mien.video import shots, watch
+from mien.video.frames import shots
+from mien.video.recognize import watch
+from mien.video.timeline import Timelines
 
 SIZE, RATE = (1280, 720), 25
 

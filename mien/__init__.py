@@ -30,7 +30,7 @@ _HOME = {
     "load_run": "mien.training.runs",
     "open_bundle": "mien.bundle",
     "recipe": "mien.training.recipes",
-    "watch": "mien.video",
+    "watch": "mien.video.recognize",
     "write_report": "mien.evaluation.report",
 }
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mien.training.fit import fit
     from mien.training.recipes import Recipe, recipe
     from mien.training.runs import Run, load_run
-    from mien.video import watch
+    from mien.video.recognize import watch
 
 __all__ = [
     "Bundle",

@@ -405,7 +405,7 @@ def predict(
     from mien.progress import counting_bar
     from mien.recognizer import load
     from mien.results.writers import open_writer
-    from mien.video import parse_seconds
+    from mien.video.recognize import parse_seconds
 
     outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
     step = None if every is None else parse_seconds(every, "--every")

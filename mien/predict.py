@@ -142,7 +142,7 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
     Raises:
         UsageError: for a folder or pattern that holds no picture and no video.
     """
-    from mien.video import is_video
+    from mien.video.frames import is_video
 
     found: dict[str, None] = {}
     for given in paths:
@@ -215,7 +215,8 @@ def predict(
         max_side: What the recognizer was loaded with; kept beside the table, so that --resume can
             tell.
     """
-    from mien.video import SMOOTH_S, is_video
+    from mien.video.frames import is_video
+    from mien.video.recognize import SMOOTH_S
 
     tally = Tally()
     folders = [
@@ -278,7 +279,7 @@ def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str,
     Its sign: it lies where this run writes to, and is named as what is written about one of this
     run's sources.
     """
-    from mien.video import is_video
+    from mien.video.frames import is_video
 
     places = {folder.resolve() for folder in folders}
     names = _file_names(sources)
@@ -459,7 +460,7 @@ def _video(
     """The frames of one video; its copy, summary, events and timelines are written when it ends,
     however it ends.
     """
-    from mien.video import watch
+    from mien.video.recognize import watch
 
     copy = None if outputs.draw is None else outputs.draw / f"{name}-marked.mp4"
 
@@ -491,8 +492,8 @@ def _summed_up(
     """
     import json
 
-    from mien.summary import events, summary, write_events, write_summary
-    from mien.timeline import Timelines
+    from mien.video.summary import events, summary, write_events, write_summary
+    from mien.video.timeline import Timelines
 
     timelines = Timelines(recognizer.labels)
     spool = folder / f".{name}.jsonl"

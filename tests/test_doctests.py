@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-MODULES = ("mien.vision.image", "mien.labels", "mien.recognizer", "mien.video")
+MODULES = ("mien.vision.image", "mien.labels", "mien.recognizer", "mien.video.recognize")
 
 
 @pytest.mark.parametrize("name", MODULES)

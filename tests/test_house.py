@@ -216,7 +216,7 @@ def test_recognising_needs_no_extra(tmp_path: Path) -> None:
     """
     code = """
 import sys
-import mien.recognizer, mien.predict, mien.results.writers, mien.vision.annotate, mien.summary, mien.timeline, mien.doctor
+import mien.recognizer, mien.predict, mien.results.writers, mien.vision.annotate, mien.video.summary, mien.video.timeline, mien.doctor
 extras = {"keras", "tensorflow", "matplotlib", "pandas", "sklearn", "scipy", "mlxtend", "jinja2", "filelock", "av"}
 print(sorted(extras & set(sys.modules)))
 """

@@ -25,7 +25,7 @@ from mien.labels import FER2013
 from mien.predict import Outputs, collect, predict
 from mien.recognizer import Recognizer
 from mien.results import Frame
-from mien.video_copy import VideoCopy
+from mien.video.writer import VideoCopy
 from mien.vision.detect import Detections
 
 ROOT = Path(__file__).parents[1]

@@ -116,7 +116,7 @@ def shots(
 ) -> Generator[Shot, None, None]:
     """Frames of a video, decoded in a thread; close the iterator to stop it early.
 
-    Args, errors: as for `mien.video.watch`.
+    Args, errors: as for `mien.video.recognize.watch`.
     """
     check_every(every)
     return _from_thread(os.fspath(source), every, tell or (lambda note: None))

@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from mien.video.smoothing import Smoother
 from walkers import crowd
 
 from mien.errors import UsageError
-from mien.track import Smoother, Tracker, assign
+from mien.video.tracker import Tracker, assign
 
 
 def box(x: float, y: float = 200, size: float = 80) -> list[float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from mien.labels import LabelSet
 from mien.results import Frame
-from mien.summary import Lasting
+from mien.video.summary import Lasting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -109,7 +109,7 @@ class Timelines:
 
     def seconds(self, track: int) -> tuple[float, float]:
         """How long a person was seen, of how long was looked: by the rule of
-        `mien.summary.Lasting`.
+        `mien.video.summary.Lasting`.
         """
         last = self._lasting.rest()
         if last is None:

@@ -17,8 +17,9 @@ from mien.errors import UsageError
 from mien.labels import LabelSet
 from mien.recognizer import entropy
 from mien.results import Face, Frame
-from mien.shots import Shot, Tell, VideoFacts, check_every, facts, is_video, shots
-from mien.track import Smoother, Tracker
+from mien.video.frames import Shot, Tell, VideoFacts, check_every, facts, is_video, shots
+from mien.video.smoothing import Smoother
+from mien.video.tracker import Tracker
 from mien.vision import quality
 
 __all__ = ["SMOOTH_S", "Shot", "VideoFacts", "facts", "is_video", "parse_seconds", "shots", "watch"]
@@ -54,7 +55,7 @@ def watch(
 ) -> Generator[Frame, None, None]:
     """The faces of a video, one `Frame` for every frame looked at, faces or none.
 
-    Each face has a number (`Face.track`, see `mien.track`) and probabilities smoothed in time;
+    Each face has a number (`Face.track`, see `mien.video.tracker`) and probabilities smoothed in time;
     `Face.raw` keeps those of the frame alone. Label, entropy and `uncertain` follow from the
     smoothed ones, further heads are not smoothed.
 
@@ -64,7 +65,7 @@ def watch(
         recognizer: What finds the faces, as `mien.load()` gives it.
         every: Look at the first frame at or after each multiple of so many seconds; None looks at
             every frame.
-        smooth_s: Time constant of the smoothing in seconds, 0 for none (see `mien.track.Smoother`).
+        smooth_s: Time constant of the smoothing in seconds, 0 for none (see `mien.video.tracker.Smoother`).
         draw: Where to write a copy with the answers drawn in (`.mp4`, `.mov` or `.mkv`): the frames
             looked at, at their times, without sound.
         tell: Gets notes for a person: where a file breaks off, how many frames could not be
@@ -88,7 +89,7 @@ def _watch(
     draw: str | os.PathLike[str] | None,
     tell: Tell | None,
 ) -> Generator[Frame, None, None]:
-    from mien.video_copy import VideoCopy
+    from mien.video.writer import VideoCopy
     from mien.vision.annotate import annotate
 
     labels, detector = recognizer.labels, recognizer.detector.name

@@ -27,7 +27,7 @@ import numpy as np
 from mien.errors import UsageError
 
 MEMORY_S = 1.0  # how long a face may be out of sight and keep its number
-# In face sizes (mean of width and height); tests/test_track.py counts the mistakes that these make
+# In face sizes (mean of width and height); tests/video/test_tracker.py counts the mistakes that these make
 # on drawn boxes.
 _BOX_NOISE = 0.05  # scatter of the detector's boxes
 _SPEED = 5.0  # spread of speeds, per second

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError, UsageError
-from mien.video import shots
-from mien.video_copy import VideoCopy
+from mien.video.frames import shots
+from mien.video.writer import VideoCopy
 
 
 def read(path: Path) -> list[tuple[float, np.ndarray]]:
@@ -74,14 +74,14 @@ def test_nothing_written_leaves_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_program_wrote_can_be_played(tmp_path: Path) -> None:
     code = """
 import os, sys, numpy as np
-from mien.video_copy import VideoCopy
+from mien.video.writer import VideoCopy
 copy = VideoCopy(sys.argv[1])
 rng = np.random.default_rng(0)
 for k in range(300):
     copy.write(k / 25, rng.integers(0, 255, (64, 96, 3), np.uint8))
 os._exit(9)
 """
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.mp4")], env=env, capture_output=True
     )

@@ -17,11 +17,12 @@ import av
 import numpy as np
 import pytest
 
-from mien import shots as reading
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
 from mien.results import Face, Frame, Quality
-from mien.video import Shot, facts, is_video, parse_seconds, shots, watch
+from mien.video import frames as reading
+from mien.video.frames import Shot, facts, is_video, shots
+from mien.video.recognize import parse_seconds, watch
 
 LABELS = LabelSet(("happy", "sad"))
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from mien.labels import FER2013
 from mien.results import Face, Frame, Quality
-from mien.summary import summary
-from mien.timeline import Timelines, _nice_step
+from mien.video.summary import summary
+from mien.video.timeline import Timelines, _nice_step
 
 
 def face(

@@ -10,7 +10,7 @@ import pytest
 
 from mien.errors import UsageError
 from mien.results import Face, Frame, Quality
-from mien.summary import Event, events, summary, write_events
+from mien.video.summary import Event, events, summary, write_events
 
 NAMES = ("happy", "sad", "neutral")
 
