@@ -28,7 +28,7 @@ import numpy as np
 
 from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 
 BATCHES = (1, 64)
 FER_FILE = "emotion_model_quantized.tflite"

@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mien.data.dataset import Dataset
-from mien.data.synth import drawn_dataset
+from mien.data.synthetic import drawn_dataset
 from mien.training import fit, recipes
 from mien.training.runs import load_network, predict
 

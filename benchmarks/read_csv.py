@@ -63,7 +63,7 @@ def make_csv(source: Path | None, path: Path) -> None:
     from mien.data.convert import convert
     from mien.data.dataset import Dataset
     from mien.data.readers import load_dataset
-    from mien.data.synth import drawn_dataset
+    from mien.data.synthetic import drawn_dataset
 
     faces = drawn_dataset(2100, 350, 350) if source is None else load_dataset(source, cache=False)
     faces = faces.take(faces.labels >= 0)

@@ -32,7 +32,7 @@ import tensorflow as tf
 from keras import layers
 
 from mien.data.dataset import Dataset
-from mien.data.synth import drawn_dataset
+from mien.data.synthetic import drawn_dataset
 from mien.labels import FERPLUS_VOTES
 from mien.runtime import cores, processor
 from mien.training import fit, models, recipes

@@ -4,7 +4,7 @@ against ten.
     python benchmarks/video_speed.py
     python benchmarks/video_speed.py --only memory --every 0.2
 
-The films are drawn: faces of `mien.data.synth` that move over a picture. Speed is that of the whole
+The films are drawn: faces of `mien.data.synthetic` that move over a picture. Speed is that of the whole
 way (decode, find, follow, classify, smooth), beside decoding alone and beside the same with the
 annotated copy. For memory each film is watched in a process of its own, with a CSV, a drawn copy
 and timelines, as `mien predict` would; the ten minutes are the one minute ten times over.
@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 import mien
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.results.writers import open_writer
 from mien.video.frames import shots
 from mien.video.recognize import watch

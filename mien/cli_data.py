@@ -77,7 +77,7 @@ def data_get(
     """
     if name != "fer2013":
         raise UsageError(f"data set: came {name!r}; expected fer2013")
-    from mien.data.get import get_fer2013
+    from mien.data.download import get_fer2013
 
     path = get_fer2013(out)
     answer({"path": str(path)}, str(path), json)

@@ -496,7 +496,7 @@ def data_audit(
 def data_draw(out: Path, *, num: int, seed: int, form: str) -> tuple[dict[str, Any], str]:
     """Draw faces into `out`: a folder, or a csv."""
     from mien.data.convert import is_csv
-    from mien.data.synth import drawn_dataset
+    from mien.data.synthetic import drawn_dataset
 
     eighth = num // 8
     dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)

@@ -10,7 +10,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports Te
 import pytest
 
 from mien.data.dataset import Dataset
-from mien.data.synth import drawn_dataset
+from mien.data.synthetic import drawn_dataset
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from toy_bundle import write_toy
 from mien import answers
 from mien.bundle import open_bundle
 from mien.data.dataset import Dataset
-from mien.data.synth import drawn_dataset
+from mien.data.synthetic import drawn_dataset
 from mien.evaluation.evaluate import Predictions
 from mien.labels import FERPLUS_VOTES
 

@@ -25,7 +25,7 @@ from mien.cli import app, data_app
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.errors import RunError
 
 ROOT = Path(__file__).parents[1]

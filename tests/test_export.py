@@ -14,7 +14,7 @@ from mien.bundle import Bundle, open_bundle
 from mien.bundle.classifier import Classifier, softmax
 from mien.bundle.onnx_file import read_onnx
 from mien.data.dataset import Dataset
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.errors import BundleError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.training import export as exporting

@@ -19,7 +19,7 @@ from small_recipes import DOUBLE, TINY
 
 from mien.bundle.classifier import Classifier, softmax
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
-from mien.data.synth import drawn_dataset
+from mien.data.synthetic import drawn_dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
 from mien.training import checkpoint, fit, models, recipes, runs, targets

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from mien.bundle import open_bundle
 from mien.cli import PARTLY, app
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013
 from mien.predict import Outputs, collect, predict

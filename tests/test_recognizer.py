@@ -15,7 +15,7 @@ from toy_bundle import answers, write_toy
 from mien.bundle import open_bundle
 from mien.bundle.classifier import softmax
 from mien.constants import FACE_SIDE
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.errors import UsageError
 from mien.labels import FER2013
 from mien.recognizer import Recognizer, entropy, load

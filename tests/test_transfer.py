@@ -20,7 +20,7 @@ from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier, softmax
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
-from mien.data.synth import draw_faces, drawn_dataset
+from mien.data.synthetic import draw_faces, drawn_dataset
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.training import backbones, checkpoint, fit, models, rates, recipes, runs, transfer

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
-from mien.data.near import NearPairs
-from mien.data.near import near_duplicates as find_near
+from mien.data.near_duplicates import NearPairs
+from mien.data.near_duplicates import near_duplicates as find_near
 from mien.data.votes import crowd_choice
 from mien.errors import writing
 from mien.labels import FERPLUS_VOTES, LabelSet

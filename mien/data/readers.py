@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from mien.constants import cache_dir
-from mien.data.cache import Cache
+from mien.data.csv_formats import NAMES, PAIR, SUFFIXES, companions, peek
 from mien.data.dataset import SPLITS, Dataset, LeftOut
-from mien.data.fer2013 import read_csv
+from mien.data.fer2013_csv import read_csv
 from mien.data.folders import list_folder, looks_like_fer2013, read_folder
-from mien.data.forms import NAMES, PAIR, SUFFIXES, companions, peek
+from mien.data.parsed_cache import Cache
 from mien.data.votes import join_votes, votes_beside
 from mien.errors import DataError, UsageError, printable
 from mien.labels import LabelSet
@@ -360,7 +360,7 @@ def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
         raise UsageError(
             f"votes: came {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to"
         )
-    from mien.data.synth import drawn_dataset
+    from mien.data.synthetic import drawn_dataset
 
     notes = [
         "No data was named and none was found ($MIEN_DATA, the Kaggle input folder, ./data, the working directory): "

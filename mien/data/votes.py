@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.data.csv_formats import damage, plain_name
 from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
-from mien.data.forms import damage, plain_name
 from mien.errors import DataError
 from mien.labels import FERPLUS, FERPLUS_VOTES, LabelSet, canonical
 

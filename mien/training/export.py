@@ -30,7 +30,7 @@ from mien.bundle.classifier import Classifier, logs, pool, softmax
 from mien.bundle.schema import TEMPERATURE
 from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.data.votes import majority, vote_shares
 from mien.errors import BundleError, UsageError
 from mien.labels import CROWD, FER2013, FERPLUS, LabelSet

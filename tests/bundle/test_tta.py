@@ -4,7 +4,7 @@ import numpy as np
 
 from mien.bundle.tta import NUM_VIEWS, VIEWS, views
 from mien.constants import FACE_SIDE
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 
 
 def test_the_first_view_is_the_face_and_each_is_mirrored_once() -> None:

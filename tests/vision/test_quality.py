@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.results import Quality
 from mien.vision import quality
 

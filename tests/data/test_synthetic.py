@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mien.data.dataset import SPLITS
-from mien.data.painter import MOVES
-from mien.data.synth import _BLOCK, _TABLE, draw_faces, drawn_dataset
+from mien.data.face_drawing import MOVES
+from mien.data.synthetic import _BLOCK, _TABLE, draw_faces, drawn_dataset
 from mien.errors import UsageError
 from mien.labels import FER2013
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, leaked, twins, with_validation
-from mien.data.synth import drawn_dataset
+from mien.data.synthetic import drawn_dataset
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
 

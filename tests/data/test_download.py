@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from local_server import Reply, serving
 
-from mien.data.get import COMPETITION, DATASETS, get_fer2013
+from mien.data.download import COMPETITION, DATASETS, get_fer2013
 from mien.data.readers import load_dataset
 from mien.errors import DownloadError, MissingExtraError
 
@@ -197,8 +197,8 @@ def test_progress_goes_to_the_standard_error(kaggle: Kaggle, tmp_path: Path) -> 
     """In a fresh process, as kagglehub takes hold of the standard output when it is imported."""
     kaggle.version()
     kaggle.archive("DownloadDataset", fer2013_csv=CSV)
-    code = "from mien.data.get import get_fer2013; print(get_fer2013())"
-    root = Path(__file__).parents[1]
+    code = "from mien.data.download import get_fer2013; print(get_fer2013())"
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )

@@ -17,8 +17,8 @@ from typing import IO
 import numpy as np
 
 from mien.constants import FACE_SIDE
+from mien.data.csv_formats import ALLOWED, LONGEST, Header, damage, read_header, streams
 from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset, LeftOut
-from mien.data.forms import ALLOWED, LONGEST, Header, damage, read_header, streams
 from mien.data.pixels import PIXELS, BadRow, parse_block, parse_row, shown
 from mien.errors import DataError
 from mien.labels import FER2013

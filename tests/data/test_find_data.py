@@ -83,10 +83,10 @@ def test_the_default_places_are_data_and_the_working_directory(
 def test_without_data_the_drawn_faces_are_read_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mien.data import synth
+    from mien.data import synthetic
 
     monkeypatch.setattr(
-        synth, "drawn_dataset", partial(synth.drawn_dataset, 35, 7, 7)
+        synth, "drawn_dataset", partial(synthetic.drawn_dataset, 35, 7, 7)
     )  # the real one, fewer faces
     monkeypatch.setattr("mien.data.readers.KAGGLE_INPUT", tmp_path / "kaggle")
     monkeypatch.chdir(tmp_path)

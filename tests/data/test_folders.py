@@ -318,7 +318,7 @@ def test_a_settled_folder_is_cached_and_a_changed_picture_is_read_anew(
     import os
     import time
 
-    monkeypatch.setattr("mien.data.cache.SETTLED_NS", 50_000_000)
+    monkeypatch.setattr("mien.data.parsed_cache.SETTLED_NS", 50_000_000)
     root = make(tmp_path / "faces")
     time.sleep(0.08)
     load_dataset(root)

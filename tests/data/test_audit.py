@@ -11,9 +11,9 @@ import pytest
 
 from mien.data.audit import audit, write_sheets
 from mien.data.dataset import UNLABELLED, Dataset
-from mien.data.near import near_duplicates
+from mien.data.near_duplicates import near_duplicates
 from mien.data.readers import load_dataset
-from mien.data.synth import draw_faces
+from mien.data.synthetic import draw_faces
 from mien.errors import RunError
 from mien.labels import FER2013, FERPLUS_VOTES
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from mien.constants import cache_dir
-from mien.data import cache as cache_module
-from mien.data.cache import KEEP, Cache
+from mien.data import parsed_cache as cache_module
+from mien.data.parsed_cache import KEEP, Cache
 from mien.data.readers import load_dataset
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.constants import FACE_SIDE
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.painter import MOVES, Painter
+from mien.data.face_drawing import MOVES, Painter
 from mien.errors import UsageError
 from mien.labels import FER2013
 
