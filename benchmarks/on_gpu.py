@@ -408,7 +408,7 @@ def spoiled(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.
 
 
 def rates(recipe: Recipe, an_epoch: int) -> np.ndarray:
-    """float32 (steps,): `mien.training.rates`."""
+    """float32 (steps,): `mien.training.optimizers`."""
     step = np.arange(an_epoch * recipe.max_epochs)
     warm = recipe.warmup_epochs * an_epoch
     falls = min(recipe.fall_epochs or recipe.max_epochs, recipe.max_epochs) * an_epoch - warm

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from mien.bundle import Bundle
     from mien.data.audit import Audit
     from mien.evaluation.evaluate import Evaluation
+    from mien.training.callbacks import Moment
     from mien.training.recipes import Recipe
     from mien.training.runs import Run
-    from mien.training.watch import Moment
 
 Say = Callable[[str], None]
 FEW = 100  # validation faces; with fewer an export warns
@@ -153,7 +153,7 @@ def train(
     need_train_extra()
     runtime.import_tensorflow()
     from mien.training import fit
-    from mien.training.watch import tensorboard
+    from mien.training.callbacks import tensorboard
 
     if (recipe.crowd_weight or recipe.vote_weight) and not fit.has_votes(dataset):
         say(
@@ -303,9 +303,9 @@ def average(
     shares: Sequence[float],
     fresh: bool,
 ) -> Run:
-    """A run whose weights are the mean of those of bundles (`mien.training.average`)."""
+    """A run whose weights are the mean of those of bundles (`mien.training.weight_average`)."""
     runtime.import_tensorflow()
-    from mien.training.average import average as write
+    from mien.training.weight_average import average as write
 
     return write(dataset, bundles, folder, shares=shares, fresh=fresh)
 

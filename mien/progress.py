@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.training.watch import Moment
+    from mien.training.callbacks import Moment
 
 REFRESH_S = 0.25
 

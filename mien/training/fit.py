@@ -29,7 +29,8 @@ from mien.data.dataset import Dataset, leaked
 from mien.errors import DataError, RunError, UsageError
 from mien.runtime import has_bf16, peak_memory_mb, reset_peak_memory
 from mien.training import checkpoint, models, transfer
-from mien.training.rates import optimizer
+from mien.training.callbacks import Moment
+from mien.training.optimizers import optimizer
 from mien.training.recipes import Recipe
 from mien.training.runs import (
     RUN_FILE,
@@ -47,7 +48,6 @@ from mien.training.runs import (
 from mien.training.steps import compiled
 from mien.training.targets import make_targets, teacher_network
 from mien.training.transfer import Start
-from mien.training.watch import Moment
 
 STEPS = 8  # in one call into the graph: Python takes no part in between
 

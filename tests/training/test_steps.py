@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from mien.data.dataset import Dataset
-from mien.training import models, rates
+from mien.training import models, optimizers
 from mien.training.recipes import Recipe
 from mien.training.steps import compiled
 from mien.training.targets import make_targets
@@ -152,14 +152,14 @@ def test_adamw_shrinks_kernels_and_leaves_the_rest(faces: Dataset) -> None:
     )
     moved = []
     for recipe in (decayed, plain):
-        before, network = learned(faces, recipe, rates.optimizer(recipe, 1))
+        before, network = learned(faces, recipe, optimizers.optimizer(recipe, 1))
         moved.append({w.path: np.asarray(w) for w in network.trainable_variables})
     started = dict(
         zip(
             moved[0], [before[n] for n, w in enumerate(network.weights) if w.trainable], strict=True
         )
     )
-    rate = float(rates.optimizer(decayed, 1).learning_rate)
+    rate = float(optimizers.optimizer(decayed, 1).learning_rate)
     assert rate > 0.001
     for path, value in moved[0].items():
         shrunk = 0.5 * rate * started[path] if path.endswith("kernel") else 0 * value

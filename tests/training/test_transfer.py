@@ -23,11 +23,11 @@ from mien.data.dataset import Dataset
 from mien.data.synthetic import draw_faces, drawn_dataset
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
-from mien.training import backbones, checkpoint, fit, models, rates, recipes, runs, transfer
+from mien.training import backbones, checkpoint, fit, models, optimizers, recipes, runs, transfer
+from mien.training.callbacks import Moment
 from mien.training.export import BEGUN, export, fold
 from mien.training.layers import Enlarge
 from mien.training.recipes import Recipe
-from mien.training.watch import Moment
 
 TINY = Recipe(
     "tiny",
@@ -277,7 +277,7 @@ def test_it_knows_more_than_one_that_begins_anew(faces: Dataset, tmp_path: Path)
 
 def test_the_rate_rises_and_falls_twice() -> None:
     recipe = finetune(max_epochs=6, freeze_epochs=2, learning_rate=0.01, thaw=0.5)
-    schedule = rates.optimizer(recipe, 10)._learning_rate
+    schedule = optimizers.optimizer(recipe, 10)._learning_rate
     found = [float(schedule(step)) for step in range(60)]
     assert np.argmax(found) == 10 and found[10] == pytest.approx(0.01)
     assert found[20] == pytest.approx(0.005 / 100) and max(found[20:]) == pytest.approx(0.005)
@@ -286,10 +286,10 @@ def test_the_rate_rises_and_falls_twice() -> None:
 
 def test_the_rate_falls_to_a_floor_and_stays_there() -> None:
     recipe = recipes.recipe("champion", max_epochs=8, warmup_epochs=1, fall_epochs=4, last_rate=0.3)
-    schedule = rates.optimizer(recipe, 10)._learning_rate
+    schedule = optimizers.optimizer(recipe, 10)._learning_rate
     found = [float(schedule(step)) for step in range(80)]
     assert found[0] == pytest.approx(0.001)  # the warm-up begins below the floor
-    cosine = rates.optimizer(
+    cosine = optimizers.optimizer(
         recipes.recipe("champion", max_epochs=4, warmup_epochs=1, fall_epochs=0, last_rate=0.0), 10
     )._learning_rate
     assert (
@@ -492,7 +492,7 @@ def test_without_a_connection_it_says_what_to_do(tmp_path: Path) -> None:
         **os.environ,
         **nowhere,
         "KERAS_HOME": str(tmp_path / "keras"),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     done = subprocess.run(
         [sys.executable, "-m", "mien", *words], capture_output=True, text=True, env=env

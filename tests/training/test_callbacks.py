@@ -13,7 +13,7 @@ from small_recipes import TINY
 from mien.data.dataset import Dataset
 from mien.errors import RunError
 from mien.training import fit
-from mien.training.watch import tensorboard
+from mien.training.callbacks import tensorboard
 
 pytest.importorskip("tensorboard")
 ONE = dataclasses.replace(TINY, max_epochs=1)

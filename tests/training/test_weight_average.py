@@ -14,8 +14,8 @@ from mien.bundle.classifier import Classifier
 from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.training import fit, runs, transfer
-from mien.training.average import average
 from mien.training.export import export
+from mien.training.weight_average import average
 
 PLAIN = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, max_epochs=2)
 

@@ -23,8 +23,8 @@ from mien.data.synthetic import drawn_dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
 from mien.training import checkpoint, fit, models, recipes, runs, targets
+from mien.training.callbacks import Moment, tensorboard
 from mien.training.export import export
-from mien.training.watch import Moment, tensorboard
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -699,7 +699,7 @@ def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Pat
     """Real processes, real SIGKILL; `benchmarks/kill_resume.py` does the same ten times on a longer
     run.
     """
-    script = Path(__file__).parents[1] / "benchmarks" / "kill_resume.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "kill_resume.py"
     done = subprocess.run(
         [
             sys.executable,
