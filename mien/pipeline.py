@@ -81,9 +81,9 @@ def run(
         runs.append(
             train(dataset, recipe, folder=out / "networks" / recipe.name, say=say, options=options)
         )
-    from mien.evaluation import words
+    from mien.evaluation import findings
 
-    notes = words.audit_sentences(found.to_dict())
+    notes = findings.audit_sentences(found.to_dict())
     return judge(dataset, runs, out=out / "report", say=say, data_notes=notes)
 
 
@@ -216,12 +216,12 @@ def judge(
         bundles: What `open_bundle` gave, judged beside the runs.
         ensemble: Judge also the mean of what the runs answer, and of what the bundles answer.
         data_notes: Sentences about the data for the report, such as those of
-            `words.audit_sentences`.
+            `findings.audit_sentences`.
         num_maps: Faces of each class whose occlusion maps the report shows for its best network; 0
             leaves them out, None takes `mien.evaluation.evaluate.NUM_MAPS`.
     """
     need_train_extra()
-    from mien import answers
+    from mien.evaluation import predictions
     from mien.evaluation.evaluate import NUM_MAPS, evaluate
     from mien.evaluation.report import write_report
 
@@ -231,14 +231,16 @@ def judge(
     if len(known) == 1:
         dataset = dataset.with_labels(known.pop())
     names = each_once([printable(run.folder.resolve().name) for run in runs])
-    from_runs = [answers.of_run(dataset, run, name) for run, name in zip(runs, names, strict=True)]
+    from_runs = [
+        predictions.of_run(dataset, run, name) for run, name in zip(runs, names, strict=True)
+    ]
     names = each_once([printable(bundle.name) for bundle in bundles])
     from_bundles = [
-        answers.of_bundle(dataset, one, name) for one, name in zip(bundles, names, strict=True)
+        predictions.of_bundle(dataset, one, name) for one, name in zip(bundles, names, strict=True)
     ]
     networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
     if ensemble:
-        networks += [*answers.means(from_runs), *answers.means(from_bundles)]
+        networks += [*predictions.means(from_runs), *predictions.means(from_bundles)]
     evaluation = evaluate(
         dataset,
         networks,

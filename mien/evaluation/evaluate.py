@@ -23,8 +23,8 @@ import numpy as np
 from mien.constants import FACE_SIDE
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
 from mien.errors import UsageError, printable
-from mien.evaluation import crowd, metrics, words
-from mien.evaluation.origins import origins
+from mien.evaluation import findings, metrics, vote_agreement
+from mien.evaluation.provenance import origins
 from mien.runtime import cores, processor
 from mien.vision.explain import PATCH, STRIDE, occlusion_map
 
@@ -96,7 +96,7 @@ class Evaluation:
 
     def table(self) -> str:
         """The networks side by side, for a terminal."""
-        return words.table(self.truth)
+        return findings.table(self.truth)
 
 
 def evaluate(
@@ -146,7 +146,7 @@ def evaluate(
                 )
                 votes, said = parts[split].votes, (network.crowd or {}).get(split)
                 if votes is not None and said is not None:
-                    splits[split]["ferplus"] = crowd.by_majority(
+                    splits[split]["ferplus"] = vote_agreement.by_majority(
                         votes, said, num_bootstrap=num_bootstrap, seed=seed
                     )
         judged.append(
@@ -171,7 +171,7 @@ def evaluate(
         "best": _best(judged),
     }
     truth["maps"] = _maps(truth, parts, places, networks, num_maps, seed)
-    truth["words"] = words.sentences(truth)
+    truth["words"] = findings.sentences(truth)
     return Evaluation(dataset, tuple(networks), truth)
 
 
@@ -237,7 +237,7 @@ def _judge(
     doubtful = None
     if part.votes is not None:
         doubtful = np.flatnonzero(
-            crowd.sides_with_network(part.votes, labels, predicted, part.label_set)
+            vote_agreement.sides_with_network(part.votes, labels, predicted, part.label_set)
         )
         doubtful = doubtful[np.argsort(-probabilities.max(1)[doubtful], kind="stable")][:NUM_WORST]
 
@@ -250,7 +250,7 @@ def _judge(
                 "predicted": names[predicted[i]],
                 "loss": float(losses[i]),
                 "probabilities": [float(p) for p in probabilities[i]],
-                "votes": None if part.votes is None else crowd.ballot(part.votes[i]),
+                "votes": None if part.votes is None else vote_agreement.ballot(part.votes[i]),
             }
             for i in rows
         ]
@@ -275,7 +275,7 @@ def _judge(
         "ferplus": None,
         "crowd": None
         if part.votes is None
-        else crowd.siding(part.votes, labels, predicted, part.label_set),
+        else vote_agreement.siding(part.votes, labels, predicted, part.label_set),
         "worst": show(worst),
         "doubtful": None if doubtful is None else show(doubtful),
         "correct": show(_spread(labels, ~wrong, seed)),

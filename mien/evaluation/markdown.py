@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mien.evaluation import words
+from mien.evaluation import findings
 
 
 def markdown(
@@ -30,7 +30,7 @@ def markdown(
         _plain(" ".join(truth["words"]["verdict"])),
         "",
         "```",
-        words.table(truth).replace("```", "'''"),
+        findings.table(truth).replace("```", "'''"),
         "```",
         "",
     ]
@@ -46,10 +46,10 @@ def markdown(
     for network, of in zip(truth["networks"], pictures["networks"], strict=True):
         splits = {s: network["splits"][s] for s in measured if network["splits"][s]}
         out += [f"## {_plain(network['name'])}", ""]
-        rows = [["faces", *(words.count(x["n"]) for x in splits.values())]]
+        rows = [["faces", *(findings.count(x["n"]) for x in splits.values())]]
         for key, text, rate in scores:
             rows.append([text, *(_estimate(x[key], rate) for x in splits.values())])
-        errors = [words.decimal(x["ece"]) for x in splits.values()]
+        errors = [findings.decimal(x["ece"]) for x in splits.values()]
         rows.append([f"calibration error ({made['num_bins']} bins)", *errors])
         out += _table(["score", *splits], rows)
         for split, x in splits.items():
@@ -57,8 +57,11 @@ def markdown(
             out += _table(
                 ["class", "faces", "precision", "recall", "F1"],
                 [
-                    [c["label"], words.count(c["n"])]
-                    + [words.decimal(v, 2) for v in (c["precision"], c["recall"], c["f1"]["value"])]
+                    [c["label"], findings.count(c["n"])]
+                    + [
+                        findings.decimal(v, 2)
+                        for v in (c["precision"], c["recall"], c["f1"]["value"])
+                    ]
                     for c in x["per_class"]
                 ],
             )
@@ -67,7 +70,12 @@ def markdown(
             out += _table(
                 ["label", "taken for", "faces", "share"],
                 [
-                    [p["label"], p["predicted"], words.count(p["n"]), words.percent(p["share"])]
+                    [
+                        p["label"],
+                        p["predicted"],
+                        findings.count(p["n"]),
+                        findings.percent(p["share"]),
+                    ]
                     for p in x["confused_pairs"]
                 ],
             )
@@ -116,19 +124,19 @@ def markdown(
     out += _table(
         ["split", *data["labels"], "all"],
         [
-            [split, *(words.count(n if data["totals"][split] else None) for n in row.values())]
-            + [words.count(data["totals"][split] or None)]
+            [split, *(findings.count(n if data["totals"][split] else None) for n in row.values())]
+            + [findings.count(data["totals"][split] or None)]
             for split, row in data["counts"].items()
         ],
     )
-    out += _list(map(words.sentence, data["notes"]))
+    out += _list(map(findings.sentence, data["notes"]))
     left = data["left_out"]
-    out += [f"Left out: {words.count(left['n'])} rows that could not be read.", ""]
+    out += [f"Left out: {findings.count(left['n'])} rows that could not be read.", ""]
     out += _list(f"{r['where']}, row {r['row']}: {r['reason']}" for r in left["rows"])
     out += ["## How it was measured", ""]
     out += _list(
         [
-            f"Intervals: {made['interval']}, {words.count(made['num_bootstrap'])} resamples, seed {made['seed']}.",
+            f"Intervals: {made['interval']}, {findings.count(made['num_bootstrap'])} resamples, seed {made['seed']}.",
             f"Best network: {truth['best']['rule']}",
             f"Made {made['date']} on {made['hardware']['platform']}, {made['hardware']['processor']}, "
             f"{made['hardware']['cores']} cores.",
@@ -143,23 +151,28 @@ def _siding(name: str, split: str, scores: Mapping[str, Any]) -> list[str]:
     """A row about twins and the crowd."""
     twins, crowd = scores["twins"], scores["crowd"]
     if split == "training":
-        row = [name, split, "n/a", words.percent(scores["accuracy"]["value"]), "n/a"]
+        row = [name, split, "n/a", findings.percent(scores["accuracy"]["value"]), "n/a"]
     else:
-        row = [name, split, words.count(twins["n"]), words.percent(scores["accuracy"]["value"])]
-        row.append(words.percent(twins["accuracy_without"]["value"]))
+        row = [
+            name,
+            split,
+            findings.count(twins["n"]),
+            findings.percent(scores["accuracy"]["value"]),
+        ]
+        row.append(findings.percent(twins["accuracy_without"]["value"]))
     if crowd is None:
         return [*row, *["n/a"] * 5]
     sides = ("with_prediction", "with_label", "neither", "undecided")
     return [
         *row,
-        words.count(crowd["errors"]),
-        *(words.percent(crowd[side]["share"]) for side in sides),
+        findings.count(crowd["errors"]),
+        *(findings.percent(crowd[side]["share"]) for side in sides),
     ]
 
 
 def _estimate(estimate: Mapping[str, float | None], rate: bool) -> str:
-    value = (words.percent if rate else words.decimal)(estimate["value"])
-    bounds = words.interval(estimate, rate=rate)
+    value = (findings.percent if rate else findings.decimal)(estimate["value"])
+    bounds = findings.interval(estimate, rate=rate)
     return f"{value} ({bounds})" if bounds else value
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import writing
-from mien.evaluation import plots, words
+from mien.evaluation import findings, plots
 from mien.evaluation.evaluate import NUM_MAPPED, Evaluation
 from mien.evaluation.markdown import markdown
 
@@ -106,7 +106,7 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
     truth = evaluation.truth
     names, colours = truth["data"]["labels"], truth["data"]["colours"]
     told = "; ".join(
-        f"{n['name']} on {split} {words.percent(scores['accuracy']['value'])}"
+        f"{n['name']} on {split} {findings.percent(scores['accuracy']['value'])}"
         for n in truth["networks"]
         for split, scores in n["splits"].items()
         if scores
@@ -122,22 +122,22 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
         of: dict[str, Any] = {"confusion": {}, "sheets": {}}
         for split, scores in splits.items():
             recalls = ", ".join(
-                f"{c['label']} {words.percent(c['recall'])}" for c in scores["per_class"]
+                f"{c['label']} {findings.percent(c['recall'])}" for c in scores["per_class"]
             )
             of["confusion"][split] = _picture(
                 f"{stem}-confusion-{split}.png",
-                f"Confusion matrix of {name} on {split}, {words.count(scores['n'])} faces. Recognised: {recalls}",
+                f"Confusion matrix of {name} on {split}, {findings.count(scores['n'])} faces. Recognised: {recalls}",
                 plots.confusion_figure(
                     np.array(scores["confusion"]),
                     names,
-                    f"{name}, {split}, n = {words.count(scores['n'])}",
+                    f"{name}, {split}, n = {findings.count(scores['n'])}",
                 ),
             )
         of["reliability"] = _picture(
             f"{stem}-reliability.png",
             f"Reliability of {name}. "
             + ", ".join(
-                f"{s}: calibration error {words.decimal(x['ece'])}" for s, x in splits.items()
+                f"{s}: calibration error {findings.decimal(x['ece'])}" for s, x in splits.items()
             ),
             plots.reliability_figure({s: x["reliability"] for s, x in splits.items()}, name),
         )
@@ -147,7 +147,7 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
             of["curves"] = _picture(
                 f"{stem}-curves.png",
                 f"Learning curves of {name} over {len(history)} epochs, accuracy and loss, training and validation; "
-                f"kept: epoch {words.count(best)}",
+                f"kept: epoch {findings.count(best)}",
                 plots.curves_figure(history, best, name),
             )
         study = splits.get(truth["study_split"], {})
@@ -168,7 +168,7 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
                 of["maps"] = _picture(
                     f"{stem}-maps.png",
                     f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
-                    + ", ".join(f"{c['label']} ({words.plural(c['n'], 'face')})" for c in shown),
+                    + ", ".join(f"{c['label']} ({findings.plural(c['n'], 'face')})" for c in shown),
                     plots.maps_figure(
                         [(c["label"], _map_pictures(evaluation, c)) for c in shown], title
                     ),
@@ -265,7 +265,7 @@ def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[s
         shown.append((f"row {example['row']}", face[0]))
         shown.append(
             (
-                f"at most {words.points(example['peak'])}",
+                f"at most {findings.points(example['peak'])}",
                 plots.map_over(face, example["grid"], _MAP_SIDE),
             )
         )

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien import answers
 from mien.constants import FACE_SIDE
 from mien.data.audit import audit
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.votes import crowd_choice, majority
 from mien.errors import UsageError
-from mien.evaluation import words
+from mien.evaluation import findings, predictions
 from mien.evaluation.evaluate import Predictions, evaluate
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
 
@@ -43,7 +42,7 @@ def certain(answers: dict[str, list[int]], num_classes: int, name: str = "net") 
     rest = 0.1 / (num_classes - 1)
     rows = {
         s: (np.eye(num_classes)[a] * (0.9 - rest) + rest).astype(np.float32)
-        for s, a in answers.items()
+        for s, a in predictions.items()
     }
     return Predictions(name, rows, {})
 
@@ -363,7 +362,7 @@ def test_the_gap_is_put_in_words(training: float, held: float, judgement: str) -
         "name": "n",
         "splits": {"training": scores(training), "validation": scores(held), "test": None},
     }
-    sentence = words.gap(network, "validation")
+    sentence = findings.gap(network, "validation")
     assert judgement in sentence
     assert sentence.startswith(
         f"n: {100 * training:.1f} % on training against {100 * held:.1f} % on validation, a gap"
@@ -371,12 +370,16 @@ def test_the_gap_is_put_in_words(training: float, held: float, judgement: str) -
 
 
 def test_numbers_in_words() -> None:
-    assert words.percent(0.6234) == "62.3 %" and words.percent(None) == "n/a"
-    assert words.decimal(-0.0001) == "0.000" and words.points(-0.0001) == "0.0 points"
-    assert words.interval({"low": -0.0001, "high": 0.01}, rate=False) == "0.000\u20130.010"
-    assert words.short(117_000_000) == "117 M" and words.short(None) == "n/a"
-    assert words.count(28709) == "28,709" and words.count(0) == "0" and words.count(None) == "n/a"
-    assert words.p_value(0.0001) == "p < 0.001" and words.p_value(0.034) == "p = 0.034"
+    assert findings.percent(0.6234) == "62.3 %" and findings.percent(None) == "n/a"
+    assert findings.decimal(-0.0001) == "0.000" and findings.points(-0.0001) == "0.0 points"
+    assert findings.interval({"low": -0.0001, "high": 0.01}, rate=False) == "0.000\u20130.010"
+    assert findings.short(117_000_000) == "117 M" and findings.short(None) == "n/a"
+    assert (
+        findings.count(28709) == "28,709"
+        and findings.count(0) == "0"
+        and findings.count(None) == "n/a"
+    )
+    assert findings.p_value(0.0001) == "p < 0.001" and findings.p_value(0.034) == "p = 0.034"
 
 
 def test_notes_and_left_out_rows_are_kept() -> None:
@@ -472,7 +475,7 @@ def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path
     ],
 )
 def test_the_report_says_whether_twins_were_trained_on(info: dict[str, Any], says: str) -> None:
-    assert says in words.leaks({"name": "small", "same_data": None, "info": info})
+    assert says in findings.leaks({"name": "small", "same_data": None, "info": info})
 
 
 def trained_on(network: Predictions, name: str, fingerprint: str) -> Predictions:
@@ -508,7 +511,7 @@ def test_other_data_is_told_apart_and_said_everywhere(faces: Dataset) -> None:
         if one["name"] == "other"
         for name in ("a", "b")
     ]
-    assert words.other_data(networks).startswith(
+    assert findings.other_data(networks).startswith(
         "Other data: a and b were trained on elsewhere.csv (fingerprint 0123"
     )
 
@@ -567,13 +570,13 @@ def test_a_mean_is_of_other_data_if_any_of_its_members_is(faces: Dataset) -> Non
         ((other, trained_on(one, "a", "f" * 16)), ["0123456789abcdef", "f" * 16]),
         ((other, foreign), ["0123456789abcdef", "f" * 16]),
     ):
-        [mean] = answers.means([{"": network} for network in members])
+        [mean] = predictions.means([{"": network} for network in members])
         truth = evaluate(faces, [mean], num_bootstrap=0).to_dict()
         assert truth["networks"][0]["same_data"] is False
         assert [d["fingerprint"] for d in truth["networks"][0]["other_data"]] == fingerprints
         for fingerprint in fingerprints:
             assert f"elsewhere.csv (fingerprint {fingerprint})" in truth["words"]["other_data"]
-    [mean] = answers.means([{"": known}, {"": two}])  # of one nothing is known
+    [mean] = predictions.means([{"": known}, {"": two}])  # of one nothing is known
     assert evaluate(faces, [mean], num_bootstrap=0).to_dict()["networks"][0]["same_data"] is None
 
 
@@ -691,7 +694,7 @@ def test_the_curves_caption_follows_the_recipe() -> None:
         "label_smoothing": 0.1,
         "class_weights": "sqrt",
     }
-    caption = words.curves({"info": {"recipe": recipe}})
+    caption = findings.curves({"info": {"recipe": recipe}})
     assert "under augmentation, dropout, label smoothing and class weights;" in caption
     plain = {
         **recipe,
@@ -701,10 +704,10 @@ def test_the_curves_caption_follows_the_recipe() -> None:
         "class_weights": "none",
     }
     assert not any(
-        word in words.curves({"info": {"recipe": plain}})
+        word in findings.curves({"info": {"recipe": plain}})
         for word in ("augment", "dropout", "smoothing")
     )
-    assert "such as augmentation" in words.curves({"info": {}})
+    assert "such as augmentation" in findings.curves({"info": {}})
 
 
 def test_the_audit_in_sentences(faces: Dataset) -> None:
@@ -712,7 +715,7 @@ def test_the_audit_in_sentences(faces: Dataset) -> None:
     images[150] = images[0]  # a validation row that is a training row's twin
     images[5] = 7
     data = dataclasses.replace(voted(faces), images=images)
-    told = words.audit_sentences(audit(data).to_dict())
+    told = findings.audit_sentences(audit(data).to_dict())
     assert len(told) == 4 and all(
         line.startswith("Audit: ") and line.endswith(".") for line in told
     )
@@ -724,8 +727,8 @@ def test_the_audit_in_sentences(faces: Dataset) -> None:
 
 def test_sentences_begin_large_and_end_with_a_stop() -> None:
     assert (
-        words.sentence("the schedule is done") == "The schedule is done."
-        and words.sentence("Done.") == "Done."
+        findings.sentence("the schedule is done") == "The schedule is done."
+        and findings.sentence("Done.") == "Done."
     )
-    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c"
-    assert words.plural(1, "pair") == "1 pair" and words.plural(2000, "pair") == "2,000 pairs"
+    assert findings.listed(["a"]) == "a" and findings.listed(["a", "b", "c"]) == "a, b and c"
+    assert findings.plural(1, "pair") == "1 pair" and findings.plural(2000, "pair") == "2,000 pairs"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from toy_bundle import write_toy
 
-from mien import answers
 from mien.bundle import open_bundle
 from mien.data.dataset import Dataset
 from mien.data.synthetic import drawn_dataset
+from mien.evaluation import predictions
 from mien.evaluation.evaluate import Predictions
 from mien.labels import FERPLUS_VOTES
 
@@ -32,7 +32,7 @@ def network(name: str, first: float, *, crowd: bool = True, **info: Any) -> Pred
 def test_the_mean_of_networks_is_that_of_their_probabilities() -> None:
     one = network("a --fast", 0.9, parameters=3, data={"fingerprint": "x"}, num_trained_on=5)
     other = network("b --fast", 0.5, parameters=4, data={"fingerprint": "x"}, num_trained_on=5)
-    [mean] = answers.means([{" --fast": one, " --best": one}, {" --fast": other}])
+    [mean] = predictions.means([{" --fast": one, " --best": one}, {" --fast": other}])
     assert mean.name == "mean of 2 --fast" and list(mean.probabilities) == ["training", "test"]
     np.testing.assert_allclose(mean.probabilities["test"], [[0.7, 0.3]], atol=1e-6)
     assert mean.crowd is not None and mean.explain is not None
@@ -45,7 +45,7 @@ def test_the_mean_of_networks_is_that_of_their_probabilities() -> None:
 
 def test_each_answer_of_a_bundle_is_explained_by_itself_in_one_view() -> None:
     data = drawn_dataset(7, 7, 7)
-    kinds = answers.of_bundle(data, open_bundle("shipped"), "net")
+    kinds = predictions.of_bundle(data, open_bundle("shipped"), "net")
     assert list(kinds) == [" --fast", ", fer2013 --fast", " --best", ", fer2013 --best"]
     faces = data.part("validation").images
     for mode in ("fast", "best"):
@@ -65,7 +65,7 @@ def test_a_bundle_of_somebody_else_with_two_heads_and_no_crowd(
 ) -> None:
     bundle = write_toy(tmp_path / "toy", ("expression", "mood"), training={"data": None})
     voted = dataclasses.replace(faces, votes=np.ones((len(faces), len(FERPLUS_VOTES)), np.uint8))
-    kinds = answers.of_bundle(voted, bundle, "toy")
+    kinds = predictions.of_bundle(voted, bundle, "toy")
     assert list(kinds)[:2] == [" --fast", ", expression --fast"]
     assert all(
         network.crowd is None and network.info["num_trained_on"] is None
@@ -77,11 +77,11 @@ def test_the_mean_says_only_what_all_its_networks_say() -> None:
     one = network("a", 0.9, parameters=3, data={"fingerprint": "x"})
     other = network("b", 0.5, crowd=False, data={"fingerprint": "y"})
     del other.probabilities["training"]  # type: ignore[attr-defined]
-    [mean] = answers.means([{"": one}, {"": other}])
+    [mean] = predictions.means([{"": one}, {"": other}])
     assert list(mean.probabilities) == ["test"] and mean.crowd is None
     assert mean.info == {
         "members": [
             {"name": name, "data": {"fingerprint": f}} for name, f in (("a", "x"), ("b", "y"))
         ]
     }
-    assert answers.means([{"": one}]) == []
+    assert predictions.means([{"": one}]) == []
