@@ -31,7 +31,7 @@ vendor: .venv/ready  ## What the page of `mien serve` takes from npm, and YuNet,
 	$(BIN)/python web/vendor.py
 
 docs: .venv/ready  ## Write docs/cli.md anew from the command line's own help
-	$(BIN)/python -m mien.cli_docs > docs/cli.md
+	$(BIN)/python -m mien.cli.docs > docs/cli.md
 
 # About six and a half hours on two cores with bfloat16; stopped, the same command goes on. FER+ votes beside the csv are found by name.
 train-champion: .venv/ready  ## The network that ships, from the csv: make train-champion DATA=path/to/fer2013.csv

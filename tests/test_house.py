@@ -216,7 +216,7 @@ def test_recognising_needs_no_extra(tmp_path: Path) -> None:
     """
     code = """
 import sys
-import mien.recognizer, mien.predict, mien.results.writers, mien.vision.annotate, mien.video.summary, mien.video.timeline, mien.doctor
+import mien.recognizer, mien.cli.predict, mien.results.writers, mien.vision.annotate, mien.video.summary, mien.video.timeline, mien.cli.doctor
 extras = {"keras", "tensorflow", "matplotlib", "pandas", "sklearn", "scipy", "mlxtend", "jinja2", "filelock", "av"}
 print(sorted(extras & set(sys.modules)))
 """
@@ -244,6 +244,6 @@ def test_the_tree_names_every_file() -> None:
 
 
 def test_cli_page_is_fresh() -> None:
-    from mien.cli_docs import cli_docs
+    from mien.cli.docs import cli_docs
 
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == cli_docs() + "\n"

@@ -508,7 +508,7 @@ def test_without_a_connection_it_says_what_to_do(tmp_path: Path) -> None:
 def test_the_command_line_fine_tunes_by_default(run: runs.Run, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from mien.cli import app
+    from mien.cli.app import app
 
     export(run, tmp_path / "tiny.zip")
     words = [

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli_options import Data, Json, OnError, OnErrorOption, Votes, answer, say
+from mien.cli.options import Data, Json, OnError, OnErrorOption, Votes, answer, say
 from mien.errors import UsageError
 
 data_app = typer.Typer(

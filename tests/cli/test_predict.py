@@ -18,17 +18,17 @@ from toy_bundle import write_toy
 from typer.testing import CliRunner
 
 from mien.bundle import open_bundle
-from mien.cli import PARTLY, app
+from mien.cli.app import PARTLY, app
+from mien.cli.predict import Outputs, collect, predict
 from mien.data.synthetic import draw_faces
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013
-from mien.predict import Outputs, collect, predict
 from mien.recognizer import Recognizer
 from mien.results import Frame
 from mien.video.writer import VideoCopy
 from mien.vision.detect import Detections
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

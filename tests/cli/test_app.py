@@ -21,14 +21,15 @@ from typer.testing import CliRunner
 from mien import pipeline
 from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier
-from mien.cli import app, data_app
+from mien.cli.app import app
+from mien.cli.data import data_app
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
 from mien.data.synthetic import draw_faces
 from mien.errors import RunError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def mien(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:

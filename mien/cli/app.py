@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from mien import __version__
-from mien.cli_data import data_app
-from mien.cli_options import (
+from mien.cli.data import data_app
+from mien.cli.options import (
     DATA_HELP,
     Augment,
     ClassWeights,
@@ -308,7 +308,7 @@ def doctor(json: Json = False) -> None:
 
     Example: mien doctor --json
     """
-    from mien.doctor import examine
+    from mien.cli.doctor import examine
 
     values, text = examine()
     answer(values, text, json)
@@ -401,8 +401,8 @@ def predict(
 
     Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
     """
-    from mien import predict as job
-    from mien.progress import counting_bar
+    from mien.cli import predict as job
+    from mien.cli.progress import counting_bar
     from mien.recognizer import load
     from mien.results.writers import open_writer
     from mien.video.recognize import parse_seconds
@@ -608,6 +608,6 @@ def _print_job(job: Any, as_json: bool) -> None:
 
 
 def _training_bar() -> Any:
-    from mien.progress import training_bar
+    from mien.cli.progress import training_bar
 
     return training_bar()

@@ -1,4 +1,4 @@
-"""`python -m mien.cli_docs` prints docs/cli.md: the help of every verb, as the command line itself
+"""`python -m mien.cli.docs` prints docs/cli.md: the help of every verb, as the command line itself
 gives it.
 """
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from mien.cli import EXIT_CODES, app
-from mien.cli_data import data_app
+from mien.cli.app import EXIT_CODES, app
+from mien.cli.data import data_app
 
 
 def cli_docs() -> str:

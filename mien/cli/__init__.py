@@ -1,0 +1,5 @@
+"""The command line: `mien`."""
+
+from mien.cli.app import main
+
+__all__ = ["main"]
