@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from walkers import crowd
 
-from mien.video import tracker
+from mien.video import tracker as tracking
 
 GROWN = (0.0, 0.3, 0.6, 1.0)  # standard deviations
 LEAST = (0.05, 0.2)  # overlap from which a box may be the predicted one
@@ -36,7 +36,7 @@ def by_overlap(grown: float) -> Callable[[Sequence[Any], np.ndarray], np.ndarray
         gains = np.zeros((len(tracks), len(boxes)))
         for row, one in enumerate(tracks):
             size = one.size.mean()
-            more = grown * size * min(float(one.spread[0, 0]), tracker._MOST_VARIANCE) ** 0.5
+            more = grown * size * min(float(one.spread[0, 0]), tracking._MOST_VARIANCE) ** 0.5
             low, high = one.centre - one.size / 2 - more, one.centre + one.size / 2 + more
             # The found boxes grow by as much, or growing would only ever lower the overlap.
             shared = np.minimum(boxes[:, 2:] + more, high) - np.maximum(boxes[:, :2] - more, low)
@@ -53,7 +53,7 @@ def mistakes(seeds: Sequence[int], seconds: float, step_s: float) -> tuple[int, 
     """Returns, those with another number than before, and of these those with somebody else's."""
     returns = changed = mistaken = 0
     for seed in seeds:
-        tracker, owner, last = tracker.Tracker(), dict[int, int](), dict[int, tuple[int, float]]()
+        tracker, owner, last = tracking.Tracker(), dict[int, int](), dict[int, tuple[int, float]]()
         for time_s, people, boxes in crowd(seed, seconds=seconds, step_s=step_s):
             for person, number in zip(people, tracker.update(time_s, boxes), strict=True):
                 if person in last and 0.15 < time_s - last[person][1] <= 1.0 + 1e-9:
@@ -72,16 +72,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     seeds = range(100, 100 + options.seeds)  # not those of the test
-    own = tracker._closeness, tracker._LEAST_CLOSENESS
+    own = tracking._closeness, tracking._LEAST_CLOSENESS
     for rate, seconds in ((30, 20.0), (5, 60.0)):
-        tracker._closeness, tracker._LEAST_CLOSENESS = own
+        tracking._closeness, tracking._LEAST_CLOSENESS = own
         returns, changed, mistaken = mistakes(seeds, seconds, 1 / rate)
         print(
             f"{rate:2d} looks a second, Gaussian: returns {returns}, changed {changed}, somebody else's {mistaken}"
         )
         tried = []
         for grown, least in itertools.product(GROWN, LEAST):
-            tracker._closeness, tracker._LEAST_CLOSENESS = by_overlap(grown), least
+            tracking._closeness, tracking._LEAST_CLOSENESS = by_overlap(grown), least
             returns, changed, mistaken = mistakes(seeds, seconds, 1 / rate)
             tried.append((changed, mistaken, returns, grown, least))
         changed, mistaken, returns, grown, least = min(tried)

@@ -212,7 +212,7 @@ def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
     )
     return environment.from_string(source).render(
         t=truth,
-        w=words,
+        w=findings,
         pictures={
             "accuracy": pictures["accuracy"],
             "networks": [{"curves": None, **of} for of in pictures["networks"]],

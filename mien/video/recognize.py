@@ -65,7 +65,7 @@ def watch(
         recognizer: What finds the faces, as `mien.load()` gives it.
         every: Look at the first frame at or after each multiple of so many seconds; None looks at
             every frame.
-        smooth_s: Time constant of the smoothing in seconds, 0 for none (see `mien.video.tracker.Smoother`).
+        smooth_s: Time constant of the smoothing in seconds, 0 for none (see `mien.video.smoothing.Smoother`).
         draw: Where to write a copy with the answers drawn in (`.mp4`, `.mov` or `.mkv`): the frames
             looked at, at their times, without sound.
         tell: Gets notes for a person: where a file breaks off, how many frames could not be

@@ -86,7 +86,7 @@ def test_without_data_the_drawn_faces_are_read_and_said(
     from mien.data import synthetic
 
     monkeypatch.setattr(
-        synth, "drawn_dataset", partial(synthetic.drawn_dataset, 35, 7, 7)
+        synthetic, "drawn_dataset", partial(synthetic.drawn_dataset, 35, 7, 7)
     )  # the real one, fewer faces
     monkeypatch.setattr("mien.data.readers.KAGGLE_INPUT", tmp_path / "kaggle")
     monkeypatch.chdir(tmp_path)
