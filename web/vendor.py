@@ -16,8 +16,8 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
-from mien.detect import YUNET_FILE, YUNET_SHA256, yunet_weights
 from mien.errors import MienError
+from mien.vision.detect import YUNET_FILE, YUNET_SHA256, yunet_weights
 
 WEB = Path(__file__).parent
 MODULES = WEB / "node_modules"
