@@ -43,7 +43,10 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("jinja2", "matplotlib", "mlxtend", "scipy", "sklearn", "threadpoolctl"),
     ),
     "pipeline": ((*CORE, "bundle", "data", "training", "evaluation"), ()),
-    "serving": ((*CORE, "results", "vision", "bundle", "recognizer", "video"), ("fastapi",)),
+    "serving": (
+        (*CORE, "results", "vision", "bundle", "recognizer", "video"),
+        ("fastapi", "prometheus_client", "starlette", "uvicorn"),
+    ),
     "cli": (
         (
             *CORE,

@@ -43,6 +43,7 @@ from mien.cli.options import (
     answer,
     say,
 )
+from mien.cli.serve import serve
 from mien.errors import MienError, UsageError
 
 if TYPE_CHECKING:
@@ -534,6 +535,9 @@ def export(
         run, out, data=data, int8=int8, half=half, say=say, votes=votes, on_error=str(on_error)
     )
     answer(values, text, json)
+
+
+app.command()(serve)
 
 
 def main() -> NoReturn:
