@@ -40,7 +40,7 @@ YUNET_URLS = (
 )
 DOWNLOAD_TIMEOUT_S = 20
 # Where `make vendor` puts the weights; a wheel that was built after it has them.
-PACKAGED = Path(__file__).parent / "serving" / "page" / "vendor" / "yunet" / YUNET_FILE
+PACKAGED = Path(__file__).parents[1] / "serving" / "page" / "vendor" / "yunet" / YUNET_FILE
 
 _LOG_LEVEL = threading.Lock()  # OpenCV's is one for all threads
 

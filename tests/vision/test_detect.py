@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from local_server import Reply, serving
 
+import mien
 from mien.errors import DataError, DownloadError, MissingExtraError, UsageError
 from mien.vision import detect
 from mien.vision.detect import (
@@ -69,6 +70,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(detect, "PACKAGED", tmp_path / "not vendored")
     return tmp_path / "cache" / "models"
+
+
+def test_the_package_keeps_weights_where_make_vendor_puts_them() -> None:
+    package = Path(mien.__file__).parent
+    assert detect.PACKAGED.parent == package / "serving" / "page" / "vendor" / "yunet"
 
 
 def test_weights_in_the_package_need_no_cache_and_no_network(
