@@ -40,11 +40,11 @@ train-champion: .venv/ready  ## The network that ships, from the csv: make train
 	test -e runs/first.zip || $(BIN)/mien export runs/first runs/first.zip --data $(DATA)
 	$(BIN)/mien train $(DATA) --recipe champion --seed 0 --out runs/second
 	test -e runs/second.zip || $(BIN)/mien export runs/second runs/second.zip --data $(DATA)
-	$(BIN)/mien train $(DATA) --recipe reborn --init runs/first.zip --teacher runs/first.zip --teacher runs/second.zip --seed 5 --set name=champion --out runs/student
+	$(BIN)/mien train $(DATA) --recipe robust --init runs/first.zip --teacher runs/first.zip --teacher runs/second.zip --seed 5 --set name=champion --out runs/student
 	test -e runs/student.zip || $(BIN)/mien export runs/student runs/student.zip --data $(DATA)
 	test -e runs/mean/run.json || $(BIN)/mien average runs/first.zip runs/student.zip --share 1 --share 2 --data $(DATA) --out runs/mean
 	test -e runs/mean.zip || $(BIN)/mien export runs/mean runs/mean.zip --half --data $(DATA)
-	$(BIN)/mien train $(DATA) --recipe settled --init runs/mean.zip --seed 7 --set name=champion --out runs/champion
+	$(BIN)/mien train $(DATA) --recipe swa --init runs/mean.zip --seed 7 --set name=champion --out runs/champion
 	test -e runs/champion.zip || $(BIN)/mien export runs/champion runs/champion.zip --half --data $(DATA)
 	$(BIN)/mien evaluate --bundle runs/champion.zip $(DATA) --out runs/champion-report
 

@@ -2,7 +2,7 @@
 learning curve.
 
     python benchmarks/ablation.py fer2013.csv
-    python benchmarks/ablation.py fer2013.csv --only "as it is" "no crowd's head"
+    python benchmarks/ablation.py fer2013.csv --only "as it is" "no vote head"
     python benchmarks/ablation.py fer2013.csv --curve
 
 Each row is a whole run of `mien train --recipe champion --epochs 8 --set
@@ -15,7 +15,7 @@ package, a teacher in one row, was itself chosen by PublicTest.
 
 Layers and weights that no recipe has are made here, so that mien need not carry what does not pay:
 a squeeze-excitation (Hu et al. 2018, https://arxiv.org/abs/1709.01507) behind each block, a first
-convolution of stride 2, rows weighted by how many of the crowd see their label.
+convolution of stride 2, rows weighted by how many of the annotators see their label.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from keras import layers
 from mien.bundle import open_bundle
 from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
-from mien.data.votes import crowd_choice
+from mien.data.votes import plurality
 from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES
 from mien.runtime import cores, processor
@@ -124,11 +124,11 @@ def strided(build: Callable[..., keras.Model], *arguments: Any, **options: Any) 
 
 
 def by_agreement(training: Dataset, recipe: recipes.Recipe) -> targets.Targets:
-    """Targets weighted by the share of the crowd that sees the label: from 0.5 to 1.5, before they
+    """Targets weighted by the share of the annotators who see the label: from 0.5 to 1.5, before they
     are scaled.
     """
     made = targets.make_targets(training, recipe)
-    ballots, _, _ = crowd_choice(votes_of(training), training.label_set)
+    ballots, _, _ = plurality(votes_of(training), training.label_set)
     share = ballots[np.arange(len(ballots)), training.labels] / np.maximum(ballots.sum(axis=1), 1)
     weights = made.weights * (0.5 + share)
     return dataclasses.replace(made, weights=(weights / weights.mean()).astype(np.float32))
@@ -143,7 +143,7 @@ def votes_of(dataset: Dataset) -> np.ndarray:
 
 
 def without_non_faces(dataset: Dataset) -> Dataset:
-    """Training rows in which at least half of the crowd sees no face, or nothing that it can name,
+    """Training rows in which at least half of the annotators see no face, or nothing that they can name,
     taken out.
     """
     votes = votes_of(dataset).astype(int)
@@ -156,9 +156,11 @@ def without_non_faces(dataset: Dataset) -> Dataset:
 LAST_NINTH = 0.99999
 CHANGES: dict[str, Change] = {
     "as it is": Change(),
-    "no crowd's head": Change({"crowd_weight": 0.0}),
-    "the crowd's say in the labels too": Change({"vote_weight": 0.5}),
-    "labels weighted by the crowd's agreement": Change(parts={(fit, "make_targets"): by_agreement}),
+    "no vote head": Change({"votes_weight": 0.0}),
+    "the annotators' say in the labels too": Change({"soft_label_weight": 0.5}),
+    "labels weighted by the annotators' agreement": Change(
+        parts={(fit, "make_targets"): by_agreement}
+    ),
     "without non-faces": Change(data=without_non_faces),
     "with the rows whose pixels are in PublicTest": Change({"keep_leaks": True}),
     TAUGHT: Change({"teacher_weight": 0.5}),
@@ -167,10 +169,10 @@ CHANGES: dict[str, Change] = {
     "the same at a constant rate (SWA)": Change({"average_decay": LAST_NINTH, "last_rate": 0.25}),
     "mild augmentation": Change(MILD),
     "no augmentation": Change({"augment": False}),
-    "blur, noise and JPEG": Change({"degrade": 0.2}),
+    "blur, noise and JPEG": Change({"corruption": 0.2}),
     "Adam": Change({"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0}),
     "AdamW": Change({"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05}),
-    "SAM": Change({"sharpness": 0.05}),
+    "SAM": Change({"sam_radius": 0.05}),
     "no label smoothing": Change({"label_smoothing": 0.0}),
     "faces of 48 px throughout": Change({"stages": ((1.0, 48),)}),
     "mixup 0.5": Change({"mixup": 0.5}),
@@ -200,7 +202,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     dataset = load_dataset(options.data)
-    votes_of(dataset)  # or there is no crowd's head
+    votes_of(dataset)  # or there is no vote head
     base = recipes.recipe(
         "champion",
         blocks=NARROW,
@@ -246,12 +248,12 @@ def row(name: str, dataset: Dataset, recipe: recipes.Recipe, right: dict[str, np
     probabilities = runs.predict(network, validation.images)
     scores, _ = metrics.estimates(validation.labels, probabilities, num_bootstrap=0, seed=0)
     last = run.facts["history"][run.facts["best_epoch"] - 1]
-    crowd = f"{last['val_crowd_accuracy']:.1%}" if "val_crowd_accuracy" in last else "n/a"
+    votes = f"{last['val_votes_accuracy']:.1%}" if "val_votes_accuracy" in last else "n/a"
     right[name] = probabilities.argmax(axis=1) == validation.labels
     first = next(iter(right))
     against = "" if name == first else f"  {paired(right[name], right[first])}"
     print(
-        f"{name:55} {scores['accuracy']['value']:6.1%}  macro-F1 {scores['macro_f1']['value']:.3f}  crowd {crowd}  "
+        f"{name:55} {scores['accuracy']['value']:6.1%}  macro-F1 {scores['macro_f1']['value']:.3f}  votes {votes}  "
         f"training {last['accuracy']:.1%}  {time.perf_counter() - began:.0f} s{against}",
         flush=True,
     )

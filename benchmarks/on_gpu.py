@@ -49,7 +49,12 @@ GPU = torch.cuda.is_available()
 DEVICE = "cuda" if GPU else "cpu"
 EPSILON = 1e-3  # of Keras' batch norm
 EAGER = 4  # steps before one is recorded: cuDNN tries its algorithms, memory is taken
-UNKNOWN = ("dense", "degrade", "sharpness", "init")  # fields of recipes that are not written here
+UNKNOWN = (
+    "dense",
+    "corruption",
+    "sam_radius",
+    "init",
+)  # fields of recipes that are not written here
 AT_ONCE = 600  # faces judged in one call
 
 Tensors = dict[str, torch.Tensor]
@@ -102,7 +107,7 @@ class Training:
 
     def __init__(self, recipe: Recipe, training: Dataset, teachers: list[Known]) -> None:
         unknown = [name for name in UNKNOWN if getattr(recipe, name)]
-        if unknown or recipe.optimizer != "sgd" or not recipe.crowd_weight:
+        if unknown or recipe.optimizer != "sgd" or not recipe.votes_weight:
             raise SystemExit(
                 f"expected a recipe with SGD and two heads, without {', '.join(UNKNOWN)}; came {recipe}"
             )
@@ -205,7 +210,7 @@ class Training:
             weights * F.cross_entropy(a, shares, reduction="none")
             for a, (shares, weights) in zip(logits, wanted, strict=True)
         ]
-        loss = (losses[0] + recipe.crowd_weight * losses[1]).mean()
+        loss = (losses[0] + recipe.votes_weight * losses[1]).mean()
         weights = list(self.weights.values())
         slopes = list(torch.autograd.grad(loss, weights))
         with torch.no_grad():
@@ -254,7 +259,7 @@ def begun(recipe: Recipe, random: torch.Generator) -> tuple[Tensors, Tensors]:
         statistics[f"mean {name}"] = torch.zeros(width, device=DEVICE)
         statistics[f"variance {name}"] = torch.ones(width, device=DEVICE)
         given = width
-    for head, num in (("fer2013", 7), ("crowd", 8)):
+    for head, num in (("fer2013", 7), ("votes", 8)):
         spread = math.sqrt(6 / (given + num))
         weights[f"kernel {head}"] = (
             torch.rand(num, given, generator=random, device=DEVICE) * 2 - 1
@@ -301,7 +306,7 @@ def answers(
         features = features * (draw(*features.shape) < kept) / kept
     return [
         F.linear(features, weights[f"kernel {head}"], weights[f"bias {head}"])
-        for head in ("fer2013", "crowd")
+        for head in ("fer2013", "votes")
     ]
 
 
@@ -394,7 +399,7 @@ def taught(
 
 
 def spoiled(faces: torch.Tensor, draw: Any, recipe: Recipe, side: int) -> torch.Tensor:
-    """`mien.training.augment.spoil`, less `degrade`."""
+    """`mien.training.augment.corrupt`, less `corruption`."""
     r = draw(6, len(faces))
     least, most = BOX
     height, width = (least + (most - least) * r[:2]) * side
@@ -432,15 +437,15 @@ def logits(network: Known, validation: Dataset) -> np.ndarray:
 
 
 def words(answer: np.ndarray, validation: Dataset) -> str:
-    """Accuracy, calibrated loss and the crowd's head, in one view / 14."""
+    """Accuracy, calibrated loss and the vote head, in one view / 14."""
     labels, winner = validation.labels, majority(validation.votes)
     told = [cross_fitted(labels, one[:, :7]) for one in answer]
     accuracy = "/".join(f"{np.mean(one.argmax(axis=1) == labels):.2%}" for one in told)
     loss = "/".join(f"{metrics.row_losses(labels, one).mean():.4f}" for one in told)
-    crowd = "/".join(
+    votes = "/".join(
         f"{np.mean((one[:, 7:].argmax(axis=1) == winner)[winner >= 0]):.2%}" for one in answer
     )
-    return f"{accuracy}, loss {loss}, crowd {crowd}"
+    return f"{accuracy}, loss {loss}, votes {votes}"
 
 
 if __name__ == "__main__":

@@ -134,14 +134,14 @@ def main() -> None:
             found = scores["accuracy"]
             value = float(found["value"] or 0)
             first = value if first is None else first
-            crowd = ""
+            votes = ""
             if winner is not None and len(bundle.heads) > 1 and bundle.heads[1].labels == FERPLUS:
                 rows = winner >= 0
                 share = np.mean(heads[bundle.heads[1].name].argmax(1)[rows] == winner[rows])
-                crowd = f"{100 * share:.1f}"
+                votes = f"{100 * share:.1f}"
             print(
                 f"{name:28}  {100 * value:.1f} ({100 * (found['low'] or 0):.1f}-{100 * (found['high'] or 0):.1f})"
-                f"  {100 * (first - value):14.1f}  {crowd:>13}  {100 * shown.max(1).mean():15.1f}",
+                f"  {100 * (first - value):14.1f}  {votes:>13}  {100 * shown.max(1).mean():15.1f}",
                 flush=True,
             )
 

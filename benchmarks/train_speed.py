@@ -36,7 +36,7 @@ from mien.data.synthetic import drawn_dataset
 from mien.labels import FERPLUS_VOTES
 from mien.runtime import cores, processor
 from mien.training import fit, models, recipes
-from mien.training.augment import augment, spoil
+from mien.training.augment import augment, corrupt
 
 Round = Callable[[], object]  # trains once on all faces
 
@@ -100,7 +100,7 @@ def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_ro
     indices = np.arange(recipe.batch_size, dtype=np.int32)[None]
 
     def changed(seed: tf.Tensor) -> tf.Tensor:
-        return spoil(augment(tf.cast(images, tf.float32), seed, recipe), seed, recipe)
+        return corrupt(augment(tf.cast(images, tf.float32), seed, recipe), seed, recipe)
 
     def loss(seed: tf.Tensor) -> tf.Tensor:
         return tf.add_n(

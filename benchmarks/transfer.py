@@ -9,7 +9,7 @@ each class to train on (at most half of a class; of those a tenth chooses the ep
 does it), all others to judge; faces with equal pixels go together. PublicTest chose the epoch of
 the package's network, which flatters a little what begins with it.
 
-Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ crowd's
+Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ annotators'
 majority (negative, positive, and the known neutral and surprise). Each by `--init mien`, by the
 recipe `champion` and by `small` from scratch with the same batches, and by the package's network as
 it is (moods: sums of its probabilities). Prints a line as each is done.
@@ -98,8 +98,8 @@ def main() -> None:
         raise SystemExit(
             "came data without votes; expected FER+'s file (ferplus_votes.csv) beside the csv"
         )
-    crowd = majority(public.votes)
-    moods = np.where(crowd >= 0, mood_of(FERPLUS)[crowd], UNLABELLED)
+    winners = majority(public.votes)
+    moods = np.where(winners >= 0, mood_of(FERPLUS)[winners], UNLABELLED)
     sets = {
         "FER2013's seven": public,
         "four moods": dataclasses.replace(public, labels=moods, label_set=MOODS).take(
@@ -131,7 +131,7 @@ def main() -> None:
                 patience=options.epochs,
                 batch_size=tuned.batch_size,
                 seed=options.seed,
-                crowd_weight=0.0,
+                votes_weight=0.0,
             )
             small = recipe(
                 "small",

@@ -1,10 +1,10 @@
-"""Which views of a face the careful answer should rest on: zooms, turns and shifts, each also
+"""Which views of a face test-time augmentation should rest on: zooms, turns and shifts, each also
 mirrored.
 
     python benchmarks/views.py fer2013.csv shipped
 
 On the validation split (PublicTest): accuracy of the first head by the mean of the views' logits,
-its log loss with the temperature fitted across five folds, and the crowd's head's accuracy by
+its log loss with the temperature fitted across five folds, and the vote head's accuracy by
 FER+'s majority protocol. Views are rounded to whole gray values here, which `--best` does not do.
 Shifts are whole pixels; the edge is repeated.
 """
@@ -62,7 +62,7 @@ def main() -> None:
         single = classify.logits(part.images)
         seen = {view: answers(classify, part.images, view) for view in needed}
     winner = None if part.votes is None or len(bundle.heads) < 2 else majority(part.votes)
-    print(f"{bundle.name} {bundle.digest[:16]}, n = {len(part)}; accuracy, log loss, crowd")
+    print(f"{bundle.name} {bundle.digest[:16]}, n = {len(part)}; accuracy, log loss, votes")
     told("one view", single, part.labels, winner)
     for name, kinds in SETS.items():
         mean = {head: np.mean([seen[view][head] for view in kinds], axis=0) for head in single}

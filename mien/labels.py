@@ -108,10 +108,10 @@ FER2013 = LabelSet(("angry", "disgust", "fear", "happy", "sad", "surprise", "neu
 
 # FER+'s eight expressions, FER2013's order first.
 FERPLUS = LabelSet((*FER2013.names, "contempt"))
-CROWD = "crowd"  # the head that learned how people voted
+VOTES_HEAD = "votes"  # the head that learned how people voted
 
 # The columns of FER+'s vote file (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041), the two
-# that are not expressions included: the crowd may say "unknown" or "NF", not a face.
+# that are not expressions included: annotators may say "unknown" or "NF", not a face.
 FERPLUS_VOTES = (
     "neutral",
     "happy",

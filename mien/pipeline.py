@@ -27,7 +27,7 @@ from mien.bundle.files import refuse_foreign
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
 from mien.data.readers import load_dataset
 from mien.errors import DataError, MissingExtraError, UsageError, printable, writing
-from mien.labels import CROWD
+from mien.labels import VOTES_HEAD
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
@@ -155,11 +155,11 @@ def train(
     from mien.training import fit
     from mien.training.callbacks import tensorboard
 
-    if (recipe.crowd_weight or recipe.vote_weight) and not fit.has_votes(dataset):
+    if (recipe.votes_weight or recipe.soft_label_weight) and not fit.has_votes(dataset):
         say(
-            "  no FER+ votes came with the data: the network learns its labels alone, without the head for the crowd"
+            "  no FER+ votes came with the data: the network learns its labels alone, without the vote head"
         )
-        recipe = dataclasses.replace(recipe, crowd_weight=0.0, vote_weight=0.0)
+        recipe = dataclasses.replace(recipe, votes_weight=0.0, soft_label_weight=0.0)
     # Counted here, not in fit, since it is said before hours of work.
     num_leaks = fit.training_rows(dataset, recipe)[1]
     if num_leaks:
@@ -362,8 +362,8 @@ def export(
             say(
                 f"  ! {len(validation)} labelled validation faces: too few to say how sure the network may be."
             )
-        if run.recipe.crowd_weight and (validation.votes is None or not validation.votes.any()):
-            say("  ! No FER+ votes came with the data: the crowd's head is not calibrated.")
+        if run.recipe.votes_weight and (validation.votes is None or not validation.votes.any()):
+            say("  ! No FER+ votes came with the data: the vote head is not calibrated.")
     bundle = write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
     head = bundle.heads[0]
     rows = [
@@ -379,8 +379,8 @@ def export(
             (f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})")
         )
         rows.append(("  in 14 views", f"{scores['best']['accuracy']['value']:.1%}"))
-        if crowd := scores.get("heads", {}).get(CROWD):
-            rows.append(("  FER+ majority", f"{crowd['accuracy']['value']:.1%} (n = {crowd['n']})"))
+        if votes := scores.get("heads", {}).get(VOTES_HEAD):
+            rows.append(("  FER+ majority", f"{votes['accuracy']['value']:.1%} (n = {votes['n']})"))
     return {"out": str(out), **bundle.facts}, aligned(rows)
 
 

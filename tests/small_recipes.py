@@ -30,10 +30,10 @@ DOUBLE = Recipe(
     stages=((0.5, 32), (1.0, 48)),
     light=1.0,
     erase=0.5,
-    degrade=0.2,
+    corruption=0.2,
     mixup=0.2,
     cutmix=0.2,
     mix_from=0.5,
-    crowd_weight=1.0,
-    vote_weight=0.5,
+    votes_weight=1.0,
+    soft_label_weight=0.5,
 )

@@ -51,7 +51,7 @@ MAX_LABELS = 100
 MAX_LETTERS = 64  # of a label
 MAX_HEADS = 8
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
-# How carefully a face is looked at: once, or in several views (`mien.bundle.tta`) -> where its
+# How a face is classified: once, or with test-time augmentation (`mien.bundle.tta`) -> where its
 # temperature stands.
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 _HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")

@@ -1,4 +1,4 @@
-"""Views of a face for the careful answer: scaled, turned and mirrored a little, classified each,
+"""Views of a face for test-time augmentation: scaled, turned and mirrored a little, classified each,
 and averaged.
 
 What comes from outside the picture repeats its edge, as in training.

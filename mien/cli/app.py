@@ -481,7 +481,7 @@ def average(
 ) -> None:
     """Average the weights of a network and of what further training made of it: a run, to export.
 
-    Example: mien average first.zip reborn.zip --data fer2013.csv --out runs/champion
+    Example: mien average first.zip robust.zip --data fer2013.csv --out runs/champion
     """
     from mien import pipeline
     from mien.bundle import open_bundle

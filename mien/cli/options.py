@@ -28,8 +28,8 @@ class RecipeName(StrEnum):
     medium = "medium"
     large = "large"
     champion = "champion"
-    reborn = "reborn"
-    settled = "settled"
+    robust = "robust"
+    swa = "swa"
     finetune = "finetune"
 
 

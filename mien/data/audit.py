@@ -19,7 +19,7 @@ import numpy as np
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
 from mien.data.near_duplicates import NearPairs
 from mien.data.near_duplicates import near_duplicates as find_near
-from mien.data.votes import crowd_choice
+from mien.data.votes import plurality
 from mien.errors import writing
 from mien.labels import FERPLUS_VOTES, LabelSet
 from mien.vision.contact_sheet import contact_sheet
@@ -27,20 +27,22 @@ from mien.vision.contact_sheet import contact_sheet
 _BLANK_RANGE = (
     16  # gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48
 )
-_NO_FACE_VOTES = 5  # of ten: half of the crowd or more
-_DECISIVE = 5  # votes for one other expression, and none for the label: the crowd clearly disagrees
+_NO_FACE_VOTES = 5  # of ten: half of the annotators or more
+_DECISIVE = (
+    5  # votes for one other expression, and none for the label: the annotators clearly disagree
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Crowd:
+class VoteAgreement:
     """FER2013's labels against FER+'s ten votes a picture.
 
-    The crowd's choice is the expression of the label set with the most votes; of equal ones the
+    The annotators' choice is the expression of the label set with the most votes; of equal ones the
     first in the label set's order. Labelled rows with no vote for any of them are not counted.
 
     Attributes:
         counted: bool (N,), the rows that are counted.
-        choice: int64 (N,), the crowd's choice; -1 where not counted.
+        choice: int64 (N,), the annotators' choice; -1 where not counted.
         tied: bool (N,), counted rows where another expression has as many votes as the choice.
         agrees: bool (N,), label and choice are the same.
         among_top: bool (N,), the label has the most votes, alone or tied with others.
@@ -78,8 +80,8 @@ class Audit:
             if not looked for.
         near_shared_rows: as `shared_rows`, for pictures that nearly equal one in split b, exact
             ones left out.
-        no_faces: int64, rows that 5 or more of the crowd call no face; None without votes.
-        crowd: agreement with the crowd; None without votes.
+        no_faces: int64, rows that 5 or more of the annotators call no face; None without votes.
+        vote_agreement: agreement with the annotators; None without votes.
         num_left_out: rows that the reader was told to skip.
     """
 
@@ -97,7 +99,7 @@ class Audit:
     near: NearPairs | None
     near_shared_rows: Mapping[tuple[str, str], int]
     no_faces: np.ndarray | None
-    crowd: Crowd | None
+    vote_agreement: VoteAgreement | None
     num_left_out: int
 
     def size(self, split: str) -> int:
@@ -132,7 +134,7 @@ class Audit:
             "blanks": {"rows": len(self.blanks)},
             "near_duplicates": None,
             "no_faces": None,
-            "crowd": None,
+            "vote_agreement": None,
         }
         if self.near is not None:
             found["near_duplicates"] = {
@@ -144,14 +146,16 @@ class Audit:
             }
         if self.no_faces is not None:
             found["no_faces"] = {split: self._within(self.no_faces, split) for split in SPLITS}
-        if self.crowd is not None:
-            found["crowd"] = {
+        if self.vote_agreement is not None:
+            found["vote_agreement"] = {
                 "agreement": {split: self.agreement(split) for split in SPLITS},
                 "preferred": {
                     name: dict(zip(names, line, strict=True))
-                    for name, line in zip(names, self.crowd.preferred.tolist(), strict=True)
+                    for name, line in zip(
+                        names, self.vote_agreement.preferred.tolist(), strict=True
+                    )
                 },
-                "decisive_disagreements": {"rows": len(self.crowd.decisive)},
+                "decisive_disagreements": {"rows": len(self.vote_agreement.decisive)},
             }
         if rows:
             for entry, shared in zip(found["rows_also_in"], self.shared_rows.values(), strict=True):
@@ -167,9 +171,9 @@ class Audit:
                 ]
             if self.no_faces is not None:
                 found["no_faces"]["source_rows"] = self.rows[self.no_faces].tolist()
-            if self.crowd is not None:
-                found["crowd"]["decisive_disagreements"]["source_rows"] = self.rows[
-                    self.crowd.decisive
+            if self.vote_agreement is not None:
+                found["vote_agreement"]["decisive_disagreements"]["source_rows"] = self.rows[
+                    self.vote_agreement.decisive
                 ].tolist()
         return found
 
@@ -181,16 +185,17 @@ class Audit:
         return np.flatnonzero((labels[:, 0] != labels[:, 1]) & (labels != UNLABELLED).all(1))
 
     def agreement(self, split: str) -> dict[str, float | int | None]:
-        """How often label and crowd agree in one split: n, and rates in [0, 1] (None where n is 0)."""
+        """How often label and annotators agree in one split: n, and rates in [0, 1] (None where n is 0)."""
         names = ("agrees", "among_top", "among_two", "tied")
-        if self.crowd is None:
+        if self.vote_agreement is None:
             return {"n": 0, **dict.fromkeys(names)}
-        here = self.crowd.counted & (self.splits == SPLITS.index(split))
+        here = self.vote_agreement.counted & (self.splits == SPLITS.index(split))
         n = int(here.sum())
         return {
             "n": n,
             **{
-                name: float(getattr(self.crowd, name)[here].mean()) if n else None for name in names
+                name: float(getattr(self.vote_agreement, name)[here].mean()) if n else None
+                for name in names
             },
         }
 
@@ -221,7 +226,7 @@ class Audit:
         numbers["different pictures"] = [self.distinct[SPLITS.index(split)] for split in used]
         numbers["blank pictures"] = [self._within(self.blanks, split) for split in used]
         if self.no_faces is not None:
-            numbers["no face, says the crowd"] = [
+            numbers["no face, say the annotators"] = [
                 self._within(self.no_faces, split) for split in used
             ]
         # Under the counts, whose shares take the last nine columns.
@@ -247,8 +252,8 @@ class Audit:
             )
             for (one, other), number in self.near_shared_rows.items():
                 lines.append(f"  {_count(number):>7}  {one} rows with a near duplicate in {other}")
-        if self.crowd is not None:
-            lines += ["", _row("the crowd (FER+)", used)]
+        if self.vote_agreement is not None:
+            lines += ["", _row("the annotators (FER+)", used)]
             parts = [self.agreement(split) for split in used]
             lines.append(
                 _row(
@@ -257,13 +262,15 @@ class Audit:
                 )
             )
             for name, words in (
-                ("agrees", "  label is the crowd's choice"),
+                ("agrees", "  label is the annotators' choice"),
                 ("among_top", "  the same, ties counted for it"),
                 ("among_two", "  label is among its first two"),
             ):
                 lines.append(_row(words, [_rate(part[name]) for part in parts]))
-            lines += ["", _row("label (down), crowd (across)", self.label_set, 9)]
-            for name, line in zip(self.label_set, self.crowd.preferred.tolist(), strict=True):
+            lines += ["", _row("label (down), votes (across)", self.label_set, 9)]
+            for name, line in zip(
+                self.label_set, self.vote_agreement.preferred.tolist(), strict=True
+            ):
                 total = sum(line)
                 lines.append(
                     _row(
@@ -271,7 +278,7 @@ class Audit:
                     )
                 )
             lines.append(
-                f"  {_count(len(self.crowd.decisive)):>7}  rows whose label got no vote, another {_DECISIVE} or more"
+                f"  {_count(len(self.vote_agreement.decisive)):>7}  rows whose label got no vote, another {_DECISIVE} or more"
             )
         if self.num_left_out:
             lines += [
@@ -332,7 +339,9 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
         no_faces=None
         if votes is None
         else np.flatnonzero(votes[:, FERPLUS_VOTES.index("not_a_face")] >= _NO_FACE_VOTES),
-        crowd=None if votes is None else _crowd(dataset.labels, votes, dataset.label_set),
+        vote_agreement=None
+        if votes is None
+        else _vote_agreement(dataset.labels, votes, dataset.label_set),
         num_left_out=len(dataset.left_out),
     )
 
@@ -353,8 +362,8 @@ def _conflicts(labels: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(sorted(doubtful, key=lambda part: int(part[0])))
 
 
-def _crowd(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> Crowd:
-    ballots, choice, tied = crowd_choice(votes, label_set)
+def _vote_agreement(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> VoteAgreement:
+    ballots, choice, tied = plurality(votes, label_set)
     counted = (labels != UNLABELLED) & (choice >= 0)
     second = np.argsort(-ballots, axis=1, kind="stable")[
         :, 1
@@ -364,7 +373,7 @@ def _crowd(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> Crowd:
     preferred = np.zeros((len(label_set), len(label_set)), np.int64)
     np.add.at(preferred, (labels[counted], choice[counted]), 1)
     decisive = np.flatnonzero(counted & (own == 0) & (most >= _DECISIVE))
-    return Crowd(
+    return VoteAgreement(
         counted=counted,
         choice=np.where(counted, choice, -1),
         tied=counted & tied,
@@ -473,11 +482,13 @@ def write_sheets(audit: Audit, dataset: Dataset, folder: str | os.PathLike[str])
         )
     add("blanks", "Blank pictures", audit.blanks[:_SHOWN])
     if audit.no_faces is not None:
-        add("no-faces", "No face, says the crowd", audit.no_faces[:_SHOWN])
-    if audit.crowd is not None:
-        chosen = _by_label(audit.crowd.decisive, dataset.labels, len(dataset.label_set))
-        captions = [f"{label(row)}\ncrowd: {names[audit.crowd.choice[row]]}" for row in chosen]
-        add("crowd-disagrees", "The crowd clearly disagrees with the label", chosen, captions)
+        add("no-faces", "No face, say the annotators", audit.no_faces[:_SHOWN])
+    if audit.vote_agreement is not None:
+        chosen = _by_label(audit.vote_agreement.decisive, dataset.labels, len(dataset.label_set))
+        captions = [
+            f"{label(row)}\nvotes: {names[audit.vote_agreement.choice[row]]}" for row in chosen
+        ]
+        add("votes-disagree", "The annotators clearly disagree with the label", chosen, captions)
     target, written = Path(folder), []
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)

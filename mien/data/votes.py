@@ -1,4 +1,4 @@
-"""FER+ crowd votes, joined to the rows of FER2013.
+"""FER+ annotator votes, joined to the rows of FER2013.
 
 FER+ (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041; MIT licence) asked ten people about
 each picture. Its file, `fer2013new.csv`, has one line for each row of fer2013.csv, in the same
@@ -196,10 +196,8 @@ def _split_of_file(where: str) -> int:
     return SPLITS.index("test" if plain_name(where).endswith("test.csv") else "training")
 
 
-def crowd_choice(
-    votes: np.ndarray, label_set: LabelSet
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The crowd's choice among the labels of a set; votes for what the set lacks, such as
+def plurality(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The annotators' choice among the labels of a set; votes for what the set lacks, such as
     `unknown`, do not count.
 
     Args:
@@ -220,7 +218,7 @@ def crowd_choice(
 
 
 def vote_shares(votes: np.ndarray) -> np.ndarray:
-    """How the crowd's votes are spread over FER+'s eight expressions.
+    """How the annotators' votes are spread over FER+'s eight expressions.
 
     Lone votes are dropped, as FER+'s authors do (Barsoum et al. 2016), and so are those for
     `unknown` and `not_a_face`.

@@ -56,7 +56,7 @@ class Predictions:
             `stopped` (why training ended), `num_trained_on`, `data` (`source`, `fingerprint` and,
             by split, `fingerprints` of what it was trained on, compared with the data judged). Any
             may be missing.
-        crowd: Split -> float32 (n, 8), what a second head says of how people would vote, in the
+        votes: Split -> float32 (n, 8), what a second head says of how people would vote, in the
             order of `labels.FERPLUS`; None where the network has none.
         explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for
             occlusion maps; None: none.
@@ -68,7 +68,7 @@ class Predictions:
     probabilities: Mapping[str, np.ndarray]
     info: Mapping[str, Any]
     explain: Callable[[np.ndarray], np.ndarray] | None = None
-    crowd: Mapping[str, np.ndarray] | None = None
+    votes: Mapping[str, np.ndarray] | None = None
     explained: str = ""
 
 
@@ -144,7 +144,7 @@ def evaluate(
                     num_bootstrap,
                     seed,
                 )
-                votes, said = parts[split].votes, (network.crowd or {}).get(split)
+                votes, said = parts[split].votes, (network.votes or {}).get(split)
                 if votes is not None and said is not None:
                     splits[split]["ferplus"] = vote_agreement.by_majority(
                         votes, said, num_bootstrap=num_bootstrap, seed=seed
@@ -273,7 +273,7 @@ def _judge(
             "accuracy_without": without["accuracy"],
         },
         "ferplus": None,
-        "crowd": None
+        "vote_agreement": None
         if part.votes is None
         else vote_agreement.siding(part.votes, labels, predicted, part.label_set),
         "worst": show(worst),

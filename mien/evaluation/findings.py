@@ -189,7 +189,7 @@ def ferplus(network: Truth) -> list[str]:
         if scores and scores.get("ferplus") and split != "training":
             f = scores["ferplus"]
             found.append(
-                f"{network['name']}: by FER+'s majority protocol its crowd head is right on "
+                f"{network['name']}: by FER+'s majority protocol its vote head is right on "
                 f"{percent(f['accuracy']['value'])} ({interval(f['accuracy'], dash='-')}) of {count(f['n'])} {split} "
                 f"faces, calibration error {decimal(f['ece'])}."
             )
@@ -545,7 +545,7 @@ def audit_sentences(found: Truth) -> list[str]:
     told.append(f"Audit: {plural(found['blanks']['rows'], 'blank picture')}.")
     if found["no_faces"] is not None:
         told.append(
-            f"Audit: {plural(sum(found['no_faces'].values()), 'picture')} without a face, says the crowd."
+            f"Audit: {plural(sum(found['no_faces'].values()), 'picture')} without a face, say the annotators."
         )
     return told
 

@@ -104,10 +104,10 @@ def markdown(
             ]
             if "maps" in of:
                 out += [_image(of["maps"]), ""]
-    out += ["## Twins and the crowd", "", *_list(truth["words"]["leaks"].values())]
+    out += ["## Twins and annotators", "", *_list(truth["words"]["leaks"].values())]
     out += _table(
         ["network", "split", "twins", "with them", "without", "errors"]
-        + ["crowd sides with network", "with label", "with neither", "undecided"],
+        + ["annotators side with network", "with label", "with neither", "undecided"],
         [
             _siding(n["name"], s, n["splits"][s])
             for n in truth["networks"]
@@ -148,8 +148,8 @@ def markdown(
 
 
 def _siding(name: str, split: str, scores: Mapping[str, Any]) -> list[str]:
-    """A row about twins and the crowd."""
-    twins, crowd = scores["twins"], scores["crowd"]
+    """A row about twins and annotators."""
+    twins, agreement = scores["twins"], scores["vote_agreement"]
     if split == "training":
         row = [name, split, "n/a", findings.percent(scores["accuracy"]["value"]), "n/a"]
     else:
@@ -160,13 +160,13 @@ def _siding(name: str, split: str, scores: Mapping[str, Any]) -> list[str]:
             findings.percent(scores["accuracy"]["value"]),
         ]
         row.append(findings.percent(twins["accuracy_without"]["value"]))
-    if crowd is None:
+    if agreement is None:
         return [*row, *["n/a"] * 5]
     sides = ("with_prediction", "with_label", "neither", "undecided")
     return [
         *row,
-        findings.count(crowd["errors"]),
-        *(findings.percent(crowd[side]["share"]) for side in sides),
+        findings.count(agreement["errors"]),
+        *(findings.percent(agreement[side]["share"]) for side in sides),
     ]
 
 

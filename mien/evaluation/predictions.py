@@ -14,7 +14,7 @@ from mien.bundle.classifier import Classifier
 from mien.bundle.schema import TEMPERATURE
 from mien.data.dataset import SPLITS, Dataset
 from mien.evaluation.evaluate import Predictions
-from mien.labels import CROWD
+from mien.labels import VOTES_HEAD
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
@@ -52,7 +52,7 @@ def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:
         {split: heads[main] for split, heads in answers.items()},
         info,
         partial(runs.predict, model),
-        {split: heads[CROWD] for split, heads in answers.items()} if others else None,
+        {split: heads[VOTES_HEAD] for split, heads in answers.items()} if others else None,
     )
     return {"": found}
 
@@ -88,7 +88,7 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
     found = dict[str, Predictions]()
     classify = Classifier(bundle)
     for mode in TEMPERATURE:
-        shown, alone, crowd = (
+        shown, alone, votes = (
             dict[str, np.ndarray](),
             dict[str, np.ndarray](),
             dict[str, np.ndarray](),
@@ -98,15 +98,15 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
             if len(part):
                 heads = classify(part.images, mode=mode)
                 shown[split], alone[split] = classify.answer(heads, mode=mode), heads[main.name]
-                if CROWD in heads and part.votes is not None:
-                    crowd[split] = heads[CROWD]
+                if VOTES_HEAD in heads and part.votes is not None:
+                    votes[split] = heads[VOTES_HEAD]
         if shown:
             found[f" --{mode}"] = Predictions(
                 name + f" --{mode}",
                 shown,
                 info,
                 partial(_shown, classify),
-                crowd or None,
+                votes or None,
                 f"{name} --fast",
             )
             if len(bundle.heads) > 1:
@@ -127,8 +127,8 @@ def means(members: Sequence[Kinds]) -> list[Predictions]:
     for kind in [kind for kind in members[0] if all(kind in one for one in members)]:
         networks = [one[kind] for one in members]
         answers = _mean([network.probabilities for network in networks])
-        crowds = [network.crowd for network in networks if network.crowd]
-        crowd = _mean(crowds) if len(crowds) == len(networks) else None
+        all_votes = [network.votes for network in networks if network.votes]
+        votes = _mean(all_votes) if len(all_votes) == len(networks) else None
         facts = [network.info for network in networks]
         # What all know, or agree on; a sum of some would be taken for the whole.
         info: dict[str, Any] = {}
@@ -144,7 +144,7 @@ def means(members: Sequence[Kinds]) -> list[Predictions]:
         name = f"mean of {len(networks)}"
         found.append(
             Predictions(
-                name + kind, answers, info, explain, crowd, name + kind.replace("--best", "--fast")
+                name + kind, answers, info, explain, votes, name + kind.replace("--best", "--fast")
             )
         )
     return found

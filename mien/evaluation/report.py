@@ -30,7 +30,7 @@ _MEAN_SIDE, _MAP_SIDE = 144, 96  # pixels of a mean map and of a face's own on t
 LISTED = 50  # left-out rows printed on the page; report.json has them all
 CAUTION = (
     "The networks answer how a face looks to the people who labelled such pictures. A face does not show what a person "
-    "feels (Barrett et al. 2019), and the labels are noisy: the FER+ crowd agrees with only about two of three labels "
+    "feels (Barrett et al. 2019), and the labels are noisy: the FER+ annotators agree with only about two of three labels "
     "of FER2013. Not for judging people: the EU AI Act forbids inferring emotions at work and in education "
     "(Art. 5(1)(f)), and asks those who use such systems elsewhere to inform the people exposed (Art. 50(3))."
 )
@@ -48,7 +48,7 @@ _SHEETS = (
     ("correct", "right"),
     ("wrong", "wrong"),
     ("worst", "worst errors"),
-    ("doubtful", "errors where the crowd sides with it"),
+    ("doubtful", "errors where the annotators side with it"),
 )
 _FACTS = (
     "parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "epochs", "best_epoch", "num_trained_on",
@@ -241,11 +241,11 @@ def _faces(evaluation: Evaluation, examples: Sequence[Mapping[str, Any]]) -> lis
             }
             for k in plots.shown_classes(example["probabilities"], true)
         ]
-        crowd = ", ".join(
+        votes = ", ".join(
             f"{name.replace('_', ' ')} {n}" for name, n in (example["votes"] or {}).items()
         )
         src = _image_uri(evaluation.dataset.images[example["index"]])
-        tiles.append({**example, "bars": bars, "crowd": crowd, "src": src})
+        tiles.append({**example, "bars": bars, "vote_text": votes, "src": src})
     return tiles
 
 

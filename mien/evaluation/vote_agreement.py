@@ -1,4 +1,4 @@
-"""The FER+ crowd as a third opinion where a network and a label differ.
+"""FER+'s annotators as a third opinion where a network and a label differ.
 
 Ten people voted on each picture (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041); votes are
 uint8 (n, 10) in the order of `labels.FERPLUS_VOTES`, matched to the label set by name.
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.votes import crowd_choice, majority
+from mien.data.votes import majority, plurality
 from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES, LabelSet
 
@@ -18,12 +18,12 @@ from mien.labels import FERPLUS_VOTES, LabelSet
 def siding(
     votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet
 ) -> dict[str, Any]:
-    """With whom the FER+ crowd sides where network and label differ; shares are of these errors.
+    """With whom the FER+ annotators side where network and label differ; shares are of these errors.
 
-    Sides are taken by `mien.data.votes.crowd_choice`; a tie, or no vote for any label of the set,
+    Sides are taken by `mien.data.votes.plurality`; a tie, or no vote for any label of the set,
     decides nothing. The agreement over all faces counts ties for the choice, as the audit does.
     """
-    _, choice, tied = crowd_choice(votes, label_set)
+    _, choice, tied = plurality(votes, label_set)
     wrong = predicted != labels
     errors = int(wrong.sum())
     counted = choice >= 0
@@ -78,8 +78,8 @@ def by_majority(
 def sides_with_network(
     votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet
 ) -> np.ndarray:
-    """bool (n,): the errors where the crowd's choice, with no tie, is the network's answer."""
-    _, choice, tied = crowd_choice(votes, label_set)
+    """bool (n,): the errors where the annotators' choice, with no tie, is the network's answer."""
+    _, choice, tied = plurality(votes, label_set)
     return np.asarray((predicted != labels) & ~tied & (choice == predicted))
 
 

@@ -1,6 +1,6 @@
 """Random changes of a whole batch inside the graph, in this order: flip, turn, zoom and shift in
 one resample, light (`augment`); faces mixed with others (`mix`); blur, noise and JPEG, an erased
-box (`spoil`).
+box (`corrupt`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOISE = (2.0, 20.0)  # sigma in gray values
 QUALITY = (10.0, 80.0)  # of JPEG
 _NUM_RANDOM = 13
 # Added to the number of the step, so that each kind of change has random numbers of its own.
-_MIX, _DEGRADE, _NOISE = 2**30, 2**29, 2**28
+_MIX, _CORRUPTION, _NOISE = 2**30, 2**29, 2**28
 _BLOCK = 8  # JPEG's
 # JPEG's own table for brightness (ITU-T T.81, table K.1), of quality 50.
 _TABLE = np.array(
@@ -72,14 +72,14 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE
     return faces
 
 
-def spoil(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE) -> tf.Tensor:
-    """Take from the faces what pictures lack in life: blur, noise and JPEG (`Recipe.degrade`), a
+def corrupt(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE) -> tf.Tensor:
+    """Take from the faces what pictures lack in life: blur, noise and JPEG (`Recipe.corruption`), a
     box (`Recipe.erase`).
 
     Args and returns are those of `augment`, but for the faces: float32 (N, side, side, 1).
     """
-    if recipe.degrade:
-        faces = _degrade(faces, seed, recipe.degrade, side)
+    if recipe.corruption:
+        faces = _corrupted(faces, seed, recipe.corruption, side)
     if recipe.erase:
         r = tf.random.stateless_uniform((_NUM_RANDOM, tf.shape(faces)[0]), seed, -1.0, 1.0)
         mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
@@ -124,10 +124,10 @@ def mix(
     return mixed, 1 - tf.where(cut, (length / side) ** 2, tf.where(added, other, 0.0))
 
 
-def _degrade(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.Tensor:
+def _corrupted(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.Tensor:
     """Blur, noise and JPEG's rounding, each on so large a share of the faces (N, side, side, 1)."""
     num = tf.shape(faces)[0]
-    wanted, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, _DEGRADE]))
+    wanted, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, _CORRUPTION]))
     wanted = wanted < share
     pixels = faces[..., 0]
 

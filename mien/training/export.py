@@ -33,7 +33,7 @@ from mien.data.dataset import Dataset
 from mien.data.synthetic import draw_faces
 from mien.data.votes import majority, vote_shares
 from mien.errors import BundleError, UsageError
-from mien.labels import CROWD, FER2013, FERPLUS, LabelSet
+from mien.labels import FER2013, FERPLUS, VOTES_HEAD, LabelSet
 from mien.training import models, runs
 from mien.training.calibration import cross_fitted, fit_temperature, nll
 from mien.training.onnx_graph import INPUT, halve, quantise, to_onnx
@@ -54,7 +54,7 @@ BEGUN = (
     "data",
     "keep_leaks",
 )  # what a bundle says of what its network began with
-# What the main head and the crowd's each give to the answer that is shown; docs/results.md has what
+# What the main head and the vote head each give to the answer that is shown; docs/results.md has what
 # others give.
 ANSWER = (0.85, 0.15)
 _PACKAGES = (
@@ -158,7 +158,7 @@ def export(
         "parity": parity,
         "versions": _versions(),
     }
-    if CROWD in heads:
+    if VOTES_HEAD in heads:
         facts["answer"] = {"weights": dict(zip(heads, ANSWER, strict=True)), "temperature": 1.0}
     write = partial(write_bundle, facts=facts, golden_faces=golden_faces)
     if dataset is not None:
@@ -363,7 +363,7 @@ def _calibrated(
 
 
 def _shares(part: Dataset) -> np.ndarray:
-    """float32 (n, 8): how the crowd voted; zeros, which weigh nothing, where it did not."""
+    """float32 (n, 8): how the annotators voted; zeros, which weigh nothing, where they did not."""
     return (
         np.zeros((len(part), len(FERPLUS)), np.float32)
         if part.votes is None
@@ -374,16 +374,16 @@ def _shares(part: Dataset) -> np.ndarray:
 def _heads(
     part: Dataset, probabilities: Mapping[str, np.ndarray], measure: Measure
 ) -> dict[str, Any]:
-    """Scores of each head by itself: against the labels, and the crowd's by FER+'s majority
+    """Scores of each head by itself: against the labels, and the vote head by FER+'s majority
     protocol.
     """
-    main, crowd = probabilities
+    main, votes = probabilities
     scores = {main: {"n": len(part), **measure(part.labels, probabilities[main])}}
     if part.votes is not None:
         winner = majority(part.votes)
         won = winner >= 0
         if won.any():
-            scores[crowd] = {"n": int(won.sum()), **measure(winner[won], probabilities[crowd][won])}
+            scores[votes] = {"n": int(won.sum()), **measure(winner[won], probabilities[votes][won])}
     return scores
 
 

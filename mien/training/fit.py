@@ -88,7 +88,7 @@ def fit(
     training, num_leaks = training_rows(dataset, recipe)
     validation = dataset.part("validation")
     _check(dataset, training, validation)
-    for field in ("crowd_weight", "vote_weight"):
+    for field in ("votes_weight", "soft_label_weight"):
         if getattr(recipe, field) and not has_votes(dataset):
             raise UsageError(
                 f"{field}: came {getattr(recipe, field):g} and training rows without FER+ votes; expected votes. "
@@ -150,7 +150,7 @@ def fit(
 
 
 def has_votes(dataset: Dataset) -> bool:
-    """Whether anybody voted on a training face: what `Recipe.crowd_weight` and `vote_weight` need."""
+    """Whether anybody voted on a training face: what `Recipe.votes_weight` and `soft_label_weight` need."""
     votes = dataset.part("training").votes
     return votes is not None and bool(votes.any())
 

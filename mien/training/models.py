@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from mien.constants import FACE_SIDE
-from mien.labels import CROWD, FERPLUS, LabelSet
+from mien.labels import FERPLUS, VOTES_HEAD, LabelSet
 from mien.training import backbones
 from mien.training.layers import FusedBatchNorm
 from mien.training.recipes import FOLDED, Recipe
@@ -18,16 +18,16 @@ from mien.training.recipes import FOLDED, Recipe
 NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
 MAIN = "expression"  # the head of a network that has no other
 TRUNK = "trunk"  # stands for the network of keras.applications, whose own name differs
-LOGITS = ("logits", "logits_crowd")  # layers: of the main head, of the crowd's
+LOGITS = ("logits", "logits_votes")  # layers: of the main head, of the vote head
 
 
 def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
     """What the network of a recipe answers: the name of each head, the main one first, and its
     labels.
     """
-    if not recipe.crowd_weight:
+    if not recipe.votes_weight:
         return {MAIN: label_set}
-    return {"fer2013": label_set, CROWD: FERPLUS}
+    return {"fer2013": label_set, VOTES_HEAD: FERPLUS}
 
 
 def build(
@@ -52,7 +52,7 @@ def build(
 
     Input shape: (N, 48, 48, 1), gray values 0..255; they are scaled inside the graph.
     Output shape: (N, K) probabilities, for several heads a dict of them by name. The layers
-    `logits` (main head) and `logits_crowd` before them are what the loss is computed from.
+    `logits` (main head) and `logits_votes` before them are what the loss is computed from.
     """
     options = {"dtype": policy}
     norm = layers.BatchNormalization if policy == "float32" else FusedBatchNorm
@@ -115,9 +115,9 @@ def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str
     found = heads(recipe, label_set)
     probabilities = {}
     for name, labels in found.items():
-        logits = layers.Dense(len(labels), name=LOGITS[name == CROWD], dtype="float32")(x)
+        logits = layers.Dense(len(labels), name=LOGITS[name == VOTES_HEAD], dtype="float32")(x)
         probabilities[name] = layers.Softmax(
-            name=CROWD if name == CROWD else "probabilities", dtype="float32"
+            name=VOTES_HEAD if name == VOTES_HEAD else "probabilities", dtype="float32"
         )(logits)
     return keras.Model(
         faces,
@@ -171,7 +171,7 @@ def build_folded(
     return keras.Model(
         faces,
         {
-            name: layers.Dense(len(labels), name=LOGITS[name == CROWD], dtype="float32")(x)
+            name: layers.Dense(len(labels), name=LOGITS[name == VOTES_HEAD], dtype="float32")(x)
             for name, labels in found.items()
         },
     )
@@ -180,7 +180,7 @@ def build_folded(
 def head_layers(network: keras.Model) -> dict[str, layers.Dense]:
     """Name of each head -> the layer of its logits, for a network of `build`."""
     names = list(network.output) if isinstance(network.output, dict) else [MAIN]
-    return {name: network.get_layer(LOGITS[name == CROWD]) for name in names}
+    return {name: network.get_layer(LOGITS[name == VOTES_HEAD]) for name in names}
 
 
 def logits_of(network: keras.Model) -> keras.Model:

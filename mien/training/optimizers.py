@@ -15,7 +15,7 @@ def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
     `Recipe.last_rate` of it.
 
     With frozen epochs it does so twice: for the heads alone, then for the whole network at
-    `Recipe.thaw` of the rate.
+    `Recipe.backbone_rate` of the rate.
 
     Args:
         recipe: The recipe.
@@ -24,9 +24,12 @@ def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
     frozen = min(recipe.freeze_epochs, recipe.max_epochs)
     rate = _schedule(recipe, num_steps, recipe.learning_rate, frozen or recipe.max_epochs)
     if frozen:
-        # Warmed up again: Adam knows nothing yet of the weights that thaw.
+        # Warmed up again: Adam knows nothing yet of the weights that were frozen.
         then = _schedule(
-            recipe, num_steps, recipe.learning_rate * recipe.thaw, recipe.max_epochs - frozen
+            recipe,
+            num_steps,
+            recipe.learning_rate * recipe.backbone_rate,
+            recipe.max_epochs - frozen,
         )
         rate = _InTurn(rate, then, frozen * num_steps)
     if recipe.optimizer == "sgd":

@@ -87,14 +87,14 @@ class Recipe:
         shift: Of the picture's side, in each direction.
         light: Strength of random contrast and brightness, 0 for none (`mien.training.augment`).
         erase: Share of the faces that lose a box.
-        degrade: Share of the faces that are blurred, of those that get noise, and of those rounded
+        corruption: Share of the faces that are blurred, of those that get noise, and of those rounded
             as JPEG does.
         mixup: Share of the faces to which another one is added, with its targets.
         cutmix: Share of the faces into which a box of another one is pasted, with its share of the
             targets.
         mix_from: Share of the epochs after which faces are mixed; before it networks are still
             short of knowledge.
-        crowd_weight: Weight in the loss of a second head, `crowd`, that learns how the FER+ votes
+        votes_weight: Weight in the loss of a second head, `votes`, that learns how the FER+ votes
             are spread; 0: none.
         precision: Of the layers in training: `float32`, `bfloat16`, `float16` (with a scaled loss),
             or `auto`: bfloat16 where the machine has it, float16 on NVIDIA GPUs that have only
@@ -103,22 +103,22 @@ class Recipe:
         initializer: Keras' name of how the kernels of the convolutions begin.
         init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run
             folder, `imagenet:NAME`, `imagenet:NAME:random`. That also decides `backbone`, `blocks`,
-            `dense`, `residual` and `centre`; without `unfold` faces have 48 pixels throughout, and
+            `dense`, `residual` and `centre`; without `restore_batch_norm` faces have 48 pixels throughout, and
             a network of keras.applications is float32.
         backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases
             instead, as in bundles. Otherwise a network of keras.applications under a new head.
         backbone_side: Side in pixels to which the faces are resized for a network of
             keras.applications; 0: its own.
         freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
-        thaw: After them all of the network learns, at this share of `learning_rate`.
+        backbone_rate: After them all of the network learns, at this share of `learning_rate`.
         teacher_weight: Share of the targets that teachers give, who see, at each step anew, what
             the student sees, changed and mixed but not yet spoiled; 0: the run has none.
-        sharpness: How far from the weights, in the length of all of them, the slope of the loss is
+        sam_radius: How far from the weights, in the length of all of them, the slope of the loss is
             taken, uphill (SAM, Foret et al. 2021, https://arxiv.org/abs/2010.01412); 0: not.
             Doubles the time.
-        vote_weight: Share of the labels' targets that the FER+ votes of the face tell
+        soft_label_weight: Share of the labels' targets that the FER+ votes of the face tell
             (`targets.labels_by_votes`).
-        unfold: With `init` of mien's own layers: begin with batch norms again, not with biases, to
+        restore_batch_norm: With `init` of mien's own layers: begin with batch norms again, not with biases, to
             train long.
     """
 
@@ -151,11 +151,11 @@ class Recipe:
     shift: float = 0.1
     light: float = 0.0
     erase: float = 0.0
-    degrade: float = 0.0
+    corruption: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
     mix_from: float = 0.0
-    crowd_weight: float = 0.0
+    votes_weight: float = 0.0
     precision: str = "float32"
     centre: bool = False
     initializer: str = "glorot_uniform"
@@ -163,11 +163,11 @@ class Recipe:
     backbone: str = ""
     backbone_side: int = 0
     freeze_epochs: int = 0
-    thaw: float = 1.0
+    backbone_rate: float = 1.0
     teacher_weight: float = 0.0
-    sharpness: float = 0.0
-    vote_weight: float = 0.0
-    unfold: bool = False
+    sam_radius: float = 0.0
+    soft_label_weight: float = 0.0
+    restore_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         for name, kind in _kinds().items():
@@ -225,7 +225,7 @@ class Recipe:
             )
         if self.backbone_side and not 32 <= self.backbone_side <= 512:
             raise UsageError(f"backbone_side: came {self.backbone_side}; expected 0 or 32 to 512")
-        for field in ("thaw", "average_over"):
+        for field in ("backbone_rate", "average_over"):
             if not 0 < getattr(self, field) <= 1:
                 raise UsageError(
                     f"{field}: came {getattr(self, field)}; expected more than 0 and at most 1"
@@ -251,14 +251,14 @@ class Recipe:
             ("turn", 180),
             ("light", 3),
             ("erase", 1),
-            ("degrade", 1),
+            ("corruption", 1),
             ("mixup", 1),
             ("cutmix", 1),
             ("mix_from", 1),
             ("teacher_weight", 1),
-            ("sharpness", 10),
-            ("vote_weight", 1),
-            ("crowd_weight", 100),
+            ("sam_radius", 10),
+            ("soft_label_weight", 1),
+            ("votes_weight", 100),
             ("warmup_epochs", 1000),
         ):
             if not 0 <= getattr(self, field) <= high:
@@ -272,9 +272,9 @@ class Recipe:
                 f"fall_epochs: came {self.fall_epochs} with last_rate=0, which learns nothing after them; "
                 "expected a last_rate such as 0.1, or fall_epochs=0"
             )
-        if self.unfold and not self.init:
+        if self.restore_batch_norm and not self.init:
             raise UsageError(
-                "unfold: came true without init; expected init, which says whose weights to begin with"
+                "restore_batch_norm: came true without init; expected init, which says whose weights to begin with"
             )
         if not 0 < self.zoom[0] <= 1 <= self.zoom[1] <= 10:
             raise UsageError(
@@ -292,10 +292,10 @@ class Recipe:
             raise UsageError(
                 f"stages: came {self.stages}; expected rising shares to (1.0, {FACE_SIDE}), and sides from 16 to 256"
             )
-        if self.init and not self.unfold and sides != [FACE_SIDE]:
+        if self.init and not self.restore_batch_norm and sides != [FACE_SIDE]:
             raise UsageError(
                 f"stages: came {self.stages} with init={self.init}; expected [[1,{FACE_SIDE}]], the one side it "
-                "begins at, or unfold=true with the weights of mien's own layers"
+                "begins at, or restore_batch_norm=true with the weights of mien's own layers"
             )
         if self.dense and sides != [FACE_SIDE]:
             raise UsageError(
@@ -382,7 +382,7 @@ def large() -> Recipe:
 
 
 def champion() -> Recipe:
-    """Two heads over one trunk, for `fer2013` labels and the FER+ `crowd`: `mien train DATA
+    """Two heads over one trunk, for `fer2013` labels and FER+'s `votes`: `mien train DATA
     --recipe champion`.
     """
     return Recipe(
@@ -411,15 +411,15 @@ def champion() -> Recipe:
         mixup=0.15,
         cutmix=0.15,
         mix_from=0.6,
-        crowd_weight=1.0,
+        votes_weight=1.0,
         precision="auto",
         centre=True,
         initializer="he_normal",
     )
 
 
-def reborn() -> Recipe:
-    """A `champion` hardened: `mien train DATA --recipe reborn --init IT.zip --teacher IT.zip
+def robust() -> Recipe:
+    """A `champion` fine-tuned for robustness: `mien train DATA --recipe robust --init IT.zip --teacher IT.zip
     --teacher ANOTHER.zip`.
 
     It begins with its weights and learns to say of mixed, blurred, noisy and covered faces what its
@@ -429,24 +429,24 @@ def reborn() -> Recipe:
     """
     return dataclasses.replace(
         champion(),
-        name="reborn",
+        name="robust",
         max_epochs=40,
         learning_rate=0.015,
         fall_epochs=0,
         last_rate=0.99,
         warmup_epochs=1,
         stages=((1.0, FACE_SIDE),),
-        degrade=0.2,
+        corruption=0.2,
         erase=0.3,
         mix_from=0.0,
         init="mien",
-        unfold=True,
+        restore_batch_norm=True,
         teacher_weight=0.5,
     )
 
 
-def settled() -> Recipe:
-    """A hardened network trained on without smoothing: `mien train DATA --recipe settled --init
+def swa() -> Recipe:
+    """A robust network trained on without label smoothing, by weight averaging (SWA): `mien train DATA --recipe swa --init
     IT.zip`.
 
     What is kept is the mean of all its steps, each counted by its number, so that it need not be
@@ -454,12 +454,12 @@ def settled() -> Recipe:
     what it gives.
     """
     return dataclasses.replace(
-        reborn(),
-        name="settled",
+        robust(),
+        name="swa",
         max_epochs=12,
         label_smoothing=0.0,
         average_over=0.5,
-        degrade=0.1,
+        corruption=0.1,
         teacher_weight=0.0,
     )
 
@@ -485,7 +485,7 @@ def finetune() -> Recipe:
         shift=0.08,
         init="mien",
         freeze_epochs=3,
-        thaw=0.2,
+        backbone_rate=0.2,
     )
 
 
@@ -494,8 +494,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "medium": medium,
     "large": large,
     "champion": champion,
-    "reborn": reborn,
-    "settled": settled,
+    "robust": robust,
+    "swa": swa,
     "finetune": finetune,
 }
 

@@ -27,7 +27,7 @@ from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.data.votes import majority
 from mien.errors import RunError
-from mien.labels import CROWD, LabelSet
+from mien.labels import VOTES_HEAD, LabelSet
 from mien.training import checkpoint, models
 from mien.training.augment import resize
 from mien.training.calibration import fit_temperature, nll
@@ -137,7 +137,7 @@ def predict_heads(
 def evaluated(network: keras.Model, part: Dataset, *, side: int = FACE_SIDE) -> dict[str, float]:
     """What a network scores on labelled faces: `val_loss`, that loss with the temperature that
     suits these faces best, `val_calibrated_loss`, `val_accuracy` and, of a head for the votes,
-    where the faces have some, `val_crowd_accuracy` by FER+'s majority protocol."""
+    where the faces have some, `val_votes_accuracy` by FER+'s majority protocol."""
     answers = predict_heads(network, part.images, side=side)
     probabilities = next(iter(answers.values()))
     logits = np.log(np.maximum(probabilities, 1e-7))
@@ -146,11 +146,11 @@ def evaluated(network: keras.Model, part: Dataset, *, side: int = FACE_SIDE) -> 
         "val_calibrated_loss": nll(part.labels, logits, fit_temperature(part.labels, logits)),
         "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == part.labels)),
     }
-    if CROWD in answers and part.votes is not None:
+    if VOTES_HEAD in answers and part.votes is not None:
         winner = majority(part.votes)
-        found = answers[CROWD].argmax(axis=1) == winner
+        found = answers[VOTES_HEAD].argmax(axis=1) == winner
         if np.any(winner >= 0):
-            scores["val_crowd_accuracy"] = float(np.mean(found[winner >= 0]))
+            scores["val_votes_accuracy"] = float(np.mean(found[winner >= 0]))
     return scores
 
 

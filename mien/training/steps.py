@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
-from mien.labels import CROWD
+from mien.labels import VOTES_HEAD
 from mien.training import models
-from mien.training.augment import augment, mix, resize, spoil
+from mien.training.augment import augment, corrupt, mix, resize
 from mien.training.recipes import Recipe
 from mien.training.targets import Targets, mixed, taught
 
@@ -68,7 +68,9 @@ def compiled(
     )  # AdamW itself takes it from the weights
     decays = [in_slope * (weight.name == "kernel") for weight in variables]
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    young_norms = not recipe.backbone and not recipe.unfold  # others begin with statistics of faces
+    young_norms = (
+        not recipe.backbone and not recipe.restore_batch_norm
+    )  # others begin with statistics of faces
     statistics = model.non_trainable_weights
 
     def step(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -77,7 +79,7 @@ def compiled(
         wanted = [(main, 1.0, tf.gather(targets, index), tf.gather(weights, index))]
         if shares is not None:
             voted = tf.gather(shares, index), tf.gather(share_weights, index)
-            wanted.append((CROWD, recipe.crowd_weight, *voted))
+            wanted.append((VOTES_HEAD, recipe.votes_weight, *voted))
         if mixing:
             faces, own = mix(faces, seed, recipe, side)
             wanted = [(head, by, *mixed(q, weight, own)) for head, by, q, weight in wanted]
@@ -92,7 +94,7 @@ def compiled(
                 for head, by, q, weight in wanted
             ]
         if recipe.augment:
-            faces = spoil(faces, seed, recipe, side)
+            faces = corrupt(faces, seed, recipe, side)
 
         def slopes() -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
             with tf.GradientTape() as tape:
@@ -109,12 +111,12 @@ def compiled(
             return losses, answers[main], tape.gradient(loss, variables)
 
         losses, logits, gradients = slopes()
-        if recipe.sharpness:
+        if recipe.sam_radius:
             # The slope is taken where the loss is worst nearby (by another dropout). Then all is
             # put back as it was: a slope that float16 could not hold would leave no number behind.
             moved = [*variables, *statistics]
             kept = [tf.identity(tf.convert_to_tensor(weight)) for weight in moved]
-            by = recipe.sharpness / (tf.linalg.global_norm(gradients) + 1e-12)
+            by = recipe.sam_radius / (tf.linalg.global_norm(gradients) + 1e-12)
             for weight, gradient in zip(variables, gradients, strict=True):
                 weight.assign_add(by * gradient)
             *_, gradients = slopes()

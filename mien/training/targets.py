@@ -13,7 +13,7 @@ from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.data.votes import vote_shares
 from mien.errors import UsageError
-from mien.labels import CROWD, FERPLUS
+from mien.labels import FERPLUS, VOTES_HEAD
 from mien.training import models, transfer
 from mien.training.recipes import Recipe
 
@@ -25,9 +25,9 @@ class Targets:
     Attributes:
         labels: float32 (n, K), rows sum to 1.
         weights: float32 (n,), of each row's loss: its class weight.
-        shares: float32 (n, 8) for the crowd's head, rows sum to 1 or are zeros; None without that
+        shares: float32 (n, 8) for the vote head, rows sum to 1 or are zeros; None without that
             head.
-        share_weights: float32 (n,), of each row's loss in the crowd's head; 0 where nobody voted.
+        share_weights: float32 (n,), of each row's loss in the vote head; 0 where nobody voted.
     """
 
     labels: np.ndarray
@@ -37,18 +37,18 @@ class Targets:
 
 
 def make_targets(training: Dataset, recipe: Recipe) -> Targets:
-    """Labels with `Recipe.label_smoothing` and `Recipe.vote_weight`, and votes."""
+    """Labels with `Recipe.label_smoothing` and `Recipe.soft_label_weight`, and votes."""
     num = len(training.label_set)
     truth = np.eye(num, dtype=np.float32)[training.labels]
     labels = truth * (1 - recipe.label_smoothing) + recipe.label_smoothing / num
-    if recipe.vote_weight:
+    if recipe.soft_label_weight:
         told_by_votes, voted = labels_by_votes(training)
-        labels[voted] += recipe.vote_weight * (told_by_votes[voted] - labels[voted])
+        labels[voted] += recipe.soft_label_weight * (told_by_votes[voted] - labels[voted])
     weights = class_weights(training.counts()[0], recipe.class_weights)[training.labels].astype(
         np.float32
     )
     shares, share_weights = None, np.zeros(len(training), np.float32)
-    if recipe.crowd_weight and training.votes is not None:
+    if recipe.votes_weight and training.votes is not None:
         shares = vote_shares(training.votes)
         share_weights = (shares.sum(axis=1) > 0).astype(np.float32)
     return Targets(labels, weights, shares, share_weights)
@@ -74,7 +74,7 @@ def taught(
 
 
 def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """How likely each label is, given how the crowd voted on the face: what the labels' noise is to
+    """How likely each label is, given how the annotators voted on the face: what the labels' noise is to
     be smoothed with.
 
     The linear map from vote shares and their square roots to labels with the least squared error on
@@ -89,7 +89,7 @@ def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """
     if training.votes is None:
         raise UsageError(
-            "vote_weight: came data without FER+ votes; expected votes. To mend: give them, or vote_weight=0"
+            "soft_label_weight: came data without FER+ votes; expected votes. To mend: give them, or soft_label_weight=0"
         )
     votes = training.votes.astype(np.float64)
     voted = votes.sum(axis=1) > 0
@@ -127,7 +127,7 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
         BundleError: if it is int8, or its network cannot be built again with equal answers.
     """
     wanted = models.heads(recipe, training.label_set)
-    _check(teacher, training, wants_crowd=CROWD in wanted)
+    _check(teacher, training, wants_votes=VOTES_HEAD in wanted)
     theirs, folded = transfer.rebuilt(teacher, teacher.name, "or teach with another bundle")
     if theirs.dense and any(side != FACE_SIDE for _, side in recipe.stages):
         raise UsageError(
@@ -151,7 +151,7 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
     return keras.Model(fast.input, outputs)
 
 
-def _check(teacher: Bundle, training: Dataset, *, wants_crowd: bool) -> None:
+def _check(teacher: Bundle, training: Dataset, *, wants_votes: bool) -> None:
     """Refuse a teacher that cannot teach these faces.
 
     Raises:
@@ -159,13 +159,13 @@ def _check(teacher: Bundle, training: Dataset, *, wants_crowd: bool) -> None:
     """
     heads = {head.name: head for head in teacher.heads}
     main = teacher.heads[0]
-    if main.labels != training.label_set or (wants_crowd and heads.get(CROWD) is None):
+    if main.labels != training.label_set or (wants_votes and heads.get(VOTES_HEAD) is None):
         raise UsageError(
             f"teacher {teacher.name}: came heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
             f"expected {', '.join(training.label_set)}"
-            + (f" and a head {CROWD}" if wants_crowd else "")
+            + (f" and a head {VOTES_HEAD}" if wants_votes else "")
         )
-    if wants_crowd and heads[CROWD].labels != FERPLUS:
+    if wants_votes and heads[VOTES_HEAD].labels != FERPLUS:
         raise UsageError(
-            f"teacher {teacher.name}: came a crowd head of other labels; expected {tuple(FERPLUS)}"
+            f"teacher {teacher.name}: came a vote head of other labels; expected {tuple(FERPLUS)}"
         )

@@ -21,7 +21,7 @@ import numpy as np
 from mien.bundle import SHIPPED, Bundle, open_bundle
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError, RunError, UsageError
-from mien.labels import CROWD, LabelSet
+from mien.labels import VOTES_HEAD, LabelSet
 from mien.training import backbones, models, runs
 from mien.training.export import fold
 from mien.training.recipes import BACKBONES, FOLDED, Recipe
@@ -54,14 +54,14 @@ class Start:
     def put(self, network: keras.Model, heads: Mapping[str, LabelSet], faces: np.ndarray) -> None:
         """Give a network of `models.build(self.recipe, ...)` these weights.
 
-        Batch norms that are to come back (`Recipe.unfold`) take their statistics from some of the
+        Batch norms that are to come back (`Recipe.restore_batch_norm`) take their statistics from some of the
         `faces`, uint8 (N, 48, 48, 1). Each head keeps what is known of its labels by name, whatever
         their order: all of it, some columns (the others begin at zero), or nothing, and then it
         begins as it was drawn.
         """
         for name, values in self._load().items():
-            if self.recipe.unfold and name != models.TRUNK:
-                _unfold(network, name, values, faces)
+            if self.recipe.restore_batch_norm and name != models.TRUNK:
+                _restore_batch_norm(network, name, values, faces)
                 continue
             layer = backbones.trunk(network) if name == models.TRUNK else network.get_layer(name)
             layer.set_weights(values)
@@ -85,7 +85,9 @@ class Start:
         return found if found and any(one in found[0] for one in labels) else None
 
 
-def _unfold(network: keras.Model, name: str, values: list[np.ndarray], faces: np.ndarray) -> None:
+def _restore_batch_norm(
+    network: keras.Model, name: str, values: list[np.ndarray], faces: np.ndarray
+) -> None:
     """Give a layer without bias, and the batch norm behind it, what answers as the layer with bias
     did.
 
@@ -151,7 +153,7 @@ def of_folded(
     """
     adopted = dataclasses.replace(
         recipe,
-        backbone="" if recipe.unfold else FOLDED,
+        backbone="" if recipe.restore_batch_norm else FOLDED,
         blocks=theirs.blocks,
         dense=theirs.dense,
         residual=theirs.residual,
@@ -160,7 +162,7 @@ def of_folded(
     )
     found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
     known = tuple(
-        (labels, *found.pop(models.LOGITS[name == CROWD])) for name, labels in heads.items()
+        (labels, *found.pop(models.LOGITS[name == VOTES_HEAD])) for name, labels in heads.items()
     )
     if not theirs.centre:
         # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which
@@ -210,10 +212,10 @@ def _imagenet(recipe: Recipe) -> Start:
 
 
 def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
-    if recipe.unfold:
+    if recipe.restore_batch_norm:
         raise UsageError(
-            f"unfold: came true with init={recipe.init}, a network of keras.applications; expected one of mien's own "
-            "layers, or unfold=false"
+            f"restore_batch_norm: came true with init={recipe.init}, a network of keras.applications; expected one of mien's own "
+            "layers, or restore_batch_norm=false"
         )
     return dataclasses.replace(
         recipe,
@@ -276,7 +278,7 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
     folded = models.build_folded(recipe, heads)
     layers = {layer.name: layer for layer in folded.layers if layer.weights}
     tops = {
-        models.LOGITS[name == CROWD]: head.output
+        models.LOGITS[name == VOTES_HEAD]: head.output
         for name, head in zip(heads, bundle.heads, strict=True)
     }
     trunk, ends = _onnx_weights(bundle.model, list(tops.values()))

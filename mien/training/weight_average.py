@@ -102,7 +102,7 @@ def average(
         dense_dropout=theirs.dense_dropout,
         max_epochs=1,
         seed=theirs.seed,
-        crowd_weight=theirs.crowd_weight,
+        votes_weight=theirs.votes_weight,
     )
     known = {head.name: head.labels for head in bundles[0].heads}
     start = transfer.of_folded(untrained, theirs, mean, known, {})

@@ -106,7 +106,7 @@ def test_evaluate_and_info_read_the_runs(
 
 
 def test_info_without_a_run_lists_the_recipes() -> None:
-    names = ["small", "medium", "large", "champion", "reborn", "settled", "finetune"]
+    names = ["small", "medium", "large", "champion", "robust", "swa", "finetune"]
     assert [one["name"] for one in answer("info")["recipes"]] == names
 
 
@@ -307,9 +307,9 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         (["data", "draw", "--out", ".", "--form", "csv"], 2, "exists already"),
         (["data", "draw", "--out", "/proc/mien"], None, "/proc/mien"),
         (
-            ["run", "--recipe", "small", "--recipe", "reborn"],
+            ["run", "--recipe", "small", "--recipe", "robust"],
             2,
-            "reborn, which begins with a trained network",
+            "robust, which begins with a trained network",
         ),
         (["run", "--out", "/proc/mien"], 4, "choose another folder with --out"),
     ],

@@ -177,19 +177,19 @@ def test_frames_of_one_video_end_in_time() -> None:
     assert int(np.sum(~near_duplicates(frames).mirrored)) == 44 * 16 + 15 * 16 // 2
 
 
-def test_crowd(planted: Dataset) -> None:
+def test_vote_agreement(planted: Dataset) -> None:
     found = audit(planted, near_duplicates=False)
-    crowd = found.crowd
-    assert crowd is not None
-    assert np.flatnonzero(crowd.counted).tolist() == [0, 1, 2, 3, 4, 5]
-    assert crowd.choice[:7].tolist() == [ANGRY, ANGRY, NEUTRAL, HAPPY, NEUTRAL, HAPPY, -1]
-    assert np.flatnonzero(crowd.agrees).tolist() == [0, 3]
-    assert np.flatnonzero(crowd.among_top).tolist() == [0, 1, 3]
-    assert np.flatnonzero(crowd.among_two).tolist() == [0, 1, 3]
-    assert np.flatnonzero(crowd.tied).tolist() == [1, 3]
-    assert crowd.decisive.tolist() == [4, 5]
-    assert crowd.preferred.sum() == 6
-    assert crowd.preferred[SAD, NEUTRAL] == 1
+    agreement = found.vote_agreement
+    assert agreement is not None
+    assert np.flatnonzero(agreement.counted).tolist() == [0, 1, 2, 3, 4, 5]
+    assert agreement.choice[:7].tolist() == [ANGRY, ANGRY, NEUTRAL, HAPPY, NEUTRAL, HAPPY, -1]
+    assert np.flatnonzero(agreement.agrees).tolist() == [0, 3]
+    assert np.flatnonzero(agreement.among_top).tolist() == [0, 1, 3]
+    assert np.flatnonzero(agreement.among_two).tolist() == [0, 1, 3]
+    assert np.flatnonzero(agreement.tied).tolist() == [1, 3]
+    assert agreement.decisive.tolist() == [4, 5]
+    assert agreement.preferred.sum() == 6
+    assert agreement.preferred[SAD, NEUTRAL] == 1
     assert found.agreement("training") == {
         "n": 6,
         "agrees": 2 / 6,
@@ -208,9 +208,9 @@ def test_crowd(planted: Dataset) -> None:
 
 def test_without_votes(faces: Dataset) -> None:
     found = audit(faces)
-    assert (found.crowd, found.no_faces) == (None, None)
-    assert found.to_dict()["crowd"] is None
-    assert "crowd" not in found.table()
+    assert (found.vote_agreement, found.no_faces) == (None, None)
+    assert found.to_dict()["vote_agreement"] is None
+    assert "annotators" not in found.table()
     assert found.agreement("training")["agrees"] is None
 
 
@@ -234,8 +234,8 @@ def test_json_and_table(planted: Dataset) -> None:
     assert told["label_conflicts"] == {"groups": 1, "rows": 3, "source_rows": [[5, 15, 16]]}
     assert told["blanks"]["source_rows"] == [20, 21]
     assert sorted(told["near_duplicates"]["source_rows"]) == [[2, 12], [3, 13], [4, 14]]
-    assert told["crowd"]["agreement"]["test"]["agrees"] is None
-    assert told["crowd"]["preferred"]["fear"]["neutral"] == 1
+    assert told["vote_agreement"]["agreement"]["test"]["agrees"] is None
+    assert told["vote_agreement"]["preferred"]["fear"]["neutral"] == 1
     assert "source_rows" not in json.dumps(found.to_dict())
     table = found.table()
     assert max(map(len, table.splitlines())) <= 100
@@ -259,7 +259,7 @@ def test_sheets(planted: Dataset, tmp_path: Path) -> None:
         "near-duplicates.png",
         "blanks.png",
         "no-faces.png",
-        "crowd-disagrees.png",
+        "votes-disagree.png",
     ]
     for path in paths:
         with Image.open(path) as picture:

@@ -15,7 +15,7 @@ import pytest
 from mien.constants import FACE_SIDE
 from mien.data.audit import audit
 from mien.data.dataset import SPLITS, Dataset, LeftOut
-from mien.data.votes import crowd_choice, majority
+from mien.data.votes import majority, plurality
 from mien.errors import UsageError
 from mien.evaluation import findings, predictions
 from mien.evaluation.evaluate import Predictions, evaluate
@@ -42,7 +42,7 @@ def certain(answers: dict[str, list[int]], num_classes: int, name: str = "net") 
     rest = 0.1 / (num_classes - 1)
     rows = {
         s: (np.eye(num_classes)[a] * (0.9 - rest) + rest).astype(np.float32)
-        for s, a in predictions.items()
+        for s, a in answers.items()
     }
     return Predictions(name, rows, {})
 
@@ -162,14 +162,14 @@ def test_twins_are_counted_and_set_aside() -> None:
     assert found["accuracy_of_twins"] == 1.0 and found["accuracy_without"]["value"] == 0.5
 
 
-def test_the_crowds_choice_is_among_the_labels_and_knows_ties() -> None:
+def test_the_plurality_is_among_the_labels_and_knows_ties() -> None:
     votes = np.zeros((5, len(FERPLUS_VOTES)), np.uint8)
     votes[0, FERPLUS_VOTES.index("happy")] = 3
     votes[0, FERPLUS_VOTES.index("unknown")] = 7  # no label of the set: does not count
     votes[1, [FERPLUS_VOTES.index("sad"), FERPLUS_VOTES.index("happy")]] = 5
     votes[2, FERPLUS_VOTES.index("not_a_face")] = 10
     votes[3, FERPLUS_VOTES.index("angry")] = 10
-    ballots, choice, tied = crowd_choice(votes, LabelSet(("sad", "happy", "angry")))
+    ballots, choice, tied = plurality(votes, LabelSet(("sad", "happy", "angry")))
     assert choice.tolist() == [1, 0, -1, 2, -1]
     assert tied.tolist() == [False, True, False, False, False]
     assert ballots.tolist() == [[0, 3, 0], [5, 5, 0], [0, 0, 0], [0, 0, 10], [0, 0, 0]]
@@ -184,26 +184,28 @@ def voted(faces: Dataset) -> Dataset:
     return dataclasses.replace(faces, votes=votes)
 
 
-def test_report_and_audit_agree_about_the_crowd(faces: Dataset) -> None:
+def test_report_and_audit_agree_about_the_annotators(faces: Dataset) -> None:
     data = voted(faces)
     truth = evaluate(data, [predicted(data, "a", 1)], num_bootstrap=0).to_dict()
     found = audit(data, near_duplicates=False)
     for split in SPLITS:
-        crowd = truth["networks"][0]["splits"][split]["crowd"]
+        siding = truth["networks"][0]["splits"][split]["vote_agreement"]
         agreement = found.agreement(split)
         assert (
             agreement["tied"] > 0
-            and crowd["counted"] == agreement["n"] < truth["data"]["totals"][split]
+            and siding["counted"] == agreement["n"] < truth["data"]["totals"][split]
         )
-        assert crowd["label_is_choice"] == pytest.approx(agreement["agrees"])
+        assert siding["label_is_choice"] == pytest.approx(agreement["agrees"])
 
 
-def test_doubtful_labels_are_errors_where_the_crowd_sides_with_the_network(faces: Dataset) -> None:
+def test_doubtful_labels_are_errors_where_the_annotators_side_with_the_network(
+    faces: Dataset,
+) -> None:
     data = voted(faces)
     scores = evaluate(data, [predicted(data, "a", 0.5)], num_bootstrap=0).to_dict()["networks"][0][
         "splits"
     ]["training"]
-    assert len(scores["doubtful"]) == min(12, scores["crowd"]["with_prediction"]["n"]) > 3
+    assert len(scores["doubtful"]) == min(12, scores["vote_agreement"]["with_prediction"]["n"]) > 3
     for one in scores["doubtful"]:
         of_labels = {name: n for name, n in one["votes"].items() if name in FER2013}
         assert one["label"] != one["predicted"] and one["index"] in np.flatnonzero(
@@ -218,7 +220,7 @@ def test_doubtful_labels_are_errors_where_the_crowd_sides_with_the_network(faces
     assert sure == sorted(sure, reverse=True) and sure[0] > sure[-1]
 
 
-def test_a_head_for_the_crowd_is_judged_by_ferplus_majority(faces: Dataset) -> None:
+def test_a_vote_head_is_judged_by_ferplus_majority(faces: Dataset) -> None:
     data = voted(faces)
     said = {}
     for split in ("validation", "test"):
@@ -226,14 +228,14 @@ def test_a_head_for_the_crowd_is_judged_by_ferplus_majority(faces: Dataset) -> N
         said[split] = np.eye(len(FERPLUS))[
             np.maximum(winner, 0)
         ]  # right wherever there is a winner
-    network = dataclasses.replace(predicted(data, "a", 0.5), crowd=said)
+    network = dataclasses.replace(predicted(data, "a", 0.5), votes=said)
     evaluation = evaluate(data, [network], num_bootstrap=0)
     splits = evaluation.to_dict()["networks"][0]["splits"]
     found = splits["test"]["ferplus"]
     assert found["n"] == np.sum(majority(data.part("test").votes) >= 0) > 0
     assert found["accuracy"]["value"] == 1.0 and found["ece"] == pytest.approx(0)
     assert splits["training"]["ferplus"] is None
-    assert "by FER+'s majority protocol its crowd head is right on 100.0 %" in evaluation.table()
+    assert "by FER+'s majority protocol its vote head is right on 100.0 %" in evaluation.table()
 
 
 def test_accuracy_without_twins_is_told(faces: Dataset) -> None:
@@ -250,7 +252,7 @@ def test_without_votes_nothing_is_doubtful(faces: Dataset) -> None:
     assert truth["networks"][0]["splits"]["validation"]["doubtful"] is None
 
 
-def test_with_whom_the_crowd_sides() -> None:
+def test_with_whom_the_annotators_side() -> None:
     votes = np.zeros((6, len(FERPLUS_VOTES)), np.uint8)
     votes[0, FERPLUS_VOTES.index("happy")] = 9  # with the prediction
     votes[1, FERPLUS_VOTES.index("angry")] = 9  # with the label
@@ -265,17 +267,17 @@ def test_with_whom_the_crowd_sides() -> None:
     truth = evaluate(
         data, [certain({"validation": [0, 0, 0, 0, 0, 2]}, 3)], num_bootstrap=0
     ).to_dict()
-    crowd = truth["networks"][0]["splits"]["validation"]["crowd"]
-    assert crowd["errors"] == 5 and crowd["counted"] == 5
-    assert crowd["with_prediction"] == {"n": 1, "share": 0.2} and crowd["with_label"] == {
+    siding = truth["networks"][0]["splits"]["validation"]["vote_agreement"]
+    assert siding["errors"] == 5 and siding["counted"] == 5
+    assert siding["with_prediction"] == {"n": 1, "share": 0.2} and siding["with_label"] == {
         "n": 1,
         "share": 0.2,
     }
-    assert crowd["neither"] == {"n": 1, "share": 0.2} and crowd["undecided"] == {
+    assert siding["neither"] == {"n": 1, "share": 0.2} and siding["undecided"] == {
         "n": 2,
         "share": 0.4,
     }
-    assert crowd["label_is_choice"] == pytest.approx(2 / 5)
+    assert siding["label_is_choice"] == pytest.approx(2 / 5)
     worst = truth["networks"][0]["splits"]["validation"]["worst"]
     assert len(worst) == 5 and {"happy": 9} in [w["votes"] for w in worst]
 
@@ -440,8 +442,8 @@ def test_impossible_questions_are_refused(faces: Dataset) -> None:
 
 
 @pytest.mark.shared
-def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path) -> None:
-    """The label equals the crowd's choice on 64.5 % of Training: the files' own rows, no reader
+def test_the_annotators_agree_with_the_real_labels_as_evidence_says(shared_dir: Path) -> None:
+    """The label equals the annotators' choice on 64.5 % of Training: the files' own rows, no reader
     between.
     """
     with gzip.open(shared_dir / "data" / "fer2013.csv.gz", "rb") as lines:
@@ -451,7 +453,7 @@ def test_the_crowd_agrees_with_the_real_labels_as_evidence_says(shared_dir: Path
     )
     votes = votes[votes[:, 0] == "Training"][:, 2:].astype(np.uint8)
     assert len(labels) == len(votes) == 28709
-    choice = crowd_choice(votes, FER2013)[1]
+    choice = plurality(votes, FER2013)[1]
     assert np.sum(choice >= 0) == 28557
     assert np.mean((choice == labels)[choice >= 0]) == pytest.approx(0.645, abs=0.0005)
 
@@ -722,7 +724,7 @@ def test_the_audit_in_sentences(faces: Dataset) -> None:
     assert "nearly equal" in told[0] and told[2] == "Audit: 1 blank picture."
     no_faces = int(np.sum(voted(faces).votes[:, FERPLUS_VOTES.index("not_a_face")] >= 5))  # type: ignore[index]
     assert no_faces > 1
-    assert told[3] == f"Audit: {no_faces} pictures without a face, says the crowd."
+    assert told[3] == f"Audit: {no_faces} pictures without a face, say the annotators."
 
 
 def test_sentences_begin_large_and_end_with_a_stop() -> None:

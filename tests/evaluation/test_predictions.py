@@ -16,7 +16,7 @@ from mien.evaluation.evaluate import Predictions
 from mien.labels import FERPLUS_VOTES
 
 
-def network(name: str, first: float, *, crowd: bool = True, **info: Any) -> Predictions:
+def network(name: str, first: float, *, votes: bool = True, **info: Any) -> Predictions:
     """Says `first` of the first of two labels, on one face of each split."""
     said = np.array([[first, 1 - first]], np.float32)
     eight = np.full((1, 8), 0.125, np.float32) * first * 8
@@ -25,7 +25,7 @@ def network(name: str, first: float, *, crowd: bool = True, **info: Any) -> Pred
         {"training": said, "test": said},
         info,
         lambda faces: said,
-        {"test": eight} if crowd else None,
+        {"test": eight} if votes else None,
     )
 
 
@@ -35,8 +35,8 @@ def test_the_mean_of_networks_is_that_of_their_probabilities() -> None:
     [mean] = predictions.means([{" --fast": one, " --best": one}, {" --fast": other}])
     assert mean.name == "mean of 2 --fast" and list(mean.probabilities) == ["training", "test"]
     np.testing.assert_allclose(mean.probabilities["test"], [[0.7, 0.3]], atol=1e-6)
-    assert mean.crowd is not None and mean.explain is not None
-    assert mean.crowd["test"][0, 0] == pytest.approx(0.7)
+    assert mean.votes is not None and mean.explain is not None
+    assert mean.votes["test"][0, 0] == pytest.approx(0.7)
     np.testing.assert_allclose(
         mean.explain(np.zeros((1, 48, 48, 1), np.uint8)), [[0.7, 0.3]], atol=1e-6
     )
@@ -60,7 +60,7 @@ def test_each_answer_of_a_bundle_is_explained_by_itself_in_one_view() -> None:
     assert np.abs(shown - alone).max() > 1e-3
 
 
-def test_a_bundle_of_somebody_else_with_two_heads_and_no_crowd(
+def test_a_bundle_of_somebody_else_with_two_heads_and_no_votes(
     faces: Dataset, tmp_path: Path
 ) -> None:
     bundle = write_toy(tmp_path / "toy", ("expression", "mood"), training={"data": None})
@@ -68,17 +68,17 @@ def test_a_bundle_of_somebody_else_with_two_heads_and_no_crowd(
     kinds = predictions.of_bundle(voted, bundle, "toy")
     assert list(kinds)[:2] == [" --fast", ", expression --fast"]
     assert all(
-        network.crowd is None and network.info["num_trained_on"] is None
+        network.votes is None and network.info["num_trained_on"] is None
         for network in kinds.values()
     )
 
 
 def test_the_mean_says_only_what_all_its_networks_say() -> None:
     one = network("a", 0.9, parameters=3, data={"fingerprint": "x"})
-    other = network("b", 0.5, crowd=False, data={"fingerprint": "y"})
+    other = network("b", 0.5, votes=False, data={"fingerprint": "y"})
     del other.probabilities["training"]  # type: ignore[attr-defined]
     [mean] = predictions.means([{"": one}, {"": other}])
-    assert list(mean.probabilities) == ["test"] and mean.crowd is None
+    assert list(mean.probabilities) == ["test"] and mean.votes is None
     assert mean.info == {
         "members": [
             {"name": name, "data": {"fingerprint": f}} for name, f in (("a", "x"), ("b", "y"))

@@ -82,7 +82,7 @@ def evaluation(faces: Dataset) -> Evaluation:
         np.random.default_rng(0).integers(0, 5, (len(faces), len(FERPLUS_VOTES))).astype(np.uint8)
     )
     networks = [network(faces, "small", 2, 0), network(faces, "large", 3, 1)]
-    for turn, one in enumerate(networks):  # the crowd sides with each of them now and then
+    for turn, one in enumerate(networks):  # the annotators side with each of them now and then
         rows = np.flatnonzero(faces.mask("validation"))[turn::2]
         answers = one.probabilities["validation"].argmax(1)[turn::2]
         votes[rows, [FERPLUS_VOTES.index(faces.label_set[a]) for a in answers]] = 9
@@ -205,7 +205,7 @@ def test_cells_of_cards_name_their_column(written: Path) -> None:
     cells = [a for a in page.all("td") if a.get("role") == "cell"]
     assert (
         len(cells) == 2 * 10 + 2 * 9 + 4 * 5 + 6 * 8
-    )  # networks, pairs, twins, crowd: rows times cells
+    )  # networks, pairs, twins, votes: rows times cells
     assert all(a["data-th"] for a in cells)
 
 
@@ -236,7 +236,7 @@ def test_captions_and_sentences_of_the_page(written: Path, evaluation: Evaluatio
     for name in ("small", "large"):
         assert said["curves"][name] in text and said["worst"][name] in text
     assert "measured while training" in said["curves"]["small"]
-    assert text.count("Errors where the crowd sides with it, validation") == 2
+    assert text.count("Errors where the annotators side with it, validation") == 2
     assert "next to no probability" not in text
 
 

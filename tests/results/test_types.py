@@ -19,7 +19,7 @@ def test_the_way_to_json_and_back_is_exact() -> None:
         raw=tuple(raw),
         uncertain=True,
         reason="small",
-        heads={"crowd": {"happy": 0.25, "contempt": 0.75}},
+        heads={"votes": {"happy": 0.25, "contempt": 0.75}},
     )
     frames = (
         frame(full, face(landmarks=None, quality=Quality(9, 1)), index=7, time_s=1 / 3),
@@ -64,7 +64,7 @@ def test_numbers_of_numpy_become_plain() -> None:
         ({"probabilities": (0.5, *PROBABILITIES[1:])}, "probabilities"),
         ({"probabilities": (-0.5, 0.5, *PROBABILITIES[2:])}, "probabilities"),
         ({"raw": (1.0,)}, "1 raw"),
-        ({"heads": {"crowd": {"happy": 0.2}}}, "heads"),
+        ({"heads": {"votes": {"happy": 0.2}}}, "heads"),
     ],
 )
 def test_values_that_cannot_be_so_are_refused(changes: dict[str, Any], came: str) -> None:

@@ -67,7 +67,7 @@ def test_every_frame_has_a_row(tmp_path: Path, columns: str) -> None:
 
 
 def test_columns_of_mien(tmp_path: Path) -> None:
-    heads = {"crowd": {"happy": 0.25, "contempt": 0.75}}
+    heads = {"votes": {"happy": 0.25, "contempt": 0.75}}
     one = random_face(
         5, raw=random_face(6).probabilities, heads=heads, uncertain=True, reason="small"
     )
@@ -75,7 +75,7 @@ def test_columns_of_mien(tmp_path: Path) -> None:
         tmp_path / "a.csv",
         frames=(frame(one), *FRAMES),
         raw=True,
-        heads={"crowd": ("happy", "contempt")},
+        heads={"votes": ("happy", "contempt")},
     )
     got = read(path)
     assert len(got) == 5
@@ -93,7 +93,7 @@ def test_columns_of_mien(tmp_path: Path) -> None:
             row[f"raw_{name}"]
         ) == np.float32(raw)
     assert np.float32(row["x0"]) == np.float32(one.box[0]) and row["left_mouth_x"] == "65"
-    assert (row["p_crowd_happy"], row["p_crowd_contempt"]) == ("0.25", "0.75")
+    assert (row["p_votes_happy"], row["p_votes_contempt"]) == ("0.25", "0.75")
     assert got[1]["time_s"] == "0.1" and got[1]["track"] == "2" and got[2]["face"] == "1"
     assert [got[3][name] for name in ("faces", "face", "label", "p_happy", "uncertain")] == [
         "0",

@@ -27,19 +27,19 @@ MOVED = dataclasses.replace(STILL, turn=12.0, zoom=(0.88, 1.14), shift=0.1)
 SEED = tf.constant([0, 1])
 
 
-def degraded(
+def corrupted(
     batch: tf.Tensor, monkeypatch: pytest.MonkeyPatch, **strength: tuple[float, float]
 ) -> np.ndarray:
     """Every face, not mirrored, with the one change that is named and as strong as it says."""
     for name, none in (("BLUR", (0.05, 0.05)), ("NOISE", (0.0, 0.0)), ("QUALITY", (100.0, 100.0))):
         monkeypatch.setattr(augment, name, strength.get(name, none))
-    return np.asarray(augment._degrade(batch, SEED, 1.0, batch.shape[1]))[..., 0]
+    return np.asarray(augment._corrupted(batch, SEED, 1.0, batch.shape[1]))[..., 0]
 
 
 def test_erased_boxes_and_light(faces: Dataset) -> None:
     batch = tf.cast(faces.images[:64], tf.float32)
     kept = augment.augment(batch, SEED, STILL)
-    erased = augment.spoil(kept, SEED, dataclasses.replace(STILL, erase=0.5))
+    erased = augment.corrupt(kept, SEED, dataclasses.replace(STILL, erase=0.5))
     np.testing.assert_allclose(
         np.sort(kept, axis=2), np.sort(batch, axis=2), atol=1e-3
     )  # at most mirrored
@@ -92,19 +92,19 @@ def test_augmentation_flips_half_and_moves_within_limits() -> None:
     assert np.abs(y - 23.5).max() > farthest / 3
 
 
-def test_degraded_faces_are_blurred_noisy_and_squeezed(
+def test_corrupted_faces_are_blurred_noisy_and_squeezed(
     faces: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = tf.cast(faces.images[:64], tf.float32)
     pixels = np.asarray(batch)[..., 0]
     assert (
-        np.abs(degraded(batch, monkeypatch) - pixels).mean() < 0.5
+        np.abs(corrupted(batch, monkeypatch) - pixels).mean() < 0.5
     )  # quality 100 rounds to whole numbers
-    noisy = degraded(tf.fill((64, 48, 48, 1), 128.0), monkeypatch, NOISE=(10.0, 10.0))
+    noisy = corrupted(tf.fill((64, 48, 48, 1), 128.0), monkeypatch, NOISE=(10.0, 10.0))
     assert noisy.std() == pytest.approx(10, abs=0.3) and noisy.mean() == pytest.approx(128, abs=0.3)
     edge = np.zeros((1, 48, 48, 1), np.float32)
     edge[:, :, 24:] = 255
-    soft = degraded(tf.constant(edge), monkeypatch, BLUR=(1.5, 1.5))[0, 20]
+    soft = corrupted(tf.constant(edge), monkeypatch, BLUR=(1.5, 1.5))[0, 20]
     # The edge's slope is the blur's own bell: 255 / (1.5 sqrt(2 pi)) at its middle.
     assert soft[24] - soft[23] == pytest.approx(255 / (1.5 * np.sqrt(2 * np.pi)), rel=0.05)
     assert soft[0] < 1 and soft[-1] > 254 and np.all(np.diff(soft) > -1)
@@ -115,7 +115,7 @@ def test_squeezing_is_what_jpeg_does(
     faces: Dataset, monkeypatch: pytest.MonkeyPatch, quality: int
 ) -> None:
     batch = tf.cast(faces.images[:16], tf.float32)
-    ours = degraded(batch, monkeypatch, QUALITY=(quality, quality))
+    ours = corrupted(batch, monkeypatch, QUALITY=(quality, quality))
     for face, squeezed in zip(faces.images[:16], ours, strict=True):
         file = io.BytesIO()
         Image.fromarray(face[..., 0]).save(file, "JPEG", quality=quality)
@@ -124,18 +124,20 @@ def test_squeezing_is_what_jpeg_does(
         assert np.abs(theirs - squeezed).mean() < 0.5 + lost / 6  # its decoder rounds once more
 
 
-def test_so_large_a_share_is_degraded_at_any_side(faces: Dataset) -> None:
+def test_so_large_a_share_is_corrupted_at_any_side(faces: Dataset) -> None:
     batch = tf.cast(faces.images[:200], tf.float32)
     for side in (48, 36):  # 36 is no multiple of JPEG's 8
         kept = np.asarray(augment.augment(batch, SEED, STILL, side))
         some = np.asarray(
-            augment.spoil(tf.constant(kept), SEED, dataclasses.replace(STILL, degrade=0.2), side)
+            augment.corrupt(
+                tf.constant(kept), SEED, dataclasses.replace(STILL, corruption=0.2), side
+            )
         )
         assert some.shape == (200, side, side, 1) and 0 <= some.min() and some.max() <= 255
         changed = np.abs(some - kept).mean(axis=(1, 2, 3)) > 1e-3
         assert 0.35 < changed.mean() < 0.63  # 1 - 0.8 ** 3 = 0.49
     again = np.asarray(
-        augment.spoil(tf.constant(kept), SEED, dataclasses.replace(STILL, degrade=0.2), 36)
+        augment.corrupt(tf.constant(kept), SEED, dataclasses.replace(STILL, corruption=0.2), 36)
     )
     np.testing.assert_array_equal(some, again)
 

@@ -42,7 +42,7 @@ DOUBLE = Recipe(
     dense_dropout=0.2,
     max_epochs=2,
     batch_size=32,
-    crowd_weight=1.0,
+    votes_weight=1.0,
     residual=True,
     centre=True,
 )
@@ -228,17 +228,17 @@ def voted(faces: Dataset) -> Dataset:
 def test_two_heads_and_the_answer_they_make(voted: Dataset, tmp_path: Path) -> None:
     trained = fit.fit(voted, DOUBLE, folder=tmp_path / "run")
     found = export(trained, tmp_path / "b", dataset=voted)
-    assert [(head.name, len(head.labels)) for head in found.heads] == [("fer2013", 7), ("crowd", 8)]
+    assert [(head.name, len(head.labels)) for head in found.heads] == [("fer2013", 7), ("votes", 8)]
     assert found.parity["batch_norm_folded"] and found.parity["max_difference"] <= 1e-4
     assert sum(found.answer.weights.values()) == pytest.approx(1)
     part = voted.part("test")
     with Classifier(found) as classify:
         for mode in ("fast", "best"):
             heads = classify(part.images, mode=mode)
-            crowd = heads["crowd"][:, :7] / heads["crowd"][:, :7].sum(axis=1, keepdims=True)
+            votes = heads["votes"][:, :7] / heads["votes"][:, :7].sum(axis=1, keepdims=True)
             mean = (
                 found.answer.weights["fer2013"] * heads["fer2013"]
-                + found.answer.weights["crowd"] * crowd
+                + found.answer.weights["votes"] * votes
             )
             shown = classify.answer(heads, mode=mode)
             np.testing.assert_array_equal(shown.argmax(axis=1), mean.argmax(axis=1))
@@ -247,7 +247,7 @@ def test_two_heads_and_the_answer_they_make(voted: Dataset, tmp_path: Path) -> N
             assert scores["accuracy"]["value"] == pytest.approx(
                 np.mean(shown.argmax(1) == part.labels)
             )
-            assert set(scores["heads"]) == {"fer2013", "crowd"} and scores["heads"]["crowd"][
+            assert set(scores["heads"]) == {"fer2013", "votes"} and scores["heads"]["votes"][
                 "n"
             ] == len(part)
 

@@ -193,7 +193,7 @@ def test_stopped_anywhere_it_ends_the_same(
 
 @pytest.fixture(scope="module")
 def voted(faces: Dataset) -> Dataset:
-    """The faces with a crowd of ten that mostly agrees with the labels; every tenth face has no
+    """The faces with ten annotators who mostly agree with the labels; every tenth face has no
     votes.
     """
     votes = np.zeros((len(faces), len(FERPLUS_VOTES)), np.uint8)
@@ -212,7 +212,7 @@ def test_two_heads_in_stages_stopped_anywhere_end_the_same(
     whole = fit.fit(voted, DOUBLE, folder=tmp_path / "whole", deterministic=True)
     history = whole.facts["history"]
     assert [line["side"] for line in history] == [32, 32, 48, 48] and whole.facts["best_epoch"] > 2
-    assert all(0 <= line["val_crowd_accuracy"] <= 1 for line in history)
+    assert all(0 <= line["val_votes_accuracy"] <= 1 for line in history)
     with pytest.raises(Stop):
         fit.fit(
             voted, DOUBLE, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step)
@@ -221,23 +221,23 @@ def test_two_heads_in_stages_stopped_anywhere_end_the_same(
     assert equal(weights(whole.folder), weights(tmp_path / "run"))
 
 
-def test_the_crowds_head_learns_its_votes_and_only_with_a_weight(
+def test_the_vote_head_learns_its_votes_and_only_with_a_weight(
     voted: Dataset, tmp_path: Path
 ) -> None:
     run = fit.fit(
         voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a", deterministic=True
     )
-    seldom = runs.predict_heads(runs.load_network(run), voted.images)["crowd"][
+    seldom = runs.predict_heads(runs.load_network(run), voted.images)["votes"][
         :, FERPLUS.index("contempt")
     ].mean()
     assert seldom < 0.1  # nobody voted for it; an untrained head says an eighth
     with pytest.raises(
-        UsageError, match="crowd_weight: came 1 and training rows without FER.*To mend"
+        UsageError, match="votes_weight: came 1 and training rows without FER.*To mend"
     ):
         fit.fit(dataclasses.replace(voted, votes=None), DOUBLE, folder=tmp_path / "b")
 
 
-def test_faces_without_votes_do_not_pull_the_crowds_head(
+def test_faces_without_votes_do_not_pull_the_vote_head(
     voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fit, "has_votes", lambda dataset: True)  # or it would be refused
@@ -247,8 +247,8 @@ def test_faces_without_votes_do_not_pull_the_crowds_head(
     keras.utils.set_random_seed(one.seed)
     begun = models.build(one, FER2013)
     arrays = weights(tmp_path / "run")
-    [name] = [name for name in arrays if name.startswith("model") and "logits_crowd.kernel" in name]
-    np.testing.assert_array_equal(arrays[name], begun.get_layer("logits_crowd").kernel)
+    [name] = [name for name in arrays if name.startswith("model") and "logits_votes.kernel" in name]
+    np.testing.assert_array_equal(arrays[name], begun.get_layer("logits_votes").kernel)
 
 
 def test_labels_smoothed_and_votes_are_the_targets(voted: Dataset) -> None:
@@ -286,21 +286,25 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
     faces = training.images.astype(np.float32)
     for bundle, temperature in ((teacher, 1.0), (softer, 2.0)):
         told = targets.teacher_network(bundle, training, taught, "float32")(faces)
-        for head in ("fer2013", "crowd"):
+        for head in ("fer2013", "votes"):
             np.testing.assert_allclose(told[head] * temperature, logits[head], atol=1e-4)
     single = dataclasses.replace(
-        taught, crowd_weight=0.0, vote_weight=0.0
+        taught, votes_weight=0.0, soft_label_weight=0.0
     )  # whose head has another name
     told = targets.teacher_network(teacher, training, single, "float32")(faces)
     np.testing.assert_allclose(told["expression"], logits["fer2013"], atol=1e-4)
     # A student that hears its teacher alone, of the same network: its first loss is that of the
     # teacher's own answer.
     echo = dataclasses.replace(
-        taught, init=str(tmp_path / "t"), unfold=True, learning_rate=1e-9, stages=((1.0, 48),)
+        taught,
+        init=str(tmp_path / "t"),
+        restore_batch_norm=True,
+        learning_rate=1e-9,
+        stages=((1.0, 48),),
     )
     echo = dataclasses.replace(echo, teacher_weight=1.0, augment=False, dense_dropout=0.0)
     run = fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[teacher])
-    entropy = [softmax(logits[head]) for head in ("fer2013", "crowd")]
+    entropy = [softmax(logits[head]) for head in ("fer2013", "votes")]
     expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
     assert run.facts["history"][0]["loss"] == pytest.approx(expected, rel=0.05)
     with pytest.raises(
@@ -318,7 +322,7 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
         )
     other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
     with pytest.raises(
-        UsageError, match="teacher double: came heads fer2013, crowd .*expected a, b"
+        UsageError, match="teacher double: came heads fer2013, votes .*expected a, b"
     ):
         targets.teacher_network(teacher, other, taught, "float32")
     assert run.facts["teachers"] == [teacher.digest]
@@ -332,9 +336,9 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
     unvoted = dataclasses.replace(voted, votes=None)
     assert voted.votes is not None
     elsewhere = dataclasses.replace(voted, votes=voted.votes * ~voted.mask("training")[:, None])
-    for weight in ("crowd_weight", "vote_weight"):
+    for weight in ("votes_weight", "soft_label_weight"):
         recipe = dataclasses.replace(
-            DOUBLE, **{"crowd_weight": 0.0, "vote_weight": 0.0, weight: 0.5}
+            DOUBLE, **{"votes_weight": 0.0, "soft_label_weight": 0.0, weight: 0.5}
         )
         with pytest.raises(
             UsageError, match=f"{weight}: came 0.5 and training rows without FER.*To mend"
@@ -343,7 +347,7 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
         with pytest.raises(UsageError, match=f"{weight}: came 0.5 and training rows without FER"):
             fit.fit(elsewhere, recipe, folder=tmp_path / "run")
     dense = export(fit.fit(voted, TINY, folder=tmp_path / "dense"), tmp_path / "dense.zip")
-    alone = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, teacher_weight=0.5)
+    alone = dataclasses.replace(DOUBLE, votes_weight=0.0, soft_label_weight=0.0, teacher_weight=0.5)
     with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*To mend: stages"):
         fit.fit(voted, alone, folder=tmp_path / "run", teachers=[dense])
     assert not (tmp_path / "run" / "run.json").exists()
@@ -397,16 +401,16 @@ def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> N
     ] > 1  # small gradients are kept from zero
 
 
-@pytest.mark.parametrize("sharpness", [0.0, 0.02])
+@pytest.mark.parametrize("sam_radius", [0.0, 0.02])
 def test_float16_gets_over_steps_that_it_cannot_hold(
-    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharpness: float
+    voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sam_radius: float
 ) -> None:
     scaled = keras.optimizers.LossScaleOptimizer
     begin_high = type(
         "BeginHigh", (scaled,), {"__init__": lambda self, one: scaled.__init__(self, one, 2.0**40)}
     )
     monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", begin_high)
-    recipe = dataclasses.replace(DOUBLE, precision="float16", max_epochs=6, sharpness=sharpness)
+    recipe = dataclasses.replace(DOUBLE, precision="float16", max_epochs=6, sam_radius=sam_radius)
     with pytest.raises(Stop):
         fit.fit(voted, recipe, folder=tmp_path / "run", watch=stop_at(5, 5))
     arrays = weights(tmp_path / "run")
@@ -457,13 +461,16 @@ def test_a_run_of_before_a_field_was_added_goes_on(
 ) -> None:
     shutil.copytree(undisturbed.folder, tmp_path / "run")
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
-    for field in ("init", "backbone", "freeze_epochs", "thaw"):
+    for field in ("init", "backbone", "freeze_epochs", "backbone_rate"):
         del facts["recipe"][field]
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
     assert fit.fit(faces, TINY, folder=tmp_path / "run", deterministic=True).facts["epochs"] == 4
-    with pytest.raises(RunError, match="thaw was 1.0, came 0.5"):
+    with pytest.raises(RunError, match="backbone_rate was 1.0, came 0.5"):
         fit.fit(
-            faces, dataclasses.replace(TINY, thaw=0.5), folder=tmp_path / "run", deterministic=True
+            faces,
+            dataclasses.replace(TINY, backbone_rate=0.5),
+            folder=tmp_path / "run",
+            deterministic=True,
         )
 
 

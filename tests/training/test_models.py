@@ -46,11 +46,11 @@ def test_two_heads_over_one_trunk() -> None:
     answers = runs.predict_heads(
         model, np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8)
     )
-    assert {name: p.shape for name, p in answers.items()} == {"fer2013": (3, 7), "crowd": (3, 8)}
-    assert models.heads(DOUBLE, FER2013) == {"fer2013": FER2013, "crowd": FERPLUS}
+    assert {name: p.shape for name, p in answers.items()} == {"fer2013": (3, 7), "votes": (3, 8)}
+    assert models.heads(DOUBLE, FER2013) == {"fer2013": FER2013, "votes": FERPLUS}
     open_sided = models.build(DOUBLE, FER2013, side=None)
     assert runs.predict_heads(open_sided, np.zeros((2, 48, 48, 1), np.uint8), side=32)[
-        "crowd"
+        "votes"
     ].shape == (2, 8)
 
 
@@ -106,5 +106,5 @@ def test_a_saved_network_with_fused_batch_norm_loads_again(tmp_path: Path) -> No
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
     faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1)).astype(np.float32)
-    for name in ("fer2013", "crowd"):
+    for name in ("fer2013", "votes"):
         np.testing.assert_array_equal(model(faces)[name], again(faces)[name])

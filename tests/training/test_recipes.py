@@ -23,7 +23,7 @@ from mien.training.recipes import Recipe
         {"dense_dropout": 1.0},
         {"seed": -1},
         {"optimizer": "lion"},
-        {"sharpness": -0.1},
+        {"sam_radius": -0.1},
         {"average_over": 0.0},
         {"average_over": 1.5},
         {"teacher_weight": 1.5},
@@ -42,10 +42,14 @@ from mien.training.recipes import Recipe
         {"stages": ((float("nan"), 32), (1.0, 48)), "dense": 0},
         {"stages": ((-1.0, 32), (1.0, 48)), "dense": 0},
         {"stages": ((0.5, 100_000), (1.0, 48)), "dense": 0},
-        {"unfold": True},  # without init
+        {"restore_batch_norm": True},  # without init
         {"fall_epochs": 2},  # without last_rate
         {"last_rate": 1.0},
-        {"stages": ((0.5, 32), (1.0, 48)), "dense": 0, "init": "mien"},  # without unfold
+        {
+            "stages": ((0.5, 32), (1.0, 48)),
+            "dense": 0,
+            "init": "mien",
+        },  # without restore_batch_norm
         {"stages": ((1.0, 32),)},
         {"stages": ((0.5, 48), (0.2, 48))},
         {"stages": ((0.5, 32), (1.0, 48))},  # with a dense layer

@@ -116,11 +116,11 @@ def slopes(network: keras.Model, faces: Dataset) -> list[np.ndarray]:
     return [np.asarray(one) for one in tape.gradient(loss, network.trainable_variables)]
 
 
-@pytest.mark.parametrize("sharpness", [0.0, 0.05])
+@pytest.mark.parametrize("sam_radius", [0.0, 0.05])
 def test_a_step_goes_down_the_slope_of_the_worst_place_nearby(
-    faces: Dataset, sharpness: float
+    faces: Dataset, sam_radius: float
 ) -> None:
-    recipe = dataclasses.replace(PLAIN, sharpness=sharpness)
+    recipe = dataclasses.replace(PLAIN, sam_radius=sam_radius)
     before, network = learned(faces, recipe)
     after = [np.asarray(weight) for weight in network.trainable_variables]
     by_hand = models.build(recipe, faces.label_set)
@@ -129,18 +129,18 @@ def test_a_step_goes_down_the_slope_of_the_worst_place_nearby(
     here = slopes(by_hand, faces)
     length = np.sqrt(sum(np.sum(one**2) for one in here))
     for weight, value, slope in zip(by_hand.trainable_variables, start, here, strict=True):
-        weight.assign(value + sharpness * slope / length)
+        weight.assign(value + sam_radius * slope / length)
     there = slopes(by_hand, faces)
     for ours, value, slope in zip(after, start, there, strict=True):
         np.testing.assert_allclose(ours, value - RATE * slope, atol=1e-5)
-    if sharpness:
+    if sam_radius:
         assert (
             max(np.abs(a - b).max() for a, b in zip(here, there, strict=True)) > 1e-3
         )  # or it would prove nothing
 
 
 def test_looking_nearby_leaves_the_norms_as_one_look_leaves_them(faces: Dataset) -> None:
-    found = [learned(faces, dataclasses.replace(PLAIN, sharpness=rho))[1] for rho in (0.0, 0.5)]
+    found = [learned(faces, dataclasses.replace(PLAIN, sam_radius=rho))[1] for rho in (0.0, 0.5)]
     for plain, sharp in zip(*(network.non_trainable_weights for network in found), strict=True):
         np.testing.assert_allclose(np.asarray(sharp), np.asarray(plain), atol=1e-5)
 

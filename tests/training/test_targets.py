@@ -65,14 +65,15 @@ def test_votes_tell_how_likely_each_label_is(torn: Dataset) -> None:
 def test_vote_weight_is_their_share_of_the_targets(torn: Dataset) -> None:
     likely, voted = targets.labels_by_votes(torn)
     truth = np.eye(7)[torn.labels]
-    made = targets.make_targets(torn, dataclasses.replace(PLAIN, vote_weight=0.25))
+    made = targets.make_targets(torn, dataclasses.replace(PLAIN, soft_label_weight=0.25))
     np.testing.assert_allclose(made.labels[voted], (0.75 * truth + 0.25 * likely)[voted], atol=1e-6)
     np.testing.assert_array_equal(made.labels[~voted], truth[~voted])
     with pytest.raises(
-        UsageError, match="vote_weight: came data without FER\\+ votes; expected votes"
+        UsageError, match="soft_label_weight: came data without FER\\+ votes; expected votes"
     ):
         targets.make_targets(
-            dataclasses.replace(torn, votes=None), dataclasses.replace(PLAIN, vote_weight=0.25)
+            dataclasses.replace(torn, votes=None),
+            dataclasses.replace(PLAIN, soft_label_weight=0.25),
         )
 
 

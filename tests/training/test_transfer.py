@@ -46,7 +46,7 @@ DOUBLE = dataclasses.replace(
     dense=0,
     residual=True,
     centre=True,
-    crowd_weight=1.0,
+    votes_weight=1.0,
     max_epochs=1,
 )
 MOODS = LabelSet(("surprise", "neutral", "negative", "happy"))
@@ -140,13 +140,15 @@ def test_the_networks_own_answers_come_out_again(
 def test_batch_norms_come_back_and_answer_alike(
     run: runs.Run, double: runs.Run, faces: Dataset
 ) -> None:
-    """`unfold`: from a network with a dense layer, one with two heads, and the one in the package."""
+    """`restore_batch_norm`: from a network with a dense layer, one with two heads, and the one in the package."""
     cases = ((run.folder, runs.predict(runs.load_network(run), FACES)),)
     cases += ((double.folder, runs.predict(runs.load_network(double), FACES)),)
     with Classifier(open_bundle("shipped")) as classify:
         cases += (("mien", softmax(classify.logits(FACES)["fer2013"])),)
     for init, expected in cases:
-        start, network = begun(init, unfold=True, stages=((0.5, 32), (1.0, 48)), dense_dropout=0.0)
+        start, network = begun(
+            init, restore_batch_norm=True, stages=((0.5, 32), (1.0, 48)), dense_dropout=0.0
+        )
         assert start.recipe.backbone == "" and start.recipe.side(1) == (
             48 if start.recipe.dense else 32
         )
@@ -168,7 +170,7 @@ def test_with_batch_norms_back_it_trains_and_is_judged_from_the_first_step(
 ) -> None:
     recipe = finetune(
         init=str(double.folder),
-        unfold=True,
+        restore_batch_norm=True,
         max_epochs=1,
         freeze_epochs=0,
         learning_rate=1e-6,
@@ -194,11 +196,11 @@ def test_heads_keep_the_labels_they_know(run: runs.Run) -> None:
     assert start.kept(strangers) == [] and np.abs(network.get_layer("logits").kernel).max() > 0.01
 
 
-def test_the_crowds_head_is_found_by_its_labels(double: runs.Run) -> None:
-    start, network = begun(double.folder, crowd_weight=1.0)
+def test_the_vote_head_is_found_by_its_labels(double: runs.Run) -> None:
+    start, network = begun(double.folder, votes_weight=1.0)
     theirs = runs.predict_heads(runs.load_network(double), FACES)
     ours = runs.predict_heads(network, FACES)
-    assert list(ours) == list(theirs) == ["fer2013", "crowd"]
+    assert list(ours) == list(theirs) == ["fer2013", "votes"]
     for name in theirs:
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
 
@@ -276,7 +278,7 @@ def test_it_knows_more_than_one_that_begins_anew(faces: Dataset, tmp_path: Path)
 
 
 def test_the_rate_rises_and_falls_twice() -> None:
-    recipe = finetune(max_epochs=6, freeze_epochs=2, learning_rate=0.01, thaw=0.5)
+    recipe = finetune(max_epochs=6, freeze_epochs=2, learning_rate=0.01, backbone_rate=0.5)
     schedule = optimizers.optimizer(recipe, 10)._learning_rate
     found = [float(schedule(step)) for step in range(60)]
     assert np.argmax(found) == 10 and found[10] == pytest.approx(0.01)
@@ -384,7 +386,7 @@ def test_runs_that_cannot_be_begun_with(run: runs.Run, tmp_path: Path) -> None:
     [
         ({"init": "", "blocks": ()}, "blocks"),
         ({"freeze_epochs": -1}, "freeze_epochs"),
-        ({"thaw": 0.0}, "thaw"),
+        ({"backbone_rate": 0.0}, "backbone_rate"),
         ({"backbone_side": 20}, "backbone_side"),
         ({"backbone": "VGG16"}, "backbone"),
     ],

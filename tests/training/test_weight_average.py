@@ -17,7 +17,7 @@ from mien.training import fit, runs, transfer
 from mien.training.export import export
 from mien.training.weight_average import average
 
-PLAIN = dataclasses.replace(DOUBLE, crowd_weight=0.0, vote_weight=0.0, max_epochs=2)
+PLAIN = dataclasses.replace(DOUBLE, votes_weight=0.0, soft_label_weight=0.0, max_epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def pair(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Bundl
     more = dataclasses.replace(
         PLAIN,
         init=str(folder / "first.zip"),
-        unfold=True,
+        restore_batch_norm=True,
         max_epochs=1,
         learning_rate=0.01,
         stages=((1.0, 48),),
