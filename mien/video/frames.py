@@ -21,13 +21,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from mien.errors import DataError, MissingExtraError, UsageError
+from mien.video.cuts import HEIGHT, WIDTH, with_cuts
 from mien.vision.image import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 STALL_S = 10.0  # a camera or stream that is silent for so long has stopped
 _AHEAD = 4  # pictures decoded ahead
+_LEAP_S = 10.0  # as ffmpeg's dts_delta_threshold
 _SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split()
 )
@@ -60,12 +62,14 @@ class Shot:
         time_s: Its time in seconds.
         image: uint8 RGB (H, W, 3), upright; None where there is an error.
         error: Why there is no image; '' where there is one.
+        cut: Whether another scene began since the last frame looked at (`mien.video.cuts`).
     """
 
     index: int
     time_s: float
     image: np.ndarray | None
     error: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,9 +154,12 @@ def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[Shot
                 return ahead.put_nowait(item)
             except queue.Full:
                 try:
-                    passed_over += ahead.get_nowait() is not None
+                    passed = ahead.get_nowait()
                 except queue.Empty:
-                    pass
+                    continue
+                passed_over += passed is not None
+                if isinstance(passed, Shot) and passed.cut and isinstance(item, Shot):
+                    item = replace(item, cut=True)
         ahead.put(item)
 
     def decode() -> None:
@@ -216,6 +223,7 @@ class _Raw:
 
     time_s: float
     rgb: Callable[[], np.ndarray] | None
+    small: Callable[[], np.ndarray] | None = None  # for `with_cuts`
     error: str = ""
     last: bool = False  # stands for the place where the video breaks off
 
@@ -223,19 +231,12 @@ class _Raw:
 def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, None, None]:
     """Number the frames, choose those to look at, and turn these alone into pictures."""
     frames = _camera_frames(source) if source.startswith(_CAMERA) else _file_frames(source, tell)
-    next_s = before_s = -math.inf
-    index = num_read = num_broken = 0
-    stepped_back = False
+    next_s = -math.inf
+    num_read = num_broken = 0
+    is_cut = False
     with closing(frames):
-        for index, frame in enumerate(frames):
-            if frame.time_s < before_s and not frame.last:
-                next_s = -math.inf
-                if not stepped_back:
-                    tell(
-                        f"{source}: times step back from {before_s:.3f} to {frame.time_s:.3f} s; kept as they are"
-                    )
-                stepped_back = True
-            before_s = frame.time_s
+        for index, (frame, begins_scene) in enumerate(with_cuts(frames, _small)):
+            is_cut |= begins_scene
             if frame.rgb is None:
                 num_broken += not frame.last
                 if num_read and (every is None or frame.last):
@@ -246,7 +247,8 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, N
             if every is None or frame.time_s >= next_s - every / 1000:
                 if every is not None:
                     next_s = (math.floor(frame.time_s / every + 0.001) + 1) * every
-                yield Shot(index, frame.time_s, frame.rgb())
+                yield Shot(index, frame.time_s, frame.rgb(), cut=is_cut)
+                is_cut = False
     if not num_read:
         came = (
             f"{_frames(num_broken)}, none of which can be decoded"
@@ -256,6 +258,10 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, N
         raise _bad(source, came, "check that it plays elsewhere; copy or export it again")
     if num_broken:
         tell(f"{source}: {num_broken:,} of {_frames(num_read + num_broken)} could not be decoded")
+
+
+def _small(frame: _Raw) -> tuple[float, np.ndarray] | None:
+    return None if frame.small is None else (frame.time_s, frame.small())
 
 
 # Files and streams, by PyAV.
@@ -358,8 +364,11 @@ def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
                 continue
             for frame in frames:
                 time_s = clock.time(frame)
-                while broken and broken[0] < time_s:
-                    yield _Raw(heapq.heappop(broken), None, "the frame cannot be decoded")
+                while broken and (
+                    broken[0] < clock.file_s or clock.shown(broken[0]) > time_s + _LEAP_S
+                ):
+                    missing_s = min(clock.shown(heapq.heappop(broken)), time_s)
+                    yield _Raw(missing_s, None, error="the frame cannot be decoded")
                 num_corrupt += frame.is_corrupt
                 if (
                     frame.rotation != rotation
@@ -367,7 +376,14 @@ def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
                     matrix, rotation = _display_matrix(frame), frame.rotation
                 yield _picture(frame, time_s, stream, matrix)
         while broken:
-            yield _Raw(heapq.heappop(broken), None, "the frame cannot be decoded")
+            missing_s = clock.shown(heapq.heappop(broken))
+            yield _Raw(missing_s, None, error="the frame cannot be decoded")
+        if clock.seams:
+            tell(
+                f"{source}: the file's times begin anew at {clock.seams[0]:.2f} s"
+                + (f" and {len(clock.seams) - 1} times more" if len(clock.seams) > 1 else "")
+                + ", as where films were joined; counted on from there"
+            )
         if clock.guessed:
             tell(f"{source}: {_frames(clock.guessed)} without a time; counted from the frame rate")
         if num_corrupt:
@@ -382,11 +398,17 @@ def _file_frames(source: str, tell: Tell) -> Generator[_Raw, None, None]:
         if failure:
             of = "" if promised_s is None else f" of {promised_s:.2f} s"
             tell(f"{source}: breaks off after {clock.last_s:.2f}{of} ({failure})")
-            yield _Raw(clock.last_s, None, f"the video breaks off here ({failure})", last=True)
+            yield _Raw(
+                clock.last_s, None, error=f"the video breaks off here ({failure})", last=True
+            )
 
 
 class _Clock:
-    """Times of frames in seconds."""
+    """Times of frames in seconds, which never step back.
+
+    Where the file's own do, as at the seam of two films that were joined, they count on from there;
+    likewise after a leap of more than `_LEAP_S` in a format whose clock is arbitrary.
+    """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         from av.format import Flags
@@ -394,25 +416,41 @@ class _Clock:
         rate = stream.average_rate or stream.guessed_rate
         self._tick_s = float(stream.time_base or 0)
         # Such formats count from wherever the sender's clock stood.
-        arbitrary = bool(Flags(container.format.flags) & Flags.ts_discont)
-        self._start_s = (container.start_time or 0) / 1_000_000 if arbitrary else 0.0
+        self._arbitrary = bool(Flags(container.format.flags) & Flags.ts_discont)
+        self._start_s = (container.start_time or 0) / 1_000_000 if self._arbitrary else 0.0
+        self._shift_s = 0.0
         self.step_s = 1 / float(rate) if rate else 0.04
-        self.last_s = -self.step_s
+        self.last_s = -self.step_s  # as shown
+        self.file_s = self.last_s  # as the file says
         self.guessed = 0
+        self.seams: list[float] = []  # where times began anew
 
     def seconds(self, ticks: int | None, more: int | None = None) -> float:
+        """As the file says."""
         return (
-            self.last_s if ticks is None else (ticks + (more or 0)) * self._tick_s - self._start_s
+            self.file_s if ticks is None else (ticks + (more or 0)) * self._tick_s - self._start_s
         )
+
+    def shown(self, file_s: float) -> float:
+        return file_s + self._shift_s
 
     def time(self, frame: VideoFrame) -> float:
         ticks = frame.pts if frame.pts is not None else frame.dts
         if ticks is None:
             self.guessed += 1
-            self.last_s += self.step_s
+            self.file_s += self.step_s
         else:
-            self.last_s = self.seconds(ticks)
-        return self.last_s
+            self.file_s = self.seconds(ticks)
+        time_s, ahead_s = self.shown(self.file_s), self.shown(self.file_s) - self.last_s
+        if (self._arbitrary and ahead_s > _LEAP_S) or ahead_s < -max(0.1, 2 * self.step_s):
+            if self.last_s >= 0:
+                self._shift_s -= ahead_s - self.step_s
+                time_s = self.shown(self.file_s)
+                self.seams.append(time_s)
+        elif ahead_s < 0:  # two frames that came in the wrong order
+            time_s = self.last_s
+        self.last_s = time_s
+        return time_s
 
     def promised_s(self, container: InputContainer, stream: VideoStream) -> float | None:
         """When the last frame ends, as the file says, or None."""
@@ -432,7 +470,7 @@ def _picture(
 ) -> _Raw:
     width, height = frame.width, frame.height
     if width * height > DEFAULT_LIMITS.max_pixels:
-        return _Raw(time_s, None, f"a frame of {width} x {height} pixels is too large")
+        return _Raw(time_s, None, error=f"a frame of {width} x {height} pixels is too large")
     aspect = float(stream.sample_aspect_ratio or 1)
     if aspect != 1 and 0.25 <= aspect <= 4:
         width = round(width * aspect)
@@ -441,7 +479,12 @@ def _picture(
         pixels = frame.reformat(width, height, "rgb24").to_ndarray()
         return np.ascontiguousarray(_upright(pixels, matrix))
 
-    return _Raw(time_s, rgb)
+    def small() -> np.ndarray:
+        return np.asarray(
+            frame.reformat(WIDTH, HEIGHT, "gray", interpolation="AREA").to_ndarray(), np.uint8
+        )
+
+    return _Raw(time_s, rgb, small)
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
@@ -503,11 +546,22 @@ def _camera_frames(source: str) -> Generator[_Raw, None, None]:
             now_s = time.monotonic()
             begin_s = now_s if begin_s is None else begin_s
             time_s = now_s - begin_s
-            yield _Raw(time_s, partial(cv2.cvtColor, image_bgr, cv2.COLOR_BGR2RGB))
+            yield _Raw(
+                time_s,
+                partial(cv2.cvtColor, image_bgr, cv2.COLOR_BGR2RGB),
+                partial(_small_bgr, image_bgr),
+            )
         if begin_s is not None:
-            yield _Raw(time_s, None, "the camera gives no more frames", last=True)
+            yield _Raw(time_s, None, error="the camera gives no more frames", last=True)
     finally:
         camera.release()
+
+
+def _small_bgr(image_bgr: np.ndarray) -> np.ndarray:
+    import cv2
+
+    gray = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.resize(gray, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _frames(number: int) -> str:

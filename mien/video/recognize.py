@@ -99,6 +99,8 @@ def _watch(
         closing(VideoCopy(draw)) as copy,
     ):
         for shot in looked_at:
+            if shot.cut:
+                memory[0].cut()
             if shot.image is None:
                 yield Frame(
                     source, shot.index, shot.time_s, width, height, detector, (), shot.error

@@ -12,8 +12,8 @@ as the overlap of boxes (IoU) does, even when the boxes are grown by the same un
 (docs/video.md). The assignment with the largest sum is found by the Hungarian method; faces seen at
 the last look come first, then those out of sight.
 
-Nothing here knows a face: it does not recognise persons, only continues boxes. After a cut to
-another scene a box in the same place goes on with the same number.
+Nothing here knows a face: it does not recognise persons, only continues boxes. So a cut to another
+scene ends all of them (`Tracker.cut`).
 """
 
 from __future__ import annotations
@@ -141,6 +141,10 @@ class Tracker:
             if numbers[index] < 0:
                 numbers[index] = self._begin(box, time_s)
         return numbers
+
+    def cut(self) -> None:
+        """Another scene begins: none of the faces followed goes on."""
+        self._tracks = []
 
     def _begin(self, box: np.ndarray, time_s: float) -> int:
         spread = np.diag((_BOX_NOISE**2, _SPEED**2))

@@ -108,6 +108,24 @@ def times(read: Iterable[Shot | Frame]) -> list[float]:
 # Times.
 
 
+def test_joined_films_count_on_where_their_times_begin_anew(tmp_path: Path) -> None:
+    parts = [
+        film(tmp_path / f"{n}.ts", range(0, 40 * num, 40), codec="libx264")
+        for n, num in enumerate((30, 20, 10))
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    notes: list[str] = []
+    found = times(watch(joined, Lights(), draw=tmp_path / "copy.mp4", tell=notes.append))
+    assert len(found) == 60
+    assert found[0] == 0 and np.diff(found).min() > 0.03 and np.diff(found).max() < 0.1
+    assert any("times begin anew at 1.20 s and 1 times more" in note for note in notes), notes
+    copied = times(shots(tmp_path / "copy.mp4"))
+    np.testing.assert_allclose(copied, found, atol=0.001)
+    looks = times(shots(joined, every=0.2))
+    np.testing.assert_allclose(looks, np.arange(0, 2.4, 0.2), atol=0.041)
+
+
 UNEVEN = [0, 33, 67, 500, 511, 900, 1500]
 
 
