@@ -30,8 +30,9 @@ import numpy as np
 
 from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier
-from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.readers import load_dataset
+from mien.data.split import with_validation
 from mien.data.votes import majority
 from mien.labels import FER2013, FERPLUS, LabelSet
 from mien.training import fit, runs

@@ -24,8 +24,12 @@ import numpy as np
 
 from mien import runtime
 from mien.bundle.files import refuse_foreign
-from mien.data.dataset import SPLITS, UNLABELLED, Dataset, with_validation
+from mien.constants import FACE_SIDE
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.data.groups import with_groups
+from mien.data.label_names import renamed
 from mien.data.readers import load_dataset
+from mien.data.split import with_validation
 from mien.errors import DataError, MissingExtraError, UsageError, printable, writing
 from mien.labels import VOTES_HEAD
 
@@ -57,7 +61,7 @@ def run(
     out: Path,
     say: Say,
     options: TrainOptions,
-    on_error: str = "raise",
+    reading: Reading,
 ) -> Job:
     """Read, audit, train a network by each recipe, evaluate them and write the report.
 
@@ -69,11 +73,13 @@ def run(
         out: Folder for everything.
         say: Takes each sentence for the user.
         options: How to train.
-        on_error: `raise`, or `skip` rows that cannot be read, and say which.
+        reading: How to read the data.
     """
     need_train_extra()
     make_folder(out)
-    dataset = read(source, say=say, on_error=on_error, votes=options.votes).with_labels_that_occur()
+    dataset = read(source, reading, say=say).with_labels_that_occur()
+    if dataset.cropped is not None:
+        draw_crops(dataset, out / "faces", say=say)
     found = write_audit(dataset, out / "audit", say=say)
     runs = []
     for recipe in recipes:
@@ -88,10 +94,31 @@ def run(
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How data is read; all but `to_train` are options of the command line.
+
+    Attributes:
+        votes: FER+'s file for the same rows.
+        on_error: `raise`, or `skip` what cannot be read, and say which.
+        faces, side: How faces come out of pictures, and their size (`mien.data.crop`).
+        labels: Names for the labels (`mien.data.label_names`).
+        groups: Table of whose picture is whose (`mien.data.groups`).
+        to_train: Data without a validation split is given one; to be judged it is left as it is.
+    """
+
+    votes: Path | None = None
+    on_error: str = "raise"
+    faces: str = "auto"
+    side: int = FACE_SIDE
+    labels: str | None = None
+    groups: Path | None = None
+    to_train: bool = True
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """What does not change which network comes out, but how it gets there."""
 
-    votes: Path | None = None
     deterministic: bool = False
     fresh: bool = False
     tensorboard: bool = False
@@ -99,21 +126,28 @@ class TrainOptions:
     watch: Callable[[Moment], None] | None = None
 
 
-def read(
-    source: str | os.PathLike[str] | None,
-    *,
-    say: Say,
-    on_error: str = "raise",
-    votes: Path | None = None,
-    to_train: bool = True,
-) -> Dataset:
+def load(source: str | os.PathLike[str] | None, reading: Reading) -> Dataset:
+    """Load data as `reading` says, its splits as they are."""
+    dataset = load_dataset(
+        source,
+        votes=reading.votes,
+        faces=reading.faces,
+        side=reading.side,
+        on_error=reading.on_error,
+    )
+    if reading.labels is not None:
+        dataset = renamed(dataset, reading.labels)
+    return dataset if reading.groups is None else with_groups(dataset, reading.groups)
+
+
+def read(source: str | os.PathLike[str] | None, reading: Reading, *, say: Say) -> Dataset:
     """Load data, make sure of a validation split, and say what was found.
 
-    Where the data is `to_train` on and too few to be split it is refused; else it is then judged as
+    Where the data is to train on and too few to be split it is refused; else it is then judged as
     it is.
     """
-    dataset = load_dataset(source, votes=votes, on_error=on_error)
-    with contextlib.nullcontext() if to_train else contextlib.suppress(DataError):
+    dataset = load(source, reading)
+    with contextlib.nullcontext() if reading.to_train else contextlib.suppress(DataError):
         dataset = with_validation(dataset)
     counts = ", ".join(f"{len(dataset.part(split))} {split}" for split in SPLITS)
     say(f"Data: {dataset.source}: {counts} faces, {len(dataset.label_set)} classes")
@@ -320,8 +354,7 @@ def export(
     int8: bool = False,
     half: bool = False,
     say: Say,
-    votes: Path | None = None,
-    on_error: str = "raise",
+    reading: Reading,
 ) -> tuple[dict[str, Any], str]:
     """Write the network of a run as a bundle; with data also calibrated and measured."""
     refuse_foreign(out)  # before the work, not after it
@@ -336,11 +369,8 @@ def export(
             "ece": metrics.calibration_error(metrics.reliability(labels, probabilities)),
         }
 
-    dataset = (
-        None
-        if data is None
-        else read(data, say=say, on_error=on_error, votes=votes, to_train=False)
-    )
+    reading = dataclasses.replace(reading, to_train=False)
+    dataset = None if data is None else read(data, reading, say=say)
     if dataset is None:
         say(
             "No --data: the bundle has no scores, and its probabilities are as the network gives them."
@@ -450,11 +480,9 @@ def recipe_table() -> tuple[dict[str, Any], str]:
     return {"recipes": [one.to_dict() for one in recipes]}, aligned(rows)
 
 
-def data_info(
-    source: str | None, *, votes: Path | None, on_error: str
-) -> tuple[dict[str, Any], str]:
+def data_info(source: str | None, reading: Reading) -> tuple[dict[str, Any], str]:
     """Counts by split and class, as JSON-able facts and as text."""
-    dataset = load_dataset(source, votes=votes, on_error=on_error)
+    dataset = load(source, reading)
     counts = dataset.counts()
     unlabelled = int(np.sum(dataset.labels == UNLABELLED))
     rows: list[tuple[str, ...]] = [("class", *SPLITS, "all")]
@@ -483,12 +511,12 @@ def data_info(
 
 
 def data_audit(
-    source: str | None, *, out: Path | None, votes: Path | None, on_error: str, say: Say
+    source: str | None, reading: Reading, *, out: Path | None, say: Say
 ) -> tuple[dict[str, Any], str]:
     """The audit, as JSON-able facts and as text; written into `out` if that is given."""
     from mien.data.audit import audit
 
-    dataset = load_dataset(source, votes=votes, on_error=on_error)
+    dataset = load(source, reading)
     for note in dataset.notes:
         say(note)
     found = write_audit(dataset, out, say=say) if out else audit(dataset)
@@ -512,13 +540,44 @@ def data_draw(out: Path, *, num: int, seed: int, form: str) -> tuple[dict[str, A
 
 
 def data_convert(
-    source: str, out: Path, *, labelled_only: bool, on_error: str, say: Say
+    source: str, out: Path, reading: Reading, *, labelled_only: bool, say: Say
 ) -> tuple[dict[str, Any], str]:
     """Read data in any form and write it as `out`: `.csv`, `.csv.gz`, or else a folder."""
-    dataset = load_dataset(source, on_error=on_error)
+    dataset = load(source, reading)
     for note in dataset.notes:
         say(note)
     return _written(dataset, out, labelled_only=labelled_only)
+
+
+def data_crop(
+    source: str, out: Path, reading: Reading, *, sheets: Path | None, say: Say
+) -> tuple[dict[str, Any], str]:
+    """Cut the faces out of photographs and write them as a folder that `mien train` reads."""
+    from mien.data.crop_folder import write_crops
+
+    dataset = load(source, reading)
+    for note in dataset.notes:
+        say(note)
+    written = write_crops(dataset, out)
+    drawn = draw_crops(dataset, sheets or out.with_name(f"{out.name}-sheets"), say=say)
+    left_out = [dataclasses.asdict(one) for one in dataset.left_out]
+    values = {
+        "written": str(written),
+        "num_faces": len(dataset),
+        "side_px": dataset.side,
+        "left_out": left_out,
+        "sheets": [str(path) for path in drawn],
+    }
+    return values, f"{len(dataset)} faces: {written}"
+
+
+def draw_crops(dataset: Dataset, folder: Path, *, say: Say) -> list[Path]:
+    """Contact sheets of faces cut out, and of pictures without a face or with several."""
+    from mien.data.crop_folder import write_crop_sheets
+
+    drawn = write_crop_sheets(dataset, folder)
+    say(f"Look at what was cut out: {', '.join(str(path) for path in drawn)}")
+    return drawn
 
 
 def _written(

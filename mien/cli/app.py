@@ -5,6 +5,7 @@ stderr.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import io
 import json as json_module
@@ -27,20 +28,26 @@ from mien.cli.options import (
     DetectorKind,
     Deterministic,
     Epochs,
+    Faces,
+    FacesOption,
     Fresh,
+    Groups,
     Init,
     Json,
     KeepLeaks,
+    LabelNames,
     OnError,
     OnErrorOption,
     OutFolder,
     RecipeName,
     Seed,
     Settings,
+    Side,
     TensorBoard,
     Votes,
     Weights,
     answer,
+    reading,
     say,
 )
 from mien.cli.serve import serve
@@ -103,6 +110,10 @@ def run(
     keep_leaks: KeepLeaks = False,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
     deterministic: Deterministic = False,
     fresh: Fresh = False,
     json: Json = False,
@@ -129,10 +140,9 @@ def run(
                 f"To mend: mien train DATA --recipe {one.name} --init ..."
             )
     with _training_bar() as bar:
-        options = pipeline.TrainOptions(
-            votes=votes, deterministic=deterministic, fresh=fresh, watch=bar
-        )
-        job = pipeline.run(data, recipes, out=out, say=say, options=options, on_error=str(on_error))
+        options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, watch=bar)
+        how = reading(votes, on_error, faces, side, labels, groups)
+        job = pipeline.run(data, recipes, out=out, say=say, options=options, reading=how)
     _print_job(job, json)
 
 
@@ -177,6 +187,10 @@ def train(
     ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
     deterministic: Deterministic = False,
     fresh: Fresh = False,
     tensorboard: TensorBoard = False,
@@ -207,9 +221,10 @@ def train(
     )
     folder = out or Path("runs") / chosen.name
     teachers = [open_bundle(one) for one in teacher or []]
-    dataset = pipeline.read(
-        data, say=say, on_error=str(on_error), votes=votes
-    ).with_labels_that_occur()
+    how = reading(votes, on_error, faces, side, labels, groups)
+    dataset = pipeline.read(data, how, say=say).with_labels_that_occur()
+    if dataset.cropped is not None:
+        pipeline.draw_crops(dataset, folder.with_name(f"{folder.name}-faces"), say=say)
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with _training_bar() as bar:
         options = pipeline.TrainOptions(
@@ -250,6 +265,10 @@ def evaluate(
     out: OutFolder = Path("mien-report"),
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
     json: Json = False,
 ) -> None:
     """Measure trained networks on the same data, side by side, and write the report.
@@ -274,7 +293,8 @@ def evaluate(
         )
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundle or []]
-    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes, to_train=False)
+    how = dataclasses.replace(reading(votes, on_error, faces, side, labels, groups), to_train=False)
+    dataset = pipeline.read(data, how, say=say)
     _print_job(
         pipeline.judge(dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say), json
     )
@@ -476,6 +496,10 @@ def average(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
     fresh: Fresh = False,
     json: Json = False,
 ) -> None:
@@ -488,7 +512,8 @@ def average(
 
     pipeline.need_train_extra()
     opened = [open_bundle(one) for one in bundles]
-    dataset = pipeline.read(data, say=say, on_error=str(on_error), votes=votes)
+    how = reading(votes, on_error, faces, side, labels, groups)
+    dataset = pipeline.read(data, how, say=say)
     done = pipeline.average(dataset, opened, folder=out, shares=share or [], fresh=fresh)
     answer(
         {"folder": str(out), **done.facts},
@@ -516,6 +541,10 @@ def export(
     ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
     int8: Annotated[
         bool,
         typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data."),
@@ -532,7 +561,13 @@ def export(
     from mien import pipeline
 
     values, text = pipeline.export(
-        run, out, data=data, int8=int8, half=half, say=say, votes=votes, on_error=str(on_error)
+        run,
+        out,
+        data=data,
+        int8=int8,
+        half=half,
+        say=say,
+        reading=reading(votes, on_error, faces, side, labels, groups),
     )
     answer(values, text, json)
 

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import Data, Json, OnError, OnErrorOption, Votes, answer, say
+from mien.cli.options import (
+    Data,
+    Faces,
+    FacesOption,
+    Groups,
+    Json,
+    LabelNames,
+    OnError,
+    OnErrorOption,
+    Side,
+    Votes,
+    answer,
+    reading,
+    say,
+)
 from mien.errors import UsageError
 
 data_app = typer.Typer(
@@ -26,6 +40,10 @@ def data_info(
     data: Data = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
     json: Json = False,
 ) -> None:
     """Count faces by split and class.
@@ -34,7 +52,7 @@ def data_info(
     """
     from mien import pipeline
 
-    values, text = pipeline.data_info(data, votes=votes, on_error=str(on_error))
+    values, text = pipeline.data_info(data, reading(votes, on_error, faces, side, labels, groups))
     answer(values, text, json)
 
 
@@ -49,6 +67,10 @@ def data_audit(
     ] = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
     json: Json = False,
 ) -> None:
     """Find duplicates, leaks between splits, blanks, doubtful labels.
@@ -57,7 +79,9 @@ def data_audit(
     """
     from mien import pipeline
 
-    values, text = pipeline.data_audit(data, out=out, votes=votes, on_error=str(on_error), say=say)
+    values, text = pipeline.data_audit(
+        data, reading(votes, on_error, faces, side, labels, groups), out=out, say=say
+    )
     answer(values, text, json)
 
 
@@ -113,6 +137,9 @@ def data_convert(
         bool, typer.Option("--labelled-only", help="Leave out rows without a label.")
     ] = False,
     on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
     json: Json = False,
 ) -> None:
     """Write data as FER2013's csv or as a folder split/label/picture.png.
@@ -122,6 +149,43 @@ def data_convert(
     from mien import pipeline
 
     values, text = pipeline.data_convert(
-        data, out, labelled_only=labelled_only, on_error=str(on_error), say=say
+        data,
+        out,
+        reading(None, on_error, faces, side, labels),
+        labelled_only=labelled_only,
+        say=say,
     )
+    answer(values, text, json)
+
+
+@data_app.command("crop")
+def data_crop(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="Photographs as label/picture or split/label/picture: folder, zip, tar."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="A new folder for the faces.")],
+    side: Side = 48,
+    faces: Annotated[
+        Faces, typer.Option(help="detect: find and cut faces; auto: where it finds them.")
+    ] = Faces.detect,
+    labels: LabelNames = None,
+    groups: Groups = None,
+    sheets: Annotated[
+        Path | None,
+        typer.Option(help="Folder for contact sheets; OUT-sheets by default.", show_default=False),
+    ] = None,
+    on_error: OnErrorOption = OnError.raise_,
+    json: Json = False,
+) -> None:
+    """Cut the faces out of photographs, once and for all, by the rule of `mien predict`.
+
+    Example: mien data crop photos.zip faces/ --side 96
+    """
+    from mien import pipeline
+
+    how = reading(None, on_error, faces, side, labels, groups)
+    values, text = pipeline.data_crop(data, out, how, sheets=sheets, say=say)
     answer(values, text, json)

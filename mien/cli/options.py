@@ -7,9 +7,12 @@ import json as json_module
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from mien.pipeline import Reading
 
 
 class OnError(StrEnum):
@@ -41,6 +44,12 @@ class DetectorKind(StrEnum):
     none = "none"
 
 
+class Faces(StrEnum):
+    auto = "auto"
+    detect = "detect"
+    whole = "whole"
+
+
 class Columns(StrEnum):
     mien = "mien"
     openface = "openface"
@@ -48,7 +57,7 @@ class Columns(StrEnum):
 
 
 DATA_HELP = (
-    "A csv of FER2013 (also .gz or .zip), a folder of it, or a folder split/label/picture. "
+    "A csv of FER2013, or pictures as split/label/picture or label/picture: a file, folder, zip or tar. "
     "Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the embedded drawn faces."
 )
 Data = Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
@@ -72,6 +81,35 @@ OnErrorOption = Annotated[
     typer.Option(
         "--on-error",
         help="raise: stop at the first bad row; skip: leave it out, count it, list it.",
+    ),
+]
+FacesOption = Annotated[
+    Faces,
+    typer.Option(
+        "--faces",
+        help="Pictures are photographs, whose faces are cut out as predict does (detect), or faces "
+        "already (whole); auto looks at some and says what it did.",
+    ),
+]
+Side = Annotated[
+    int, typer.Option("--side", help="Width and height of the faces in pixels.", min=16, max=512)
+]
+LabelNames = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="NAMES",
+        help="What labels mean: rafdb, affectnet, fer2013, ferplus, ckplus, expw, or "
+        "1=surprise,2=fear,...; an empty name leaves a label out.",
+        show_default=False,
+    ),
+]
+Groups = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table with the columns file and person (or subject, group): a validation split "
+        "then never cuts a person in two.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
@@ -115,6 +153,20 @@ Fresh = Annotated[
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Write each epoch's figures for TensorBoard too.")
 ]
+
+
+def reading(
+    votes: Path | None = None,
+    on_error: OnError = OnError.raise_,
+    faces: Faces = Faces.auto,
+    side: int = 48,
+    labels: str | None = None,
+    groups: Path | None = None,
+) -> Reading:
+    """How data is read, from the options of a verb."""
+    from mien.pipeline import Reading
+
+    return Reading(votes, str(on_error), str(faces), side, labels, groups)
 
 
 def say(sentence: str) -> None:

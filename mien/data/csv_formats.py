@@ -6,29 +6,40 @@ says.
     blank train.csv, test.csv  emotion,pixels and pixels     the competition's own; the test rows
     carry no label
 
-each plain, as .gz or inside a .zip. Columns are found by name, in any order.
+each plain, as .gz, .bz2 or .xz, or inside of a zip or tar. Columns are found by name, in any order.
 """
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
+import lzma
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
 
+from mien.data.archives import DAMAGE, Member, is_archive, members
 from mien.data.dataset import SPLITS
+from mien.data.pictures import is_picture_name
 from mien.errors import DataError
 
 NAMES = ("fer2013.csv", "icml_face_data.csv")
 PAIR = ("train.csv", "test.csv")
-SUFFIXES = ("", ".gz", ".zip")
-ALLOWED = "one of the forms " + ", ".join((*NAMES, "train.csv + test.csv")) + ", plain, .gz or .zip"
+SUFFIXES = ("", ".gz", ".zip", ".bz2", ".xz", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_PACKED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+ALLOWED = (
+    "one of the forms "
+    + ", ".join((*NAMES, "train.csv + test.csv"))
+    + ", plain, .gz, or in a zip or tar"
+)
 LONGEST = 1 << 20  # bytes in a line; a FER2013 line has at most 9,230
 
 
@@ -53,7 +64,10 @@ class Header:
 def plain_name(path: str | os.PathLike[str]) -> str:
     """`Train.CSV.gz` -> `train.csv`."""
     name = os.path.basename(os.fspath(path)).lower()
-    return name.removesuffix(".gz").removesuffix(".zip")
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if suffix and name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
 
 
 def companions(path: Path) -> list[Path]:
@@ -88,17 +102,11 @@ def damage(where: str) -> Iterator[None]:
     """Turn what the decompressors and the disk raise into DataError."""
     try:
         yield
-    except (
-        EOFError,
-        zlib.error,
-        gzip.BadGzipFile,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
+    except (*DAMAGE, gzip.BadGzipFile) as error:
         raise DataError(
             where,
             came=f"a damaged or cut-off archive ({error})",
-            expected="a whole .gz or .zip file",
+            expected="a whole .gz, zip or tar",
             mend="copy or download the file again",
         ) from error
     except OSError as error:
@@ -116,41 +124,36 @@ def streams(path: Path) -> Iterator[tuple[str | None, IO[bytes]]]:
     """
     with damage(os.fspath(path)):
         with open(path, "rb") as file:
-            magic = file.read(4)
-        if magic[:2] == b"\x1f\x8b":
-            yield None, cast(IO[bytes], gzip.open(path, "rb"))
-        elif magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            with zipfile.ZipFile(path) as archive:
-                for member in _members(archive, path):
-                    yield member.filename, archive.open(member)
+            magic = file.read(6)
+        if is_archive(path):
+            with members(path) as found:
+                for member in csv_members(found):
+                    yield member.name, member.open()
         else:
-            yield None, open(path, "rb")
+            opener = next((o for m, o in _PACKED.items() if magic.startswith(m)), open)
+            yield None, opener(path, "rb")
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    inside = {
-        plain_name(info.filename): info
-        for info in archive.infolist()
-        if info.filename.lower().endswith(".csv")
-        and not info.filename.startswith(("__MACOSX", "."))
-    }
-    chosen = [inside[name] for name in NAMES if name in inside][:1]
-    chosen = chosen or [inside[name] for name in PAIR if name in inside]
-    if not chosen and len(inside) == 1:
-        chosen = list(inside.values())
-    if not chosen:
-        listing = ", ".join(info.filename for info in archive.infolist()[:5]) or "nothing"
-        raise DataError(
-            path,
-            came=f"a zip that holds {listing}" + (", ..." if len(archive.infolist()) > 5 else ""),
-            expected="a zip with fer2013.csv, icml_face_data.csv, train.csv and test.csv, or a single csv",
-            mend="unpack it and name the folder of pictures or the csv file inside",
-        )
-    if any(info.flag_bits & 1 for info in chosen):
-        raise DataError(
-            path, came="an encrypted zip", expected="a zip without password", mend="unpack it first"
-        )
-    return chosen
+def csv_members(found: list[Member]) -> list[Member]:
+    """The csv files of FER2013 in an archive: by name, or the only one beside no pictures."""
+    inside = {plain_name(one.name): one for one in found if one.name.lower().endswith(".csv")}
+    for names in (*((name,) for name in NAMES), PAIR):
+        if chosen := [inside[name] for name in names if name in inside]:
+            return chosen
+    alone = len(inside) == 1 and not any(is_picture_name(one.name) for one in found)
+    return list(inside.values()) if alone else []
+
+
+def nothing_inside(path: Path, found: list[Member]) -> DataError:
+    """The error for an archive without data."""
+    listing = ", ".join(one.name for one in found[:5]) or "nothing"
+    return DataError(
+        path,
+        came=f"an archive that holds {listing}" + (", ..." if len(found) > 5 else ""),
+        expected="fer2013.csv, icml_face_data.csv, train.csv and test.csv, a single csv, or "
+        "pictures as label/picture",
+        mend="unpack it and name the folder of pictures or the csv file inside",
+    )
 
 
 def read_header(line: bytes, where: str, name: str) -> Header:

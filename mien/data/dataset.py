@@ -9,8 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mien.constants import FACE_SIDE
-from mien.errors import DataError, UsageError
+from mien.errors import UsageError
 from mien.labels import FERPLUS_VOTES, LabelSet
 
 SPLITS = ("training", "validation", "test")
@@ -32,11 +31,33 @@ class LeftOut:
 
 
 @dataclass(frozen=True, eq=False)
+class Cropped:
+    """How faces were cut out of photographs (`mien.data.crop`).
+
+    Attributes:
+        detector: What found the faces, with its version.
+        num_pictures: Photographs looked at.
+        num_none: Those without a face; they are left out.
+        num_several: Those with several faces, of which the largest was taken.
+        faces_px: int32 (N,), side in the photograph of the square that became each face.
+        examples: (file, what is odd, uint8 (T, T, 1)) of some photographs to look at.
+    """
+
+    detector: str
+    num_pictures: int
+    num_none: int
+    num_several: int
+    faces_px: np.ndarray
+    examples: tuple[tuple[str, str, np.ndarray], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled gray faces.
 
     Attributes:
-        images: uint8 (N, 48, 48, 1), 0 black to 255 white; may be a read-only memory map.
+        images: uint8 (N, S, S, 1), 0 black to 255 white, S being 48 or the side asked for; may be a
+            read-only memory map.
         labels: int64 (N,), positions in `label_set`; `UNLABELLED` (-1) where the source has none.
         splits: uint8 (N,), positions in `SPLITS`.
         rows: int64 (N,), line in the source file (header is line 1), or the picture's place in the
@@ -45,7 +66,12 @@ class Dataset:
         source: The file or folder read, or `drawn faces, seed 0, ...`.
         votes: uint8 (N, 10), FER+ votes in the order of `labels.FERPLUS_VOTES`, or None.
         notes: What the reader did that the user should know, a sentence each.
-        left_out: What the reader could not read and was told to skip.
+        left_out: What the reader could not read and was told to skip, and photographs without a
+            face.
+        files: object (N,), the path of each picture below the source; None for csv.
+        groups: object (N,), whose picture it is: rows of one group never come to lie in two splits;
+            empty where it is not known. None where nothing tells.
+        cropped: How the faces were cut out of photographs; None where whole pictures were read.
     """
 
     images: np.ndarray
@@ -57,15 +83,20 @@ class Dataset:
     votes: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = field(default=())
+    files: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    cropped: Cropped | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.images)
-        if self.images.dtype != np.uint8 or self.images.shape[1:] != (FACE_SIDE, FACE_SIDE, 1):
+        n, shape = len(self.images), self.images.shape
+        square = len(shape) == 4 and shape[1] == shape[2] > 0 and shape[3] == 1
+        if self.images.dtype != np.uint8 or not square:
             raise UsageError(
-                f"Dataset.images: came {self.images.dtype} {self.images.shape}; expected uint8 (N, {FACE_SIDE}, {FACE_SIDE}, 1)"
+                f"Dataset.images: came {self.images.dtype} {shape}; expected uint8 (N, S, S, 1)"
             )
-        for name in ("labels", "splits", "rows"):
-            shape = getattr(self, name).shape
+        for name in ("labels", "splits", "rows", "files", "groups"):
+            array = getattr(self, name)
+            shape = (n,) if array is None else array.shape
             if shape != (n,):
                 raise UsageError(
                     f"Dataset.{name}: came shape {shape}; expected ({n},), one value for each image"
@@ -81,6 +112,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def side(self) -> int:
+        """Width and height of each face in pixels."""
+        return int(self.images.shape[1])
 
     def mask(self, split: str) -> np.ndarray:
         """bool (N,): which rows belong to a split of `SPLITS`."""
@@ -101,7 +137,23 @@ class Dataset:
             splits=self.splits[index],
             rows=self.rows[index],
             votes=None if self.votes is None else self.votes[index],
+            files=None if self.files is None else self.files[index],
+            groups=None if self.groups is None else self.groups[index],
+            cropped=None
+            if self.cropped is None
+            else dataclasses.replace(self.cropped, faces_px=self.cropped.faces_px[index]),
         )
+
+    def resized(self, side: int) -> Dataset:
+        """The faces at another side in pixels: averaged by area to shrink, linear to grow."""
+        if side == self.side:
+            return self
+        from mien.vision.preprocess import resized
+
+        images = np.empty((len(self), side, side, 1), np.uint8)
+        for row, image in enumerate(self.images):
+            images[row, :, :, 0] = resized(image[:, :, 0], side)
+        return dataclasses.replace(self, images=images)
 
     def with_notes(self, *notes: str) -> Dataset:
         return dataclasses.replace(self, notes=(*self.notes, *notes))
@@ -152,7 +204,7 @@ class Dataset:
         """uint64 (N,): equal pixels, equal digest (chance of a false match among 36,000 pictures:
         4e-11).
         """
-        flat = np.ascontiguousarray(self.images).reshape(len(self), FACE_SIDE * FACE_SIDE)
+        flat = np.ascontiguousarray(self.images).reshape(len(self), -1)
         joined = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in flat)
         return np.frombuffer(joined, dtype="<u8")
 
@@ -192,40 +244,3 @@ def twins(dataset: Dataset) -> np.ndarray:
     """bool (N,): validation and test rows whose exact pixels also occur in training."""
     training = dataset.mask("training")
     return ~training & np.isin(dataset.digests, dataset.digests[training])
-
-
-def with_validation(dataset: Dataset, share: float = 0.1) -> Dataset:
-    """Give a data set without validation rows some of its training rows: every class alike, equal
-    pixels together.
-
-    Which rows move depends only on their pixels, so the same data always splits the same way.
-    Data that has a validation split, or no training rows, is returned as it is; test rows are never
-    touched.
-
-    Raises:
-        DataError: if a class has too few training rows to share.
-    """
-    known = dataset.labels != UNLABELLED
-    if np.any(dataset.mask("validation") & known) or not np.any(dataset.mask("training") & known):
-        return dataset
-    splits = dataset.splits.copy()
-    order_key = dataset.digests
-    for index, name in enumerate(dataset.label_set):
-        members = np.flatnonzero(dataset.mask("training") & (dataset.labels == index))
-        if len(members) == 0:
-            continue
-        unique = np.unique(order_key[members])
-        if len(unique) < 2:
-            raise DataError(
-                dataset.source,
-                came=f"{len(members)} training picture(s) of the class {name!r} and no validation split",
-                expected="at least 2 different pictures of each class, to train on one and validate on another",
-                mend="add pictures of that class, or a validation split",
-            )
-        chosen = unique[: max(1, round(share * len(unique)))]
-        splits[members[np.isin(order_key[members], chosen)]] = SPLITS.index("validation")
-    moved = int(np.sum(splits != dataset.splits))
-    return dataclasses.replace(dataset, splits=splits).with_notes(
-        f"The data has no validation split: {moved} of {int(dataset.mask('training').sum())} training pictures, "
-        f"chosen by their pixels, serve as one."
-    )

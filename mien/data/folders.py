@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from mien.constants import FACE_SIDE
+from mien.data.crop import NO_FACE, crop_notes, decide, summarised
 from mien.data.dataset import LEAVE_OUT, SPLITS, USAGE, Dataset, LeftOut
+from mien.data.label_names import label_set_of
 from mien.data.pictures import Gray, is_picture_name, notes_about, read_pictures
 from mien.errors import DataError, printable
-from mien.labels import FER2013, LabelSet, canonical
+from mien.labels import FER2013, canonical
 
 SPLIT_NAMES = {
     "train": "training",
@@ -36,7 +38,6 @@ SPLIT_NAMES = {
 _LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"))
 _PREFIX = re.compile("(" + "|".join(USAGE) + ")_")
 _WRAPPERS = 4  # folders in folders, as archives leave them
-_KNOWN = (*FER2013, "contempt")
 
 
 @dataclass
@@ -141,29 +142,48 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
     return listing
 
 
-def read_folder(listing: Listing, *, source: str, on_error: str = "raise") -> Dataset:
+def read_folder(
+    listing: Listing,
+    *,
+    source: str,
+    on_error: str = "raise",
+    side: int = FACE_SIDE,
+    faces: str = "auto",
+) -> Dataset:
     """Decode the pictures of a listing; `rows` are positions in `listing.pictures`, counted from 0.
+
+    Args:
+        listing: What `list_folder` found.
+        source: What the Dataset is to be called.
+        on_error: "raise", or "skip" to leave out pictures that cannot be read.
+        side: Width and height of the faces in pixels.
+        faces: `auto`, `detect` or `whole`, as for `mien.data.crop`.
 
     Raises:
         DataError: for the first picture that cannot be read, or labels that make no label set.
+        DownloadError: with faces="detect", where the detector's weights cannot be had.
     """
-    label_set = _label_set(source, listing.labels)
-    images = np.zeros((len(listing.pictures), FACE_SIDE, FACE_SIDE, 1), np.uint8)
+    label_set = label_set_of(listing.labels, source)
+    detector, why = decide(listing.pictures, faces)
+    names = [path.relative_to(listing.root).as_posix() for path in listing.pictures]
+    images = np.zeros((len(listing.pictures), side, side, 1), np.uint8)
     good: list[int] = []
-    done: list[Gray] = []
+    read: list[tuple[str, Gray]] = []
     left_out = list(listing.left_out)
-    for index, result in enumerate(read_pictures(listing.pictures)):
+    for index, result in enumerate(read_pictures(listing.pictures, side=side, detector=detector)):
         if isinstance(result, DataError):
             if on_error == "raise":
                 raise result
-            left_out.append(
-                LeftOut(result.where, None, f"came {result.came}; expected {result.expected}")
-            )
+            reason = f"came {result.came}; expected {result.expected}"
+            left_out.append(LeftOut(result.where, None, reason))
+            continue
+        read.append((names[index], result))
+        if result.pixels is None:
+            left_out.append(LeftOut(names[index], None, NO_FACE))
             continue
         images[index, :, :, 0] = result.pixels
         result.pixels = np.empty(0, np.uint8)
         good.append(index)
-        done.append(result)
     if not good:
         raise DataError(
             source,
@@ -173,6 +193,8 @@ def read_folder(listing: Listing, *, source: str, on_error: str = "raise") -> Da
         )
     rows = np.array(good, np.int64)
     labels = np.array([label_set.index(name) for name in listing.labels], np.int64)
+    cropped = None if detector is None else summarised(read, detector.name)
+    notes = ([why] if why else []) + ([] if cropped is None else crop_notes(cropped, side))
     return Dataset(
         images if len(good) == len(images) else images[rows],
         labels[rows],
@@ -180,8 +202,10 @@ def read_folder(listing: Listing, *, source: str, on_error: str = "raise") -> Da
         rows,
         label_set,
         source,
-        notes=(*listing.notes, *notes_about(done)),
+        notes=(*listing.notes, *notes, *notes_about([one for _, one in read], side)),
         left_out=tuple(left_out),
+        files=np.array(names, object)[rows],
+        cropped=cropped,
     )
 
 
@@ -194,16 +218,19 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _unwrapped(folder: Path) -> Path:
-    """Go down through folders that hold nothing but one folder, as long as that is neither a split
-    nor a label.
+    """Go down through folders that hold a single folder, and no picture beside it, as long as that
+    is neither a split nor a label.
     """
     for _ in range(_WRAPPERS):
         entries = _entries(folder)
-        if len(entries) != 1 or not entries[0].is_dir() or entries[0].name.lower() in SPLIT_NAMES:
+        below = [entry for entry in entries if entry.is_dir()]
+        if len(below) != 1 or below[0].name.lower() in SPLIT_NAMES:
             break
-        if not any(entry.is_dir() for entry in _entries(entries[0])):
+        if any(is_picture_name(entry.name) for entry in entries):
             break
-        folder = entries[0]
+        if not any(entry.is_dir() for entry in _entries(below[0])):
+            break
+        folder = below[0]
     return folder
 
 
@@ -289,19 +316,3 @@ def _split_by_prefix(listing: Listing, folders: set[str]) -> None:
         listing.notes.append(
             f"Splits were told by FER2013's file names in a merged folder: {parts}."
         )
-
-
-def _label_set(source: str, labels: list[str]) -> LabelSet:
-    names = set(labels)
-    if names <= set(FER2013):
-        return FER2013
-    known = [name for name in _KNOWN if name in names]
-    found = (*known, *sorted(names - set(_KNOWN)))
-    if len(found) < 2:
-        raise DataError(
-            source,
-            came=f"the single label {found[0]!r}",
-            expected="two or more label folders, or FER2013's labels",
-            mend="check that the folders are split/label/picture or label/picture",
-        )
-    return LabelSet(found)

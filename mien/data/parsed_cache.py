@@ -26,15 +26,15 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from mien.data.dataset import Dataset
+from mien.data.dataset import Cropped, Dataset, LeftOut
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
 
-FORMAT = 1  # a change of the reader's meaning must raise it
+FORMAT = 2  # a change of the reader's meaning must raise it
 SETTLED_NS = 2_000_000_000  # coarser than any filesystem's clock (FAT: 2 s)
 KEEP = 8  # entries; a full FER2013 takes 83 MB
 _ARRAYS = ("images", "labels", "splits", "rows")
@@ -52,18 +52,20 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def file_key(self, files: Sequence[Path]) -> str:
-        """Key of the content of some csv files; their names count too, as they tell train from
-        test.
+    def file_key(self, files: Sequence[Path], how: Sequence[object] = ()) -> str:
+        """Key of the content of some files, and of how they are read; their names count too, as
+        they tell train from test.
 
         Raises:
             OSError: if a file cannot be read.
         """
-        return _key([[path.name.lower(), self._digest(path)] for path in files])
+        return _key([[[path.name.lower(), self._digest(path)] for path in files], list(how)])
 
-    def listing_key(self, root: Path, pictures: Sequence[Path]) -> str | None:
-        """Key of a folder of pictures, from the names, sizes and times of all; None where times
-        cannot be trusted.
+    def listing_key(
+        self, root: Path, pictures: Sequence[Path], how: Sequence[object] = ()
+    ) -> str | None:
+        """Key of a folder of pictures, from the names, sizes and times of all, and of how they are
+        read; None where times cannot be trusted.
         """
         now = time.time_ns()
         parts: list[list[object]] = []
@@ -72,7 +74,7 @@ class Cache:
             if not _trusted(stat, now):
                 return None
             parts.append([path.relative_to(root).as_posix(), *_identity(stat)])
-        return _key([os.fspath(root.resolve()), parts])
+        return _key([os.fspath(root.resolve()), parts, list(how)])
 
     def read(self, key: str, source: str) -> tuple[Dataset | None, bool]:
         """(Dataset, False), (None, False) where there is no entry, (None, True) where there is a
@@ -91,11 +93,20 @@ class Cache:
                     mmap_mode="r" if name == "images" else None,
                     allow_pickle=False,
                 )
-                for name in _ARRAYS
+                for name in meta["crc32"]
             }
             intact = all(_crc32(array) == meta["crc32"][name] for name, array in arrays.items())
-            labels, notes = LabelSet(tuple(meta["labels"])), tuple(meta["notes"])
-            dataset = Dataset(**arrays, label_set=labels, source=source, notes=notes)
+            dataset = Dataset(
+                **{name: arrays[name] for name in _ARRAYS},
+                label_set=LabelSet(tuple(meta["labels"])),
+                source=source,
+                notes=tuple(meta["notes"]),
+                left_out=tuple(LeftOut(*one) for one in meta["left_out"]),
+                files=None if meta["files"] is None else np.array(meta["files"], object),
+                cropped=None
+                if meta["cropped"] is None
+                else _cropped(meta["cropped"], arrays["faces_px"], arrays["thumbnails"]),
+            )
         except (OSError, ValueError, KeyError, TypeError, EOFError, UsageError, DataError):
             return None, True
         if not intact:
@@ -111,6 +122,11 @@ class Cache:
         try:
             made.mkdir(parents=True)
             arrays = {name: np.ascontiguousarray(getattr(dataset, name)) for name in _ARRAYS}
+            if (cropped := dataset.cropped) is not None:
+                arrays["faces_px"] = cropped.faces_px
+                arrays["thumbnails"] = np.array(
+                    [picture for _, _, picture in cropped.examples], np.uint8
+                )
             for name, array in arrays.items():
                 with open(made / f"{name}.npy", "wb") as file:
                     # np.save would say "16128 requested and 3968 written" of a full disk; this says
@@ -125,6 +141,17 @@ class Cache:
                 "crc32": {name: _crc32(array) for name, array in arrays.items()},
                 "labels": list(dataset.label_set),
                 "notes": list(dataset.notes),
+                "left_out": [[one.where, one.row, one.reason] for one in dataset.left_out],
+                "files": None if dataset.files is None else dataset.files.tolist(),
+                "cropped": None
+                if cropped is None
+                else {
+                    "detector": cropped.detector,
+                    "num_pictures": cropped.num_pictures,
+                    "num_none": cropped.num_none,
+                    "num_several": cropped.num_several,
+                    "examples": [[file, what] for file, what, _ in cropped.examples],
+                },
             }
             _write_json(made / "meta.json", meta)
             self._put(made, entry)
@@ -195,6 +222,15 @@ class Cache:
                 except OSError:
                     pass  # `write` meets the same obstacle and says so
         return digest
+
+
+def _cropped(meta: dict[str, Any], faces_px: np.ndarray, thumbnails: np.ndarray) -> Cropped:
+    named = zip(meta.pop("examples"), thumbnails, strict=True)
+    return Cropped(
+        **meta,
+        faces_px=faces_px,
+        examples=tuple((file, what, picture) for (file, what), picture in named),
+    )
 
 
 def _crc32(array: np.ndarray) -> int:

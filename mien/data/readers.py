@@ -8,18 +8,31 @@ for FER2013 in the places where it usually lies.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mien.constants import cache_dir
-from mien.data.csv_formats import NAMES, PAIR, SUFFIXES, companions, peek
+from mien.constants import FACE_SIDE, cache_dir
+from mien.data.archives import is_archive, is_archive_name, members, named_as, unpacked
+from mien.data.crop import NO_FACE
+from mien.data.csv_formats import (
+    NAMES,
+    PAIR,
+    SUFFIXES,
+    companions,
+    csv_members,
+    nothing_inside,
+    peek,
+)
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013_csv import read_csv
-from mien.data.folders import list_folder, looks_like_fer2013, read_folder
+from mien.data.folders import Listing, list_folder, looks_like_fer2013, read_folder
 from mien.data.parsed_cache import Cache
+from mien.data.pictures import is_picture_name
 from mien.data.votes import join_votes, votes_beside
 from mien.errors import DataError, UsageError, printable
 from mien.labels import LabelSet
@@ -33,6 +46,8 @@ def load_dataset(
     source: str | os.PathLike[str] | None = None,
     *,
     votes: str | os.PathLike[str] | None = None,
+    faces: str = "auto",
+    side: int = FACE_SIDE,
     on_error: str = "raise",
     cache: bool = True,
 ) -> Dataset:
@@ -40,19 +55,21 @@ def load_dataset(
 
     Args:
         source: FER2013 as csv (`fer2013.csv`, `icml_face_data.csv`, `train.csv` and `test.csv`;
-            plain, .gz, .zip), a folder that holds one of these, or a folder of pictures as
-            `split/label/picture` or `label/picture`. None looks where `find_data` looks, and falls
-            back on drawn faces.
+            plain, .gz, or in a zip or tar), a folder that holds one of these, or a folder, zip or
+            tar of pictures as `split/label/picture` or `label/picture`. None looks where
+            `find_data` looks, and falls back on drawn faces.
         votes: FER+'s vote file of the same rows. A file called `ferplus_votes.csv` or
             `fer2013new.csv` beside the csv is joined without being named.
+        faces: How faces come out of pictures: `whole`, `detect` or `auto` (`mien.data.crop`).
+        side: Width and height in pixels of the faces that come back; 48 is FER2013's own.
         on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves such
             out, counts them in the notes and lists them in `Dataset.left_out`. What is wrong with a
             file as a whole always raises.
         cache: Keep the parsed result in, and take it from, $MIEN_CACHE or the user's cache folder.
-            Nothing is kept of data of which something was left out.
+            Nothing is kept of data of which something could not be read.
 
     Returns:
-        Dataset with images uint8 (N, 48, 48, 1), read-only, and notes that say what was done.
+        Dataset with images uint8 (N, side, side, 1), read-only, and notes that say what was done.
 
     Raises:
         DataError: with file, row, what came, what was expected and how to mend it.
@@ -75,14 +92,16 @@ def load_dataset(
     files = _csv_files(path)
     if files:
         dataset = _read_files(files, path, on_error, store)
-        dataset = _with_votes(dataset, files, votes)
+        dataset = _with_votes(dataset, files, votes).resized(side)
     elif votes is not None:
         raise UsageError(
             f"votes: came {os.fspath(votes)!r} for a folder of pictures; expected a csv to join them to"
         )
+    elif path.is_file():
+        dataset = _read_packed(path, _How(faces, side, on_error), store)
     else:
-        dataset = _read_pictures(path, on_error, store)
-    if dataset.left_out:
+        dataset = _read_pictures(path, _How(faces, side, on_error), store)
+    if dataset.left_out and any(one.reason != NO_FACE for one in dataset.left_out):
         dataset = dataset.with_notes(
             f"{len(dataset.left_out):,} row(s) or file(s) could not be read and were left out; "
             f"{len(dataset):,} were read. The first: {dataset.left_out[0].where}"
@@ -189,6 +208,13 @@ def _csv_files(path: Path) -> list[Path]:
         except OSError as error:
             raise _unreadable(path, error) from error
         return [] if csv is None else _together(csv)
+    if is_archive(path):
+        with members(path) as found:
+            if csv_members(found):
+                return _together(path)
+            if not any(is_picture_name(one.name) or is_archive_name(one.name) for one in found):
+                raise nothing_inside(path, found)
+            return []
     return _together(path)
 
 
@@ -219,10 +245,27 @@ def _read_files(files: list[Path], path: Path, on_error: str, store: Cache | Non
     return dataset
 
 
-def _read_pictures(path: Path, on_error: str, store: Cache | None) -> Dataset:
+@dataclass(frozen=True)
+class _How:
+    """How pictures are read."""
+
+    faces: str
+    side: int
+    on_error: str
+
+    def key(self) -> list[object]:
+        """What of it changes the result, for the cache; `auto` and `detect` depend on the detector."""
+        from mien.vision.detect import kept_weights
+
+        weights = None if self.faces == "whole" else kept_weights()
+        name = "" if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+        return [self.faces, self.side, self.on_error, name]
+
+
+def _read_pictures(path: Path, how: _How, store: Cache | None) -> Dataset:
     source = os.fspath(path)
     try:
-        listing = list_folder(path, on_error)
+        listing = list_folder(path, how.on_error)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -232,14 +275,40 @@ def _read_pictures(path: Path, on_error: str, store: Cache | None) -> Dataset:
             return (
                 None
                 if store is None or listing.left_out
-                else store.listing_key(listing.root, listing.pictures)
+                else store.listing_key(listing.root, listing.pictures, how.key())
             )
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    return _from_cache_or(
-        store, key, source, lambda: read_folder(listing, source=source, on_error=on_error)
+    return _from_cache_or(store, key, source, lambda: _read_listing(listing, source, how))
+
+
+def _read_listing(listing: Listing, source: str, how: _How) -> Dataset:
+    return read_folder(
+        listing, source=source, on_error=how.on_error, side=how.side, faces=how.faces
     )
+
+
+def _read_packed(path: Path, how: _How, store: Cache | None) -> Dataset:
+    """Pictures in an archive, unpacked into a temporary folder unless they are in the cache."""
+    source = os.fspath(path)
+
+    def key() -> str | None:
+        try:
+            return None if store is None else store.file_key([path], how.key())
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def read() -> Dataset:
+        with unpacked(path) as folder, named_as(folder, path):
+            dataset = _read_listing(list_folder(folder, how.on_error), source, how)
+        left_out = [
+            dataclasses.replace(one, where=one.where.replace(f"{folder}/", f"{path}:"))
+            for one in dataset.left_out
+        ]
+        return dataclasses.replace(dataset, left_out=tuple(left_out))
+
+    return _from_cache_or(store, key, source, read)
 
 
 def _from_cache_or(
@@ -252,7 +321,7 @@ def _from_cache_or(
     if cached is not None:
         return cached
     dataset = read()
-    if dataset.left_out:
+    if any(one.reason != NO_FACE for one in dataset.left_out):
         return dataset
     if key_now() != key:
         return dataset.with_notes(

@@ -509,7 +509,7 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
                 dataset.source,
                 came=f"no labelled {name} rows",
                 expected=f"a {name} split",
-                mend="give data with both (`mien.data.dataset.with_validation` makes the latter from the former)",
+                mend="give data with both (`mien.data.split.with_validation` makes the latter from the former)",
             )
     names = dataset.label_set.names
     long = [name for name in names if len(name) > MAX_LETTERS or not name.isprintable()]

@@ -65,7 +65,7 @@ class Crops:
     """Faces cut out of one picture.
 
     Attributes:
-        faces: uint8 (F, 48, 48, 1), gray.
+        faces: uint8 (F, S, S, 1), gray; S is 48, or the side asked for.
         corners: float32 (F, 4, 2), pixels of the picture: where the crop's top left, top right,
             bottom right and bottom left corner lie. They may lie outside of the picture.
     """
@@ -75,7 +75,12 @@ class Crops:
 
 
 def crop(
-    image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray | None, *, geometry: str = "yunet"
+    image: np.ndarray,
+    boxes: np.ndarray,
+    landmarks: np.ndarray | None,
+    *,
+    geometry: str = "yunet",
+    side: int = FACE_SIDE,
 ) -> Crops:
     """Cut faces out of a picture as FER2013's were cut.
 
@@ -85,6 +90,7 @@ def crop(
         landmarks: float32 (F, 5, 2) pixels, or None for the box rule.
         geometry: Whose boxes they are (`Detections.geometry`); `none` takes a box for the crop
             itself, as it is.
+        side: Width and height of the crops in pixels.
 
     Raises:
         UsageError: for other shapes, or an unknown geometry.
@@ -100,10 +106,13 @@ def crop(
         raise UsageError(f"crop: came {came}; expected (F, 4) and (F, 5, 2) or None")
     corners = squares(boxes, landmarks, geometry)
     if geometry == "none":
-        cut = [resized(gray(image[y0:y1, x0:x1])) for x0, y0, x1, y1 in _whole_pixels(boxes, image)]
+        cut = [
+            resized(gray(image[y0:y1, x0:x1]), side)
+            for x0, y0, x1, y1 in _whole_pixels(boxes, image)
+        ]
     else:
-        cut = [cut_out(image, one) for one in corners]
-    faces = np.array(cut, np.uint8).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
+        cut = [cut_out(image, one, side) for one in corners]
+    faces = np.array(cut, np.uint8).reshape(-1, side, side, 1)
     return Crops(faces, corners)
 
 
@@ -164,8 +173,8 @@ def turn_aside(landmarks: np.ndarray) -> np.ndarray:
     )
 
 
-def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """uint8 (48, 48): a turned square of a picture, averaged by area where it shrinks; edges go on
+def cut_out(image: np.ndarray, corners: np.ndarray, side: int = FACE_SIDE) -> np.ndarray:
+    """uint8 (side, side): a turned square of a picture, averaged by area where it shrinks; edges go on
     outside.
 
     Args:
@@ -181,8 +190,8 @@ def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
     right, down = corners[1] - corners[0], corners[3] - corners[0]
     # As many samples a pixel of the crop as the square has pixels there, so that each pixel counts,
     # then their mean.
-    samples = max(1, math.ceil(float(np.hypot(*right)) / FACE_SIDE - 1e-3))
-    size = FACE_SIDE * samples
+    samples = max(1, math.ceil(float(np.hypot(*right)) / side - 1e-3))
+    size = side * samples
     step = np.stack([right, down], axis=1).astype(np.float64) / size
     # Pixel i covers i to i + 1, its centre is i + 0.5; OpenCV counts centres.
     start = corners[0] - low + step @ [0.5, 0.5] - 0.5
@@ -196,7 +205,7 @@ def cut_out(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
     return (
         grown
         if samples == 1
-        else np.asarray(cv2.resize(grown, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_AREA))
+        else np.asarray(cv2.resize(grown, (side, side), interpolation=cv2.INTER_AREA))
     )
 
 

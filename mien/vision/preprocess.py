@@ -19,17 +19,17 @@ def gray(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"))
 
 
-def resized(image: np.ndarray) -> np.ndarray:
-    """uint8 (48, 48) from uint8 (H, W): averaged along an axis that shrinks, linear along one that
-    grows.
+def resized(image: np.ndarray, side: int = FACE_SIDE) -> np.ndarray:
+    """uint8 (side, side) from uint8 (H, W): averaged along an axis that shrinks, linear along one
+    that grows.
     """
     import cv2
 
     height, width = image.shape
-    if height > FACE_SIDE or width > FACE_SIDE:
+    if height > side or width > side:
         image = cv2.resize(
-            image, (min(width, FACE_SIDE), min(height, FACE_SIDE)), interpolation=cv2.INTER_AREA
+            image, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA
         )
-    if image.shape != (FACE_SIDE, FACE_SIDE):
-        image = cv2.resize(image, (FACE_SIDE, FACE_SIDE), interpolation=cv2.INTER_LINEAR)
+    if image.shape != (side, side):
+        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     return np.asarray(image, np.uint8)

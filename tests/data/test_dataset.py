@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.data.dataset import SPLITS, UNLABELLED, Dataset, leaked, twins, with_validation
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset, leaked, twins
+from mien.data.split import with_validation
 from mien.data.synthetic import drawn_dataset
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet

@@ -239,12 +239,15 @@ WHOLE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "truncated gz": (lambda: cut_gz(table()), "a damaged or cut-off archive"),
     "broken zip": (lambda: zipped("fer2013.csv")[:40], "a damaged or cut-off archive"),
-    "zip without csv": (
-        lambda: zipped("train/happy/1.jpg", "test/sad/2.jpg"),
-        "a zip that holds train/happy/1.jpg",
+    "zip without data": (
+        lambda: zipped("notes.txt", "read/me.md"),
+        "an archive that holds notes.txt",
     ),
-    "empty zip": (lambda: zipped(), "a zip that holds nothing"),
-    "zip with two unknown csv": (lambda: zipped("a.csv", "b.csv"), "a zip that holds a.csv, b.csv"),
+    "empty zip": (lambda: zipped(), "an archive that holds nothing"),
+    "zip with two unknown csv": (
+        lambda: zipped("a.csv", "b.csv"),
+        "an archive that holds a.csv, b.csv",
+    ),
 }
 
 

@@ -1,0 +1,137 @@
+"""Faces cut out of photographs as a folder of pictures, with a table and contact sheets.
+
+OUT/[split/]label/picture.png    a face; its text says that it was cut out, so that reading it
+                                 again takes it whole
+OUT/faces.csv                    file, source, label, split, group, side_px
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import uuid
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mien.data.crop import MARK, NO_FACE, SEVERAL
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.errors import DataError, UsageError, printable, writing
+from mien.vision.contact_sheet import contact_sheet
+
+TABLE = "faces.csv"
+SHOWN = 80  # faces on the sheet of what was cut out
+
+
+def write_crops(dataset: Dataset, out: Path) -> Path:
+    """Write the faces of pictures as PNG files under their old names.
+
+    Args:
+        dataset: Read from pictures.
+        out: A folder that does not exist yet.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: if the folder exists, or the data did not come from picture files.
+        DataError: where the disk refuses.
+    """
+    if dataset.files is None:
+        raise UsageError(
+            f"{dataset.source}: came data without picture files; expected photographs as "
+            "label/picture. To mend: mien data convert writes csv data as pictures"
+        )
+    if os.path.lexists(out):
+        raise UsageError(
+            f"{out}: came a path that exists already; expected a new one. Nothing was overwritten. "
+            "To mend: name another"
+        )
+    made = out.with_name(f".new-{uuid.uuid4().hex[:8]}-{out.name}")
+    try:
+        made.mkdir(parents=True)
+        _write(dataset, made)
+        os.rename(made, out)
+    except OSError as error:
+        raise DataError(
+            out,
+            came=error.strerror or str(error),
+            expected="a place to write to",
+            mend="free some space or name another folder",
+        ) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return out
+
+
+def write_crop_sheets(dataset: Dataset, folder: Path) -> list[Path]:
+    """Draw `faces.png`, `no-face.png` and `several-faces.png`, leaving out what there is none of.
+
+    Raises:
+        RunError: if the folder cannot be written.
+    """
+    from PIL import Image
+
+    names = (*dataset.label_set.names, "no label")
+    rows = np.unique(np.linspace(0, len(dataset) - 1, SHOWN).astype(int))
+    captions = [names[dataset.labels[row]] for row in rows]
+    title = f"{len(rows)} of {len(dataset):,} faces as the network sees them"
+    scale = max(1, 96 // dataset.side)
+    sheet = contact_sheet(dataset.images[rows], captions, scale=scale, title=title)
+    sheets = [("faces.png", sheet)]
+    cropped = dataset.cropped
+    for file, kind, text in (
+        ("no-face.png", NO_FACE, "pictures without a face, left out"),
+        ("several-faces.png", SEVERAL, "pictures with several faces; the framed one was taken"),
+    ):
+        shown = [] if cropped is None else [one for one in cropped.examples if one[1] == kind]
+        if not shown or cropped is None:
+            continue
+        total = cropped.num_none if kind == NO_FACE else cropped.num_several
+        sheet = contact_sheet(
+            np.array([picture for _, _, picture in shown], np.uint8),
+            [printable(PurePosixPath(name).name) for name, _, _ in shown],
+            scale=1,
+            title=f"{len(shown)} of {total:,} {text}",
+        )
+        sheets.append((file, sheet))
+    paths = []
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, sheet in sheets:
+            Image.fromarray(sheet).save(folder / file)
+            paths.append(folder / file)
+    return paths
+
+
+def _write(dataset: Dataset, folder: Path) -> None:
+    from PIL import Image, PngImagePlugin
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Software", MARK.decode())
+    taken: set[str] = set()
+    with open(folder / TABLE, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        table = csv.writer(file)
+        table.writerow(("file", "source", "label", "split", "group", "side_px"))
+        for row, source in enumerate(dataset.files if dataset.files is not None else ()):
+            label = int(dataset.labels[row])
+            place = PurePosixPath(source).with_suffix(".png")
+            number = 1
+            while str(place).lower() in taken:
+                number += 1
+                place = place.with_name(f"{PurePosixPath(source).stem}-{number}.png")
+            taken.add(str(place).lower())
+            to = folder / place
+            to.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(dataset.images[row, :, :, 0]).save(to, pnginfo=text, compress_level=1)
+            table.writerow(
+                (
+                    place,
+                    source,
+                    "" if label == UNLABELLED else dataset.label_set[label],
+                    SPLITS[int(dataset.splits[row])],
+                    "" if dataset.groups is None else dataset.groups[row],
+                    dataset.side if dataset.cropped is None else int(dataset.cropped.faces_px[row]),
+                )
+            )

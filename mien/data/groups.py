@@ -1,0 +1,123 @@
+"""Whose picture is whose: a table of files and persons, joined to pictures by their paths."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mien.data.archives import is_archive, members
+from mien.data.dataset import Dataset
+from mien.data.tables import column, read_table
+from mien.errors import DataError, UsageError
+
+FILE_COLUMNS = (
+    *("file", "filename", "file_name", "image", "img", "path", "filepath", "file_path"),
+    *("image_path", "image_name", "img_path", "pth", "picture", "name", "subdirectory_filepath"),
+)
+GROUP_COLUMNS = (
+    *("person", "group", "subject", "identity", "person_id", "subject_id", "group_id"),
+    *("identity_id", "participant", "actor", "speaker", "individual", "clip", "video", "film"),
+)
+
+
+def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
+    """The data with the groups that a table names for its pictures.
+
+    Args:
+        dataset: Pictures; their `files` are looked up in the table.
+        table: A csv with a column of paths (`file`, `image`, `path`, ...) and one of groups
+            (`person`, `subject`, `group`, ...). A path may have more or fewer folders in front
+            than those of the data. A file of that name inside of the data is found too.
+
+    Raises:
+        UsageError: for data that is not made of picture files.
+        DataError: for a table without these columns, or one that knows no picture of the data.
+    """
+    if dataset.files is None:
+        raise UsageError(
+            f"groups: came {os.fspath(table)!r} for {dataset.source}, which has no picture files; "
+            "expected a folder or archive of pictures"
+        )
+    where, groups = _read(Path(table).expanduser(), Path(dataset.source))
+    known = _Places(groups)
+    found = np.array([known.get(file) for file in dataset.files], object)
+    num_found = sum(map(bool, found))
+    if not num_found:
+        raise DataError(
+            where,
+            came=f"no path that is a picture of {dataset.source} (the first: {next(iter(groups))!r})",
+            expected=f"paths such as {dataset.files[0]!r}",
+            mend="name the table of this data",
+        )
+    note = f"{len(set(found) - {''}):,} groups were read from {Path(where).name}."
+    if num_found < len(dataset):
+        note += (
+            f" {len(dataset) - num_found:,} pictures are not in it: each counts as its own group."
+        )
+    return dataclasses.replace(dataset, groups=found).with_notes(note)
+
+
+class _Places:
+    """Groups by path: of the same path, or of one that has more or fewer folders in front."""
+
+    def __init__(self, groups: Mapping[str, str]) -> None:
+        self._whole: dict[str, set[str]] = defaultdict(set)
+        self._ends: dict[str, set[str]] = defaultdict(set)
+        for file, group in groups.items():
+            parts = PurePosixPath(file.replace("\\", "/").lower()).parts
+            self._whole["/".join(parts)].add(group)
+            for start in range(len(parts)):
+                self._ends["/".join(parts[start:])].add(group)
+
+    def get(self, file: str) -> str:
+        """Empty where no path fits, or several do whose groups differ."""
+        parts = PurePosixPath(file.lower()).parts
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        for found in (self._ends.get("/".join(parts)), *map(self._whole.get, ends)):
+            if found is not None and len(found) == 1:
+                return next(iter(found))
+        return ""
+
+
+def _read(table: Path, source: Path) -> tuple[str, dict[str, str]]:
+    where = os.fspath(table)
+    if table.is_file():
+        text = table.read_bytes()
+    else:
+        where, text = _inside(source, table.name)
+    names, rows = read_table(text, where)
+    file = column(names, FILE_COLUMNS, where, "the picture's path")
+    group = column(names, GROUP_COLUMNS, where, "its person or group")
+    found = {row[file]: row[group].strip() for row in rows if row[file].strip()}
+    if not found:
+        raise DataError(
+            where,
+            came="a table without rows",
+            expected="a row for each picture",
+            mend="name another table",
+        )
+    return where, found
+
+
+def _inside(source: Path, name: str) -> tuple[str, bytes]:
+    """A file of that name within the data: (what it is called, its content)."""
+    if source.is_dir():
+        for path in sorted(source.rglob(name)):
+            return os.fspath(path), path.read_bytes()
+    elif source.is_file() and is_archive(source):
+        with members(source) as found:
+            for member in found:
+                if PurePosixPath(member.name).name == name:
+                    with member.open() as stream:
+                        return f"{source}:{member.name}", stream.read()
+    raise DataError(
+        name,
+        came="nothing: there is no such file, nor one of that name in the data",
+        expected="a csv with a column of files and one of persons",
+        mend="check the path",
+    )

@@ -1,0 +1,137 @@
+"""Names for labels that data sets give as numbers, or under names of their own.
+
+What a number means is known only to whoever made the data: it is said with `--labels`, never
+guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mien.data.dataset import UNLABELLED, Dataset
+from mien.errors import DataError, UsageError
+from mien.labels import FER2013, LabelSet, canonical
+
+# Numbers as the authors of the data sets give them.
+PRESETS: dict[str, dict[str, str]] = {
+    # http://www.whdeld.cn/RAFDB.html: list_patition_label.txt
+    "rafdb": {
+        **{"1": "surprise", "2": "fear", "3": "disgust", "4": "happy"},
+        **{"5": "sad", "6": "angry", "7": "neutral"},
+    },
+    # http://mohammadmahoor.com/affectnet/: the column expression; 8 none, 9 uncertain, 10 no face
+    "affectnet": {
+        **{"0": "neutral", "1": "happy", "2": "sad", "3": "surprise", "4": "fear"},
+        **{"5": "disgust", "6": "angry", "7": "contempt", "8": "", "9": "", "10": ""},
+    },
+    "fer2013": {str(number): name for number, name in enumerate(FER2013)},
+    # The header of FER+'s fer2013new.csv
+    "ferplus": {
+        **{"0": "neutral", "1": "happy", "2": "surprise", "3": "sad", "4": "angry"},
+        **{"5": "disgust", "6": "fear", "7": "contempt", "8": "", "9": ""},
+    },
+    # Lucey et al. 2010 (CK+): Emotion/*.txt
+    "ckplus": {
+        **{"0": "neutral", "1": "angry", "2": "contempt", "3": "disgust", "4": "fear"},
+        **{"5": "happy", "6": "sad", "7": "surprise"},
+    },
+    # Zhang et al. 2018 (ExpW): label.lst
+    "expw": {str(number): name for number, name in enumerate(FER2013)},
+}
+
+
+def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
+    """What labels are to be called: a preset's name, `1=surprise,2=fear`, or a mapping.
+
+    An empty name leaves the rows of that label out.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    if isinstance(given, Mapping):
+        return {str(old): str(new) for old, new in given.items()}
+    if given.strip().lower() in PRESETS:
+        return dict(PRESETS[given.strip().lower()])
+    names = {}
+    for part in filter(None, (piece.strip() for piece in given.split(","))):
+        old, equals, new = (piece.strip() for piece in part.partition("="))
+        if not equals or not old:
+            raise UsageError(
+                f"labels: came {part[:60]!r}; expected one of {', '.join(PRESETS)}, or pairs such "
+                "as 1=surprise,2=fear (an empty name leaves a label out)"
+            )
+        names[old] = new
+    if not names:
+        raise UsageError(f"labels: came {given!r}; expected one of {', '.join(PRESETS)}, or pairs")
+    return names
+
+
+def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
+    """The data with other names for its labels; labels of one name become one, those without a name
+    are left out.
+
+    Args:
+        dataset: The data.
+        given: As for `names_for`; labels that it does not name keep theirs.
+
+    Raises:
+        UsageError: where it names no label of the data.
+        DataError: where fewer than two labels remain.
+    """
+    names = {_plain(old): new for old, new in names_for(given).items()}
+    old = dataset.label_set.names
+    if not any(_plain(name) in names for name in old):
+        raise UsageError(
+            f"labels: came names for {', '.join(list(names)[:12])}; expected labels of "
+            f"{dataset.source}: {', '.join(old)}"
+        )
+    new = [canonical(names.get(_plain(name), name)) for name in old]
+    found = label_set_of([name for name in new if name], dataset.source)
+    to = np.array([found.names.index(name) if name else UNLABELLED for name in new] + [UNLABELLED])
+    dropped = np.array([not name for name in new] + [False])[dataset.labels]
+    pairs = ", ".join(f"{a} = {b or 'left out'}" for a, b in zip(old, new, strict=True) if a != b)
+    notes = [f"Labels were renamed: {pairs}."] if pairs else []
+    if dropped.any():
+        notes.append(f"{int(dropped.sum()):,} pictures of labels without a name were left out.")
+    changed = dataclasses.replace(dataset, labels=to[dataset.labels], label_set=found)
+    return changed.take(~dropped).with_notes(*notes)
+
+
+def label_set_of(labels: Sequence[str], source: str) -> LabelSet:
+    """The set of some canonical labels: FER2013's where all are among these, else the known ones in
+    FER2013's order before others by name.
+
+    Raises:
+        DataError: for fewer than two labels that are not FER2013's.
+    """
+    names = set(labels)
+    if names and names <= set(FER2013):
+        return FER2013
+    known = [name for name in (*FER2013, "contempt") if name in names]
+    found = (*known, *sorted(names - set(known), key=_natural))
+    if len(found) < 2:
+        raise DataError(
+            source,
+            came=f"the single label {found[0]!r}" if found else "no label",
+            expected="two or more labels, or FER2013's",
+            mend="check that the folders are split/label/picture or label/picture",
+        )
+    return LabelSet(found)
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """`2` before `10`."""
+    return (int(name), "") if name.isdecimal() else (1 << 60, name)
+
+
+def _plain(label: str) -> str:
+    """`01`, `1.0` and `1` are one label."""
+    text = label.strip().lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return canonical(text)
+    return str(int(number)) if number.is_integer() else text

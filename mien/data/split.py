@@ -1,0 +1,138 @@
+"""A validation split for data that has none: by pixels, or by whole groups.
+
+Pictures of one person, or frames of one film, resemble each other more than pictures of different
+people do; split between training and validation they make a network look better than it is. So
+where groups are known no group is cut in two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.errors import DataError
+
+SHARE = 0.1  # of the training rows of each class
+
+
+def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
+    """Give a data set without validation rows some of its training rows: every class alike, equal
+    pixels together, and groups whole where they are known.
+
+    Which rows move depends only on their pixels, or on the names of their groups, so the same data
+    always splits the same way. Data that has a validation split, or no training rows, is returned
+    as it is; test rows are never touched.
+
+    Args:
+        dataset: The data.
+        share: Of each class's training rows that validate; at least one row.
+
+    Raises:
+        DataError: if a class has too few training rows, or groups, to share.
+    """
+    training = dataset.mask("training") & (dataset.labels != UNLABELLED)
+    if np.any(dataset.mask("validation") & (dataset.labels != UNLABELLED)) or not training.any():
+        return dataset
+    rows = np.flatnonzero(training)
+    digests, labels = dataset.digests[rows], dataset.labels[rows]
+    by_groups = dataset.groups is not None and any(dataset.groups[rows])
+    if by_groups and dataset.groups is not None:
+        units = _units(dataset.groups[rows], digests)
+        chosen = _by_groups(units, labels, share)
+    else:
+        units, chosen = digests, _by_pixels(digests, labels, share)
+    alone = [
+        name
+        for index, name in enumerate(dataset.label_set)
+        if np.any(labels == index) and not np.any(chosen[labels == index])
+    ]
+    if alone and not (by_groups and chosen.any()):
+        num = int(np.sum(labels == dataset.label_set.index(alone[0])))
+        raise DataError(
+            dataset.source,
+            came=f"{num} training picture(s) of the class {alone[0]!r} and no validation split",
+            expected="at least 2 different pictures of each class, to train on one and validate on "
+            "another",
+            mend="add pictures of that class, or a validation split",
+        )
+    splits = dataset.splits.copy()
+    splits[rows[chosen]] = SPLITS.index("validation")
+    how = (
+        f"{len(np.unique(units[chosen])):,} of {len(np.unique(units)):,} groups, each whole,"
+        if by_groups
+        else "chosen by their pixels,"
+    )
+    notes = [
+        f"The data has no validation split: {chosen.sum()} of {len(rows)} training pictures, "
+        f"{how} serve as one."
+    ]
+    if alone:
+        notes.append(f"A single group shows {', '.join(alone)}: it trains, and none validates.")
+    return dataclasses.replace(dataset, splits=splits).with_notes(*notes)
+
+
+def _by_pixels(units: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
+    chosen = np.zeros(len(units), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        unique = np.unique(units[members])
+        if len(unique) > 1:
+            some = unique[: max(1, round(share * len(unique)))]
+            chosen[members[np.isin(units[members], some)]] = True
+    return chosen
+
+
+def _by_groups(units: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
+    """Whole units, in the order of their hashed names, until each class has its share.
+
+    A unit is passed over where no class needs it, or where it would leave a class without training
+    rows. Rare classes choose first, or frequent ones would fill up with whoever also shows a rare
+    expression.
+    """
+    names, place = np.unique(units, return_inverse=True)
+    counts = np.zeros((len(names), int(labels.max()) + 1), np.int64)
+    np.add.at(counts, (place, labels), 1)
+    total = counts.sum(axis=0)
+    wanted = np.where(total > 0, np.maximum(1, np.rint(share * total)), 0)
+    have = np.zeros_like(total)
+    taken = np.zeros(len(names), bool)
+    order = sorted(range(len(names)), key=lambda i: _hashed(names[i]))
+    for label in np.argsort(total, kind="stable"):
+        for i in order:
+            if have[label] >= wanted[label]:
+                break
+            if taken[i] or not counts[i, label]:
+                continue
+            if np.any((counts[i] > 0) & (have + counts[i] >= total)):
+                continue  # nothing would be left to train on
+            taken[i] = True
+            have += counts[i]
+    return np.asarray(taken[place])
+
+
+def _units(groups: np.ndarray, digests: np.ndarray) -> np.ndarray:
+    """str (R,): what moves as a whole: a group; a row of unknown group by itself; and groups that
+    share a picture together.
+    """
+    own = [f"picture {digest}" for digest in digests]
+    names = np.array([group or one for group, one in zip(groups, own, strict=True)], str)
+    _, unit = np.unique(names, return_inverse=True)
+    _, picture = np.unique(digests, return_inverse=True)
+    while True:  # spread the lowest number through shared pictures and groups until nothing moves
+        lowest = np.full(picture.max() + 1, len(names))
+        np.minimum.at(lowest, picture, unit)
+        of_group = np.full(unit.max() + 1, len(names))
+        np.minimum.at(of_group, unit, lowest[picture])
+        joined = of_group[unit]
+        if np.array_equal(joined, unit):
+            break
+        unit = joined
+    first = np.unique(unit, return_index=True)[1]
+    return np.asarray(names[first][np.unique(unit, return_inverse=True)[1]])
+
+
+def _hashed(name: object) -> bytes:
+    return hashlib.sha256(str(name).encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,76 @@
+"""Tables of text as people have them: csv with `,`, `;` or tabs, with or without a byte order mark,
+in UTF-8, UTF-16 or Latin-1, lines ended as on any system.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from mien.errors import DataError
+
+DELIMITERS = ",;\t|"
+
+
+def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
+    """Column names in lower case without blanks around them, and the rows, each as wide as these.
+
+    Raises:
+        DataError: for an empty table, or a row that is wider than the header.
+    """
+    lines = list(csv.reader(io.StringIO(text_of(data)), delimiter=delimiter_of(data)))
+    lines = [line for line in lines if any(cell.strip() for cell in line)]
+    if not lines:
+        raise DataError(
+            where,
+            came="an empty table",
+            expected="a line with the names of the columns, and rows",
+            mend="name another table",
+        )
+    names = [name.strip().lower() for name in lines[0]]
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) > len(names):
+            raise DataError(
+                where,
+                row=number,
+                came=f"{len(line)} fields",
+                expected=f"{len(names)}, as in the header",
+                mend="put texts that hold the delimiter in quotes",
+            )
+    return names, [line + [""] * (len(names) - len(line)) for line in lines[1:]]
+
+
+def column(names: Sequence[str], wanted: Sequence[str], where: str, what: str) -> int:
+    """Position of the first of some names.
+
+    Raises:
+        DataError: where there is none.
+    """
+    plain = [name.replace(" ", "_").replace("-", "_").replace(".", "_") for name in names]
+    for name in wanted:
+        if name in plain:
+            return plain.index(name)
+    raise DataError(
+        where,
+        row=1,
+        came=f"the columns {', '.join(map(repr, names[:8]))}",
+        expected=f"a column with {what}, called {', '.join(wanted[:6])} ...",
+        mend="rename the column",
+    )
+
+
+def text_of(data: bytes) -> str:
+    """Decode: by byte order mark, else UTF-8, else Latin-1."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def delimiter_of(data: bytes) -> str:
+    """The delimiter that occurs most in the header."""
+    header = text_of(data[:65536]).lstrip().split("\n", 1)[0]
+    return max(DELIMITERS, key=header.count)

@@ -1,0 +1,199 @@
+"""Photographs as data: faces are cut as recognition cuts them, and what was odd is told."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data import crop
+from mien.data.crop_folder import write_crop_sheets, write_crops
+from mien.data.readers import load_dataset
+from mien.data.synthetic import drawn_dataset
+from mien.errors import DownloadError, UsageError
+from mien.recognizer import Recognizer
+from mien.vision import detect
+from mien.vision.detect import Detections
+from mien.vision.image import load_image
+from tests.toy_bundle import write_toy
+
+LABELS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+FACES = drawn_dataset(7, 7, 7, seed=3).images
+
+
+class FindsFrames:
+    """A detector of the drawn photographs below: each face is framed in pure red."""
+
+    name, geometry, note = "frames", "yunet", ""
+
+    def detect(self, image: np.ndarray) -> Detections:
+        red = (image[:, :, 0] == 255) & (image[:, :, 1] == 0)
+        boxes = []
+        for value in sorted(set(image[:, :, 2][red].tolist())):
+            y, x = np.nonzero(red & (image[:, :, 2] == value))
+            boxes.append([x.min(), y.min(), x.max() + 1, y.max() + 1])
+        found = np.array(boxes, np.float32).reshape(-1, 4)
+        return Detections(found, np.full(len(found), 0.9, np.float32), None, "yunet")
+
+
+@pytest.fixture(autouse=True)
+def _detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detect, "find_detector", lambda *a, **k: FindsFrames())
+
+
+def photo(path: Path, *sides: int, size: tuple[int, int] = (320, 240)) -> Path:
+    """A gray picture with a framed face of each side, left to right."""
+    canvas = np.full((size[1], size[0], 3), 90, np.uint8)
+    left = 4
+    for number, side in enumerate(sides):
+        face = np.asarray(Image.fromarray(FACES[number, :, :, 0]).resize((side, side)))
+        canvas[6 : 6 + side, left : left + side] = face[:, :, None]
+        canvas[6 : 6 + side, [left, left + side - 1]] = (255, 0, number)
+        canvas[[6, 5 + side], left : left + side] = (255, 0, number)
+        left += side + 4
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(canvas).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two photographs a label; one has two faces, one none."""
+    for label in LABELS:
+        photo(tmp_path / "photos" / label / "one.png", 100)
+        photo(tmp_path / "photos" / label / "two.png", 120)
+    photo(tmp_path / "photos" / "happy" / "group.png", 60, 140)
+    photo(tmp_path / "photos" / "sad" / "empty.png")
+    return tmp_path / "photos"
+
+
+def test_faces_are_what_recognition_cuts(photos: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(photos)
+    assert len(dataset) == 15 and dataset.files is not None
+    recognizer = Recognizer(write_toy(tmp_path / "toy"), FindsFrames())
+    for row, file in enumerate(dataset.files):
+        image = load_image(photos / file)
+        crops = recognizer._find(image).crops
+        sizes = [box[2] - box[0] for box in FindsFrames().detect(image).boxes]
+        assert np.array_equal(dataset.images[row], crops[int(np.argmax(sizes))])
+
+
+def test_what_was_odd_is_told_and_kept(photos: Path) -> None:
+    first, again = load_dataset(photos), load_dataset(photos)
+    for dataset in (first, again):
+        assert [(one.where, one.reason) for one in dataset.left_out] == [
+            ("sad/empty.png", "no face found")
+        ]
+        assert dataset.cropped is not None
+        assert (dataset.cropped.num_none, dataset.cropped.num_several) == (1, 1)
+        assert [one[:2] for one in dataset.cropped.examples] == [
+            ("sad/empty.png", "no face found"),
+            ("happy/group.png", "several faces"),
+        ]
+        assert any("15 faces came out of 16 pictures" in note for note in dataset.notes)
+        assert any("in 94% of 16 pictures" in note for note in dataset.notes)
+    assert np.array_equal(first.images, again.images)
+
+
+def test_side(photos: Path) -> None:
+    dataset = load_dataset(photos, side=96)
+    assert dataset.images.shape == (15, 96, 96, 1) and dataset.side == 96
+    small = dataset.resized(48)
+    assert small.images.shape == (15, 48, 48, 1)
+    assert np.abs(small.images.astype(int) - load_dataset(photos).images).mean() < 6
+
+
+def test_whole_takes_pictures_as_they_are(photos: Path) -> None:
+    dataset = load_dataset(photos, faces="whole")
+    assert len(dataset) == 16 and dataset.cropped is None and dataset.left_out == ()
+    assert any("taken whole" in note for note in dataset.notes)
+
+
+def test_auto_leaves_small_pictures_alone(tmp_path: Path) -> None:
+    for label in LABELS:
+        for name in "ab":
+            photo(tmp_path / "small" / label / f"{name}.png", 40, size=(48, 48))
+    dataset = load_dataset(tmp_path / "small")
+    assert len(dataset) == 14 and dataset.cropped is None
+
+
+def test_auto_takes_drawings_whole_where_no_face_is_found(tmp_path: Path) -> None:
+    for label in LABELS:
+        for name in "ab":
+            photo(tmp_path / "drawings" / label / f"{name}.png")
+    dataset = load_dataset(tmp_path / "drawings")
+    assert len(dataset) == 14 and dataset.cropped is None
+    assert any("in 0% of 14 pictures" in note for note in dataset.notes)
+    assert any("--faces detect" in note for note in dataset.notes)
+
+
+def test_auto_without_a_detector_says_so(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*a: object, **k: object) -> None:
+        raise DownloadError("no weights")
+
+    monkeypatch.setattr(detect, "find_detector", fail)
+    dataset = load_dataset(photos)
+    assert len(dataset) == 16
+    assert any("there is no detector" in note for note in dataset.notes)
+    with pytest.raises(DownloadError, match="no weights"):
+        load_dataset(photos, faces="detect")
+    with pytest.raises(UsageError, match="expected one of auto, detect, whole"):
+        load_dataset(photos, faces="some")
+
+
+def test_written_faces_are_read_whole_and_equal(photos: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(photos, side=96)
+    out = write_crops(dataset, tmp_path / "faces")
+    again = load_dataset(out, side=96)
+    assert again.cropped is None and np.array_equal(again.images, dataset.images)
+    assert any("mien data crop" in note for note in again.notes)
+    with open(out / "faces.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 15
+    assert rows[0] == {
+        "file": "angry/one.png",
+        "source": "angry/one.png",
+        "label": "angry",
+        "split": "training",
+        "group": "",
+        "side_px": "110",
+    }
+    with pytest.raises(UsageError, match="exists already"):
+        write_crops(dataset, out)
+
+
+def test_names_that_become_one_are_parted(photos: Path, tmp_path: Path) -> None:
+    photo(photos / "angry" / "one.bmp", 90)
+    dataset = load_dataset(photos)
+    out = write_crops(dataset, tmp_path / "faces")
+    assert len(load_dataset(out)) == 16
+    assert (out / "angry" / "one-2.png").exists()
+
+
+def test_sheets(photos: Path, tmp_path: Path) -> None:
+    paths = write_crop_sheets(load_dataset(photos), tmp_path / "sheets")
+    assert [path.name for path in paths] == ["faces.png", "no-face.png", "several-faces.png"]
+    for path in paths:
+        with Image.open(path) as sheet:
+            assert min(sheet.size) > 90
+
+
+def test_thumbnails_are_whole_pictures() -> None:
+    small = crop.thumbnail(np.full((30, 60, 3), 200, np.uint8), None)
+    assert small.shape == (96, 96, 1)
+    assert (small[:, :, 0] == 200).sum() == 48 * 96
+
+
+def test_an_archive_is_read_as_the_folder_is(photos: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("notes.csv", "file,person\n")
+        for path in sorted(photos.rglob("*.png")):
+            archive.write(path, Path("photos") / path.relative_to(photos))
+    dataset, packed = load_dataset(photos), load_dataset(tmp_path / "photos.zip")
+    assert np.array_equal(dataset.images, packed.images)
+    assert packed.files is not None and dataset.files is not None
+    assert packed.files.tolist() == dataset.files.tolist()

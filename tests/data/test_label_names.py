@@ -1,0 +1,80 @@
+"""Labels under other names: presets, pairs, and labels that are left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mien.data.label_names import PRESETS, names_for, renamed
+from mien.data.readers import load_dataset
+from mien.errors import DataError, UsageError
+from mien.labels import FER2013, FERPLUS
+
+
+def numbered(root: Path, labels: list[str]) -> Path:
+    for k, label in enumerate(labels):
+        for name in "ab":
+            (root / label).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (48, 48), 20 * k + ord(name) % 7).save(root / label / f"{name}.png")
+    return root
+
+
+def test_rafdb(tmp_path: Path) -> None:
+    data = load_dataset(numbered(tmp_path / "raf", [str(n) for n in range(1, 8)]))
+    assert data.label_set.names == ("1", "2", "3", "4", "5", "6", "7")
+    dataset = renamed(data, "rafdb")
+    assert dataset.label_set == FER2013
+    assert [dataset.label_set[k] for k in dataset.labels[::2]] == [
+        *("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
+    ]
+    assert "1 = surprise" in dataset.notes[-1]
+
+
+def test_affectnet_and_what_has_no_name(tmp_path: Path) -> None:
+    data = load_dataset(numbered(tmp_path / "affect", [str(n) for n in range(10)]))
+    dataset = renamed(data, "AffectNet")
+    assert dataset.label_set == FERPLUS and len(dataset) == 16
+    assert "4 pictures of labels without a name were left out." in dataset.notes
+
+
+@pytest.mark.parametrize("label", ["01", "1.0", "1"])
+def test_numbers_are_one_label_however_written(tmp_path: Path, label: str) -> None:
+    data = load_dataset(numbered(tmp_path / "x", [label, "2"]))
+    dataset = renamed(data, "1=joy, 2 = Sadness")
+    assert {dataset.label_set[k] for k in dataset.labels} == {"happy", "sad"}
+
+
+def test_several_labels_become_one(tmp_path: Path) -> None:
+    data = load_dataset(numbered(tmp_path / "x", ["bored", "tired", "keen"]))
+    dataset = renamed(data, {"bored": "calm", "tired": "calm"})
+    assert dataset.label_set.names == ("calm", "keen")
+    assert dataset.counts()[0].tolist() == [4, 2]
+
+
+def test_order_of_numbers(tmp_path: Path) -> None:
+    data = load_dataset(numbered(tmp_path / "x", ["10", "9", "1"]))
+    assert data.label_set.names == ("1", "9", "10")
+
+
+def test_presets_are_complete() -> None:
+    assert len(PRESETS) == 6
+    for preset in PRESETS.values():
+        named = {name for name in preset.values() if name}
+        assert set(FER2013) <= named and named <= set(FERPLUS)
+    assert names_for("rafdb")["4"] == "happy"
+
+
+@pytest.mark.parametrize("given", ["1", "=happy", "", "raf-db"])
+def test_bad_names(given: str) -> None:
+    with pytest.raises(UsageError, match="expected one of rafdb"):
+        names_for(given)
+
+
+def test_names_of_other_labels(tmp_path: Path) -> None:
+    data = load_dataset(numbered(tmp_path / "x", ["happy", "sad"]))
+    with pytest.raises(UsageError, match="came names for 1"):
+        renamed(data, "1=happy")
+    with pytest.raises(DataError, match="the single label 'calm'"):
+        renamed(load_dataset(numbered(tmp_path / "y", ["a", "b"])), "a=calm,b=calm")
