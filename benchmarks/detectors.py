@@ -32,7 +32,9 @@ from pasted_faces import background
 from PIL import Image, ImageOps
 
 from mien.data.pictures import is_picture_name
-from mien.vision.detect import Detector, YuNet, find_detector, yunet_weights
+from mien.vision.detect import Detector, find_detector
+from mien.vision.yunet import YuNet
+from mien.vision.yunet_weights import yunet_weights
 
 HEIGHTS = (16, 20, 24, 32, 48)  # px of the face's box
 SHARES = (0.5, 0.7, 0.9)  # of the picture's height

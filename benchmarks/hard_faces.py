@@ -32,7 +32,8 @@ import numpy as np
 from pasted_faces import background, paste
 
 from mien.data.readers import load_dataset
-from mien.vision.detect import Detections, Detector, find_detector
+from mien.vision.detect import Detector, find_detector
+from mien.vision.detections import Detections
 
 HEIGHT, WIDTH = 3000, 4000
 SMALL_PX = (12, 16, 20, 24, 32, 48)

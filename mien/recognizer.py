@@ -26,7 +26,8 @@ from mien.labels import LabelSet
 from mien.results import Face, Frame
 from mien.vision import quality
 from mien.vision.align import crop
-from mien.vision.detect import Detections, Detector, find_detector
+from mien.vision.detect import Detector, find_detector
+from mien.vision.detections import Detections
 from mien.vision.explain import occlusion_map
 from mien.vision.image import load_image
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def cpuinfo() -> str:
@@ -118,3 +119,45 @@ def closed_files_closed_again() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = shown
+
+
+def onnx_session(model: bytes, num_threads: int) -> Any:
+    """A session of ONNX Runtime on the processor; any number of threads may call it at once.
+
+    Args:
+        model: The bytes of the network, not a path: so no path inside it can be followed.
+        num_threads: Threads that work on one call.
+
+    Raises:
+        Exception: one of `onnx_errors()`, if ONNX Runtime cannot run the network.
+    """
+    # Its events (paths, processor, system) would go to its maker; nothing leaves this machine
+    # unasked.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # Imported when first needed: it takes most of the time of a cold start.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = (
+        4  # what goes wrong is raised; a second telling on stderr helps nobody
+    )
+    # Threads that wait by spinning hold the cores of whatever else runs there.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises; the classes have no common base."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as raised
+
+    return (
+        raised.Fail,
+        raised.InvalidArgument,
+        raised.InvalidGraph,
+        raised.InvalidProtobuf,
+        raised.NotImplemented,
+        raised.RuntimeException,
+        UnicodeDecodeError,  # of its message, when that quotes a damaged name
+    )

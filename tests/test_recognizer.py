@@ -20,7 +20,8 @@ from mien.errors import UsageError
 from mien.labels import FER2013
 from mien.recognizer import Recognizer, entropy, load
 from mien.results import Frame
-from mien.vision.detect import Detections, WholeImage
+from mien.vision.detect import WholeImage
+from mien.vision.detections import Detections
 
 
 class Fixed:

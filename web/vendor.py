@@ -17,7 +17,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from mien.errors import MienError
-from mien.vision.detect import YUNET_FILE, YUNET_SHA256, yunet_weights
+from mien.vision.yunet_weights import YUNET_FILE, YUNET_SHA256, yunet_weights
 
 WEB = Path(__file__).parent
 MODULES = WEB / "node_modules"

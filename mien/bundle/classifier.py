@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +13,7 @@ from mien.bundle.schema import TEMPERATURE
 from mien.bundle.tta import NUM_VIEWS, views
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError, UsageError
-from mien.runtime import cores
+from mien.runtime import cores, onnx_errors, onnx_session
 
 MAX_BATCH = 64  # larger ones gain nothing on a CPU, and memory grows with them
 MAX_THREADS = 8
@@ -107,7 +106,7 @@ class Classifier:
             )
             try:
                 parts = session.run(self._outputs, {self.bundle.input_name: seen})
-            except _runtime_errors() as error:
+            except onnx_errors() as error:
                 raise _refused(self.bundle, error) from error
             for head, part in zip(self.bundle.heads, parts, strict=True):
                 answer = answers[head.name][start : start + len(batch)]
@@ -200,42 +199,10 @@ def _again(bundle: Bundle, num_threads: int) -> Classifier:
 
 
 def _session(bundle: Bundle, num_threads: int) -> Any:
-    # Its events (paths, processor, system) would go to its maker; nothing leaves this machine
-    # unasked.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    # Imported when first needed: it takes most of the time of a cold start.
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = (
-        4  # what goes wrong is raised; a second telling on stderr helps nobody
-    )
-    # Threads that wait by spinning hold the cores of whatever else runs there.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        # From bytes, so that no path inside the model could be followed.
-        return onnxruntime.InferenceSession(
-            bundle.model, options, providers=["CPUExecutionProvider"]
-        )
-    except _runtime_errors() as error:
+        return onnx_session(bundle.model, num_threads)
+    except onnx_errors() as error:
         raise _refused(bundle, error) from error
-
-
-def _runtime_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises; the classes have no common base."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as raised
-
-    return (
-        raised.Fail,
-        raised.InvalidArgument,
-        raised.InvalidGraph,
-        raised.InvalidProtobuf,
-        raised.NotImplemented,
-        raised.RuntimeException,
-        UnicodeDecodeError,  # of its message, when that quotes a damaged name
-    )
 
 
 def _refused(bundle: Bundle, error: Exception) -> BundleError:

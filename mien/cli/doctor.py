@@ -12,7 +12,9 @@ from mien.bundle.classifier import Classifier
 from mien.data.readers import find_data
 from mien.errors import MienError
 from mien.runtime import cores, has_bf16, processor
-from mien.vision.detect import YuNet, kept_weights, mtcnn_is_installed
+from mien.vision.detect import mtcnn_is_installed
+from mien.vision.yunet import YuNet
+from mien.vision.yunet_weights import kept_weights
 
 PACKAGES = (
     "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn", "av", "pyarrow",

@@ -305,7 +305,7 @@ def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str,
 
 def _settings(recognizer: Recognizer, max_side: int | None) -> dict[str, Any]:
     """What answers depend on, of all but videos."""
-    from mien.vision.detect import MAX_SIDE
+    from mien.vision.yunet import MAX_SIDE
 
     bundle, detector = recognizer.bundle, recognizer.detector
     found = {

@@ -24,7 +24,7 @@ import numpy as np
 
 from mien.constants import FACE_SIDE
 from mien.errors import UsageError
-from mien.vision.detect import checked
+from mien.vision.detections import checked
 from mien.vision.preprocess import gray, resized
 
 

@@ -26,7 +26,7 @@ from mien.labels import FER2013
 from mien.recognizer import Recognizer
 from mien.results import Frame
 from mien.video.writer import VideoCopy
-from mien.vision.detect import Detections
+from mien.vision.detections import Detections
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,115 @@
+"""What a detector gives, and the rules that make rows of any detector valid boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.errors import UsageError
+
+_SAME = 0.4  # overlap (intersection over union) from which two boxes are one face
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The faces of one picture, highest score first, the larger first among equals.
+
+    Attributes:
+        boxes: float32 (F, 4), x0 y0 x1 y1 in pixels of the picture, within it.
+        scores: float32 (F,), 0 to 1, the detector's own confidence.
+        landmarks: float32 (F, 5, 2) pixels, or None: the person's right eye, left eye, nose tip,
+            right and left corner of the mouth. They may lie outside of the picture where a face is
+            cut off.
+        geometry: Whose boxes these are, `yunet`, `mtcnn` or `none`; `mien.vision.align` crops each in its
+            own way.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    landmarks: np.ndarray | None
+    geometry: str
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def checked(image: np.ndarray) -> np.ndarray:
+    """The picture, if it is one.
+
+    Raises:
+        UsageError: if it is not uint8 (H, W, 3) with at least one pixel.
+    """
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+    ):
+        came = (
+            f"{image.dtype} {image.shape}"
+            if isinstance(image, np.ndarray)
+            else type(image).__name__
+        )
+        raise UsageError(
+            f"picture: came {came}; expected RGB uint8 (H, W, 3), as mien.vision.image.load_image gives it"
+        )
+    if image.size == 0:
+        raise UsageError(f"picture: came {image.shape}; expected at least one pixel")
+    return image
+
+
+def shrunk(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture with its longest side at most `side` pixels (averaged by area), and the way back.
+
+    Returns:
+        uint8 (H', W', 3), and float32 (2,): what x and y must be multiplied with to be pixels of
+        the picture.
+    """
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return image, np.ones(2, np.float32)
+    import cv2
+
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small, np.array([width / size[0], height / size[1]], np.float32)
+
+
+def found_faces(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detections:
+    """Detections from rows x0 y0 x1 y1, ten coordinates of landmarks, score: valid, each face once,
+    in order.
+
+    Boxes are clipped to the picture. Dropped are rows with a value that is not finite, boxes that
+    keep less than one pixel a side within the picture, and of boxes that overlap the ones with the
+    lower score.
+    """
+    height, width = image.shape[:2]
+    faces = faces[np.isfinite(faces).all(axis=1)]
+    boxes = np.clip(faces[:, :4], 0, [width, height, width, height]).astype(np.float32)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    whole = (sides >= 1).all(axis=1)
+    faces, boxes, sides = faces[whole], boxes[whole], sides[whole]
+    scores = np.clip(faces[:, 14], 0, 1).astype(np.float32)
+    order = np.lexsort((-sides[:, 0] * sides[:, 1], -scores))
+    kept = distinct(boxes, order)
+    landmarks = faces[kept, 4:14].reshape(-1, 5, 2).astype(np.float32)
+    return Detections(boxes[kept], scores[kept], landmarks, geometry)
+
+
+def distinct(boxes: np.ndarray, order: Sequence[int] | np.ndarray) -> list[int]:
+    """Indices in the given order, without boxes that overlap an earlier one by more than `_SAME`."""
+    kept: list[int] = []
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    for index in map(int, order):
+        if kept:
+            low = np.maximum(boxes[kept, :2], boxes[index, :2])
+            high = np.minimum(boxes[kept, 2:], boxes[index, 2:])
+            shared = np.prod(np.clip(high - low, 0, math.inf), axis=1)
+            if float((shared / (areas[kept] + areas[index] - shared)).max()) > _SAME:
+                continue
+        kept.append(index)
+    return kept

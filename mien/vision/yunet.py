@@ -1,0 +1,197 @@
+"""YuNet (Wu, Peng, Yu 2023, https://doi.org/10.1007/s11633-023-1423-y; OpenCV Zoo, MIT) in ONNX
+Runtime.
+
+The network is a file of OpenCV Zoo; what is done before and after it is the arithmetic of OpenCV's
+FaceDetectorYN, whose boxes these are to 3e-5 px (tests/vision/test_yunet.py) in half of its time,
+and one session serves all threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.runtime import onnx_errors, onnx_session
+from mien.vision.detections import Detections, checked, found_faces, shrunk
+from mien.vision.yunet_weights import YUNET_SHA256, bad_weights
+
+MAX_SIDE = (
+    2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what more finds and costs
+)
+FIRST_SIDE = (
+    640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
+)
+MIN_SCORE = 0.6
+_LARGE_PX = 300  # one above this size that it sees in a larger picture is mostly a part of a face
+# What would be larger than this in the first look and is seen only in the second must be surer:
+# badges, patterns.
+_SEEN_PX, _SURE = 48, 0.8
+# The close look: tiles of the picture, enlarged. A face no larger than what they share lies whole
+# in one of them.
+_TILE, _SHARED, _ENLARGED = 1280, 64, 2.0  # px at most, px, times
+# Of the network: the sides of its cells in pixels, and its outputs for each.
+_STRIDES = (8, 16, 32)
+_OUTPUTS = tuple(
+    f"{kind}_{stride}" for stride in _STRIDES for kind in ("cls", "obj", "bbox", "kps")
+)
+_OVERLAP, _TOP = 0.3, 5000  # FaceDetectorYN's own suppression, before ours
+
+
+class YuNet:
+    """Looks for faces in a picture of any size, once or twice, or closely."""
+
+    geometry = "yunet"
+
+    def __init__(
+        self,
+        weights: Path,
+        *,
+        max_side: int = MAX_SIDE,
+        min_score: float = MIN_SCORE,
+        close: bool = False,
+    ) -> None:
+        try:
+            data = weights.read_bytes()
+        except OSError as error:
+            raise bad_weights(weights, f"a file that cannot be read ({error.strerror})") from error
+        digest = hashlib.sha256(data).hexdigest()
+        self.name = (
+            "yunet-2026may" if digest == YUNET_SHA256 else f"yunet-{digest[:8]}"
+        ) + "-close" * close
+        self.note = ""
+        self._weights = weights
+        self._max_side, self._min_score, self._close = max_side, min_score, close
+        refusals: tuple[type[Exception], ...] = (*onnx_errors(), ValueError)
+        try:
+            self._session = onnx_session(data, 1)
+            self._cells(np.zeros((32, 32, 3), np.uint8))
+        except refusals as error:
+            reason = " ".join(str(error).split())[:200]
+            raise bad_weights(
+                weights, f"a file that ONNX Runtime cannot use as YuNet ({reason})"
+            ) from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _yunet, (self._weights, self._max_side, self._min_score, self._close)
+
+    def detect(self, image: np.ndarray) -> Detections:
+        """The faces in an RGB picture, uint8 (H, W, 3).
+
+        A picture larger than `FIRST_SIDE` is looked at twice: small, for large faces, and at
+        `max_side`. The close look is a third, at tiles.
+        """
+        longest = max(checked(image).shape[:2])
+        most = min(longest, self._max_side)
+        large, zoom = shrunk(image, most)
+        small, back = shrunk(large, FIRST_SIDE)  # from the larger one, which takes half as long
+        faces = [self._look(small, back * zoom)]
+        if most > FIRST_SIDE:
+            second = _mostly_faces(self._look(large, zoom), _SEEN_PX * longest / FIRST_SIDE)
+            faces.append(second[_size(second) <= _LARGE_PX * longest / most])
+        if self._close:
+            closer = _mostly_faces(self._look_closely(image), _SEEN_PX * longest / most)
+            faces.append(closer[_size(closer) <= _SHARED])
+        return found_faces(np.concatenate(faces), image, "yunet")
+
+    def _look_closely(self, image: np.ndarray) -> np.ndarray:
+        """As `_look`, at enlarged tiles; each place of the picture is the business of one tile
+        alone.
+        """
+        import cv2
+
+        found = []
+        for top, bottom, first_y, last_y in tiles(image.shape[0]):
+            for left, right, first_x, last_x in tiles(image.shape[1]):
+                tile = image[top:bottom, left:right]
+                large = cv2.resize(
+                    tile, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC
+                )
+                faces = self._look(
+                    large, np.array(tile.shape[1::-1], np.float32) / large.shape[1::-1]
+                )
+                faces[:, :14] += np.tile(np.array([left, top], np.float32), 7)
+                x, y = (faces[:, 0] + faces[:, 2]) / 2, (faces[:, 1] + faces[:, 3]) / 2
+                found.append(faces[(x >= first_x) & (x < last_x) & (y >= first_y) & (y < last_y)])
+        return np.concatenate(found)
+
+    def _look(self, small: np.ndarray, zoom: np.ndarray) -> np.ndarray:
+        """float32 (F, 15): x0 y0 x1 y1, five landmarks, score; coordinates times zoom (2,)."""
+        import cv2
+
+        faces = self._cells(small)
+        if len(faces) > 1:
+            whole = faces[:, :4].astype(np.int32).tolist()  # as FaceDetectorYN compares them
+            kept = cv2.dnn.NMSBoxes(
+                whole, faces[:, 14].tolist(), self._min_score, _OVERLAP, 1.0, _TOP
+            )
+            faces = faces[np.asarray(kept, np.intp).reshape(-1)]
+        faces[:, 2:4] += faces[:, 0:2]
+        faces[:, :14] *= np.tile(zoom, 7)
+        return faces
+
+    def _cells(self, small: np.ndarray) -> np.ndarray:
+        """float32 (F, 15): x y width height, five landmarks, score, of every cell that is sure."""
+        planes = _planes(small)
+        answers = self._session.run(_OUTPUTS, {"input": planes})
+        found = dict(zip(_OUTPUTS, answers, strict=True))
+        rows = [np.zeros((0, 15), np.float32)]
+        for stride in _STRIDES:
+            cls, obj = (found[f"{kind}_{stride}"][0, :, 0].clip(0, 1) for kind in ("cls", "obj"))
+            scores = np.sqrt(cls * obj)
+            cells = np.flatnonzero(scores >= self._min_score)
+            if not len(cells):
+                continue
+            at = np.column_stack(np.divmod(cells, planes.shape[3] // stride)[::-1])
+            at = at.astype(np.float32)
+            box, points = found[f"bbox_{stride}"][0, cells], found[f"kps_{stride}"][0, cells]
+            middle, size = (at + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride
+            landmarks = (points + np.tile(at, 5)) * stride
+            rows.append(np.column_stack([middle - size / 2, size, landmarks, scores[cells]]))
+        return np.concatenate(rows)
+
+
+def tiles(length: int) -> list[tuple[int, int, float, float]]:
+    """An axis of so many pixels in parts that overlap by `_SHARED` or more: where each begins and
+    ends, and from where to where it alone decides what is a face, which are the middles of what it
+    shares with its neighbours.
+    """
+    num = max(1, math.ceil((length - _SHARED) / (_TILE - _SHARED)))
+    size = min(length, math.ceil((length + (num - 1) * _SHARED) / num))
+    starts = [round(part * (length - size) / max(1, num - 1)) for part in range(num)]
+    borders = [-math.inf, *((one + size + other) / 2 for one, other in pairwise(starts)), math.inf]
+    return [
+        (start, start + size, *sides)
+        for start, sides in zip(starts, pairwise(borders), strict=True)
+    ]
+
+
+def _planes(small: np.ndarray) -> np.ndarray:
+    """float32 (1, 3, H', W'), BGR, black to the right and below up to a multiple of 32 pixels."""
+    import cv2
+
+    height, width = small.shape[:2]
+    most = _STRIDES[-1]
+    planes = np.zeros((1, 3, -(-height // most) * most, -(-width // most) * most), np.float32)
+    for plane, channel in zip(planes[0], reversed(cv2.split(small)), strict=True):
+        plane[:height, :width] = channel
+    return planes
+
+
+def _size(faces: np.ndarray) -> np.ndarray:
+    return np.asarray((faces[:, 2:4] - faces[:, 0:2]).max(axis=1))
+
+
+def _mostly_faces(faces: np.ndarray, seen_px: float) -> np.ndarray:
+    """Rows without those that an earlier look should have seen, being larger than so many pixels,
+    unless sure.
+    """
+    return np.asarray(faces[(_size(faces) <= seen_px) | (faces[:, 14] >= _SURE)])
+
+
+def _yunet(weights: Path, max_side: int, min_score: float, close: bool) -> YuNet:
+    return YuNet(weights, max_side=max_side, min_score=min_score, close=close)

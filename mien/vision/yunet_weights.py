@@ -1,0 +1,124 @@
+"""YuNet's weights: an explicit path, $MIEN_YUNET, the package, the cache, a checked download."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from mien.constants import cache_dir
+from mien.errors import DataError, DownloadError
+
+YUNET_FILE = "face_detection_yunet_2026may.onnx"
+YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
+YUNET_URLS = (
+    # OpenCV Zoo itself, at a fixed commit (the address that serves Git LFS content, not pointers).
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
+    f"models/face_detection_yunet/{YUNET_FILE}",
+    f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{YUNET_FILE}",
+    f"https://huggingface.co/pollen-robotics/face_detection_yunet_2026may/resolve/main/{YUNET_FILE}",
+)
+DOWNLOAD_TIMEOUT_S = 20
+# Where `make vendor` puts the weights; a wheel that was built after it has them.
+PACKAGED = Path(__file__).parents[1] / "serving" / "page" / "vendor" / "yunet" / YUNET_FILE
+
+
+def yunet_weights(model: Path | None = None) -> Path:
+    """File with YuNet's weights, fetched into the cache where it is nowhere else.
+
+    Raises:
+        DataError: if `model` or $MIEN_YUNET names no file.
+        DownloadError: if no mirror gave the file.
+    """
+    return kept_weights(model) or _download(_cached())
+
+
+def kept_weights(model: Path | None = None) -> Path | None:
+    """File with YuNet's weights on this machine; None if it would have to be fetched.
+
+    Raises:
+        DataError: if `model` or $MIEN_YUNET names no file.
+    """
+    named = model or os.environ.get("MIEN_YUNET")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise bad_weights(
+                path, "no such file" if model else "no such file, though MIEN_YUNET names it"
+            )
+        return path
+    for kept in (PACKAGED, _cached()):
+        try:
+            if hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:
+                return kept
+        except OSError:
+            continue  # not there yet
+    return None
+
+
+def _cached() -> Path:
+    return cache_dir() / "models" / YUNET_FILE
+
+
+def _download(kept: Path) -> Path:
+    """Fetch the weights from the first mirror that has them; what appears under the final name is
+    whole and checked.
+    """
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")  # it writes a line for each download
+    reasons = []
+    for url in YUNET_URLS:
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            pooch.retrieve(
+                url,
+                known_hash=f"sha256:{YUNET_SHA256}",
+                fname=kept.name,
+                path=kept.parent,
+                downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S),
+            )
+            return kept
+        except requests.RequestException as error:
+            reasons.append(f"{_host(url)}: {_in_short(error)}")
+        except ValueError:
+            reasons.append(f"{_host(url)}: a file with another checksum")
+        except OSError as error:
+            raise DownloadError(
+                f"{kept.parent}: came {error.strerror or error}; expected a folder to keep YuNet's weights in. "
+                "To mend: free some space, name another folder in MIEN_CACHE, or name the file in MIEN_YUNET."
+            ) from error
+    raise DownloadError(
+        f"YuNet, the face detector: came no weights ({'; '.join(dict.fromkeys(reasons))}); expected one download of "
+        f"230 KB. To mend: connect once to the internet; or bring {YUNET_URLS[0]} to {kept}, or name it in MIEN_YUNET "
+        "or --detector-model; or install mien with the extra [mtcnn] (in a checkout: pip install '.[mtcnn]') for "
+        "MTCNN, which needs no download; or give --detector none for pictures that are faces already."
+    )
+
+
+def _host(url: str) -> str:
+    return url.split("/")[2]
+
+
+def _in_short(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "cut off before its end"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return type(error).__name__
+
+
+def bad_weights(path: Path, came: str) -> DataError:
+    return DataError(
+        path,
+        came=came,
+        expected=f"YuNet's weights, as in {YUNET_FILE} of OpenCV Zoo",
+        mend="name the right file in --detector-model or MIEN_YUNET, or name none and let mien fetch it",
+    )
