@@ -45,7 +45,7 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pipeline": ((*CORE, "bundle", "data", "training", "evaluation"), ()),
     "serving": (
         (*CORE, "results", "vision", "bundle", "recognizer", "video"),
-        ("fastapi", "prometheus_client", "starlette", "uvicorn"),
+        ("fastapi", "h11", "prometheus_client", "pydantic", "starlette", "uvicorn"),
     ),
     "cli": (
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,11 @@ from mien.cli.options import DetectorKind, say
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine's own: everybody.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0: for other machines too.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0: any that is free.", min=0, max=65535)
+    ] = 8000,
     bundle: Annotated[
         str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
     ] = "shipped",
@@ -25,12 +28,71 @@ def serve(
             help="File with YuNet's weights, instead of the download.", show_default=False
         ),
     ] = None,
+    max_side: Annotated[
+        int | None,
+        typer.Option(
+            help="Longest side in pixels at which faces are looked for; 1280 by default.",
+            min=32,
+            show_default=False,
+        ),
+    ] = None,
+    collect: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep faces that a person corrects in DIR/label/, to train on; the page says so.",
+            show_default=False,
+        ),
+    ] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="MIEN_TOKEN",
+            help="Requests must bear it; better in $MIEN_TOKEN, for others see a command's options.",
+            show_default=False,
+        ),
+    ] = "",
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate (PEM), to speak https.", show_default=False)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).", show_default=False)] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Host name under which it answers too.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="Another limit, such as queue=20 (docs/security.md lists all).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """The web page and the HTTP API, on this machine.
+    """The web page and the HTTP API, for this machine alone unless --host says otherwise.
 
     Example: mien serve --port 8000
     """
+    from mien.serving.limits import parse_limits
     from mien.serving.server import Options
     from mien.serving.server import serve as serve_now
 
-    serve_now(Options(bundle, str(detector), detector_model, host, port), say=say)
+    limits = parse_limits(limit or [])
+    if max_side is not None:
+        limits = replace(limits, max_side_px=max_side)
+    options = Options(
+        bundle=bundle,
+        detector=str(detector),
+        detector_model=detector_model,
+        host=host,
+        port=port,
+        allow_hosts=tuple(allow_host or ()),
+        token=token,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        collect=collect,
+        limits=limits,
+    )
+    serve_now(options, say=say)

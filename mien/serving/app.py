@@ -2,135 +2,221 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Query, Request, WebSocket
+from fastapi.exceptions import (
+    RequestValidationError,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien import __version__
 from mien.errors import MienError
-from mien.recognizer import Recognizer
-from mien.results import Frame
-from mien.serving.guard import Guard
-from mien.serving.limits import Limits
+from mien.results.writers import FORMAT
+from mien.serving import metrics, schema
+from mien.serving.guard import REQUEST_ID, Access, Guard
 from mien.serving.pages import Pages
-from mien.serving.pool import Pool
-from mien.serving.problems import STATE, Problem, problem_of
-from mien.serving.upload import read_pictures
-from mien.vision.image import load_image
+from mien.serving.problems import Problem, problem_of
+from mien.serving.service import Service, while_connected
+from mien.serving.stream import MOST_SMOOTH_S, serve_stream
+from mien.serving.teach import Collection
+from mien.serving.upload import read_batch, read_picture
 
-Mode = Literal["fast", "best"]
-Faces = Literal["find", "whole"]
-
-
-class Service:
-    """What answers requests: recognizers for each way of asking, and the threads they run in."""
-
-    def __init__(self, recognizers: dict[tuple[str, str], Recognizer], limits: Limits) -> None:
-        self.recognizers = recognizers
-        self.limits = limits
-        self.pool = Pool(limits.threads, limits.queue, limits.answer_s)
-
-    async def frame(self, data: bytes, *, faces: str, mode: str, name: str = "picture") -> Frame:
-        """The faces in one picture, computed in a thread."""
-        return await self.pool.run(self._frame, data, self.recognizers[faces, mode], name)
-
-    def _frame(self, data: bytes, recognizer: Recognizer, name: str) -> Frame:
-        image = load_image(data, limits=self.limits.picture)
-        found = recognizer.faces_in(image)[: self.limits.max_faces]
-        height, width = image.shape[:2]
-        return Frame(name, 0, None, width, height, recognizer.detector.name, tuple(found))
-
-    def model(self) -> dict[str, Any]:
-        """What `GET /v1/model` answers."""
-        recognizer = self.recognizers["find", "fast"]
-        bundle = recognizer.bundle
-        return {
-            "version": __version__,
-            "name": bundle.name,
-            "digest": bundle.digest,
-            "labels": list(recognizer.labels.names),
-            "heads": {name: list(labels.names) for name, labels in recognizer.heads.items()},
-            "detector": recognizer.detector.name,
-            "modes": ["fast", "best"],
-            "mode": "fast",
-            "limits": self.limits.to_dict(),
-            "collect": {"on": False, "counts": {}},
-            "stored": False,
-        }
+Mode = Annotated[
+    Literal["fast", "best"], Query(description="`best`: 14 views of each face, slower")
+]
+Faces = Annotated[Literal["find", "whole"], Query(description="`whole`: the picture is a face")]
+Smooth = Annotated[float, Query(ge=0, le=MOST_SMOOTH_S, description="time constant in seconds")]
+PICTURE = (400, 408, 413, 415, 422, 503, 504)
+ABOUT = """Facial expression recognition. A face's `label` says what its expression looks like, not
+what the person feels. Nothing of a request is stored, unless the server collects corrections and
+`POST /v1/teach` is called. Errors are problem details (RFC 9457)."""
 
 
-def create_app(service: Service) -> FastAPI:
-    """The application around a service."""
+def create_app(service: Service, access: Access | None = None) -> ASGIApp:
+    """The application around a service; closing the service is the caller's."""
+
+    @contextlib.asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await service.pool.run(service.warm, 1, True)
+        yield
+
     app = FastAPI(
         title="mien",
         version=__version__,
+        description=ABOUT,
         docs_url=None,
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        lifespan=life,
+        separate_input_output_schemas=False,
     )
-    pages = Pages()
-    _problems(app)
+    _add_problems(app)
+    _add_recognition(app, service)
+    _add_teaching(app, service)
+    _add_operation(app, service)
+    _add_pages(app)
+    return Guard(app, access or Access(), service.metrics)
 
-    @app.post("/v1/faces")
-    async def faces(
-        request: Request,
-        faces: Annotated[Faces, Query()] = "find",
-        mode: Annotated[Mode, Query()] = "fast",
-    ) -> dict[str, Any]:
+
+def _add_recognition(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/faces",
+        response_model=schema.Frame,
+        responses=schema.problems(*PICTURE),
+        openapi_extra=schema.picture_body("One picture: its bytes, or a form with one file."),
+    )
+    async def faces(request: Request, faces: Faces = "find", mode: Mode = "fast") -> Response:
         """The faces in one picture."""
-        (picture,) = await read_pictures(request, service.limits)
-        frame = await service.frame(picture, faces=faces, mode=mode)
-        return {**frame.to_dict(), "mode": mode}
+        picture = await read_picture(request, service.limits)
+        frame = await while_connected(request, service.frame(picture, faces=faces, mode=mode))
+        return _json({**frame.to_dict(), **service.settings(mode)})
 
-    @app.get("/v1/model")
-    async def model() -> dict[str, Any]:
+    @app.post(
+        "/v1/faces:batch",
+        response_model=schema.Frames,
+        responses=schema.problems(*PICTURE),
+        openapi_extra=schema.picture_body("A form with several files.", many=True),
+    )
+    async def batch(request: Request, faces: Faces = "find", mode: Mode = "fast") -> Response:
+        """The faces in several pictures; one that cannot be read has an `error` of its own."""
+        pictures = await read_batch(request, service.limits)
+        frames = await while_connected(request, service.batch(pictures, faces=faces, mode=mode))
+        answer = {"frames": [frame.to_dict() for frame in frames]}
+        return _json({"format": FORMAT, **service.settings(mode), **answer})
+
+    @app.websocket("/v1/stream")
+    async def stream(socket: WebSocket, mode: Mode = "fast", smooth_s: Smooth = 0.3) -> None:
+        """Binary messages are frames (any picture); a text message before one, `{"time_s": 1.5}`,
+        gives its time. Each answer is a frame with `index`, `time_s` and tracks.
+        """
+        await serve_stream(socket, service, mode=mode, smooth_s=smooth_s)
+
+    @app.get("/v1/model", response_model=schema.Model, responses=schema.problems())
+    async def model() -> Response:
         """The network, its labels, and the server's limits."""
-        return service.model()
+        return _json(service.model())
 
+
+def _add_teaching(app: FastAPI, service: Service) -> None:
+    def collection() -> Collection:
+        if service.collection is None:
+            raise Problem(
+                "teaching-off",
+                "this server collects no corrections",
+                "start it with --collect DIR",
+            )
+        return service.collection
+
+    @app.post(
+        "/v1/teach",
+        status_code=201,
+        response_model=schema.Taught,
+        responses=schema.problems(*PICTURE, 404, 409),
+        openapi_extra=schema.picture_body("The crop of one face, at most 1024 px a side."),
+    )
+    async def teach(request: Request, label: Annotated[str, Query(max_length=64)]) -> Response:
+        """Keep the crop of a face under the label that a person gives it."""
+        found = collection()
+        picture = await read_picture(request, service.limits)
+        kept = await service.pool.run(found.add, 1, False, picture, label)
+        return _json({"id": kept, "label": label, "counts": found.counts()}, 201)
+
+    @app.delete(
+        "/v1/teach/{id}",
+        response_model=schema.Collect,
+        responses=schema.problems(404, 422),
+    )
+    async def forget(id: str) -> Response:
+        """Take a correction back."""
+        if not collection().remove(id):
+            raise Problem("not-found", "got an id of no correction", "take it from POST /v1/teach")
+        return _json(service.collect())
+
+
+def _add_operation(app: FastAPI, service: Service) -> None:
     @app.get("/healthz", include_in_schema=False)
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+    async def healthz() -> Response:
+        return _json({"status": "ok"})
 
-    @app.get("/{name:path}", include_in_schema=False)
-    async def page(request: Request, name: str) -> Response:
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        return _json(
+            {"status": "ok" if service.is_ready else "starting"}, 200 if service.is_ready else 503
+        )
+
+    @app.get("/metrics", include_in_schema=False)
+    async def figures() -> Response:
+        return Response(service.metrics.text(), headers={"Content-Type": metrics.MEDIA_TYPE})
+
+
+def _add_pages(app: FastAPI) -> None:
+    pages = Pages()
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            raise HTTPException(404)
+        request = Request(scope, receive)
+        name = scope["path"].removeprefix("/")
         if name not in pages:
             raise HTTPException(404)
-        return pages.response(request, name)
+        if request.method not in ("GET", "HEAD"):
+            raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+        await pages.response(request, name)(scope, receive, send)
 
-    app.add_middleware(Guard)
-    return app
+    app.router.default = page  # what no route has; so a wrong method is told from a wrong path
+    app.router.redirect_slashes = False
 
 
-def _problems(app: FastAPI) -> None:
-    def answer(request: Request, problem: Problem) -> Response:
-        return problem.response(request.scope["state"][STATE])
+def _add_problems(app: FastAPI) -> None:
+    def answer(request: HTTPConnection, problem: Problem) -> Response:
+        return problem.response(request.scope["state"][REQUEST_ID])
 
     @app.exception_handler(Problem)
-    async def _problem(request: Request, error: Problem) -> Response:
+    async def _problem(request: HTTPConnection, error: Problem) -> Response:
         return answer(request, error)
 
     @app.exception_handler(MienError)
-    async def _mien(request: Request, error: MienError) -> Response:
+    async def _mien(request: HTTPConnection, error: MienError) -> Response:
         return answer(request, problem_of(error))
 
+    @app.exception_handler(WebSocketRequestValidationError)
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    async def _invalid(request: HTTPConnection, error: ValidationException) -> Response:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:])
         detail = f"parameter {name}: {first['msg']}"
-        return answer(request, Problem(422, "invalid-parameter", detail, "the API page is at /api"))
+        hint = "the page /api lists all parameters"
+        return answer(request, Problem("invalid-parameter", detail, hint))
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
+    async def _http(request: HTTPConnection, error: HTTPException) -> Response:
         code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
-        found = Problem(
-            error.status_code,
-            code,
-            f"got {request.method} for an address that is not served so",
-            "the API page is at /api",
-            dict(error.headers or {}),
-        )
-        return answer(request, found)
+        detail = "got a path that is not served" if code == "not-found" else "got another method"
+        headers = dict(error.headers or {})
+        return answer(request, Problem(code, detail, "the page /api lists all of them", headers))
+
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        found = schema.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"]["Problem"] = found
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(name, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _json(values: dict[str, Any], status: int = 200) -> Response:
+    body = json.dumps(values, allow_nan=False)
+    return Response(body, status, media_type=JSONResponse.media_type)

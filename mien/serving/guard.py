@@ -1,14 +1,23 @@
-"""What holds for every request: an id, headers, and a problem instead of any exception."""
+"""What holds for every request: who may ask, an id, headers, a count, and a problem instead of any
+exception.
+"""
 
 from __future__ import annotations
 
+import hmac
 import logging
 import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serving.problems import STATE, Problem, internal
+from mien.serving.metrics import Metrics
+from mien.serving.problems import Problem, internal, later
 
 log = logging.getLogger("mien.serving")
 
@@ -17,7 +26,7 @@ POLICY = (
     "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
+HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), display-capture=()",
     "X-Content-Type-Options": "nosniff",
@@ -26,39 +35,151 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+REQUEST_ID = "request_id"  # in the state of a request
+SUBPROTOCOL = "mien"  # of a stream; a browser gives the token in a second one, `bearer.TOKEN`
+_ADDRESSES = 10_000  # whose requests are counted, the newest
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may ask.
+
+    Attributes:
+        hosts: Names in the header Host under which the server answers; empty: any.
+        token: That requests to the API must bear; empty: none.
+        requests_a_minute: From one address; 0: no limit.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    token: str = ""
+    requests_a_minute: int = 0
 
 
 class Guard:
-    """The outermost ASGI application."""
+    """The outermost ASGI application.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        app: What answers requests that are let in.
+        access: Who is let in.
+        metrics: What is counted.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics) -> None:
+        self._app, self._access, self._metrics = app, access, metrics
+        self._asked: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
-        scope.setdefault("state", {})[STATE] = request_id
-        began = False
+        request_id, began, status = secrets.token_hex(8), time.perf_counter(), 0
+        scope.setdefault("state", {})[REQUEST_ID] = request_id
 
         async def send_guarded(message: Message) -> None:
-            nonlocal began
-            if message["type"] == "http.response.start":
-                began = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+            nonlocal status
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                status = message["status"]
+                _add_headers(message, request_id)
+            elif message["type"] == "websocket.accept":
+                status = 101
             await send(message)
 
         try:
+            self._let_in(scope)
             await self._app(scope, receive, send_guarded)
         except Problem as problem:
-            if not began:
-                await problem.response(request_id)(scope, receive, send_guarded)
-        except Exception as error:  # noqa: BLE001 - the last line of defence; nothing is hidden
-            log.error("request %s failed: %s", request_id, type(error).__name__)
-            if not began:
-                await internal().response(request_id)(scope, receive, send_guarded)
+            await _refuse(problem, request_id, (scope, receive, send_guarded), status)
+        except Exception as error:  # noqa: BLE001 - the last line of defence; it is logged
+            log.error("request %s: %s", request_id, type(error).__name__)
+            await _refuse(internal(), request_id, (scope, receive, send_guarded), status)
+        finally:
+            self._count(scope, request_id, status, time.perf_counter() - began)
+
+    def _let_in(self, scope: Scope) -> None:
+        """Raise a Problem for whoever may not ask."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self._access.hosts and _name(host) not in self._access.hosts:
+            raise Problem(
+                "wrong-host",
+                "got another host name than those under which this server answers",
+                "use the address that it printed, or start it with --allow-host NAME",
+            )
+        changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if changes and not _same_origin(headers, host):
+            raise Problem(
+                "cross-origin",
+                "got a request that a page of another site made",
+                "call the API from its own page, or from a program",
+            )
+        if self._access.token and scope["path"].startswith(("/v1/", "/metrics")):
+            given = _token(headers)
+            if not hmac.compare_digest(given.encode(), self._access.token.encode()):
+                raise Problem(
+                    "unauthorized",
+                    "got no valid token",
+                    "send the header Authorization: Bearer TOKEN",
+                    {"WWW-Authenticate": "Bearer"},
+                )
+        if changes and self._access.requests_a_minute:
+            self._slow_down((scope.get("client") or ("",))[0])
+
+    def _slow_down(self, address: str) -> None:
+        """A bucket of as many requests as a minute has, filled steadily, for each address."""
+        most, now = float(self._access.requests_a_minute), time.monotonic()
+        left, before = self._asked.pop(address, (most, now))
+        left = min(most, left + (now - before) * most / 60)
+        self._asked[address] = (left - 1 if left >= 1 else left, now)
+        while len(self._asked) > _ADDRESSES:
+            self._asked.popitem(last=False)
+        if left < 1:
+            detail = f"got more than {most:.0f} requests a minute from one address"
+            raise later("rate-limited", detail, 1 + int((1 - left) * 60 / most))
+
+    def _count(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        """One line in the log and in the figures: the route, never what was asked of it."""
+        route = getattr(scope.get("route"), "path", "page" if scope["type"] == "http" else "other")
+        method = scope.get("method", "WS")
+        self._metrics.request(route, method, status, seconds)
+        log.info("%s %s %s %d %.1f ms", request_id, method, route, status, 1000 * seconds)
+
+
+async def _refuse(
+    problem: Problem, request_id: str, asgi: tuple[Scope, Receive, Send], status: int
+) -> None:
+    if not status:
+        await problem.response(request_id)(*asgi)  # starlette answers a handshake likewise
+
+
+def _add_headers(message: Message, request_id: str) -> None:
+    headers = MutableHeaders(scope=message)
+    headers["X-Request-Id"] = request_id
+    for name, value in HEADERS.items():
+        headers[name] = value
+    headers.setdefault("Cache-Control", "no-store")
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without the port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _same_origin(headers: Headers, host: str) -> bool:
+    """Whether a browser says that another site asks; programs say nothing."""
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2].lower() == host.lower()
+
+
+def _token(headers: Headers) -> str:
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return token.strip()
+    for one in headers.get("sec-websocket-protocol", "").split(","):
+        if one.strip().startswith("bearer."):
+            return one.strip().removeprefix("bearer.")
+    return ""

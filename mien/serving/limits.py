@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mien.errors import UsageError
+from mien.runtime import cores
 from mien.vision.image import Limits as PictureLimits
 
 
@@ -15,46 +16,59 @@ class Limits:
     """The server's limits. All are enforced while reading or before computing, never after.
 
     Attributes:
-        max_bytes: Of a request's body, and of one frame of a stream.
+        max_bytes: Of one picture, and of one frame of a stream.
+        max_batch_bytes: Of all pictures of one batch.
         max_pixels: Width times height of one picture.
         max_side_px: Longest side at which faces are looked for.
         max_faces: Faces answered for one picture, the best detected first.
         max_pictures: In one batch.
         max_streams: Live streams at a time.
-        stream_fps: Frames a second analysed for one stream; more are dropped.
-        queue: Pictures that may wait for a thread; further ones are refused with 503.
+        stream_fps: Frames a second analysed for one stream; of more, the newest.
+        stream_idle_s: A stream without a message for so long is closed.
+        queue: Places of pictures that wait for a thread; further ones are refused with 503.
+        megapixels_a_place: A picture takes one place for each so many megapixels begun.
         threads: Threads that analyse pictures.
-        max_connections: Open connections; further ones are refused.
-        header_s, body_s: Within which a request's headers and body must have come.
+        max_connections: Open connections; further ones are refused with 503.
+        header_s, body_s: Within which a request's headers, and then its body, must have come.
+        write_s: Within which a client must take what waits for it.
         answer_s: Within which a picture must be answered, waiting included.
         shutdown_s: How long requests taken may go on after SIGTERM.
-        rate: Requests a minute from one address; None: no limit.
+        requests_a_minute: From one address; 0: no limit.
+        max_collected: Corrections in the folder of `--collect`.
 
     Raises:
-        UsageError: for a limit that is not above 0.
+        UsageError: for a limit that cannot be meant.
     """
 
     max_bytes: int = 8 * 1024 * 1024
+    max_batch_bytes: int = 32 * 1024 * 1024
     max_pixels: int = 25_000_000
     max_side_px: int = 1280
     max_faces: int = 64
     max_pictures: int = 16
     max_streams: int = 4
     stream_fps: float = 10.0
+    stream_idle_s: float = 30.0
     queue: int = 12
-    threads: int = os.cpu_count() or 1
+    megapixels_a_place: int = 4
+    threads: int = field(default_factory=cores)
     max_connections: int = 256
     header_s: float = 5.0
     body_s: float = 10.0
+    write_s: float = 20.0
     answer_s: float = 15.0
     shutdown_s: float = 10.0
-    rate: int | None = None
+    requests_a_minute: int = 0
+    max_collected: int = 20_000
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not value > 0:
-                raise UsageError(f"limit {field.name}: got {value}; expected a number above 0")
+        for one in fields(self):
+            value, least = getattr(self, one.name), 0 if one.name in _MAY_BE_0 else None
+            if value < 0 or (value == 0 and least is None):
+                raise UsageError(
+                    f"limit {one.name}: got {value}; expected a number "
+                    + ("of 0 or more" if least == 0 else "above 0")
+                )
 
     @property
     def picture(self) -> PictureLimits:
@@ -64,3 +78,31 @@ class Limits:
     def to_dict(self) -> dict[str, Any]:
         """What `GET /v1/model` tells callers."""
         return asdict(self)
+
+
+_MAY_BE_0 = ("queue", "requests_a_minute", "max_streams")
+
+
+def parse_limits(given: Iterable[str]) -> Limits:
+    """Limits from `name=value`, such as `max_side_px=640`.
+
+    Raises:
+        UsageError: for an unknown name or a value that is no number.
+
+    >>> parse_limits(["queue=20"]).queue
+    20
+    """
+    kinds = {one.name: float if one.type == "float" else int for one in fields(Limits)}
+    values: dict[str, Any] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in kinds:
+            raise UsageError(f"--limit: got {text!r}; expected NAME=NUMBER of {', '.join(kinds)}")
+        try:
+            values[name] = kinds[name](value)
+        except ValueError:
+            raise UsageError(
+                f"--limit {name}: got {value!r}; expected a number"
+                + (" without a fraction" if kinds[name] is int else "")
+            ) from None
+    return Limits(**values)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from mien.serving.problems import Problem, busy
+from mien.serving.problems import Problem, later
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -16,9 +16,12 @@ T = TypeVar("T")
 class Pool:
     """A fixed number of threads and a bounded queue; what does not fit is refused at once.
 
+    A job takes places in proportion to its cost. A job that is larger than the whole queue is taken
+    when nothing else waits.
+
     Args:
         threads: That work.
-        queue: Jobs that may wait.
+        queue: Places of jobs that wait.
         answer_s: Longest time from here to the answer.
     """
 
@@ -26,39 +29,51 @@ class Pool:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="mien-serve")
         self._most = threads + queue
         self._answer_s = answer_s
-        self.pending = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self.taken = 0  # places
 
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(
+        self, work: Callable[P, T], places: int, patient: bool, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """What `work` returns, computed in a thread.
+
+        Args:
+            work: Is called with the rest of the arguments.
+            places: That it takes.
+            patient: Wait for room, instead of being refused.
 
         Raises:
             Problem: 503 if the queue is full, 504 if the answer takes too long.
         """
-        if self.pending >= self._most:
-            raise busy()
-        job = self._threads.submit(work, *args, **kwargs)
-        self.pending += 1
-        loop = asyncio.get_running_loop()
-        job.add_done_callback(lambda _: _tell(loop, self._done))
         try:
             async with asyncio.timeout(self._answer_s):
+                while self.taken and self.taken + places > self._most:
+                    if not patient:
+                        raise later("queue-full", "all threads are busy and the queue is full")
+                    self._room.clear()
+                    await self._room.wait()
+                loop = asyncio.get_running_loop()
+                job = self._threads.submit(work, *args, **kwargs)
+                self.taken += places
+
+                def ended(_: object) -> None:  # in the thread that worked, or here if cancelled
+                    if not loop.is_closed():
+                        loop.call_soon_threadsafe(self._give_back, places)
+
+                job.add_done_callback(ended)
                 return await asyncio.wrap_future(job)
         except TimeoutError:
             raise Problem(
-                504,
                 "answer-too-slow",
                 f"got no answer within {self._answer_s:g} s",
                 "send a smaller picture, or try again later",
             ) from None
 
-    def _done(self) -> None:
-        self.pending -= 1
+    def _give_back(self, places: int) -> None:
+        self.taken -= places
+        self._room.set()
 
     def close(self) -> None:
         """Wait for what was begun; drop what waits."""
         self._threads.shutdown(wait=True, cancel_futures=True)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], Any]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(what)

@@ -15,7 +15,32 @@ from starlette.responses import Response
 from mien.errors import DataError, MienError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
-STATE = "mien_request_id"  # where a request keeps its id
+# Every code with its status; docs/api.md says what each means.
+CODES = {
+    "empty-body": 400,
+    "broken-off": 400,
+    "bad-form": 400,
+    "bad-request": 400,
+    "unauthorized": 401,
+    "cross-origin": 403,
+    "not-found": 404,
+    "teaching-off": 404,
+    "method-not-allowed": 405,
+    "body-too-slow": 408,
+    "collection-full": 409,
+    "too-many-bytes": 413,
+    "too-many-pixels": 413,
+    "not-a-picture": 415,
+    "wrong-host": 421,
+    "unreadable-picture": 422,
+    "invalid-parameter": 422,
+    "rate-limited": 429,
+    "internal": 500,
+    "queue-full": 503,
+    "too-many-connections": 503,
+    "too-many-streams": 503,
+    "answer-too-slow": 504,
+}
 
 
 @dataclass
@@ -23,18 +48,21 @@ class Problem(Exception):
     """What went wrong with a request.
 
     Attributes:
-        status: HTTP status.
-        code: Stable name for programs, such as `queue-full`; docs/api.md lists them.
+        code: Stable name for programs, one of `CODES`.
         detail: What was got and what was expected.
         hint: What the caller can do about it.
         headers: Further headers of the answer.
     """
 
-    status: int
     code: str
     detail: str
     hint: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return CODES[self.code]
 
     def to_dict(self, request_id: str) -> dict[str, str | int]:
         """The body of the answer."""
@@ -62,32 +90,27 @@ def problem_of(error: MienError) -> Problem:
     """One of the library's errors about a picture or an option, as a problem."""
     if isinstance(error, DataError):
         return Problem(
-            error.http_status,
-            "unreadable-picture",
-            f"got {error.came}; expected {error.expected}",
-            error.mend,
+            "unreadable-picture", f"got {error.came}; expected {error.expected}", error.mend
         )
     if isinstance(error, UsageError):
-        return Problem(400, "invalid-parameter", str(error), "see the API page at /api")
+        return Problem("invalid-parameter", str(error), "the page /api lists all parameters")
     return internal()
 
 
 def internal() -> Problem:
     """What a caller is told about a fault of the server; the log holds the rest."""
     return Problem(
-        500,
         "internal",
         "the server failed; the request may be sound",
         "try again; if it happens again, report the request_id to whoever runs the server",
     )
 
 
-def busy(retry_s: int = 1) -> Problem:
-    """All threads work and the queue is full."""
+def later(code: str, detail: str, retry_s: int = 1) -> Problem:
+    """Something is full; whoever comes again in so many seconds may find room."""
     return Problem(
-        503,
-        "queue-full",
-        "all threads are busy and the queue is full",
+        code,
+        detail,
         f"try again in {retry_s} s, as the header Retry-After says",
         {"Retry-After": str(retry_s)},
     )

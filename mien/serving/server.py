@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import socket as socket_module
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from mien.bundle import open_bundle
-from mien.errors import MissingExtraError
+from mien.errors import MissingExtraError, RunError, UsageError
 from mien.recognizer import Recognizer
 from mien.serving.limits import Limits
 from mien.vision.detect import find_detector
+
+_BACKLOG = 128  # connections that the system holds before they are taken
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,10 @@ class Options:
         bundle: The network.
         detector, detector_model: As for `mien.load`.
         host, port: Where to listen; a port of 0 takes a free one.
+        allow_hosts: Further names under which the server answers.
+        token: That requests to the API must bear; empty: none.
+        tls_cert, tls_key: PEM files; with them it speaks https.
+        collect: Folder for corrections; None: none are taken.
         limits: What requests may cost.
     """
 
@@ -30,51 +43,134 @@ class Options:
     detector_model: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    allow_hosts: tuple[str, ...] = ()
+    token: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    collect: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
+    def __post_init__(self) -> None:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("--tls-cert and --tls-key: got one of them; expected both, or none")
+        for path in (self.tls_cert, self.tls_key):
+            if path is not None and not path.is_file():
+                raise UsageError(f"{path}: got no such file; expected a certificate or key (PEM)")
+        if self.token and (len(self.token) < 16 or not self.token.isascii()):
+            raise UsageError(
+                f"token: got {len(self.token)} characters; expected 16 or more of ASCII. "
+                "Fix: openssl rand -hex 32"
+            )
 
-def serve(options: Options, *, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM.
+
+def serve(options: Options, *, say: Say) -> None:
+    """Serve until SIGINT or SIGTERM; what was taken is answered before the end.
 
     Raises:
         MissingExtraError: if FastAPI or uvicorn is not installed.
+        RunError: if the address is taken.
+        UsageError: if the certificate cannot be used.
     """
+    # A picture is worked on in one thread, for there are as many pictures at a time as cores.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(name, "1")
     try:
         import uvicorn
 
-        from mien.serving.app import Service, create_app
+        from mien.serving.app import create_app
+        from mien.serving.connection import connection_class
+        from mien.serving.guard import Access
+        from mien.serving.service import Service
+        from mien.serving.teach import Collection
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve") from error
-    # One thread for each picture: the pool has as many as there are cores.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    service = Service(recognizers(options), options.limits)
+    _log_to_stderr()
+    ways = recognizers(options)
+    collection = None
+    if options.collect is not None:
+        labels = dict.fromkeys(
+            (*ways["find", "fast"].labels.names,)
+            + tuple(name for one in ways["find", "fast"].heads.values() for name in one.names)
+        )
+        collection = Collection(options.collect, tuple(labels), options.limits.max_collected)
+    service = Service(ways, options.limits, collection)
+    names = frozenset(name.lower() for name in options.allow_hosts)
+    if names or options.host in LOOPBACK:
+        names |= frozenset(LOOPBACK)
+    access = Access(names, options.token, options.limits.requests_a_minute)
+    socket = _listen(options)
     config = uvicorn.Config(
-        create_app(service),
-        host=options.host,
-        port=options.port,
-        http="h11",
+        create_app(service, access),
+        http=connection_class(options.limits),
         loop="asyncio",
+        ws="websockets-sansio",
+        ws_max_size=options.limits.max_bytes + (1 << 20),
+        ws_max_queue=2,
+        ws_per_message_deflate=False,
         access_log=False,
-        log_level="warning",
+        log_config=None,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=options.limits.max_connections,
+        h11_max_incomplete_event_size=16_384,
         timeout_graceful_shutdown=int(options.limits.shutdown_s),
+        ssl_certfile=options.tls_cert,
+        ssl_keyfile=options.tls_key,
     )
-    say(f"mien is at http://{options.host}:{options.port} (Ctrl-C stops it)")
-    uvicorn.Server(config).run()
-    service.pool.close()
+    try:
+        config.load()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--tls-cert, --tls-key: got files that cannot be used ({error}); expected a "
+            "certificate and its key (PEM, without a password)"
+        ) from error
+    _say_what_is_open(options, socket.getsockname()[1], say)
+    # uvicorn raises the signal once more after the end, which by then means nothing.
+    before = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        uvicorn.Server(config).run(sockets=[socket])
+    finally:
+        service.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    say("stopped; all requests that were taken have been answered")
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _listen(options: Options) -> socket_module.socket:
+    family = socket_module.AF_INET6 if ":" in options.host else socket_module.AF_INET
+    address = (options.host, options.port)
+    try:
+        return socket_module.create_server(address, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise RunError(
+            f"{options.host}:{options.port}: got {error.strerror or error}; expected a free address "
+            "of this machine. Fix: another --port, or 0 for any"
+        ) from error
+
+
+def _say_what_is_open(options: Options, port: int, say: Say) -> None:
+    kind = "http" if options.tls_cert is None else "https"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    say(f"mien is at {kind}://{host}:{port} (Ctrl-C stops it)")
+    if options.collect is not None:
+        say(f"corrections are collected in {options.collect}")
+    if options.host not in LOOPBACK:
+        say(
+            f"warning: {options.host} can be reached from other machines"
+            + ("" if options.token else "; everybody there may use it (--token limits that)")
+            + ("" if options.tls_cert else "; pictures travel unencrypted (--tls-cert, --tls-key)")
+        )
 
 
 def recognizers(options: Options) -> dict[tuple[str, str], Recognizer]:
     """A recognizer for each (`faces`, `mode`) that a request can ask for."""
     bundle = open_bundle(options.bundle)
+    side = None if options.detector == "none" else options.limits.max_side_px
     detectors = {
-        "find": find_detector(
-            options.detector,
-            model=options.detector_model,
-            max_side=None if options.detector == "none" else options.limits.max_side_px,
-        ),
+        "find": find_detector(options.detector, model=options.detector_model, max_side=side),
         "whole": find_detector("none"),
     }
     return {
@@ -82,3 +178,14 @@ def recognizers(options: Options) -> dict[tuple[str, str], Recognizer]:
         for faces, detector in detectors.items()
         for mode in ("fast", "best")
     }
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+    # uvicorn says this of every stream that is refused with an answer, as all are.
+    handler.addFilter(lambda record: "without completing handshake" not in record.getMessage())
+    for name, level in (("mien.serving", logging.INFO), ("uvicorn.error", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)

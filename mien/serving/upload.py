@@ -5,56 +5,89 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from mien.serving.limits import Limits
 from mien.serving.problems import Problem
+from mien.vision.header import declared_size
+from mien.vision.safety import FORMATS, kind_of
 
 FIELD = "file"
 _MOST_FIELDS = 4  # of a form, besides its files
-_MOST_OVERHEAD = 65_536  # bytes of a form around its files
+_OVERHEAD = 65_536  # bytes of a form around its files
+_UNKNOWN_PIXELS = 16_000_000  # of a picture that does not tell its size at its beginning
 
 
-async def read_pictures(request: Request, limits: Limits, *, most: int = 1) -> list[bytes]:
-    """The files of a request, at least one and at most so many.
-
-    Args:
-        request: With a raw body, which is one picture, or `multipart/form-data` with the field
-            `file` (repeated for several pictures).
-        limits: Bytes and seconds.
-        most: Pictures that are allowed.
+async def read_picture(request: Request, limits: Limits) -> bytes:
+    """The one picture of a request: its raw body, or the file in the field `file` of a form.
 
     Raises:
-        Problem: if the body is too large, too slow, empty, or no such form.
+        Problem: if the body is too large, too slow, empty, no picture, or no such form.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_form = kind == "multipart/form-data"
-    allowed = limits.max_bytes * most + (_MOST_OVERHEAD if is_form else 0)
-    body = await read_body(request, allowed, limits.body_s)
-    pictures = await _files(request, body, most) if is_form else [body]
-    for picture in pictures:
-        if not picture:
-            raise Problem(
-                400,
-                "empty-body",
-                "got 0 bytes; expected the bytes of a picture",
-                "send the picture as the body, or as the field `file` of a form",
-            )
-        if len(picture) > limits.max_bytes:
-            raise _too_large(limits.max_bytes)
-    return pictures
+    if not _is_form(request):
+        picture = await _read(request, limits.max_bytes, limits.body_s)
+    else:
+        body = await _read(request, limits.max_bytes + _OVERHEAD, limits.body_s)
+        (picture,) = await _files(request, body, 1)
+    check_picture(picture, limits)
+    return picture
 
 
-async def read_body(request: Request, most_bytes: int, most_s: float) -> bytes:
-    """The body, counted while it comes.
+async def read_batch(request: Request, limits: Limits) -> list[bytes]:
+    """The files in the fields `file` of a form; what is no picture is among them.
 
     Raises:
-        Problem: 413, 408, or 400 if the client went away.
+        Problem: if the body is too large, too slow, or no such form.
     """
+    if not _is_form(request):
+        raise _bad_form("another content type")
+    most = limits.max_batch_bytes + _OVERHEAD
+    body = await _read(request, most, limits.body_s)
+    return await _files(request, body, limits.max_pictures)
+
+
+def check_picture(picture: bytes, limits: Limits) -> None:
+    """Refuse at once what the first bytes give away.
+
+    Raises:
+        Problem: for no bytes, too many bytes or pixels, and what is no picture.
+    """
+    if not picture:
+        raise Problem(
+            "empty-body",
+            "got 0 bytes; expected the bytes of a picture",
+            f"send the picture as the body, or as the field `{FIELD}` of a form",
+        )
+    if len(picture) > limits.max_bytes:
+        raise _too_large(limits.max_bytes)
+    if kind_of(picture) is None:
+        raise Problem(
+            "not-a-picture",
+            "got bytes that are no picture; expected one of " + ", ".join(FORMATS),
+            "send the file's own bytes, not base64, a path or an address",
+        )
+    width, height = declared_size(picture) or (0, 0)
+    if width * height > limits.max_pixels:
+        raise Problem(
+            "too-many-pixels",
+            f"got {width} x {height} pixels; expected at most {limits.max_pixels:,}",
+            "send a smaller picture; GET /v1/model names the limits",
+        )
+
+
+def places(picture: bytes, limits: Limits) -> int:
+    """How many places of the queue a picture takes."""
+    size = declared_size(picture)
+    pixels = _UNKNOWN_PIXELS if size is None else min(size[0] * size[1], limits.max_pixels)
+    return 1 + pixels // (limits.megapixels_a_place * 1_000_000)
+
+
+async def _read(request: Request, most_bytes: int, most_s: float) -> bytes:
+    """The body, counted while it comes."""
     told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > most_bytes:
+    if told.isdecimal() and int(told) > most_bytes:
         raise _too_large(most_bytes)
     parts, num_bytes = [], 0
     try:
@@ -66,7 +99,6 @@ async def read_body(request: Request, most_bytes: int, most_s: float) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise Problem(
-            408,
             "body-too-slow",
             f"got no whole body within {most_s:g} s",
             "send it faster, or send a smaller picture",
@@ -74,9 +106,14 @@ async def read_body(request: Request, most_bytes: int, most_s: float) -> bytes:
         ) from None
     except ClientDisconnect:
         raise Problem(
-            400, "broken-off", "got only a part of the body; expected all of it", "send it again"
+            "broken-off", "got only a part of the body; expected all of it", "send it again"
         ) from None
     return b"".join(parts)
+
+
+def _is_form(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "multipart/form-data"
 
 
 class _InMemory(MultiPartParser):
@@ -88,33 +125,32 @@ async def _files(request: Request, body: bytes, most: int) -> list[bytes]:
         yield body
 
     parser = _InMemory(request.headers, whole(), max_files=most, max_fields=_MOST_FIELDS)
+    form: FormData | None = None
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise _bad_form(error.message) from None
-    except (KeyError, ValueError, UnicodeError):
-        raise _bad_form("the form cannot be read") from None
-    try:
         files = [one for one in form.getlist(FIELD) if isinstance(one, UploadFile)]
         if not files:
             raise _bad_form(f"no file in the field `{FIELD}`")
         return [await one.read() for one in files]
+    except MultiPartException as error:
+        raise _bad_form(error.message.rstrip(".")) from None
+    except (LookupError, ValueError):  # of a form that its parser did not expect
+        raise _bad_form("a form that cannot be read") from None
     finally:
-        await form.close()
+        if form is not None:
+            await form.close()
 
 
 def _bad_form(got: str) -> Problem:
     return Problem(
-        400,
         "bad-form",
-        f"got {got}; expected multipart/form-data with a file in the field `{FIELD}`",
-        "let the HTTP library make the form, or send the picture as the raw body",
+        f"got {got}; expected multipart/form-data with files in the field `{FIELD}`",
+        "let the HTTP library make the form; one picture can also be the raw body of /v1/faces",
     )
 
 
 def _too_large(most_bytes: int) -> Problem:
     return Problem(
-        413,
         "too-many-bytes",
         f"got more than {most_bytes:,} bytes",
         "send a smaller picture; GET /v1/model names the limits",

@@ -107,13 +107,13 @@ def _watch(
                 )
                 continue
             height, width = shot.image.shape[:2]
-            faces = _follow(shot.time_s, recognizer.faces_in(shot.image), *memory)
+            faces = follow(shot.time_s, recognizer.faces_in(shot.image), *memory)
             if draw is not None:
                 copy.write(shot.time_s, annotate(shot.image, faces, labels))
             yield Frame(source, shot.index, shot.time_s, width, height, detector, faces)
 
 
-def _follow(
+def follow(
     time_s: float, faces: list[Face], tracker: Tracker, smoother: Smoother
 ) -> tuple[Face, ...]:
     """The faces of one frame with their numbers and smoothed probabilities."""

@@ -100,7 +100,7 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
     Raises:
         DataError: if it is no picture, a bomb, or a picture and a document of another kind at once.
     """
-    kind = _kind(data)
+    kind = kind_of(data)
     if kind == "JPEG":
         return _jpeg(data, where, max_scans)
     if kind == "PNG":
@@ -136,7 +136,7 @@ def bad_picture(where: str, came: str, mend: str = "replace or remove the file")
     return DataError(where, came=came, expected="a whole picture: " + ", ".join(FORMATS), mend=mend)
 
 
-def _kind(data: bytes) -> str | None:
+def kind_of(data: bytes) -> str | None:
     """Pillow's name of the format, told by the first bytes."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"

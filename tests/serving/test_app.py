@@ -1,54 +1,47 @@
-"""The HTTP routes, in this process, with the network that ships."""
+"""The HTTP routes: what they answer, and that it is what the library answers."""
 
 from __future__ import annotations
 
-import io
+import json
+import re
 
-import numpy as np
 import pytest
-
-pytest.importorskip("fastapi")
-
-from collections.abc import Iterator
-
-from PIL import Image
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 import mien
-from mien.data.synthetic import drawn_dataset
+from mien.cli.app import app as cli
 from mien.results import Frame
-from mien.serving.app import Service, create_app
-from mien.serving.limits import Limits
-from mien.serving.server import Options, recognizers
+from mien.serving import schema
+from mien.serving.problems import CODES
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    limits = Limits(max_bytes=300_000, max_pixels=1_000_000)
-    service = Service(recognizers(Options(detector="none", limits=limits)), limits)
-    with TestClient(create_app(service), raise_server_exceptions=False) as found:
-        yield found
-    service.pool.close()
+def test_faces_are_the_librarys(client: TestClient, drawn: list[bytes]) -> None:
+    recognizer = mien.load(detector="none", num_threads=1)
+    for picture in drawn:
+        answer = client.post("/v1/faces?faces=whole", content=picture)
+        assert answer.status_code == 200
+        frame = Frame.from_dict(answer.json())
+        (expected,) = recognizer.faces(picture)
+        assert frame.faces == (expected,)
+        assert (frame.width, frame.height, frame.detector) == (48, 48, "none")
 
 
-def png(pixels: np.ndarray) -> bytes:
-    held = io.BytesIO()
-    Image.fromarray(pixels).save(held, "PNG")
-    return held.getvalue()
-
-
-@pytest.fixture(scope="module")
-def face() -> bytes:
-    return png(drawn_dataset(7, 7, 7, seed=3).images[0, :, :, 0])
-
-
-def test_faces_are_the_librarys(client: TestClient, face: bytes) -> None:
-    answer = client.post("/v1/faces?faces=whole", content=face)
-    assert answer.status_code == 200
-    frame = Frame.from_dict(answer.json())
-    (expected,) = mien.load(detector="none", num_threads=1).faces(face)
-    assert frame.faces == (expected,)
-    assert (frame.width, frame.height, frame.detector) == (48, 48, "none")
+@pytest.mark.parametrize("mode", ["fast", "best"])
+def test_the_command_line_answers_the_same(
+    client: TestClient, face: bytes, mode: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("picture") / "face.png"
+    path.write_bytes(face)
+    command = ["predict", str(path), "--detector", "none", "--json", f"--{mode}"]
+    (expected,) = json.loads(CliRunner().invoke(cli, command).stdout)["frames"]
+    found = client.post(f"/v1/faces?mode={mode}", content=face).json()
+    assert found["mode"] == mode
+    assert found["faces"] == [
+        {**expected["faces"][0], "probabilities": pytest.approx(expected["faces"][0]["probabilities"], abs=1e-6),
+         "entropy": pytest.approx(expected["faces"][0]["entropy"], abs=1e-6),
+         "heads": {name: pytest.approx(head, abs=1e-6) for name, head in expected["faces"][0]["heads"].items()}}
+    ]  # fmt: skip
 
 
 def test_a_form_is_as_good_as_raw_bytes(client: TestClient, face: bytes) -> None:
@@ -58,12 +51,52 @@ def test_a_form_is_as_good_as_raw_bytes(client: TestClient, face: bytes) -> None
     assert form.json() == raw.json()
 
 
+def test_a_batch_has_a_frame_for_each_picture(client: TestClient, drawn: list[bytes]) -> None:
+    pictures = [drawn[0], b"no picture", drawn[1][:200], drawn[2]]
+    answer = client.post("/v1/faces:batch", files=[("file", one) for one in pictures])
+    assert answer.status_code == 200
+    frames = [Frame.from_dict(frame) for frame in answer.json()["frames"]]
+    assert [len(frame.faces) for frame in frames] == [1, 0, 0, 1]
+    assert [frame.source for frame in frames] == [f"picture-{number}" for number in range(4)]
+    for frame in frames[1:3]:
+        assert frame.error is not None and "expected" in frame.error
+    alone = client.post("/v1/faces", content=drawn[2]).json()
+    assert answer.json()["frames"][3]["faces"] == alone["faces"]
+
+
+def test_answers_are_as_the_document_says(client: TestClient, drawn: list[bytes]) -> None:
+    schema.Frame.model_validate(client.post("/v1/faces", content=drawn[0]).json())
+    many = client.post("/v1/faces:batch", files=[("file", one) for one in (*drawn, b"x")])
+    assert len(schema.Frames.model_validate(many.json()).frames) == 8
+    schema.Model.model_validate(client.get("/v1/model").json())
+    schema.Problem.model_validate(client.post("/v1/faces", content=b"").json())
+
+
+def test_the_document_names_every_route_and_problem(client: TestClient) -> None:
+    document = client.get("/v1/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert list(document["paths"]) == [
+        "/v1/faces",
+        "/v1/faces:batch",
+        "/v1/model",
+        "/v1/teach",
+        "/v1/teach/{id}",
+    ]
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert {"401", "403", "421", "429"} <= set(operation["responses"])
+    references = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document)))
+    assert references <= set(document["components"]["schemas"])
+    assert document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == list(CODES)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         (b"", 400, "empty-body"),
-        (b"not a picture", 422, "unreadable-picture"),
-        (b"x" * 300_001, 413, "too-many-bytes"),
+        (b"not a picture", 415, "not-a-picture"),
+        (b"%PDF-1.7 and more", 415, "not-a-picture"),
+        (b"\x89PNG\r\n\x1a\n and nothing", 422, "unreadable-picture"),
     ],
 )
 def test_problems_say_what_to_do(client: TestClient, body: bytes, status: int, code: str) -> None:
@@ -71,15 +104,88 @@ def test_problems_say_what_to_do(client: TestClient, body: bytes, status: int, c
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
-    assert problem["code"] == code
-    assert problem["hint"]
-    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert (problem["code"], problem["status"]) == (code, status)
+    assert problem["hint"] and problem["request_id"] == answer.headers["x-request-id"]
 
 
-def test_every_answer_has_the_headers(client: TestClient) -> None:
-    answers = [client.get("/"), client.get("/nothing"), client.get("/v1/model"), client.put("/")]
-    assert [one.status_code for one in answers] == [200, 404, 200, 405]
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not-found"),
+        ("GET", "/v1/nothing", 404, "not-found"),
+        ("GET", "/v1/faces", 405, "method-not-allowed"),
+        ("DELETE", "/", 405, "method-not-allowed"),
+        ("GET", "/../pyproject.toml", 404, "not-found"),
+        ("POST", "/v1/faces?mode=slow", 422, "invalid-parameter"),
+        ("POST", "/v1/faces?faces=all", 422, "invalid-parameter"),
+        ("POST", "/v1/faces:batch", 400, "bad-form"),
+        ("POST", "/v1/teach?label=happy", 404, "teaching-off"),
+    ],
+)
+def test_what_is_not_served(
+    client: TestClient, method: str, path: str, status: int, code: str
+) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    if status == 405:
+        assert answer.headers["allow"]
+
+
+def test_every_answer_has_the_headers(client: TestClient, face: bytes) -> None:
+    answers = [
+        client.get("/"),
+        client.get("/nothing"),
+        client.get("/v1/model"),
+        client.put("/"),
+        client.post("/v1/faces", content=face),
+    ]
+    assert [one.status_code for one in answers] == [200, 404, 200, 405, 200]
     for one in answers:
         assert one.headers["content-security-policy"].startswith("default-src 'none'")
         assert one.headers["permissions-policy"].startswith("camera=(self)")
         assert one.headers["x-content-type-options"] == "nosniff"
+        assert len(one.headers["x-request-id"]) == 16
+    assert answers[4].headers["cache-control"] == "no-store"
+    assert not any("access-control-allow-origin" in one.headers for one in answers)
+
+
+def test_health_and_figures(client: TestClient, face: bytes) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ok"}
+    client.post("/v1/faces", content=face)
+    client.post("/v1/faces", content=b"")
+    text = client.get("/metrics").text
+    for line in (
+        'mien_requests_total{method="POST",route="/v1/faces",status="200"} 1.0',
+        'mien_requests_total{method="POST",route="/v1/faces",status="400"} 1.0',
+        "mien_pictures_total 1.0",
+        "mien_faces_total 1.0",
+    ):
+        assert line in text
+
+
+@pytest.mark.shared
+def test_a_photograph_without_a_face_and_one_with(shared_dir: object) -> None:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from mien.serving.app import create_app
+    from mien.serving.limits import Limits
+    from mien.serving.server import Options, recognizers
+    from mien.serving.service import Service
+    from mien.vision.yunet_weights import YUNET_FILE
+
+    data = pytest.importorskip("skimage.data")
+    weights = shared_dir / "models" / YUNET_FILE  # type: ignore[operator]
+    limits = Limits()
+    service = Service(recognizers(Options(detector_model=weights)), limits)
+    with TestClient(create_app(service)) as client:
+        for picture, num_faces in ((data.astronaut(), 1), (data.coffee(), 0)):
+            held = io.BytesIO()
+            Image.fromarray(np.asarray(picture)).save(held, "JPEG")
+            answer = client.post("/v1/faces", content=held.getvalue())
+            assert answer.status_code == 200
+            assert len(answer.json()["faces"]) == num_faces
+    service.close()

@@ -1,0 +1,171 @@
+"""What answers requests: recognizers for each way of asking, the threads they run in, and what the
+server says of itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from mien import __version__
+from mien.errors import DataError
+from mien.recognizer import Recognizer
+from mien.results import Frame
+from mien.serving.limits import Limits
+from mien.serving.metrics import Metrics
+from mien.serving.pool import Pool
+from mien.serving.problems import Problem
+from mien.serving.teach import Collection
+from mien.serving.upload import check_picture, places
+from mien.vision.image import load_image
+
+T = TypeVar("T")
+MODES = ("fast", "best")
+
+
+class Service:
+    """All that the routes need.
+
+    Args:
+        recognizers: For each (`faces`, `mode`) that a request can ask for.
+        limits: What requests may cost.
+        collection: Where corrections go; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        recognizers: dict[tuple[str, str], Recognizer],
+        limits: Limits,
+        collection: Collection | None = None,
+    ) -> None:
+        self.recognizers = recognizers
+        self.limits = limits
+        self.collection = collection
+        self.metrics = Metrics()
+        self.pool = Pool(limits.threads, limits.queue, limits.answer_s)
+        self.metrics.queue.set_function(lambda: self.pool.taken)
+        self.is_ready = False
+        self.num_streams = 0
+
+    async def frame(self, picture: bytes, *, faces: str, mode: str) -> Frame:
+        """The faces in one picture, computed in a thread.
+
+        Raises:
+            DataError: if it is no whole picture.
+            Problem: if there is no room, or it takes too long.
+        """
+        cost = places(picture, self.limits)
+        return await self.pool.run(
+            self.look, cost, False, picture, self.recognizers[faces, mode], "picture"
+        )
+
+    async def batch(self, pictures: list[bytes], *, faces: str, mode: str) -> list[Frame]:
+        """A frame for each picture; one that cannot be read has an error and no faces.
+
+        Raises:
+            Problem: if there is no room for the first, or one takes too long.
+        """
+        recognizer, frames = self.recognizers[faces, mode], []
+        for number, picture in enumerate(pictures):
+            name = f"picture-{number}"
+            try:
+                check_picture(picture, self.limits)
+                cost = places(picture, self.limits)
+                frame = await self.pool.run(self.look, cost, number > 0, picture, recognizer, name)
+            except DataError as error:
+                frame = failed(name, recognizer, str(error))
+            except Problem as problem:
+                if problem.status >= 500:
+                    raise
+                frame = failed(name, recognizer, f"{problem.detail}. Fix: {problem.hint}")
+            frames.append(frame)
+        return frames
+
+    def look(self, picture: bytes, recognizer: Recognizer, name: str) -> Frame:
+        """Decode, find, classify; in a thread of the pool."""
+        image = load_image(picture, limits=self.limits.picture)
+        found = tuple(recognizer.faces_in(image)[: self.limits.max_faces])
+        self.metrics.pictures.inc()
+        self.metrics.faces.inc(len(found))
+        height, width = image.shape[:2]
+        return Frame(name, 0, None, width, height, recognizer.detector.name, found)
+
+    def warm(self) -> None:
+        """Answer once in every way, so that the first caller waits for nothing."""
+        import numpy as np
+
+        for recognizer in self.recognizers.values():
+            recognizer.faces_in(np.full((480, 640, 3), 128, np.uint8))
+        self.is_ready = True
+
+    def settings(self, mode: str) -> dict[str, Any]:
+        """What every answer names besides the faces."""
+        return {"mode": mode}
+
+    def model(self) -> dict[str, Any]:
+        """What `GET /v1/model` answers."""
+        recognizer = self.recognizers["find", "fast"]
+        bundle = recognizer.bundle
+        return {
+            "version": __version__,
+            "name": bundle.name,
+            "digest": bundle.digest,
+            "labels": list(recognizer.labels.names),
+            "heads": {name: list(labels.names) for name, labels in recognizer.heads.items()},
+            "detector": recognizer.detector.name,
+            "modes": list(MODES),
+            "limits": self.limits.to_dict(),
+            "collect": self.collect(),
+            "pictures_stored": self.collection is not None,
+        }
+
+    def collect(self) -> dict[str, Any]:
+        """Whether corrections are collected, how many of each label, and how to train on them."""
+        if self.collection is None:
+            return {"on": False, "labels": [], "counts": {}, "command": ""}
+        return {
+            "on": True,
+            "labels": list(self.collection.labels),
+            "counts": self.collection.counts(),
+            "command": f"mien train {self.collection.folder} --init mien",
+        }
+
+    def close(self) -> None:
+        """End the threads, after what they do now."""
+        self.pool.close()
+
+
+def failed(name: str, recognizer: Recognizer, error: str) -> Frame:
+    """The frame of a picture that cannot be read."""
+    return Frame(name, 0, None, 0, 0, recognizer.detector.name, (), error)
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; it is dropped, and leaves the queue, when the client goes away."""
+    job = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not job.done():
+            raise Problem("broken-off", "the client went away", "send it again")
+        return job.result()
+    finally:
+        await end(job, gone)
+
+
+async def end(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks and wait until they have ended, however they end."""
+    for one in tasks:
+        one.cancel()
+    await asyncio.wait(tasks)
+    for one in tasks:
+        if not one.cancelled():
+            one.exception()  # or asyncio would complain that nobody asked
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

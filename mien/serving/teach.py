@@ -1,0 +1,106 @@
+"""Corrections: what a person says a face shows, kept as pictures in DIR/label/, ready to train on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mien.errors import RunError
+from mien.serving.problems import Problem
+from mien.vision.image import Limits, load_image
+
+SIDE_PX = 1024  # of a crop, at most
+CROP_LIMITS = Limits(max_bytes=4 << 20, max_pixels=SIDE_PX * SIDE_PX, longest_side=SIDE_PX)
+_ID = 32  # hex digits of the hash that names a file
+
+
+class Collection:
+    """A folder of labelled crops. A crop lies under one label only: the last that was given.
+
+    Args:
+        folder: Is made if it is not there.
+        labels: That may be given.
+        most: Crops that it may hold.
+
+    Raises:
+        RunError: if the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, labels: Sequence[str], most: int) -> None:
+        self.folder, self.labels, self._most = folder, tuple(labels), most
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise RunError(
+                f"{folder}: got a folder that cannot be written ({error.strerror or error}); "
+                "expected one for corrections. Fix: name another with --collect"
+            ) from error
+
+    def add(self, picture: bytes, label: str) -> str:
+        """Keep a crop under a label, as a PNG without anything but its pixels.
+
+        Returns:
+            Its id, by which `remove` finds it.
+
+        Raises:
+            DataError: if it is no picture, or larger than a crop.
+            Problem: for an unknown label, and if the folder is full.
+        """
+        if label not in self.labels:
+            raise Problem(
+                "invalid-parameter",
+                f"got an unknown label; expected one of {', '.join(self.labels)}",
+                "take one of these; GET /v1/model lists them",
+            )
+        data = _png(picture)
+        name = hashlib.sha256(data).hexdigest()[:_ID]
+        if not self._places(name) and sum(self.counts().values()) >= self._most:
+            raise _full(f"got more than {self._most:,} corrections")
+        target = self.folder / label / f"{name}.png"
+        try:
+            target.parent.mkdir(exist_ok=True)
+            part = target.with_suffix(".part")
+            part.write_bytes(data)
+            os.replace(part, target)
+            for other in self._places(name):
+                if other != target:
+                    other.unlink(missing_ok=True)
+        except OSError as error:
+            raise _full(f"the folder cannot be written ({error.strerror or 'no room'})") from error
+        return name
+
+    def remove(self, name: str) -> bool:
+        """Take a crop out again; whether it was there."""
+        if len(name) != _ID or set(name) - set("0123456789abcdef"):
+            return False
+        found = self._places(name)
+        for path in found:
+            path.unlink(missing_ok=True)
+        return bool(found)
+
+    def counts(self) -> dict[str, int]:
+        """How many crops there are of each label that has some."""
+        found = {label: len(list((self.folder / label).glob("*.png"))) for label in self.labels}
+        return {label: number for label, number in found.items() if number}
+
+    def _places(self, name: str) -> list[Path]:
+        paths = [self.folder / label / f"{name}.png" for label in self.labels]
+        return [path for path in paths if path.exists()]
+
+
+def _png(picture: bytes) -> bytes:
+    from PIL import Image
+
+    held = io.BytesIO()
+    Image.fromarray(load_image(picture, limits=CROP_LIMITS)).save(held, "PNG")
+    return held.getvalue()
+
+
+def _full(got: str) -> Problem:
+    return Problem("collection-full", got, "tell whoever runs the server; nothing was kept")

@@ -1,0 +1,140 @@
+"""A real server in a process of its own, and the application in this one."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("prometheus_client")
+
+import httpx2
+from encoded import encoded
+from starlette.testclient import TestClient
+
+from mien.data.synthetic import drawn_dataset
+from mien.serving.app import create_app
+from mien.serving.guard import Access
+from mien.serving.limits import Limits
+from mien.serving.server import Options, recognizers
+from mien.serving.service import Service
+from mien.serving.teach import Collection
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def drawn() -> list[bytes]:
+    """Seven drawn faces, 48 x 48, as PNG."""
+    return [encoded(face[:, :, 0]) for face in drawn_dataset(7, 7, 7, seed=3).images[:7]]
+
+
+@pytest.fixture(scope="session")
+def face(drawn: list[bytes]) -> bytes:
+    return drawn[0]
+
+
+MakeClient = Callable[..., TestClient]
+
+
+@pytest.fixture
+def make_client() -> Iterator[MakeClient]:
+    """The application with other limits, access or a folder for corrections."""
+    opened: list[tuple[TestClient, Service]] = []
+
+    def make(
+        limits: Limits | None = None, access: Access | None = None, collect: Path | None = None
+    ) -> TestClient:
+        limits = limits or Limits()
+        ways = recognizers(Options(detector="none", limits=limits))
+        labels = (*ways["find", "fast"].labels.names, "contempt")
+        kept = None if collect is None else Collection(collect, labels, limits.max_collected)
+        service = Service(ways, limits, kept)
+        client = TestClient(create_app(service, access), raise_server_exceptions=False)
+        opened.append((client.__enter__(), service))
+        return client
+
+    yield make
+    for client, service in opened:
+        client.__exit__(None, None, None)
+        service.close()
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> TestClient:
+    return make_client()
+
+
+@dataclass
+class Server:
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[str]
+    port: int
+    address: str
+    log: Path
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=self.address, timeout=30, trust_env=False, verify=False)
+
+    def resident_mb(self) -> float:
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", text)
+        assert found is not None
+        return int(found[1]) / 1024
+
+    def num_files(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """`mien serve --port 0` with further options."""
+    servers: list[Server] = []
+
+    def start(*options: str, detector: str = "none", **environ: str) -> Server:
+        log = tmp_path_factory.mktemp("server") / "log"
+        command = [sys.executable, "-m", "mien", "serve", "--port", "0", "--detector", detector]
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [*command, *options],
+                stderr=stderr,
+                text=True,
+                cwd=log.parent,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+            )
+        found = None
+        while found is None and process.poll() is None:
+            found = re.search(r"mien is at (https?://[^ ]+:(\d+))", log.read_text())
+        assert found is not None, log.read_text()
+        server = Server(process, int(found[2]), found[1], log)
+        servers.append(server)
+        with server.client() as client:
+            assert client.get("/readyz").status_code == 200
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(start_server: StartServer) -> Server:
+    """One with the limits as they are, for all tests that do not change it."""
+    return start_server()
