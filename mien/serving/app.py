@@ -22,6 +22,7 @@ from mien import __version__
 from mien.errors import MienError
 from mien.results.writers import FORMAT
 from mien.serving import metrics, schema
+from mien.serving.device_routes import device_router
 from mien.serving.guard import REQUEST_ID, Access, Guard
 from mien.serving.pages import Pages
 from mien.serving.problems import Problem, problem_of
@@ -62,6 +63,7 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
     _add_problems(app)
     _add_recognition(app, service)
     _add_teaching(app, service)
+    app.include_router(device_router(service.recognizers["find", "fast"], service.limits))
     _add_operation(app, service)
     _add_pages(app)
     return Guard(app, access or Access(), service.metrics)

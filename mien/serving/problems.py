@@ -25,6 +25,7 @@ CODES = {
     "cross-origin": 403,
     "not-found": 404,
     "teaching-off": 404,
+    "no-device-detector": 404,
     "method-not-allowed": 405,
     "body-too-slow": 408,
     "collection-full": 409,

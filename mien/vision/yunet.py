@@ -79,6 +79,11 @@ class YuNet:
     def __reduce__(self) -> tuple[Any, ...]:
         return _yunet, (self._weights, self._max_side, self._min_score, self._close)
 
+    @property
+    def weights(self) -> Path:
+        """The file of the network, for whoever runs it elsewhere."""
+        return self._weights
+
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3).
 

@@ -1,0 +1,110 @@
+"""What a browser needs to repeat the library: the device document.
+
+The page's device mode computes everything in JavaScript. Its numbers (labels, temperatures, the
+rule of the answer, crop geometry, thresholds, goldens) come from here, so that each is defined once.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mien import __version__
+from mien.bundle.tta import VIEWS
+from mien.constants import FACE_SIDE
+from mien.recognizer import Recognizer
+from mien.results import Face, Frame, Quality
+from mien.results.columns import column_kinds
+from mien.vision import align, detections, quality, yunet
+
+_A_FACE = Face((0, 0, 1, 1), 1, None, "a", ("a", "b"), (1, 0), 0, Quality(1, 1))  # its fields count
+RUNTIME = Path(__file__).parent / "page" / "vendor" / "ort" / "ort-wasm-simd-threaded.wasm"
+
+
+def device_document(
+    recognizer: Recognizer, *, max_faces: int = 64, max_pixels: int = 25_000_000
+) -> dict[str, Any]:
+    """The model as data, for JSON.
+
+    Args:
+        recognizer: What the server answers with.
+        max_faces: Faces answered for one picture, the best detected first.
+        max_pixels: Width times height of one picture.
+    """
+    bundle, detector = recognizer.bundle, recognizer.detector
+    labels = recognizer.labels
+    heads = [
+        {
+            "name": head.name,
+            "output": head.output,
+            "labels": list(head.labels),
+            "temperature": head.temperature,
+            "temperature_best": head.temperature_best,
+        }
+        for head in bundle.heads
+    ]
+    return {
+        "mien": __version__,
+        "missing": missing(recognizer),
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "licence": bundle.licence,
+        "input": {"name": bundle.input_name, "side": FACE_SIDE},
+        "heads": heads,
+        "answer": asdict(bundle.answer),
+        "views": VIEWS,
+        "golden": {
+            "faces": base64.b64encode(bundle.golden_faces.tobytes()).decode(),
+            "logits": {name: rows.tolist() for name, rows in bundle.golden_logits.items()},
+            "tolerance": bundle.golden_tolerance,
+        },
+        "detector": {
+            "name": detector.name,
+            "max_side": yunet.MAX_SIDE,
+            "min_score": yunet.MIN_SCORE,
+            "first_side": yunet.FIRST_SIDE,
+            "large_px": yunet._LARGE_PX,
+            "seen_px": yunet._SEEN_PX,
+            "sure": yunet._SURE,
+            "same": detections._SAME,
+        },
+        "geometry": asdict(align.GEOMETRIES["yunet"]),
+        "quality": {
+            "min_probability": quality.MIN_PROBABILITY,
+            "min_size_px": quality.MIN_SIZE_PX,
+            "max_turn": quality.MAX_TURN,
+        },
+        "colours": {name: labels.colour(i) for i, name in enumerate(labels)},
+        "columns": column_kinds(
+            list(labels),
+            heads={name: list(head) for name, head in recognizer.heads.items()},
+            raw=True,
+        ),
+        "frame_fields": list(Frame("", 0, None, 0, 0, "").to_dict()),
+        "face_fields": list(_A_FACE.to_dict()),
+        "max_faces": max_faces,
+        "max_pixels": max_pixels,
+        "training": {
+            key: bundle.training.get(key)
+            for key in ("parameters", "data")
+            if bundle.training.get(key)
+        },
+        "metrics": {split: dict(facts) for split, facts in bundle.metrics.items()},
+    }
+
+
+def missing(recognizer: Recognizer) -> str:
+    """Why this server's page cannot recognise on the device; empty where it can."""
+    if recognizer.detector.geometry != "yunet":
+        return (
+            f"Faces are found by {recognizer.detector.name} here, and only YuNet runs in a browser. "
+            "To add it, start the server with --detector yunet."
+        )
+    if not RUNTIME.is_file():
+        return (
+            "This build has no onnxruntime-web. To add it, run make vendor in the source and "
+            "install it again."
+        )
+    return ""

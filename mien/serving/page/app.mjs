@@ -1,0 +1,172 @@
+// The page: what it knows of its server, tabs, where pictures are analysed, dropping and pasting.
+import { openAbout } from "./about.mjs";
+import { announce, h, plural } from "./dom.mjs";
+import { device, engine, server, useModel } from "./engine.mjs";
+import * as camera from "./camera.mjs";
+import * as label from "./label.mjs";
+import * as pictures from "./pictures.mjs";
+import { applyTheme, openSettings } from "./settings.mjs";
+import { change, on, state, tell } from "./state.mjs";
+import { collecting, total } from "./teach.mjs";
+import * as video from "./video.mjs";
+
+const PANELS = { pictures, camera, video, label };
+const $ = (id) => document.getElementById(id);
+let tab = "pictures";
+
+async function begin() {
+  applyTheme();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
+  for (const [name, panel] of Object.entries(PANELS)) panel.mount($(name));
+  listen();
+  show(location.hash.slice(2));
+  await Promise.all([load("v1/model", (found) => { state.server = found; }), load("v1/model/device", (found) => { state.model = found; })]);
+  if (state.model) await useModel(state.model);
+  tell("model", state.model);
+  known();
+  if ("serviceWorker" in navigator && !state.model?.missing) {
+    navigator.serviceWorker.register("sw.js").catch(() => {});
+  }
+}
+
+async function load(path, use) {
+  try {
+    const answer = await fetch(path);
+    if (answer.ok) use(await answer.json());
+  } catch {
+    tell("offline", true);
+  }
+}
+
+// What can be offered, now that the server and its model are known.
+function known() {
+  const missing = state.model ? state.model.missing : "This server says nothing of a network for this device.";
+  const [onDevice, onServer] = ["device", "server"].map((value) => document.querySelector(`[name="place"][value="${value}"]`));
+  onDevice.disabled = Boolean(missing);
+  onDevice.title = missing;
+  if (missing) {
+    change({ place: "server" });
+    banner("missing", "", "Analysing on this device is not in this build.", missing);
+  } else if (!state.settings.place) {
+    change({ place: "device" });
+  }
+  (state.settings.place === "server" ? onServer : onDevice).checked = true;
+  $("tab-label").hidden = !collecting();
+  $("network").textContent = state.model ? `mien ${state.model.mien} · network ${state.model.digest.slice(0, 8)}` : "";
+  collected();
+  place();
+}
+
+// The switch changed, or the page begins: get ready, and say how it stands.
+async function place() {
+  const words = $("place-state");
+  if (state.settings.place === "server") {
+    words.textContent = "Each picture is sent to this server and not stored.";
+    return;
+  }
+  words.textContent = "Getting the networks ready…";
+  try {
+    await device.start();
+    if (state.settings.place === "device") words.textContent = "Ready. No picture leaves this device.";
+  } catch (trouble) {
+    words.textContent = "";
+    banner("device", "warn", "This browser cannot analyse on this device.", trouble.message, ["Use the server", () => choosePlace("server")]);
+  }
+}
+
+function choosePlace(value) {
+  document.querySelector(`[name="place"][value="${value}"]`).checked = true;
+  change({ place: value });
+  $("banner-device")?.remove();
+  place();
+  announce(value === "server" ? "Pictures are now sent to the server." : "Pictures now stay on this device.");
+}
+
+function banner(id, kind, title, text, action = null) {
+  $(`banner-${id}`)?.remove();
+  $("banners").append(
+    h("div", { class: `notice ${kind}`, id: `banner-${id}`, role: "status" }, h("p", {}, h("b", {}, title), " ", text),
+      action ? h("button", { class: "button small", type: "button", onclick: action[1] }, action[0]) : null,
+      h("button", { class: "button small", type: "button", onclick: () => $(`banner-${id}`).remove() }, "Close")),
+  );
+}
+
+function collected() {
+  $("collecting").textContent = collecting()
+    ? `Corrections are kept: ${plural(total(), "face")} so far.${total() && state.server.collect.command ? ` To train on them: ${state.server.collect.command}` : ""}`
+    : "";
+}
+
+function show(name) {
+  const next = name in PANELS && !$(`tab-${name}`).hidden ? name : "pictures";
+  if (next !== tab) PANELS[tab].leave?.();
+  tab = next;
+  for (const one of Object.keys(PANELS)) {
+    $(one).hidden = one !== tab;
+    $(`tab-${one}`).setAttribute("aria-selected", String(one === tab));
+    $(`tab-${one}`).tabIndex = one === tab ? 0 : -1;
+  }
+  PANELS[tab].enter?.();
+}
+
+function listen() {
+  addEventListener("hashchange", () => { if (location.hash.startsWith("#/")) show(location.hash.slice(2)); });
+  const tabs = [...document.querySelectorAll('[role="tab"]')];
+  for (const one of tabs) {
+    one.addEventListener("click", () => { location.hash = `#/${one.dataset.tab}`; });
+    one.addEventListener("keydown", (event) => {
+      const seen = tabs.filter((other) => !other.hidden);
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      const next = seen[(seen.indexOf(one) + step + seen.length) % seen.length];
+      next.focus();
+      next.click();
+    });
+  }
+  for (const input of document.querySelectorAll('[name="place"]')) input.addEventListener("change", () => choosePlace(input.value));
+  $("open-settings").addEventListener("click", () => openSettings($("settings")));
+  $("open-about").addEventListener("click", () => openAbout($("about")));
+  $("open-limits").addEventListener("click", () => openAbout($("about"), "about-limits"));
+  on("sent", (count) => {
+    $("sent-count").textContent = String(count);
+    $("sent-word").textContent = count === 1 ? "picture sent" : "pictures sent";
+    $("sent").classList.toggle("some", count > 0);
+  });
+  on("collect", collected);
+  on("offline", () => banner("offline", "warn", "The server does not answer.", state.model && !state.model.missing ? "On this device everything goes on." : "Check that it still runs.", engine() === server && state.model && !state.model.missing ? ["Use this device", () => choosePlace("device")] : null));
+  dropping();
+}
+
+// Pictures or a video dropped anywhere, or pictures pasted.
+function dropping() {
+  let depth = 0;
+  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const over = (on) => { $("drop").hidden = !on; };
+  addEventListener("dragenter", (event) => { if (hasFiles(event)) { depth += 1; over(true); } });
+  addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) over(false); });
+  addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
+  addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    over(false);
+    take([...event.dataTransfer.files]);
+  });
+  addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
+}
+
+function take(files) {
+  const film = files.find((file) => file.type.startsWith("video/"));
+  const stills = files.filter((file) => !file.type.startsWith("video/"));
+  if (film) {
+    location.hash = "#/video";
+    video.open(film);
+  } else if (stills.length && tab === "label") {
+    label.add(stills);
+  } else if (stills.length) {
+    location.hash = "#/pictures";
+    pictures.add(stills.map((file) => ({ blob: file, name: file.name || "pasted picture" })));
+  }
+}
+
+begin();

@@ -1,0 +1,40 @@
+// Faces marked in a picture: a button on each, linked with its card.
+import { h, percent } from "./dom.mjs";
+import { colourOf } from "./state.mjs";
+
+// frame: whose faces; onChoose(index), onMark(index, on).
+export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`, numbers = (i) => i + 1 }) {
+  const { width, height } = frame;
+  return frame.faces.map((face, i) => {
+    const [x0, y0, x1, y1] = face.box;
+    const share = (value, of) => `${(100 * value) / of}%`;
+    const word = `${face.label}${face.uncertain ? "?" : ""} ${percent(face.probabilities[face.label])}`;
+    return h(
+      "button",
+      {
+        type: "button",
+        class: `box moves${face.uncertain ? " uncertain" : ""}`,
+        "data-box": String(i),
+        "aria-label": `${names(i)} ${word}${face.uncertain ? ", uncertain" : ""}`,
+        vars: { left: share(x0, width), top: share(y0, height), width: share(x1 - x0, width), height: share(y1 - y0, height), "--c": colourOf(face.label) },
+        onclick: () => onChoose?.(i),
+        onmouseenter: () => onMark?.(i, true),
+        onmouseleave: () => onMark?.(i, false),
+        onfocus: () => onMark?.(i, true),
+        onblur: () => onMark?.(i, false),
+      },
+      h(
+        "span",
+        { class: `tag${y0 / height < 0.09 ? " below" : ""}` },
+        h("span", { class: "tag-number" }, String(numbers(i))),
+        " ",
+        h("span", { class: "tag-word" }, word),
+      ),
+    );
+  });
+}
+
+// Mark face `index` in the picture and among the cards, or take the mark off.
+export function mark(root, index, on) {
+  for (const element of root.querySelectorAll(`[data-box="${index}"], [data-face="${index + 1}"]`)) element.classList.toggle("on", on);
+}

@@ -1,0 +1,272 @@
+// The panel "Camera": consent first, then frames analysed one at a time, each drawn with its own answer.
+import { announce, h, icon, percent } from "./dom.mjs";
+import { asked, engine } from "./engine.mjs";
+import { LiveCard } from "./live_card.mjs";
+import { LiveView } from "./live_view.mjs";
+import { People } from "./people.mjs";
+import { Session } from "./session.mjs";
+import { on, state } from "./state.mjs";
+import { Timeline } from "./timeline.mjs";
+
+const SPAN_S = 60;
+const REST_S = 3;
+const TROUBLES = {
+  NotAllowedError: ["The camera was not allowed", "Allow it for this page beside the browser's address bar, then try again."],
+  NotFoundError: ["No camera found", "Connect one, then try again. Pictures can be analysed without."],
+  NotReadableError: ["The camera is busy", "Another program or page uses it. Close that, then try again."],
+  OverconstrainedError: ["This camera does not fit", "Choose another one."],
+};
+
+let root;
+let live = null; // everything of a running camera
+
+export function mount(panel) {
+  root = panel;
+  consent();
+  on("settings", () => { if (live) live.settings = settings(); else if (!root.querySelector("[data-trouble]")) consent(); });
+  addEventListener("keydown", (event) => {
+    const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox" && event.target.type !== "range";
+    if (live && !root.hidden && !inField && event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey) mark();
+  });
+  document.addEventListener("visibilitychange", () => { if (live && document.hidden) pause(true); });
+}
+
+export function leave() {
+  if (live) stop();
+}
+
+const settings = () => ({ ...asked(), mode: "fast", maxSide: live?.maxSide ?? 320 });
+
+function consent() {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    root.replaceChildren(message("No camera on this page", [
+      isSecureContext
+        ? "This browser gives pages no camera."
+        : "Browsers give a camera only to pages that come over https, or from this machine itself (localhost). This page came over plain http from another machine.",
+      "Pictures can be analysed all the same. Whoever runs the server can start it with --tls-cert and --tls-key.",
+    ], h("a", { class: "button main", href: "#/pictures" }, "To the pictures")));
+    return;
+  }
+  const onServer = state.settings.place === "server";
+  root.replaceChildren(message("Before the camera starts", [
+    onServer
+      ? "Each frame that is analysed is sent to this server and forgotten. Choose “On this device” above, and none is."
+      : "Frames are analysed in this page. None leaves this device, and none is kept unless you record answers or take a snapshot.",
+    "Ask everybody who can be seen. What is shown is how a face looks to others, not what somebody feels; do not use it to judge people, at work or in education.",
+  ], h("button", { type: "button", class: "button main", onclick: () => start() }, icon("camera"), "Everybody agrees: start the camera")));
+}
+
+function message(title, texts, action, isTrouble = false) {
+  return h("div", { class: "hero", "data-trouble": isTrouble }, h("h1", {}, title), texts.map((text) => h("p", { role: isTrouble ? "alert" : null }, text)), h("div", { class: "row" }, action));
+}
+
+function trouble(error) {
+  const [title, text] = TROUBLES[error.name] ?? ["The camera could not start", error.message];
+  stop();
+  root.replaceChildren(message(title, [text], [h("button", { type: "button", class: "button main", onclick: () => start() }, "Try again"), h("a", { class: "button", href: "#/pictures" }, "To the pictures")], true));
+}
+
+async function start(deviceId = null) {
+  const before = live;
+  before?.view.close();
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" }) } });
+    const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
+    if (root.hidden) {
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
+    await begin(stream, cameras);
+  } catch (error) {
+    trouble(error);
+  }
+}
+
+async function begin(stream, cameras) {
+  live = {
+    cameras,
+    cameraId: stream.getVideoTracks()[0].getSettings().deviceId,
+    maxSide: live?.maxSide ?? 320,
+    people: new People({ smoothS: live?.smoothS ?? 0.3, rules: state.model?.quality }),
+    smoothS: live?.smoothS ?? 0.3,
+    session: new Session("camera"),
+    marks: [],
+    cards: new Map(),
+    rows: new Map(), // track -> [{time, probabilities}]
+    chosen: null,
+    timeline: new Timeline({ spanS: SPAN_S }),
+    index: 0,
+    failures: 0,
+  };
+  live.settings = settings();
+  live.view = new LiveView(stream, { mirror: true, onFrame: analyse });
+  const [track] = stream.getVideoTracks();
+  track.addEventListener("ended", () => trouble({ name: "", message: "The camera was disconnected or taken away." }));
+  root.replaceChildren(layout());
+  await live.view.play();
+  announce("The camera is on.");
+}
+
+// One frame: look, follow, show. Its answer is drawn on this very frame.
+async function analyse(bitmap, timeS) {
+  const mine = live;
+  try {
+    const { frame, crops } = await engine().faces(bitmap, mine.settings);
+    if (mine !== live) return null;
+    mine.failures = 0;
+    Object.assign(frame, { source: "camera", index: mine.index++, time_s: timeS });
+    mine.people.follow(frame);
+    if (!mine.session.add(frame)) stopRecording("Recording stopped: there is no room for more frames.");
+    show(frame, crops);
+    return frame;
+  } catch (error) {
+    if (mine !== live) return null;
+    mine.failures += 1;
+    mine.note.hidden = false;
+    mine.note.textContent = `${error.message} ${error.hint ?? ""}`;
+    if (mine.failures >= 3) pause(true);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return null;
+  }
+}
+
+function show(frame, crops) {
+  const { cards, people, rows, list } = live;
+  live.note.hidden = true;
+  const seen = new Set(frame.faces.map((face) => face.track));
+  for (const [track, card] of cards) {
+    if (!seen.has(track)) {
+      card.element.remove();
+      cards.delete(track);
+    }
+  }
+  frame.faces.forEach((face, i) => {
+    if (!cards.has(face.track)) {
+      cards.set(face.track, new LiveCard(face.track));
+      list.append(cards.get(face.track).element);
+    }
+    cards.get(face.track).update(face, crops?.[i] ?? null, people.rest.get(face.track) ?? null);
+  });
+  for (const track of seen) if (!rows.has(track)) rows.set(track, []);
+  for (const [track, kept] of rows) {
+    const face = frame.faces.find((one) => one.track === track);
+    if (face || kept.at(-1)?.probabilities) kept.push({ time: frame.time_s, probabilities: face ? face.probabilities : null });
+    while (kept.length && kept[0].time < frame.time_s - SPAN_S) kept.shift();
+    if (!kept.length) rows.delete(track);
+  }
+  if (!rows.has(live.chosen)) live.chosen = rows.keys().next().value ?? null;
+  chips();
+  live.timeline.set(rows.get(live.chosen) ?? [], live.marks);
+  rest();
+  rates();
+  live.nobody.hidden = frame.faces.length > 0;
+  const [first] = frame.faces;
+  const words = first ? `Person ${first.track + 1}: ${first.label}, ${percent(first.probabilities[first.label])}` : "No face";
+  if (words.split(",")[0] !== live.said) {
+    live.said = words.split(",")[0];
+    announce(words);
+  }
+}
+
+function rates() {
+  const { cameraRate, analysedRate } = live.view.rates();
+  live.rate.textContent = `${analysedRate.toFixed(0)} frames a second analysed, camera ${cameraRate.toFixed(0)}`;
+  live.counted.textContent = live.session.on ? live.session.summary() : live.session.frames.length ? `Recorded: ${live.session.summary()}` : "";
+}
+
+function chips() {
+  const tracks = [...live.rows.keys()];
+  const key = `${tracks}|${live.chosen}`;
+  if (live.chipsKey === key) return;
+  live.chipsKey = key;
+  live.chips.replaceChildren(...tracks.map((track) => h("button", { type: "button", class: "button small", "aria-pressed": String(track === live.chosen), onclick: () => { live.chosen = track; chips(); } }, `Person ${track + 1}`)));
+}
+
+function rest() {
+  const { progress } = live.people;
+  const { restButton } = live;
+  if (progress !== null) restButton.textContent = `Keep a neutral face… ${Math.ceil((1 - progress) * REST_S)} s`;
+  else restButton.textContent = live.people.rest.size ? "Forget my neutral face" : "Compare with my neutral face";
+  restButton.disabled = progress !== null;
+}
+
+function mark() {
+  const name = `mark ${live.marks.length + 1}`;
+  const marker = { time_s: live.view.now(), name };
+  live.marks.push(marker);
+  if (live.session.on) live.session.markers.push(marker);
+  announce(`Marker ${live.marks.length}`);
+}
+
+function pause(off) {
+  live.view.paused = off;
+  live.pauseButton.replaceChildren(icon(off ? "play" : "pause"), off ? "Go on" : "Pause");
+}
+
+function record() {
+  if (live.session.on) return stopRecording("Recording stopped.");
+  live.session.start(live.settings);
+  live.recordButton.setAttribute("aria-pressed", "true");
+  live.recordButton.replaceChildren(icon("record"), "Stop recording");
+  live.downloads.replaceChildren();
+  return announce("Recording answers. No picture is recorded.");
+}
+
+function stopRecording(words) {
+  live.session.stop();
+  live.recordButton.setAttribute("aria-pressed", "false");
+  live.recordButton.replaceChildren(icon("record"), "Record answers");
+  live.downloads.replaceChildren(...live.session.downloads());
+  rates();
+  announce(words);
+}
+
+function stop() {
+  if (!live) return;
+  live.view.close();
+  live = null;
+  consent();
+}
+
+function layout() {
+  const button = (act, name, words, extra = {}) => h("button", { type: "button", class: "button small", onclick: act, ...extra }, icon(name), words);
+  live.list = h("ul", { class: "faces" });
+  live.nobody = h("p", { class: "soft" }, "Nobody is in sight.");
+  live.note = h("p", { class: "notice warn", role: "status", hidden: true });
+  live.rate = h("p", { class: "fine" });
+  live.counted = h("p", { class: "fine" });
+  live.chips = h("div", { class: "row", role: "group", "aria-label": "Whose timeline" });
+  live.downloads = h("div", { class: "row" });
+  live.pauseButton = button(() => pause(!live.view.paused), "pause", "Pause");
+  live.recordButton = button(record, "record", "Record answers", { class: "button small record", "aria-pressed": "false" });
+  live.restButton = h("button", { type: "button", class: "button small", onclick: () => (live.people.rest.size ? live.people.forgetRest() : live.people.learnRest(REST_S)) }, "Compare with my neutral face");
+  return h(
+    "div",
+    { class: "stack" },
+    h("h1", { class: "unseen" }, "Camera"),
+    h("div", { class: "columns" },
+      h("div", { class: "stack" },
+        h("div", { class: "stage" }, live.view.element),
+        h("div", { class: "live-bar" }, live.pauseButton, live.recordButton, button(() => live.view.snapshot(), "snap", "Snapshot"), button(mark, "flag", "Marker (M)"), live.restButton, h("button", { type: "button", class: "button small", onclick: stop }, "Stop the camera")),
+        fields(), live.rate, live.note),
+      h("div", { class: "stack" }, live.nobody, live.list)),
+    h("section", { class: "card stack" }, h("div", { class: "row" }, h("h2", {}, "The last minute"), live.chips), live.timeline.element),
+    h("div", { class: "row" }, live.counted, live.downloads),
+  );
+}
+
+function fields() {
+  const smoothing = h("input", { type: "range", id: "smoothing", min: "0", max: "2", step: "0.1", value: String(live.smoothS), oninput: (event) => { live.smoothS = Number(event.target.value); live.people.smooth(live.smoothS); output.textContent = `${live.smoothS.toFixed(1)} s`; } });
+  const output = h("output", { for: "smoothing" }, `${live.smoothS.toFixed(1)} s`);
+  const sizes = [320, 480, 640].map((size) => h("option", { value: String(size), selected: size === live.maxSide }, `${size} px`));
+  return h(
+    "div",
+    { class: "live-bar" },
+    h("label", { class: "check" }, h("input", { type: "checkbox", checked: live.view.mirror, onchange: (event) => { live.view.mirror = event.target.checked; } }), "Mirror"),
+    h("label", { class: "field" }, "Smoothing", smoothing, output),
+    h("label", { class: "field" }, "Detail", h("select", { onchange: (event) => { live.maxSide = Number(event.target.value); live.settings = settings(); } }, sizes)),
+    live.cameras.length > 1
+      ? h("label", { class: "field" }, "Camera", h("select", { onchange: (event) => start(event.target.value) }, live.cameras.map((one, i) => h("option", { value: one.deviceId, selected: one.deviceId === live.cameraId }, one.label || `Camera ${i + 1}`))))
+      : null,
+  );
+}

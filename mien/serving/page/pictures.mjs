@@ -1,0 +1,229 @@
+// The panel "Pictures": drop, paste or choose; picture left, faces right; a strip of all; downloads.
+import { boxes, mark } from "./boxes.mjs";
+import { announce, fit, h, icon, percent, plural, save, sentence } from "./dom.mjs";
+import { asked, engine } from "./engine.mjs";
+import { toCsv, toJson, toSettings } from "./export.mjs";
+import { faceCard } from "./face_card.mjs";
+import { sampleList } from "./samples.mjs";
+import { on, state } from "./state.mjs";
+import { canTeach, correction } from "./teach.mjs";
+
+const ACCEPT = "image/*,.heic,.heif,.tif,.tiff,.avif";
+const items = []; // {name, blob, url, status, frame, crops, ms, place, settings, trouble}
+let current = 0;
+let working = 0;
+let root;
+
+export function mount(panel) {
+  root = panel;
+  on("settings", render);
+  on("model", render);
+  render();
+}
+
+// Files as a person gave them; what is no picture becomes an item that says so.
+export function add(files) {
+  const first = items.length;
+  for (const { blob, name } of files) items.push({ name, blob, url: URL.createObjectURL(blob), status: "waiting" });
+  current = first;
+  render();
+  work();
+}
+
+async function work() {
+  const lanes = state.settings.place === "server" ? 2 : 1;
+  const next = items.find((item) => item.status === "waiting");
+  if (!next || working >= lanes) return;
+  working += 1;
+  next.status = "busy";
+  work();
+  render();
+  const settings = asked();
+  const { place } = engine();
+  try {
+    const result = await engine().faces(next.blob, settings);
+    Object.assign(next, result, { status: "done", place, settings, trouble: null });
+    next.frame.source = next.name;
+  } catch (trouble) {
+    Object.assign(next, { status: "failed", trouble, place, settings, frame: null });
+  }
+  working -= 1;
+  render();
+  if (next === items[current]) announce(summary(next));
+  work();
+}
+
+function again(all) {
+  for (const item of all) if (item.status !== "busy") item.status = "waiting";
+  render();
+  work();
+}
+
+function clear() {
+  for (const item of items) URL.revokeObjectURL(item.url);
+  items.length = 0;
+  current = 0;
+  render();
+  root.querySelector("h1")?.focus();
+}
+
+function summary(item) {
+  if (item.status === "failed") return `${item.name}: ${item.trouble.message}`;
+  if (item.status !== "done") return `${item.name}: being analysed`;
+  const faces = item.frame.faces.map((face) => `${face.label} ${percent(face.probabilities[face.label])}`);
+  return `${item.name}: ${faces.length ? `${plural(faces.length, "face")}: ${faces.join(", ")}` : "no face found"}`;
+}
+
+function render() {
+  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
+  root.replaceChildren(...(items.length ? [shown()] : [beginning()]));
+  if (focused) root.querySelector(`[data-keep="${focused}"]`)?.focus();
+}
+
+function picker(words, main) {
+  const input = h("input", { type: "file", accept: ACCEPT, multiple: true, class: "unseen", tabindex: "-1", "aria-hidden": "true", onchange: () => {
+    add([...input.files].map((file) => ({ blob: file, name: file.name })));
+    input.value = "";
+  } });
+  const button = h("button", { type: "button", class: `button${main ? " main" : ""}`, "data-keep": "choose", onclick: () => input.click() }, icon("picture"), words);
+  return [button, input];
+}
+
+function beginning() {
+  return h(
+    "div",
+    { class: "stack" },
+    h(
+      "div",
+      { class: "hero" },
+      h("h1", { tabindex: "-1" }, "What does this face look like to others?"),
+      h("p", {}, "Drop pictures here, paste one, or choose. Each face gets a word, a probability for every expression, and a plain note where the answer is not to be relied on."),
+      h("div", { class: "row" }, picker("Choose pictures", true), h("a", { class: "button", href: "#/camera" }, icon("camera"), "Use the camera")),
+    ),
+    h("div", { class: "stack" }, h("h2", {}, "No picture at hand? Try a drawn one"), sampleList(add)),
+  );
+}
+
+function shown() {
+  const item = items[current];
+  const stale = items.filter((one) => one.status === "done" && JSON.stringify([one.settings, one.place]) !== JSON.stringify([asked(), engine().place]));
+  return h(
+    "div",
+    { class: "stack" },
+    h(
+      "div",
+      { class: "row" },
+      h("h1", { class: "unseen", tabindex: "-1" }, "Pictures"),
+      picker("Add pictures", false),
+      h("button", { type: "button", class: "button", onclick: clear }, "Start over"),
+      h("div", { class: "row row-end" }, downloads()),
+    ),
+    stale.length
+      ? h("div", { class: "notice" }, h("p", {}, `${plural(stale.length, "picture was", "pictures were")} analysed with other settings or elsewhere.`), h("button", { type: "button", class: "button small", onclick: () => again(stale) }, "Analyse again"))
+      : null,
+    h("div", { class: "columns" }, h("div", { class: "stack sticky" }, stage(item), items.length > 1 ? strip() : null), h("div", { class: "stack" }, side(item))),
+  );
+}
+
+function downloads() {
+  const done = items.filter((item) => item.status === "done" || item.status === "failed");
+  const frames = () => done.map((item) => item.frame ?? { source: item.name, index: 0, time_s: null, width: 0, height: 0, detector: state.model?.detector.name ?? "", faces: [], error: item.trouble.message });
+  const put = (text, type, name) => save(new Blob([text], { type }), name);
+  return [
+    ["CSV", () => put(toCsv(frames(), state.model), "text/csv", "faces.csv")],
+    ["JSON", () => put(toJson(frames(), state.model), "application/json", "faces.json")],
+    ["Settings", () => put(toSettings(state.model, done[0].settings), "application/json", "faces.settings.json")],
+  ].map(([name, act]) => h("button", { type: "button", class: "button small", onclick: act, disabled: !state.model || !done.length }, icon("download"), name));
+}
+
+function stage(item) {
+  const frame = item.frame;
+  const inner = h("div", { class: "stage-inner" });
+  const image = h("img", { src: item.url, alt: frame ? `${item.name}, with ${plural(frame.faces.length, "face")} marked` : item.name });
+  image.addEventListener("load", () => fit(inner, image.naturalWidth, image.naturalHeight));
+  image.addEventListener("error", () => image.replaceWith(sheet(frame)));
+  inner.append(image);
+  if (frame) fit(inner, frame.width, frame.height);
+  if (frame) inner.append(...boxes(frame, { onChoose: choose, onMark: (i, marked) => mark(root, i, marked) }));
+  if (item.status === "busy" || item.status === "waiting") {
+    inner.append(h("div", { class: "over" }, h("p", { class: "busy" }, "Looking for faces")));
+  }
+  return h("div", { class: "stage" }, inner);
+}
+
+// Where a browser cannot show the picture: its shape, for the boxes to lie in.
+function sheet(frame) {
+  const [width, height] = frame ? [frame.width, frame.height] : [4, 3];
+  return h("div", { class: "sheet", role: "img", "aria-label": "This browser cannot show the picture", vars: { "aspect-ratio": `${width} / ${height}` } });
+}
+
+function choose(i) {
+  const head = root.querySelector(`[data-face="${i + 1}"] .face-head`);
+  if (head.getAttribute("aria-expanded") === "false") head.click();
+  head.focus({ preventScroll: true });
+  head.scrollIntoView({ block: "nearest" });
+}
+
+function side(item) {
+  const title = h("h2", {}, item.name);
+  if (item.status === "failed") return [title, failure(item)];
+  if (item.status !== "done") return [title, h("p", { class: "soft" }, "Being analysed.")];
+  const { frame, crops } = item;
+  const where = item.place === "server" ? "on the server" : "on this device";
+  const facts = [plural(frame.faces.length, "face"), `${Math.round(item.ms)} ms ${where}`];
+  if (item.settings.prior) facts.push(`prior: ${typeof item.settings.prior === "string" ? item.settings.prior : "own"}`);
+  if (item.settings.mode === "best") facts.push("14 views");
+  if (!frame.faces.length) {
+    return [title, h("p", { class: "fine" }, facts.join(" · ")), h("div", { class: "card stack" }, h("h3", {}, "No face found"), h("p", { class: "soft" }, "Faces that are very small, in profile or mostly covered are missed. A larger picture, or a larger detector size in the settings, may help."))];
+  }
+  return [
+    title,
+    h("p", { class: "fine" }, facts.join(" · ")),
+    h("ul", { class: "faces" }, frame.faces.map((face, i) =>
+      faceCard(face, i + 1, {
+        open: frame.faces.length <= 2 || i === 0,
+        crop: crops?.[i] ?? null,
+        onMark: (marked) => mark(root, i, marked),
+        extra: canTeach() && item.place === "server" ? correction(item.blob, face, i, (trouble) => complain(item, trouble)) : null,
+      }),
+    )),
+  ];
+}
+
+function complain(item, trouble) {
+  announce(trouble.message);
+  root.querySelector(".faces")?.before(h("p", { class: "notice bad", role: "alert" }, `${trouble.message} ${trouble.hint ?? ""}`));
+}
+
+function failure(item) {
+  const { trouble } = item;
+  return h(
+    "div",
+    { class: "notice bad", role: "alert" },
+    h("p", {}, h("b", {}, TITLES[trouble.code] ?? "This picture could not be analysed"), h("br"), sentence(trouble.message), trouble.hint ? [h("br"), sentence(trouble.hint)] : null),
+    h("button", { type: "button", class: "button small", onclick: () => again([item]) }, "Try again"),
+  );
+}
+
+const TITLES = {
+  "too-large": "Too large",
+  "too-many-bytes": "Too large",
+  "too-many-pixels": "Too large",
+  "not-a-picture": "Not a picture",
+  "unreadable-picture": "Not a picture",
+  "not-here": "Not on this device",
+  empty: "Empty file",
+  "empty-body": "Empty file",
+  offline: "Offline",
+  "queue-full": "The server is busy",
+  "rate-limit": "Too many requests",
+};
+
+function strip() {
+  return h("ul", { class: "strip" }, items.map((item, i) => {
+    const image = h("img", { src: item.url, alt: "", loading: "lazy" });
+    image.addEventListener("error", () => image.replaceWith(h("span", { class: "no-picture" }, "no preview")));
+    const word = item.status === "done" ? item.frame.faces.map((face) => face.label).join(", ") || "no face" : { waiting: "waiting", busy: "…", failed: "failed" }[item.status];
+    return h("li", {}, h("button", { type: "button", "data-keep": `strip-${i}`, "aria-current": String(i === current), title: summary(item), onclick: () => { current = i; render(); } }, image, h("span", { class: "unseen" }, `${item.name}: `), h("span", {}, word)));
+  }));
+}

@@ -1,0 +1,47 @@
+// How well a face can be seen, and when an answer should not be relied on: mien.vision.quality.
+import { turnAside } from "./align.mjs";
+
+// Standard deviation of values, their mean taken off.
+function deviation(values) {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  return Math.sqrt(values.reduce((total, value) => total + (value - mean) ** 2, 0) / values.length);
+}
+
+// Laplacian [0 1 0; 1 -4 1; 0 1 0], the border mirrored without its edge, as OpenCV's default.
+function laplacian(crop, side) {
+  const at = (i) => (i < 0 ? -i : i >= side ? 2 * side - 2 - i : i);
+  const out = new Float32Array(side * side);
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const here = y * side + x;
+      out[here] =
+        crop[at(y - 1) * side + x] + crop[at(y + 1) * side + x] + crop[y * side + at(x - 1)] + crop[y * side + at(x + 1)] - 4 * crop[here];
+    }
+  }
+  return out;
+}
+
+export function measure(box, points, crop, side) {
+  const contrast = deviation(Float32Array.from(crop));
+  return {
+    size_px: Math.min(box[2] - box[0], box[3] - box[1]),
+    sharpness: contrast > 0 ? deviation(laplacian(crop, side)) / contrast : 0,
+    turn: points ? turnAside(points) : null,
+  };
+}
+
+// Why an answer is uncertain, in the library's words; "" where it is not.
+export function doubt(probability, quality, rules) {
+  const reasons = [];
+  if (probability < rules.min_probability) reasons.push(`no label reaches ${Math.round(100 * rules.min_probability)}%`);
+  if (quality.size_px < rules.min_size_px) reasons.push(`face smaller than ${Math.round(rules.min_size_px)} pixels`);
+  if (quality.turn !== null && quality.turn > rules.max_turn) reasons.push("face turned away");
+  return reasons.join("; ");
+}
+
+// Entropy over that of a uniform answer: 0 sure, 1 no idea.
+export function entropy(probabilities) {
+  const inside = probabilities.filter((p) => p > 0);
+  const total = -inside.reduce((sum, p) => sum + p * Math.log(p), 0);
+  return Math.min(1, Math.max(0, total / Math.log(probabilities.length)));
+}

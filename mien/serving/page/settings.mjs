@@ -1,0 +1,107 @@
+// The dialog "Settings": class prior, mode, detector size, theme, and a server's token.
+import { h, icon } from "./dom.mjs";
+import { change, labels, state } from "./state.mjs";
+
+const PRIORS = {
+  everyday: ["Everyday", "Photographs as life brings them: about half of the faces neutral. For your own pictures."],
+  balanced: ["Balanced", "Every expression equally likely. For experiments and posed collections."],
+  own: ["My own", "Say how often each expression occurs among your faces."],
+};
+const MODES = {
+  fast: ["One look", "Fast."],
+  best: ["14 views", "Each face scaled, turned and mirrored a little, then the mean. Slower, better probabilities."],
+};
+const SIZES = { 640: "640 px: fast, faces from about 30 px in a picture this size", 1280: "1280 px: the usual", 2560: "2560 px: small faces in large pictures" };
+const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
+
+export function applyTheme() {
+  const { theme } = state.settings;
+  const dark = theme === "dark" || (theme === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+}
+
+export function openSettings(dialog) {
+  dialog.replaceChildren(head("Settings", "settings-title", dialog), body());
+  dialog.showModal();
+}
+
+export function head(title, id, dialog) {
+  return h(
+    "div",
+    { class: "dialog-head" },
+    h("h2", { id }, title),
+    h("button", { type: "button", class: "icon-button", "aria-label": "Close", onclick: () => dialog.close() }, icon("close")),
+  );
+}
+
+function body() {
+  const { settings, model, server } = state;
+  const priors = model?.priors ?? server?.priors ?? [];
+  const most = settings.place === "server" ? server?.limits?.max_side_px ?? 1280 : model?.detector.max_side ?? 2560;
+  const sizes = Object.entries(SIZES).filter(([size]) => Number(size) <= most);
+  const own = h("div", { class: "own", hidden: settings.prior !== "own" });
+  fillOwn(own);
+  return h(
+    "div",
+    { class: "dialog-body" },
+    priors.length
+      ? options("How common each expression is (class prior)", "prior", { ...pick(PRIORS, priors), own: PRIORS.own }, settings.prior ?? priors[0], (prior) => {
+          own.hidden = prior !== "own";
+          change({ prior, ownPrior: prior === "own" ? settings.ownPrior ?? even() : settings.ownPrior });
+          fillOwn(own);
+        }, own)
+      : null,
+    options("How each face is looked at", "mode", MODES, settings.mode, (mode) => change({ mode })),
+    h("section", {}, h("label", { for: "size" }, h("b", {}, "Size at which faces are looked for")),
+      select("size", Object.fromEntries(sizes), settings.maxSide, (size) => change({ maxSide: Number(size) }))),
+    h("section", {}, h("label", { for: "theme" }, h("b", {}, "Appearance")), select("theme", THEMES, settings.theme, (theme) => { change({ theme }); applyTheme(); })),
+    server?.auth
+      ? h("section", {}, h("label", { for: "token" }, h("b", {}, "Token of this server")), h("input", { id: "token", class: "text-input", type: "password", autocomplete: "off", value: state.token, oninput: (event) => { state.token = event.target.value.trim(); } }), h("p", { class: "fine" }, "Kept until this page is closed."))
+      : null,
+    h("p", { class: "fine" }, "These are named in every result and download. This browser keeps them; pictures are not kept."),
+  );
+}
+
+const pick = (all, names) => Object.fromEntries(names.filter((name) => all[name] && name !== "own").map((name) => [name, all[name]]));
+
+function options(legend, name, choices, chosen, onChange, after = null) {
+  return h(
+    "fieldset",
+    { class: "options" },
+    h("legend", {}, legend),
+    Object.entries(choices).map(([value, [title, text]]) =>
+      h("label", { class: "option" }, h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => onChange(value) }), h("b", {}, title), h("span", {}, text)),
+    ),
+    after,
+  );
+}
+
+function select(id, choices, chosen, onChange) {
+  return h("select", { id, onchange: (event) => onChange(event.target.value) }, Object.entries(choices).map(([value, text]) => h("option", { value, selected: value === String(chosen) }, text)));
+}
+
+const even = () => Object.fromEntries(labels().map((label) => [label, 1 / labels().length]));
+
+// A slider a label; what is kept sums to 1.
+function fillOwn(holder) {
+  const prior = state.settings.ownPrior ?? even();
+  const rows = labels().map((label) => {
+    const input = h("input", { type: "range", min: "1", max: "100", value: String(Math.max(1, Math.round(100 * (prior[label] ?? 0)))), "data-label": label });
+    const output = h("output", {}, `${Math.round(100 * (prior[label] ?? 0))} %`);
+    return { label, input, output };
+  });
+  const update = () => {
+    const total = rows.reduce((sum, { input }) => sum + Number(input.value), 0);
+    const ownPrior = {};
+    for (const { label, input, output } of rows) {
+      ownPrior[label] = Number(input.value) / total;
+      output.textContent = `${Math.round(100 * ownPrior[label])} %`;
+    }
+    return ownPrior;
+  };
+  for (const { input } of rows) {
+    input.addEventListener("input", update);
+    input.addEventListener("change", () => change({ ownPrior: update() }));
+  }
+  holder.replaceChildren(...rows.map(({ label, input, output }) => h("label", {}, h("span", {}, label), input, output)));
+}
