@@ -26,6 +26,8 @@ FLAGS = (
     "--disable-component-update --disable-sync --disable-dev-shm-usage"
 ).split()
 START_S = 60
+# Said by the browser of what a test does on purpose: an error status, plain http under another name.
+HARMLESS = ("Failed to load resource", "Cross-Origin-Opener-Policy header has been ignored")
 
 
 class Server:
@@ -79,7 +81,7 @@ class Page:
             "console",
             lambda said: (
                 self.problems.append(said.text)
-                if said.type == "error" and "Failed to load resource" not in said.text
+                if said.type == "error" and not any(known in said.text for known in HARMLESS)
                 else None
             ),
         )

@@ -55,3 +55,13 @@ def crowd(num: int = 15, seed: int = 0, labels: Sequence[int] | None = None) -> 
         coloured = np.asarray(large, np.float32)[..., None] * tint.uniform(0.85, 1, 3)
         canvas[y : y + CELL - 2 * MARGIN, x : x + CELL - 2 * MARGIN] = coloured.astype(np.uint8)
     return canvas
+
+
+def person(step: int, num_steps: int = 40, *, label: int = 3, seed: int = 5) -> np.ndarray:
+    """RGB (480, 640): a drawn face that moves across the picture."""
+    face = draw_faces(np.array([label]), seed=seed)[0, ..., 0]
+    large = np.asarray(Image.fromarray(face).resize((240, 240), Image.Resampling.BICUBIC))
+    picture = np.full((480, 640, 3), 120, np.uint8)
+    x = 40 + 320 * step // max(1, num_steps - 1)
+    picture[120:360, x : x + 240] = large[..., None]
+    return picture

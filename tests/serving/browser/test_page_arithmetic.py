@@ -1,0 +1,95 @@
+"""The page's modules against the library's: numbers as Python writes them, tracks, smoothing, marks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from browsing import Page
+
+from mien.video.smoothing import Smoother
+from mien.video.tracker import Tracker, assign
+
+
+def call(page: Page, module: str, body: str, *values: Any) -> Any:
+    """What a function with the module's exports as `m` makes of some values."""
+    code = f"async (values) => {{ const m = await import('./{module}'); {body} }}"
+    return page.page.evaluate(code, list(values))
+
+
+@pytest.fixture
+def numbers() -> list[float]:
+    made = np.random.default_rng(0)
+    wide = made.normal(size=2000) * 10.0 ** made.integers(-12, 20, 2000)
+    single = made.dirichlet(np.ones(7), 300).astype(np.float32).ravel()
+    edges = [0.0, -0.0, 1.0, 1e-4, 9.999e-5, 1e-5, 1e-7, 1e15, 1e16, 123456789.0, 1234567890.0, 0.5]
+    return [*map(float, wide), *map(float, single), *edges]
+
+
+def test_floats_are_written_as_python_writes_them(page: Page, numbers: list[float]) -> None:
+    text = call(page, "export.mjs", "return values[0].map(m.pythonFloat)", numbers)
+    assert text == [repr(number) for number in numbers]
+    text = call(page, "export.mjs", "return values[0].map(m.nineDigits)", numbers)
+    assert text == [format(number, ".9g") for number in numbers]
+
+
+def test_texts_are_written_as_python_writes_them(page: Page) -> None:
+    texts = ["plain", 'a"b\\c/d', "caf\u00e9 \u4e2d\u6587 \U0001f600", "\x00\x1f\x7f\t\n", "\u2028"]
+    text = call(page, "export.mjs", "return values[0].map((one) => m.pythonJson(one))", texts)
+    assert text == [json.dumps(one) for one in texts]
+
+
+def test_markers_are_a_bids_table(page: Page) -> None:
+    marks = [{"time_s": 1.5, "name": "mark 1"}, {"time_s": 2, "name": "a\tb\nc"}]
+    text = call(page, "export.mjs", "return m.markersTsv(values[0])", marks)
+    assert text == "onset\tduration\ttrial_type\n1.5\t0.0\tmark 1\n2.0\t0.0\ta b c\n"
+
+
+def walk(seed: int) -> list[tuple[float, list[list[float]]]]:
+    """Boxes of people who cross, vanish and come back, at uneven times."""
+    made = np.random.default_rng(seed)
+    centre = made.uniform(100, 500, (4, 2))
+    speed = made.normal(0, 120, (4, 2))
+    time, looks = 0.0, []
+    for _ in range(60):
+        step = float(made.uniform(0.03, 0.3))
+        time += step
+        centre = centre + speed * step
+        seen = [i for i in range(4) if made.random() > 0.2]
+        boxes = [[*(centre[i] - 40), *(centre[i] + 40 + 3 * i)] for i in made.permutation(seen)]
+        looks.append((time, [[float(value) for value in box] for box in boxes]))
+    return looks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_people_have_the_librarys_numbers(page: Page, seed: int) -> None:
+    looks = walk(seed)
+    tracker = Tracker()
+    expected = [tracker.update(time, np.array(boxes).reshape(-1, 4)) for time, boxes in looks]
+    body = "const t = new m.Tracker(); return values[0].map(([at, boxes]) => t.update(at, boxes))"
+    assert call(page, "track.mjs", body, looks) == expected
+    assert max(max(numbers, default=0) for numbers in expected) >= 3
+
+
+def test_assignments_are_the_librarys(page: Page) -> None:
+    made = np.random.default_rng(1)
+    tables = [made.random(made.integers(1, 7, 2)) for _ in range(50)]
+    body = "return values[0].map(m.assign)"
+    found = call(page, "track.mjs", body, [table.tolist() for table in tables])
+    assert [[tuple(pair) for pair in pairs] for pairs in found] == [
+        assign(table) for table in tables
+    ]
+
+
+def test_smoothing_is_the_librarys(page: Page) -> None:
+    made = np.random.default_rng(2)
+    looks = [
+        [float(made.uniform(0, 0.2)) + i / 5, made.dirichlet(np.ones(7)).tolist()]
+        for i in range(30)
+    ]
+    smoother = Smoother(0.3)
+    expected = [smoother.update(0, time, np.array(p)) for time, p in looks]
+    body = "const s = new m.Smoother(0.3); return values[0].map(([at, p]) => s.update(0, at, p))"
+    np.testing.assert_allclose(call(page, "track.mjs", body, looks), expected, atol=1e-12)
