@@ -1,7 +1,7 @@
 // The page: what it knows of its server, tabs, where pictures are analysed, dropping and pasting.
 import { openAbout } from "./about.mjs";
 import { announce, h, plural } from "./dom.mjs";
-import { device, engine, server, useModel } from "./engine.mjs";
+import { device, engine, request, server, useModel } from "./engine.mjs";
 import * as camera from "./camera.mjs";
 import * as label from "./label.mjs";
 import * as pictures from "./pictures.mjs";
@@ -20,6 +20,10 @@ async function begin() {
   for (const [name, panel] of Object.entries(PANELS)) panel.mount($(name));
   listen();
   show(location.hash.slice(2));
+  await know();
+}
+
+async function know() {
   await Promise.all([load("v1/model", (found) => { state.server = found; }), load("v1/model/device", (found) => { state.model = found; })]);
   if (state.model) await useModel(state.model);
   tell("model", state.model);
@@ -31,11 +35,20 @@ async function begin() {
 
 async function load(path, use) {
   try {
-    const answer = await fetch(path);
+    const answer = await request(path);
     if (answer.ok) use(await answer.json());
+    else if (answer.status === 401) askToken();
   } catch {
-    tell("offline", true);
+    // Said by `request` already.
   }
+}
+
+function askToken() {
+  const input = h("input", { class: "text-input", id: "token", type: "password", autocomplete: "off", "aria-label": "Token of this server" });
+  const give = () => { state.token = input.value.trim(); $("banner-token").remove(); know(); };
+  input.addEventListener("keydown", (event) => { if (event.key === "Enter") give(); });
+  banner("token", "warn", "This server asks for a token.", "It is kept until this page is closed.", ["Use it", give]);
+  $("banner-token").querySelector("p").after(input);
 }
 
 // What can be offered, now that the server and its model are known.

@@ -54,6 +54,7 @@ export const device = {
       detectorUrl: absolute("v1/model/detector.onnx"),
       networkUrl: absolute("v1/model/model.onnx"),
       checkUrl: absolute("check.png"),
+      headers: authorization(),
     });
     this.started.catch(() => {});
     return this.started;
@@ -85,12 +86,13 @@ export const server = {
     return { frame, crops: await cropsOf(blob, frame.faces), ms };
   },
 
-  async correct(blob, label, face) {
-    return this.ask(`v1/labels?${new URLSearchParams({ label, face })}`, { method: "POST", body: blob }, true);
+  // Keep the crop of a face under a person's word for it.
+  async teach(crop, label) {
+    return this.ask(`v1/teach?${new URLSearchParams({ label })}`, { method: "POST", body: crop }, true);
   },
 
   async takeBack(id) {
-    return this.ask(`v1/labels/${encodeURIComponent(id)}`, { method: "DELETE" });
+    return this.ask(`v1/teach/${encodeURIComponent(id)}`, { method: "DELETE" });
   },
 
   // A busy server says when to come again; a person waits less than a program would.
@@ -111,10 +113,12 @@ export const server = {
   },
 };
 
-async function request(path, options) {
-  const headers = state.token ? { Authorization: `Bearer ${state.token}` } : {};
+const authorization = () => (state.token ? { Authorization: `Bearer ${state.token}` } : {});
+
+// As fetch, with the server's token where it asked for one.
+export async function request(path, options = {}) {
   try {
-    return await fetch(path, { ...options, headers });
+    return await fetch(path, { ...options, headers: authorization() });
   } catch {
     tell("offline", true);
     throw new Trouble("The server does not answer.", { code: "offline", hint: "Check that it still runs, or switch to “On this device”." });
@@ -142,6 +146,10 @@ function queryOf({ mode, maxSide, prior }) {
 }
 
 // What the network saw of faces that a server found, cut here; null where this browser cannot decode.
+export function cornersOf(box, landmarks) {
+  return helper.call("corners", { box, landmarks });
+}
+
 async function cropsOf(blob, faces) {
   if (!faces.length || !state.model) return null;
   try {

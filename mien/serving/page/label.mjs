@@ -19,9 +19,9 @@ export function mount(panel) {
   on("model", render);
   on("collect", () => { if (!root.hidden) render(); });
   addEventListener("keydown", (event) => {
-    if (root.hidden || !faces[at] || document.querySelector("dialog[open]")) return;
+    if (root.hidden || !faces.length || document.querySelector("dialog[open]")) return;
     const label = labelOfKey(event);
-    const act = label ? () => give(label) : { ArrowRight: () => step(1), ArrowLeft: () => step(-1), z: back }[event.key];
+    const act = label && faces[at] ? () => give(label) : { ArrowRight: () => step(1), ArrowLeft: () => step(-1), z: back }[event.key];
     if (!act || (event.key.startsWith("Arrow") && event.target.matches("[role=tab], input, select"))) return;
     event.preventDefault();
     act();
@@ -41,8 +41,9 @@ async function look() {
   const blob = queue.shift();
   render();
   try {
-    const { frame } = await server.faces(blob, asked());
-    frame.faces.forEach((face, index) => faces.push({ blob, face, index, name: blob.name ?? "picture", label: null, id: null }));
+    const { frame, crops } = await server.faces(blob, asked());
+    if (crops) for (const face of frame.faces) faces.push({ blob, face, name: blob.name ?? "picture", label: null, id: null });
+    if (!crops && frame.faces.length) notes.push(`${blob.name}: this browser cannot cut faces out of it; save it as JPEG or PNG`);
     if (!frame.faces.length) notes.push(`${blob.name}: no face found`);
   } catch (trouble) {
     notes.push(`${blob.name}: ${trouble.message}`);
@@ -58,7 +59,7 @@ async function give(label) {
   one.waiting = true;
   try {
     if (one.id) await takeBack(one.id);
-    const { id } = await correct(one.blob, label, one.index);
+    const { id } = await correct(one.blob, label, one.face);
     Object.assign(one, { label, id });
     announce(`${label}. ${faces.length - at - 1} to go.`);
     at = Math.min(faces.length, at + 1);

@@ -184,7 +184,7 @@ function side(item) {
         open: frame.faces.length <= 2 || i === 0,
         crop: crops?.[i] ?? null,
         onMark: (marked) => mark(root, i, marked),
-        extra: canTeach() && item.place === "server" ? correction(item.blob, face, i, (trouble) => complain(item, trouble)) : null,
+        extra: canTeach() && item.place === "server" && crops ? correction(item.blob, face, (trouble) => complain(item, trouble)) : null,
       }),
     )),
   ];
@@ -216,7 +216,9 @@ const TITLES = {
   "empty-body": "Empty file",
   offline: "Offline",
   "queue-full": "The server is busy",
-  "rate-limit": "Too many requests",
+  "answer-too-slow": "The server is busy",
+  "rate-limited": "Too many requests",
+  unauthorized: "A token is needed",
 };
 
 function strip() {

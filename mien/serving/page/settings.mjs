@@ -1,4 +1,4 @@
-// The dialog "Settings": class prior, mode, detector size, theme, and a server's token.
+// The dialog "Settings": class prior, mode, detector size, and the theme.
 import { h, icon } from "./dom.mjs";
 import { change, labels, state } from "./state.mjs";
 
@@ -52,12 +52,11 @@ function body() {
         }, own)
       : null,
     options("How each face is looked at", "mode", MODES, settings.mode, (mode) => change({ mode })),
-    h("section", {}, h("label", { for: "size" }, h("b", {}, "Size at which faces are looked for")),
+    settings.place === "server"
+      ? h("section", {}, h("p", {}, h("b", {}, "Size at which faces are looked for")), h("p", { class: "fine" }, `The server's own: ${most} px.`))
+      : h("section", {}, h("label", { for: "size" }, h("b", {}, "Size at which faces are looked for")),
       select("size", Object.fromEntries(sizes), settings.maxSide, (size) => change({ maxSide: Number(size) }))),
     h("section", {}, h("label", { for: "theme" }, h("b", {}, "Appearance")), select("theme", THEMES, settings.theme, (theme) => { change({ theme }); applyTheme(); })),
-    server?.auth
-      ? h("section", {}, h("label", { for: "token" }, h("b", {}, "Token of this server")), h("input", { id: "token", class: "text-input", type: "password", autocomplete: "off", value: state.token, oninput: (event) => { state.token = event.target.value.trim(); } }), h("p", { class: "fine" }, "Kept until this page is closed."))
-      : null,
     h("p", { class: "fine" }, "These are named in every result and download. This browser keeps them; pictures are not kept."),
   );
 }

@@ -11,13 +11,20 @@ const FILES = [
   "samples/sad.svg", "samples/surprise.svg",
   "vendor/ort/ort.wasm.min.mjs", "vendor/ort/ort-wasm-simd-threaded.mjs", "vendor/ort/ort-wasm-simd-threaded.wasm",
   "vendor/uplot/uPlot.esm.js", "vendor/uplot/uPlot.min.css",
-  "v1/model", "v1/model/device", "v1/model/model.onnx", "v1/model/detector.onnx",
 ];
-const KEPT = new Set(FILES.map((name) => new URL(name, self.registration.scope).href));
+// Of a server that asks for a token these are kept when the page asks for them.
+const MODEL = ["v1/model", "v1/model/device", "v1/model/model.onnx", "v1/model/detector.onnx"];
+const KEPT = new Set([...FILES, ...MODEL].map((name) => new URL(name, self.registration.scope).href));
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
+  event.waitUntil(fill().then(() => self.skipWaiting()));
 });
+
+async function fill() {
+  const cache = await caches.open(CACHE);
+  await Promise.allSettled(MODEL.map((name) => cache.add(name)));
+  await cache.addAll(FILES);
+}
 
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
 

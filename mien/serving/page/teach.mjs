@@ -1,17 +1,38 @@
 // "Teach it": a person's word for a face goes to the server's --collect folder. Only there, and only where
 // the server was started with it; never in device mode.
 import { h } from "./dom.mjs";
-import { server } from "./engine.mjs";
+import { cornersOf, server } from "./engine.mjs";
 import { labels, state, tell } from "./state.mjs";
 
 export const collecting = () => Boolean(state.server?.collect?.on);
 export const canTeach = () => collecting() && state.settings.place === "server";
 
-// What the server answers: {id, label, counts, command}.
+const MOST_PX = 1024; // a side, of a crop that the server takes
+
+// Send a face's crop and its word. -> {id, label, counts}
 export async function correct(blob, label, face) {
-  const answer = await server.correct(blob, label, face);
+  const answer = await server.teach(await cutFace(blob, face), label);
   learned(answer);
   return answer;
+}
+
+// The square that the network looks at, upright and in colour, at the picture's own resolution.
+async function cutFace(blob, face) {
+  const [corners, bitmap] = await Promise.all([cornersOf(face.box, face.landmarks), createImageBitmap(blob)]);
+  const [[x, y], [rightX, rightY]] = corners;
+  const side = Math.hypot(rightX - x, rightY - y);
+  const size = Math.max(1, Math.min(MOST_PX, Math.round(side)));
+  const canvas = new OffscreenCanvas(size, size);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "rgb(128, 128, 128)"; // beyond the picture's edge
+  context.fillRect(0, 0, size, size);
+  context.imageSmoothingQuality = "high";
+  context.scale(size / side, size / side);
+  context.rotate(-Math.atan2(rightY - y, rightX - x));
+  context.translate(-x, -y);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return canvas.convertToBlob({ type: "image/png" });
 }
 
 export async function takeBack(id) {
@@ -20,7 +41,7 @@ export async function takeBack(id) {
 
 function learned(answer) {
   const collect = state.server.collect;
-  state.server.collect = { ...collect, counts: answer?.counts ?? answer?.labels ?? collect.counts, command: answer?.command ?? collect.command };
+  state.server.collect = { ...collect, counts: answer?.counts ?? collect.counts };
   tell("collect", state.server.collect);
 }
 
@@ -50,7 +71,7 @@ export function labelOfKey(event) {
 }
 
 // For a face's card: "Not right?", then the words, then what was kept, with a way back.
-export function correction(blob, face, index, onTrouble) {
+export function correction(blob, face, onTrouble) {
   const holder = h("div", { class: "stack" });
   const ask = () => {
     const choose = chooser(send, { current: face.label });
@@ -59,7 +80,7 @@ export function correction(blob, face, index, onTrouble) {
   };
   const send = async (label) => {
     try {
-      const { id } = await correct(blob, label, index);
+      const { id } = await correct(blob, label, face);
       const back = h("button", { class: "button small", type: "button", onclick: () => undo(id) }, "Undo");
       holder.replaceChildren(h("p", { class: "row" }, h("span", {}, "Kept as ", h("b", {}, label), "."), back));
       back.focus();

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import mien
-from mien.vision.detect import PACKAGED
+from mien.vision.yunet_weights import PACKAGED
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browsing import CHROMIUM, FLAGS, RUNTIME, Page, Server
 
-from mien.vision.detect import PACKAGED
+from mien.vision.yunet_weights import PACKAGED
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

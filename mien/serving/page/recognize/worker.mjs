@@ -15,12 +15,12 @@ const tasks = {
   },
 
   // Start both networks and prove them: goldens within their tolerance, a known picture read back exactly.
-  async start({ detectorUrl, networkUrl, checkUrl }) {
+  async start({ detectorUrl, networkUrl, checkUrl, headers }) {
     const ort = await import("../vendor/ort/ort.wasm.min.mjs");
     ort.env.wasm.wasmPaths = new URL("../vendor/ort/", import.meta.url).href;
     ort.env.wasm.numThreads = 1;
     ort.env.logLevel = "error";
-    const open = async (url) => ort.InferenceSession.create(new Uint8Array(await bytesOf(url)), { executionProviders: ["wasm"] });
+    const open = async (url) => ort.InferenceSession.create(new Uint8Array(await bytesOf(url, headers)), { executionProviders: ["wasm"] });
     recognizer = new Recognizer(ort, await open(detectorUrl), await open(networkUrl), model);
     const golden = await recognizer.replayGoldens();
     const tolerance = Math.max(1e-4, model.golden.tolerance);
@@ -39,6 +39,11 @@ const tasks = {
     const image = await decode(picture, model.max_pixels);
     const result = await recognizer.faces(image, settings);
     return { ...result, ms: performance.now() - began };
+  },
+
+  // Where a crop's corners lie in the picture.
+  async corners({ box, landmarks }) {
+    return square(box, landmarks, model.geometry);
   },
 
   // The squares that a network sees, for faces that a server found. faces: [{box, landmarks}]
@@ -63,8 +68,8 @@ async function wrongPixels(url) {
   return wrong;
 }
 
-async function bytesOf(url) {
-  const answer = await fetch(url);
+async function bytesOf(url, headers = {}) {
+  const answer = await fetch(url, { headers });
   if (!answer.ok) throw new Error(`got ${answer.status} for ${new URL(url).pathname}; expected a file.`);
   return answer.arrayBuffer();
 }
