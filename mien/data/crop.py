@@ -24,7 +24,8 @@ from mien.errors import DataError, DownloadError, UsageError
 
 if TYPE_CHECKING:
     from mien.data.pictures import Gray
-    from mien.vision.detect import Detections, Detector
+    from mien.vision.detect import Detector
+    from mien.vision.detections import Detections
 
 FACES = ("auto", "detect", "whole")
 SMALL_PX = 64  # shorter side; a picture no larger is a face that somebody has cut out

@@ -255,7 +255,7 @@ class _How:
 
     def key(self) -> list[object]:
         """What of it changes the result, for the cache; `auto` and `detect` depend on the detector."""
-        from mien.vision.detect import kept_weights
+        from mien.vision.yunet_weights import kept_weights
 
         weights = None if self.faces == "whole" else kept_weights()
         name = "" if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -17,7 +17,7 @@ from mien.data.synthetic import drawn_dataset
 from mien.errors import DownloadError, UsageError
 from mien.recognizer import Recognizer
 from mien.vision import detect
-from mien.vision.detect import Detections
+from mien.vision.detections import Detections
 from mien.vision.image import load_image
 from tests.toy_bundle import write_toy
 
