@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,8 +14,8 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("prometheus_client")
 
-import httpx2
 from encoded import encoded
+from running_server import Server, StartServer
 from starlette.testclient import TestClient
 
 from mien.data.synthetic import drawn_dataset
@@ -71,36 +69,6 @@ def make_client() -> Iterator[MakeClient]:
 @pytest.fixture
 def client(make_client: MakeClient) -> TestClient:
     return make_client()
-
-
-@dataclass
-class Server:
-    """A server in a process of its own."""
-
-    process: subprocess.Popen[str]
-    port: int
-    address: str
-    log: Path
-
-    def client(self) -> httpx2.Client:
-        return httpx2.Client(base_url=self.address, timeout=30, trust_env=False, verify=False)
-
-    def resident_mb(self) -> float:
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+)", text)
-        assert found is not None
-        return int(found[1]) / 1024
-
-    def num_files(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-StartServer = Callable[..., Server]
 
 
 @pytest.fixture(scope="session")
