@@ -38,6 +38,7 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("filelock", "keras", "onnx", "onnxruntime", "scipy", "tensorflow", "tf2onnx"),
     ),
     "video": ((*CORE, "results", "vision", "recognizer"), ("av", "cv2")),
+    "predict": ((*CORE, "results", "vision", "bundle", "recognizer", "video"), ()),
     "evaluation": (
         (*CORE, "vision", "bundle", "data", "training"),
         ("jinja2", "matplotlib", "mlxtend", "scipy", "sklearn", "threadpoolctl"),
@@ -51,7 +52,7 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             *CORE,
             *("results", "vision", "bundle", "data", "recognizer", "training", "video"),
-            *("evaluation", "pipeline", "serving"),
+            *("predict", "evaluation", "pipeline", "serving"),
         ),
         ("rich", "tensorflow", "typer"),
     ),
@@ -178,7 +179,7 @@ def test_recognising_needs_no_extra(tmp_path: Path) -> None:
     """
     code = """
 import sys
-import mien.recognizer, mien.cli.predict, mien.results.writers, mien.vision.annotate, mien.video.summary, mien.video.timeline, mien.cli.doctor
+import mien.recognizer, mien.predict, mien.results.resume, mien.vision.annotate, mien.video.summary, mien.video.timeline, mien.cli.doctor
 extras = {"keras", "tensorflow", "matplotlib", "pandas", "sklearn", "scipy", "mlxtend", "jinja2", "filelock", "av"}
 print(sorted(extras & set(sys.modules)))
 """

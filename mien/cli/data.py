@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +20,10 @@ from mien.cli.options import (
     Side,
     Votes,
     answer,
-    reading,
     say,
+    source_of,
 )
+from mien.cli.tables import count_table
 from mien.errors import UsageError
 
 data_app = typer.Typer(
@@ -50,10 +51,10 @@ def data_info(
 
     Example: mien data info fer2013.csv
     """
-    from mien import pipeline
+    from mien.data import source as sources
 
-    values, text = pipeline.data_info(data, reading(votes, on_error, faces, side, labels, groups))
-    answer(values, text, json)
+    values = sources.count(source_of(data, votes, on_error, faces, side, labels, groups))
+    answer(values, count_table(values), json)
 
 
 @data_app.command("audit")
@@ -77,12 +78,11 @@ def data_audit(
 
     Example: mien data audit fer2013.csv --votes fer2013new.csv --out audit
     """
-    from mien import pipeline
+    from mien.data import source as sources
 
-    values, text = pipeline.data_audit(
-        data, reading(votes, on_error, faces, side, labels, groups), out=out, say=say
-    )
-    answer(values, text, json)
+    source = source_of(data, votes, on_error, faces, side, labels, groups)
+    audit = sources.audit_source(source, out=out, say=say)
+    answer(audit.to_dict(rows=True), audit.table(), json)
 
 
 @data_app.command("get")
@@ -123,10 +123,9 @@ def data_draw(
 
     Example: mien data draw --num 700 --out drawn-faces
     """
-    from mien import pipeline
+    from mien.data import source as sources
 
-    values, text = pipeline.data_draw(out, num=num, seed=seed, form=str(form))
-    answer(values, text, json)
+    _print_written(sources.draw(out, num=num, seed=seed, form=str(form)), json)
 
 
 @data_app.command("convert")
@@ -146,16 +145,11 @@ def data_convert(
 
     Example: mien data convert faces/ faces.csv
     """
-    from mien import pipeline
+    from mien.data import source as sources
 
-    values, text = pipeline.data_convert(
-        data,
-        out,
-        reading(None, on_error, faces, side, labels),
-        labelled_only=labelled_only,
-        say=say,
-    )
-    answer(values, text, json)
+    source = source_of(data, None, on_error, faces, side, labels)
+    values = sources.convert_source(source, out, labelled_only=labelled_only, say=say)
+    _print_written(values, json)
 
 
 @data_app.command("crop")
@@ -184,8 +178,11 @@ def data_crop(
 
     Example: mien data crop photos.zip faces/ --side 96
     """
-    from mien import pipeline
+    from mien.data import source as sources
 
-    how = reading(None, on_error, faces, side, labels, groups)
-    values, text = pipeline.data_crop(data, out, how, sheets=sheets, say=say)
-    answer(values, text, json)
+    source = source_of(data, None, on_error, faces, side, labels, groups)
+    _print_written(sources.crop(source, out, sheets=sheets, say=say), json)
+
+
+def _print_written(values: dict[str, Any], as_json: bool) -> None:
+    answer(values, f"{values['num_faces']} faces: {values['written']}", as_json)

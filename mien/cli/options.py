@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from mien.pipeline import Reading
+    from mien.data.source import Source
 
 
 class OnError(StrEnum):
@@ -153,20 +153,50 @@ Fresh = Annotated[
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Write each epoch's figures for TensorBoard too.")
 ]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        help="Epochs without a better one before stopping early.", min=1, show_default=False
+    ),
+]
+BatchSize = Annotated[int | None, typer.Option(help="Faces a step.", min=2, show_default=False)]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Rate after the warm-up.", show_default=False)
+]
+Teachers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Bundle whose answers are part of what is learned (--set teacher_weight=0.5); several: their mean.",
+        show_default=False,
+    ),
+]
+WhichRecipe = Annotated[
+    RecipeName | None,
+    typer.Option(
+        "--recipe",
+        help="Which network; medium by default, with --init finetune.",
+        show_default=False,
+    ),
+]
+RunFolder = Annotated[
+    Path | None,
+    typer.Option("--out", help="The run folder; runs/RECIPE by default.", show_default=False),
+]
 
 
-def reading(
-    votes: Path | None = None,
-    on_error: OnError = OnError.raise_,
+def source_of(
+    data: str | None,
+    votes: Path | None,
+    on_error: OnError,
     faces: Faces = Faces.auto,
     side: int = 48,
     labels: str | None = None,
     groups: Path | None = None,
-) -> Reading:
-    """How data is read, from the options of a verb."""
-    from mien.pipeline import Reading
+) -> Source:
+    """Where data is read from, and how, from the options of a verb."""
+    from mien.data.source import Source
 
-    return Reading(votes, str(on_error), str(faces), side, labels, groups)
+    return Source(data, votes, str(on_error), str(faces), side, labels, groups)
 
 
 def say(sentence: str) -> None:

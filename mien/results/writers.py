@@ -1,5 +1,4 @@
-"""Files of answers: CSV, JSONL, JSON and Parquet, written frame by frame, and going on with a file
-begun earlier.
+"""Files of predictions: CSV, JSONL, JSON and Parquet, written frame by frame.
 
 docs/results-format.md names every column and field.
 """
@@ -7,11 +6,9 @@ docs/results-format.md names every column and field.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +20,7 @@ from mien.results.columns import Row, column_kinds, rows
 
 FORMS = ("csv", "jsonl", "json", "parquet")
 FORMAT = "mien.frames/1"  # changes when a reader of JSON would have to
-SETTINGS = "mien.settings/1"
 ROWS_A_GROUP = 10_000  # of a Parquet file
-LONGEST_NAME = 255  # bytes, on most file systems
-LONGEST_END = len(".settings.json.part")  # of what is put behind a name
 
 
 def form_of(path: Path) -> str:
@@ -98,15 +92,15 @@ def open_writer(
 
         def lines(frame: Frame) -> str:
             _check_labels(frame, tuple(labels))
-            return _csv(
+            return csv_text(
                 [
-                    [_cell(row.get(name), kind) for name, kind in kinds.items()]
+                    [cell(row.get(name), kind) for name, kind in kinds.items()]
                     for row in rows(frame, columns)
                 ]
             )
 
         return _LineWriter(
-            target, lines, head=_csv([[_cell(name, "text") for name in kinds]]), append=append
+            target, lines, head=csv_text([[cell(name, "text") for name in kinds]]), append=append
         )
     if form == "jsonl":
         return _LineWriter(target, lambda frame: _json(frame) + "\n", append=append)
@@ -230,129 +224,6 @@ class _ParquetWriter:
             self._rows = []
 
 
-def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None = None) -> set[str]:
-    """The sources that a CSV (any preset) or JSONL file holds whole; rows of all others are taken
-    out of it.
-
-    Not whole are sources of a single row with an error, which may be mended since; the source
-    `unfinished`, spelled as in the file, which was broken off; and a last line that was cut off.
-
-    A CSV names a source that begins like a formula as `_cell` does; look sources up with
-    `as_written`.
-
-    Raises:
-        UsageError: for another form.
-        DataError: if the file is not one of ours.
-    """
-    if form not in ("csv", "jsonl"):
-        raise UsageError(
-            f"{os.fspath(path)}: came {form} to go on with; expected csv or jsonl. To mend: write one of these, or "
-            "begin anew with --overwrite"
-        )
-    path = Path(path)
-    whole = path.read_bytes()
-    text = whole[: whole.rfind(b"\n") + 1].decode("utf-8", "replace")
-    try:
-        if form == "jsonl":
-            head, lines = "", [line + "\n" for line in text.splitlines() if line]
-            told = [(str(frame["source"]), frame["error"]) for frame in map(json.loads, lines)]
-        else:
-            table = csv.DictReader(io.StringIO(text, newline=""))
-            names = list(table.fieldnames or ())
-            source = "input" if "input" in names else "source"
-            found = list(table)
-            head = _csv([names])
-            lines = [_csv([[row[name] for name in names]]) for row in found]
-            told = [(row[source], row["error"]) for row in found]
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(
-            path,
-            came="lines without a source",
-            expected=f"{form} written by mien",
-            mend="write to another file",
-        ) from error
-    counts = Counter(source for source, _ in told)
-    out = {source for source, error in told if error and counts[source] == 1} | {unfinished}
-    if any(source in out for source, _ in told):
-        kept = head + "".join(
-            line for line, (source, _) in zip(lines, told, strict=True) if source not in out
-        )
-        part = path.with_name(path.name + ".part")
-        part.write_bytes(kept.encode("utf-8"))
-        os.replace(part, path)
-    return {source for source, _ in told} - out
-
-
-def read_settings(path: Path) -> dict[str, Any] | None:
-    """What `write_settings` wrote; None where there is no such file.
-
-    Raises:
-        DataError: if the file is not one of ours.
-    """
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _no_settings(path, f"a file that cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise _no_settings(path, "a file that is no JSON") from error
-    if not isinstance(found, dict) or found.pop("format", None) != SETTINGS:
-        raise _no_settings(path, "another JSON file")
-    return found
-
-
-def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write what answers were computed with; under the name itself is only ever a whole file."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({"format": SETTINGS, **settings}, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
-
-
-def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuse to go on with a table by other means; what is known of one side only (videos) differs
-    in nothing.
-    """
-    other = [name for name, value in settings.items() if name in known and known[name] != value]
-    if other:
-        came, expected = (
-            ", ".join(f"{name} {'none' if one[name] is None else one[name]}" for name in other)
-            for one in (settings, known)
-        )
-        raise UsageError(
-            f"{table}: --resume came with {came}; expected {expected}, as its rows were computed. To mend: give the "
-            "options of then, or name another table with --out, or begin this one anew with --overwrite"
-        )
-
-
-def _no_settings(path: Path, came: str) -> DataError:
-    return DataError(
-        path,
-        came=came,
-        expected=f"the settings of the table beside it ({SETTINGS})",
-        mend="move it away or delete it if it is not needed, or name another table",
-    )
-
-
-def as_written(source: str, form: str) -> str:
-    """How a source is spelled in a file of that form."""
-    return _cell(source, "text") if form == "csv" else source
-
-
-def fitting(name: str) -> str:
-    """The name, or of one that would become too long its beginning and a hash, so that no two
-    become one.
-    """
-    most = LONGEST_NAME - LONGEST_END
-    whole = os.fsencode(name)
-    if len(whole) <= most:
-        return name
-    end = f"-{hashlib.sha256(whole).hexdigest()[:8]}"
-    while len(os.fsencode(name)) > most - len(end):  # by letters, which are several bytes each
-        name = name[:-1]
-    return name + end
-
-
 def _cut_to_whole_lines(path: Path, head: str) -> bool:
     """Remove a cut-off last line of a file that begins with `head`; False if nothing is left, or
     there is no file.
@@ -393,13 +264,13 @@ def _json(frame: Frame) -> str:
     return json.dumps(frame.to_dict(), allow_nan=False)
 
 
-def _csv(lines: list[list[str]]) -> str:
+def csv_text(lines: list[list[str]]) -> str:
     held = io.StringIO(newline="")
     csv.writer(held, lineterminator="\n").writerows(lines)
     return held.getvalue()
 
 
-def _cell(value: Any, kind: str) -> str:
+def cell(value: Any, kind: str) -> str:
     """A value as text: nine digits bring a float32 back exactly; a time has as many as it needs."""
     if value is None:
         return ""

@@ -26,6 +26,7 @@ from mien.cli.data import data_app
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
+from mien.data.source import make_folder, write_audit
 from mien.data.synthetic import draw_faces
 from mien.errors import RunError
 
@@ -103,6 +104,21 @@ def test_evaluate_and_info_read_the_runs(
     shown = CliRunner().invoke(app, ["info", str(out / "networks" / "small")])
     for words in ("parameters", "multiply-adds", "s an epoch", "peak MB", "496,511"):
         assert words in shown.stdout
+
+
+def test_with_a_bundle_the_argument_is_the_data(csv: Path, tmp_path: Path) -> None:
+    run, report = tmp_path / "nowhere", tmp_path / "report"
+    both = ("evaluate", "--bundle", "shipped")
+    for words, code, says in (
+        ((*both, csv, "--run", run), 4, "nowhere: came nothing"),
+        ((*both, csv, run), 2, "expected one, the data. To mend: name runs by --run RUN"),
+        ((*both, csv, "--data", csv), 2, "expected one, the data"),
+        (("evaluate", "--run", run), 2, "expected run folders as arguments"),
+    ):
+        done = mien(*words, "--out", report)
+        assert done.returncode == code
+        assert says in done.stderr
+    assert not report.exists()
 
 
 def test_info_without_a_run_lists_the_recipes() -> None:
@@ -203,14 +219,14 @@ def test_paths_that_are_not_utf8(
 
 def test_folders_for_results_that_cannot_be_written(faces: Dataset, tmp_path: Path) -> None:
     (tmp_path / ".write").mkdir()  # whatever another process has there
-    pipeline.make_folder(tmp_path)
+    make_folder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".write"]
     (tmp_path / "audit.txt").mkdir()
     with pytest.raises(
         RunError,
         match="cannot be written .*To mend: choose another folder with --out, or free space",
     ):
-        pipeline.write_audit(faces, tmp_path, say=print)
+        write_audit(faces, tmp_path, say=print)
 
 
 def test_doctor() -> None:

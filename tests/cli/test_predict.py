@@ -18,11 +18,13 @@ from toy_bundle import write_toy
 from typer.testing import CliRunner
 
 from mien.bundle import open_bundle
-from mien.cli.app import PARTLY, app
-from mien.cli.predict import Outputs, collect, predict
+from mien.cli.app import app
+from mien.cli.predict import PARTLY
+from mien.cli.sources import collect
 from mien.data.synthetic import draw_faces
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013
+from mien.predict import Options, Outputs, predict
 from mien.recognizer import Recognizer
 from mien.results import Frame
 from mien.video.writer import VideoCopy
@@ -267,9 +269,7 @@ def test_resume_with_another_detector_or_size_is_refused(
                 [str(album / "a" / "one.png")],
                 recognizer,
                 outputs,
-                every=None,
-                smooth_s=None,
-                max_side=max_side,
+                Options(max_side=max_side),
                 say=print,
                 show=print,
             )

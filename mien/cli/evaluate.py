@@ -1,0 +1,132 @@
+"""The verb `evaluate`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import (
+    DATA_HELP,
+    Faces,
+    FacesOption,
+    Groups,
+    Json,
+    LabelNames,
+    OnError,
+    OnErrorOption,
+    OutFolder,
+    Side,
+    Votes,
+    say,
+    source_of,
+)
+from mien.errors import UsageError
+
+if TYPE_CHECKING:
+    from mien.pipeline import Job
+
+Networks = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN... | DATA",
+        help="Run folders that `mien train` wrote; with --bundle, the data.",
+        show_default=False,
+    ),
+]
+Bundles = Annotated[
+    list[str] | None,
+    typer.Option("--bundle", help="Bundles to judge: folders, zips, or shipped."),
+]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option("--run", help="With --bundle: run folders to judge too.", show_default=False),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="The data, where runs are the arguments. " + DATA_HELP, show_default=False
+    ),
+]
+Ensemble = Annotated[
+    bool,
+    typer.Option(
+        "--ensemble",
+        help="Measure also the mean of their answers, of the runs and of the bundles.",
+    ),
+]
+
+
+def evaluate(
+    networks: Networks = None,
+    bundle: Bundles = None,
+    run: Runs = None,
+    data: DataOption = None,
+    ensemble: Ensemble = False,
+    out: OutFolder = Path("mien-report"),
+    votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
+    json: Json = False,
+) -> None:
+    """Measure trained networks on the same data, side by side, and write the report.
+
+    Example: mien evaluate runs/small runs/large --data fer2013.csv --out mien-report
+
+    Example: mien evaluate --bundle shipped fer2013.csv
+
+    Example: mien evaluate --bundle a.zip --bundle b.zip --run runs/c --ensemble fer2013.csv
+    """
+    from mien import pipeline
+    from mien.bundle import open_bundle
+
+    bundles = bundle or []
+    folders, path = _runs_and_data(networks or [], bundles, run or [], data)
+    if ensemble and max(len(folders), len(bundles)) < 2:
+        raise UsageError(
+            f"--ensemble: came {len(folders)} run(s) and {len(bundles)} bundle(s); expected two or more of a kind"
+        )
+    loaded = pipeline.load_runs(folders) if folders else []
+    opened = [open_bundle(one) for one in bundles]
+    source = source_of(path, votes, on_error, faces, side, labels, groups)
+    dataset = pipeline.read(source, say=say, to_train=False)
+    job = pipeline.judge(dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say)
+    print_job(job, json)
+
+
+def print_job(job: Job, as_json: bool) -> None:
+    """The numbers, and where the report lies."""
+    if as_json:
+        print(json_module.dumps({**job.evaluation.to_dict(), "report": str(job.report)}, indent=1))
+    else:
+        print(job.evaluation.table())
+        print(f"Report: {job.report}")
+
+
+def _runs_and_data(
+    arguments: list[str], bundles: list[str], runs: list[Path], data: str | None
+) -> tuple[list[Path], str | None]:
+    """With --bundle the argument is the data, and --run names runs; without it the arguments are
+    runs, and --data names the data.
+    """
+    if not bundles:
+        if runs:
+            raise UsageError(
+                f"--run: came {runs[0]} without --bundle; expected run folders as arguments. "
+                "To mend: mien evaluate RUN... --data DATA"
+            )
+        if not arguments:
+            raise UsageError("evaluate: came no network; expected run folders, or --bundle shipped")
+        return [Path(one) for one in arguments], data
+    named = [*arguments, *([] if data is None else [data])]
+    if len(named) > 1:
+        raise UsageError(
+            f"evaluate: came {' and '.join(named)} with --bundle; expected one, the data. "
+            "To mend: name runs by --run RUN"
+        )
+    return runs, named[0] if named else None

@@ -1,0 +1,141 @@
+"""What the verbs print for a person: tables and sentences, made of the facts that `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import printable
+from mien.labels import VOTES_HEAD
+from mien.predict import caption
+from mien.results import Face, Frame
+
+if TYPE_CHECKING:
+    from mien.bundle import Bundle
+    from mien.training.recipes import Recipe
+    from mien.training.runs import Run
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length as text, the first column left, the others right aligned."""
+    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if c == 0 else cell.rjust(width)
+            for c, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def summary_table(runs: Sequence[Run]) -> str:
+    """What networks are and cost, as text: parameters, multiply-adds, seconds an epoch, peak
+    memory.
+    """
+    rows = [
+        (
+            "network",
+            "parameters",
+            "multiply-adds",
+            "s an epoch",
+            "peak MB",
+            "epochs",
+            "best",
+            "validation accuracy",
+        )
+    ]
+    for run in runs:
+        facts = run.facts
+        best = facts["history"][facts["best_epoch"] - 1]
+        averaged = "averaged" in facts  # nothing was trained
+        judged_on = facts.get("num_validation") or facts["data"].get("num_validation", "n/a")
+        rows.append(
+            (
+                printable(run.folder.resolve().name),
+                f"{facts['parameters']:,}",
+                f"{facts['multiply_adds'] / 1e6:.1f} M",
+                "n/a" if averaged else f"{facts['seconds_per_epoch']:.1f}",
+                str(facts["peak_memory_mb"] or "n/a"),
+                "n/a" if averaged else str(facts["epochs"]),
+                "n/a" if averaged else str(facts["best_epoch"]),
+                f"{best['val_accuracy']:.1%} (n = {judged_on})",
+            )
+        )
+    return aligned(rows)
+
+
+def recipe_table(recipes: Sequence[Recipe]) -> str:
+    """The recipes, a line each."""
+    rows = [("recipe", "convolutions (filters)", "dense", "epochs", "batch", "learning rate")]
+    for one in recipes:
+        blocks = " | ".join(" ".join(map(str, block)) for block in one.blocks)
+        rows.append(
+            (
+                one.name,
+                blocks,
+                str(one.dense),
+                f"<= {one.max_epochs}",
+                str(one.batch_size),
+                f"{one.learning_rate:g}",
+            )
+        )
+    return aligned(rows)
+
+
+def count_table(facts: Mapping[str, Any]) -> str:
+    """What `mien.data.source.count` counted, by class and split."""
+    counts: Mapping[str, Mapping[str, int]] = facts["counts"]
+    rows = [("class", *counts, "all")]
+    for label in facts["labels"]:
+        numbers = [counts[split][label] for split in counts]
+        rows.append((label, *map(str, numbers), str(sum(numbers))))
+    totals = [sum(counts[split].values()) for split in counts]
+    rows.append(("all", *map(str, totals), str(sum(totals))))
+    lines = [f"Data: {facts['source']} (fingerprint {facts['fingerprint']})", "", aligned(rows)]
+    if facts["num_unlabelled"]:
+        lines.append(f"{facts['num_unlabelled']} rows have no label")
+    return "\n".join([*lines, *facts["notes"]])
+
+
+def bundle_table(bundle: Bundle, out: Path) -> str:
+    """What was exported, and its scores."""
+    head = bundle.heads[0]
+    rows = [
+        ("bundle", str(out)),
+        ("digest", bundle.digest[:16]),
+        ("network", f"{len(bundle.model) / 1e6:.1f} MB, {bundle.precision}"),
+        ("labels", ", ".join(head.labels)),
+        ("temperature", f"{head.temperature:.3f}"),
+        ("largest difference to Keras", f"{bundle.parity['max_difference']:.1e}"),
+    ]
+    for split, scores in bundle.metrics.items():
+        rows.append(
+            (f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})")
+        )
+        rows.append(("  in 14 views", f"{scores['best']['accuracy']['value']:.1%}"))
+        if votes := scores.get("heads", {}).get(VOTES_HEAD):
+            rows.append(("  FER+ majority", f"{votes['accuracy']['value']:.1%} (n = {votes['n']})"))
+    return aligned(rows)
+
+
+def describe(frame: Frame) -> str:
+    """A frame for the terminal: a line a face."""
+    source = "".join(
+        c if c.isprintable() else "?" for c in frame.source
+    )  # a name must not command the terminal
+    place = source if frame.time_s is None else f"{source} {frame.time_s:.3f} s"
+    if frame.error is not None:
+        return f"{place}: not read: {frame.error.removeprefix(frame.source + ': ')}"
+    if not frame.faces:
+        return f"{place}: no face"
+    return "\n".join(
+        f"{place}: {caption(face)}{_box(face)}"
+        + (f" (uncertain: {face.reason})" if face.uncertain else "")
+        for face in frame.faces
+    )
+
+
+def _box(face: Face) -> str:
+    x0, y0, x1, y1 = (round(value) for value in face.box)
+    return f", at {x0},{y0} to {x1},{y1}"

@@ -1,0 +1,283 @@
+"""The verbs that train: `run`, `train`, `info`, `average` and `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli import tables
+from mien.cli.evaluate import print_job
+from mien.cli.options import (
+    Augment,
+    BatchSize,
+    ClassWeights,
+    Data,
+    Deterministic,
+    Epochs,
+    Faces,
+    FacesOption,
+    Fresh,
+    Groups,
+    Init,
+    Json,
+    KeepLeaks,
+    LabelNames,
+    LearningRate,
+    OnError,
+    OnErrorOption,
+    OutFolder,
+    Patience,
+    RecipeName,
+    RunFolder,
+    Seed,
+    Settings,
+    Side,
+    Teachers,
+    TensorBoard,
+    Votes,
+    Weights,
+    WhichRecipe,
+    answer,
+    say,
+    source_of,
+)
+from mien.cli.progress import training_bar
+from mien.errors import UsageError
+
+if TYPE_CHECKING:
+    from mien.training.runs import Run
+
+ORIGINALS = (RecipeName.small, RecipeName.medium, RecipeName.large)  # the networks of the report
+
+
+def run(
+    data: Data = None,
+    recipe: Annotated[
+        list[RecipeName] | None,
+        typer.Option(help="Which networks; all three by default.", show_default=False),
+    ] = None,
+    out: OutFolder = Path("mien-run"),
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    class_weights: Weights = ClassWeights.none,
+    augment: Augment = True,
+    keep_leaks: KeepLeaks = False,
+    votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
+    deterministic: Deterministic = False,
+    fresh: Fresh = False,
+    json: Json = False,
+) -> None:
+    """Everything: read, audit, train the three networks, evaluate, write the report.
+
+    Example: mien run fer2013.csv --out mien-run
+    """
+    from mien import pipeline
+    from mien.training.recipes import recipe as recipe_of
+
+    pipeline.need_train_extra()
+    changes = {
+        "max_epochs": epochs,
+        "seed": seed,
+        "class_weights": str(class_weights),
+        "augment": augment,
+        "keep_leaks": keep_leaks,
+    }
+    recipes = [recipe_of(str(name), **changes) for name in dict.fromkeys(recipe or ORIGINALS)]
+    for one in recipes:
+        if one.init:
+            raise UsageError(
+                f"recipe: came {one.name}, which begins with a trained network; expected recipes that begin with none. "
+                f"To mend: mien train DATA --recipe {one.name} --init ..."
+            )
+    with training_bar() as bar:
+        options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, watch=bar)
+        source = source_of(data, votes, on_error, faces, side, labels, groups)
+        job = pipeline.run(source, recipes, out=out, say=say, options=options)
+    print_job(job, json)
+
+
+def train(
+    data: Data = None,
+    recipe: WhichRecipe = None,
+    init: Init = None,
+    out: RunFolder = None,
+    epochs: Epochs = None,
+    patience: Patience = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = 0,
+    class_weights: Weights = ClassWeights.none,
+    augment: Augment = True,
+    keep_leaks: KeepLeaks = False,
+    settings: Settings = None,
+    teacher: Teachers = None,
+    votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
+    deterministic: Deterministic = False,
+    fresh: Fresh = False,
+    tensorboard: TensorBoard = False,
+    json: Json = False,
+) -> None:
+    """Train one network. Stopped or killed, the same command goes on from the last whole epoch.
+
+    Example: mien train fer2013.csv --recipe medium --out runs/medium
+    """
+    from mien import pipeline
+    from mien.bundle import open_bundle
+    from mien.data.source import draw_crops
+    from mien.training.recipes import recipe as recipe_of
+    from mien.training.recipes import settings as settings_of
+
+    pipeline.need_train_extra()
+    changes = {
+        "init": init,
+        "max_epochs": epochs,
+        "patience": patience,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "class_weights": str(class_weights),
+        "augment": augment,
+        "keep_leaks": keep_leaks,
+        **settings_of(settings or []),
+    }
+    name = recipe or (RecipeName.finetune if init else RecipeName.medium)
+    chosen = recipe_of(str(name), **changes)
+    folder = out or Path("runs") / chosen.name
+    teachers = [open_bundle(one) for one in teacher or []]
+    source = source_of(data, votes, on_error, faces, side, labels, groups)
+    dataset = pipeline.read(source, say=say).with_labels_that_occur()
+    if dataset.cropped is not None:
+        draw_crops(dataset, folder.with_name(f"{folder.name}-faces"), say=say)
+    say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
+    with training_bar() as bar:
+        options = pipeline.TrainOptions(
+            deterministic=deterministic,
+            fresh=fresh,
+            tensorboard=tensorboard,
+            teachers=teachers,
+            watch=bar,
+        )
+        done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)
+    print_run(done, folder, json)
+
+
+def info(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders that `mien train` wrote.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What trained networks are and cost; without a run, the recipes.
+
+    Example: mien info runs/medium
+    """
+    from mien import pipeline
+
+    if runs:
+        loaded = pipeline.load_runs(runs)
+        facts = [{"folder": str(one.folder), **one.facts} for one in loaded]
+        answer({"runs": facts}, tables.summary_table(loaded), json)
+    else:
+        from mien.training.recipes import RECIPES
+
+        recipes = [make() for make in RECIPES.values()]
+        values = {"recipes": [one.to_dict() for one in recipes]}
+        answer(values, tables.recipe_table(recipes), json)
+
+
+def average(
+    bundles: Annotated[
+        list[str], typer.Argument(help="Bundles of one network: it, and it trained further.")
+    ],
+    data: Annotated[
+        str,
+        typer.Option("--data", help="The data it was trained on, to say how right the mean is."),
+    ],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Of each bundle, in their order; by default all alike.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
+    votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
+    fresh: Fresh = False,
+    json: Json = False,
+) -> None:
+    """Average the weights of a network and of what further training made of it: a run, to export.
+
+    Example: mien average first.zip robust.zip --data fer2013.csv --out runs/champion
+    """
+    from mien import pipeline
+    from mien.bundle import open_bundle
+
+    pipeline.need_train_extra()
+    opened = [open_bundle(one) for one in bundles]
+    dataset = pipeline.read(source_of(data, votes, on_error, faces, side, labels, groups), say=say)
+    done = pipeline.average(dataset, opened, folder=out, shares=share or [], fresh=fresh)
+    print_run(done, out, json)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder that `mien train` wrote.")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="The bundle: a folder, or a .zip; a bundle that lies there is replaced."
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="The data it was trained on, for calibration and scores.",
+            show_default=False,
+        ),
+    ] = None,
+    votes: Votes = None,
+    on_error: OnErrorOption = OnError.raise_,
+    faces: FacesOption = Faces.auto,
+    side: Side = 48,
+    labels: LabelNames = None,
+    groups: Groups = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data."),
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Weights as 16-bit floats: half the size.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write a trained network as a bundle that `mien predict` uses without TensorFlow.
+
+    Example: mien export runs/large large.zip --data fer2013.csv
+    """
+    from mien import pipeline
+
+    source = None if data is None else source_of(data, votes, on_error, faces, side, labels, groups)
+    bundle = pipeline.export(run, out, source=source, int8=int8, half=half, say=say)
+    answer({"out": str(out), **bundle.facts}, tables.bundle_table(bundle, out), json)
+
+
+def print_run(done: Run, folder: Path, as_json: bool) -> None:
+    """What was trained or averaged, and where it lies."""
+    text = tables.summary_table([done]) + f"\nRun folder: {folder}"
+    answer({"folder": str(folder), **done.facts}, text, as_json)

@@ -1,0 +1,179 @@
+"""Where data is read from, and the jobs of `mien data`: count, audit, draw, convert."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien.constants import FACE_SIDE
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.data.groups import with_groups
+from mien.data.label_names import renamed
+from mien.data.readers import load_dataset
+from mien.errors import UsageError, writing
+
+if TYPE_CHECKING:
+    from mien.data.audit import Audit
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What data is read, and how.
+
+    Attributes:
+        path: None searches for it (`mien.data.readers.find_data`).
+        votes: FER+ votes for the same rows.
+        on_error: `raise`, or `skip` what cannot be read, and say which.
+        faces, side: How faces come out of pictures, and their size (`mien.data.crop`).
+        labels: Names for the labels (`mien.data.label_names`).
+        groups: Table of whose picture is whose (`mien.data.groups`).
+    """
+
+    path: str | os.PathLike[str] | None
+    votes: Path | None = None
+    on_error: str = "raise"
+    faces: str = "auto"
+    side: int = FACE_SIDE
+    labels: str | None = None
+    groups: Path | None = None
+
+    def load(self) -> Dataset:
+        """The data as these options say, its splits as they are."""
+        dataset = load_dataset(
+            self.path,
+            votes=self.votes,
+            faces=self.faces,
+            side=self.side,
+            on_error=self.on_error,
+        )
+        if self.labels is not None:
+            dataset = renamed(dataset, self.labels)
+        return dataset if self.groups is None else with_groups(dataset, self.groups)
+
+
+def count(source: Source) -> dict[str, Any]:
+    """Counts by split and class, and what was left out."""
+    dataset = source.load()
+    counts = dataset.counts()
+    return {
+        "source": dataset.source,
+        "fingerprint": dataset.fingerprint,
+        "labels": list(dataset.label_set),
+        "counts": {
+            split: dict(zip(dataset.label_set, map(int, counts[s]), strict=True))
+            for s, split in enumerate(SPLITS)
+        },
+        "num_unlabelled": int(np.sum(dataset.labels == UNLABELLED)),
+        "num_with_votes": 0 if dataset.votes is None else len(dataset),
+        "notes": list(dataset.notes),
+        "left_out": [dataclasses.asdict(one) for one in dataset.left_out],
+    }
+
+
+def audit_source(source: Source, *, out: Path | None, say: Say) -> Audit:
+    """The audit of data; written into `out` if that is given."""
+    from mien.data.audit import audit
+
+    dataset = source.load()
+    for note in dataset.notes:
+        say(note)
+    return write_audit(dataset, out, say=say) if out else audit(dataset)
+
+
+def draw(out: Path, *, num: int, seed: int, form: str) -> dict[str, Any]:
+    """Draw faces into `out`: a folder, or a csv."""
+    from mien.data.convert import is_csv
+    from mien.data.synthetic import drawn_dataset
+
+    eighth = num // 8
+    dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)
+    if form != "csv" and is_csv(out):
+        raise UsageError(
+            f"{out}: came the name of a csv for a folder; expected another, or --form csv"
+        )
+    if form == "csv" and out.name and not is_csv(out):
+        out = out.with_name(f"{out.name}.csv")
+    return _written(dataset, out)
+
+
+def convert_source(source: Source, out: Path, *, labelled_only: bool, say: Say) -> dict[str, Any]:
+    """Read data in any form and write it as `out`: `.csv`, `.csv.gz`, or else a folder."""
+    dataset = source.load()
+    for note in dataset.notes:
+        say(note)
+    return _written(dataset, out, labelled_only=labelled_only)
+
+
+def crop(source: Source, out: Path, *, sheets: Path | None, say: Say) -> dict[str, Any]:
+    """Cut the faces out of photographs and write them as a folder that `mien train` reads."""
+    from mien.data.crop_folder import write_crops
+
+    dataset = source.load()
+    for note in dataset.notes:
+        say(note)
+    written = write_crops(dataset, out)
+    drawn = draw_crops(dataset, sheets or out.with_name(f"{out.name}-sheets"), say=say)
+    return {
+        "written": str(written),
+        "num_faces": len(dataset),
+        "side_px": dataset.side,
+        "left_out": [dataclasses.asdict(one) for one in dataset.left_out],
+        "sheets": [str(path) for path in drawn],
+    }
+
+
+def draw_crops(dataset: Dataset, folder: Path, *, say: Say) -> list[Path]:
+    """Contact sheets of faces cut out, and of pictures without a face or with several."""
+    from mien.data.crop_folder import write_crop_sheets
+
+    drawn = write_crop_sheets(dataset, folder)
+    say(f"Look at what was cut out: {', '.join(str(path) for path in drawn)}")
+    return drawn
+
+
+def _written(dataset: Dataset, out: Path, *, labelled_only: bool = False) -> dict[str, Any]:
+    from mien.data.convert import convert
+
+    written = convert(dataset, out, labelled_only=labelled_only)
+    return {"written": str(written), "num_faces": int(np.sum(dataset.labels != UNLABELLED))}
+
+
+def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
+    """Write audit.json, audit.txt and contact sheets into `folder`.
+
+    Raises:
+        RunError: if it cannot be written.
+    """
+    from mien.data.audit import audit, write_sheets
+
+    make_folder(folder)
+    found = audit(dataset)
+    with writing(folder):
+        (folder / "audit.json").write_text(
+            json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8"
+        )
+        (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
+        write_sheets(found, dataset, folder)
+    say(f"Audit: {folder / 'audit.txt'}")
+    return found
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        RunError: if it cannot be made or written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # of a name that no other process has

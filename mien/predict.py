@@ -1,0 +1,374 @@
+"""The job behind `mien predict`: pictures, videos and cameras in; rows, marked copies and
+explanations out.
+
+Every source has its rows: one without a face, and one that could not be read, say so.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import DataError, UsageError
+from mien.results import Face, Frame
+from mien.results.resume import Layout, ResumableTable, fitting, make_folder, unwritable
+from mien.results.writers import form_of
+
+if TYPE_CHECKING:
+    from mien.recognizer import Recognizer
+
+STDIN = "-"
+# What is written about a source, in one of the folders of `Outputs`.
+_COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
+_MAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
+_TIMELINE = re.compile(r"(.+)_persons/person-[0-9]+\.png", re.DOTALL)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where answers go besides the terminal; each may be None.
+
+    Attributes:
+        table: A .csv, .jsonl, .json or .parquet file.
+        columns: Preset of a table's columns: `mien`, `openface` or `pyfeat`.
+        resume: Go on with the table: sources that it holds already are left out, those that failed
+            or were broken off are looked at again.
+        overwrite: Replace a table that is there.
+        draw: Folder for copies with the answers drawn in.
+        explain: Folder for a picture of each face with its occlusion map.
+        summary: Folder for what a video comes to: summary.csv, events and a timeline of each
+            person.
+    """
+
+    table: Path | None = None
+    columns: str = "mien"
+    resume: bool = False
+    overwrite: bool = False
+    draw: Path | None = None
+    explain: Path | None = None
+    summary: Path | None = None
+
+    def folders(self) -> list[Path]:
+        """The folders that are written to."""
+        return [folder for folder in (self.draw, self.explain, self.summary) if folder is not None]
+
+    def __post_init__(self) -> None:
+        if self.table is not None:
+            form_of(self.table)
+        for option, given in (
+            ("--resume", self.resume),
+            ("--overwrite", self.overwrite),
+            (f"--columns {self.columns}", self.columns != "mien"),
+        ):
+            if given and self.table is None:
+                raise UsageError(f"{option}: came no table; expected --out FILE beside it")
+        if self.resume and self.overwrite:
+            raise UsageError(
+                "--resume and --overwrite: came both; expected one, to go on with the table or to replace it"
+            )
+        if (
+            self.columns != "mien"
+            and self.table is not None
+            and form_of(self.table) in ("json", "jsonl")
+        ):
+            raise UsageError(
+                f"--columns {self.columns}: came {self.table}; expected .csv or .parquet, for JSON has no columns"
+            )
+
+
+@dataclass
+class Tally:
+    """What was looked at."""
+
+    num_frames: int = 0  # pictures, and frames of videos
+    num_faces: int = 0
+    num_without_face: int = 0
+    num_failed: int = 0
+    num_resumed: int = 0
+
+    def add(self, frame: Frame) -> None:
+        self.num_frames += 1
+        self.num_faces += len(frame.faces)
+        self.num_failed += frame.error is not None
+        self.num_without_face += frame.error is None and not frame.faces
+
+    def sentence(self) -> str:
+        parts = [
+            f"{counted(self.num_faces, 'face')} in {counted(self.num_frames, 'picture')} or frames"
+        ]
+        if self.num_resumed:
+            parts.append(f"{counted(self.num_resumed, 'source')} there from an earlier run")
+        if self.num_without_face:
+            parts.append(f"{self.num_without_face} without a face")
+        if self.num_failed:
+            parts.append(f"{self.num_failed} could not be read")
+        return "; ".join(parts)
+
+
+def counted(count: int, thing: str) -> str:
+    """Such as `1 face`, `2 faces`."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How sources are looked at; None for the default of each.
+
+    Attributes:
+        every: Seconds between the frames of a video that are looked at; None for every frame.
+        smooth_s: Time constant of the smoothing in videos.
+        max_side: What the recognizer was loaded with; kept beside the table, so that `resume` can
+            tell.
+    """
+
+    every: float | None = None
+    smooth_s: float | None = None
+    max_side: int | None = None
+
+
+def predict(
+    sources: Sequence[str],
+    recognizer: Recognizer,
+    outputs: Outputs,
+    options: Options,
+    *,
+    say: Say,
+    show: Callable[[Frame], None],
+) -> Tally:
+    """Recognise all sources and write what was asked for.
+
+    Args:
+        sources: Paths of pictures and videos, cameras, `-` for a picture on stdin.
+        recognizer: From `mien.load`.
+        outputs: Where predictions go.
+        options: How sources are looked at.
+        say: Takes sentences for a person.
+        show: Takes each frame, as soon as it is known.
+    """
+    from mien.video.frames import is_video
+
+    tally = Tally()
+    for folder in outputs.folders():
+        make_folder(folder)
+    sources = _without_ours(sources, outputs, say)
+    names = _file_names(sources)
+    num_videos = sum(map(is_video, sources))
+    _say_what_is_unused(outputs, options, num_videos, len(sources) - num_videos, say)
+    layout = Layout(
+        outputs.table,
+        recognizer.labels.names,
+        {name: labels.names for name, labels in recognizer.heads.items()},
+        outputs.columns,
+        has_videos=num_videos > 0,
+    )
+    settings = _settings(recognizer, options, has_videos=num_videos > 0)
+    table = ResumableTable(
+        layout, settings, resume=outputs.resume, overwrite=outputs.overwrite, say=say
+    )
+    left = [source for source in sources if source == STDIN or not table.holds(source)]
+    tally.num_resumed = len(sources) - len(left)
+
+    def done(frame: Frame) -> None:
+        tally.add(frame)
+        table.write(frame)
+        show(frame)
+
+    with table:
+        data = {
+            source: sys.stdin.buffer.read() if source == STDIN else source
+            for source in left
+            if not is_video(source)
+        }
+        frames = recognizer.frames(data.values(), names=data.keys())
+        for (source, picture), frame in zip(data.items(), frames, strict=True):
+            _draw_picture(recognizer, frame, picture, names[source], outputs)
+            done(frame)
+        for source in left:
+            if is_video(source):
+                table.begin(source)
+                for frame in _video(source, names[source], recognizer, outputs, options, say):
+                    done(frame)
+                table.end()
+    return tally
+
+
+def _without_ours(sources: Sequence[str], outputs: Outputs, say: Say) -> Sequence[str]:
+    """The sources without what an earlier run wrote about them."""
+    ours = _written_by_us(sources, outputs.folders())
+    if not ours:
+        return sources
+    say(
+        f"left out {counted(len(ours), 'file')} that this command wrote (marked copies, maps, timelines): "
+        f"{next(iter(ours))} ..."
+    )
+    return [source for source in sources if source not in ours]
+
+
+def _say_what_is_unused(
+    outputs: Outputs, options: Options, num_videos: int, num_pictures: int, say: Say
+) -> None:
+    """Say which options do nothing for some of the sources."""
+    for option, given, kind, num_others in (
+        ("--summary", outputs.summary, "videos", num_pictures),
+        ("--explain", outputs.explain, "pictures", num_videos),
+        ("--every", options.every, "videos", 0 if num_videos else num_pictures),
+        ("--smooth", options.smooth_s, "videos", 0 if num_videos else num_pictures),
+    ):
+        if given is not None and num_others:
+            say(
+                f"{option} is for {kind} only: nothing of it for {counted(num_others, 'other source')}"
+            )
+
+
+def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str, None]:
+    """What an earlier run wrote and is not to be looked at as if it were the user's.
+
+    Its sign: it lies where this run writes to, and is named as what is written about one of this
+    run's sources.
+    """
+    from mien.video.frames import is_video
+
+    places = {folder.resolve() for folder in folders}
+    names = _file_names(sources)
+    videos = {name for source, name in names.items() if is_video(source)}
+    pictures = {name for source, name in names.items() if not is_video(source)}
+    found: dict[str, None] = {}
+    for source in sources if places else ():
+        if source == STDIN:
+            continue
+        path = Path(source).resolve()
+        for place, pattern, about in (
+            (path.parent, _COPY, videos | pictures),
+            (path.parent, _MAP, pictures),
+            (path.parent.parent, _TIMELINE, videos),
+        ):
+            named = (
+                pattern.fullmatch(path.relative_to(place).as_posix()) if place in places else None
+            )
+            if named and named[1] in about:
+                found[source] = None
+    return found
+
+
+def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> dict[str, Any]:
+    """What predictions depend on."""
+    from mien.video.recognize import SMOOTH_S
+    from mien.vision.yunet import MAX_SIDE
+
+    bundle, detector = recognizer.bundle, recognizer.detector
+    settings: dict[str, Any] = {
+        "bundle": f"{bundle.name} {bundle.digest[:16]}",
+        "mode": recognizer.mode,
+        "detector": detector.name,
+    }
+    if detector.geometry != "none":  # it looks for faces
+        settings["max_side"] = MAX_SIDE if options.max_side is None else options.max_side
+    if has_videos:
+        settings["every_s"] = options.every
+        settings["smooth_s"] = SMOOTH_S if options.smooth_s is None else options.smooth_s
+    return settings
+
+
+def _draw_picture(
+    recognizer: Recognizer, frame: Frame, picture: str | bytes, name: str, outputs: Outputs
+) -> None:
+    """The marked copy and the explanations of one picture."""
+    if frame.error is not None or (
+        outputs.draw is None and (outputs.explain is None or not frame.faces)
+    ):
+        return
+    from PIL import Image
+
+    from mien.vision.annotate import annotate
+    from mien.vision.contact_sheet import explained
+    from mien.vision.image import load_image
+
+    image = load_image(picture)
+    if outputs.draw is not None:
+        _save(
+            Image.fromarray(annotate(image, frame.faces, recognizer.labels)),
+            outputs.draw / f"{name}-marked.jpg",
+        )
+    if outputs.explain is not None:
+        for number, face in enumerate(frame.faces):
+            seen, heat = recognizer.explain(image, face)
+            picture_of_it = explained(seen, heat, caption(face))
+            _save(Image.fromarray(picture_of_it), outputs.explain / f"{name}-face{number}.png")
+
+
+def _video(
+    source: str,
+    name: str,
+    recognizer: Recognizer,
+    outputs: Outputs,
+    options: Options,
+    say: Say,
+) -> Iterator[Frame]:
+    """The frames of one video; its copy, summary, events and timelines are written when it ends,
+    however it ends.
+    """
+    from mien.video.outputs import summed_up
+    from mien.video.recognize import SMOOTH_S, watch
+
+    copy = None if outputs.draw is None else outputs.draw / f"{name}-marked.mp4"
+
+    def frames() -> Iterator[Frame]:
+        try:
+            yield from watch(
+                source,
+                recognizer,
+                every=options.every,
+                smooth_s=SMOOTH_S if options.smooth_s is None else options.smooth_s,
+                draw=copy,
+                tell=lambda note: say(f"  {note}"),
+            )
+        except DataError as error:
+            yield Frame(source, 0, None, 0, 0, recognizer.detector.name, (), str(error))
+
+    yield from (
+        frames()
+        if outputs.summary is None
+        else summed_up(frames(), name, recognizer, outputs.summary)
+    )
+
+
+def _file_names(sources: Sequence[str]) -> dict[str, str]:
+    """A name for what is written about each source: its own without the ending, numbered where two
+    are alike.
+
+    A very long one is cut, so that there is room for what is put behind it.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for source in sources:
+        plain = (
+            "stdin" if source == STDIN else Path(source.replace("://", "-").replace(":", "-")).stem
+        )
+        name, number = fitting(plain), 1
+        while name.lower() in taken:
+            number += 1
+            name = fitting(f"{plain}-{number}")
+        taken.add(name.lower())
+        names[source] = name
+    return names
+
+
+def caption(face: Face) -> str:
+    """The label and what it is followed by, with their probabilities."""
+    order = sorted(range(len(face.labels)), key=lambda k: -face.probabilities[k])[:2]
+    first, second = (f"{face.labels[k]} {face.probabilities[k]:.0%}" for k in order)
+    person = "" if face.track is None else f"person {face.track}: "
+    return f"{person}{first}, then {second}"
+
+
+def _save(image: Any, path: Path) -> None:
+    try:
+        image.save(path, **({"quality": 92} if path.suffix == ".jpg" else {}))
+    except OSError as error:
+        raise unwritable(path, error) from error

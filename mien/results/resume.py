@@ -1,0 +1,310 @@
+"""Tables of predictions that can be gone on with: what they hold whole, and by what means it was
+computed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from mien.errors import DataError, UsageError
+from mien.results import Frame
+from mien.results.writers import Writer, cell, csv_text, form_of, open_writer
+
+SETTINGS = "mien.settings/1"
+LONGEST_NAME = 255  # bytes, on most file systems
+LONGEST_END = len(".settings.json.part")  # of what is put behind a name
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a table lies and which columns it has.
+
+    Attributes:
+        path: A .csv, .jsonl, .json or .parquet file; None: no table.
+        labels, heads, columns: As for `open_writer`.
+        has_videos: Whether rows of videos come, which have raw probabilities too.
+    """
+
+    path: Path | None
+    labels: tuple[str, ...]
+    heads: Mapping[str, Sequence[str]]
+    columns: str = "mien"
+    has_videos: bool = False
+
+
+class ResumableTable:
+    """A table of predictions, or nothing where none was asked for. Beside it lies what its rows
+    were computed with, so that `resume` goes on by the same means only.
+
+    Args:
+        layout: Where the table lies, and its columns.
+        settings: What the rows will be computed with.
+        resume: Go on with the table at `path`: sources that it holds whole are left out.
+        overwrite: Replace a table that is there.
+        say: Takes sentences for the user.
+
+    Raises:
+        UsageError: if the path is taken, cannot be written, or was computed with other settings.
+        DataError: if the file to go on with is not one of ours.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        settings: Mapping[str, Any],
+        *,
+        resume: bool,
+        overwrite: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        self._writer: Writer | None = None
+        self._held: set[str] = set()
+        self._form = ""
+        path = layout.path
+        if path is None:
+            return
+        self._form = form_of(path)
+        self._mark = path.with_name(fitting(path.name) + ".unfinished")
+        again = _check_target(path, resume=resume, overwrite=overwrite)
+        make_folder(path.parent)
+        beside = (
+            path.with_name(fitting(path.name) + ".settings.json")
+            if self._form in ("csv", "jsonl")
+            else None
+        )
+        # Read in any case: what lies there and is not ours is not replaced.
+        known = read_settings(beside) if beside is not None else None
+        if again:
+            settings = self._go_on(path, known, settings, say)
+            if self._form == "csv":
+                with path.open(encoding="utf-8") as file:
+                    layout = replace(layout, has_videos="raw_" in file.readline())
+        try:
+            self._writer = open_writer(
+                path,
+                self._form,
+                labels=layout.labels,
+                columns=layout.columns,
+                heads=layout.heads,
+                raw=layout.has_videos,
+                append=again,
+            )
+        except OSError as error:
+            raise unwritable(path, error) from error
+        if beside is not None:
+            try:
+                # After the table is open: one that stays as it was keeps its own.
+                write_settings(beside, settings)
+            except OSError as error:
+                self._writer.close()
+                raise unwritable(beside, error) from error
+
+    def _go_on(
+        self,
+        path: Path,
+        known: Mapping[str, Any] | None,
+        settings: Mapping[str, Any],
+        say: Callable[[str], None],
+    ) -> Mapping[str, Any]:
+        """Take what the table holds whole; the settings that are then true of all its rows."""
+        if known is None:  # a table of an older mien, or that was moved
+            known = {"earlier_rows": "not known"}
+        check_same(path, known, settings)
+        unfinished = self._mark.read_text(encoding="utf-8") if self._mark.exists() else None
+        self._held = keep_whole(path, self._form, unfinished)
+        if self._held:
+            settings = {**known, **settings}
+        if "earlier_rows" in settings:
+            say(
+                f"{path}: with which network and settings its earlier rows were computed is not known; going on"
+            )
+        return settings
+
+    def holds(self, source: str) -> bool:
+        """Whether the table came with all rows of a source."""
+        return as_written(source, self._form) in self._held
+
+    def begin(self, source: str) -> None:
+        """Mark a video as under way, so that --resume begins it anew."""
+        if self._writer is not None:
+            self._mark.write_text(
+                as_written(source, self._form), encoding="utf-8", errors="backslashreplace"
+            )
+
+    def end(self) -> None:
+        """The video is whole."""
+        if self._writer is not None:
+            self._mark.unlink(missing_ok=True)
+
+    def write(self, frame: Frame) -> None:
+        """Write the rows of a frame."""
+        if self._writer is not None:
+            self._writer.write(frame)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _check_target(path: Path, *, resume: bool, overwrite: bool) -> bool:
+    """Whether the table at `path` is to be gone on with."""
+    if path.is_dir():
+        raise UsageError(
+            f"{path}: came a folder; expected the name of a table to write. To mend: name another"
+        )
+    if path.exists() and not resume and not overwrite:
+        raise UsageError(
+            f"{path}: came a file that exists already; expected a new one. "
+            "To mend: name another, or give --resume to go on with it, or --overwrite to replace it"
+        )
+    return resume and path.exists()
+
+
+def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None = None) -> set[str]:
+    """The sources that a CSV (any preset) or JSONL file holds whole; rows of all others are taken
+    out of it.
+
+    Not whole are sources of a single row with an error, which may be mended since; the source
+    `unfinished`, spelled as in the file, which was broken off; and a last line that was cut off.
+
+    A CSV names a source that begins like a formula as `writers.cell` does; look sources up with
+    `as_written`.
+
+    Raises:
+        UsageError: for another form.
+        DataError: if the file is not one of ours.
+    """
+    if form not in ("csv", "jsonl"):
+        raise UsageError(
+            f"{os.fspath(path)}: came {form} to go on with; expected csv or jsonl. To mend: write one of these, or "
+            "begin anew with --overwrite"
+        )
+    path = Path(path)
+    whole = path.read_bytes()
+    text = whole[: whole.rfind(b"\n") + 1].decode("utf-8", "replace")
+    try:
+        if form == "jsonl":
+            head, lines = "", [line + "\n" for line in text.splitlines() if line]
+            told = [(str(frame["source"]), frame["error"]) for frame in map(json.loads, lines)]
+        else:
+            table = csv.DictReader(io.StringIO(text, newline=""))
+            names = list(table.fieldnames or ())
+            source = "input" if "input" in names else "source"
+            found = list(table)
+            head = csv_text([names])
+            lines = [csv_text([[row[name] for name in names]]) for row in found]
+            told = [(row[source], row["error"]) for row in found]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(
+            path,
+            came="lines without a source",
+            expected=f"{form} written by mien",
+            mend="write to another file",
+        ) from error
+    counts = Counter(source for source, _ in told)
+    out = {source for source, error in told if error and counts[source] == 1} | {unfinished}
+    if any(source in out for source, _ in told):
+        kept = head + "".join(
+            line for line, (source, _) in zip(lines, told, strict=True) if source not in out
+        )
+        part = path.with_name(path.name + ".part")
+        part.write_bytes(kept.encode("utf-8"))
+        os.replace(part, path)
+    return {source for source, _ in told} - out
+
+
+def read_settings(path: Path) -> dict[str, Any] | None:
+    """What `write_settings` wrote; None where there is no such file.
+
+    Raises:
+        DataError: if the file is not one of ours.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _no_settings(path, f"a file that cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise _no_settings(path, "a file that is no JSON") from error
+    if not isinstance(found, dict) or found.pop("format", None) != SETTINGS:
+        raise _no_settings(path, "another JSON file")
+    return found
+
+
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write what answers were computed with; under the name itself is only ever a whole file."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps({"format": SETTINGS, **settings}, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse to go on with a table by other means; what is known of one side only (videos) differs
+    in nothing.
+    """
+    other = [name for name, value in settings.items() if name in known and known[name] != value]
+    if other:
+        came, expected = (
+            ", ".join(f"{name} {'none' if one[name] is None else one[name]}" for name in other)
+            for one in (settings, known)
+        )
+        raise UsageError(
+            f"{table}: --resume came with {came}; expected {expected}, as its rows were computed. To mend: give the "
+            "options of then, or name another table with --out, or begin this one anew with --overwrite"
+        )
+
+
+def _no_settings(path: Path, came: str) -> DataError:
+    return DataError(
+        path,
+        came=came,
+        expected=f"the settings of the table beside it ({SETTINGS})",
+        mend="move it away or delete it if it is not needed, or name another table",
+    )
+
+
+def as_written(source: str, form: str) -> str:
+    """How a source is spelled in a file of that form."""
+    return cell(source, "text") if form == "csv" else source
+
+
+def fitting(name: str) -> str:
+    """The name, or of one that would become too long its beginning and a hash, so that no two
+    become one.
+    """
+    most = LONGEST_NAME - LONGEST_END
+    whole = os.fsencode(name)
+    if len(whole) <= most:
+        return name
+    end = f"-{hashlib.sha256(whole).hexdigest()[:8]}"
+    while len(os.fsencode(name)) > most - len(end):  # by letters, which are several bytes each
+        name = name[:-1]
+    return name + end
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; UsageError if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> UsageError:
+    """The error for a path that the system did not let us write."""
+    return UsageError(
+        f"{path}: cannot be written ({error.strerror or error}). To mend: name another place"
+    )

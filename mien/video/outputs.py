@@ -1,0 +1,54 @@
+"""What a video comes to, written while its frames pass: summary, events, timelines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mien.recognizer import Recognizer
+from mien.results import Frame
+from mien.results.resume import unwritable
+from mien.results.writers import open_writer
+from mien.video.summary import events, summary, write_events, write_summary
+from mien.video.timeline import Timelines
+
+
+def summed_up(
+    frames: Iterator[Frame], name: str, recognizer: Recognizer, folder: Path
+) -> Iterator[Frame]:
+    """Pass frames on; then read them again from a file, so that memory does not grow with the
+    video.
+    """
+    timelines = Timelines(recognizer.labels)
+    spool = folder / f".{name}.jsonl"
+    try:
+        writer = open_writer(spool, "jsonl", labels=recognizer.labels.names)
+    except OSError as error:
+        raise unwritable(spool, error) from error
+
+    def again() -> Iterable[Frame]:
+        with spool.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield Frame.from_dict(json.loads(line))
+
+    try:
+        with writer:
+            for frame in frames:
+                writer.write(frame)
+                timelines.add(frame)
+                yield frame
+    finally:
+        # Also after Ctrl-C: what was looked at is summed up.
+        try:
+            write_summary(folder / f"{name}_summary.csv", summary(again()))
+            write_events(
+                folder / f"{name}_events.tsv",
+                events(again()),
+                about={"Network": recognizer.bundle.digest},
+            )
+            timelines.write(folder / f"{name}_persons")
+        except OSError as error:
+            raise unwritable(Path(error.filename or folder), error) from error
+        finally:
+            spool.unlink(missing_ok=True)
