@@ -11,7 +11,7 @@ demo: .venv/ready  ## The main job on the drawn faces: three networks and a repo
 	$(BIN)/mien predict mien-run/astronaut.png --draw mien-run/portrait --explain mien-run/portrait
 
 test: .venv/ready  ## In two processes: nearly twice as fast on two cores
-	$(BIN)/python -m pytest -q -m "not shared" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not shared and not slow" -n 2 --dist loadfile
 
 check: .venv/ready
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -28,7 +28,7 @@ from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
 from mien.data.source import make_folder, write_audit
 from mien.data.synthetic import draw_faces
-from mien.errors import RunError
+from mien.errors import RunError, UsageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,6 +74,7 @@ def job(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict
     return out, json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_run_does_everything(job: tuple[Path, dict[str, Any]]) -> None:
     out, printed = job
     report = out / "report"
@@ -90,6 +91,7 @@ def test_run_does_everything(job: tuple[Path, dict[str, Any]]) -> None:
     assert len(list(report.rglob("*.png"))) > 5
 
 
+@pytest.mark.slow
 def test_evaluate_and_info_read_the_runs(
     job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path
 ) -> None:
@@ -109,15 +111,14 @@ def test_evaluate_and_info_read_the_runs(
 def test_with_a_bundle_the_argument_is_the_data(csv: Path, tmp_path: Path) -> None:
     run, report = tmp_path / "nowhere", tmp_path / "report"
     both = ("evaluate", "--bundle", "shipped")
-    for words, code, says in (
-        ((*both, csv, "--run", run), 4, "nowhere: came nothing"),
-        ((*both, csv, run), 2, "expected one, the data. To mend: name runs by --run RUN"),
-        ((*both, csv, "--data", csv), 2, "expected one, the data"),
-        (("evaluate", "--run", run), 2, "expected run folders as arguments"),
+    for words, error, says in (
+        ((*both, csv, "--run", run), RunError, "nowhere: came no run.json"),
+        ((*both, csv, run), UsageError, "expected one, the data. To mend: name runs by --run RUN"),
+        ((*both, csv, "--data", csv), UsageError, "expected one, the data"),
+        (("evaluate", "--run", run), UsageError, "expected run folders as arguments"),
     ):
-        done = mien(*words, "--out", report)
-        assert done.returncode == code
-        assert says in done.stderr
+        with pytest.raises(error, match=says):
+            answer(*words, "--out", report)
     assert not report.exists()
 
 
@@ -126,6 +127,7 @@ def test_info_without_a_run_lists_the_recipes() -> None:
     assert [one["name"] for one in answer("info")["recipes"]] == names
 
 
+@pytest.mark.slow
 def test_a_bundle_is_judged_in_both_modes(
     csv: Path, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_bundle_is_judged_in_both_modes(
     )
 
 
+@pytest.mark.slow
 def test_the_mean_of_bundles_is_judged(csv: Path, tmp_path: Path) -> None:
     write_toy(
         tmp_path / "toy", ("expression", "mood")
@@ -191,6 +194,7 @@ def test_the_mean_of_bundles_is_judged(csv: Path, tmp_path: Path) -> None:
     ).read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_paths_that_are_not_utf8(
     job: tuple[Path, dict[str, Any]], csv: Path, tmp_path: Path
 ) -> None:
@@ -262,6 +266,7 @@ def test_data_verbs(csv: Path, faces: Dataset, tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
+@pytest.mark.slow
 def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> None:
     lines = csv.read_text().splitlines()
     lines[3] = "9" + lines[3][1:]
@@ -347,6 +352,7 @@ def test_results_go_to_stdout_and_the_rest_to_stderr(csv: Path) -> None:
     assert mien("--version").stdout.startswith("mien 0.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_by_a_signal(csv: Path, tmp_path: Path, number: int, code: int) -> None:
     command = [
@@ -398,6 +404,7 @@ def test_every_verb_has_help_with_an_example() -> None:
         assert f"Example: mien {' '.join(verb)}" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
     facts = answer("average", "shipped", "shipped", "--data", csv, "--out", tmp_path / "run")
     assert [one["share"] for one in facts["averaged"]] == [0.5, 0.5] and facts["epochs"] == 1
