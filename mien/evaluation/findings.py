@@ -1,96 +1,34 @@
-"""Sentences and the terminal's table, computed from the numbers of an evaluation.
-
-Every word that judges has its threshold here, so that two reports with the same numbers say the
-same.
-"""
+"""What an evaluation found: the verdict, the sentences of the report, the terminal's table."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-ALIKE = 0.03  # training minus held-out accuracy up to here: "alike"
-STRONG = 0.10  # from here on: "overfits strongly"; between the two: "overfits somewhat"
-# training accuracy less than this above the most frequent label's share: "has learned little"
-LEARNED = 0.05
-CHANCE = 0.05  # McNemar p below this: "unlikely to be chance"
-CALIBRATED = 0.02  # mean confidence minus accuracy within this: "about as sure as it is right"
-FEW = 200  # rows in a split; with fewer the report warns
-# mean fall of the probability in the strongest ninth of a picture; below: "no place matters by
-# itself"
-FAINT = 0.01
-BESIDE = 0.9  # of the strongest ninth's fall: from here on another ninth is named beside it
-PLACES = 3  # ninths named together; with more "no place stands out"
-NAMED = 4  # classes equally good or bad; more are counted, not named
-
-_NINTHS = (
-    *("upper left", "upper middle", "upper right"),
-    *("middle left", "centre", "middle right"),
-    *("lower left", "lower middle", "lower right"),
+from mien.evaluation.phrasing import (
+    count,
+    decimal,
+    interval,
+    listed,
+    percent,
+    plural,
 )
-Truth = Mapping[str, Any]
+from mien.evaluation.sentences import (
+    Truth,
+    comparison,
+    confidence,
+    curves,
+    ferplus,
+    gap,
+    leaks,
+    maps,
+    other_data,
+    without_twins,
+    worst,
+)
 
-
-def percent(rate: float | None) -> str:
-    """0.6234 -> `62.3 %`; None -> `n/a`."""
-    return "n/a" if rate is None else f"{100 * rate:.1f} %"
-
-
-def points(difference: float | None) -> str:
-    return "n/a" if difference is None else f"{100 * difference:z.1f} points"
-
-
-def decimal(value: float | None, digits: int = 3) -> str:
-    return "n/a" if value is None else f"{value:z.{digits}f}"
-
-
-def count(value: float | None) -> str:
-    """28709 -> `28,709`."""
-    return "n/a" if value is None else f"{value:,.0f}"
-
-
-def short(value: float | None) -> str:
-    """117_000_000 -> `117 M`."""
-    if value is None:
-        return "n/a"
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.3g}"
-
-
-def interval(
-    estimate: Mapping[str, float | None] | None, *, rate: bool = True, dash: str = "\u2013"
-) -> str:
-    """`65.4-68.4` for rates (in percent), `0.912-0.987` otherwise; empty without an interval."""
-    if estimate is None or estimate["low"] is None or estimate["high"] is None:
-        return ""
-    low, high = estimate["low"], estimate["high"]
-    return f"{100 * low:z.1f}{dash}{100 * high:z.1f}" if rate else f"{low:z.3f}{dash}{high:z.3f}"
-
-
-def p_value(p: float | None) -> str:
-    return "p n/a" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
-
-
-def sentence(text: str) -> str:
-    """With a capital at its beginning and a full stop at its end."""
-    return (
-        text[:1].upper()
-        + text[1:]
-        + ("" if text.endswith((".", "!", "?", ":")) or not text else ".")
-    )
-
-
-def plural(number: int, what: str) -> str:
-    """`1 pair`, `2 pairs`."""
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+FEW = 200  # rows in a split; with fewer the report warns
+NAMED = 4  # classes equally good or bad; more are counted, not named
 
 
 def sentences(truth: Truth) -> dict[str, Any]:
@@ -111,274 +49,6 @@ def sentences(truth: Truth) -> dict[str, Any]:
         "splits": _splits(truth),
         "maps": maps(truth["maps"]) if truth["maps"] else None,
     }
-
-
-def other_data(networks: Sequence[Truth]) -> str:
-    """Which networks were trained on other data than is judged; empty where none is known to be."""
-    others = [n for n in networks if n.get("same_data") is False]
-    if not others:
-        return ""
-    by_data: dict[
-        str, list[str]
-    ] = {}  # the answers of one bundle, and members of a mean, share their data
-    for n in others:
-        seen = listed(
-            list(
-                dict.fromkeys(
-                    f"{d['source']} (fingerprint {d['fingerprint']})" for d in n["other_data"]
-                )
-            )
-        )
-        by_data.setdefault(seen, []).append(n["name"])
-    named = [
-        f"{listed(ns)} {'was' if len(ns) == 1 else 'were'} trained on {seen}"
-        for seen, ns in by_data.items()
-    ]
-    they, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
-    return (
-        f"Other data: {listed(named)}, not on the data judged here: whether {they} seen these pictures is not known, "
-        f"so {their} figures prove nothing about unseen pictures."
-    )
-
-
-def leaks(network: Truth) -> str:
-    """Whether the network, or what it began with or was taught by, saw pictures that also occur in
-    another split.
-    """
-    told = _own_leaks(network)
-    for one in network.get("inherited", ()):
-        if one["keep_leaks"]:
-            told += f" It {one['how']} {one['name']}, which was trained on twins of validation and test pictures too."
-        elif one["same_data"] is not True:
-            on = f"which was trained on {one['source']}" if one["source"] else "of unknown origin"
-            told += f" It {one['how']} {one['name']}, {on}: whether that has seen these pictures is not known."
-    return told
-
-
-def _own_leaks(network: Truth) -> str:
-    name, data, recipe = network["name"], network["info"].get("data"), network["info"].get("recipe")
-    if network.get("same_data") is False:
-        return f"{name}: was trained on other data, so whether it has seen twins, or these very pictures, is not known."
-    if not data or not recipe or "num_left_out_as_leaks" not in data or "keep_leaks" not in recipe:
-        return f"{name}: whether it was trained on twins is not known."
-    if recipe["keep_leaks"]:
-        return f"{name}: was trained on all training rows, twins of validation and test pictures among them."
-    left_out = data["num_left_out_as_leaks"]
-    if network.get("same_test") is False:
-        return (
-            f"{name}: was trained on these training pictures when its data had other test pictures, or none, "
-            f"so twins of the test pictures judged here may be among what it learned; {count(left_out)} training "
-            f"{'row' if left_out == 1 else 'rows'} with a twin in validation or its own test were left out."
-        )
-    if not left_out:
-        return f"{name}: none of its training rows has a twin in validation or test."
-    was = (
-        "row with a twin in validation or test was"
-        if left_out == 1
-        else "rows with a twin in validation or test were"
-    )
-    return f"{name}: {count(left_out)} training {was} left out of its training."
-
-
-def ferplus(network: Truth) -> list[str]:
-    """What the head that learned the votes scores by FER+'s protocol; empty without such a head, or
-    votes.
-    """
-    found = []
-    for split, scores in network["splits"].items():
-        if scores and scores.get("ferplus") and split != "training":
-            f = scores["ferplus"]
-            found.append(
-                f"{network['name']}: by FER+'s majority protocol its vote head is right on "
-                f"{percent(f['accuracy']['value'])} ({interval(f['accuracy'], dash='-')}) of {count(f['n'])} {split} "
-                f"faces, calibration error {decimal(f['ece'])}."
-            )
-    return found
-
-
-def without_twins(network: Truth, *splits: str) -> list[str]:
-    """Accuracy on faces whose pixels do not occur in training, beside the official one; of all
-    splits by default.
-    """
-    return [
-        f"{network['name']}: {split} {percent(s['accuracy']['value'])} of all {count(s['n'])}, "
-        f"{percent(s['twins']['accuracy_without']['value'])} of the {count(s['twins']['n_without'])} "
-        "whose pixels do not occur in training."
-        for split, s in network["splits"].items()
-        if s and split != "training" and s["twins"]["n"] and split in (splits or network["splits"])
-    ]
-
-
-def gap(network: Truth, split: str) -> str:
-    """How training accuracy compares with that on `split`, in words."""
-    name, trained, held = network["name"], network["splits"]["training"], network["splits"][split]
-    if not trained or not held or split == "training":
-        missing = "training" if not trained else "validation or test"
-        return (
-            f"{name}: the gap is not known, since there are no predictions for {missing} pictures."
-        )
-    a, b = trained["accuracy"]["value"], held["accuracy"]["value"]
-    figures = f"{name}: {percent(a)} on training against {percent(b)} on {split}"
-    if network.get("same_data") is False:
-        return (
-            f"{figures}; it was trained on other data, so which of these pictures it has seen, and whether it "
-            "overfits, is not known."
-        )
-    size = a - b
-    if size > STRONG:
-        judgement = "it overfits strongly: it knows much of its training pictures by heart"
-    elif size > ALIKE:
-        judgement = "it overfits somewhat"
-    elif size >= -ALIKE:
-        judgement = "it fits pictures it has seen and pictures it has not seen alike"
-    else:
-        judgement = "it does better on pictures it has not seen, which is unusual: look at how the splits were made"
-    if a < trained["baseline"]["accuracy"] + LEARNED:
-        judgement += (
-            f"; and it has learned little, for always answering {trained['baseline']['label']!r} "
-            f"would be right on {percent(trained['baseline']['accuracy'])} of the training pictures"
-        )
-    return f"{figures}, a gap of {points(size)}: {judgement}."
-
-
-def confidence(network: Truth, split: str) -> str:
-    """Whether a network is as sure as it is right."""
-    held = network["splits"][split]
-    if not held:
-        return f"{network['name']}: no predictions for {split} pictures."
-    over = held["confidence"] - held["accuracy"]["value"]
-    if abs(over) <= CALIBRATED:
-        judgement = "about as sure as it is right"
-    else:
-        judgement = f"{'too sure' if over > 0 else 'not sure enough'} by {points(abs(over))}"
-    return (
-        f"{network['name']}: on {split} its mean confidence is {percent(held['confidence'])} and it is right on "
-        f"{percent(held['accuracy']['value'])}: {judgement} (calibration error {decimal(held['ece'])})."
-    )
-
-
-def comparison(c: Truth) -> str:
-    """One McNemar test in words."""
-    ahead, behind, alone, other = c["first"], c["second"], c["only_first"], c["only_second"]
-    if other > alone:
-        ahead, behind, alone, other = behind, ahead, other, alone
-    loss = _paired_loss(c)
-    if alone == other:
-        on = (
-            "on the same faces"
-            if not alone
-            else f"equally often: each alone on {plural(alone, 'face')}"
-        )
-        return f"On {c['split']}, {ahead} and {behind} are right {on}, of {count(c['n'])}.{loss}"
-    judgement = "unlikely to be chance" if c["p_value"] < CHANCE else "may well be chance"
-    return (
-        f"On {c['split']}, {ahead} is {points(abs(c['difference']))} ahead of {behind}: of {plural(c['n'], 'face')} "
-        f"{ahead} alone is right on {count(alone)}, {behind} alone on {count(other)} ({p_value(c['p_value'])}): "
-        f"{judgement}.{loss}"
-    )
-
-
-def _paired_loss(c: Truth) -> str:
-    """Whose loss is lower; empty where no interval was wanted or the losses are equal."""
-    loss = c["loss_difference"]
-    if loss["low"] is None:
-        return ""
-    lower, sign = (c["second"], 1) if loss["value"] > 0 else (c["first"], -1)
-    low, high = sorted((sign * loss["low"], sign * loss["high"]))
-    judgement = "unlikely to be chance" if low > 0 else "may well be chance"
-    return (
-        f" The loss of {lower} is lower by {decimal(abs(loss['value']))} "
-        f"({decimal(low)} to {decimal(high)}): {judgement}."
-    )
-
-
-def curves(network: Truth) -> str:
-    """What the learning curves show, and why training and validation are not measured alike."""
-    recipe = network["info"].get("recipe")
-    known = ("augment", "block_dropout", "dense_dropout", "label_smoothing", "class_weights")
-    if not isinstance(recipe, Mapping) or not set(known) <= set(recipe):
-        under = [
-            "whatever training alters, such as augmentation, dropout, label smoothing or class weights"
-        ]
-    else:
-        under = ["augmentation"] if recipe["augment"] else []
-        under += ["dropout"] if recipe["block_dropout"] or recipe["dense_dropout"] else []
-        under += ["label smoothing"] if recipe["label_smoothing"] else []
-        under += ["class weights"] if recipe["class_weights"] != "none" else []
-    how = f"under {listed(under)}" if under else "with weights that still change"
-    return (
-        f"Learning curves; the upright line is the epoch that was kept. The training curve is measured while training, "
-        f"{how}; the validation curve after each epoch, without: their distance is not the gap. "
-        "The scores measure all splits alike."
-    )
-
-
-def worst(network: Truth, split: str) -> str:
-    """How little probability the labels of the worst errors got."""
-    scores = network["splits"][split]
-    if not scores or not scores["worst"]:
-        return f"{network['name']} makes no errors on {split}."
-    shares = sorted(math.exp(-x["loss"]) for x in scores["worst"])
-    errors = sum(map(sum, scores["confusion"])) - sum(
-        row[k] for k, row in enumerate(scores["confusion"])
-    )
-    got = percent(shares[0])
-    if percent(shares[-1]) != got:
-        got += f" to {percent(shares[-1])}"
-    if len(shares) == errors:
-        which = "all its errors: their labels" if errors > 1 else "its only error: the label"
-    else:
-        which = (
-            f"the {len(shares)} of its {count(errors)} errors with the highest loss: their labels"
-        )
-    return f"Of {network['name']} on {split} {which} got {got} of the probability."
-
-
-def maps(found: Truth) -> dict[str, Any]:
-    """How the occlusion maps were made and what they can tell, and a sentence for each class."""
-    return {
-        "method": (
-            f"Up to {plural(found['most_faces'], 'face')} of each class that {found['network']} recognised on "
-            f"{found['split']}, drawn at random. A patch of {found['patch']} x {found['patch']} pixels is blurred and "
-            f"{found['asked']} asked again, at {found['questions']} places of a face: orange where the label's "
-            "probability falls, blue where it rises, each picture on a scale of its own. Left and right are "
-            "the picture's."
-        ),
-        "limits": (
-            f"This shows what {found['network']} uses on these faces, not why a face has an expression. Where one "
-            "place is covered it may lean on another, and another few faces may point elsewhere."
-        ),
-        "classes": {c["label"]: place(c, found["split"]) for c in found["classes"]},
-    }
-
-
-def place(found: Truth, split: str) -> str:
-    """Where the mean map of a class is strongest, by ninths of the picture, and how many of its
-    faces agree.
-    """
-    label, n = found["label"], found["n"]
-    if found["ninths"] is None:
-        return f"{label}: no face with this label was recognised on {split}, so nothing is mapped."
-    most, over = max(found["ninths"]), plural(n, "face")
-    cost = f"{points(most)} of the label's probability on average"
-    if most < FAINT:
-        return (
-            f"{label}: over {over}, no place matters by itself: in no ninth of the picture does a blurred patch cost "
-            f"{points(FAINT)} of the label's probability on average."
-        )
-    alike = [place for place, fall in enumerate(found["ninths"]) if fall >= BESIDE * most]
-    if len(alike) > PLACES:
-        return (
-            f"{label}: over {over}, no place stands out: in {len(alike)} ninths of the picture a blurred patch costs "
-            f"about as much, up to {cost}."
-        )
-    named = listed([_NINTHS[place] for place in alike])
-    told = f"{label}: over {over}, a blurred patch costs most in the {named} of the picture, {cost}"
-    if n == 1:
-        return f"{told}."
-    agree = sum(place in alike for place in found["strongest"])
-    those = f"{count(agree) if agree else 'none'} of the {count(n)} faces by themselves"
-    return f"{told}; {those} {'is' if agree == 1 else 'are'} strongest there."
 
 
 def _verdict(truth: Truth) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mien.evaluation import findings
+from mien.evaluation import findings, phrasing
 
 
 def markdown(
@@ -24,155 +24,185 @@ def markdown(
         scores: Key, name for readers, whether in percent.
         caution: The closing paragraph.
     """
-    data, made, measured = truth["data"], truth["made"], truth["measured"]
-    out = [f"# Perceived expression, judged on {_plain(data['source'])}", ""]
-    out += [
-        _plain(" ".join(truth["words"]["verdict"])),
+    return "\n".join(
+        [
+            *_verdict(truth, pictures),
+            *(
+                line
+                for network, drawn in zip(truth["networks"], pictures["networks"], strict=True)
+                for line in _network(truth, network, drawn, scores)
+            ),
+            *_twins(truth),
+            *_data(truth["data"]),
+            *_method(truth),
+            f"Perceived expression, not felt emotion. {caution}",
+            "",
+        ]
+    )
+
+
+def _verdict(truth: Mapping[str, Any], pictures: Mapping[str, Any]) -> list[str]:
+    words = truth["words"]
+    return [
+        f"# Perceived expression, judged on {_plain(truth['data']['source'])}",
+        "",
+        _plain(" ".join(words["verdict"])),
         "",
         "```",
         findings.table(truth).replace("```", "'''"),
         "```",
         "",
+        "## What each split proves",
+        "",
+        *_list(words["splits"]),
+        "## Comparison",
+        "",
+        _image(pictures["accuracy"]),
+        "",
+        *_list([*words["gaps"].values(), *words["confidence"].values(), *words["comparisons"]]),
     ]
-    out += ["## What each split proves", "", *_list(truth["words"]["splits"])]
-    out += ["## Comparison", "", _image(pictures["accuracy"]), ""]
-    out += _list(
+
+
+def _network(
+    truth: Mapping[str, Any],
+    network: Mapping[str, Any],
+    drawn: Mapping[str, Any],
+    scores: Sequence[tuple[str, str, bool]],
+) -> list[str]:
+    """Everything about one network: scores, classes, confusions, pictures, maps."""
+    name, words = network["name"], truth["words"]
+    splits = {s: network["splits"][s] for s in truth["measured"] if network["splits"][s]}
+    rows = [["faces", *(phrasing.count(x["n"]) for x in splits.values())]]
+    for key, text, rate in scores:
+        rows.append([text, *(_estimate(x[key], rate) for x in splits.values())])
+    errors = [phrasing.decimal(x["ece"]) for x in splits.values()]
+    rows.append([f"calibration error ({truth['made']['num_bins']} bins)", *errors])
+    out = [f"## {_plain(name)}", "", *_table(["score", *splits], rows)]
+    for split, x in splits.items():
+        out += [f"### By class, {split}", "", *_by_class(x["per_class"])]
+    for split, x in splits.items():
+        out += [f"### Most confused, {split}", "", *_confused(x["confused_pairs"])]
+    out += _list([*([words["curves"][name]] if "curves" in drawn else []), words["worst"][name]])
+    shown = (drawn.get("curves"), *drawn["confusion"].values(), drawn["reliability"])
+    for picture in (*shown, *drawn["sheets"].values()):
+        if picture is not None:
+            out += [_image(picture), ""]
+    if truth["maps"] and truth["maps"]["network"] == name:
+        maps = words["maps"]
+        out += [f"### Which places it uses, {truth['maps']['split']}", ""]
+        out += [_plain(f"{maps['method']} {maps['limits']}"), "", *_list(maps["classes"].values())]
+        if "maps" in drawn:
+            out += [_image(drawn["maps"]), ""]
+    return out
+
+
+def _by_class(per_class: Sequence[Mapping[str, Any]]) -> list[str]:
+    return _table(
+        ["class", "faces", "precision", "recall", "F1"],
         [
-            *truth["words"]["gaps"].values(),
-            *truth["words"]["confidence"].values(),
-            *truth["words"]["comparisons"],
-        ]
-    )
-    for network, of in zip(truth["networks"], pictures["networks"], strict=True):
-        splits = {s: network["splits"][s] for s in measured if network["splits"][s]}
-        out += [f"## {_plain(network['name'])}", ""]
-        rows = [["faces", *(findings.count(x["n"]) for x in splits.values())]]
-        for key, text, rate in scores:
-            rows.append([text, *(_estimate(x[key], rate) for x in splits.values())])
-        errors = [findings.decimal(x["ece"]) for x in splits.values()]
-        rows.append([f"calibration error ({made['num_bins']} bins)", *errors])
-        out += _table(["score", *splits], rows)
-        for split, x in splits.items():
-            out += [f"### By class, {split}", ""]
-            out += _table(
-                ["class", "faces", "precision", "recall", "F1"],
-                [
-                    [c["label"], findings.count(c["n"])]
-                    + [
-                        findings.decimal(v, 2)
-                        for v in (c["precision"], c["recall"], c["f1"]["value"])
-                    ]
-                    for c in x["per_class"]
-                ],
-            )
-        for split, x in splits.items():
-            out += [f"### Most confused, {split}", ""]
-            out += _table(
-                ["label", "taken for", "faces", "share"],
-                [
-                    [
-                        p["label"],
-                        p["predicted"],
-                        findings.count(p["n"]),
-                        findings.percent(p["share"]),
-                    ]
-                    for p in x["confused_pairs"]
-                ],
-            )
-        out += _list(
-            [
-                *([truth["words"]["curves"][network["name"]]] if "curves" in of else []),
-                truth["words"]["worst"][network["name"]],
-            ]
-        )
-        shown = [
-            of.get("curves"),
-            *of["confusion"].values(),
-            of["reliability"],
-            *of["sheets"].values(),
-        ]
-        for picture in shown:
-            if picture is not None:
-                out += [_image(picture), ""]
-        if truth["maps"] and truth["maps"]["network"] == network["name"]:
-            said = truth["words"]["maps"]
-            out += [f"### Which places it uses, {truth['maps']['split']}", ""]
-            out += [
-                _plain(f"{said['method']} {said['limits']}"),
-                "",
-                *_list(said["classes"].values()),
-            ]
-            if "maps" in of:
-                out += [_image(of["maps"]), ""]
-    out += ["## Twins and annotators", "", *_list(truth["words"]["leaks"].values())]
-    out += _table(
-        ["network", "split", "twins", "with them", "without", "errors"]
-        + ["annotators side with network", "with label", "with neither", "undecided"],
-        [
-            _siding(n["name"], s, n["splits"][s])
-            for n in truth["networks"]
-            for s in measured
-            if n["splits"][s]
+            [c["label"], phrasing.count(c["n"])]
+            + [phrasing.decimal(v, 2) for v in (c["precision"], c["recall"], c["f1"]["value"])]
+            for c in per_class
         ],
     )
-    out += [
+
+
+def _confused(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return _table(
+        ["label", "taken for", "faces", "share"],
+        [
+            [p["label"], p["predicted"], phrasing.count(p["n"]), phrasing.percent(p["share"])]
+            for p in pairs
+        ],
+    )
+
+
+def _twins(truth: Mapping[str, Any]) -> list[str]:
+    return [
+        "## Twins and annotators",
+        "",
+        *_list(truth["words"]["leaks"].values()),
+        *_table(
+            ["network", "split", "twins", "with them", "without", "errors"]
+            + ["annotators side with network", "with label", "with neither", "undecided"],
+            [
+                _siding(n["name"], s, n["splits"][s])
+                for n in truth["networks"]
+                for s in truth["measured"]
+                if n["splits"][s]
+            ],
+        ),
+    ]
+
+
+def _data(data: Mapping[str, Any]) -> list[str]:
+    left = data["left_out"]
+    return [
         "## Data",
         "",
         f"Source: {_plain(data['source'])}; fingerprint {data['fingerprint']}.",
         "",
+        *_table(
+            ["split", *data["labels"], "all"],
+            [
+                [
+                    split,
+                    *(phrasing.count(n if data["totals"][split] else None) for n in row.values()),
+                ]
+                + [phrasing.count(data["totals"][split] or None)]
+                for split, row in data["counts"].items()
+            ],
+        ),
+        *_list(map(phrasing.sentence, data["notes"])),
+        f"Left out: {phrasing.count(left['n'])} rows that could not be read.",
+        "",
+        *_list(f"{r['where']}, row {r['row']}: {r['reason']}" for r in left["rows"]),
     ]
-    out += _table(
-        ["split", *data["labels"], "all"],
-        [
-            [split, *(findings.count(n if data["totals"][split] else None) for n in row.values())]
-            + [findings.count(data["totals"][split] or None)]
-            for split, row in data["counts"].items()
-        ],
-    )
-    out += _list(map(findings.sentence, data["notes"]))
-    left = data["left_out"]
-    out += [f"Left out: {findings.count(left['n'])} rows that could not be read.", ""]
-    out += _list(f"{r['where']}, row {r['row']}: {r['reason']}" for r in left["rows"])
-    out += ["## How it was measured", ""]
-    out += _list(
-        [
-            f"Intervals: {made['interval']}, {findings.count(made['num_bootstrap'])} resamples, seed {made['seed']}.",
-            f"Best network: {truth['best']['rule']}",
-            f"Made {made['date']} on {made['hardware']['platform']}, {made['hardware']['processor']}, "
-            f"{made['hardware']['cores']} cores.",
-            "Versions: " + ", ".join(f"{k} {v}" for k, v in made["versions"].items()) + ".",
-        ]
-    )
-    out += [f"Perceived expression, not felt emotion. {caution}", ""]
-    return "\n".join(out)
+
+
+def _method(truth: Mapping[str, Any]) -> list[str]:
+    made = truth["made"]
+    hardware = made["hardware"]
+    return [
+        "## How it was measured",
+        "",
+        *_list(
+            [
+                f"Intervals: {made['interval']}, {phrasing.count(made['num_bootstrap'])} resamples, seed {made['seed']}.",
+                f"Best network: {truth['best']['rule']}",
+                f"Made {made['date']} on {hardware['platform']}, {hardware['processor']}, {hardware['cores']} cores.",
+                "Versions: " + ", ".join(f"{k} {v}" for k, v in made["versions"].items()) + ".",
+            ]
+        ),
+    ]
 
 
 def _siding(name: str, split: str, scores: Mapping[str, Any]) -> list[str]:
     """A row about twins and annotators."""
     twins, agreement = scores["twins"], scores["vote_agreement"]
     if split == "training":
-        row = [name, split, "n/a", findings.percent(scores["accuracy"]["value"]), "n/a"]
+        row = [name, split, "n/a", phrasing.percent(scores["accuracy"]["value"]), "n/a"]
     else:
         row = [
             name,
             split,
-            findings.count(twins["n"]),
-            findings.percent(scores["accuracy"]["value"]),
+            phrasing.count(twins["n"]),
+            phrasing.percent(scores["accuracy"]["value"]),
         ]
-        row.append(findings.percent(twins["accuracy_without"]["value"]))
+        row.append(phrasing.percent(twins["accuracy_without"]["value"]))
     if agreement is None:
         return [*row, *["n/a"] * 5]
     sides = ("with_prediction", "with_label", "neither", "undecided")
     return [
         *row,
-        findings.count(agreement["errors"]),
-        *(findings.percent(agreement[side]["share"]) for side in sides),
+        phrasing.count(agreement["errors"]),
+        *(phrasing.percent(agreement[side]["share"]) for side in sides),
     ]
 
 
 def _estimate(estimate: Mapping[str, float | None], rate: bool) -> str:
-    value = (findings.percent if rate else findings.decimal)(estimate["value"])
-    bounds = findings.interval(estimate, rate=rate)
+    value = (phrasing.percent if rate else phrasing.decimal)(estimate["value"])
+    bounds = phrasing.interval(estimate, rate=rate)
     return f"{value} ({bounds})" if bounds else value
 
 

@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 
 from mien.errors import writing
-from mien.evaluation import findings, plots
-from mien.evaluation.evaluate import NUM_MAPPED, Evaluation
+from mien.evaluation import phrasing, plots
+from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.markdown import markdown
+from mien.evaluation.occlusion import NUM_MAPPED
+from mien.evaluation.sentences import comparison
 
 _MEAN_SIDE, _MAP_SIDE = 144, 96  # pixels of a mean map and of a face's own on the page
 LISTED = 50  # left-out rows printed on the page; report.json has them all
@@ -106,7 +108,7 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
     truth = evaluation.truth
     names, colours = truth["data"]["labels"], truth["data"]["colours"]
     told = "; ".join(
-        f"{n['name']} on {split} {findings.percent(scores['accuracy']['value'])}"
+        f"{n['name']} on {split} {phrasing.percent(scores['accuracy']['value'])}"
         for n in truth["networks"]
         for split, scores in n["splits"].items()
         if scores
@@ -122,22 +124,22 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
         of: dict[str, Any] = {"confusion": {}, "sheets": {}}
         for split, scores in splits.items():
             recalls = ", ".join(
-                f"{c['label']} {findings.percent(c['recall'])}" for c in scores["per_class"]
+                f"{c['label']} {phrasing.percent(c['recall'])}" for c in scores["per_class"]
             )
             of["confusion"][split] = _picture(
                 f"{stem}-confusion-{split}.png",
-                f"Confusion matrix of {name} on {split}, {findings.count(scores['n'])} faces. Recognised: {recalls}",
+                f"Confusion matrix of {name} on {split}, {phrasing.count(scores['n'])} faces. Recognised: {recalls}",
                 plots.confusion_figure(
                     np.array(scores["confusion"]),
                     names,
-                    f"{name}, {split}, n = {findings.count(scores['n'])}",
+                    f"{name}, {split}, n = {phrasing.count(scores['n'])}",
                 ),
             )
         of["reliability"] = _picture(
             f"{stem}-reliability.png",
             f"Reliability of {name}. "
             + ", ".join(
-                f"{s}: calibration error {findings.decimal(x['ece'])}" for s, x in splits.items()
+                f"{s}: calibration error {phrasing.decimal(x['ece'])}" for s, x in splits.items()
             ),
             plots.reliability_figure({s: x["reliability"] for s, x in splits.items()}, name),
         )
@@ -147,7 +149,7 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
             of["curves"] = _picture(
                 f"{stem}-curves.png",
                 f"Learning curves of {name} over {len(history)} epochs, accuracy and loss, training and validation; "
-                f"kept: epoch {findings.count(best)}",
+                f"kept: epoch {phrasing.count(best)}",
                 plots.curves_figure(history, best, name),
             )
         study = splits.get(truth["study_split"], {})
@@ -168,7 +170,7 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
                 of["maps"] = _picture(
                     f"{stem}-maps.png",
                     f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
-                    + ", ".join(f"{c['label']} ({findings.plural(c['n'], 'face')})" for c in shown),
+                    + ", ".join(f"{c['label']} ({phrasing.plural(c['n'], 'face')})" for c in shown),
                     plots.maps_figure(
                         [(c["label"], _map_pictures(evaluation, c)) for c in shown], title
                     ),
@@ -212,7 +214,8 @@ def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
     )
     return environment.from_string(source).render(
         t=truth,
-        w=findings,
+        w=phrasing,
+        comparison=comparison,
         pictures={
             "accuracy": pictures["accuracy"],
             "networks": [{"curves": None, **of} for of in pictures["networks"]],
@@ -265,7 +268,7 @@ def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[s
         shown.append((f"row {example['row']}", face[0]))
         shown.append(
             (
-                f"at most {findings.points(example['peak'])}",
+                f"at most {phrasing.points(example['peak'])}",
                 plots.map_over(face, example["grid"], _MAP_SIDE),
             )
         )

@@ -17,7 +17,7 @@ from mien.data.audit import audit
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.votes import majority, plurality
 from mien.errors import UsageError
-from mien.evaluation import findings, predictions
+from mien.evaluation import findings, phrasing, predictions, sentences
 from mien.evaluation.evaluate import Predictions, evaluate
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
 
@@ -364,7 +364,7 @@ def test_the_gap_is_put_in_words(training: float, held: float, judgement: str) -
         "name": "n",
         "splits": {"training": scores(training), "validation": scores(held), "test": None},
     }
-    sentence = findings.gap(network, "validation")
+    sentence = sentences.gap(network, "validation")
     assert judgement in sentence
     assert sentence.startswith(
         f"n: {100 * training:.1f} % on training against {100 * held:.1f} % on validation, a gap"
@@ -372,16 +372,16 @@ def test_the_gap_is_put_in_words(training: float, held: float, judgement: str) -
 
 
 def test_numbers_in_words() -> None:
-    assert findings.percent(0.6234) == "62.3 %" and findings.percent(None) == "n/a"
-    assert findings.decimal(-0.0001) == "0.000" and findings.points(-0.0001) == "0.0 points"
-    assert findings.interval({"low": -0.0001, "high": 0.01}, rate=False) == "0.000\u20130.010"
-    assert findings.short(117_000_000) == "117 M" and findings.short(None) == "n/a"
+    assert phrasing.percent(0.6234) == "62.3 %" and phrasing.percent(None) == "n/a"
+    assert phrasing.decimal(-0.0001) == "0.000" and phrasing.points(-0.0001) == "0.0 points"
+    assert phrasing.interval({"low": -0.0001, "high": 0.01}, rate=False) == "0.000\u20130.010"
+    assert phrasing.short(117_000_000) == "117 M" and phrasing.short(None) == "n/a"
     assert (
-        findings.count(28709) == "28,709"
-        and findings.count(0) == "0"
-        and findings.count(None) == "n/a"
+        phrasing.count(28709) == "28,709"
+        and phrasing.count(0) == "0"
+        and phrasing.count(None) == "n/a"
     )
-    assert findings.p_value(0.0001) == "p < 0.001" and findings.p_value(0.034) == "p = 0.034"
+    assert phrasing.p_value(0.0001) == "p < 0.001" and phrasing.p_value(0.034) == "p = 0.034"
 
 
 def test_notes_and_left_out_rows_are_kept() -> None:
@@ -477,7 +477,7 @@ def test_the_annotators_agree_with_the_real_labels_as_evidence_says(shared_dir: 
     ],
 )
 def test_the_report_says_whether_twins_were_trained_on(info: dict[str, Any], says: str) -> None:
-    assert says in findings.leaks({"name": "small", "same_data": None, "info": info})
+    assert says in sentences.leaks({"name": "small", "same_data": None, "info": info})
 
 
 def trained_on(network: Predictions, name: str, fingerprint: str) -> Predictions:
@@ -513,7 +513,7 @@ def test_other_data_is_told_apart_and_said_everywhere(faces: Dataset) -> None:
         if one["name"] == "other"
         for name in ("a", "b")
     ]
-    assert findings.other_data(networks).startswith(
+    assert sentences.other_data(networks).startswith(
         "Other data: a and b were trained on elsewhere.csv (fingerprint 0123"
     )
 
@@ -696,7 +696,7 @@ def test_the_curves_caption_follows_the_recipe() -> None:
         "label_smoothing": 0.1,
         "class_weights": "sqrt",
     }
-    caption = findings.curves({"info": {"recipe": recipe}})
+    caption = sentences.curves({"info": {"recipe": recipe}})
     assert "under augmentation, dropout, label smoothing and class weights;" in caption
     plain = {
         **recipe,
@@ -706,10 +706,10 @@ def test_the_curves_caption_follows_the_recipe() -> None:
         "class_weights": "none",
     }
     assert not any(
-        word in findings.curves({"info": {"recipe": plain}})
+        word in sentences.curves({"info": {"recipe": plain}})
         for word in ("augment", "dropout", "smoothing")
     )
-    assert "such as augmentation" in findings.curves({"info": {}})
+    assert "such as augmentation" in sentences.curves({"info": {}})
 
 
 def test_the_audit_in_sentences(faces: Dataset) -> None:
@@ -729,8 +729,8 @@ def test_the_audit_in_sentences(faces: Dataset) -> None:
 
 def test_sentences_begin_large_and_end_with_a_stop() -> None:
     assert (
-        findings.sentence("the schedule is done") == "The schedule is done."
-        and findings.sentence("Done.") == "Done."
+        phrasing.sentence("the schedule is done") == "The schedule is done."
+        and phrasing.sentence("Done.") == "Done."
     )
-    assert findings.listed(["a"]) == "a" and findings.listed(["a", "b", "c"]) == "a, b and c"
-    assert findings.plural(1, "pair") == "1 pair" and findings.plural(2000, "pair") == "2,000 pairs"
+    assert phrasing.listed(["a"]) == "a" and phrasing.listed(["a", "b", "c"]) == "a, b and c"
+    assert phrasing.plural(1, "pair") == "1 pair" and phrasing.plural(2000, "pair") == "2,000 pairs"

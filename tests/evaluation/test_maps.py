@@ -16,7 +16,7 @@ import pytest
 from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.errors import UsageError
-from mien.evaluation import findings
+from mien.evaluation import sentences
 from mien.evaluation.evaluate import Evaluation, Predictions, evaluate
 from mien.evaluation.report import write_report
 from mien.labels import LabelSet
@@ -210,7 +210,7 @@ def test_answers_that_are_no_probabilities_are_refused(answers: np.ndarray) -> N
     ],
 )
 def test_words_follow_their_thresholds(ninths: list[float], n: int, said: str) -> None:
-    told = findings.place(
+    told = sentences.place(
         {"label": "a", "n": n, "ninths": ninths, "strongest": [4, 7][:n]}, "validation"
     )
     assert said in told and told.endswith(".")
