@@ -37,7 +37,7 @@ def main() -> None:
     runtime.import_tensorflow()
     import keras
 
-    from mien.training import export, onnx_graph
+    from mien.training import folding, onnx_graph
     from mien.training.models import build, heads, logits_of
     from mien.training.recipes import recipe
 
@@ -46,7 +46,7 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     network = build(chosen, dataset.label_set)
     found = heads(chosen, dataset.label_set)
-    folded = export.fold(network, chosen, found)
+    folded = folding.fold(network, chosen, found)
     if folded is None:
         raise SystemExit(f"{options.recipe}: came a network that cannot be folded")
     sessions: dict[str, Any] = {}

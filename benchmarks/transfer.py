@@ -36,8 +36,8 @@ from mien.data.split import with_validation
 from mien.data.votes import majority
 from mien.labels import FER2013, FERPLUS, LabelSet
 from mien.training import fit, runs
-from mien.training.export import accuracy
 from mien.training.recipes import recipe
+from mien.training.scoring import accuracy
 
 MOODS = LabelSet(("negative", "neutral", "positive", "surprise"))
 _MOOD_OF = {

@@ -15,6 +15,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from mien.bundle.onnx_fields import (
+    ATTRIBUTE,
+    BYTES,
+    DIM,
+    FIXED64,
+    GRAPH,
+    MODEL,
+    NODE,
+    OPSET,
+    SHAPE,
+    TENSOR,
+    TENSOR_TYPE,
+    TYPE,
+    VALUE,
+    VARINT,
+    Fields,
+)
 from mien.errors import BundleError
 
 MAX_FIELDS = 100_000  # in the whole file; a network of a hundred layers has some ten thousand
@@ -35,101 +52,6 @@ OPERATORS = frozenset(
 )
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
 _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2}
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# Message -> field number -> (name, wire type, may repeat). `!` before a name: known, and refused
-# with that name.
-_Fields = Mapping[int, tuple[str, int, bool]]
-_MODEL: _Fields = {
-    1: ("ir_version", _VARINT, False),
-    2: ("producer_name", _BYTES, False),
-    3: ("producer_version", _BYTES, False),
-    4: ("domain", _BYTES, False),
-    5: ("model_version", _VARINT, False),
-    6: ("doc_string", _BYTES, False),
-    7: ("graph", _BYTES, False),
-    8: ("opset_import", _BYTES, True),
-    14: ("metadata_props", _BYTES, True),
-    20: ("!training_info", _BYTES, True),
-    25: ("!functions", _BYTES, True),
-    26: ("!configuration", _BYTES, True),
-}
-_OPSET: _Fields = {1: ("domain", _BYTES, False), 2: ("version", _VARINT, False)}
-_GRAPH: _Fields = {
-    1: ("node", _BYTES, True),
-    2: ("name", _BYTES, False),
-    5: ("initializer", _BYTES, True),
-    10: ("doc_string", _BYTES, False),
-    11: ("input", _BYTES, True),
-    12: ("output", _BYTES, True),
-    13: ("value_info", _BYTES, True),
-    14: ("!quantization_annotation", _BYTES, True),
-    15: ("!sparse_initializer", _BYTES, True),
-    16: ("metadata_props", _BYTES, True),
-}
-_NODE: _Fields = {
-    1: ("input", _BYTES, True),
-    2: ("output", _BYTES, True),
-    3: ("name", _BYTES, False),
-    4: ("op_type", _BYTES, False),
-    5: ("attribute", _BYTES, True),
-    6: ("doc_string", _BYTES, False),
-    7: ("domain", _BYTES, False),
-    8: ("!overload", _BYTES, False),
-    9: ("metadata_props", _BYTES, True),
-    10: ("!device_configurations", _BYTES, True),
-}
-_ATTRIBUTE: _Fields = {
-    1: ("name", _BYTES, False),
-    2: ("f", _FIXED32, False),
-    3: ("i", _VARINT, False),
-    4: ("s", _BYTES, False),
-    5: ("!t (a tensor)", _BYTES, False),
-    6: ("!g (a graph in the graph)", _BYTES, False),
-    7: ("floats", _FIXED32, True),
-    8: ("ints", _VARINT, True),
-    9: ("!strings", _BYTES, True),
-    10: ("!tensors", _BYTES, True),
-    11: ("!graphs (graphs in the graph)", _BYTES, True),
-    13: ("doc_string", _BYTES, False),
-    14: ("!tp", _BYTES, False),
-    15: ("!type_protos", _BYTES, True),
-    20: ("type", _VARINT, False),
-    21: ("!ref_attr_name", _BYTES, False),
-    22: ("!sparse_tensor", _BYTES, False),
-    23: ("!sparse_tensors", _BYTES, True),
-}
-_TENSOR: _Fields = {
-    1: ("dims", _VARINT, True),
-    2: ("data_type", _VARINT, False),
-    3: ("!segment", _BYTES, False),
-    4: ("!float_data", _FIXED32, True),
-    5: ("!int32_data", _VARINT, True),
-    6: ("!string_data", _BYTES, True),
-    7: ("!int64_data", _VARINT, True),
-    8: ("name", _BYTES, False),
-    9: ("raw_data", _BYTES, False),
-    10: ("!double_data", _FIXED64, True),
-    11: ("!uint64_data", _VARINT, True),
-    12: ("doc_string", _BYTES, False),
-    13: ("!external_data", _BYTES, True),
-    14: ("data_location", _VARINT, False),
-    16: ("metadata_props", _BYTES, True),
-}
-_VALUE: _Fields = {
-    1: ("name", _BYTES, False),
-    2: ("type", _BYTES, False),
-    3: ("doc_string", _BYTES, False),
-    4: ("metadata_props", _BYTES, True),
-}
-_TYPE: _Fields = {1: ("tensor_type", _BYTES, False), 6: ("denotation", _BYTES, False)}
-_TENSOR_TYPE: _Fields = {1: ("elem_type", _VARINT, False), 2: ("shape", _BYTES, False)}
-_SHAPE: _Fields = {1: ("dim", _BYTES, True)}
-_DIM: _Fields = {
-    1: ("dim_value", _VARINT, False),
-    2: ("dim_param", _BYTES, False),
-    3: ("denotation", _BYTES, False),
-}
 
 
 @dataclass(frozen=True)
@@ -198,7 +120,7 @@ class _Reader:
         raise self.refuse(field, "a number of more than 10 bytes", "an ONNX file")
 
     def fields(
-        self, data: memoryview, known: _Fields, path: str
+        self, data: memoryview, known: Fields, path: str
     ) -> Iterator[tuple[str, int | memoryview]]:
         """Name and value of each field of one message, in file order."""
         at, seen = 0, set()
@@ -216,21 +138,21 @@ class _Reader:
             field = f"{path}.{name.lstrip('!')}"
             if name.startswith("!"):
                 raise self.refuse(field, "one", "none: mien's models do without it")
-            packed = repeats and wanted != _BYTES and wire == _BYTES
+            packed = repeats and wanted != BYTES and wire == BYTES
             if wire != wanted and not packed:
                 raise self.refuse(field, f"wire type {wire}", str(wanted))
             if not repeats:
                 if name in seen:
                     raise self.refuse(field, "it twice", "it once")
                 seen.add(name)
-            if wire == _VARINT:
+            if wire == VARINT:
                 value, at = self.varint(data, at, field)
                 yield name, value
                 continue
-            if wire == _BYTES:
+            if wire == BYTES:
                 size, at = self.varint(data, at, field)
             else:
-                size = 8 if wire == _FIXED64 else 4
+                size = 8 if wire == FIXED64 else 4
             if size > len(data) - at:
                 raise self.refuse(
                     field, f"{len(data) - at} bytes where {size} are announced", "a whole file"
@@ -249,7 +171,7 @@ class _Reader:
             self.num_fields += 1
             if self.num_fields > MAX_FIELDS:
                 raise self.refuse(field, f"more than {MAX_FIELDS} fields", "a network")
-            if wire == _VARINT:
+            if wire == VARINT:
                 value, at = self.varint(part, at, field)
                 yield name, value
             else:
@@ -268,7 +190,7 @@ class _Reader:
 
     def model(self, data: memoryview) -> OnnxFile:
         ir_version, graph, opsets = 0, None, list[tuple[str, int]]()
-        for name, value in self.fields(data, _MODEL, "model"):
+        for name, value in self.fields(data, MODEL, "model"):
             if name == "ir_version":
                 ir_version = _int(value)
             elif name == "graph":
@@ -294,7 +216,7 @@ class _Reader:
 
     def opset(self, data: memoryview) -> tuple[str, int]:
         domain, version = "", 0
-        for name, value in self.fields(data, _OPSET, "opset_import"):
+        for name, value in self.fields(data, OPSET, "opset_import"):
             if name == "domain":
                 domain = self.text(value, "opset_import.domain")
             else:
@@ -304,7 +226,7 @@ class _Reader:
     def graph(self, data: memoryview, ir_version: int, opset: int) -> OnnxFile:
         operators: dict[str, int] = {}
         inputs, outputs, num_tensors, num_weights = list[Value](), list[Value](), 0, 0
-        for name, value in self.fields(data, _GRAPH, "graph"):
+        for name, value in self.fields(data, GRAPH, "graph"):
             if name == "node":
                 operator = self.node(_bytes(value), sum(operators.values()))
                 operators[operator] = operators.get(operator, 0) + 1
@@ -327,13 +249,13 @@ class _Reader:
         if index >= MAX_NODES:
             raise self.refuse("graph.node", f"more than {MAX_NODES}", f"at most {MAX_NODES}")
         operator = domain = ""
-        for name, value in self.fields(data, _NODE, path):
+        for name, value in self.fields(data, NODE, path):
             if name == "op_type":
                 operator = self.text(value, f"{path}.op_type")
             elif name == "domain":
                 domain = self.text(value, f"{path}.domain")
             elif name == "attribute":
-                for _ in self.fields(_bytes(value), _ATTRIBUTE, f"{path}.attribute"):
+                for _ in self.fields(_bytes(value), ATTRIBUTE, f"{path}.attribute"):
                     pass  # the names and wire types are the check
             elif name in ("input", "output"):
                 self.text(value, f"{path}.{name}")
@@ -352,7 +274,7 @@ class _Reader:
                 "graph.initializer", f"more than {MAX_TENSORS}", f"at most {MAX_TENSORS}"
             )
         dims, kind, location, size = list[int](), 0, 0, 0
-        for name, value in self.fields(data, _TENSOR, path):
+        for name, value in self.fields(data, TENSOR, path):
             if name == "dims":
                 dims.append(self.dim(_int(value), f"{path}.dims"))
                 if len(dims) > MAX_RANK:
@@ -387,11 +309,11 @@ class _Reader:
 
     def value(self, data: memoryview, path: str) -> Value:
         called, kind, shape = "", 0, None
-        for name, value in self.fields(data, _VALUE, path):
+        for name, value in self.fields(data, VALUE, path):
             if name == "name":
                 called = self.text(value, f"{path}.name")
             elif name == "type":
-                for part, tensor_type in self.fields(_bytes(value), _TYPE, f"{path}.type"):
+                for part, tensor_type in self.fields(_bytes(value), TYPE, f"{path}.type"):
                     if part == "tensor_type":
                         kind, shape = self.tensor_type(
                             _bytes(tensor_type), f"{path}.type.tensor_type"
@@ -404,14 +326,14 @@ class _Reader:
 
     def tensor_type(self, data: memoryview, path: str) -> tuple[int, tuple[int | None, ...] | None]:
         kind, shape = 0, None
-        for name, value in self.fields(data, _TENSOR_TYPE, path):
+        for name, value in self.fields(data, TENSOR_TYPE, path):
             if name == "elem_type":
                 kind = _int(value)
                 continue
             dims = list[int | None]()
-            for _, dim in self.fields(_bytes(value), _SHAPE, f"{path}.shape"):
+            for _, dim in self.fields(_bytes(value), SHAPE, f"{path}.shape"):
                 size = None
-                for part, number in self.fields(_bytes(dim), _DIM, f"{path}.shape.dim"):
+                for part, number in self.fields(_bytes(dim), DIM, f"{path}.shape.dim"):
                     if part == "dim_value":
                         size = self.dim(_int(number), f"{path}.shape.dim")
                 dims.append(size)

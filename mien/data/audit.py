@@ -1,36 +1,31 @@
 """What is in a data set, and what is wrong with it: counts, duplicates, leaks, blanks, doubtful
 labels.
 
-`audit` computes everything once; `Audit.table` and `Audit.to_dict` say it, `write_sheets` shows it.
+`audit` computes everything once; `Audit.table` and `Audit.to_dict` say it,
+`mien.data.audit_sheets` shows it.
 docs/data.md gives each definition and what it finds in FER2013.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
+from mien.data.audit_table import DECISIVE, audit_table
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.near_duplicates import NearPairs
 from mien.data.near_duplicates import near_duplicates as find_near
 from mien.data.votes import plurality
-from mien.errors import writing
 from mien.labels import FERPLUS_VOTES, LabelSet
-from mien.vision.contact_sheet import contact_sheet
 
 _BLANK_RANGE = (
     16  # gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48
 )
 _NO_FACE_VOTES = 5  # of ten: half of the annotators or more
-_DECISIVE = (
-    5  # votes for one other expression, and none for the label: the annotators clearly disagree
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +108,7 @@ class Audit:
         Rates are in [0, 1], or None where nothing was counted.
         """
         names = self.label_set.names
-        found: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "source": self.source,
             "fingerprint": self.fingerprint,
             "left_out": self.num_left_out,
@@ -137,7 +132,7 @@ class Audit:
             "vote_agreement": None,
         }
         if self.near is not None:
-            found["near_duplicates"] = {
+            facts["near_duplicates"] = {
                 "pairs": len(self.near),
                 "mirrored_pairs": int(self.near.mirrored.sum()),
                 "pictures": len(np.unique(self.near.pairs)),
@@ -145,37 +140,39 @@ class Audit:
                 "rows_also_in": _listed(self.near_shared_rows),
             }
         if self.no_faces is not None:
-            found["no_faces"] = {split: self._within(self.no_faces, split) for split in SPLITS}
+            facts["no_faces"] = {split: self.within(self.no_faces, split) for split in SPLITS}
         if self.vote_agreement is not None:
-            found["vote_agreement"] = {
+            preferred = self.vote_agreement.preferred.tolist()
+            facts["vote_agreement"] = {
                 "agreement": {split: self.agreement(split) for split in SPLITS},
                 "preferred": {
                     name: dict(zip(names, line, strict=True))
-                    for name, line in zip(
-                        names, self.vote_agreement.preferred.tolist(), strict=True
-                    )
+                    for name, line in zip(names, preferred, strict=True)
                 },
                 "decisive_disagreements": {"rows": len(self.vote_agreement.decisive)},
             }
         if rows:
-            for entry, shared in zip(found["rows_also_in"], self.shared_rows.values(), strict=True):
-                entry["source_rows"] = self.rows[shared].tolist()
-            found["label_conflicts"]["source_rows"] = [
-                self.rows[group].tolist() for group in self.conflicts
+            self._add_source_rows(facts)
+        return facts
+
+    def _add_source_rows(self, facts: dict[str, Any]) -> None:
+        for entry, shared in zip(facts["rows_also_in"], self.shared_rows.values(), strict=True):
+            entry["source_rows"] = self.rows[shared].tolist()
+        facts["label_conflicts"]["source_rows"] = [
+            self.rows[group].tolist() for group in self.conflicts
+        ]
+        facts["blanks"]["source_rows"] = self.rows[self.blanks].tolist()
+        if self.near is not None:
+            facts["near_duplicates"]["source_rows"] = self.rows[self.near.pairs].tolist()
+            facts["near_duplicates"]["scores"] = [
+                round(float(score), 4) for score in self.near.scores
             ]
-            found["blanks"]["source_rows"] = self.rows[self.blanks].tolist()
-            if self.near is not None:
-                found["near_duplicates"]["source_rows"] = self.rows[self.near.pairs].tolist()
-                found["near_duplicates"]["scores"] = [
-                    round(float(score), 4) for score in self.near.scores
-                ]
-            if self.no_faces is not None:
-                found["no_faces"]["source_rows"] = self.rows[self.no_faces].tolist()
-            if self.vote_agreement is not None:
-                found["vote_agreement"]["decisive_disagreements"]["source_rows"] = self.rows[
-                    self.vote_agreement.decisive
-                ].tolist()
-        return found
+        if self.no_faces is not None:
+            facts["no_faces"]["source_rows"] = self.rows[self.no_faces].tolist()
+        if self.vote_agreement is not None:
+            facts["vote_agreement"]["decisive_disagreements"]["source_rows"] = self.rows[
+                self.vote_agreement.decisive
+            ].tolist()
 
     def near_conflicts(self) -> np.ndarray:
         """int64 (C,): positions in `near` of the pairs with two different labels."""
@@ -199,93 +196,13 @@ class Audit:
             },
         }
 
-    def _within(self, index: np.ndarray, split: str) -> int:
+    def within(self, index: np.ndarray, split: str) -> int:
+        """How many of these positions lie in a split."""
         return int(np.sum(self.splits[index] == SPLITS.index(split)))
 
     def table(self) -> str:
         """The findings as plain text of at most 100 columns."""
-        used = [split for split in SPLITS if self.size(split)]
-        lines = [f"{self.source}  (fingerprint {self.fingerprint})", ""]
-        lines.append(_row("labelled rows", used, 20))
-        totals = [int(self.counts[SPLITS.index(split)].sum()) for split in used]
-        for index, name in enumerate(self.label_set):
-            counts = [int(self.counts[SPLITS.index(split), index]) for split in used]
-            shares = [
-                _rate(count / total if total else None)
-                for count, total in zip(counts, totals, strict=True)
-            ]
-            cells = [
-                f"{_count(count)} {share:>8}" for count, share in zip(counts, shares, strict=True)
-            ]
-            lines.append(_row("  " + name, cells, 20))
-        numbers = {"  all": totals}
-        if any(self.size(split) > total for split, total in zip(used, totals, strict=True)):
-            numbers["  without a label"] = [
-                self.size(split) - n for split, n in zip(used, totals, strict=True)
-            ]
-        numbers["different pictures"] = [self.distinct[SPLITS.index(split)] for split in used]
-        numbers["blank pictures"] = [self._within(self.blanks, split) for split in used]
-        if self.no_faces is not None:
-            numbers["no face, say the annotators"] = [
-                self._within(self.no_faces, split) for split in used
-            ]
-        # Under the counts, whose shares take the last nine columns.
-        lines += [
-            _row(name, [_count(value) + " " * 9 for value in values], 20)
-            for name, values in numbers.items()
-        ]
-        lines += ["", "equal pixels"]
-        for (one, other), shared in self.shared_rows.items():
-            lines.append(f"  {_count(len(shared)):>7}  {one} rows that also occur in {other}")
-        rows = sum(map(len, self.conflicts))
-        lines.append(
-            f"  {_count(len(self.conflicts)):>7}  groups of equal pictures with different labels ({_count(rows)} rows)"
-        )
-        if self.near is not None:
-            lines += [
-                "",
-                "nearly equal pictures (shifted, re-saved, stamped or mirrored; equal ones not counted)",
-            ]
-            lines.append(
-                f"  {_count(len(self.near)):>7}  pairs, {_count(int(self.near.mirrored.sum()))} of them mirrored, "
-                f"{_count(len(self.near_conflicts()))} with different labels"
-            )
-            for (one, other), number in self.near_shared_rows.items():
-                lines.append(f"  {_count(number):>7}  {one} rows with a near duplicate in {other}")
-        if self.vote_agreement is not None:
-            lines += ["", _row("the annotators (FER+)", used)]
-            parts = [self.agreement(split) for split in used]
-            lines.append(
-                _row(
-                    "  rows with a vote for a label",
-                    [_count(int(part["n"] or 0)) for part in parts],
-                )
-            )
-            for name, words in (
-                ("agrees", "  label is the annotators' choice"),
-                ("among_top", "  the same, ties counted for it"),
-                ("among_two", "  label is among its first two"),
-            ):
-                lines.append(_row(words, [_rate(part[name]) for part in parts]))
-            lines += ["", _row("label (down), votes (across)", self.label_set, 9)]
-            for name, line in zip(
-                self.label_set, self.vote_agreement.preferred.tolist(), strict=True
-            ):
-                total = sum(line)
-                lines.append(
-                    _row(
-                        "  " + name, [_rate(value / total if total else None) for value in line], 9
-                    )
-                )
-            lines.append(
-                f"  {_count(len(self.vote_agreement.decisive)):>7}  rows whose label got no vote, another {_DECISIVE} or more"
-            )
-        if self.num_left_out:
-            lines += [
-                "",
-                f"{_count(self.num_left_out)} rows or pictures could not be read and were left out, as asked",
-            ]
-        return "\n".join(line.rstrip() for line in lines).rstrip()
+        return audit_table(self)
 
 
 def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
@@ -372,7 +289,7 @@ def _vote_agreement(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) 
     own = np.take_along_axis(ballots, np.maximum(labels, 0)[:, None], 1)[:, 0]
     preferred = np.zeros((len(label_set), len(label_set)), np.int64)
     np.add.at(preferred, (labels[counted], choice[counted]), 1)
-    decisive = np.flatnonzero(counted & (own == 0) & (most >= _DECISIVE))
+    decisive = np.flatnonzero(counted & (own == 0) & (most >= DECISIVE))
     return VoteAgreement(
         counted=counted,
         choice=np.where(counted, choice, -1),
@@ -389,140 +306,3 @@ def _listed(shared: Mapping[tuple[str, str], int]) -> list[dict[str, str | int]]
     return [
         {"split": one, "also_in": other, "rows": number} for (one, other), number in shared.items()
     ]
-
-
-def _row(name: str, cells: Iterable[str], width: int = 12) -> str:
-    return f"{name:<31}" + "".join(f"{cell:>{width}}" for cell in cells)
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _rate(rate: float | None) -> str:
-    return "n/a" if rate is None else f"{100 * rate:.1f} %"
-
-
-_SHOWN = 48  # faces on one sheet
-
-
-def write_sheets(audit: Audit, dataset: Dataset, folder: str | os.PathLike[str]) -> list[Path]:
-    """Draw what was found as contact sheets (PNG), leaving out what was not found.
-
-    Args:
-        audit: Of this data set.
-        dataset: The pictures.
-        folder: Made if it is not there; sheets of the same names are replaced.
-
-    Returns:
-        The files, in the order in which to look at them.
-
-    Raises:
-        RunError: if the folder cannot be written.
-    """
-    from PIL import Image
-
-    names = (*dataset.label_set.names, "no label")  # position -1 is UNLABELLED
-
-    def label(row: int) -> str:
-        return (
-            f"{SPLITS[dataset.splits[row]][:5]} {dataset.rows[row]}\n{names[dataset.labels[row]]}"
-        )
-
-    sheets: list[
-        tuple[str, str, np.ndarray, list[str], int]
-    ] = []  # file, title, rows, captions, how many together
-
-    def add(
-        file: str,
-        title: str,
-        rows: Iterable[int],
-        captions: list[str] | None = None,
-        together: int = 1,
-    ) -> None:
-        chosen = np.fromiter(rows, np.int64)
-        if len(chosen):
-            sheets.append(
-                (file, title, chosen, captions or [label(row) for row in chosen], together)
-            )
-
-    add("samples", "Samples of each label (training)", _samples(dataset))
-    add(
-        "label-conflicts",
-        "Equal pictures with different labels, side by side",
-        [
-            row
-            for group in audit.conflicts[: _SHOWN // 2]
-            for row in _two_labels(group, dataset.labels)
-        ],
-        together=2,
-    )
-    add(
-        "leaks",
-        "Evaluation pictures that also occur in training, side by side",
-        _leaks(dataset),
-        together=2,
-    )
-    if audit.near is not None:
-        spread = np.unique(
-            np.linspace(0, max(len(audit.near) - 1, 0), _SHOWN // 2).astype(np.int64)
-        )
-        spread = spread[: len(audit.near)]
-        captions = [
-            f"{label(row)}\n{audit.near.scores[pair]:.2f}{' mirrored' if audit.near.mirrored[pair] else ''}"
-            for pair in spread
-            for row in audit.near.pairs[pair]
-        ]
-        add(
-            "near-duplicates",
-            "Nearly equal pictures, surest first",
-            audit.near.pairs[spread].ravel(),
-            captions,
-            2,
-        )
-    add("blanks", "Blank pictures", audit.blanks[:_SHOWN])
-    if audit.no_faces is not None:
-        add("no-faces", "No face, say the annotators", audit.no_faces[:_SHOWN])
-    if audit.vote_agreement is not None:
-        chosen = _by_label(audit.vote_agreement.decisive, dataset.labels, len(dataset.label_set))
-        captions = [
-            f"{label(row)}\nvotes: {names[audit.vote_agreement.choice[row]]}" for row in chosen
-        ]
-        add("votes-disagree", "The annotators clearly disagree with the label", chosen, captions)
-    target, written = Path(folder), []
-    with writing(target):
-        target.mkdir(parents=True, exist_ok=True)
-        for file, title, rows, captions, together in sheets:
-            sheet = contact_sheet(
-                dataset.images[rows], captions, columns=8, together=together, title=title
-            )
-            path = target / f"{file}.png"
-            Image.fromarray(sheet).save(path)
-            written.append(path)
-    return written
-
-
-def _by_label(rows: np.ndarray, labels: np.ndarray, num_labels: int) -> np.ndarray:
-    """The first rows of each label: 8 a label, a row of the sheet."""
-    return np.concatenate([rows[labels[rows] == index][:8] for index in range(num_labels)])
-
-
-def _samples(dataset: Dataset) -> np.ndarray:
-    rows = np.random.default_rng(0).permutation(np.flatnonzero(dataset.mask("training")))
-    return _by_label(rows, dataset.labels, len(dataset.label_set))
-
-
-def _two_labels(group: np.ndarray, labels: np.ndarray) -> tuple[int, int]:
-    """The first row of the group, and the first with another label."""
-    return int(group[0]), int(group[labels[group] != labels[group[0]]][0])
-
-
-def _leaks(dataset: Dataset) -> np.ndarray:
-    """The first evaluation rows with a twin in training, each followed by that twin."""
-    training = np.flatnonzero(dataset.mask("training"))
-    known, first = np.unique(dataset.digests[training], return_index=True)
-    chosen = np.flatnonzero(twins(dataset))[: _SHOWN // 2]
-    same = (
-        training[first[np.searchsorted(known, dataset.digests[chosen])]] if len(chosen) else chosen
-    )
-    return np.stack([chosen, same], 1).ravel()

@@ -1,132 +1,18 @@
 """The painter of the drawn faces: from what moves in a face to its pixels.
 
-A face is painted back to front, many at once, in float32. Every shape is the region between two
-curves in the head's own coordinates (u to the right, v down, in pixels of an upright face of middle
-size); its edge is softened over one pixel, so no supersampling is needed.
+A face is painted back to front, many at once, in float32 (`mien.data.face_canvas`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mien.constants import FACE_SIDE
-
-# What moves in a face, with its value at rest. Brows: up, inner ends up, arched, drawn together
-# (pixels). Lids: upper opening (a factor), lower one up, slope (pixels; + the outer end droops, -
-# the inner end presses down). Mouth: width (a factor), opening, corners up, upper lip up (pixels),
-# squareness (0 to 1), teeth shown, one corner up (pixels). Creases, 0 none to 1 deep: nose
-# wrinkled, cheek folds, frown lines, forehead lines.
-MOVES = {
-    "brow_up": 0.0, "brow_inner": 0.0, "brow_arch": 0.0, "brow_in": 0.0,
-    "lid": 1.0, "lower_lid": 0.0, "lid_slope": 0.0,
-    "mouth_width": 1.0, "opening": 0.0, "corners": 0.0, "upper_lip": 0.0, "square": 0.0, "teeth": 0.0,
-    "one_corner": 0.0,
-    "wrinkle": 0.0, "folds": 0.0, "frown": 0.0, "forehead": 0.0,
-}  # fmt: skip
+from mien.data.face_canvas import Canvas, EyeSide, elliptic_radius
 
 
-@dataclass
-class _Side:
-    """Where one eye and its brow stand: `sign` -1 at the picture's left, 1 at its right."""
-
-    sign: int
-    x: np.ndarray
-    width: np.ndarray
-
-
-def _radius(
-    x: np.ndarray, y: np.ndarray, width: float | np.ndarray, height: float | np.ndarray
-) -> np.ndarray:
-    """Distance from the centre of an ellipse, 1 on its edge."""
-    x, y = x / width, y / height
-    return np.asarray(np.sqrt(x * x + y * y))
-
-
-class Painter:
-    """Paints some faces at once.
-
-    Args:
-        moves: float32 (N, 18), what moves, in the order of `MOVES`.
-        rng: Where all else comes from: who is drawn, from where, in which light. Its values are
-            drawn in a fixed order that does not depend on `moves`.
-    """
-
-    def __init__(self, moves: np.ndarray, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._num = len(moves)
-        self.image = np.empty((self._num, FACE_SIDE, FACE_SIDE), np.float32)
-        (
-            self.brow_up, self.brow_inner, self.brow_arch, self.brow_in, self.lid, self.lower_lid, self.lid_slope,
-            self.mouth_width, self.opening, self.corners, self.upper_lip, self.square, self.teeth, self.one_corner,
-            self.wrinkle, self.folds, self.frown, self.forehead,
-        ) = (np.ascontiguousarray(moves[:, i, None, None]) for i in range(len(MOVES)))  # fmt: skip
-        self.one_corner *= self._sign()
-        self._place()
-
-    # Random values, each (N, 1, 1) float32.
-
-    def _span(self, low: float, high: float) -> np.ndarray:
-        return self._rng.uniform(low, high, (self._num, 1, 1)).astype(np.float32)
-
-    def _sign(self) -> np.ndarray:
-        return np.where(self._rng.random((self._num, 1, 1)) < 0.5, np.float32(-1), np.float32(1))
-
-    def _chance(self, share: float) -> np.ndarray:
-        return (self._rng.random((self._num, 1, 1)) < share).astype(np.float32)
-
-    def _some(self, share: float) -> np.ndarray:
-        """Indices of the faces that have something which not all have."""
-        return np.flatnonzero(self._rng.random(self._num) < share)
-
-    def _place(self) -> None:
-        """Head coordinates of every pixel: shift, size, turn in the picture plane, turn of the
-        head.
-        """
-        angle, self.scale = self._span(-0.2, 0.2), self._span(0.94, 1.16)
-        self.yaw, self.pitch = self._span(-0.27, 0.27), self._span(-1.3, 1.3)
-        line = np.arange(FACE_SIDE, dtype=np.float32) - np.float32((FACE_SIDE - 1) / 2)
-        x = line[None, None, :] - self._span(-2.2, 2.2)
-        y = line[None, :, None] - self._span(-2.2, 1.8)
-        cos, sin = np.cos(angle) / self.scale, np.sin(angle) / self.scale
-        self.u, self.v = x * cos + y * sin, y * cos - x * sin
-        self.screen_x, self.screen_y = line[None, None, :], line[None, :, None]
-
-    def _turned(self, x: float | np.ndarray, radius: float = 18.0) -> tuple[np.ndarray, np.ndarray]:
-        """Where a feature at `x` of a frontal head stands on the turned head, and by what factor it
-        is narrowed.
-        """
-        angle = np.arcsin(np.clip(np.asarray(x, np.float32) / radius, -0.95, 0.95)) + self.yaw
-        return np.float32(radius) * np.sin(angle), np.maximum(np.cos(angle), 0.45) / 0.95
-
-    # Painting.
-
-    def _fill(
-        self,
-        inside: np.ndarray,
-        tone: float | np.ndarray,
-        rows: slice,
-        soft: float = 1.0,
-        opacity: float | np.ndarray = 1.0,
-        faces: slice | np.ndarray = slice(None),
-    ) -> np.ndarray:
-        """Paint `rows` of `faces` where `inside` (pixels to the edge, positive within) says;
-        returns the coverage.
-
-        `inside` covers those rows, or the whole canvas and is cut; `tone` and `opacity` broadcast
-        against it.
-        """
-        target = self.image[faces, rows]
-        cover = (inside[:, rows] if inside.shape[1] == FACE_SIDE else inside) * (
-            self.scale[faces] / np.float32(soft)
-        )
-        cover += np.float32(0.5)
-        np.clip(cover, 0, 1, out=cover)
-        target += (cover * opacity) * (tone - target)
-        if isinstance(faces, np.ndarray):  # then `target` is a copy
-            self.image[faces, rows] = target
-        return cover
+class Painter(Canvas):
+    """Paints some faces at once, back to front."""
 
     def paint(self) -> np.ndarray:
         """uint8 (N, 48, 48)."""
@@ -178,7 +64,7 @@ class Painter:
         back = np.minimum((1 - np.sqrt(across * across + above * above)) * wide, drop - v)
         self._fill(back - bald * 99, self.hair, slice(None))
         rows = slice(10, 38)
-        lobe = 1 - _radius(
+        lobe = 1 - elliptic_radius(
             np.abs(u[:, rows] + self.yaw * 6) - self.half_width + 0.3, v[:, rows] - 1, 2.6, 4.2
         )
         self._fill(lobe * 3 - long_hair * 99, self.skin * 0.86, rows)
@@ -186,7 +72,7 @@ class Painter:
         below = np.clip(v / self.chin, 0, 1)
         width = self.half_width * (1 - jaw * below * below)
         height = np.where(v < 0, np.float32(21), self.chin)
-        radius = _radius(u, v, width, height)
+        radius = elliptic_radius(u, v, width, height)
         # Round as a ball: darker towards the edge.
         shade = np.minimum(radius, 1.1)
         shade *= shade
@@ -245,7 +131,7 @@ class Painter:
             0.75,
         )
         for sign in (-1, 1):
-            hole = 1 - _radius(u - x - sign * wide * 0.52, v - tip - 0.3, 1.1, 0.75)
+            hole = 1 - elliptic_radius(u - x - sign * wide * 0.52, v - tip - 0.3, 1.1, 0.75)
             self._fill(hole * 0.8, self.line * 0.7, rows, 1.0, 0.8)
         self._creases(x, tip, wide)
 
@@ -336,7 +222,7 @@ class Painter:
         rows = slice(22, FACE_SIDE)
         beard, moustache = self._some(0.13), self._some(0.1)
         # A beard leaves the mouth free: it starts at the jaw's line.
-        around = _radius(
+        around = elliptic_radius(
             self.u[beard, rows], self.v[beard, rows] - 6, self.half_width[beard] * 0.86, 11.2
         )
         jaw = np.minimum((around - 0.86) * 12, self.v[beard, rows] - 5)
@@ -348,7 +234,7 @@ class Painter:
         lip = 1.1 - 0.8 * n * n - np.abs(self.v[moustache, rows] - height - 1.2 * n * n)
         self._fill(lip, self.hair[moustache], rows, 1.2, 0.85, moustache)
 
-    def _sides(self) -> list[_Side]:
+    def _sides(self) -> list[EyeSide]:
         apart, half = self._span(7.1, 8.7), self._span(3.5, 4.5)
         self.eye_y, self.iris, self.gaze = (
             self._span(-4.2, -2.6),
@@ -360,7 +246,7 @@ class Painter:
         sides = []
         for sign in (-1, 1):
             x, narrow = self._turned(sign * apart)
-            sides.append(_Side(sign, x, half * narrow))
+            sides.append(EyeSide(sign, x, half * narrow))
         rows = slice(2, 34)
         u, v = self.u[:, rows], self.v[:, rows]
         root, _ = self._turned(0.0, 21.0)
@@ -378,7 +264,7 @@ class Painter:
             self._fill(line, self.line, rows, 1.2, np.clip(self.frown, 0, 1) * 0.75)
         return sides
 
-    def _eye(self, side: _Side) -> None:
+    def _eye(self, side: EyeSide) -> None:
         rows = slice(6, 38)
         u, v = self.u[:, rows], self.v[:, rows]
         y = self.eye_y + self.pitch * 0.8
@@ -417,7 +303,7 @@ class Painter:
         # The fold above the lid.
         self._fill(0.4 - np.abs(v - top + 1.7) + np.minimum(bow, 0) * 3, self.line, rows, 1.4, 0.4)
 
-    def _brow(self, side: _Side) -> None:
+    def _brow(self, side: EyeSide) -> None:
         rows = slice(0, 34)
         u, v = self.u[:, rows], self.v[:, rows]
         n = (u - side.x + side.sign * self.brow_in * 0.7) / (side.width * 1.25) * side.sign
@@ -436,7 +322,10 @@ class Painter:
         u, v = self.u[worn, rows], self.v[worn, rows] - (self.eye_y + self.pitch * 0.8 + 0.6)[worn]
         for sign in (-1, 1):
             x, narrow = self._turned(sign * 7.8)
-            rim = 0.5 - np.abs(_radius(u - x[worn], v, size * narrow[worn], size * 0.86) - 1) * 5
+            rim = (
+                0.5
+                - np.abs(elliptic_radius(u - x[worn], v, size * narrow[worn], size * 0.86) - 1) * 5
+            )
             self._fill(rim, tone, rows, 1.1, 0.9, worn)
         x, _ = self._turned(0.0, 22.0)
         self._fill(

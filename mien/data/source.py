@@ -154,7 +154,8 @@ def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
     Raises:
         RunError: if it cannot be written.
     """
-    from mien.data.audit import audit, write_sheets
+    from mien.data.audit import audit
+    from mien.data.audit_sheets import write_sheets
 
     make_folder(folder)
     found = audit(dataset)

@@ -16,7 +16,8 @@ import numpy as np
 
 from mien.constants import FACE_SIDE
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.face_drawing import MOVES, Painter
+from mien.data.face_canvas import MOVES
+from mien.data.face_drawing import Painter
 from mien.errors import UsageError
 from mien.labels import FER2013
 

@@ -23,7 +23,7 @@ from mien.constants import FACE_SIDE
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import VOTES_HEAD, LabelSet
 from mien.training import backbones, models, runs
-from mien.training.export import fold
+from mien.training.folding import fold
 from mien.training.recipes import BACKBONES, FOLDED, Recipe
 
 OWN = "mien"  # the network in the package

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.audit import audit, write_sheets
+from mien.data.audit import audit
+from mien.data.audit_sheets import write_sheets
 from mien.data.dataset import UNLABELLED, Dataset
 from mien.data.near_duplicates import near_duplicates
 from mien.data.readers import load_dataset

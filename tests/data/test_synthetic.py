@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mien.data.dataset import SPLITS
-from mien.data.face_drawing import MOVES
+from mien.data.face_canvas import MOVES
 from mien.data.synthetic import _BLOCK, _TABLE, draw_faces, drawn_dataset
 from mien.errors import UsageError
 from mien.labels import FER2013

@@ -19,9 +19,11 @@ from mien.errors import BundleError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.training import export as exporting
 from mien.training import fit, models, runs, transfer
-from mien.training.export import accuracy, export, fold, prove
+from mien.training.export import export, prove
+from mien.training.folding import fold
 from mien.training.onnx_graph import halve, to_onnx
 from mien.training.recipes import Recipe, recipe
+from mien.training.scoring import accuracy
 
 TINY = Recipe(
     "tiny",

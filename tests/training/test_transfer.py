@@ -25,7 +25,8 @@ from mien.errors import BundleError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.training import backbones, checkpoint, fit, models, optimizers, recipes, runs, transfer
 from mien.training.callbacks import Moment
-from mien.training.export import BEGUN, export, fold
+from mien.training.export import BEGUN, export
+from mien.training.folding import fold
 from mien.training.layers import Enlarge
 from mien.training.recipes import Recipe
 

@@ -1,0 +1,127 @@
+"""The temperatures and scores of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mien.bundle import Bundle
+from mien.bundle.classifier import Classifier, logs, pool, softmax
+from mien.bundle.schema import TEMPERATURE
+from mien.data.dataset import Dataset
+from mien.data.votes import majority, vote_shares
+from mien.labels import FERPLUS
+from mien.training.calibration import cross_fitted, fit_temperature, nll
+
+# labels int (n,), probabilities float32 (n, K) -> scores by name.
+Measure = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """Share of rows whose likeliest class is the label, with Wilson's 95 % interval (Wilson 1927)."""
+    n, share, z = len(labels), float(np.mean(probabilities.argmax(1) == labels)), 1.96
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    return {"accuracy": {"value": share, "low": middle - half, "high": middle + half}}
+
+
+def add_scores(
+    facts: dict[str, Any], bundle: Bundle, dataset: Dataset, measure: Measure, plain: Bundle | None
+) -> None:
+    """Put temperatures and scores into the facts of a bundle (`plain`: the same before int8).
+
+    Temperatures are fitted on the validation split. Its own scores come from probabilities that
+    were calibrated by cross-fitting; those of the test split, which chooses nothing, from the
+    temperatures of the bundle.
+    """
+    parts = {split: dataset.part(split) for split in ("validation", "test")}
+    parts = {split: part for split, part in parts.items() if len(part)}
+    facts["metrics"] = {split: {"n": len(part)} for split, part in parts.items()}
+    for mode, key in TEMPERATURE.items():
+        with Classifier(bundle) as classify:
+            answers = {
+                split: classify.logits(part.images, mode=mode) for split, part in parts.items()
+            }
+        for split, part in parts.items():  # validation first
+            probabilities = dict[str, np.ndarray]()
+            for head in facts["heads"]:
+                found, name = answers[split][head["name"]], head["name"]
+                targets = part.labels if head is facts["heads"][0] else _shares(part)
+                probabilities[name], temperature = _calibrated(
+                    targets, found, split, head.get(key, 1.0)
+                )
+                head[key] = temperature
+            shown = pool(probabilities, bundle)
+            if "answer" in facts:
+                shown, facts["answer"][key] = _calibrated(
+                    part.labels, logs(shown), split, facts["answer"].get(key, 1.0)
+                )
+            main = answers[split][facts["heads"][0]["name"]]
+            scores = {
+                **measure(part.labels, shown),
+                "nll_uncalibrated": nll(part.labels, main, 1.0),
+                "nll_calibrated": nll(part.labels, logs(shown), 1.0),
+            }
+            if len(probabilities) > 1:
+                scores["heads"] = _heads(part, probabilities, measure)
+            if mode == "fast":
+                facts["metrics"][split] |= scores
+            else:
+                facts["metrics"][split][mode] = scores
+    if plain is not None:
+        for split, part in parts.items():
+            facts["metrics"][split]["int8_cost"] = _int8_cost(part, plain, bundle)
+
+
+def _calibrated(
+    targets: np.ndarray, logits: np.ndarray, split: str, known: float
+) -> tuple[np.ndarray, float]:
+    """Probabilities as the scores of a split want them, and the temperature (`known`: from an
+    earlier split).
+    """
+    if split != "validation":
+        return softmax(logits, known), known
+    return cross_fitted(targets, logits), fit_temperature(targets, logits)
+
+
+def _shares(part: Dataset) -> np.ndarray:
+    """float32 (n, 8): how the annotators voted; zeros, which weigh nothing, where they did not."""
+    return (
+        np.zeros((len(part), len(FERPLUS)), np.float32)
+        if part.votes is None
+        else vote_shares(part.votes)
+    )
+
+
+def _heads(
+    part: Dataset, probabilities: Mapping[str, np.ndarray], measure: Measure
+) -> dict[str, Any]:
+    """Scores of each head by itself: against the labels, and the vote head by FER+'s majority
+    protocol.
+    """
+    main, votes = probabilities
+    scores = {main: {"n": len(part), **measure(part.labels, probabilities[main])}}
+    if part.votes is not None:
+        winner = majority(part.votes)
+        won = winner >= 0
+        if won.any():
+            scores[votes] = {"n": int(won.sum()), **measure(winner[won], probabilities[votes][won])}
+    return scores
+
+
+def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
+    """What the 8 bits cost the main head on the same faces."""
+    name = bundle.heads[0].name
+    with Classifier(plain) as before, Classifier(bundle) as after:
+        old, new = (classify.logits(part.images)[name].argmax(1) for classify in (before, after))
+    wins = int(np.sum((old == part.labels) & (new != part.labels)))
+    losses = int(np.sum((old != part.labels) & (new == part.labels)))
+    return {
+        "accuracy_float32": float(np.mean(old == part.labels)),
+        "accuracy_lost": (wins - losses) / len(part),
+        "only_float32_right": wins,
+        "only_int8_right": losses,
+        "answers_changed": int(np.sum(old != new)),
+    }
