@@ -47,6 +47,7 @@ from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES
 from mien.runtime import cores, processor
 from mien.training import fit, models, recipes, runs, targets
+from mien.training.recipe import Recipe
 
 NARROW = ((32, 32), (64, 64), (160, 160), (320, 320))
 WIDE = ((32, 32), (96, 96), (192, 192), (384, 384))
@@ -123,7 +124,7 @@ def strided(build: Callable[..., keras.Model], *arguments: Any, **options: Any) 
     return keras.models.clone_model(build(*arguments, **options), clone_function=clone)
 
 
-def by_agreement(training: Dataset, recipe: recipes.Recipe) -> targets.Targets:
+def by_agreement(training: Dataset, recipe: Recipe) -> targets.Targets:
     """Targets weighted by the share of the annotators who see the label: from 0.5 to 1.5, before they
     are scaled.
     """
@@ -237,7 +238,7 @@ def main() -> None:
             row(name, change.data(dataset), dataclasses.replace(base, **change.fields), right)
 
 
-def row(name: str, dataset: Dataset, recipe: recipes.Recipe, right: dict[str, np.ndarray]) -> None:
+def row(name: str, dataset: Dataset, recipe: Recipe, right: dict[str, np.ndarray]) -> None:
     """Train, judge and print; `right` remembers which faces the rows before got right."""
     began = time.perf_counter()
     teachers = [open_bundle("shipped")] if name == TAUGHT else []

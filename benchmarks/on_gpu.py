@@ -42,7 +42,8 @@ from mien.evaluation import metrics
 from mien.training.augment import BOX, BOX_GRAY, BRIGHTNESS, CONTRAST
 from mien.training.calibration import cross_fitted
 from mien.training.models import NORM_MOMENTUM
-from mien.training.recipes import Recipe, recipe
+from mien.training.recipe import Recipe
+from mien.training.recipes import recipe
 from mien.training.targets import make_targets
 
 GPU = torch.cuda.is_available()

@@ -37,6 +37,7 @@ from mien.labels import FERPLUS_VOTES
 from mien.runtime import cores, processor
 from mien.training import fit, models, recipes
 from mien.training.augment import augment, corrupt
+from mien.training.recipe import Recipe
 
 Round = Callable[[], object]  # trains once on all faces
 
@@ -91,7 +92,7 @@ def main() -> None:
                 print(f"  times {key}: {', '.join(ratios)}", flush=True)
 
 
-def parts(training: Dataset, validation: Dataset, recipe: recipes.Recipe, num_rounds: int) -> None:
+def parts(training: Dataset, validation: Dataset, recipe: Recipe, num_rounds: int) -> None:
     """Seconds of a step, and of ever larger parts of it."""
     trainer = fit._Trainer(training, validation, recipe)
     network = models.logits_of(trainer.model)
@@ -153,7 +154,7 @@ def with_votes(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, votes=votes)
 
 
-def ours(training: Dataset, validation: Dataset, recipe: recipes.Recipe, side: int) -> Round:
+def ours(training: Dataset, validation: Dataset, recipe: Recipe, side: int) -> Round:
     trainer = fit._Trainer(training, validation, recipe)
     take_steps = trainer._compile(side, trainer.model.trainable_variables, mixing=False)
     rows = np.arange(len(training), dtype=np.int32)
@@ -167,7 +168,7 @@ def ours(training: Dataset, validation: Dataset, recipe: recipes.Recipe, side: i
     return train
 
 
-def stock_keras(training: Dataset, recipe: recipes.Recipe, *, augmented: bool) -> Round:
+def stock_keras(training: Dataset, recipe: Recipe, *, augmented: bool) -> Round:
     x = faces = keras.Input((48, 48, 1))
     if augmented:
         x = layers.RandomFlip("horizontal")(x)
@@ -203,7 +204,7 @@ def stock_keras(training: Dataset, recipe: recipes.Recipe, *, augmented: bool) -
     return lambda: model.fit(images, targets, batch_size=recipe.batch_size, epochs=1, verbose=0)
 
 
-def plain_torch(training: Dataset, recipe: recipes.Recipe) -> Round:
+def plain_torch(training: Dataset, recipe: Recipe) -> Round:
     import torch
     from torch import nn
 

@@ -20,7 +20,7 @@ _HOME = {
     "LabelSet": "mien.labels",
     "MienError": "mien.errors",
     "Predictions": "mien.evaluation.evaluate",
-    "Recipe": "mien.training.recipes",
+    "Recipe": "mien.training.recipe",
     "Recognizer": "mien.recognizer",
     "Run": "mien.training.runs",
     "evaluate": "mien.evaluation.evaluate",
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from mien.recognizer import Recognizer, load
     from mien.results import Face, Frame
     from mien.training.fit import fit
-    from mien.training.recipes import Recipe, recipe
+    from mien.training.recipe import Recipe
+    from mien.training.recipes import recipe
     from mien.training.runs import Run, load_run
     from mien.video.recognize import watch
 

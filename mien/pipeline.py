@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mien.bundle import Bundle
     from mien.evaluation.evaluate import Evaluation
     from mien.training.callbacks import Moment
-    from mien.training.recipes import Recipe
+    from mien.training.recipe import Recipe
     from mien.training.runs import Run
 
 Say = Callable[[str], None]

@@ -4,7 +4,7 @@ and stages.
 
 from __future__ import annotations
 
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 TINY = Recipe(
     "tiny",

@@ -13,7 +13,7 @@ from mien.results import Face, Frame
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
-    from mien.training.recipes import Recipe
+    from mien.training.recipe import Recipe
     from mien.training.runs import Run
 
 

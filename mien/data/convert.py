@@ -56,63 +56,20 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
         DataError: for rows without label, labels that the form cannot hold, or a disk that refuses.
     """
     destination = Path(destination)
-    if os.path.lexists(destination):
-        raise UsageError(
-            f"{destination}: came a path that exists already; expected a new one. Nothing was overwritten. "
-            "To mend: name another"
-        )
-    num_unlabelled = int(np.sum(dataset.labels == UNLABELLED))
-    if num_unlabelled and not labelled_only:
-        raise DataError(
-            dataset.source,
-            came=f"{num_unlabelled:,} rows without a label",
-            expected="a label for each row: csv and folders have no place for others",
-            mend="convert the labelled rows only",
-        )
-    dataset = dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
-    name = destination.name.lower()
-    if not (as_csv := is_csv(destination)) and name.endswith(OTHER_FORMS):
-        raise UsageError(
-            f"{destination}: came a name that ends as a file's; expected .csv, .csv.gz, or a folder's"
-        )
-    if as_csv and dataset.label_set != FER2013:
-        raise DataError(
-            dataset.source,
-            came="the labels " + ", ".join(dataset.label_set),
-            expected="FER2013's seven: the csv form names classes by FER2013's numbers",
-            mend="convert to a folder, which names them by name",
-        )
-    votes = destination.with_name("ferplus_votes.csv")
-    if as_csv and dataset.votes is not None and os.path.lexists(votes):
-        raise UsageError(
-            f"{votes}: came a path that exists already; expected none, to write the votes to. Nothing was written. "
-            "To mend: name a csv in another folder"
-        )
+    dataset = _convertible(dataset, destination, labelled_only)
+    votes = _votes_path(dataset, destination)
     made = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
-    made_votes = (
-        made.with_name(f"{made.name}-votes") if as_csv and dataset.votes is not None else None
-    )
+    made_votes = made.with_name(f"{made.name}-votes") if votes else None
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        if as_csv:
-            with open(made, "wb") as file:
-                if name.endswith(".gz"):
-                    # No time stamp: equal data, equal bytes.
-                    with gzip.GzipFile(
-                        filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0
-                    ) as packed:
-                        _write_rows(dataset, cast(IO[bytes], packed))
-                else:
-                    _write_rows(dataset, file)
-        else:
-            _write_folder(dataset, made)
-        if made_votes:
+        _write(dataset, made, destination)
+        if made_votes and votes:
             _write_votes(dataset, made_votes)
             os.rename(made_votes, votes)
         try:
             os.rename(made, destination)
         except OSError:
-            if made_votes:
+            if votes:
                 votes.unlink()  # or it would be in the way of the next try
             raise
     except OSError as error:
@@ -128,6 +85,64 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
             with suppress(OSError):
                 path.unlink()
     return destination
+
+
+def _convertible(dataset: Dataset, destination: Path, labelled_only: bool) -> Dataset:
+    """The rows to write; refuses what the form at `destination` cannot hold."""
+    if os.path.lexists(destination):
+        raise UsageError(
+            f"{destination}: came a path that exists already; expected a new one. Nothing was overwritten. "
+            "To mend: name another"
+        )
+    num_unlabelled = int(np.sum(dataset.labels == UNLABELLED))
+    if num_unlabelled and not labelled_only:
+        raise DataError(
+            dataset.source,
+            came=f"{num_unlabelled:,} rows without a label",
+            expected="a label for each row: csv and folders have no place for others",
+            mend="convert the labelled rows only",
+        )
+    if not is_csv(destination) and destination.name.lower().endswith(OTHER_FORMS):
+        raise UsageError(
+            f"{destination}: came a name that ends as a file's; expected .csv, .csv.gz, or a folder's"
+        )
+    if is_csv(destination) and dataset.label_set != FER2013:
+        raise DataError(
+            dataset.source,
+            came="the labels " + ", ".join(dataset.label_set),
+            expected="FER2013's seven: the csv form names classes by FER2013's numbers",
+            mend="convert to a folder, which names them by name",
+        )
+    return dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
+
+
+def _votes_path(dataset: Dataset, destination: Path) -> Path | None:
+    """Where the votes go; None where there are none, or no place for them."""
+    if not is_csv(destination) or dataset.votes is None:
+        return None
+    votes = destination.with_name("ferplus_votes.csv")
+    if os.path.lexists(votes):
+        raise UsageError(
+            f"{votes}: came a path that exists already; expected none, to write the votes to. Nothing was written. "
+            "To mend: name a csv in another folder"
+        )
+    return votes
+
+
+def _write(dataset: Dataset, made: Path, destination: Path) -> None:
+    """Write at `made` what is to be called `destination`."""
+    if not is_csv(destination):
+        _write_folder(dataset, made)
+        return
+    with open(made, "wb") as file:
+        if destination.name.lower().endswith(".gz"):
+            # No time stamp: equal data, equal bytes.
+            with gzip.GzipFile(
+                filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0
+            ) as packed:
+                _write_rows(dataset, cast(IO[bytes], packed))
+        else:
+            _write_rows(dataset, file)
 
 
 def _write_rows(dataset: Dataset, file: IO[bytes]) -> None:

@@ -64,7 +64,7 @@ def _verdict(truth: Truth) -> list[str]:
         ]
         return [truth["best"]["rule"], *other, *reached]
     best = next(n for n in networks if n["name"] == name)
-    validation, test = best["splits"]["validation"], best["splits"]["test"]
+    validation = best["splits"]["validation"]
     alike = [
         n["name"]
         for n in networks
@@ -73,32 +73,14 @@ def _verdict(truth: Truth) -> list[str]:
     ]
     reached_there = _reached(validation, drawn_again)
     if len(alike) > 1:
-        told = f"Of {len(networks)} networks, {listed(alike)} are equally accurate on validation: {reached_there}. "
-        told += f"The best of them, by its loss there, is {name}."
+        first = f"Of {len(networks)} networks, {listed(alike)} are equally accurate on validation: {reached_there}. "
+        first += f"The best of them, by its loss there, is {name}."
     elif len(networks) > 1:
-        told = f"Of {len(networks)} networks, {name} is the best on validation: {reached_there}."
+        first = f"Of {len(networks)} networks, {name} is the best on validation: {reached_there}."
     else:
-        told = f"On validation, {name} reaches {reached_there}."
-    verdict = [told, *other]
-    if not test:
-        why = (
-            f"{name} made no predictions for the test"
-            if truth["data"]["totals"]["test"]
-            else "The data has no test"
-        )
-        verdict.append(f"{why} pictures, so no figure here is free of choosing.")
-    elif best.get("same_data") is False:
-        verdict.append(
-            f"On test, {name} reaches {_reached(test, drawn_again)}, if it never saw these pictures."
-        )
-    else:
-        verdict.append(
-            f"On the test pictures, which chose nothing, {name} reaches {_reached(test, drawn_again)}."
-        )
-        if best.get("same_test") is False and test["twins"]["n"]:
-            verdict.append(
-                f"Their twins in training were not left out: {'; '.join(without_twins(best, 'test'))}"
-            )
+        first = f"On validation, {name} reaches {reached_there}."
+    verdict = [first, *other]
+    verdict += _about_test(truth, best)
     rivals = [
         c
         for c in truth["comparisons"]
@@ -113,6 +95,27 @@ def _verdict(truth: Truth) -> list[str]:
         f"faces{f'; {name} is no better' if validation['accuracy']['value'] <= baseline['accuracy'] else ''}."
     )
     return verdict
+
+
+def _about_test(truth: Truth, best: Truth) -> list[str]:
+    """What the best network reaches on the test split, and what that proves."""
+    name, test = best["name"], best["splits"]["test"]
+    if not test:
+        why = (
+            f"{name} made no predictions for the test"
+            if truth["data"]["totals"]["test"]
+            else "The data has no test"
+        )
+        return [f"{why} pictures, so no figure here is free of choosing."]
+    reached = _reached(test, truth["made"]["num_bootstrap"] > 0)
+    if best.get("same_data") is False:
+        return [f"On test, {name} reaches {reached}, if it never saw these pictures."]
+    sentences = [f"On the test pictures, which chose nothing, {name} reaches {reached}."]
+    if best.get("same_test") is False and test["twins"]["n"]:
+        sentences.append(
+            f"Their twins in training were not left out: {'; '.join(without_twins(best, 'test'))}"
+        )
+    return sentences
 
 
 def _by_class(name: str, per_class: Sequence[Truth]) -> list[str]:

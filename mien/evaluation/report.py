@@ -106,77 +106,88 @@ def draw(evaluation: Evaluation) -> dict[str, Any]:
     not apply is missing.
     """
     truth = evaluation.truth
-    names, colours = truth["data"]["labels"], truth["data"]["colours"]
-    told = "; ".join(
+    accuracies = "; ".join(
         f"{n['name']} on {split} {phrasing.percent(scores['accuracy']['value'])}"
         for n in truth["networks"]
         for split, scores in n["splits"].items()
         if scores
     )
     figure = plots.accuracy_figure(truth["networks"])
-    drawn: dict[str, Any] = {
-        "accuracy": _picture("accuracy.png", f"Accuracy with intervals: {told}", figure),
-        "networks": [],
+    return {
+        "accuracy": _picture("accuracy.png", f"Accuracy with intervals: {accuracies}", figure),
+        "networks": [
+            _draw_network(evaluation, network, number)
+            for number, network in enumerate(truth["networks"], 1)
+        ],
     }
-    for number, network in enumerate(truth["networks"], 1):
-        name, splits = network["name"], {s: x for s, x in network["splits"].items() if x}
-        stem = f"{number}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')[:40] or 'network'}"
-        of: dict[str, Any] = {"confusion": {}, "sheets": {}}
-        for split, scores in splits.items():
-            recalls = ", ".join(
-                f"{c['label']} {phrasing.percent(c['recall'])}" for c in scores["per_class"]
-            )
-            of["confusion"][split] = _picture(
-                f"{stem}-confusion-{split}.png",
-                f"Confusion matrix of {name} on {split}, {phrasing.count(scores['n'])} faces. Recognised: {recalls}",
-                plots.confusion_figure(
-                    np.array(scores["confusion"]),
-                    names,
-                    f"{name}, {split}, n = {phrasing.count(scores['n'])}",
+
+
+def _draw_network(
+    evaluation: Evaluation, network: Mapping[str, Any], number: int
+) -> dict[str, Any]:
+    truth, labels = evaluation.truth, evaluation.truth["data"]["labels"]
+    name, splits = network["name"], {s: x for s, x in network["splits"].items() if x}
+    stem = f"{number}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')[:40] or 'network'}"
+    drawn: dict[str, Any] = {"confusion": {}, "sheets": _draw_sheets(evaluation, network, stem)}
+    for split, scores in splits.items():
+        recalls = ", ".join(
+            f"{c['label']} {phrasing.percent(c['recall'])}" for c in scores["per_class"]
+        )
+        n = phrasing.count(scores["n"])
+        drawn["confusion"][split] = _picture(
+            f"{stem}-confusion-{split}.png",
+            f"Confusion matrix of {name} on {split}, {n} faces. Recognised: {recalls}",
+            plots.confusion_figure(
+                np.array(scores["confusion"]), labels, f"{name}, {split}, n = {n}"
+            ),
+        )
+    errors = [f"{s}: calibration error {phrasing.decimal(x['ece'])}" for s, x in splits.items()]
+    drawn["reliability"] = _picture(
+        f"{stem}-reliability.png",
+        f"Reliability of {name}. " + ", ".join(errors),
+        plots.reliability_figure({s: x["reliability"] for s, x in splits.items()}, name),
+    )
+    history = network["info"].get("history")
+    if history:
+        best = network["info"].get("best_epoch")
+        drawn["curves"] = _picture(
+            f"{stem}-curves.png",
+            f"Learning curves of {name} over {len(history)} epochs, accuracy and loss, training and validation; "
+            f"kept: epoch {phrasing.count(best)}",
+            plots.curves_figure(history, best, name),
+        )
+    if truth["maps"] and truth["maps"]["network"] == name:
+        shown = [c for c in truth["maps"]["classes"] if c["n"]]
+        if shown:
+            title = f"{name}, {truth['maps']['split']}: occlusion maps"
+            drawn["maps"] = _picture(
+                f"{stem}-maps.png",
+                f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
+                + ", ".join(f"{c['label']} ({phrasing.plural(c['n'], 'face')})" for c in shown),
+                plots.maps_figure(
+                    [(c["label"], _map_pictures(evaluation, c)) for c in shown], title
                 ),
             )
-        of["reliability"] = _picture(
-            f"{stem}-reliability.png",
-            f"Reliability of {name}. "
-            + ", ".join(
-                f"{s}: calibration error {phrasing.decimal(x['ece'])}" for s, x in splits.items()
-            ),
-            plots.reliability_figure({s: x["reliability"] for s, x in splits.items()}, name),
-        )
-        history = network["info"].get("history")
-        if history:
-            best = network["info"].get("best_epoch")
-            of["curves"] = _picture(
-                f"{stem}-curves.png",
-                f"Learning curves of {name} over {len(history)} epochs, accuracy and loss, training and validation; "
-                f"kept: epoch {phrasing.count(best)}",
-                plots.curves_figure(history, best, name),
-            )
-        study = splits.get(truth["study_split"], {})
-        for kind, title in _SHEETS:
-            examples = study.get(kind)
-            if examples:
-                faces = evaluation.dataset.images[[x["index"] for x in examples]]
-                title = f"{name}, {truth['study_split']}: {title}"
-                of["sheets"][kind] = _picture(
-                    f"{stem}-{kind}.png",
-                    f"Contact sheet. {title}, {len(examples)} faces with label, answer and probabilities",
-                    plots.sheet_figure(faces, examples, names, colours, title),
-                )
-        if truth["maps"] and truth["maps"]["network"] == name:
-            shown = [c for c in truth["maps"]["classes"] if c["n"]]
-            if shown:
-                title = f"{name}, {truth['maps']['split']}: occlusion maps"
-                of["maps"] = _picture(
-                    f"{stem}-maps.png",
-                    f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
-                    + ", ".join(f"{c['label']} ({phrasing.plural(c['n'], 'face')})" for c in shown),
-                    plots.maps_figure(
-                        [(c["label"], _map_pictures(evaluation, c)) for c in shown], title
-                    ),
-                )
-        drawn["networks"].append(of)
     return drawn
+
+
+def _draw_sheets(
+    evaluation: Evaluation, network: Mapping[str, Any], stem: str
+) -> dict[str, dict[str, Any]]:
+    """Contact sheets of examples from the studied split."""
+    split, data = evaluation.truth["study_split"], evaluation.truth["data"]
+    sheets = {}
+    for kind, title in _SHEETS:
+        examples = (network["splits"][split] or {}).get(kind)
+        if examples:
+            faces = evaluation.dataset.images[[x["index"] for x in examples]]
+            title = f"{network['name']}, {split}: {title}"
+            sheets[kind] = _picture(
+                f"{stem}-{kind}.png",
+                f"Contact sheet. {title}, {len(examples)} faces with label, answer and probabilities",
+                plots.sheet_figure(faces, examples, data["labels"], data["colours"], title),
+            )
+    return sheets
 
 
 def _picture(file: str, alt: str, figure: Any) -> dict[str, Any]:

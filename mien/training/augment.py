@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from mien.constants import FACE_SIDE
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 CONTRAST = 0.3  # at `light` 1: by a factor of exp(-0.3) to exp(0.3)
 BRIGHTNESS = 30.0  # at `light` 1: gray values to either side

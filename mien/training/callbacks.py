@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from mien.errors import MissingExtraError, RunError
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 CURVES = ("loss", "accuracy", "val_loss", "val_calibrated_loss", "val_accuracy", "learning_rate")
 

@@ -33,7 +33,7 @@ from mien.labels import FER2013, VOTES_HEAD, LabelSet
 from mien.training import models, runs
 from mien.training.folding import fold
 from mien.training.onnx_graph import INPUT, halve, quantise, to_onnx
-from mien.training.recipes import FOLDED
+from mien.training.recipe import FOLDED
 from mien.training.runs import Run
 from mien.training.scoring import Measure, accuracy, add_scores
 

@@ -31,7 +31,7 @@ from mien.runtime import has_bf16, peak_memory_mb, reset_peak_memory
 from mien.training import checkpoint, models, transfer
 from mien.training.callbacks import Moment
 from mien.training.optimizers import optimizer
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 from mien.training.runs import (
     RUN_FILE,
     Run,

@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.labels import LabelSet
 from mien.training import models
-from mien.training.recipes import FOLDED, Recipe
+from mien.training.recipe import FOLDED, Recipe
 
 
 def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) -> keras.Model | None:

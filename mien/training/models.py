@@ -13,7 +13,7 @@ from mien.constants import FACE_SIDE
 from mien.labels import FERPLUS, VOTES_HEAD, LabelSet
 from mien.training import backbones
 from mien.training.layers import FusedBatchNorm
-from mien.training.recipes import FOLDED, Recipe
+from mien.training.recipe import FOLDED, Recipe
 
 NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
 MAIN = "expression"  # the head of a network that has no other

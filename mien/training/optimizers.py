@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 
 def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:

@@ -31,7 +31,7 @@ from mien.labels import VOTES_HEAD, LabelSet
 from mien.training import checkpoint, models
 from mien.training.augment import resize
 from mien.training.calibration import fit_temperature, nll
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 RUN_FILE = "run.json"
 PREDICT_BATCH = 256

@@ -15,7 +15,7 @@ from mien.data.votes import vote_shares
 from mien.errors import UsageError
 from mien.labels import FERPLUS, VOTES_HEAD
 from mien.training import models, transfer
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)

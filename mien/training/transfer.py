@@ -24,7 +24,7 @@ from mien.errors import BundleError, RunError, UsageError
 from mien.labels import VOTES_HEAD, LabelSet
 from mien.training import backbones, models, runs
 from mien.training.folding import fold
-from mien.training.recipes import BACKBONES, FOLDED, Recipe
+from mien.training.recipe import BACKBONES, FOLDED, Recipe
 
 OWN = "mien"  # the network in the package
 IMAGENET = "imagenet"
@@ -116,7 +116,7 @@ def begin(recipe: Recipe) -> Start:
 
     Args:
         recipe: Its `init` is `mien`, the path of a bundle or of a run folder, `imagenet:NAME` or
-            `imagenet:NAME:random` with a NAME of `recipes.BACKBONES`.
+            `imagenet:NAME:random` with a NAME of `recipe.BACKBONES`.
 
     Raises:
         UsageError: if there is no such network of keras.applications.
@@ -276,27 +276,8 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
             another,
         )
     folded = models.build_folded(recipe, heads)
-    layers = {layer.name: layer for layer in folded.layers if layer.weights}
-    tops = {
-        models.LOGITS[name == VOTES_HEAD]: head.output
-        for name, head in zip(heads, bundle.heads, strict=True)
-    }
-    trunk, ends = _onnx_weights(bundle.model, list(tops.values()))
-    found = dict(zip([name for name in layers if name not in tops], trunk, strict=False))
-    found |= {name: ends.get(output, []) for name, output in tops.items()}
-    shapes = {name: [value.shape for value in values] for name, values in found.items()}
-    wanted_shapes = {
-        name: [tuple(weight.shape) for weight in layer.weights] for name, layer in layers.items()
-    }
-    if shapes != wanted_shapes or len(trunk) + len(tops) != len(layers):
-        refuse(
-            "model.onnx: weights",
-            f"{len(trunk) + len(ends)} layers of the shapes {list(shapes.values())}"[:300],
-            f"{len(layers)} of the shapes {list(wanted_shapes.values())}, as its recipe says"[:300],
-            another,
-        )
-    for name, values in found.items():
-        layers[name].set_weights(values)
+    if differing := _put_weights(bundle, folded, heads):
+        refuse("model.onnx: weights", *differing, another)
     answers = folded(bundle.golden_faces.astype(np.float32))
     worst = max(
         float(np.abs(np.asarray(answers[name]) - bundle.golden_logits[name]).max())
@@ -310,6 +291,34 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
             another,
         )
     return recipe, folded
+
+
+def _put_weights(
+    bundle: Bundle, folded: keras.Model, heads: Mapping[str, LabelSet]
+) -> tuple[str, str] | None:
+    """Give a folded network the weights of a bundle; where they do not fit, what came and what was
+    expected.
+    """
+    layers = {layer.name: layer for layer in folded.layers if layer.weights}
+    tops = {
+        models.LOGITS[name == VOTES_HEAD]: head.output
+        for name, head in zip(heads, bundle.heads, strict=True)
+    }
+    trunk, ends = _onnx_weights(bundle.model, list(tops.values()))
+    weights = dict(zip([name for name in layers if name not in tops], trunk, strict=False))
+    weights |= {name: ends.get(output, []) for name, output in tops.items()}
+    shapes = {name: [value.shape for value in values] for name, values in weights.items()}
+    wanted = {
+        name: [tuple(weight.shape) for weight in layer.weights] for name, layer in layers.items()
+    }
+    if shapes != wanted or len(trunk) + len(tops) != len(layers):
+        return (
+            f"{len(trunk) + len(ends)} layers of the shapes {list(shapes.values())}"[:300],
+            f"{len(layers)} of the shapes {list(wanted.values())}, as its recipe says"[:300],
+        )
+    for name, values in weights.items():
+        layers[name].set_weights(values)
+    return None
 
 
 def _onnx_weights(

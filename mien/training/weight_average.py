@@ -13,7 +13,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
 import mien
@@ -21,7 +23,7 @@ from mien.bundle import Bundle
 from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.training import checkpoint, models, runs, transfer
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 MOST = 1e6  # the greatest share
 
@@ -52,6 +54,47 @@ def average(
         RunError: if the folder holds a run, or cannot be written.
     """
     shares = shares or [1.0] * len(bundles)
+    built = _built(bundles, shares)
+    dataset = dataset.with_labels(bundles[0].heads[0].labels)
+    dataset.must_be_labelled_as(bundles[0].heads[0].labels, bundles[0].name)
+    validation = dataset.part("validation")
+    if not len(validation):
+        raise DataError(
+            dataset.source,
+            came="no labelled validation rows",
+            expected="some, which say how right the mean is",
+            mend="give the data that the networks were trained on",
+        )
+    parts = [share / sum(shares) for share in shares]
+    theirs, mean = built[-1]
+    values = zip(*(network.get_weights() for _, network in built), strict=True)
+    mean.set_weights(
+        [
+            np.sum([part * one for part, one in zip(parts, each, strict=True)], axis=0)
+            for each in values
+        ]
+    )
+    recipe, network = _runnable(theirs, mean, bundles[0], dataset)
+    scores = runs.evaluated(network, validation)
+    facts = _facts(bundles, parts, dataset, recipe, network) | {
+        "num_validation": len(validation),  # of the mean; that in `data` is of the training
+        "history": [{"epoch": 1, **scores}],
+    }
+    with runs.locked(folder):
+        if fresh:
+            runs.clear(folder)
+        if (folder / runs.RUN_FILE).exists():
+            raise RunError(
+                f"{folder}: holds a run already. To mend: choose another folder with --out, or delete it with --fresh"
+            )
+        arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(network.get_weights())}
+        checkpoint.write_verified(runs.best_folder(folder, 1), arrays, {"epoch": 1})
+        checkpoint.write_text(folder / runs.RUN_FILE, json.dumps(facts, indent=1))
+    return runs.load_run(folder)
+
+
+def _built(bundles: Sequence[Bundle], shares: Sequence[float]) -> list[tuple[Recipe, keras.Model]]:
+    """The recipes and networks of bundles that can be averaged."""
     if (
         len(bundles) < 2
         or len(shares) != len(bundles)
@@ -74,26 +117,13 @@ def average(
                 f"average: came {bundle.name} {bundle.digest[:16]}, of other layers or labels than {bundles[0].name} "
                 f"{bundles[0].digest[:16]}; expected bundles of one network, trained further"
             )
-    dataset = dataset.with_labels(bundles[0].heads[0].labels)
-    dataset.must_be_labelled_as(bundles[0].heads[0].labels, bundles[0].name)
-    validation = dataset.part("validation")
-    if not len(validation):
-        raise DataError(
-            dataset.source,
-            came="no labelled validation rows",
-            expected="some, which say how right the mean is",
-            mend="give the data that the networks were trained on",
-        )
-    parts = [share / sum(shares) for share in shares]
-    theirs, mean = built[-1]
-    values = zip(*(network.get_weights() for _, network in built), strict=True)
-    mean.set_weights(
-        [
-            np.sum([part * one for part, one in zip(parts, each, strict=True)], axis=0)
-            for each in values
-        ]
-    )
+    return built
 
+
+def _runnable(
+    theirs: Recipe, mean: keras.Model, first: Bundle, dataset: Dataset
+) -> tuple[Recipe, keras.Model]:
+    """The mean as a network that runs hold, and its recipe."""
     untrained = Recipe(
         theirs.name,
         theirs.blocks,
@@ -104,31 +134,40 @@ def average(
         seed=theirs.seed,
         votes_weight=theirs.votes_weight,
     )
-    known = {head.name: head.labels for head in bundles[0].heads}
-    start = transfer.of_folded(untrained, theirs, mean, known, {})
-    recipe = start.recipe
-    network = models.build(recipe, dataset.label_set)
-    start.put(network, models.heads(recipe, dataset.label_set), dataset.images)
-    scores = runs.evaluated(network, validation)
-    told = [
-        {"name": bundle.name, "digest": bundle.digest, "share": part, "training": bundle.training}
-        for bundle, part in zip(bundles, parts, strict=True)
-    ]
+    heads = {head.name: head.labels for head in first.heads}
+    start = transfer.of_folded(untrained, theirs, mean, heads, {})
+    network = models.build(start.recipe, dataset.label_set)
+    start.put(network, models.heads(start.recipe, dataset.label_set), dataset.images)
+    return start.recipe, network
+
+
+def _facts(
+    bundles: Sequence[Bundle],
+    parts: Sequence[float],
+    dataset: Dataset,
+    recipe: Recipe,
+    network: keras.Model,
+) -> dict[str, Any]:
+    """run.json, less what validation says."""
     # If any of them was trained on other data than the rest, that is what is known of the mean.
-    known_data = [bundle.training.get("data") or {} for bundle in bundles]
-    data = dict(
-        next((d for d in known_data if d.get("fingerprint") != dataset.fingerprint), known_data[-1])
-    )
+    known = [bundle.training.get("data") or {} for bundle in bundles]
+    data = dict(next((d for d in known if d.get("fingerprint") != dataset.fingerprint), known[-1]))
     if data.get("fingerprint") == dataset.fingerprint:
         data["fingerprints"] = dataset.fingerprints  # which older bundles lack
     keep_leaks = any((bundle.training.get("recipe") or {}).get("keep_leaks") for bundle in bundles)
-    facts = {
+    members = [
+        f"{bundle.name} {bundle.digest[:16]} ({part:.0%})"
+        for bundle, part in zip(bundles, parts, strict=True)
+    ]
+    return {
         "mien": mien.__version__,
         "recipe": dataclasses.replace(recipe, keep_leaks=keep_leaks).to_dict(),
         "labels": list(dataset.label_set),
         "data": data,
-        "num_validation": len(validation),  # of the mean; that in `data` is of the training
-        "averaged": told,
+        "averaged": [
+            {"name": one.name, "digest": one.digest, "share": part, "training": one.training}
+            for one, part in zip(bundles, parts, strict=True)
+        ],
         "deterministic": False,
         "teachers": [],
         "parameters": network.count_params(),
@@ -137,22 +176,7 @@ def average(
         "peak_memory_mb": None,
         "epochs": 1,
         "best_epoch": 1,
-        "history": [{"epoch": 1, **scores}],
         "warnings": [],
-        "stopped": "nothing was trained: the mean of the weights of "
-        + " and ".join(
-            f"{b.name} {b.digest[:16]} ({part:.0%})" for b, part in zip(bundles, parts, strict=True)
-        ),
+        "stopped": "nothing was trained: the mean of the weights of " + " and ".join(members),
         "versions": bundles[-1].training.get("versions", {}),
     }
-    with runs.locked(folder):
-        if fresh:
-            runs.clear(folder)
-        if (folder / runs.RUN_FILE).exists():
-            raise RunError(
-                f"{folder}: holds a run already. To mend: choose another folder with --out, or delete it with --fresh"
-            )
-        arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(network.get_weights())}
-        checkpoint.write_verified(runs.best_folder(folder, 1), arrays, {"epoch": 1})
-        checkpoint.write_text(folder / runs.RUN_FILE, json.dumps(facts, indent=1))
-    return runs.load_run(folder)

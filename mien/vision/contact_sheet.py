@@ -40,19 +40,7 @@ def contact_sheet(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 1 or len(images) == 0:
-        raise UsageError(
-            f"contact sheet: came {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at least 1"
-        )
-    if captions and len(captions) != len(images):
-        raise UsageError(
-            f"contact sheet: came {len(captions)} captions for {len(images)} images; expected as many"
-        )
-    if min(columns, scale, together) < 1 or columns % together:
-        raise UsageError(
-            f"contact sheet: came columns {columns}, scale {scale}, together {together}; "
-            "expected each at least 1, and columns a multiple of together"
-        )
+    _check_sheet(images, captions, (columns, scale, together))
     font = ImageFont.load_default(size=10)
     columns = min(columns, -(-len(images) // together) * together)
     height, width = int(images.shape[1]) * scale, int(images.shape[2]) * scale
@@ -94,6 +82,23 @@ def contact_sheet(
                 words = _fitting(words, width, font.getlength)
                 pen.text((x, y + height + 1 + line * _LINE), words, fill=_INK, font=font)
     return np.asarray(sheet)
+
+
+def _check_sheet(images: np.ndarray, captions: Sequence[str], sizes: tuple[int, int, int]) -> None:
+    columns, scale, together = sizes
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 1 or len(images) == 0:
+        raise UsageError(
+            f"contact sheet: came {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at least 1"
+        )
+    if captions and len(captions) != len(images):
+        raise UsageError(
+            f"contact sheet: came {len(captions)} captions for {len(images)} images; expected as many"
+        )
+    if min(sizes) < 1 or columns % together:
+        raise UsageError(
+            f"contact sheet: came columns {columns}, scale {scale}, together {together}; "
+            "expected each at least 1, and columns a multiple of together"
+        )
 
 
 def _fitting(text: str, width: int, measure: Callable[[str], float]) -> str:

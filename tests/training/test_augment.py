@@ -10,7 +10,7 @@ from PIL import Image
 
 from mien.data.dataset import Dataset
 from mien.training import augment
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 STILL = Recipe(
     "still",

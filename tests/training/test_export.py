@@ -22,7 +22,8 @@ from mien.training import fit, models, runs, transfer
 from mien.training.export import export, prove
 from mien.training.folding import fold
 from mien.training.onnx_graph import halve, to_onnx
-from mien.training.recipes import Recipe, recipe
+from mien.training.recipe import Recipe
+from mien.training.recipes import recipe
 from mien.training.scoring import accuracy
 
 TINY = Recipe(

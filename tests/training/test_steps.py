@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from mien.data.dataset import Dataset
 from mien.training import models, optimizers
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 from mien.training.steps import compiled
 from mien.training.targets import make_targets
 

@@ -10,7 +10,7 @@ from mien.data.dataset import Dataset
 from mien.errors import UsageError
 from mien.labels import FERPLUS_VOTES
 from mien.training import targets
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 PLAIN = Recipe(
     "plain",

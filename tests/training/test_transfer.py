@@ -28,7 +28,7 @@ from mien.training.callbacks import Moment
 from mien.training.export import BEGUN, export
 from mien.training.folding import fold
 from mien.training.layers import Enlarge
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 TINY = Recipe(
     "tiny",

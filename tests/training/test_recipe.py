@@ -9,7 +9,7 @@ from small_recipes import DOUBLE, TINY
 
 from mien.errors import UsageError
 from mien.training import recipes
-from mien.training.recipes import Recipe
+from mien.training.recipe import Recipe
 
 
 @pytest.mark.parametrize(

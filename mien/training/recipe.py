@@ -1,0 +1,351 @@
+"""The type of a recipe: everything that decides how a network is trained, as one frozen value.
+
+What a field may be stands beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import numbers
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any
+
+from mien.constants import FACE_SIDE
+from mien.errors import UsageError
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+RETIRED = ("live_teachers",)  # fields that recipes had once
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+INITIALIZERS = ("glorot_uniform", "he_normal")
+SCORES = ("accuracy", "loss")
+CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+FOLDED = "folded"
+BACKBONES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")  # of keras.applications
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_EXAMPLES = {
+    "blocks": "a list of filters for each block, such as [[32,32],[64,64]]",
+    "stages": "pairs of share and side, such as [[0.5,32],[1,48]]",
+    "zoom": "two numbers, such as [0.8,1.15]",
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a field may be."""
+
+    expected: str
+    hold: Callable[[Any], bool]
+
+
+def at_least(low: int) -> Bounds:
+    return Bounds(f"at least {low}", lambda value: value >= low)
+
+
+def up_to(high: float) -> Bounds:
+    return Bounds(f"0 to {high}", lambda value: 0 <= value <= high)
+
+
+def one_of(*choices: str) -> Bounds:
+    return Bounds(f"one of {', '.join(choices)}", lambda value: value in choices)
+
+
+BELOW_ONE = Bounds("at least 0 and less than 1", lambda value: 0 <= value < 1)
+SHARE = Bounds("more than 0 and at most 1", lambda value: 0 < value <= 1)
+_RATE = Bounds("more than 0 and less than 1", lambda value: 0 < value < 1)
+_SEED = Bounds("less than 2^32", lambda value: value < 2**32)
+_SIDE = Bounds("0 or 32 to 512", lambda value: value == 0 or 32 <= value <= 512)
+_NAME = Bounds(
+    "letters, digits, '_', '-' and '.': a folder's name",
+    lambda value: re.fullmatch(r"\w[\w.-]*", value) is not None,
+)
+_ZOOM = Bounds(
+    "a smallest scale in (0, 1] and a largest from 1 to 10",
+    lambda value: 0 < value[0] <= 1 <= value[1] <= 10,
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build and train one network.
+
+    Attributes:
+        name: What the network is called in tables.
+        blocks: Filters of the 3x3 convolutions, a tuple for each block; a block ends in a 2x2
+            max-pooling.
+        dense: Units of the dense layer between Flatten and the classes; 0: the mean over all places
+            instead of both.
+        block_dropout: Dropout rate after the second block and later ones, in [0, 1).
+        dense_dropout: Dropout rate before the classes, in [0, 1).
+        max_epochs: Length of the schedule.
+        choose_by: Validation score that says which epoch is kept: `accuracy`, or `loss`, which
+            chance moves less, with the temperature that suits that epoch: how sure it is of itself
+            decides nothing.
+        patience: Epochs without a better one after which training stops early.
+        batch_size: Faces a step.
+        learning_rate: The rate after the warm-up.
+        fall_epochs: The rate falls along a cosine to zero over so many epochs, at most all of them;
+            0: all.
+        last_rate: But never below this share of `learning_rate`. With an `average_decay` near 1
+            that is a form of SWA (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407):
+            `average_over` says which steps it is the mean of.
+        label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
+        average_decay: Decay of the moving average of the weights, a step; the average is what is
+            judged and kept.
+        average_over: Share of the steps so far, the last ones, that most of a young average is
+            from, in (0, 1]: 1 is the plain mean of all steps, 0.5 counts each by its number, with a
+            ninth the last ninth is two thirds of it. With an `average_decay` near 1 an average
+            stays young.
+        class_weights: `none`, `balanced` (n / (K n_c), scikit-learn's formula) or `sqrt` (its
+            square root).
+        augment: Change the training faces at random, by the fields from `turn` to `cutmix`; False:
+            leave them alone.
+        keep_leaks: Train also on rows whose pixels occur in validation or test.
+        seed: Of initial weights, batch order, dropout and augmentation.
+        residual: Convolutions that keep the number of filters add their answer to what they were
+            given.
+        optimizer: `adam`, `adamw`, or `sgd` with Nesterov momentum 0.9.
+        weight_decay: Adds so much of each kernel to its gradient (L2); AdamW takes it, times the
+            rate, from the kernel.
+        warmup_epochs: Over which the rate rises linearly from a hundredth.
+        stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that
+            side in pixels; the last is (1, 48), and the last epoch belongs to it. Small faces first
+            make most of the training cheap.
+        turn: Degrees to either side.
+        zoom: Smallest and largest scale.
+        shift: Of the picture's side, in each direction.
+        light: Strength of random contrast and brightness, 0 for none (`mien.training.augment`).
+        erase: Share of the faces that lose a box.
+        corruption: Share of the faces that are blurred, of those that get noise, and of those rounded
+            as JPEG does.
+        mixup: Share of the faces to which another one is added, with its targets.
+        cutmix: Share of the faces into which a box of another one is pasted, with its share of the
+            targets.
+        mix_from: Share of the epochs after which faces are mixed; before it networks are still
+            short of knowledge.
+        votes_weight: Weight in the loss of a second head, `votes`, that learns how the FER+ votes
+            are spread; 0: none.
+        precision: Of the layers in training: `float32`, `bfloat16`, `float16` (with a scaled loss),
+            or `auto`: bfloat16 where the machine has it, float16 on NVIDIA GPUs that have only
+            that. Weights are float32 in any case.
+        centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
+        initializer: Keras' name of how the kernels of the convolutions begin.
+        init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run
+            folder, `imagenet:NAME`, `imagenet:NAME:random`. That also decides `backbone`, `blocks`,
+            `dense`, `residual` and `centre`; without `restore_batch_norm` faces have 48 pixels throughout, and
+            a network of keras.applications is float32.
+        backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases
+            instead, as in bundles. Otherwise a network of keras.applications under a new head.
+        backbone_side: Side in pixels to which the faces are resized for a network of
+            keras.applications; 0: its own.
+        freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
+        backbone_rate: After them all of the network learns, at this share of `learning_rate`.
+        teacher_weight: Share of the targets that teachers give, who see, at each step anew, what
+            the student sees, changed and mixed but not yet spoiled; 0: the run has none.
+        sam_radius: How far from the weights, in the length of all of them, the slope of the loss is
+            taken, uphill (SAM, Foret et al. 2021, https://arxiv.org/abs/2010.01412); 0: not.
+            Doubles the time.
+        soft_label_weight: Share of the labels' targets that the FER+ votes of the face tell
+            (`targets.labels_by_votes`).
+        restore_batch_norm: With `init` of mien's own layers: begin with batch norms again, not with biases, to
+            train long.
+    """
+
+    name: Annotated[str, _NAME]
+    blocks: tuple[tuple[int, ...], ...]
+    dense: Annotated[int, at_least(0)]
+    block_dropout: Annotated[float, BELOW_ONE]
+    dense_dropout: Annotated[float, BELOW_ONE]
+    max_epochs: Annotated[int, at_least(1)]
+    choose_by: Annotated[str, one_of(*SCORES)] = "accuracy"
+    patience: Annotated[int, at_least(1)] = 6
+    batch_size: Annotated[int, at_least(2)] = 64
+    learning_rate: Annotated[float, _RATE] = 1e-3
+    fall_epochs: Annotated[int, at_least(0)] = 0
+    last_rate: Annotated[float, BELOW_ONE] = 0.0
+    label_smoothing: Annotated[float, BELOW_ONE] = 0.1
+    average_decay: Annotated[float, BELOW_ONE] = 0.998
+    average_over: Annotated[float, SHARE] = 1 / 9
+    class_weights: Annotated[str, one_of(*CLASS_WEIGHTS)] = "none"
+    augment: bool = True
+    keep_leaks: bool = False
+    seed: Annotated[int, at_least(0), _SEED] = 0
+    residual: bool = False
+    optimizer: Annotated[str, one_of(*OPTIMIZERS)] = "adam"
+    weight_decay: Annotated[float, BELOW_ONE] = 0.0
+    warmup_epochs: Annotated[int, up_to(1000)] = 1
+    stages: tuple[tuple[float, int], ...] = ((1.0, FACE_SIDE),)
+    turn: Annotated[float, up_to(180)] = 12.0
+    zoom: Annotated[tuple[float, float], _ZOOM] = (0.88, 1.14)
+    shift: Annotated[float, BELOW_ONE] = 0.1
+    light: Annotated[float, up_to(3)] = 0.0
+    erase: Annotated[float, up_to(1)] = 0.0
+    corruption: Annotated[float, up_to(1)] = 0.0
+    mixup: Annotated[float, up_to(1)] = 0.0
+    cutmix: Annotated[float, up_to(1)] = 0.0
+    mix_from: Annotated[float, up_to(1)] = 0.0
+    votes_weight: Annotated[float, up_to(100)] = 0.0
+    precision: Annotated[str, one_of(*PRECISIONS)] = "float32"
+    centre: bool = False
+    initializer: Annotated[str, one_of(*INITIALIZERS)] = "glorot_uniform"
+    init: str = ""
+    backbone: Annotated[str, one_of("", FOLDED, *BACKBONES)] = ""
+    backbone_side: Annotated[int, _SIDE] = 0
+    freeze_epochs: Annotated[int, at_least(0)] = 0
+    backbone_rate: Annotated[float, SHARE] = 1.0
+    teacher_weight: Annotated[float, up_to(1)] = 0.0
+    sam_radius: Annotated[float, up_to(10)] = 0.0
+    soft_label_weight: Annotated[float, up_to(1)] = 0.0
+    restore_batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in kinds().items():
+            if not _fits(getattr(self, name), kind):
+                raise UsageError(
+                    f"{name}: came {getattr(self, name)!r}; expected {_EXAMPLES.get(name) or _WORDS[kind]}"
+                )
+            if kind is float:  # TensorFlow does not take a whole number for one
+                object.__setattr__(self, name, float(getattr(self, name)))
+        for name, bounds in _bounds():
+            if not bounds.hold(getattr(self, name)):
+                raise UsageError(
+                    f"{name}: came {getattr(self, name)!r}; expected {bounds.expected}"
+                )
+        self._check_beginning()
+        self._check_stages()
+        if self.mixup + self.cutmix > 1:
+            raise UsageError(
+                f"mixup, cutmix: came {self.mixup} and {self.cutmix}; expected a sum of at most 1"
+            )
+        if self.fall_epochs and not self.last_rate:
+            raise UsageError(
+                f"fall_epochs: came {self.fall_epochs} with last_rate=0, which learns nothing after them; "
+                "expected a last_rate such as 0.1, or fall_epochs=0"
+            )
+
+    def _check_beginning(self) -> None:
+        """What is built, and whose weights it begins with."""
+        if self.backbone not in ("", FOLDED) and not self.init:
+            raise UsageError(
+                f"backbone: came {self.backbone} without init; expected init=imagenet:{self.backbone}, which says "
+                "whose weights to begin with"
+            )
+        # Without blocks `init` must say what is built.
+        least = 0 if self.init and self.backbone != FOLDED else 1
+        if not least <= len(self.blocks) <= 4 or not all(
+            block and min(block) > 0 and max(block) <= 4096 for block in self.blocks
+        ):
+            raise UsageError(
+                f"blocks: came {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters (48 pixels halve 4 times)"
+            )
+        if self.freeze_epochs and not self.init:
+            raise UsageError(
+                f"freeze_epochs: came {self.freeze_epochs} without init; expected 0: what is frozen must know something"
+            )
+        if self.restore_batch_norm and not self.init:
+            raise UsageError(
+                "restore_batch_norm: came true without init; expected init, which says whose weights to begin with"
+            )
+
+    def _check_stages(self) -> None:
+        shares = [share for share, _ in self.stages]
+        sides = [side for _, side in self.stages]
+        rising = all(low < high for low, high in itertools.pairwise([0.0, *shares]))
+        if (
+            not rising
+            or shares[-1:] != [1.0]
+            or sides[-1:] != [FACE_SIDE]
+            or not all(16 <= s <= 256 for s in sides)
+        ):
+            raise UsageError(
+                f"stages: came {self.stages}; expected rising shares to (1.0, {FACE_SIDE}), and sides from 16 to 256"
+            )
+        if self.init and not self.restore_batch_norm and sides != [FACE_SIDE]:
+            raise UsageError(
+                f"stages: came {self.stages} with init={self.init}; expected [[1,{FACE_SIDE}]], the one side it "
+                "begins at, or restore_batch_norm=true with the weights of mien's own layers"
+            )
+        if self.dense and sides != [FACE_SIDE]:
+            raise UsageError(
+                f"stages: came {self.stages} with a dense layer; expected dense 0: its weights fit one side"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_dict` told. Fields that recipes no longer have are passed over: older
+        runs hold them.
+
+        Raises:
+            TypeError: if a field is unknown.
+        """
+        return Recipe(
+            **{name: tuples(value) for name, value in fields.items() if name not in RETIRED}
+        )
+
+    def mixes(self, epoch: int) -> bool:
+        """Whether faces are mixed in an epoch (from 1)."""
+        late = (epoch - 1) / self.max_epochs >= self.mix_from
+        return self.augment and late and self.mixup + self.cutmix > 0
+
+    @property
+    def one_side(self) -> bool:
+        """Whether all epochs see faces of 48 px."""
+        return all(side == FACE_SIDE for _, side in self.stages)
+
+    @property
+    def last_stage(self) -> int:
+        """The epoch (from 1) that the last stage begins with; the last one at the latest, however
+        few there are.
+        """
+        before = self.stages[-2][0] if len(self.stages) > 1 else 0.0
+        return next(
+            (n for n in range(1, self.max_epochs) if (n - 1) / self.max_epochs >= before),
+            self.max_epochs,
+        )
+
+    def side(self, epoch: int) -> int:
+        """Side in pixels of the faces in an epoch (from 1)."""
+        if epoch >= self.last_stage:
+            return FACE_SIDE
+        return next(side for share, side in self.stages if (epoch - 1) / self.max_epochs < share)
+
+
+@cache
+def kinds() -> dict[str, Any]:
+    """Type of each field of a recipe."""
+    return typing.get_type_hints(Recipe)
+
+
+@cache
+def _bounds() -> tuple[tuple[str, Bounds], ...]:
+    """Each field that has bounds, with them."""
+    hints = typing.get_type_hints(Recipe, include_extras=True)
+    return tuple(
+        (name, bounds)
+        for name, hint in hints.items()
+        for bounds in getattr(hint, "__metadata__", ())
+    )
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a field's type; whole numbers are numbers, and truth values are not."""
+    parts = typing.get_args(kind)
+    if parts:  # of a tuple
+        if not isinstance(value, tuple) or (parts[-1] is not ... and len(value) != len(parts)):
+            return False
+        kinds = parts[:1] * len(value) if parts[-1] is ... else parts
+        return all(map(_fits, value, kinds))
+    wanted = {int: numbers.Integral, float: numbers.Real}.get(kind, kind)
+    return isinstance(value, wanted) and isinstance(value, bool) == (kind is bool)
+
+
+def tuples(value: Any) -> Any:
+    """Lists, as JSON has them, as tuples."""
+    return tuple(tuples(one) for one in value) if isinstance(value, list) else value
