@@ -46,7 +46,7 @@ from mien.data.votes import plurality
 from mien.evaluation import metrics
 from mien.labels import FERPLUS_VOTES
 from mien.runtime import cores, processor
-from mien.training import fit, models, recipes, runs, targets
+from mien.training import fit, models, recipes, runs, targets, trainer
 from mien.training.recipe import Recipe
 
 NARROW = ((32, 32), (64, 64), (160, 160), (320, 320))
@@ -160,7 +160,7 @@ CHANGES: dict[str, Change] = {
     "no vote head": Change({"votes_weight": 0.0}),
     "the annotators' say in the labels too": Change({"soft_label_weight": 0.5}),
     "labels weighted by the annotators' agreement": Change(
-        parts={(fit, "make_targets"): by_agreement}
+        parts={(trainer, "make_targets"): by_agreement}
     ),
     "without non-faces": Change(data=without_non_faces),
     "with the rows whose pixels are in PublicTest": Change({"keep_leaks": True}),
@@ -215,7 +215,7 @@ def main() -> None:
         seed=options.seed,
     )
     print(
-        f"{processor()}, {cores()} cores; {options.epochs} epochs, seed {options.seed}, {fit.precision(base)}"
+        f"{processor()}, {cores()} cores; {options.epochs} epochs, seed {options.seed}, {trainer.precision(base)}"
     )
     right: dict[str, np.ndarray] = {}
     if options.curve:

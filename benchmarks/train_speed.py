@@ -35,9 +35,10 @@ from mien.data.dataset import Dataset
 from mien.data.synthetic import drawn_dataset
 from mien.labels import FERPLUS_VOTES
 from mien.runtime import cores, processor
-from mien.training import fit, models, recipes
+from mien.training import models, recipes, trainer
 from mien.training.augment import augment, corrupt
 from mien.training.recipe import Recipe
+from mien.training.trainer import Trainer
 
 Round = Callable[[], object]  # trains once on all faces
 
@@ -79,7 +80,7 @@ def main() -> None:
         speed = {key: len(training) / float(np.median(times[1:])) for key, times in seconds.items()}
         madds = models.multiply_adds(models.build(recipe, dataset.label_set)) / 1e6
         print(
-            f"{name}: {madds:.0f} M multiply-adds, batch {recipe.batch_size}, {fit.precision(recipe)}; faces/s: "
+            f"{name}: {madds:.0f} M multiply-adds, batch {recipe.batch_size}, {trainer.precision(recipe)}; faces/s: "
             + ", ".join(f"{key} {value:.0f}" for key, value in speed.items())
         )
         for key in speed:
@@ -94,7 +95,7 @@ def main() -> None:
 
 def parts(training: Dataset, validation: Dataset, recipe: Recipe, num_rounds: int) -> None:
     """Seconds of a step, and of ever larger parts of it."""
-    trainer = fit._Trainer(training, validation, recipe)
+    trainer = Trainer(training, validation, recipe)
     network = models.logits_of(trainer.model)
     images = tf.constant(training.images[: recipe.batch_size])
     whole = trainer._compile(48, trainer.model.trainable_variables, mixing=False)
@@ -155,13 +156,13 @@ def with_votes(dataset: Dataset) -> Dataset:
 
 
 def ours(training: Dataset, validation: Dataset, recipe: Recipe, side: int) -> Round:
-    trainer = fit._Trainer(training, validation, recipe)
+    trainer = Trainer(training, validation, recipe)
     take_steps = trainer._compile(side, trainer.model.trainable_variables, mixing=False)
     rows = np.arange(len(training), dtype=np.int32)
     count = iter(range(trainer.num_steps, 10**9))
 
     def train() -> None:
-        for _, indices in fit._calls(rows, recipe.batch_size):
+        for _, indices in trainer._calls(rows, recipe.batch_size):
             loss, _ = take_steps(indices, np.array([[0, next(count)] for _ in indices], np.int32))
             float(loss)
 

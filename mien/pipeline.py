@@ -123,12 +123,6 @@ def train(
             "  no FER+ votes came with the data: the network learns its labels alone, without the vote head"
         )
         recipe = dataclasses.replace(recipe, votes_weight=0.0, soft_label_weight=0.0)
-    # Counted here, not in fit, since it is said before hours of work.
-    num_leaks = fit.training_rows(dataset, recipe)[1]
-    if num_leaks:
-        say(
-            f"  {num_leaks} training rows are left out: their pixels occur in validation or test (--keep-leaks)"
-        )
     watchers = [options.watch] if options.watch else []
     if options.tensorboard:
         watchers.append(tensorboard(folder))
@@ -141,10 +135,9 @@ def train(
         dataset,
         recipe,
         folder=folder,
-        deterministic=options.deterministic,
-        fresh=options.fresh,
         teachers=options.teachers,
         watch=watch,
+        options=fit.FitOptions(options.deterministic, options.fresh, say),
     )
     for warning in done.facts["warnings"]:
         say(f"  a damaged checkpoint was passed over: {warning}")

@@ -39,6 +39,6 @@ def shared_dir() -> Path:
 @pytest.fixture
 def step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training can be stopped after any step; undisturbed it takes several in one call."""
-    from mien.training import fit
+    from mien.training import trainer
 
-    monkeypatch.setattr(fit, "STEPS", 1)
+    monkeypatch.setattr(trainer, "STEPS", 1)

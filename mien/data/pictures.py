@@ -20,8 +20,9 @@ from mien.constants import FACE_SIDE
 from mien.data.crop import Found, find_face, thumbnail
 from mien.data.dataset import LEAVE_OUT
 from mien.errors import DataError
-from mien.vision.image import Limits, Picture, decode
+from mien.vision.image import Picture, decode
 from mien.vision.preprocess import gray, resized
+from mien.vision.reading import Limits
 
 if TYPE_CHECKING:
     from mien.vision.detect import Detector

@@ -8,7 +8,7 @@ from typing import Any
 
 from mien.errors import UsageError
 from mien.runtime import cores
-from mien.vision.image import Limits as PictureLimits
+from mien.vision.reading import Limits as PictureLimits
 
 
 @dataclass(frozen=True)

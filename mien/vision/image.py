@@ -26,16 +26,16 @@ from __future__ import annotations
 
 import importlib
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from mien.errors import DataError
+from mien.vision.reading import Limits, bytes_of
 from mien.vision.safety import Container, bad_picture, inspect
 
 if TYPE_CHECKING:
@@ -87,24 +87,6 @@ _DAMAGE = (
     zlib.error,
     Warning,  # where the caller's filters turn Pillow's warnings into errors
 )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a picture may cost; checked before decoding.
-
-    Attributes:
-        max_bytes: Size of the file.
-        max_pixels: Width times height.
-        longest_side: Width or height, in pixels.
-        max_scans: Passes over a JPEG: each costs the time of a whole picture. Real ones have about
-            ten.
-    """
-
-    max_bytes: int = 64_000_000
-    max_pixels: int = 100_000_000
-    longest_side: int = 32_768
-    max_scans: int = 100
 
 
 @dataclass(frozen=True)
@@ -175,68 +157,8 @@ def decode(
     if isinstance(source, Image.Image):
         where = str(getattr(source, "filename", "") or "picture")
         return _guarded(where, lambda: _from_pillow(source, where, limits))
-    where, data = _bytes_of(source, limits)
+    where, data = bytes_of(source, limits)
     return _guarded(where, lambda: _from_bytes(data, where, limits, max_side))
-
-
-# Bytes
-
-
-def _bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
-    """The name and the whole content of a path, bytes or file, at most `limits.max_bytes` of it."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        where, data = "picture", bytes(source) if len(source) <= limits.max_bytes else b""
-        if len(source) > limits.max_bytes:
-            raise _too_many_bytes(where, limits)
-    elif isinstance(source, str | os.PathLike):
-        where = os.fspath(source)
-        if not isinstance(where, str):
-            raise _no_source(source)
-        try:
-            found = os.stat(where)
-            if stat.S_ISDIR(found.st_mode):
-                raise bad_picture(where, "a folder", mend="name the pictures in it")
-            if found.st_size > limits.max_bytes:
-                raise _too_many_bytes(where, limits)
-            # Asked for more than there is, Python would make room for it.
-            room = found.st_size if stat.S_ISREG(found.st_mode) else limits.max_bytes
-            with open(where, "rb", opener=_without_waiting) as file:
-                data = file.read(room + 1)
-        except FileNotFoundError:
-            raise bad_picture(where, "no such file", mend="check the name") from None
-        except (OSError, ValueError) as error:  # ValueError: a null character in the name
-            reason = getattr(error, "strerror", None) or error
-            raise bad_picture(
-                where, f"a file that cannot be read ({reason})", mend="check its rights"
-            ) from error
-    elif hasattr(source, "read"):
-        name = getattr(source, "name", None)
-        where = name if isinstance(name, str) else "picture"
-        try:
-            data = source.read(limits.max_bytes + 1)
-        except (OSError, ValueError) as error:
-            raise bad_picture(
-                where, f"a file that cannot be read ({error})", mend="open it anew"
-            ) from error
-        if not isinstance(data, bytes):
-            raise bad_picture(
-                where, f"a file that yields {type(data).__name__}", mend="open it with mode 'rb'"
-            )
-    else:
-        raise _no_source(source)
-    if len(data) > limits.max_bytes:
-        raise _too_many_bytes(where, limits)
-    if not data:
-        raise bad_picture(where, "an empty file of 0 bytes")
-    return where, data
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a pipe that nobody writes to as an empty file; otherwise `open` would wait for ever."""
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-    if hasattr(os, "O_NONBLOCK"):
-        os.set_blocking(descriptor, True)  # one that is written to is read to its end
-    return descriptor
 
 
 def _from_bytes(data: bytes, where: str, limits: Limits, max_side: int | None) -> Picture:
@@ -271,9 +193,6 @@ def _opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
         )
     opener: Callable[[BinaryIO], Image] = getattr(module, f"{_MODULES[kind]}ImageFile")
     return opener
-
-
-# Pillow
 
 
 def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
@@ -404,9 +323,6 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
 
 
-# Arrays
-
-
 def _from_array(array: np.ndarray, limits: Limits) -> Picture:
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if array.dtype not in (np.uint8, np.uint16, np.bool_) or not shaped or array.size == 0:
@@ -434,9 +350,6 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
     return Picture(np.ascontiguousarray(array), 1.0, (array.shape[1], array.shape[0]), tuple(done))
 
 
-# Errors
-
-
 def _check_size(size: tuple[int, int], where: str, limits: Limits) -> None:
     width, height = size
     if width < 1 or height < 1:
@@ -455,21 +368,3 @@ def _check_size(size: tuple[int, int], where: str, limits: Limits) -> None:
             expected=f"at most {limits.max_pixels / 1e6:,.0f} megapixels",
             mend="make it smaller",
         )
-
-
-def _too_many_bytes(where: str, limits: Limits) -> DataError:
-    return DataError(
-        where,
-        came="a file of more bytes",
-        expected=f"at most {limits.max_bytes:,} bytes",
-        mend="save it smaller",
-    )
-
-
-def _no_source(source: Any) -> DataError:
-    return DataError(
-        "picture",
-        came=f"{type(source).__name__}",
-        expected="a path, bytes, a binary file, an array or a PIL.Image.Image",
-        mend="read the picture first",
-    )

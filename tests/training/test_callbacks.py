@@ -45,10 +45,12 @@ def test_fresh_begins_new_curves(faces: Dataset, tmp_path: Path) -> None:
     )
     assert losses(tmp_path) == [1, 2]
     (tmp_path / "tensorboard" / "notes.txt").write_text("mine")
-    fit.fit(faces, ONE, folder=tmp_path, fresh=True, watch=tensorboard(tmp_path))
+    fit.fit(
+        faces, ONE, folder=tmp_path, options=fit.FitOptions(fresh=True), watch=tensorboard(tmp_path)
+    )
     (tmp_path / "tensorboard" / "notes.txt").unlink()
     assert losses(tmp_path) == [1]
-    fit.fit(faces, ONE, folder=tmp_path, fresh=True)
+    fit.fit(faces, ONE, folder=tmp_path, options=fit.FitOptions(fresh=True))
     assert not (tmp_path / "tensorboard").exists()
 
 

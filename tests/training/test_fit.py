@@ -22,9 +22,10 @@ from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.synthetic import drawn_dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
-from mien.training import checkpoint, fit, models, recipes, runs, targets
+from mien.training import checkpoint, fit, models, recipes, runs, targets, trainer
 from mien.training.callbacks import Moment, tensorboard
 from mien.training.export import export
+from mien.training.trainer import Trainer
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -54,7 +55,10 @@ def stop_at(epoch: int, step: int, error: type[BaseException] = Stop) -> Callabl
 @pytest.fixture(scope="module")
 def undisturbed(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
     return fit.fit(
-        faces, TINY, folder=tmp_path_factory.mktemp("undisturbed") / "run", deterministic=True
+        faces,
+        TINY,
+        folder=tmp_path_factory.mktemp("undisturbed") / "run",
+        options=fit.FitOptions(deterministic=True),
     )
 
 
@@ -77,7 +81,7 @@ def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset)
     } <= facts.keys()
     assert facts["stopped"] == "the schedule of 4 epochs is done"
     assert facts["data"]["num_training"] == 140 and facts["data"]["num_validation"] == 35
-    assert facts["best_epoch"] == fit.best(lines)
+    assert facts["best_epoch"] == trainer.best(lines)
     # The network that is loaded is that of the best epoch, and so is the Keras file.
     validation = faces.part("validation")
     probabilities = runs.predict(runs.load_network(undisturbed), validation.images)
@@ -92,9 +96,11 @@ def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset)
 def test_which_epoch_is_kept() -> None:
     scores = [(0.5, 0.9), (0.7, 0.6), (0.6, 0.5), (0.7, 0.7)]
     history = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in scores]
-    assert (fit.best(history), fit.best(history, "loss")) == (2, 3) and fit.best([], "loss") == 0
+    assert (trainer.best(history), trainer.best(history, "loss")) == (2, 3) and trainer.best(
+        [], "loss"
+    ) == 0
     assert (
-        fit.best(
+        trainer.best(
             [{**line, "side": side} for line, side in zip(history, (32, 32, 48, 48), strict=True)]
         )
         == 4
@@ -103,9 +109,9 @@ def test_which_epoch_is_kept() -> None:
         {**line, "val_calibrated_loss": loss}
         for line, loss in zip(history, (0.9, 0.4, 0.5, 0.3), strict=True)
     ]
-    assert (fit.best(calibrated), fit.best(calibrated, "loss")) == (2, 4)
+    assert (trainer.best(calibrated), trainer.best(calibrated, "loss")) == (2, 4)
     assert (
-        fit.best([*history[:1], *calibrated[1:]], "loss") == 3
+        trainer.best([*history[:1], *calibrated[1:]], "loss") == 3
     )  # begun by a version that did not calibrate
 
 
@@ -130,9 +136,14 @@ def test_a_run_that_chooses_by_loss(faces: Dataset, tmp_path: Path) -> None:
 def test_same_seed_same_run_other_seed_other_run(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path
 ) -> None:
-    fit.fit(faces, TINY, folder=tmp_path / "again", deterministic=True)
+    fit.fit(faces, TINY, folder=tmp_path / "again", options=fit.FitOptions(deterministic=True))
     assert equal(weights(undisturbed.folder), weights(tmp_path / "again"))
-    fit.fit(faces, dataclasses.replace(TINY, seed=1), folder=tmp_path / "other", deterministic=True)
+    fit.fit(
+        faces,
+        dataclasses.replace(TINY, seed=1),
+        folder=tmp_path / "other",
+        options=fit.FitOptions(deterministic=True),
+    )
     other = weights(tmp_path / "other")
     assert not np.array_equal(
         other["model-000-conv1_1.kernel"], weights(undisturbed.folder)["model-000-conv1_1.kernel"]
@@ -143,7 +154,7 @@ def test_epochs_see_different_orders(
     faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
-    real = fit._Trainer._compile
+    real = trainer.Trainer._compile
 
     def spy(self: Any, side: int, *others: Any) -> Any:
         step = real(self, side, *others)
@@ -155,10 +166,13 @@ def test_epochs_see_different_orders(
 
         return recorded
 
-    monkeypatch.setattr(fit._Trainer, "_compile", spy)
-    monkeypatch.setattr(fit, "STEPS", 3)
+    monkeypatch.setattr(trainer.Trainer, "_compile", spy)
+    monkeypatch.setattr(trainer, "STEPS", 3)
     fit.fit(
-        faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path / "run", deterministic=True
+        faces,
+        dataclasses.replace(TINY, max_epochs=2),
+        folder=tmp_path / "run",
+        options=fit.FitOptions(deterministic=True),
     )
     assert [len(rows) for rows in seen] == [96, 32, 12] * 2
     orders = [np.concatenate(seen[:3]), np.concatenate(seen[3:])]
@@ -174,14 +188,18 @@ def test_stopped_anywhere_it_ends_the_same(
 ) -> None:
     with pytest.raises(Stop):
         fit.fit(
-            faces, TINY, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step)
+            faces,
+            TINY,
+            folder=tmp_path / "run",
+            options=fit.FitOptions(deterministic=True),
+            watch=stop_at(epoch, step),
         )
     resumed: list[int] = []
     run = fit.fit(
         faces,
         TINY,
         folder=tmp_path / "run",
-        deterministic=True,
+        options=fit.FitOptions(deterministic=True),
         watch=lambda moment: resumed.append(moment.epoch),
     )
     assert resumed[0] == epoch  # nothing finished was done again
@@ -209,15 +227,21 @@ def voted(faces: Dataset) -> Dataset:
 def test_two_heads_in_stages_stopped_anywhere_end_the_same(
     voted: Dataset, tmp_path: Path, epoch: int, step: int
 ) -> None:
-    whole = fit.fit(voted, DOUBLE, folder=tmp_path / "whole", deterministic=True)
+    whole = fit.fit(
+        voted, DOUBLE, folder=tmp_path / "whole", options=fit.FitOptions(deterministic=True)
+    )
     history = whole.facts["history"]
     assert [line["side"] for line in history] == [32, 32, 48, 48] and whole.facts["best_epoch"] > 2
     assert all(0 <= line["val_votes_accuracy"] <= 1 for line in history)
     with pytest.raises(Stop):
         fit.fit(
-            voted, DOUBLE, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step)
+            voted,
+            DOUBLE,
+            folder=tmp_path / "run",
+            options=fit.FitOptions(deterministic=True),
+            watch=stop_at(epoch, step),
         )
-    fit.fit(voted, DOUBLE, folder=tmp_path / "run", deterministic=True)
+    fit.fit(voted, DOUBLE, folder=tmp_path / "run", options=fit.FitOptions(deterministic=True))
     assert equal(weights(whole.folder), weights(tmp_path / "run"))
 
 
@@ -225,7 +249,10 @@ def test_the_vote_head_learns_its_votes_and_only_with_a_weight(
     voted: Dataset, tmp_path: Path
 ) -> None:
     run = fit.fit(
-        voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a", deterministic=True
+        voted,
+        dataclasses.replace(DOUBLE, max_epochs=1),
+        folder=tmp_path / "a",
+        options=fit.FitOptions(deterministic=True),
     )
     seldom = runs.predict_heads(runs.load_network(run), voted.images)["votes"][
         :, FERPLUS.index("contempt")
@@ -354,7 +381,13 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
     one = dataclasses.replace(alone, teacher_weight=0.0, max_epochs=1)
     fit.fit(voted, one, folder=tmp_path / "run")
     with pytest.raises(UsageError, match="dense layer"):
-        fit.fit(voted, alone, folder=tmp_path / "run", teachers=[dense], fresh=True)
+        fit.fit(
+            voted,
+            alone,
+            folder=tmp_path / "run",
+            teachers=[dense],
+            options=fit.FitOptions(fresh=True),
+        )
     assert runs.load_run(tmp_path / "run").recipe == one  # --fresh has not deleted it for nothing
 
 
@@ -425,10 +458,10 @@ def test_a_run_goes_on_in_another_precision(
 ) -> None:
     """On a card that has other numbers, `auto` takes those."""
     recipe = dataclasses.replace(DOUBLE, precision="auto", max_epochs=2)
-    monkeypatch.setattr(fit, "precision", lambda recipe: "float16")
+    monkeypatch.setattr(trainer, "precision", lambda recipe: "float16")
     with pytest.raises(Stop):
         fit.fit(voted, recipe, folder=tmp_path / "run", watch=stop_at(2, 5))
-    monkeypatch.setattr(fit, "precision", lambda recipe: "float32")
+    monkeypatch.setattr(trainer, "precision", lambda recipe: "float32")
     assert len(fit.fit(voted, recipe, folder=tmp_path / "run").facts["history"]) == 2
 
 
@@ -440,19 +473,25 @@ def test_precision_is_what_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(
             tf.config.experimental, "get_device_details", lambda card, details=details: details
         )
-        assert fit.precision(auto) == expected
+        assert trainer.precision(auto) == expected
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     for has, expected in ((True, "bfloat16"), (False, "float32"), (None, "float32")):
-        monkeypatch.setattr(fit, "has_bf16", lambda has=has: has)
-        assert fit.precision(auto) == expected
-    assert fit.precision(dataclasses.replace(DOUBLE, precision="bfloat16")) == "bfloat16"
+        monkeypatch.setattr(trainer, "has_bf16", lambda has=has: has)
+        assert trainer.precision(auto) == expected
+    assert trainer.precision(dataclasses.replace(DOUBLE, precision="bfloat16")) == "bfloat16"
 
 
 def test_a_finished_run_is_returned_as_it_is(undisturbed: runs.Run, faces: Dataset) -> None:
     def never(moment: Moment) -> None:
         raise AssertionError("a finished run trained again")
 
-    again = fit.fit(faces, TINY, folder=undisturbed.folder, deterministic=True, watch=never)
+    again = fit.fit(
+        faces,
+        TINY,
+        folder=undisturbed.folder,
+        options=fit.FitOptions(deterministic=True),
+        watch=never,
+    )
     assert again.facts == undisturbed.facts
 
 
@@ -464,13 +503,18 @@ def test_a_run_of_before_a_field_was_added_goes_on(
     for field in ("init", "backbone", "freeze_epochs", "backbone_rate"):
         del facts["recipe"][field]
     (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
-    assert fit.fit(faces, TINY, folder=tmp_path / "run", deterministic=True).facts["epochs"] == 4
+    assert (
+        fit.fit(
+            faces, TINY, folder=tmp_path / "run", options=fit.FitOptions(deterministic=True)
+        ).facts["epochs"]
+        == 4
+    )
     with pytest.raises(RunError, match="backbone_rate was 1.0, came 0.5"):
         fit.fit(
             faces,
             dataclasses.replace(TINY, backbone_rate=0.5),
             folder=tmp_path / "run",
-            deterministic=True,
+            options=fit.FitOptions(deterministic=True),
         )
 
 
@@ -480,10 +524,16 @@ def test_a_corrupt_newest_checkpoint_is_passed_over_and_said(
 ) -> None:
     folder = tmp_path / "run"
     with pytest.raises(Stop):
-        fit.fit(faces, TINY, folder=folder, deterministic=True, watch=stop_at(4, 1))
+        fit.fit(
+            faces,
+            TINY,
+            folder=folder,
+            options=fit.FitOptions(deterministic=True),
+            watch=stop_at(4, 1),
+        )
     newest = folder / "checkpoints" / "epoch-0003" / "arrays.npz"
     newest.write_bytes(newest.read_bytes()[:-9])
-    run = fit.fit(faces, TINY, folder=folder, deterministic=True)
+    run = fit.fit(faces, TINY, folder=folder, options=fit.FitOptions(deterministic=True))
     assert len(run.facts["warnings"]) == 1 and "epoch-0003" in run.facts["warnings"][0]
     assert equal(weights(undisturbed.folder), weights(folder))
 
@@ -536,7 +586,7 @@ def test_epochs_before_the_loss_was_no_number_can_be_used(
         scores, plus = real(*args, **options), next(more)
         return {name: score + plus for name, score in scores.items()}
 
-    monkeypatch.setattr(fit, "evaluated", evaluated)
+    monkeypatch.setattr(trainer, "evaluated", evaluated)
     with pytest.raises(
         RunError,
         match="epoch 3: the loss is .* nan on validation.*best of the 2 epochs before it can",
@@ -565,10 +615,18 @@ def test_another_run_in_the_folder_is_refused(
 ) -> None:
     with pytest.raises(RunError, match=r"seed was 0, came 5.*--fresh"):
         fit.fit(
-            faces, dataclasses.replace(TINY, seed=5), folder=undisturbed.folder, deterministic=True
+            faces,
+            dataclasses.replace(TINY, seed=5),
+            folder=undisturbed.folder,
+            options=fit.FitOptions(deterministic=True),
         )
     with pytest.raises(RunError, match="data was"):
-        fit.fit(faces.take(np.arange(1, 210)), TINY, folder=undisturbed.folder, deterministic=True)
+        fit.fit(
+            faces.take(np.arange(1, 210)),
+            TINY,
+            folder=undisturbed.folder,
+            options=fit.FitOptions(deterministic=True),
+        )
 
 
 def test_fresh_begins_again(faces: Dataset, tmp_path: Path) -> None:
@@ -578,7 +636,12 @@ def test_fresh_begins_again(faces: Dataset, tmp_path: Path) -> None:
         (tmp_path / "run" / name).mkdir()
     for name in ("mine.txt", "best-model.zip"):
         (tmp_path / "run" / name).write_text("not mien's")
-    run = fit.fit(faces, dataclasses.replace(one, seed=5), folder=tmp_path / "run", fresh=True)
+    run = fit.fit(
+        faces,
+        dataclasses.replace(one, seed=5),
+        folder=tmp_path / "run",
+        options=fit.FitOptions(fresh=True),
+    )
     assert run.recipe.seed == 5
     assert {"mine.txt", "best-model.zip", "best-of-mine", "best-0001-copy"} <= set(
         os.listdir(tmp_path / "run")
@@ -589,7 +652,7 @@ def test_a_run_does_not_begin_with_itself(faces: Dataset, tmp_path: Path) -> Non
     fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "run")
     again = recipes.recipe("finetune", init=str(tmp_path / "run"))
     with pytest.raises(UsageError, match="came the run folder itself.*--out"):
-        fit.fit(faces, again, folder=tmp_path / "run", fresh=True)
+        fit.fit(faces, again, folder=tmp_path / "run", options=fit.FitOptions(fresh=True))
     assert runs.load_run(tmp_path / "run").facts["epochs"] == 1
 
 
@@ -645,7 +708,7 @@ def test_the_test_split_is_never_looked_at(
         relabelled(faces, images=images, labels=labels),
         TINY,
         folder=tmp_path / "run",
-        deterministic=True,
+        options=fit.FitOptions(deterministic=True),
     )
     assert equal(weights(undisturbed.folder), weights(tmp_path / "run"))
 
@@ -682,7 +745,9 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
 def test_a_loss_that_explodes_is_an_error(
     faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit._Trainer, "_compile", lambda *parts: lambda index, seed: (np.nan, 0.0))
+    monkeypatch.setattr(
+        trainer.Trainer, "_compile", lambda *parts: lambda index, seed: (np.nan, 0.0)
+    )
     with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
         fit.fit(faces, TINY, folder=tmp_path / "run")
 
@@ -750,7 +815,7 @@ def test_short_runs_are_judged_by_statistics_of_the_faces(tmp_path: Path) -> Non
 def test_a_last_batch_of_one_face_is_left_for_another_epoch(faces: Dataset, tmp_path: Path) -> None:
     training, _ = fit.training_rows(faces, TINY)
     size = len(training) - 1
-    trainer = fit._Trainer(
+    trainer = Trainer(
         training, faces.part("validation"), dataclasses.replace(TINY, batch_size=size)
     )
     assert (trainer.num_steps, trainer.num_used) == (1, size)
@@ -779,7 +844,7 @@ def test_checkpoints_of_another_network_and_damaged_best_weights(
     # any work otherwise.
     folder = interrupted()
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    best_epoch = fit.best(history)
+    best_epoch = trainer.best(history)
     arrays = runs.best_folder(folder, best_epoch) / "arrays.npz"
     arrays.write_bytes(arrays.read_bytes()[:-1])
     if best_epoch == len(history):

@@ -244,12 +244,18 @@ def test_stopped_frozen_or_thawed_it_ends_the_same(
     run: runs.Run, moods: Dataset, tmp_path: Path, epoch: int, step: int
 ) -> None:
     recipe = finetune(init=str(run.folder))
-    whole = fit.fit(moods, recipe, folder=tmp_path / "whole", deterministic=True)
+    whole = fit.fit(
+        moods, recipe, folder=tmp_path / "whole", options=fit.FitOptions(deterministic=True)
+    )
     with pytest.raises(Stop):
         fit.fit(
-            moods, recipe, folder=tmp_path / "run", deterministic=True, watch=stop_at(epoch, step)
+            moods,
+            recipe,
+            folder=tmp_path / "run",
+            options=fit.FitOptions(deterministic=True),
+            watch=stop_at(epoch, step),
         )
-    fit.fit(moods, recipe, folder=tmp_path / "run", deterministic=True)
+    fit.fit(moods, recipe, folder=tmp_path / "run", options=fit.FitOptions(deterministic=True))
     one, other = weights(whole.folder), weights(tmp_path / "run")
     assert one.keys() == other.keys() and len(one) > 20
     assert all(np.array_equal(one[name], other[name]) for name in one)

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError
-from mien.vision.image import BACKGROUND, Limits, decode, load_image
+from mien.vision.image import BACKGROUND, decode, load_image
+from mien.vision.reading import Limits
 
 ROOT = Path(__file__).parents[2]
 UPRIGHT = {  # what an encoder does to the picture before it writes the orientation

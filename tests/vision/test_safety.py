@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError
-from mien.vision.image import Limits, decode, load_image
+from mien.vision.image import decode, load_image
+from mien.vision.reading import Limits
 from mien.vision.safety import inspect
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,376 @@
+"""The loop of one run: epochs, checkpoints, the best weights so far, when to stop."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mien.bundle import Bundle
+from mien.constants import FACE_SIDE
+from mien.data.dataset import Dataset
+from mien.errors import RunError
+from mien.runtime import has_bf16, peak_memory_mb, reset_peak_memory
+from mien.training import checkpoint, models
+from mien.training.callbacks import Moment
+from mien.training.optimizers import optimizer
+from mien.training.recipe import Recipe
+from mien.training.runs import (
+    RUN_FILE,
+    Run,
+    best_folder,
+    best_folders,
+    evaluated,
+    load_run,
+)
+from mien.training.steps import compiled
+from mien.training.targets import make_targets, teacher_network
+from mien.training.transfer import Start
+
+STEPS = 8  # in one call into the graph: Python takes no part in between
+
+
+class _DivergedError(RunError):
+    """The loss is no number any more."""
+
+
+class Trainer:
+    """The network, its average, the optimizer and the data, for one run."""
+
+    def __init__(
+        self,
+        training: Dataset,
+        validation: Dataset,
+        recipe: Recipe,
+        teachers: Sequence[Bundle] = (),
+        start: Start | None = None,
+    ) -> None:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(recipe.seed)
+        reset_peak_memory()
+        self.recipe = recipe
+        self.validation = validation
+        self.num_rows = len(training)
+        self.num_used = self.num_rows - (
+            self.num_rows % recipe.batch_size == 1
+        )  # a batch of one has no variance
+        self.num_steps = -(-self.num_used // recipe.batch_size)
+        self.precision = precision(recipe)
+        policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
+        side = FACE_SIDE if recipe.one_side else None
+        self.model = models.build(recipe, training.label_set, policy=policy, side=side)
+        self.averaged = models.build(recipe, training.label_set, side=side)
+        self.averaged.set_weights(self.model.get_weights())
+        self.optimizer = optimizer(recipe, self.num_steps)
+        if self.precision == "float16":  # whose small gradients would be zeros
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+        self.optimizer.build(self.model.trainable_variables)
+        self._training = training
+        self._targets = make_targets(training, recipe)
+        self._teachers = [teacher_network(one, training, recipe, policy) for one in teachers]
+        self._start = start
+        self._steps: dict[tuple[int, bool, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
+
+    def _step(self, epoch: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        """The steps of an epoch, compiled when such are first needed."""
+        kind = self.recipe.side(epoch), epoch <= self.recipe.freeze_epochs, self.recipe.mixes(epoch)
+        if kind not in self._steps:
+            side, frozen, mixing = kind
+            layers = models.head_layers(self.model).values() if frozen else [self.model]
+            variables = [weight for layer in layers for weight in layer.trainable_variables]
+            self._steps[kind] = self._compile(side, variables, mixing)
+        return self._steps[kind]
+
+    def _compile(
+        self, side: int, variables: list[Any], mixing: bool
+    ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+        return compiled(
+            self.recipe,
+            training=self._training,
+            goals=self._targets,
+            model=self.model,
+            averaged=self.averaged,
+            optimizer=self.optimizer,
+            teachers=self._teachers,
+            num_steps=self.num_steps,
+            side=side,
+            mixing=mixing,
+            variables=variables,
+        )
+
+    def run(self, folder: Path, facts: dict[str, Any], watch: Callable[[Moment], None]) -> Run:
+        history, warnings = self._resume(folder)
+        try:
+            while not (stopped := self._why_stop(history)):
+                line = self._epoch(len(history) + 1, history, watch)
+                self._save(folder, [*history, line])
+                history = [*history, line]
+                scores = line["loss"], line["accuracy"]
+                watch(
+                    Moment(
+                        len(history), self.num_steps, self.num_steps, *scores, self.recipe, history
+                    )
+                )
+        except (KeyboardInterrupt, _DivergedError):
+            if history:  # the network of the epochs that are done can be used
+                self._finish(folder, facts, history, warnings, None)
+            raise
+        self._finish(folder, facts, history, warnings, stopped)
+        return load_run(folder)
+
+    def _resume(self, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+        found, damaged = checkpoint.newest(folder / "checkpoints")
+        if found is None:
+            if self._start:
+                heads = models.heads(self.recipe, self.validation.label_set)
+                self._start.put(self.model, heads, self._training.images)
+                self.averaged.set_weights(self.model.get_weights())
+            return [], []
+        # The state of float16's scale comes and goes with the card that it is trained on.
+        known = {
+            name: array for name, array in found.arrays.items() if not name.startswith("scale")
+        }
+        named = [
+            (v, name)
+            for v, name in self._named_variables()
+            if name in found.arrays or not name.startswith("scale")
+        ]
+        if {name: v.shape for v, name in named if name in known} != {
+            name: a.shape for name, a in known.items()
+        }:
+            raise RunError(
+                f"{folder}: its checkpoint was written by another version of mien or Keras, whose network has other "
+                "weights. To mend: go on with that version, or begin again with --fresh"
+            )
+        for variable, name in named:
+            variable.assign(found.arrays[name])
+        history = list(found.state["history"])
+        if damage := self._damage_of_best(folder, history, found):
+            damaged = [*damaged, damage]
+        return history, damaged
+
+    def _damage_of_best(
+        self, folder: Path, history: list[dict[str, Any]], found: checkpoint.Checkpoint
+    ) -> str:
+        """Make sure, before hours of work, that the best weights so far are whole; what was mended,
+        or ''.
+        """
+        target = best_folder(folder, self._best(history))
+        try:
+            checkpoint.read_verified(target)
+            return ""
+        except RunError as error:
+            if self._best(history) != found.epoch:
+                raise RunError(
+                    f"{error}. These are the best weights so far. To mend: restore them from a copy, or begin again "
+                    "with --fresh"
+                ) from error
+            self._write_best(target, found.epoch)  # the checkpoint holds them too
+            return f"{error}; written again from the checkpoint"
+
+    def _write_best(self, target: Path, epoch: int) -> None:
+        arrays = {
+            f"{n:03d}": np.asarray(weight) for n, weight in enumerate(self.averaged.get_weights())
+        }
+        checkpoint.write_verified(target, arrays, {"epoch": epoch})
+
+    def _named_variables(self) -> Iterator[tuple[Any, str]]:
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        num_inner = len(inner.variables)
+        # `variables`, not `weights`: the state of the dropout layers' random numbers belongs to
+        # them.
+        for part, variables in (
+            ("model", self.model.variables),
+            ("average", self.averaged.weights),
+            ("optimizer", inner.variables),
+            ("scale", self.optimizer.variables[: len(self.optimizer.variables) - num_inner]),
+        ):
+            for number, variable in enumerate(variables):
+                path = (
+                    variable.path.removeprefix(f"{inner.name}/")
+                    if part == "optimizer"
+                    else variable.path
+                )
+                yield variable, f"{part}-{number:03d}-{path.replace('/', '.')}"
+
+    def _best(self, history: Sequence[Mapping[str, float]]) -> int:
+        return best(history, self.recipe.choose_by)
+
+    def _why_stop(self, history: list[dict[str, Any]]) -> str:
+        epoch, best_epoch = len(history), self._best(history)
+        if epoch >= self.recipe.max_epochs:
+            return f"the schedule of {self.recipe.max_epochs} epochs is done"
+        # Patience begins when all of the network learns, from faces of the side that it is used at.
+        begins = max(best_epoch, self.recipe.freeze_epochs, self.recipe.last_stage - 1)
+        if epoch - begins >= self.recipe.patience:
+            score = (
+                "validation accuracy"
+                if self.recipe.choose_by == "accuracy"
+                else "calibrated validation loss"
+            )
+            return (
+                f"no better {score} in the {self.recipe.patience} epochs after epoch {best_epoch}"
+            )
+        return ""
+
+    def _epoch(
+        self, epoch: int, history: list[dict[str, Any]], watch: Callable[[Moment], None]
+    ) -> dict[str, Any]:
+        recipe = self.recipe
+        began = time.perf_counter()
+        order = (
+            np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
+        )
+        loss = hits = 0.0
+        side = recipe.side(epoch)
+        take_steps = self._step(epoch)
+        for first, indices in _calls(order[: self.num_used], recipe.batch_size):
+            steps = first + np.arange(len(indices))
+            seeds = [[recipe.seed % 2**31, epoch * self.num_steps + step] for step in steps]
+            more_loss, more_hits = take_steps(indices, np.array(seeds, np.int32))
+            loss, hits = loss + float(more_loss), hits + float(more_hits)
+            done = first + len(indices)
+            seen = min(done * recipe.batch_size, self.num_used)
+            watch(Moment(epoch, done, self.num_steps, loss / seen, hits / seen, recipe, history))
+        seconds = time.perf_counter() - began
+        scores = evaluated(
+            self.averaged, self.validation, side=side
+        )  # at the side that it is trained at
+        if not np.isfinite(loss + scores["val_loss"]):
+            raise _DivergedError(
+                f"epoch {epoch}: the loss is {loss / self.num_used}, {scores['val_loss']} on validation; expected "
+                "finite numbers. To mend: train with a lower --learning-rate"
+                + (
+                    f"; the best of the {len(history)} epochs before it can be used as it is"
+                    if history
+                    else ""
+                )
+            )
+        line = {
+            "epoch": epoch,
+            "loss": loss / self.num_used,
+            "accuracy": hits / self.num_used,
+            **scores,
+            "learning_rate": float(self.optimizer.learning_rate),
+            "seconds": round(seconds, 3),
+        }
+        return line if self.recipe.one_side else {**line, "side": side}
+
+    def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
+        epoch, best_epoch = len(history), self._best(history)
+        if best_epoch == epoch:
+            # Before the checkpoint that names it: a kill between the two leaves a best that nobody
+            # names.
+            self._write_best(best_folder(folder, epoch), epoch)
+        arrays = {name: np.asarray(variable) for variable, name in self._named_variables()}
+        checkpoint.save(
+            folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history})
+        )
+        # The checkpoint before this one may be needed yet, and with it the best that it names.
+        named = {best_epoch, self._best(history[:-1])}
+        for number, old in best_folders(folder).items():
+            if number not in named:
+                shutil.rmtree(old, ignore_errors=True)
+        checkpoint.write_text(
+            folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history)
+        )
+
+    def _finish(
+        self,
+        folder: Path,
+        facts: dict[str, Any],
+        history: list[dict[str, Any]],
+        warnings: list[str],
+        stopped: str | None,
+    ) -> None:
+        best_epoch = self._best(history)
+        arrays, _ = checkpoint.read_verified(best_folder(folder, best_epoch))
+        self.averaged.set_weights([arrays[name] for name in sorted(arrays)])
+        seconds = [line["seconds"] for line in history]
+        facts |= {
+            "parameters": self.model.count_params(),
+            "multiply_adds": models.multiply_adds(
+                self.averaged
+                if self.recipe.backbone
+                else models.build(self.recipe, self.validation.label_set)
+            ),
+            "precision": self.precision,
+            "seconds_per_epoch": float(np.median(seconds)),
+            "peak_memory_mb": peak_memory_mb(),
+            "epochs": len(history),
+            "best_epoch": best_epoch,
+            "history": history,
+            "warnings": warnings,
+            "versions": {
+                "python": platform.python_version(),
+                "keras": keras.__version__,
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+            },
+        }
+        if stopped is not None:
+            facts["stopped"] = stopped
+        temporary = folder / ".model.tmp.keras"
+        try:
+            self.averaged.save(temporary)
+            temporary.replace(folder / "model.keras")
+        except OSError as error:
+            raise checkpoint.cannot_write(
+                folder, error, f"the weights are whole in best-{best_epoch:04d}"
+            ) from error
+        checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
+
+
+def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Batches of an epoch, `STEPS` at a time, of one size: the number of the first, and their rows
+    (steps, batch).
+    """
+    num_whole = len(order) // batch_size
+    whole = order[: num_whole * batch_size].reshape(-1, batch_size)
+    for first in range(0, num_whole, STEPS):
+        yield first, whole[first : first + STEPS]
+    if len(rest := order[num_whole * batch_size :]):
+        yield num_whole, rest[None]
+
+
+def best(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
+    """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
+
+    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated
+    (`Recipe.choose_by`). Epochs at other sides of the faces than the last one's take no part.
+    """
+    if not history:
+        return 0
+    side = history[-1].get("side")
+    lines = {n: line for n, line in enumerate(history, 1) if line.get("side") == side}
+    if by == "accuracy":
+        return max(lines, key=lambda n: (lines[n]["val_accuracy"], -lines[n]["val_loss"], -n))
+    # A run that an older version began has epochs without it: like is compared with like.
+    known = all("val_calibrated_loss" in line for line in lines.values())
+    return min(lines, key=lambda n: (lines[n]["val_calibrated_loss" if known else "val_loss"], n))
+
+
+def precision(recipe: Recipe) -> str:
+    """`float32`, `bfloat16` or `float16`: what the layers of a recipe are computed in on this
+    machine.
+    """
+    if recipe.precision != "auto":
+        return recipe.precision
+    if gpus := tf.config.list_physical_devices("GPU"):
+        capability = tf.config.experimental.get_device_details(gpus[0]).get(
+            "compute_capability", (0, 0)
+        )
+        if capability >= (8, 0):
+            return "bfloat16"
+        return (
+            "float16" if capability >= (7, 0) else "float32"
+        )  # Volta and Turing multiply no bfloat16
+    return "bfloat16" if has_bf16() else "float32"

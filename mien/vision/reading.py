@@ -1,0 +1,104 @@
+"""The bytes of a picture, from a path, bytes or an open file, and never more than is allowed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Any
+
+from mien.errors import DataError
+from mien.vision.safety import bad_picture
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picture may cost; checked before decoding.
+
+    Attributes:
+        max_bytes: Size of the file.
+        max_pixels: Width times height.
+        longest_side: Width or height, in pixels.
+        max_scans: Passes over a JPEG: each costs the time of a whole picture. Real ones have about
+            ten.
+    """
+
+    max_bytes: int = 64_000_000
+    max_pixels: int = 100_000_000
+    longest_side: int = 32_768
+    max_scans: int = 100
+
+
+def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
+    """The name and the whole content of a path, bytes or file, at most `limits.max_bytes` of it."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        where, data = "picture", bytes(source) if len(source) <= limits.max_bytes else b""
+        if len(source) > limits.max_bytes:
+            raise _too_many_bytes(where, limits)
+    elif isinstance(source, str | os.PathLike):
+        where = os.fspath(source)
+        if not isinstance(where, str):
+            raise _no_source(source)
+        try:
+            found = os.stat(where)
+            if stat.S_ISDIR(found.st_mode):
+                raise bad_picture(where, "a folder", mend="name the pictures in it")
+            if found.st_size > limits.max_bytes:
+                raise _too_many_bytes(where, limits)
+            # Asked for more than there is, Python would make room for it.
+            room = found.st_size if stat.S_ISREG(found.st_mode) else limits.max_bytes
+            with open(where, "rb", opener=_without_waiting) as file:
+                data = file.read(room + 1)
+        except FileNotFoundError:
+            raise bad_picture(where, "no such file", mend="check the name") from None
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            reason = getattr(error, "strerror", None) or error
+            raise bad_picture(
+                where, f"a file that cannot be read ({reason})", mend="check its rights"
+            ) from error
+    elif hasattr(source, "read"):
+        name = getattr(source, "name", None)
+        where = name if isinstance(name, str) else "picture"
+        try:
+            data = source.read(limits.max_bytes + 1)
+        except (OSError, ValueError) as error:
+            raise bad_picture(
+                where, f"a file that cannot be read ({error})", mend="open it anew"
+            ) from error
+        if not isinstance(data, bytes):
+            raise bad_picture(
+                where, f"a file that yields {type(data).__name__}", mend="open it with mode 'rb'"
+            )
+    else:
+        raise _no_source(source)
+    if len(data) > limits.max_bytes:
+        raise _too_many_bytes(where, limits)
+    if not data:
+        raise bad_picture(where, "an empty file of 0 bytes")
+    return where, data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe that nobody writes to as an empty file; otherwise `open` would wait for ever."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)  # one that is written to is read to its end
+    return descriptor
+
+
+def _too_many_bytes(where: str, limits: Limits) -> DataError:
+    return DataError(
+        where,
+        came="a file of more bytes",
+        expected=f"at most {limits.max_bytes:,} bytes",
+        mend="save it smaller",
+    )
+
+
+def _no_source(source: Any) -> DataError:
+    return DataError(
+        "picture",
+        came=f"{type(source).__name__}",
+        expected="a path, bytes, a binary file, an array or a PIL.Image.Image",
+        mend="read the picture first",
+    )
