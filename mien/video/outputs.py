@@ -10,7 +10,8 @@ from mien.recognizer import Recognizer
 from mien.results import Frame
 from mien.results.resume import unwritable
 from mien.results.writers import open_writer
-from mien.video.summary import events, summary, write_events, write_summary
+from mien.video.events import events, write_events
+from mien.video.summary import summary, write_summary
 from mien.video.timeline import Timelines
 
 

@@ -17,7 +17,8 @@ from mien.errors import UsageError
 from mien.labels import LabelSet
 from mien.recognizer import entropy
 from mien.results import Face, Frame
-from mien.video.frames import Shot, Tell, VideoFacts, check_every, facts, is_video, shots
+from mien.video.decoding import Tell
+from mien.video.frames import Shot, VideoFacts, check_every, facts, is_video, shots
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
 from mien.vision import quality

@@ -20,6 +20,7 @@ import pytest
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
 from mien.results import Face, Frame, Quality
+from mien.video import decoding
 from mien.video import frames as reading
 from mien.video.frames import Shot, facts, is_video, shots
 from mien.video.recognize import parse_seconds, watch
@@ -455,12 +456,12 @@ def test_a_camera_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     over = threading.Event()
 
     def hangs(after: int) -> list[Shot]:
-        def frames(source: str) -> Iterable[reading._Raw]:
+        def frames(source: str) -> Iterable[decoding.Raw]:
             for k in range(after):
-                yield reading._Raw(k / 25, lambda: np.zeros((8, 8, 3), np.uint8))
+                yield decoding.Raw(k / 25, lambda: np.zeros((8, 8, 3), np.uint8))
             over.wait(30)
 
-        monkeypatch.setattr(reading, "_camera_frames", frames)
+        monkeypatch.setattr(reading, "camera_frames", frames)
         return list(shots("camera:0"))
 
     try:

@@ -10,7 +10,8 @@ import pytest
 
 from mien.errors import UsageError
 from mien.results import Face, Frame, Quality
-from mien.video.summary import Event, events, summary, write_events
+from mien.video.events import Event, events, write_events
+from mien.video.summary import summary
 
 NAMES = ("happy", "sad", "neutral")
 

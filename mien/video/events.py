@@ -1,0 +1,249 @@
+"""When expressions began and ended, as psychologists code them, and as a BIDS file
+(https://bids-specification.readthedocs.io, "Events"). They are perceived expressions, not feelings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mien.errors import UsageError
+from mien.results import Frame
+
+# What the columns of an events file mean, for its sidecar.
+_COLUMNS: dict[str, dict[str, str]] = {
+    "onset": {
+        "Description": "Time since the beginning of the video at which the event began.",
+        "Units": "s",
+    },
+    "duration": {"Description": "How long it lasted.", "Units": "s"},
+    "trial_type": {"LongName": "Perceived expression", "Description": "Which expression it was."},
+    "person": {
+        "Description": "Number of the face followed through the video; n/a where faces were not followed."
+    },
+    "peak": {
+        "Description": "Greatest probability of that expression during the event, from 0 to 1."
+    },
+    "peak_time": {"Description": "When it was first reached.", "Units": "s"},
+    "num_frames": {
+        "Description": "Number of frames of the event that were looked at and showed the face."
+    },
+    "source": {"Description": "The video."},
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One expression of one person, from its onset to its offset.
+
+    Attributes:
+        source, track, label: Whose and which; track None where faces were not followed.
+        onset_s, duration_s: Seconds since the beginning of the video, and how long.
+        peak, peak_s: Greatest probability, and when it was first reached.
+        num_frames: Frames of the event in which the face was seen.
+    """
+
+    source: str
+    track: int | None
+    label: str
+    onset_s: float
+    duration_s: float
+    peak: float
+    peak_s: float
+    num_frames: int
+
+
+@dataclass
+class _Open:
+    """An event that has begun; `seen_s` is when the face was last seen above the lower limit."""
+
+    onset_s: float
+    peak: float
+    peak_s: float
+    seen_s: float
+    num_frames: int = 1
+
+
+@dataclass
+class _Watch:
+    """The clock of a source, and what has begun in it: (track, label) -> event."""
+
+    now_s: float | None = None
+    step_s: float = 0.0
+    running: dict[tuple[int | None, str], _Open] = field(default_factory=dict)
+
+
+def events(
+    frames: Iterable[Frame],
+    *,
+    onset: float = 0.5,
+    offset: float = 0.35,
+    min_duration_s: float = 0.2,
+    max_gap_s: float = 0.5,
+    labels: Sequence[str] | None = None,
+) -> list[Event]:
+    """Find when expressions began and ended, from the (smoothed) probabilities of each person.
+
+    An event of a label begins in the first frame in which its probability is `onset` or more, and
+    ends in the first in which it is below `offset`: between the two limits a face may waver without
+    a new event. Above `onset` 0.5 no two labels of a person can begin at once, though one may begin
+    while another still fades.
+
+    Where frames do not show a face for `max_gap_s` or less, its events go on; after more, and at
+    the end of the video, they end with the frame in which it was last seen, that frame included (it
+    lasts as long as the step between frames, at most `max_gap_s`). Events shorter than
+    `min_duration_s` are left out. Frames without a time, as pictures are, have no events, nor have
+    faces that were not followed unless they are alone in their frame.
+
+    Args:
+        frames: In the order of time; those of several sources may be mixed.
+        onset, offset: Limits of probability, 0 < offset <= onset <= 1.
+        min_duration_s, max_gap_s: Seconds.
+        labels: Which expressions; all when None.
+
+    Returns:
+        Events sorted by source (as they came), onset, track and label.
+
+    Raises:
+        UsageError: for limits that cannot be meant.
+    """
+    if not 0 < offset <= onset <= 1 or min_duration_s < 0 or max_gap_s < 0:
+        raise UsageError(
+            f"events: came onset {onset}, offset {offset}, min_duration_s {min_duration_s}, max_gap_s {max_gap_s}; "
+            "expected 0 < offset <= onset <= 1, and no negative times"
+        )
+    finder = _Finder(onset, offset, min_duration_s, max_gap_s, labels)
+    for frame in frames:
+        if frame.time_s is not None:
+            finder.look(frame, frame.time_s)
+    return finder.finished()
+
+
+class _Finder:
+    """Finds events while frames pass; the arguments of `events`."""
+
+    def __init__(
+        self,
+        onset: float,
+        offset: float,
+        min_duration_s: float,
+        max_gap_s: float,
+        labels: Sequence[str] | None,
+    ) -> None:
+        self._onset, self._offset = onset, offset
+        self._min_duration_s, self._max_gap_s = min_duration_s, max_gap_s
+        self._labels = labels
+        self._watches: dict[str, _Watch] = {}
+        self._events: list[Event] = []
+
+    def look(self, frame: Frame, time_s: float) -> None:
+        watch = self._watches.setdefault(frame.source, _Watch())
+        before_s, watch.now_s = watch.now_s, time_s
+        if before_s is not None:
+            watch.step_s = min(max(0.0, time_s - before_s), self._max_gap_s)
+        for key, begun in list(watch.running.items()):
+            if begun.seen_s != before_s and time_s - begun.seen_s > self._max_gap_s:
+                self._end(frame.source, key, begun.seen_s + watch.step_s)
+        for face in frame.faces:
+            if face.track is None and len(frame.faces) > 1:
+                continue
+            for label, value in zip(face.labels, face.probabilities, strict=True):
+                self._weigh(frame.source, (face.track, label), value, time_s)
+
+    def _weigh(self, source: str, key: tuple[int | None, str], value: float, time_s: float) -> None:
+        """What the probability of one label of one person means for its event."""
+        running = self._watches[source].running
+        event = running.get(key)
+        if event is None:
+            if value >= self._onset and (self._labels is None or key[1] in self._labels):
+                running[key] = _Open(time_s, value, time_s, time_s)
+        elif value < self._offset:
+            self._end(source, key, time_s)
+        else:
+            event.seen_s, event.num_frames = time_s, event.num_frames + 1
+            if value > event.peak:
+                event.peak, event.peak_s = value, time_s
+
+    def _end(self, source: str, key: tuple[int | None, str], at_s: float) -> None:
+        event = self._watches[source].running.pop(key)
+        duration = at_s - event.onset_s
+        # Two steps of 0.1 s may be 0.2 s less a rounding.
+        if duration >= self._min_duration_s - 1e-9:
+            self._events.append(
+                Event(
+                    source,
+                    *key,
+                    event.onset_s,
+                    duration,
+                    event.peak,
+                    event.peak_s,
+                    event.num_frames,
+                )
+            )
+
+    def finished(self) -> list[Event]:
+        for source, watch in self._watches.items():
+            for key, begun in list(watch.running.items()):
+                self._end(source, key, begun.seen_s + watch.step_s)
+        order = {source: number for number, source in enumerate(self._watches)}
+        return sorted(
+            self._events,
+            key=lambda one: (
+                order[one.source],
+                one.onset_s,
+                -1 if one.track is None else one.track,
+                one.label,
+            ),
+        )
+
+
+def write_events(
+    path: str | os.PathLike[str], found: Sequence[Event], *, about: Mapping[str, Any] | None = None
+) -> None:
+    """Write a BIDS events file, and beside it the JSON that describes its columns.
+
+    Args:
+        path: Ends in `.tsv`; BIDS wants `..._events.tsv`. The sidecar has the same name with
+            `.json`.
+        found: What `events` gave.
+        about: Further entries of the sidecar, such as the limits that were used, or the digest of
+            the bundle.
+
+    Raises:
+        UsageError: if the name does not end in `.tsv`.
+    """
+    target = Path(path)
+    if target.suffix != ".tsv":
+        raise UsageError(f"events: came the name {target.name}; expected one that ends in .tsv")
+    lines = ["\t".join(_COLUMNS)]
+    for event in sorted(found, key=lambda one: one.onset_s):
+        person = "n/a" if event.track is None else str(event.track)
+        times = (
+            format(event.onset_s, ".6f"),
+            format(event.duration_s, ".6f"),
+            _text(event.label),
+            person,
+        )
+        peaks = (
+            format(event.peak, ".9g"),
+            format(event.peak_s, ".6f"),
+            str(event.num_frames),
+            _text(event.source),
+        )
+        lines.append("\t".join((*times, *peaks)))
+    target.write_bytes(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+    levels = {event.label: f"The face looked {event.label}." for event in found}
+    sidecar: dict[str, Any] = {name: dict(words) for name, words in _COLUMNS.items()}
+    sidecar["trial_type"]["Levels"] = dict(sorted(levels.items()))
+    sidecar |= about or {}
+    text = json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n"
+    target.with_suffix(".json").write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def _text(value: str) -> str:
+    """BIDS knows no quotes: a tab or line break would end the cell; an empty one is n/a."""
+    return " ".join(value.split()) or "n/a"
