@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mien.errors import RunError
 from mien.serving.problems import Problem
-from mien.vision.image import Limits, load_image
+from mien.vision.image import load_image
+from mien.vision.reading import Limits
 
 SIDE_PX = 1024  # of a crop, at most
 CROP_LIMITS = Limits(max_bytes=4 << 20, max_pixels=SIDE_PX * SIDE_PX, longest_side=SIDE_PX)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.errors import UsageError
+from mien.video import decoding
 from mien.video.cuts import with_cuts
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 from mien.video.decoding import (
     CAMERA,
     LIVE,
-    STALL_S,
     Raw,
     Tell,
     bad_video,
@@ -139,15 +139,19 @@ def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[Shot
             try:
                 item = ahead.get()
             except queue.Empty:
-                if ahead.live and time.monotonic() - last_heard > STALL_S:
+                if ahead.live and time.monotonic() - last_heard > decoding.STALL_S:
                     if last.index < 0:
                         raise bad_video(
-                            source, f"no frame within {STALL_S:.0f} s", "check the camera or stream"
+                            source,
+                            f"no frame within {decoding.STALL_S:.0f} s",
+                            "check the camera or stream",
                         ) from None
                     ahead.notes.append(
-                        f"{source}: no frame for {STALL_S:.0f} s after {last.time_s:.2f} s; stopped"
+                        f"{source}: no frame for {decoding.STALL_S:.0f} s after {last.time_s:.2f} s; stopped"
                     )
-                    yield Shot(last.index + 1, last.time_s, None, f"no frame for {STALL_S:.0f} s")
+                    yield Shot(
+                        last.index + 1, last.time_s, None, f"no frame for {decoding.STALL_S:.0f} s"
+                    )
                     break
                 continue
             if item is None:
@@ -182,13 +186,13 @@ class _Ahead:
 
     def get(self) -> Shot | BaseException | None:
         """The next item; queue.Empty after a short wait, so that Ctrl-C is heard on every system."""
-        return self._queue.get(timeout=min(1.0, STALL_S / 4))
+        return self._queue.get(timeout=min(1.0, decoding.STALL_S / 4))
 
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()
         # A camera's driver may hang; the thread then ends with the program.
-        give_up = time.monotonic() + min(2.0, STALL_S)
+        give_up = time.monotonic() + min(2.0, decoding.STALL_S)
         while self._thread.is_alive() and (not self.live or time.monotonic() < give_up):
             try:
                 self._queue.get_nowait()

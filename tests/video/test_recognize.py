@@ -352,7 +352,7 @@ def test_bytes_flipped_anywhere_never_crash(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_falls_silent_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "STALL_S", 1.0)
+    monkeypatch.setattr(decoding, "STALL_S", 1.0)
     data = film(tmp_path / "a.ts", range(0, 4000, 40), codec="libx264").read_bytes()
     server = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
@@ -452,7 +452,7 @@ def test_no_camera() -> None:
 
 def test_a_camera_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that never answers, after a frame or before: there is no device to hang here."""
-    monkeypatch.setattr(reading, "STALL_S", 0.5)
+    monkeypatch.setattr(decoding, "STALL_S", 0.5)
     over = threading.Event()
 
     def hangs(after: int) -> list[Shot]:
