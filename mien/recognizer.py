@@ -198,6 +198,24 @@ class Recognizer:
             lambda faces: one_view.answer(one_view(faces)), seen, face.labels.index(face.label)
         )
 
+    def with_settings(
+        self, *, mode: str | None = None, detector: Detector | None = None
+    ) -> Recognizer:
+        """The same network with other settings, in the same session; `close` ends both.
+
+        Args:
+            mode: As for `load`; None: as here.
+            detector: What finds faces; None: as here.
+        """
+        other = object.__new__(Recognizer)
+        other.__dict__.update(self.__dict__)
+        if mode is not None:
+            check_mode(mode)
+            other.mode = mode
+        if detector is not None:
+            other.detector = detector
+        return other
+
     def close(self) -> None:
         """Free the network; the recognizer cannot be used afterwards."""
         self._classifier.close()

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request, WebSocket
+from fastapi import Depends, FastAPI, Query, Request, WebSocket
 from fastapi.exceptions import (
     RequestValidationError,
     ValidationException,
@@ -26,7 +26,7 @@ from mien.serving.device_routes import device_router
 from mien.serving.guard import REQUEST_ID, Access, Guard
 from mien.serving.pages import Pages
 from mien.serving.problems import Problem, problem_of
-from mien.serving.service import Service, while_connected
+from mien.serving.service import Ask, Service, while_connected
 from mien.serving.stream import MOST_SMOOTH_S, serve_stream
 from mien.serving.teach import Collection
 from mien.serving.upload import read_batch, read_picture
@@ -35,8 +35,18 @@ Mode = Annotated[
     Literal["fast", "best"], Query(description="`best`: 14 views of each face, slower")
 ]
 Faces = Annotated[Literal["find", "whole"], Query(description="`whole`: the picture is a face")]
+Side = Annotated[
+    int, Query(ge=32, description="longest side in pixels at which faces are looked for")
+]
 Smooth = Annotated[float, Query(ge=0, le=MOST_SMOOTH_S, description="time constant in seconds")]
 PICTURE = (400, 408, 413, 415, 422, 503, 504)
+
+
+def _asked(faces: Faces = "find", mode: Mode = "fast", max_side: Side | None = None) -> Ask:
+    return Ask(faces, mode, max_side or 0)
+
+
+Asked = Annotated[Ask, Depends(_asked)]
 ABOUT = """Facial expression recognition. A face's `label` says what its expression looks like, not
 what the person feels. Nothing of a request is stored, unless the server collects corrections and
 `POST /v1/teach` is called. Errors are problem details (RFC 9457)."""
@@ -63,7 +73,7 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
     _add_problems(app)
     _add_recognition(app, service)
     _add_teaching(app, service)
-    app.include_router(device_router(service.recognizers["find", "fast"], service.limits))
+    app.include_router(device_router(service.recognizer, service.limits))
     _add_operation(app, service)
     _add_pages(app)
     return Guard(app, access or Access(), service.metrics)
@@ -76,11 +86,11 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         responses=schema.problems(*PICTURE),
         openapi_extra=schema.picture_body("One picture: its bytes, or a form with one file."),
     )
-    async def faces(request: Request, faces: Faces = "find", mode: Mode = "fast") -> Response:
+    async def faces(request: Request, ask: Asked) -> Response:
         """The faces in one picture."""
         picture = await read_picture(request, service.limits)
-        frame = await while_connected(request, service.frame(picture, faces=faces, mode=mode))
-        return _json({**frame.to_dict(), **service.settings(mode)})
+        frame = await while_connected(request, service.frame(picture, ask))
+        return _json({**frame.to_dict(), **service.settings(ask)})
 
     @app.post(
         "/v1/faces:batch",
@@ -88,19 +98,19 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         responses=schema.problems(*PICTURE),
         openapi_extra=schema.picture_body("A form with several files.", many=True),
     )
-    async def batch(request: Request, faces: Faces = "find", mode: Mode = "fast") -> Response:
+    async def batch(request: Request, ask: Asked) -> Response:
         """The faces in several pictures; one that cannot be read has an `error` of its own."""
         pictures = await read_batch(request, service.limits)
-        frames = await while_connected(request, service.batch(pictures, faces=faces, mode=mode))
+        frames = await while_connected(request, service.batch(pictures, ask))
         answer = {"frames": [frame.to_dict() for frame in frames]}
-        return _json({"format": FORMAT, **service.settings(mode), **answer})
+        return _json({"format": FORMAT, **service.settings(ask), **answer})
 
     @app.websocket("/v1/stream")
-    async def stream(socket: WebSocket, mode: Mode = "fast", smooth_s: Smooth = 0.3) -> None:
+    async def stream(socket: WebSocket, ask: Asked, smooth_s: Smooth = 0.3) -> None:
         """Binary messages are frames (any picture); a text message before one, `{"time_s": 1.5}`,
         gives its time. Each answer is a frame with `index`, `time_s` and tracks.
         """
-        await serve_stream(socket, service, mode=mode, smooth_s=smooth_s)
+        await serve_stream(socket, service, ask, smooth_s)
 
     @app.get("/v1/model", response_model=schema.Model, responses=schema.problems())
     async def model() -> Response:

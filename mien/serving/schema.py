@@ -44,8 +44,7 @@ class Face(_Exact):
     heads: dict[str, Probabilities]
 
 
-class _Frame(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Frame(_Exact):
     source: str
     index: int
     time_s: float | None
@@ -60,19 +59,17 @@ class Settings(_Exact):
     """What an answer was computed with."""
 
     mode: Literal["fast", "best"]
+    max_side: int | None
 
 
-class Frame(_Frame):
+class Frame(_Frame, Settings):
     """A picture and its faces, best detected first; none found: an empty list."""
 
-    mode: Literal["fast", "best"]
 
-
-class Frames(_Exact):
+class Frames(Settings):
     """Several pictures, as `mien predict --json` writes them."""
 
     format: Literal["mien.frames/1"]
-    mode: Literal["fast", "best"]
     frames: list[_Frame]
 
 

@@ -85,15 +85,13 @@ def serve(options: Options, *, say: Say) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve") from error
     _log_to_stderr()
-    ways = recognizers(options)
+    recognizer = recognizer_of(options)
     collection = None
     if options.collect is not None:
-        labels = dict.fromkeys(
-            (*ways["find", "fast"].labels.names,)
-            + tuple(name for one in ways["find", "fast"].heads.values() for name in one.names)
-        )
+        heads = [recognizer.labels, *recognizer.heads.values()]
+        labels = dict.fromkeys(name for one in heads for name in one.names)
         collection = Collection(options.collect, tuple(labels), options.limits.max_collected)
-    service = Service(ways, options.limits, collection)
+    service = Service(recognizer, options.limits, collection)
     names = frozenset(name.lower() for name in options.allow_hosts)
     if names or options.host in LOOPBACK:
         names |= frozenset(LOOPBACK)
@@ -165,19 +163,11 @@ def _say_what_is_open(options: Options, port: int, say: Say) -> None:
         )
 
 
-def recognizers(options: Options) -> dict[tuple[str, str], Recognizer]:
-    """A recognizer for each (`faces`, `mode`) that a request can ask for."""
-    bundle = open_bundle(options.bundle)
+def recognizer_of(options: Options) -> Recognizer:
+    """What the server answers with."""
     side = None if options.detector == "none" else options.limits.max_side_px
-    detectors = {
-        "find": find_detector(options.detector, model=options.detector_model, max_side=side),
-        "whole": find_detector("none"),
-    }
-    return {
-        (faces, mode): Recognizer(bundle, detector, num_threads=1, mode=mode)
-        for faces, detector in detectors.items()
-        for mode in ("fast", "best")
-    }
+    detector = find_detector(options.detector, model=options.detector_model, max_side=side)
+    return Recognizer(open_bundle(options.bundle), detector, num_threads=1)
 
 
 def _log_to_stderr() -> None:

@@ -1,11 +1,13 @@
-"""What answers requests: recognizers for each way of asking, the threads they run in, and what the
+"""What answers requests: the recognizer, the threads that it runs in, and what the
 server says of itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -20,28 +22,44 @@ from mien.serving.pool import Pool
 from mien.serving.problems import Problem
 from mien.serving.teach import Collection
 from mien.serving.upload import check_picture, places
+from mien.vision.detect import WholeImage
 from mien.vision.image import load_image
+from mien.vision.yunet import YuNet
 
 T = TypeVar("T")
 MODES = ("fast", "best")
+_MOST_WAYS = 32  # recognizers kept, for the settings that were asked for last
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How a picture is to be looked at.
+
+    Attributes:
+        faces: `find`, or `whole`: the picture is a face already.
+        mode: `fast` or `best`.
+        max_side: Longest side in pixels at which faces are looked for; 0: as the server does.
+    """
+
+    faces: str = "find"
+    mode: str = "fast"
+    max_side: int = 0
 
 
 class Service:
     """All that the routes need.
 
     Args:
-        recognizers: For each (`faces`, `mode`) that a request can ask for.
+        recognizer: What it answers with; its detector looks at `limits.max_side_px`.
         limits: What requests may cost.
         collection: Where corrections go; None: nowhere.
     """
 
     def __init__(
-        self,
-        recognizers: dict[tuple[str, str], Recognizer],
-        limits: Limits,
-        collection: Collection | None = None,
+        self, recognizer: Recognizer, limits: Limits, collection: Collection | None = None
     ) -> None:
-        self.recognizers = recognizers
+        self.recognizer = recognizer
+        self._ways: OrderedDict[Ask, Recognizer] = OrderedDict()
         self.limits = limits
         self.collection = collection
         self.metrics = Metrics()
@@ -50,7 +68,32 @@ class Service:
         self.is_ready = False
         self.num_streams = 0
 
-    async def frame(self, picture: bytes, *, faces: str, mode: str) -> Frame:
+    def way(self, ask: Ask) -> Recognizer:
+        """The recognizer that looks so; all share one session.
+
+        Raises:
+            Problem: for a size beyond the server's limit.
+        """
+        if ask.max_side > self.limits.max_side_px:
+            raise Problem(
+                "invalid-parameter",
+                f"got max_side={ask.max_side}; expected at most {self.limits.max_side_px}",
+                "GET /v1/model names the limits",
+            )
+        found = self._ways.pop(ask, None)
+        if found is None:
+            detector = self.recognizer.detector
+            if ask.faces == "whole":
+                detector = WholeImage()
+            elif ask.max_side and isinstance(detector, YuNet):
+                detector = detector.at(ask.max_side)
+            found = self.recognizer.with_settings(mode=ask.mode, detector=detector)
+        self._ways[ask] = found
+        while len(self._ways) > _MOST_WAYS:
+            self._ways.popitem(last=False)
+        return found
+
+    async def frame(self, picture: bytes, ask: Ask) -> Frame:
         """The faces in one picture, computed in a thread.
 
         Raises:
@@ -58,17 +101,15 @@ class Service:
             Problem: if there is no room, or it takes too long.
         """
         cost = places(picture, self.limits)
-        return await self.pool.run(
-            self.look, cost, False, picture, self.recognizers[faces, mode], "picture"
-        )
+        return await self.pool.run(self.look, cost, False, picture, self.way(ask), "picture")
 
-    async def batch(self, pictures: list[bytes], *, faces: str, mode: str) -> list[Frame]:
+    async def batch(self, pictures: list[bytes], ask: Ask) -> list[Frame]:
         """A frame for each picture; one that cannot be read has an error and no faces.
 
         Raises:
             Problem: if there is no room for the first, or one takes too long.
         """
-        recognizer, frames = self.recognizers[faces, mode], []
+        recognizer, frames = self.way(ask), []
         for number, picture in enumerate(pictures):
             name = f"picture-{number}"
             try:
@@ -97,17 +138,18 @@ class Service:
         """Answer once in every way, so that the first caller waits for nothing."""
         import numpy as np
 
-        for recognizer in self.recognizers.values():
-            recognizer.faces_in(np.full((480, 640, 3), 128, np.uint8))
+        for ask in (Ask(), Ask("whole"), Ask("whole", "best")):
+            self.way(ask).faces_in(np.full((480, 640, 3), 128, np.uint8))
         self.is_ready = True
 
-    def settings(self, mode: str) -> dict[str, Any]:
+    def settings(self, ask: Ask) -> dict[str, Any]:
         """What every answer names besides the faces."""
-        return {"mode": mode}
+        side = None if ask.faces == "whole" else ask.max_side or self.limits.max_side_px
+        return {"mode": ask.mode, "max_side": side}
 
     def model(self) -> dict[str, Any]:
         """What `GET /v1/model` answers."""
-        recognizer = self.recognizers["find", "fast"]
+        recognizer = self.recognizer
         bundle = recognizer.bundle
         return {
             "version": __version__,
@@ -134,8 +176,9 @@ class Service:
         }
 
     def close(self) -> None:
-        """End the threads, after what they do now."""
+        """End the threads, after what they do now, and free the network."""
         self.pool.close()
+        self.recognizer.close()
 
 
 def failed(name: str, recognizer: Recognizer, error: str) -> Frame:

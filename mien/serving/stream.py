@@ -16,7 +16,7 @@ from mien.errors import DataError
 from mien.results import Frame
 from mien.serving.guard import SUBPROTOCOL
 from mien.serving.problems import Problem, later
-from mien.serving.service import Service, end, failed
+from mien.serving.service import Ask, Service, end, failed
 from mien.serving.upload import check_picture, places
 from mien.video.recognize import follow
 from mien.video.smoothing import Smoother
@@ -39,12 +39,12 @@ class Stream:
 
     Args:
         service: What analyses.
-        mode: `fast` or `best`.
+        ask: How frames are looked at.
         smooth_s: Time constant of the smoothing in seconds; 0: none.
     """
 
-    def __init__(self, service: Service, *, mode: str, smooth_s: float) -> None:
-        self._service, self._mode = service, mode
+    def __init__(self, service: Service, ask: Ask, smooth_s: float) -> None:
+        self._service, self._ask, self._recognizer = service, ask, service.way(ask)
         self._tracker, self._smoother = Tracker(), Smoother(smooth_s)
         self._newest: _Shot | None = None
         self._came = asyncio.Event()
@@ -101,13 +101,13 @@ class Stream:
                 frame = await self._look(shot)
                 answer = {
                     **frame.to_dict(),
-                    **self._service.settings(self._mode),
+                    **self._service.settings(self._ask),
                     "skipped": skipped,
                 }
                 await socket.send_text(json.dumps(answer, allow_nan=False))
 
     async def _look(self, shot: _Shot) -> Frame:
-        service, recognizer = self._service, self._service.recognizers["find", self._mode]
+        service, recognizer = self._service, self._recognizer
         try:
             check_picture(shot.data, service.limits)
             cost = places(shot.data, service.limits)
@@ -123,7 +123,7 @@ class Stream:
         return replace(frame, index=shot.index, time_s=shot.time_s)
 
 
-async def serve_stream(socket: WebSocket, service: Service, *, mode: str, smooth_s: float) -> None:
+async def serve_stream(socket: WebSocket, service: Service, ask: Ask, smooth_s: float) -> None:
     """One session, if there is room for it.
 
     Raises:
@@ -135,7 +135,7 @@ async def serve_stream(socket: WebSocket, service: Service, *, mode: str, smooth
     service.num_streams += 1
     metrics.streams.set(service.num_streams)
     try:
-        await Stream(service, mode=mode, smooth_s=smooth_s).serve(socket)
+        await Stream(service, ask, smooth_s).serve(socket)
     finally:
         service.num_streams -= 1
         metrics.streams.set(service.num_streams)

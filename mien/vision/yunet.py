@@ -84,6 +84,13 @@ class YuNet:
         """The file of the network, for whoever runs it elsewhere."""
         return self._weights
 
+    def at(self, max_side: int) -> YuNet:
+        """The same network looking at another longest side, in the same session."""
+        other = object.__new__(YuNet)
+        other.__dict__.update(self.__dict__)
+        other._max_side = max_side
+        return other
+
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3).
 

@@ -22,7 +22,7 @@ from mien.data.synthetic import drawn_dataset
 from mien.serving.app import create_app
 from mien.serving.guard import Access
 from mien.serving.limits import Limits
-from mien.serving.server import Options, recognizers
+from mien.serving.server import Options, recognizer_of
 from mien.serving.service import Service
 from mien.serving.teach import Collection
 
@@ -52,10 +52,10 @@ def make_client() -> Iterator[MakeClient]:
         limits: Limits | None = None, access: Access | None = None, collect: Path | None = None
     ) -> TestClient:
         limits = limits or Limits()
-        ways = recognizers(Options(detector="none", limits=limits))
-        labels = (*ways["find", "fast"].labels.names, "contempt")
+        recognizer = recognizer_of(Options(detector="none", limits=limits))
+        labels = (*recognizer.labels.names, "contempt")
         kept = None if collect is None else Collection(collect, labels, limits.max_collected)
-        service = Service(ways, limits, kept)
+        service = Service(recognizer, limits, kept)
         client = TestClient(create_app(service, access), raise_server_exceptions=False)
         opened.append((client.__enter__(), service))
         return client

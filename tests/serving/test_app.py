@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
+from encoded import encoded
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -13,7 +16,12 @@ import mien
 from mien.cli.app import app as cli
 from mien.results import Frame
 from mien.serving import schema
+from mien.serving.app import create_app
+from mien.serving.limits import Limits
 from mien.serving.problems import CODES
+from mien.serving.server import Options, recognizer_of
+from mien.serving.service import Service
+from mien.vision.yunet_weights import YUNET_FILE
 
 
 def test_faces_are_the_librarys(client: TestClient, drawn: list[bytes]) -> None:
@@ -118,6 +126,7 @@ def test_problems_say_what_to_do(client: TestClient, body: bytes, status: int, c
         ("GET", "/../pyproject.toml", 404, "not-found"),
         ("POST", "/v1/faces?mode=slow", 422, "invalid-parameter"),
         ("POST", "/v1/faces?faces=all", 422, "invalid-parameter"),
+        ("POST", "/v1/faces?max_side=31", 422, "invalid-parameter"),
         ("POST", "/v1/faces:batch", 400, "bad-form"),
         ("POST", "/v1/teach?label=happy", 404, "teaching-off"),
     ],
@@ -165,27 +174,24 @@ def test_health_and_figures(client: TestClient, face: bytes) -> None:
 
 
 @pytest.mark.shared
-def test_a_photograph_without_a_face_and_one_with(shared_dir: object) -> None:
-    import io
-
-    import numpy as np
-    from PIL import Image
-
-    from mien.serving.app import create_app
-    from mien.serving.limits import Limits
-    from mien.serving.server import Options, recognizers
-    from mien.serving.service import Service
-    from mien.vision.yunet_weights import YUNET_FILE
-
+def test_a_photograph_without_a_face_and_one_with(shared_dir: Path) -> None:
     data = pytest.importorskip("skimage.data")
-    weights = shared_dir / "models" / YUNET_FILE  # type: ignore[operator]
+    weights = shared_dir / "models" / YUNET_FILE
     limits = Limits()
-    service = Service(recognizers(Options(detector_model=weights)), limits)
+    service = Service(recognizer_of(Options(detector_model=weights)), limits)
     with TestClient(create_app(service)) as client:
         for picture, num_faces in ((data.astronaut(), 1), (data.coffee(), 0)):
-            held = io.BytesIO()
-            Image.fromarray(np.asarray(picture)).save(held, "JPEG")
-            answer = client.post("/v1/faces", content=held.getvalue())
+            answer = client.post("/v1/faces", content=encoded(np.asarray(picture), "JPEG"))
             assert answer.status_code == 200
             assert len(answer.json()["faces"]) == num_faces
+            assert answer.json()["max_side"] == 1280
+        astronaut = encoded(np.asarray(data.astronaut()))
+        for side in (320, 512):
+            answer = client.post(f"/v1/faces?max_side={side}", content=astronaut)
+            with mien.load(detector_model=weights, max_side=side, num_threads=1) as recognizer:
+                (expected,) = recognizer.faces(astronaut)
+            assert Frame.from_dict(answer.json()).faces == (expected,)
+            assert answer.json()["max_side"] == side
+        answer = client.post("/v1/faces?max_side=1281", content=astronaut)
+        assert answer.json()["code"] == "invalid-parameter"
     service.close()
