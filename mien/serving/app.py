@@ -36,13 +36,14 @@ Mode = Annotated[
 ]
 Faces = Annotated[Literal["find", "whole"], Query(description="`whole`: the picture is a face")]
 Side = Annotated[
-    int, Query(ge=32, description="longest side in pixels at which faces are looked for")
+    int | None,
+    Query(ge=32, description="longest side in pixels at which faces are looked for; as the server"),
 ]
 Smooth = Annotated[float, Query(ge=0, le=MOST_SMOOTH_S, description="time constant in seconds")]
 PICTURE = (400, 408, 413, 415, 422, 503, 504)
 
 
-def _asked(faces: Faces = "find", mode: Mode = "fast", max_side: Side | None = None) -> Ask:
+def _asked(faces: Faces = "find", mode: Mode = "fast", max_side: Side = None) -> Ask:
     return Ask(faces, mode, max_side or 0)
 
 

@@ -39,14 +39,16 @@ class Pages:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
+        for name in [name for name in self._files if name.endswith("index.html")]:
+            self._files[name.removesuffix("index.html").rstrip("/")] = self._files[name]
         self._known: dict[str, _Page] = {}
 
     def __contains__(self, name: str) -> bool:
-        return (name or "index.html") in self._files
+        return name in self._files
 
     def response(self, request: Request, name: str) -> Response:
         """A file, or 304 where the browser has it."""
-        page = self._page(name or "index.html")
+        page = self._page(name)
         headers = {"ETag": page.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if page.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -62,7 +64,7 @@ class Pages:
         page = self._known.get(name)
         if page is None or page.changed != changed:
             data = path.read_bytes()
-            kind = _KINDS.get(path.suffix) or mimetypes.guess_type(name)[0]
+            kind = _KINDS.get(path.suffix) or mimetypes.guess_type(path.name)[0]
             kind = kind or "application/octet-stream"
             packed = gzip.compress(data, 6) if kind.startswith(_COMPRESSED) else None
             tag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
