@@ -5,6 +5,7 @@ version.
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import subprocess
@@ -127,9 +128,30 @@ def test_few_files_lie_outside_the_folders() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= 10
 
 
-def test_no_module_is_longer_than_500_lines() -> None:
-    long = {str(path): n for path in MODULES if (n := len(path.read_text().splitlines())) > 500}
+def test_no_module_is_longer_than_400_lines() -> None:
+    long = {str(path): n for path in MODULES if (n := len(path.read_text().splitlines())) > 400}
     assert long == {}
+
+
+def test_no_function_is_longer_than_60_lines() -> None:
+    """Signature and docstring do not count: they are tables of options."""
+    bodies = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[ast.get_docstring(node) is not None :][:1]
+                if first and node.end_lineno is not None:
+                    place = f"{path.relative_to(ROOT)}: {node.name}"
+                    bodies[place] = node.end_lineno - first[0].lineno + 1
+    assert len(bodies) > 500
+    assert {place: n for place, n in bodies.items() if n > 60} == {}
+
+
+def test_public_functions_have_at_most_six_parameters() -> None:
+    functions = [one for name in mien.__all__ if inspect.isfunction(one := getattr(mien, name))]
+    assert len(functions) > 8
+    many = [one.__name__ for one in functions if len(inspect.signature(one).parameters) > 6]
+    assert many == []
 
 
 def test_public_names() -> None:

@@ -11,12 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from mien.bundle import open_bundle
 from mien.errors import MissingExtraError, RunError, UsageError
 from mien.recognizer import Recognizer
 from mien.serving.limits import Limits
 from mien.vision.detect import find_detector
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _BACKLOG = 128  # connections that the system holds before they are taken
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -97,9 +103,30 @@ def serve(options: Options, *, say: Say) -> None:
         names |= frozenset(LOOPBACK)
     access = Access(names, options.token, options.limits.requests_a_minute)
     socket = _listen(options)
+    config = _config(options, create_app(service, access), connection_class(options.limits))
+    _say_what_is_open(options, socket.getsockname()[1], say)
+    # uvicorn raises the signal once more after the end, which by then means nothing.
+    before = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        uvicorn.Server(config).run(sockets=[socket])
+    finally:
+        service.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    say("stopped; all requests that were taken have been answered")
+
+
+def _config(options: Options, app: ASGIApp, connection: type[H11Protocol]) -> uvicorn.Config:
+    """uvicorn's settings.
+
+    Raises:
+        UsageError: if the certificate cannot be used.
+    """
+    import uvicorn
+
     config = uvicorn.Config(
-        create_app(service, access),
-        http=connection_class(options.limits),
+        app,
+        http=connection,
         loop="asyncio",
         ws="websockets-sansio",
         ws_max_size=options.limits.max_bytes + (1 << 20),
@@ -121,16 +148,7 @@ def serve(options: Options, *, say: Say) -> None:
             f"--tls-cert, --tls-key: got files that cannot be used ({error}); expected a "
             "certificate and its key (PEM, without a password)"
         ) from error
-    _say_what_is_open(options, socket.getsockname()[1], say)
-    # uvicorn raises the signal once more after the end, which by then means nothing.
-    before = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        uvicorn.Server(config).run(sockets=[socket])
-    finally:
-        service.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    say("stopped; all requests that were taken have been answered")
+    return config
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

@@ -159,88 +159,100 @@ class Timelines:
         return runs
 
     def _draw(self, track: int) -> Image:
+        begin_s = self._begin_s or 0.0
+        runs = self._runs(track)
+        page = _Page(self._labels, begin_s, max(self._end_s(), begin_s + 1e-3))
+        seen_s, all_s = self.seconds(track)
+        source = os.path.basename(self._source) or self._source
+        page.title(f"Person {track}", f"seen {_span(seen_s)} of {_span(all_s)} in {source}")
+        for row in range(len(self._labels.names)):
+            page.probabilities(row, runs, self._bin_s)
+        page.uncertain(runs)
+        page.axis()
+        return page.image
+
+
+_Runs = list[tuple[np.ndarray, np.ndarray]]
+
+
+class _Page:
+    """The picture of one person: a row a label, a row of uncertain answers, the seconds below."""
+
+    def __init__(self, labels: LabelSet, begin_s: float, end_s: float) -> None:
         import PIL.Image
         from PIL import ImageDraw, ImageFont
 
-        names = self._labels.names
-        font, small, large = (ImageFont.load_default(size=size) for size in (15, 13, 19))
-        left = _MARGIN + round(max(font.getlength(name) for name in (*names, "uncertain"))) + 44
-        right = _WIDTH - _MARGIN - 8
-        rows = len(names)
-        low = _HEAD + rows * (_ROW + _GAP)  # upper edge of the row of uncertain answers
-        image = PIL.Image.new("RGB", (_WIDTH, low + 14 + _FOOT), _PAPER)
-        pen = ImageDraw.Draw(image)
-        runs = self._runs(track)
-        begin_s, end_s = self._begin_s or 0.0, max(self._end_s(), (self._begin_s or 0.0) + 1e-3)
-
-        def x_of(time_s: float) -> float:
-            return left + (right - left) * (min(max(time_s, begin_s), end_s) - begin_s) / (
-                end_s - begin_s
-            )
-
-        seen_s, all_s = self.seconds(track)
-        pen.text((_MARGIN, _MARGIN), f"Person {track}", fill=_INK, font=large)
-        about = f"seen {_span(seen_s)} of {_span(all_s)} in {os.path.basename(self._source) or self._source}"
-        pen.text(
-            (_MARGIN + large.getlength(f"Person {track}") + 14, _MARGIN + 4),
-            about,
-            fill=_DIM,
-            font=font,
+        self._labels = labels
+        self._font, self._small, self._large = (
+            ImageFont.load_default(size) for size in (15, 13, 19)
         )
+        longest = max(self._font.getlength(name) for name in (*labels.names, "uncertain"))
+        self._left, self._right = _MARGIN + round(longest) + 44, _WIDTH - _MARGIN - 8
+        # Upper edge of the row of uncertain answers.
+        self._low = _HEAD + len(labels.names) * (_ROW + _GAP)
+        self._begin_s, self._end_s = begin_s, end_s
         step = _nice_step((end_s - begin_s) / 10)
-        ticks = [
-            n * step for n in range(math.ceil(begin_s / step), math.floor(end_s / step + 1e-9) + 1)
-        ]
+        first, last = math.ceil(begin_s / step), math.floor(end_s / step + 1e-9)
+        self._ticks = [n * step for n in range(first, last + 1)]
+        self.image = PIL.Image.new("RGB", (_WIDTH, self._low + 14 + _FOOT), _PAPER)
+        self._pen = ImageDraw.Draw(self.image)
 
-        for row, name in enumerate(names):
-            top = _HEAD + row * (_ROW + _GAP)
-            bottom = top + _ROW
-            pen.rectangle((left, top, right, bottom), fill=_AWAY)
-            for edges, _ in runs:
-                pen.rectangle((x_of(edges[0]), top, x_of(edges[-1]), bottom), fill=_PAPER)
-            for tick in ticks:
-                pen.line((x_of(tick), top, x_of(tick), bottom), fill=_GRID)
-            pen.line((left, (top + bottom) / 2, right, (top + bottom) / 2), fill=_GRID)
-            for edges, means in runs:
-                # A look stands for the time up to the next one, but its point is where it was.
-                points = np.minimum(edges[:-1] + self._bin_s / 2, edges[1:])
-                xs = [x_of(time_s) for time_s in (edges[0], *points, edges[-1])]
-                heights = (means[0, row], *means[:, row], means[-1, row])
-                line = [
-                    (x, bottom - 1 - float(p) * (_ROW - 2))
-                    for x, p in zip(xs, heights, strict=True)
-                ]
-                colour = self._labels.colour(row)
-                pen.polygon([(xs[0], bottom), *line, (xs[-1], bottom)], fill=colour)
-                pen.line(line, fill=tuple(int(colour[i : i + 2], 16) * 2 // 3 for i in (1, 3, 5)))
-            pen.rectangle((left, top, right, bottom), outline=_DIM)
-            pen.text((_MARGIN, (top + bottom) / 2), name, fill=_INK, font=font, anchor="lm")
-            for share, y in (("100%", top + 5), ("0%", bottom - 5)):
-                pen.text((left - 6, y), share, fill=_DIM, font=small, anchor="rm")
-        pen.text((_MARGIN, low + 6), "uncertain", fill=_DIM, font=font, anchor="lm")
+    def _x(self, time_s: float) -> float:
+        inside_s = min(max(time_s, self._begin_s), self._end_s) - self._begin_s
+        return self._left + (self._right - self._left) * inside_s / (self._end_s - self._begin_s)
+
+    def title(self, person: str, about: str) -> None:
+        self._pen.text((_MARGIN, _MARGIN), person, fill=_INK, font=self._large)
+        beside = _MARGIN + self._large.getlength(person) + 14
+        self._pen.text((beside, _MARGIN + 4), about, fill=_DIM, font=self._font)
+
+    def probabilities(self, row: int, runs: _Runs, bin_s: float) -> None:
+        """The row of one label."""
+        pen, left, right = self._pen, self._left, self._right
+        top = _HEAD + row * (_ROW + _GAP)
+        bottom = top + _ROW
+        pen.rectangle((left, top, right, bottom), fill=_AWAY)
+        for edges, _ in runs:
+            pen.rectangle((self._x(edges[0]), top, self._x(edges[-1]), bottom), fill=_PAPER)
+        for tick in self._ticks:
+            pen.line((self._x(tick), top, self._x(tick), bottom), fill=_GRID)
+        pen.line((left, (top + bottom) / 2, right, (top + bottom) / 2), fill=_GRID)
+        colour = self._labels.colour(row)
+        darker = tuple(int(colour[i : i + 2], 16) * 2 // 3 for i in (1, 3, 5))
+        for edges, means in runs:
+            # A look stands for the time up to the next one, but its point is where it was.
+            points = np.minimum(edges[:-1] + bin_s / 2, edges[1:])
+            xs = [self._x(time_s) for time_s in (edges[0], *points, edges[-1])]
+            heights = (means[0, row], *means[:, row], means[-1, row])
+            line = [
+                (x, bottom - 1 - float(p) * (_ROW - 2)) for x, p in zip(xs, heights, strict=True)
+            ]
+            pen.polygon([(xs[0], bottom), *line, (xs[-1], bottom)], fill=colour)
+            pen.line(line, fill=darker)
+        pen.rectangle((left, top, right, bottom), outline=_DIM)
+        name = self._labels.names[row]
+        pen.text((_MARGIN, (top + bottom) / 2), name, fill=_INK, font=self._font, anchor="lm")
+        for share, y in (("100%", top + 5), ("0%", bottom - 5)):
+            pen.text((left - 6, y), share, fill=_DIM, font=self._small, anchor="rm")
+
+    def uncertain(self, runs: _Runs) -> None:
+        """When most answers were uncertain."""
+        low = self._low
+        self._pen.text((_MARGIN, low + 6), "uncertain", fill=_DIM, font=self._font, anchor="lm")
         for edges, means in runs:
             for i in np.flatnonzero(means[:, -1] >= 0.5):
-                pen.rectangle(
-                    (
-                        x_of(edges[i]),
-                        low + 1,
-                        max(x_of(edges[i + 1]), x_of(edges[i]) + 1),
-                        low + 11,
-                    ),
-                    fill=_DIM,
-                )
-        pen.rectangle((left, low, right, low + 12), outline=_DIM)
-        for tick in ticks:
-            pen.line((x_of(tick), low + 12, x_of(tick), low + 17), fill=_DIM)
-            pen.text((x_of(tick), low + 20), f"{tick:.10g}", fill=_DIM, font=small, anchor="mt")
-        pen.text(
-            (right, low + 40),
-            "seconds; gray where this person was not found",
-            fill=_DIM,
-            font=small,
-            anchor="rt",
-        )
-        return image
+                x0, x1 = self._x(edges[i]), self._x(edges[i + 1])
+                self._pen.rectangle((x0, low + 1, max(x1, x0 + 1), low + 11), fill=_DIM)
+        self._pen.rectangle((self._left, low, self._right, low + 12), outline=_DIM)
+
+    def axis(self) -> None:
+        pen, low = self._pen, self._low
+        for tick in self._ticks:
+            x = self._x(tick)
+            pen.line((x, low + 12, x, low + 17), fill=_DIM)
+            pen.text((x, low + 20), f"{tick:.10g}", fill=_DIM, font=self._small, anchor="mt")
+        about = "seconds; gray where this person was not found"
+        pen.text((self._right, low + 40), about, fill=_DIM, font=self._small, anchor="rt")
 
 
 def _people_in(frame: Frame) -> set[int]:
