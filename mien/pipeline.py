@@ -29,6 +29,7 @@ from mien.errors import DataError, MissingExtraError, printable
 if TYPE_CHECKING:
     from mien.bundle import Bundle
     from mien.evaluation.evaluate import Evaluation
+    from mien.evaluation.weighted import ClassWeights
     from mien.training.callbacks import Moment
     from mien.training.recipe import Recipe
     from mien.training.runs import Run
@@ -92,14 +93,13 @@ class TrainOptions:
 def read(source: Source, *, say: Say, to_train: bool = True) -> Dataset:
     """Load data, make sure of a validation split, and say what was found.
 
-    Where the data is `to_train` on and too few to be split it is refused; else it is then judged as
-    it is.
+    Data `to_train` on that is too few to be split is refused; other data keeps its splits, and
+    `judge` decides what they mean.
     """
     dataset = source.load()
-    with contextlib.nullcontext() if to_train else contextlib.suppress(DataError):
+    if to_train:
         dataset = with_validation(dataset)
-    counts = ", ".join(f"{len(dataset.part(split))} {split}" for split in SPLITS)
-    say(f"Data: {dataset.source}: {counts} faces, {len(dataset.label_set)} classes")
+    say(f"Data: {dataset.source}: {_sizes(dataset)} faces, {len(dataset.label_set)} classes")
     for note in dataset.notes:
         say(f"  {note}")
     for one in dataset.left_out[:SHOWN]:
@@ -107,6 +107,14 @@ def read(source: Source, *, say: Say, to_train: bool = True) -> Dataset:
     if len(dataset.left_out) > SHOWN:
         say(f"  and {len(dataset.left_out) - SHOWN:,} more; report.json and run.json list all")
     return dataset
+
+
+def _sizes(dataset: Dataset) -> str:
+    """`140 training, 35 validation, 35 test`; the number alone where no split has a name."""
+    counts = [len(dataset.part(split)) for split in SPLITS]
+    if not any(counts[1:]):
+        return f"{counts[0]:,}"
+    return ", ".join(f"{n:,} {split}" for n, split in zip(counts, SPLITS, strict=True))
 
 
 def train(
@@ -163,6 +171,7 @@ def judge(
     out: Path,
     say: Say,
     data_notes: Sequence[str] = (),
+    weights: ClassWeights | None = None,
 ) -> Job:
     """Predict every split with every network, evaluate, and write the report into `out`.
 
@@ -171,24 +180,33 @@ def judge(
         ensemble: Judge also the mean of what the runs answer, and of what the bundles answer.
         data_notes: Sentences about the data for the report, such as those of
             `findings.audit_sentences`.
+        weights: Class mix for a weighted accuracy beside the plain one.
     """
     need_train_extra()
     from mien.evaluation import predictions
     from mien.evaluation.evaluate import NUM_MAPS, evaluate
+    from mien.evaluation.judged_data import data_to_judge
     from mien.evaluation.report import write_report
+    from mien.evaluation.weighted import weigh
 
     make_folder(out)
-    say("Evaluating")
-    known = {*(run.label_set for run in runs), *(bundle.heads[0].labels for bundle in bundles)}
-    if len(known) == 1:
-        dataset = dataset.with_labels(known.pop())
     names = each_once([printable(run.folder.resolve().name) for run in runs])
-    from_runs = [
-        predictions.of_run(dataset, run, name) for run, name in zip(runs, names, strict=True)
-    ]
+    known_runs = [predictions.known_of_run(*one) for one in zip(runs, names, strict=True)]
     names = each_once([printable(bundle.name) for bundle in bundles])
+    known_bundles = [predictions.known_of_bundle(*one) for one in zip(bundles, names, strict=True)]
+    num_notes, before = len(dataset.notes), _sizes(dataset)
+    dataset = data_to_judge(dataset, [*known_runs, *known_bundles])
+    for note in dataset.notes[num_notes:]:
+        say(f"  {note}")
+    sizes = _sizes(dataset)
+    say("Evaluating" if sizes == before else f"Evaluating {sizes} faces")
+    from_runs = [
+        predictions.among(dataset, known, predictions.of_run, run)
+        for run, known in zip(runs, known_runs, strict=True)
+    ]
     from_bundles = [
-        predictions.of_bundle(dataset, one, name) for one, name in zip(bundles, names, strict=True)
+        predictions.among(dataset, known, predictions.of_bundle, one)
+        for one, known in zip(bundles, known_bundles, strict=True)
     ]
     networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
     if ensemble:
@@ -196,6 +214,8 @@ def judge(
     evaluation = evaluate(
         dataset, networks, num_bootstrap=1000, data_notes=data_notes, num_maps=NUM_MAPS
     )
+    if weights is not None:
+        evaluation = weigh(evaluation, weights)
     if other_data := evaluation.truth["words"]["other_data"]:
         say(f"  {other_data}")
     return Job(evaluation, write_report(evaluation, out))
@@ -277,7 +297,10 @@ def export(
             "No --data: the bundle has no scores, and its probabilities are as the network gives them."
         )
     else:
-        dataset = read(source, say=say, to_train=False).with_labels(run.label_set)
+        dataset = read(source, say=say, to_train=False)
+        with contextlib.suppress(DataError):
+            dataset = with_validation(dataset)  # it calibrates
+        dataset = dataset.with_labels(run.label_set)
         _warn_before_export(run, dataset, say)
     return write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
 

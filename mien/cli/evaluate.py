@@ -59,12 +59,25 @@ Ensemble = Annotated[
 ]
 
 
+Mix = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="MIX",
+        help="Accuracy also at another class mix: natural (press and film faces: half neutral), "
+        "balanced, or neutral=5,happy=4,...",
+        show_default=False,
+    ),
+]
+
+
 def evaluate(
     networks: Networks = None,
     bundle: Bundles = None,
     run: Runs = None,
     data: DataOption = None,
     ensemble: Ensemble = False,
+    weights: Mix = None,
     out: OutFolder = Path("mien-report"),
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
@@ -80,11 +93,15 @@ def evaluate(
 
     Example: mien evaluate --bundle shipped fer2013.csv
 
+    Example: mien evaluate --bundle shipped photos.zip --weights natural
+
     Example: mien evaluate --bundle a.zip --bundle b.zip --run runs/c --ensemble fer2013.csv
     """
     from mien import pipeline
     from mien.bundle import open_bundle
+    from mien.evaluation.weighted import parse_weights
 
+    mix = None if weights is None else parse_weights(weights)
     bundles = bundle or []
     folders, path = _runs_and_data(networks or [], bundles, run or [], data)
     if ensemble and max(len(folders), len(bundles)) < 2:
@@ -95,7 +112,9 @@ def evaluate(
     opened = [open_bundle(one) for one in bundles]
     source = source_of(path, votes, on_error, faces, side, labels, groups)
     dataset = pipeline.read(source, say=say, to_train=False)
-    job = pipeline.judge(dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say)
+    job = pipeline.judge(
+        dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say, weights=mix
+    )
     print_job(job, json)
 
 

@@ -30,7 +30,8 @@ from mien.data.csv_formats import (
 )
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013_csv import read_csv
-from mien.data.folders import Listing, list_folder, looks_like_fer2013, read_folder
+from mien.data.folders import list_pictures, looks_like_fer2013, read_folder
+from mien.data.layout import Listing
 from mien.data.parsed_cache import Cache
 from mien.data.pictures import is_picture_name
 from mien.data.votes import join_votes, votes_beside
@@ -265,7 +266,7 @@ class _How:
 def _read_pictures(path: Path, how: _How, store: Cache | None) -> Dataset:
     source = os.fspath(path)
     try:
-        listing = list_folder(path, how.on_error)
+        listing = list_pictures(path, how.on_error)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -301,7 +302,7 @@ def _read_packed(path: Path, how: _How, store: Cache | None) -> Dataset:
 
     def read() -> Dataset:
         with unpacked(path) as folder, named_as(folder, path):
-            dataset = _read_listing(list_folder(folder, how.on_error), source, how)
+            dataset = _read_listing(list_pictures(folder, how.on_error), source, how)
         left_out = [
             dataclasses.replace(one, where=one.where.replace(f"{folder}/", f"{path}:"))
             for one in dataset.left_out

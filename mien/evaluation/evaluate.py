@@ -238,7 +238,7 @@ def _made(num_bootstrap: int, seed: int) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "num_bootstrap": num_bootstrap,
-        "interval": "95 %, percentile bootstrap over rows",
+        "interval": "95 %, percentile bootstrap over rows; exact binomial where no resample differs",
         "num_bins": metrics.NUM_BINS,
         "versions": versions,
         "hardware": {"platform": platform.platform(), "processor": processor(), "cores": cores()},

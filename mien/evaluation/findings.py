@@ -52,15 +52,14 @@ def sentences(truth: Truth) -> dict[str, Any]:
 
 
 def _verdict(truth: Truth) -> list[str]:
-    networks, drawn_again = truth["networks"], truth["made"]["num_bootstrap"] > 0
+    networks = truth["networks"]
     name = truth["best"]["name"]
     other = [told] if (told := other_data(networks)) else []
     if name is None:
         split = truth["yardstick"]
         judged = [n for n in networks if n["splits"][split]]
         reached = [
-            f"On {split}, {n['name']} reaches {_reached(n['splits'][split], drawn_again)}."
-            for n in judged
+            f"On {split}, {n['name']} reaches {_reached(n['splits'][split])}." for n in judged
         ]
         return [truth["best"]["rule"], *other, *reached]
     best = next(n for n in networks if n["name"] == name)
@@ -71,7 +70,7 @@ def _verdict(truth: Truth) -> list[str]:
         if n["splits"]["validation"]
         and n["splits"]["validation"]["accuracy"]["value"] == validation["accuracy"]["value"]
     ]
-    reached_there = _reached(validation, drawn_again)
+    reached_there = _reached(validation)
     if len(alike) > 1:
         first = f"Of {len(networks)} networks, {listed(alike)} are equally accurate on validation: {reached_there}. "
         first += f"The best of them, by its loss there, is {name}."
@@ -107,7 +106,7 @@ def _about_test(truth: Truth, best: Truth) -> list[str]:
             else "The data has no test"
         )
         return [f"{why} pictures, so no figure here is free of choosing."]
-    reached = _reached(test, truth["made"]["num_bootstrap"] > 0)
+    reached = _reached(test)
     if best.get("same_data") is False:
         return [f"On test, {name} reaches {reached}, if it never saw these pictures."]
     sentences = [f"On the test pictures, which chose nothing, {name} reaches {reached}."]
@@ -137,12 +136,9 @@ def _by_class(name: str, per_class: Sequence[Truth]) -> list[str]:
     ]
 
 
-def _reached(scores: Truth, drawn_again: bool) -> str:
+def _reached(scores: Truth) -> str:
     bounds = interval(scores["accuracy"], dash=" to ")
-    if bounds:
-        bounds = f" (95 % interval {bounds})"
-    elif drawn_again:
-        bounds = " (no interval: all resamples are equal)"
+    bounds = f" (95 % interval {bounds})" if bounds else ""
     return f"{percent(scores['accuracy']['value'])} of {plural(scores['n'], 'face')} named as their label says{bounds}"
 
 
@@ -271,6 +267,7 @@ def table(truth: Truth) -> str:
     lines.insert(1, "-" * max(len(line) for line in lines))
     if truth["best"]["name"] is not None:
         lines.append("* best on validation, which chose it; brackets: 95 % interval")
+    lines += truth["words"].get("weighted", [])
     for n in truth["networks"]:
         lines += [*without_twins(n), *ferplus(n)]
     if told := other_data(truth["networks"]):

@@ -143,8 +143,9 @@ def estimates(
 
     Definitions: macro-F1 and balanced accuracy average over the classes that occur; Brier is the
     sum of squared differences over all classes (Brier 1950: 0 to 2); top-2 counts a row whose label
-    is among the two likeliest. With `num_bootstrap` 0 the bounds are None; so they are where all
-    resamples are equal, as with no error at all: an interval without width would read as certainty.
+    is among the two likeliest. With `num_bootstrap` 0 the bounds are None. Where all resamples are
+    equal, as with no error at all, an interval without width would read as certainty: shares of
+    rows then get the exact binomial interval, and the other scores none.
     """
     if num_bootstrap < 0:
         raise UsageError(f"num_bootstrap: came {num_bootstrap}; expected 0 (no intervals) or more")
@@ -163,12 +164,27 @@ def estimates(
         # A resample may miss a rare class, and then says nothing about its F1.
         seen = ~np.isnan(again["f1"]).all(0)
         bounds["f1"][:, seen] = np.nanpercentile(again["f1"][:, seen], (2.5, 97.5), axis=0)
-    scores = {name: _estimate(values[name], *bounds[name]) for name in SCORES}
-    by_class = [_estimate(values["f1"][k], *bounds["f1"][:, k]) for k in range(num_classes)]
+    scores = {name: as_estimate(values[name], *bounds[name]) for name in SCORES}
+    if num_bootstrap:
+        for name in ("accuracy", "top2_accuracy"):
+            scores[name] = _exact_where_equal(scores[name], n)
+    by_class = [as_estimate(values["f1"][k], *bounds["f1"][:, k]) for k in range(num_classes)]
     return scores, by_class
 
 
-def _estimate(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> Estimate:
+def _exact_where_equal(estimate: Estimate, n: int) -> Estimate:
+    """A share of rows whose resamples are all equal (all right, or none) with the exact binomial
+    interval (Clopper and Pearson 1934).
+    """
+    if estimate["low"] is not None or estimate["value"] is None:
+        return estimate
+    from scipy import stats
+
+    bounds = stats.binomtest(round(estimate["value"] * n), n).proportion_ci(0.95, method="exact")
+    return {"value": estimate["value"], "low": float(bounds.low), "high": float(bounds.high)}
+
+
+def as_estimate(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> Estimate:
     if high - low <= 1e-9 * (1 + abs(value)):  # equal but for rounding
         low = high = np.asarray(np.nan)
     return {
@@ -276,4 +292,4 @@ def paired_loss(
         low, high = np.percentile(
             resampled_sums(difference[:, None], num_bootstrap, seed) / n, (2.5, 97.5)
         )
-    return _estimate(np.asarray(difference.mean()), low, high)
+    return as_estimate(np.asarray(difference.mean()), low, high)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,13 +14,38 @@ from mien.bundle.classifier import Classifier
 from mien.bundle.schema import TEMPERATURE
 from mien.data.dataset import SPLITS, Dataset
 from mien.evaluation.evaluate import Predictions
+from mien.evaluation.judged_data import Learned, widened
 from mien.labels import VOTES_HEAD
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
     from mien.training.runs import Run
 
+Asked = TypeVar("Asked")
 Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names end in that
+
+
+def known_of_run(run: Run, name: str) -> Learned:
+    """What is known of a run before it is asked."""
+    return Learned(name, run.label_set, run.facts.get("data"))
+
+
+def known_of_bundle(bundle: Bundle, name: str) -> Learned:
+    """What is known of a bundle before it is asked."""
+    main, *others = bundle.heads
+    data = bundle.training.get("data")
+    return Learned(name, main.labels, data, {head.name: head.labels for head in others})
+
+
+def among(
+    dataset: Dataset,
+    known: Learned,
+    ask: Callable[[Dataset, Asked, str], Kinds],
+    network: Asked,
+) -> Kinds:
+    """What a network answers, with a column for each label of the data, known to it or not."""
+    found = ask(dataset.with_labels(known.labels), network, known.name)
+    return {kind: widened(one, known.labels, dataset.label_set) for kind, one in found.items()}
 
 
 def of_run(dataset: Dataset, run: Run, name: str) -> Kinds:

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mien.data.readers import find_data, load_dataset
 from mien.errors import DataError
@@ -57,6 +58,9 @@ def test_only_what_is_recognisably_fer2013_is_found(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for label in ("Angry", "happiness"):
             (tmp_path / "faces" / split / label).mkdir(parents=True)
+    assert find_data({}, [tmp_path]) is None  # reading would refuse it
+    for label in (tmp_path / "faces").glob("*/*"):
+        Image.new("L", (48, 48)).save(label / "1.png")
     assert find_data({}, [tmp_path]) == tmp_path / "faces"
 
 
@@ -93,3 +97,20 @@ def test_without_data_the_drawn_faces_are_read_and_said(
     dataset = load_dataset()
     assert len(dataset) == 49
     assert "embedded drawn faces, not photographs" in dataset.notes[-1]
+
+
+def test_what_is_found_can_be_read(tmp_path: Path) -> None:
+    """Kaggle's face-expression-recognition-dataset repeats itself in a folder of itself."""
+    root = tmp_path / "face-expression-recognition-dataset" / "images"
+    for above in (root, root / "images"):
+        for split in ("train", "validation"):
+            for label in ("angry", "happy"):
+                (above / split / label).mkdir(parents=True)
+                for name in "ab":
+                    Image.new("L", (48, 48), 9).save(above / split / label / f"{name}.jpg")
+    found = find_data({}, [tmp_path])
+    assert found == root
+    dataset = load_dataset(found)
+    assert dataset.counts().sum(axis=1).tolist() == [4, 4, 0]
+    assert any("images repeats 8 pictures" in note for note in dataset.notes)
+    assert len(load_dataset(tmp_path)) == 8

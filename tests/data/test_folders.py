@@ -265,7 +265,17 @@ BAD_LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda root: save(root / "train" / "1.png"),
         "a picture outside of any label folder",
     ),
-    "folder in a label": (lambda root: save(root / "train" / "sad" / "more" / "1.png"), "a folder"),
+    "text below a label": (
+        lambda root: (
+            (root / "train" / "sad" / "S01").mkdir(),
+            (root / "train" / "sad" / "S01" / "1.txt").write_text("x"),
+        ),
+        "a file that is no picture (.txt)",
+    ),
+    "link to above": (
+        lambda root: (root / "train" / "sad" / "again").symlink_to(root / "train"),
+        "a link to a folder above it",
+    ),
 }
 
 

@@ -658,16 +658,13 @@ def test_classes_that_tie_are_named_together() -> None:
     assert "of the validation faces; net is no better." in verdict(0, 0, 0, 0)
 
 
-def test_no_interval_is_said_only_where_all_resamples_are_equal() -> None:
+def test_the_interval_is_exact_where_all_resamples_are_equal() -> None:
     data = tiny([0, 1], [1, 1], [1, 2], ("angry", "happy"))
     network = certain({"validation": [0, 1]}, 2)
     said = [
         evaluate(data, [network], num_bootstrap=n).to_dict()["words"]["verdict"][0] for n in (20, 0)
     ]
-    assert (
-        "100.0 % of 2 faces named as their label says (no interval: all resamples are equal)."
-        in said[0]
-    )
+    assert "100.0 % of 2 faces named as their label says (95 % interval 15.8 to 100.0)." in said[0]
     assert "interval" not in said[1]
 
 

@@ -150,17 +150,21 @@ def test_a_class_of_one_row_that_resamples_often_miss() -> None:
 
 
 @pytest.mark.parametrize("answer", [0, 1])
-def test_equal_resamples_give_no_interval(answer: int) -> None:
+def test_equal_resamples_give_the_exact_interval_or_none(answer: int) -> None:
     """All right, or all wrong: an interval from 100 to 100 % would read as certainty."""
     probabilities = np.tile(
         np.eye(2)[answer] * 0.7 + 0.15, (30, 1)
     )  # 0.85 and 0.15: sums of them are not exact
     scores, by_class = metrics.estimates(np.zeros(30, np.int64), probabilities, num_bootstrap=100)
     assert set(scores) == set(metrics.SCORES)
-    assert scores["accuracy"] == {"value": 1.0 - answer, "low": None, "high": None}
-    assert all(
-        est["value"] is not None and est["low"] is est["high"] is None for est in scores.values()
-    )
+    # Clopper and Pearson: 0.025 ** (1 / 30) = 0.8843.
+    low, high = (0.8843, 1.0) if answer == 0 else (0.0, 1 - 0.8843)
+    assert scores["accuracy"]["value"] == 1.0 - answer
+    assert scores["accuracy"]["low"] == pytest.approx(low, abs=1e-4)
+    assert scores["accuracy"]["high"] == pytest.approx(high, abs=1e-4)
+    others = [est for name, est in scores.items() if name not in ("accuracy", "top2_accuracy")]
+    assert len(others) == 4
+    assert all(est["value"] is not None and est["low"] is est["high"] is None for est in others)
     assert by_class[0] == {"value": 1.0 - answer, "low": None, "high": None}
 
 

@@ -1,0 +1,340 @@
+"""What the folders above a picture mean: its split, its label, whose it is.
+
+    split/label/picture     label/picture     split/label/person/picture     person/label/picture
+
+Any of these may be wrapped in further folders, as archives leave them, and links to folders are
+followed. Names decide, never positions: the level that names expressions is that of the labels;
+where none does, the first with several names. A level between, below or above the labels names
+groups, such as persons, which a random validation split keeps whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mien.data.archives import LITTER
+from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
+from mien.data.pictures import is_picture_name
+from mien.errors import DataError, printable
+from mien.labels import FERPLUS, canonical
+
+SPLIT_NAMES = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "validate": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
+    "publictest": "validation",
+    "test": "test",
+    "testing": "test",
+    "privatetest": "test",
+}
+_EVALUATION = ("eval", "evaluation")  # the test split where another one validates
+_FEW = 3  # folders above the labels: rather misspelt splits than persons
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+Parts = tuple[str, ...]
+
+
+@dataclass
+class Listing:
+    """The pictures of a folder, sorted by path, before any is opened.
+
+    Attributes:
+        root: The folder below which they lie.
+        pictures, labels, splits, groups: A path, a canonical label, a position in `SPLITS` and the
+            name of a group (empty where there is none) each.
+        has_splits: Whether folders name splits.
+        notes, left_out: As in Dataset.
+    """
+
+    root: Path
+    pictures: list[Path] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    splits: list[int] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    has_splits: bool = False
+    notes: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+@dataclass
+class _Tree:
+    """What lies below a folder, as paths in parts, sorted."""
+
+    pictures: list[Parts] = field(default_factory=list)
+    others: list[Parts] = field(default_factory=list)
+    folders: list[Parts] = field(default_factory=list)
+    loops: list[Parts] = field(default_factory=list)
+
+
+def list_folder(folder: Path, on_error: str = "raise") -> Listing:
+    """Find the pictures of a folder and what each is.
+
+    Raises:
+        DataError: where the folders do not say what the pictures are.
+        OSError: where a folder cannot be read.
+    """
+    tree = _walk(folder)
+    if not tree.folders:
+        raise DataError(
+            folder,
+            came="a folder without FER2013 csv and without subfolders",
+            expected="fer2013.csv, or pictures as split/label/picture or label/picture",
+            mend="name the csv file, or sort the pictures into one folder for each label",
+        )
+    if not any(len(parts) > 1 for parts in tree.pictures):
+        raise DataError(
+            folder,
+            came="label folders without a single picture",
+            expected="pictures as split/label/picture or label/picture",
+            mend="check that the copy is complete",
+        )
+    tree, root = _unwrapped(tree, folder)
+    listing = Listing(root)
+    strict = on_error == "raise"
+    for parts in tree.loops:
+        _or_skip(listing, _loop(root / Path(*parts)), strict)
+    tops = sorted({parts[0] for parts in tree.pictures if len(parts) > 1})
+    splits = split_folders(tops)
+    loose = 0
+    if splits:
+        listing.has_splits = True
+        tops = _known_tops(listing, tree, splits, strict)
+        for top in sorted(splits):
+            loose += _list_part(listing, tree, (top,), SPLITS.index(splits[top]), strict)
+    else:
+        loose += _list_part(listing, tree, (), SPLITS.index("training"), strict)
+    loose += sum(len(parts) == 1 for parts in tree.others) if splits else 0
+    if splits:
+        for parts in tree.pictures:
+            if len(parts) == 1:
+                _or_skip(listing, _outside(root / parts[0]), strict)
+    if loose:
+        listing.notes.append(f"{loose} file(s) beside the label folders were not read.")
+    _name_groups(listing)
+    return listing
+
+
+def split_folders(names: Iterable[str]) -> dict[str, str]:
+    """Which of some folders beside each other are splits: name -> split.
+
+    `train`, `Training_Set`, `FER2013Train`, `val-images`, `2_test` are; `train_happy` is not.
+    """
+    found = {name: word for name in names if (word := _split_word(name))}
+    exact = {name for name in found if name.lower() in SPLIT_NAMES}
+    splits = {name: SPLIT_NAMES[word] for name, word in found.items()}
+    rest = {splits[name] for name, word in found.items() if word not in _EVALUATION}
+    if "validation" in rest and "test" not in rest:
+        splits |= {name: "test" for name, word in found.items() if word in _EVALUATION}
+    # Words beside the split's own are believed only where all folders have such names.
+    others = [name for name in names if name not in found]
+    return splits if exact or not others else {}
+
+
+def _split_word(name: str) -> str | None:
+    plain = name.strip().lower()
+    if plain in SPLIT_NAMES:
+        return plain
+    words = [word.lower() for word in _WORDS.findall(name)]
+    joined = "".join(words)
+    for ending in ("set", "data", "images", "faces", "folder", "split"):
+        words += [joined.removesuffix(ending)] if joined.endswith(ending) else []
+    if any(canonical(word) in FERPLUS for word in words):
+        return None
+    found = {word for word in words if word in SPLIT_NAMES}
+    if {"public", "private"} & set(words) and "test" in found:
+        return "publictest" if "public" in words else "privatetest"
+    return found.pop() if len({SPLIT_NAMES[word] for word in found}) == 1 else None
+
+
+def _walk(folder: Path) -> _Tree:
+    """All below a folder but hidden files and the litter of file managers; links are followed, once
+    each way.
+    """
+    tree = _Tree()
+
+    def visit(place: Path, parts: Parts, above: frozenset[str]) -> None:
+        real = os.path.realpath(place)
+        if real in above:
+            tree.loops.append(parts)
+            return
+        with os.scandir(place) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.lower() in LITTER:
+                continue
+            here = (*parts, entry.name)
+            if entry.is_dir():
+                tree.folders.append(here)
+                visit(place / entry.name, here, above | {real})
+            elif is_picture_name(entry.name):
+                tree.pictures.append(here)
+            else:
+                tree.others.append(here)
+
+    visit(folder, (), frozenset())
+    for one in (tree.pictures, tree.others, tree.folders):
+        one.sort()
+    return tree
+
+
+def _unwrapped(tree: _Tree, folder: Path) -> tuple[_Tree, Path]:
+    """Below folders that alone hold pictures, as long as they are neither a split nor a label."""
+    while True:
+        tops = {parts[0] for parts in tree.pictures if len(parts) > 1}
+        if len(tops) != 1 or any(len(parts) == 1 for parts in tree.pictures):
+            return tree, folder
+        (top,) = tops
+        below = any(len(parts) > 2 for parts in tree.pictures)
+        if not below or split_folders([top]) or canonical(top) in FERPLUS:
+            return tree, folder
+        folder /= top
+        inside = [
+            [parts[1:] for parts in some if parts[0] == top and len(parts) > 1]
+            for some in (tree.pictures, tree.others, tree.folders, tree.loops)
+        ]
+        beside = [parts[-1:] for parts in tree.others if parts[0] != top]  # counted, not read
+        tree = _Tree(inside[0], sorted([*inside[1], *beside]), inside[2], inside[3])
+
+
+def _known_tops(listing: Listing, tree: _Tree, splits: dict[str, str], strict: bool) -> list[str]:
+    """The split folders; another with pictures is a copy of them, which is said, or unknown."""
+    tops = sorted({parts[0] for parts in tree.pictures if len(parts) > 1})
+    for top in (name for name in tops if name not in splits):
+        inside = {parts[1:] for parts in tree.pictures if parts[0] == top}
+        if inside <= set(tree.pictures):
+            listing.notes.append(
+                f"The folder {printable(top)} repeats {len(inside):,} pictures that lie beside it; "
+                "it was not read."
+            )
+            continue
+        error = DataError(
+            listing.root / top,
+            came=f"the unknown split folder {top!r}",
+            expected="one of " + ", ".join(SPLIT_NAMES),
+            mend=f"rename or remove it, or {LEAVE_OUT}",
+        )
+        _or_skip(listing, error, strict)
+    return [name for name in tops if name in splits]
+
+
+def _list_part(listing: Listing, tree: _Tree, above: Parts, split: int, strict: bool) -> int:
+    """List the pictures of one split, or of the whole; how many files lie above the labels."""
+    skip = len(above)
+    pictures = [parts for parts in tree.pictures if parts[:skip] == above]
+    level = _label_level([parts[skip:-1] for parts in pictures if len(parts) - skip > 1], listing)
+    at = skip + level
+    loose = 0
+    for parts in tree.others:
+        if parts[:skip] != above or (above and len(parts) == 1):
+            continue
+        if len(parts) - 1 > at:
+            _or_skip(listing, _no_picture(listing.root / Path(*parts)), strict)
+        else:
+            loose += 1
+    filled = {parts[: at + 1] for parts in pictures}
+    for parts in tree.folders:
+        if len(parts) == at + 1 and parts[:skip] == above and parts not in filled:
+            _or_skip(listing, _empty(listing.root / Path(*parts)), strict)
+    for parts in pictures:
+        if len(parts) - 1 <= at:
+            _or_skip(listing, _outside(listing.root / Path(*parts)), strict)
+            continue
+        listing.pictures.append(listing.root / Path(*parts))
+        listing.labels.append(canonical(printable(parts[at])))
+        listing.splits.append(split)
+        listing.groups.append("/".join((*parts[skip:at], *parts[at + 1 : -1])))
+    return loose
+
+
+def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
+    """Which level of the folders above the pictures names labels."""
+    depth = max((len(parts) for parts in folders), default=1)
+    for level in range(depth):
+        names = [parts[level] for parts in folders if len(parts) > level]
+        if sum(canonical(name) in FERPLUS for name in names) * 2 > len(folders):
+            tops = sorted({parts[0] for parts in folders})
+            if level and not listing.has_splits and 1 < len(tops) <= _FEW:
+                raise DataError(
+                    listing.root,
+                    came="folders in folders that are no known splits: " + ", ".join(tops),
+                    expected="split/label/picture with splits called "
+                    + ", ".join(SPLIT_NAMES)
+                    + "; or label/person/picture",
+                    mend="rename the split folders",
+                )
+            return level
+    for level in range(depth):
+        if len({parts[level] for parts in folders if len(parts) > level}) > 1:
+            return level
+    return min((len(parts) for parts in folders), default=1) - 1
+
+
+def _name_groups(listing: Listing) -> None:
+    """Keep the further folders as groups where they part the data otherwise than labels do."""
+    groups = sorted({group for group in listing.groups if group})
+    seen: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for label, split, group in zip(listing.labels, listing.splits, listing.groups, strict=True):
+        seen[label, split].add(group)
+    if len(groups) < 2 or all(len(some) == 1 for some in seen.values()):
+        listing.groups = [""] * len(listing.pictures)
+        return
+    named = ", ".join(printable(group) for group in groups[:3])
+    listing.notes.append(
+        f"Folders beside the labels name {len(groups):,} groups ({named}"
+        + (", ...)" if len(groups) > 3 else ")")
+        + ": a random validation split keeps each whole."
+    )
+
+
+def _or_skip(listing: Listing, error: DataError, strict: bool) -> None:
+    if strict:
+        raise error
+    listing.left_out.append(
+        LeftOut(error.where, None, f"came {error.came}; expected {error.expected}")
+    )
+
+
+def _outside(path: Path) -> DataError:
+    return DataError(
+        path,
+        came="a picture outside of any label folder",
+        expected="split/label/picture or label/picture",
+        mend=f"move it into the folder of its label, or {LEAVE_OUT}",
+    )
+
+
+def _no_picture(path: Path) -> DataError:
+    return DataError(
+        path,
+        came=f"a file that is no picture ({path.suffix or 'no suffix'})",
+        expected=f"nothing but pictures below the folder of a label ({path.parent.name!r})",
+        mend=f"move or remove it, or {LEAVE_OUT}",
+    )
+
+
+def _empty(path: Path) -> DataError:
+    return DataError(
+        path,
+        came="a label folder without pictures",
+        expected="at least one picture",
+        mend=f"add pictures or remove the folder, or {LEAVE_OUT}",
+    )
+
+
+def _loop(path: Path) -> DataError:
+    return DataError(
+        path,
+        came="a link to a folder above it",
+        expected="links that lead elsewhere",
+        mend=f"remove the link, or {LEAVE_OUT}",
+    )

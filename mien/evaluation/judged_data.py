@@ -1,0 +1,140 @@
+"""Which rows are judged, as which split, and under which labels.
+
+What a network has not learned from is test data. Data without splits of its own is therefore
+judged whole, unless one of the networks was trained on it: then it is split again as it was for
+training. Labels that a network does not know are left out of the judgement, which is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.data.label_names import PRESETS, label_set_of
+from mien.data.split import with_validation
+from mien.errors import DataError, UsageError
+from mien.evaluation.evaluate import Predictions
+from mien.labels import LabelSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What is known of a network before it is asked.
+
+    Attributes:
+        name: The network's name.
+        labels: What it answers with.
+        data: Facts about what it was trained on; None where they are not known.
+        heads: Labels of its further heads, by name.
+    """
+
+    name: str
+    labels: LabelSet
+    data: Mapping[str, Any] | None
+    heads: Mapping[str, LabelSet] = dataclasses.field(default_factory=dict)
+
+
+def data_to_judge(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
+    """The rows that all networks can be judged on, with the splits they are judged as.
+
+    Raises:
+        UsageError: where the networks know none of the labels, or fewer than two of them.
+    """
+    return _with_known_labels(_with_splits(dataset, networks), networks)
+
+
+def widened(network: Predictions, labels: LabelSet, to: LabelSet) -> Predictions:
+    """Predictions with a column for each label of a larger set; those it does not know get 0."""
+    if labels == to:
+        return network
+    columns = [to.index(name) for name in labels]
+
+    def widen(p: np.ndarray) -> np.ndarray:
+        wide = np.zeros((len(p), len(to)), np.float32)
+        wide[:, columns] = p
+        return wide
+
+    explain = network.explain
+    return dataclasses.replace(
+        network,
+        probabilities={split: widen(p) for split, p in network.probabilities.items()},
+        explain=None if explain is None else lambda faces: widen(np.asarray(explain(faces))),
+    )
+
+
+def _with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
+    labelled = dataset.labels != UNLABELLED
+    if np.any(dataset.mask("test") & labelled) and np.any(dataset.mask("validation") & labelled):
+        return dataset
+    carved = dataset
+    with contextlib.suppress(DataError):
+        carved = with_validation(dataset)
+    if any(_trained_on(carved, network) for network in networks):
+        return carved
+    if np.any((dataset.mask("test") | dataset.mask("validation")) & labelled):
+        return dataset
+    splits = np.full(len(dataset), SPLITS.index("test"), np.uint8)
+    return dataclasses.replace(dataset, splits=splits).with_notes(
+        "The data names no split to judge by, and no network here is known to have learned from "
+        "it: all of its pictures are test pictures."
+    )
+
+
+def _trained_on(dataset: Dataset, network: Learned) -> bool:
+    known = (network.data or {}).get("fingerprints")
+    if not isinstance(known, Mapping):
+        return bool(network.data) and (network.data or {}).get("fingerprint") in (
+            dataset.fingerprint,
+            dataset.with_labels(network.labels).fingerprint,
+        )
+    return any(
+        known.get("training") == one.fingerprints["training"]
+        for one in (
+            dataset,
+            dataset.with_labels(network.labels),
+            dataset.with_labels_that_occur(),
+        )
+    )
+
+
+def _with_known_labels(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
+    occur = [dataset.label_set[k] for k in np.unique(dataset.labels[dataset.labels != UNLABELLED])]
+    known = [name for name in occur if all(name in one.labels.names for one in networks)]
+    if not known:
+        names = ", ".join(f"{one.name}: {', '.join(one.labels)}" for one in networks)
+        numbers = all(name.isdecimal() for name in occur)
+        mend = (
+            f"say what the numbers mean with --labels ({', '.join(PRESETS)}, or 1=surprise,...)"
+            if numbers
+            else "give data with labels that they know, or rename with --labels OLD=NEW,..."
+        )
+        raise UsageError(
+            f"{dataset.source}: came the labels {', '.join(occur)}, none of which all networks "
+            f"know; expected some of theirs ({names}). To mend: {mend}"
+        )
+    lacking = [name for name in occur if name not in known]
+    if lacking:
+        kept = np.isin(dataset.labels, [dataset.label_set.index(name) for name in known])
+        kept |= dataset.labels == UNLABELLED
+        notes = [
+            f"Not judged: {int(np.sum(~kept)):,} pictures of {', '.join(lacking)}, which "
+            f"{_who_lacks(lacking, networks)} not know."
+        ]
+        for one in networks:
+            for head, labels in one.heads.items():
+                if knows := [name for name in lacking if name in labels.names]:
+                    notes.append(f"The head {head} of {one.name} knows {', '.join(knows)}.")
+        dataset = dataset.take(kept).with_notes(*dict.fromkeys(notes))
+    sets = list(dict.fromkeys(one.labels for one in networks))
+    every = sets[0] if len(sets) == 1 else label_set_of([n for s in sets for n in s], "networks")
+    return dataset.with_labels(every)
+
+
+def _who_lacks(lacking: Sequence[str], networks: Sequence[Learned]) -> str:
+    who = [one.name for one in networks if any(name not in one.labels.names for name in lacking)]
+    return f"{' and '.join(who)} {'does' if len(who) == 1 else 'do'}"
