@@ -12,18 +12,16 @@ each plain, as .gz, .bz2 or .xz, or inside of a zip or tar. Columns are found by
 from __future__ import annotations
 
 import bz2
-import csv
 import gzip
 import lzma
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from mien.data.archives import DAMAGE, Member, is_archive, members
-from mien.data.dataset import SPLITS
+from mien.data.csv_header import LONGEST, Header, read_header
 from mien.data.pictures import is_picture_name
 from mien.errors import DataError
 
@@ -40,25 +38,6 @@ ALLOWED = (
     + ", ".join((*NAMES, "train.csv + test.csv"))
     + ", plain, .gz, or in a zip or tar"
 )
-LONGEST = 1 << 20  # bytes in a line; a FER2013 line has at most 9,230
-
-
-@dataclass(frozen=True)
-class Header:
-    """Where the columns of one csv file are, and what its rows mean.
-
-    Attributes:
-        width: Number of columns.
-        pixels, emotion, usage: Column positions; None where the file has no such column.
-        split: Position in `SPLITS` of every row when there is no Usage column.
-    """
-
-    width: int
-    pixels: int
-    emotion: int | None
-    usage: int | None
-    split: int
-    notes: tuple[str, ...] = ()
 
 
 def plain_name(path: str | os.PathLike[str]) -> str:
@@ -94,7 +73,7 @@ def peek(path: Path) -> Header:
     """
     name, stream = next(streams(path))
     with stream, damage(os.fspath(path)):
-        return read_header(stream.readline(LONGEST), os.fspath(path), name or path.name)
+        return read_header(stream.readline(LONGEST), os.fspath(path), name or path.name, ALLOWED)
 
 
 @contextmanager
@@ -153,74 +132,4 @@ def nothing_inside(path: Path, found: list[Member]) -> DataError:
         expected="fer2013.csv, icml_face_data.csv, train.csv and test.csv, a single csv, or "
         "pictures as label/picture",
         mend="unpack it and name the folder of pictures or the csv file inside",
-    )
-
-
-def read_header(line: bytes, where: str, name: str) -> Header:
-    notes = []
-    if line.startswith(b"\xef\xbb\xbf"):
-        line = line[3:]
-        notes.append(f"{Path(name).name} begins with a byte order mark, which was ignored.")
-    if not line.strip():
-        raise DataError(
-            where,
-            came="an empty file",
-            expected="a header with the columns emotion, pixels, Usage",
-            mend=f"name {ALLOWED}",
-        )
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            where,
-            row=1,
-            came=f"bytes that are not UTF-8 text (0x{line[error.start]:02x} at byte {error.start + 1})",
-            expected="a csv file in UTF-8",
-            mend=f"save it as UTF-8, or name {ALLOWED}",
-        ) from error
-    if len(line) >= LONGEST:
-        raise DataError(
-            where,
-            row=1,
-            came="no line end in the first megabyte",
-            expected="a header line",
-            mend=f"name {ALLOWED}",
-        )
-    given = next(csv.reader([text]))
-    shown = ", ".join(repr(column.strip()) for column in given[:6]) + (
-        ", ..." if len(given) > 6 else ""
-    )
-    columns = [column.strip().lower() for column in given]
-    stem = plain_name(name).removesuffix(".csv")
-    split = {"train": "training", "test": "test"}.get(stem)
-    needed = ["pixels"]
-    needed += ["usage"] if split is None else []
-    needed += ["emotion"] if stem != "test" or "usage" in columns else []
-    for column in needed:
-        if column not in columns:
-            raise DataError(
-                where,
-                row=1,
-                came=f"the columns {shown[:300]}",
-                expected=f"a column {column.replace('usage', 'Usage')!r} (of emotion, pixels, Usage; in any order)",
-                mend="write the column names in the first line, parted by commas; "
-                "only files called train.csv and test.csv may go without Usage",
-            )
-    for column in ("pixels", "emotion", "usage"):
-        if columns.count(column) > 1:
-            raise DataError(
-                where,
-                row=1,
-                came=f"the column {column!r} twice",
-                expected="each column once",
-                mend="remove one",
-            )
-    place = {column: index for index, column in enumerate(columns)}
-    return Header(
-        len(columns),
-        place["pixels"],
-        place.get("emotion"),
-        place.get("usage"),
-        SPLITS.index(split or "training"),
-        tuple(notes),
     )

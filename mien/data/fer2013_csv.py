@@ -7,9 +7,9 @@ the pictures.
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,16 +17,19 @@ from typing import IO
 import numpy as np
 
 from mien.constants import FACE_SIDE
-from mien.data.csv_formats import ALLOWED, LONGEST, Header, damage, read_header, streams
-from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset, LeftOut
-from mien.data.pixels import PIXELS, BadRow, parse_block, parse_row, shown
+from mien.data.csv_formats import ALLOWED, damage, streams
+from mien.data.csv_header import LONGEST, Labels, expected_emotion, fields, read_header
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
+from mien.data.label_names import label_set_of
+from mien.data.layout import split_word
+from mien.data.pixels import PIXELS, BadRow, parse_block, parse_row
 from mien.errors import DataError
-from mien.labels import FER2013
+from mien.labels import FER2013, LabelSet
 
 _CHUNK = 4 << 20  # bytes read at a time
 _BLOCK = 32  # rows parsed at a time: about 270 kB, so that the passes stay in the processor's cache
-_LABELS = {str(index).encode(): index for index in range(len(FER2013))}
-_USAGES = {usage.encode(): SPLITS.index(split) for usage, split in USAGE.items()}
+# Labels that are no known expression are believed from so many rows on, or where all are names.
+_RARE = 5
 
 
 @dataclass
@@ -39,6 +42,8 @@ class _Rows:
     lines: list[int] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    names: Labels = field(default_factory=Labels)
+    dropped: set[int] = field(default_factory=set)  # rows whose label was not believed
 
 
 def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Dataset:
@@ -62,7 +67,7 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             with stream:
                 where = os.fspath(path) if name is None else f"{path}:{name}"
                 _read_stream(stream, where, name or path.name, rows, on_error)
-    if not rows.labels:
+    if len(rows.labels) == len(rows.dropped):
         raise DataError(
             source,
             came=f"no readable row ({len(rows.left_out):,} left out)",
@@ -70,32 +75,43 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             mend="correct the rows; the first: " + rows.left_out[0].reason,
         )
     images = np.concatenate(rows.images).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
-    labels = np.array(rows.labels, np.int64)
+    kept = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
+    labels, label_set = _numbered(np.array(rows.labels, np.int64)[kept], rows.names, source)
     if num_unlabelled := int(np.sum(labels == UNLABELLED)):
         rows.notes.append(
-            f"{num_unlabelled:,} test rows carry no label: they can be predicted, not scored."
+            f"{num_unlabelled:,} rows carry no label: they can be predicted, not scored."
         )
     return Dataset(
-        images,
+        images if len(kept) == len(images) else images[kept],
         labels,
-        np.array(rows.splits, np.uint8),
-        np.array(rows.lines, np.int64),
-        FER2013,
+        np.array(rows.splits, np.uint8)[kept],
+        np.array(rows.lines, np.int64)[kept],
+        label_set,
         source,
         notes=tuple(rows.notes),
         left_out=tuple(rows.left_out),
     )
 
 
+def _numbered(labels: np.ndarray, names: Labels, source: str) -> tuple[np.ndarray, LabelSet]:
+    """Labels as positions in a label set of their own."""
+    occur = [names.names[k] for k in np.unique(labels[labels != UNLABELLED])]
+    found = label_set_of(occur, source) if occur else FER2013
+    to = np.full(len(names.names) + 1, UNLABELLED, np.int64)
+    for name in occur:
+        to[names.names.index(name)] = found.names.index(name)
+    return to[labels], found
+
+
 def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error: str) -> None:
     with damage(where):
-        header = read_header(stream.readline(LONGEST), where, name)
+        header = read_header(stream.readline(LONGEST), where, name, ALLOWED)
     rows.notes += header.notes
     if header.usage is None:
-        rows.notes.append(
-            f"{Path(name).name} has no Usage column: its rows are the {SPLITS[header.split]} split."
-        )
-    before = len(rows.labels) + len(rows.left_out)
+        named = split_word(Path(name).name.split(".")[0])
+        told = f": its rows are the {SPLITS[header.split]} split." if named else "."
+        rows.notes.append(f"{Path(name).name} has no Usage column{told}")
+    before, first = len(rows.labels) + len(rows.left_out), len(rows.labels)
     block: list[tuple[int, bytes, int, int]] = []
     num_blank = 0
 
@@ -131,13 +147,13 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         block.clear()
 
     number = 1
-    for text, whole in _lines(stream, where):
-        number += 1
+    for text, whole, num_lines in _records(_lines(stream, where)):
+        number += num_lines
         if len(text) < 4 and not text.strip():
             num_blank += 1
             continue
         try:
-            pixels, label, split = _fields(text, header)
+            pixels, label, split = fields(text, header, rows.names)
         except BadRow as bad:
             flush()  # an earlier row may be bad too, and the first one is to be named
             leave_out(number, bad, whole)
@@ -146,6 +162,7 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         if len(block) == _BLOCK or not whole:
             flush(whole)
     flush()
+    _drop_rare_labels(rows, first, leave_out)
     if len(rows.labels) + len(rows.left_out) == before:
         raise DataError(
             where,
@@ -157,6 +174,45 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         rows.notes.append(
             f"{Path(name).name} holds {num_blank:,} blank line(s), which were ignored."
         )
+
+
+def _drop_rare_labels(
+    rows: _Rows, first: int, leave_out: Callable[[int, BadRow, bool], None]
+) -> None:
+    """Take a label for an error that is neither a known expression nor frequent, beside others
+    that are known.
+    """
+    counts = Counter(label for label in rows.labels[first:] if label != UNLABELLED)
+    odd = {label for label in counts if not rows.names.is_ordinary(label)}
+    if not odd:
+        return
+    alone = odd == set(counts)
+    rare = {label for label in odd if counts[label] < _RARE and not alone}
+    for row in range(first, len(rows.labels)):
+        if rows.labels[row] in rare:
+            came = f"the emotion {rows.names.names[rows.labels[row]]!r}"
+            rows.dropped.add(row)
+            leave_out(rows.lines[row], BadRow(came, expected_emotion()), True)
+    rows.left_out.sort(key=lambda one: (one.where, one.row or 0))
+    believed = sorted(rows.names.names[label] for label in odd - rare)
+    if believed:
+        rows.notes.append(
+            f"Labels that FER2013 does not have: {', '.join(believed)}. --labels gives them names."
+        )
+
+
+def _records(lines: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool, int]]:
+    """Lines, of which those are joined that a quoted field spans, and how many each was."""
+    held: list[bytes] = []
+    for text, whole in lines:
+        held.append(text)
+        spans = b'"' in text and text.count(b'"') % 2 == 1
+        if spans != (len(held) > 1) and whole and sum(map(len, held)) < LONGEST:
+            continue  # inside of a quoted field
+        yield b" ".join(held), whole, len(held)
+        held = []
+    if held:
+        yield b" ".join(held), False, len(held)
 
 
 def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:
@@ -180,29 +236,3 @@ def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:
             )
     if rest:
         yield rest, False
-
-
-def _fields(text: bytes, header: Header) -> tuple[bytes, int, int]:
-    """(pixel field, label, split) of one line; pixels are not looked at yet."""
-    parts = text.split(b",")
-    if len(parts) != header.width and b'"' in text:
-        # A quoted field may hold commas; csv knows how. Latin-1 keeps every byte what it is.
-        parts = [part.encode("latin-1") for part in next(csv.reader([text.decode("latin-1")]))]
-    if len(parts) != header.width:
-        raise BadRow(f"{len(parts)} field(s)", f"{header.width} fields, as in the header")
-    label, split = UNLABELLED, header.split
-    if header.emotion is not None:
-        came = parts[header.emotion].strip(b' "')
-        found = _LABELS.get(came)
-        if found is None:
-            raise BadRow(
-                f"the emotion {shown(came)}", f"a whole number from 0 to {len(FER2013) - 1}"
-            )
-        label = found
-    if header.usage is not None:
-        came = parts[header.usage].strip(b' "\r')
-        found = _USAGES.get(came)
-        if found is None:
-            raise BadRow(f"the Usage {shown(came)}", " or ".join(USAGE))
-        split = found
-    return parts[header.pixels].strip(b' "'), label, split

@@ -129,7 +129,7 @@ def split_folders(names: Iterable[str]) -> dict[str, str]:
 
     `train`, `Training_Set`, `FER2013Train`, `val-images`, `2_test` are; `train_happy` is not.
     """
-    found = {name: word for name in names if (word := _split_word(name))}
+    found = {name: word for name in names if (word := split_word(name))}
     exact = {name for name in found if name.lower() in SPLIT_NAMES}
     splits = {name: SPLIT_NAMES[word] for name, word in found.items()}
     rest = {splits[name] for name, word in found.items() if word not in _EVALUATION}
@@ -140,7 +140,8 @@ def split_folders(names: Iterable[str]) -> dict[str, str]:
     return splits if exact or not others else {}
 
 
-def _split_word(name: str) -> str | None:
+def split_word(name: str) -> str | None:
+    """The key of `SPLIT_NAMES` that a name of a folder, file or split means; None: none."""
     plain = name.strip().lower()
     if plain in SPLIT_NAMES:
         return plain

@@ -189,7 +189,7 @@ def _csv_in(entries: Sequence[Path]) -> Path | None:
 
 def _is_fer2013(path: Path) -> bool:
     try:
-        return peek(path).pixels >= 0
+        return bool(peek(path).pixels)
     except DataError:
         return False
 

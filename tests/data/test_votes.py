@@ -91,7 +91,7 @@ def test_rows_left_out_keep_their_line_of_votes(tmp_path: Path) -> None:
     path = write_csv(tmp_path)
     whole = load_dataset(path, votes=write_votes(tmp_path / "v.csv", vote_rows()))
     lines = path.read_text().splitlines()
-    lines[4] = "happy" + lines[4][1:]
+    lines[4] = "wink" + lines[4][1:]
     lines.insert(10, "")
     path.write_text("\n".join(lines))
     dataset = load_dataset(path, votes=tmp_path / "v.csv", on_error="skip")
@@ -121,7 +121,7 @@ def test_train_and_test_csv_count_their_lines_each(tmp_path: Path) -> None:
     # A row left out of either file keeps its line of votes there.
     for name, line in (("train.csv", 4), ("test.csv", 2)):
         lines = (tmp_path / name).read_text().splitlines()
-        lines[line] = "happy" + lines[line][1:]
+        lines[line] = "wink" + lines[line][1:]
         (tmp_path / name).write_text("\n".join(lines))
     fewer = load_dataset(path, votes=votes, on_error="skip")
     assert fewer.votes is not None

@@ -107,8 +107,6 @@ def test_a_bundle_on_a_folder_without_splits(tmp_path: Path, faces: Dataset) -> 
         bundles=[write_toy(tmp_path / "toy")],
         out=tmp_path / "report",
         say=lambda text: None,
-        num_bootstrap=20,
-        num_maps=0,
     )
     truth = job.evaluation.truth
     assert truth["yardstick"] == "test"

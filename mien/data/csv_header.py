@@ -1,0 +1,271 @@
+"""What the columns of a csv of faces mean, and one row read by them.
+
+FER2013's own columns are `emotion`, `pixels` and `Usage`, by name, in any order. The same faces
+are passed on as pandas or a spreadsheet writes them: `;` or tabs between columns, brackets or commas
+between pixels, `5.0` for 5, names for numbers, one column a pixel, other names for columns and
+splits, or no splits at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mien.data.dataset import LEAVE_OUT, SPLITS, UNLABELLED, USAGE
+from mien.data.layout import SPLIT_NAMES, split_word
+from mien.data.pixels import PIXELS, BadRow, shown
+from mien.errors import DataError
+from mien.labels import FER2013, FERPLUS, canonical
+
+LONGEST = 1 << 20  # bytes in a line; a FER2013 line has at most 9,230
+COLUMNS = {
+    "pixels": ("pixels", "pixel", "pixel_values", "image_pixels"),
+    "emotion": (
+        *("emotion", "label", "class", "expression", "emotions", "labels", "category", "target"),
+        "y",
+    ),
+    "usage": ("usage", "split", "set", "subset", "partition", "dataset"),
+}
+_WIDE = re.compile(r"(?:pixels?|px|p|x|feature|f)?[_\- .]*(\d+)(?:\.0)?$")
+_DELIMITERS = (",", ";", "\t", "|")
+_BLANK = bytes.maketrans(b"[](){},;|\t\"'", b" " * 12)
+_ZEROS = re.compile(rb"\.0*(?=\D|$)")
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]0*)?$")
+
+
+@dataclass(frozen=True)
+class Header:
+    """Where the columns of one csv file are, and what its rows mean.
+
+    Attributes:
+        width: Number of columns.
+        delimiter: What parts them.
+        pixels: Positions of the columns of pixels, in the order of the pixels: one that holds all,
+            or 2,304.
+        emotion, usage: Column positions; None where the file has no such column.
+        split: Position in `SPLITS` of every row when there is no Usage column.
+        notes: What should be known of the file.
+    """
+
+    width: int
+    delimiter: bytes
+    pixels: tuple[int, ...]
+    emotion: int | None
+    usage: int | None
+    split: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Labels:
+    """Names of the labels met so far, FER2013's first; positions are what rows hold."""
+
+    names: list[str] = field(default_factory=lambda: list(FER2013))
+    known: dict[bytes, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.known = {str(index).encode(): index for index in range(len(FER2013))}
+
+    def of(self, came: bytes) -> int:
+        """Position of what an emotion column holds: FER2013's number, another number, or a name;
+        `UNLABELLED` where it is empty.
+        """
+        found = self.known.get(came)
+        if found is None:
+            found = self.known[came] = self._place(came)
+        return found
+
+    def _place(self, came: bytes) -> int:
+        try:
+            text = came.decode("utf-8").strip(" \"'\r\t")
+        except UnicodeDecodeError as error:
+            raise BadRow(f"the emotion {shown(came)}", "text in UTF-8") from error
+        if text.lower() in ("", "nan", "none", "null", "na", "<na>"):
+            return UNLABELLED
+        if _NUMBER.match(text):
+            number = int(re.split("[.,]", text)[0])
+            if number < 0:
+                raise BadRow(f"the emotion {shown(came)}", expected_emotion())
+            if number < len(FER2013):
+                return number
+            name = str(number)
+        elif _is_number(text):
+            raise BadRow(f"the emotion {shown(came)}", expected_emotion())
+        else:
+            name = canonical(text)
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
+
+    def is_ordinary(self, place: int) -> bool:
+        """Whether a label needs no explanation: FER2013's, or a known expression."""
+        return self.names[place] in FERPLUS
+
+
+def expected_emotion() -> str:
+    return f"a whole number from 0 to {len(FER2013) - 1}, or a name"
+
+
+def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
+    """The header of a csv file of faces.
+
+    Args:
+        line: The first line.
+        where: What the file is called in errors.
+        name: Its own name: `train.csv` and `test.csv` tell the split.
+        allowed: What could be named instead, for errors.
+
+    Raises:
+        DataError: for a line that names no column of pixels.
+    """
+    notes = []
+    if line.startswith(b"\xef\xbb\xbf"):
+        line = line[3:]
+        notes.append(f"{Path(name).name} begins with a byte order mark, which was ignored.")
+    text = _text(line, where, allowed)
+    delimiter = max(_DELIMITERS, key=text.count)
+    given = [column.strip() for column in next(csv.reader([text], delimiter=delimiter))]
+    columns = [column.lower().replace(" ", "_") for column in given]
+    places = {kind: _place(kind, columns, where) for kind in COLUMNS}
+    pixels = _wide(columns) if places["pixels"] is None else (places["pixels"],)
+    if not pixels:
+        listed = ", ".join(map(repr, given[:6])) + (", ..." if len(given) > 6 else "")
+        raise DataError(
+            where,
+            row=1,
+            came=f"the columns {listed[:300]}",
+            expected="a column 'pixels' (of emotion, pixels, Usage; in any order), or a column for "
+            f"each of {PIXELS:,} pixels",
+            mend="write the column names in the first line",
+        )
+    stem = Path(name).name.lower().split(".")[0]
+    split = split_word(stem) if places["usage"] is None else None
+    return Header(
+        len(columns),
+        delimiter.encode(),
+        pixels,
+        places["emotion"],
+        places["usage"],
+        SPLITS.index(SPLIT_NAMES[split] if split else "training"),
+        tuple(notes),
+    )
+
+
+def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int]:
+    """(pixels parted by blanks, label, split) of one line; pixels are not looked at yet.
+
+    Raises:
+        BadRow: for another number of fields, or a label or split that cannot be meant.
+    """
+    parts = text.split(header.delimiter)
+    if len(parts) != header.width and b'"' in text:
+        # A quoted field may hold delimiters; csv knows how. Latin-1 keeps every byte what it is.
+        row = next(csv.reader([text.decode("latin-1")], delimiter=header.delimiter.decode()))
+        parts = [part.encode("latin-1") for part in row]
+    if len(parts) != header.width:
+        raise BadRow(f"{len(parts)} field(s)", f"{header.width} fields, as in the header")
+    label, split = UNLABELLED, header.split
+    if header.emotion is not None:
+        label = labels.of(parts[header.emotion].strip(b' "\r'))
+    if header.usage is not None:
+        split = _split(parts[header.usage].strip(b' "\r'))
+    if len(header.pixels) == 1:
+        pixels = parts[header.pixels[0]]
+    else:
+        pixels = b" ".join([parts[place] for place in header.pixels])
+    return _plain(pixels), label, split
+
+
+def _plain(pixels: bytes) -> bytes:
+    """Numbers parted by blanks, whatever parted them; `70.0` becomes `70`."""
+    if b"..." in pixels:
+        raise BadRow(
+            "pixels cut short by '...', as numpy prints large arrays",
+            f"all {PIXELS:,} pixels",
+            f"write them with ' '.join(map(str, pixels.ravel())), or {LEAVE_OUT}",
+        )
+    plain = pixels.translate(_BLANK)
+    return (_ZEROS.sub(b"", plain) if b"." in plain else plain).strip()
+
+
+_SPLIT_OF = {usage.encode(): SPLITS.index(split) for usage, split in USAGE.items()}
+
+
+def _split(came: bytes) -> int:
+    found = _SPLIT_OF.get(came)
+    if found is None:
+        word = split_word(came.decode("latin-1"))
+        if word is None:
+            raise BadRow(f"the Usage {shown(came)}", " or ".join(USAGE) + ", or train, val, test")
+        found = SPLITS.index(SPLIT_NAMES[word])
+    return found
+
+
+def _place(kind: str, columns: list[str], where: str) -> int | None:
+    for name in COLUMNS[kind]:
+        if columns.count(name) > 1:
+            raise DataError(
+                where,
+                row=1,
+                came=f"the column {name!r} twice",
+                expected="each column once",
+                mend="remove one",
+            )
+        if name in columns:
+            return columns.index(name)
+    return None
+
+
+def _wide(columns: list[str]) -> tuple[int, ...]:
+    """Columns named by the numbers of pixels, from 0 or 1 on, sorted by these."""
+    numbered = {}
+    for place, name in enumerate(columns):
+        if match := _WIDE.match(name):
+            numbered[int(match[1])] = place
+    numbers = sorted(numbered)
+    side = math.isqrt(len(numbers))
+    if len(numbers) < 64 or numbers[-1] - numbers[0] != len(numbers) - 1:
+        return ()
+    if side * side != len(numbers) and len(numbers) != PIXELS:
+        return ()
+    return tuple(numbered[number] for number in numbers)
+
+
+def _text(line: bytes, where: str, allowed: str) -> str:
+    if not line.strip():
+        raise DataError(
+            where,
+            came="an empty file",
+            expected="a header with the columns emotion, pixels, Usage",
+            mend=f"name {allowed}",
+        )
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            where,
+            row=1,
+            came=f"bytes that are not UTF-8 text (0x{line[error.start]:02x} at byte {error.start + 1})",
+            expected="a csv file in UTF-8",
+            mend=f"save it as UTF-8, or name {allowed}",
+        ) from error
+    if len(line) >= LONGEST:
+        raise DataError(
+            where,
+            row=1,
+            came="no line end in the first megabyte",
+            expected="a header line",
+            mend=f"name {allowed}",
+        )
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
