@@ -22,7 +22,8 @@ from mien.vision.detect import find_detector
 if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    from mien.serving.service import Service
 
 _BACKLOG = 128  # connections that the system holds before they are taken
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -84,26 +85,17 @@ def serve(options: Options, *, say: Say) -> None:
         import uvicorn
 
         from mien.serving.app import create_app
-        from mien.serving.connection import connection_class
         from mien.serving.guard import Access
-        from mien.serving.service import Service
-        from mien.serving.teach import Collection
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve") from error
     _log_to_stderr()
-    recognizer = recognizer_of(options)
-    collection = None
-    if options.collect is not None:
-        heads = [recognizer.labels, *recognizer.heads.values()]
-        labels = dict.fromkeys(name for one in heads for name in one.names)
-        collection = Collection(options.collect, tuple(labels), options.limits.max_collected)
-    service = Service(recognizer, options.limits, collection)
+    service = _service(options)
     names = frozenset(name.lower() for name in options.allow_hosts)
     if names or options.host in LOOPBACK:
         names |= frozenset(LOOPBACK)
     access = Access(names, options.token, options.limits.requests_a_minute)
+    config = _config(create_app(service, access), options)
     socket = _listen(options)
-    config = _config(options, create_app(service, access), connection_class(options.limits))
     _say_what_is_open(options, socket.getsockname()[1], say)
     # uvicorn raises the signal once more after the end, which by then means nothing.
     before = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -116,17 +108,27 @@ def serve(options: Options, *, say: Say) -> None:
     say("stopped; all requests that were taken have been answered")
 
 
-def _config(options: Options, app: ASGIApp, connection: type[H11Protocol]) -> uvicorn.Config:
-    """uvicorn's settings.
+def _service(options: Options) -> Service:
+    from mien.serving.service import Service
+    from mien.serving.teach import Collection
 
-    Raises:
-        UsageError: if the certificate cannot be used.
-    """
+    recognizer = recognizer_of(options)
+    collection = None
+    if options.collect is not None:
+        heads = [recognizer.labels, *recognizer.heads.values()]
+        labels = dict.fromkeys(name for one in heads for name in one.names)
+        collection = Collection(options.collect, tuple(labels), options.limits.max_collected)
+    return Service(recognizer, options.limits, collection)
+
+
+def _config(app: ASGIApp, options: Options) -> uvicorn.Config:
     import uvicorn
+
+    from mien.serving.connection import connection_class
 
     config = uvicorn.Config(
         app,
-        http=connection,
+        http=connection_class(options.limits),
         loop="asyncio",
         ws="websockets-sansio",
         ws_max_size=options.limits.max_bytes + (1 << 20),

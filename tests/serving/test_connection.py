@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from running_server import Server, StartServer
@@ -181,3 +182,31 @@ def test_requests_in_one_packet_are_answered_in_order(hasty: Server) -> None:
         hasty, asked + b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200"] * 3 + [b"404"]
+
+
+def test_a_client_that_reads_nothing_is_cut(hasty: Server) -> None:
+    """It asks for the largest answers again and again and takes none of them."""
+    asked = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.socket() as link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.connect(("127.0.0.1", hasty.port))
+        link.settimeout(0.2)
+        start = time.monotonic()
+        with pytest.raises((ConnectionError, OSError)) as caught:
+            while time.monotonic() - start < 15:
+                try:
+                    link.sendall(asked * 50)
+                except TimeoutError:
+                    time.sleep(0.1)
+        assert not isinstance(caught.value, TimeoutError)
+    with hasty.client() as client:
+        assert client.get("/healthz").status_code == 200
+
+
+def test_the_security_page_names_tests_that_exist() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
+    assert len(named) > 25
+    for file, test in named:
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(encoding="utf-8"), test
