@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test check fix bench docs vendor train-champion clean
+.PHONY: demo test test-page check fix bench docs vendor train-champion clean
 
 demo: .venv/ready  ## The main job on the drawn faces: three networks and a report; then a portrait, marked and explained
 	$(BIN)/python facial_expression_recognition.py --epochs 5 --out mien-run
@@ -11,7 +11,10 @@ demo: .venv/ready  ## The main job on the drawn faces: three networks and a repo
 	$(BIN)/mien predict mien-run/astronaut.png --draw mien-run/portrait --explain mien-run/portrait
 
 test: .venv/ready  ## In two processes: nearly twice as fast on two cores
-	$(BIN)/python -m pytest -q -m "not shared and not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not shared and not slow and not browser" -n 2 --dist loadfile
+
+test-page: .venv/ready  ## The page of `mien serve` in Debian's chromium; after `make vendor`
+	$(BIN)/python -m pytest -q -m browser
 
 check: .venv/ready
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -53,11 +53,12 @@ def device_document(
         "licence": bundle.licence,
         "input": {"name": bundle.input_name, "side": FACE_SIDE},
         "heads": heads,
-        "answer": asdict(bundle.answer),
+        "rules": [_rule(recognizer)],
         "views": VIEWS,
         "golden": {
             "faces": base64.b64encode(bundle.golden_faces.tobytes()).decode(),
             "logits": {name: rows.tolist() for name, rows in bundle.golden_logits.items()},
+            "answers": {},
             "tolerance": bundle.golden_tolerance,
         },
         "detector": {
@@ -72,7 +73,6 @@ def device_document(
         },
         "geometry": asdict(align.GEOMETRIES["yunet"]),
         "quality": {
-            "min_probability": quality.MIN_PROBABILITY,
             "min_size_px": quality.MIN_SIZE_PX,
             "max_turn": quality.MAX_TURN,
         },
@@ -108,3 +108,14 @@ def missing(recognizer: Recognizer) -> str:
             "install it again."
         )
     return ""
+
+
+def _rule(recognizer: Recognizer) -> dict[str, Any]:
+    """How the heads make the answer that is shown."""
+    return {
+        "prior": "",
+        "class_shares": None,
+        "log_factors": [0.0] * len(recognizer.labels),
+        "certain_from": quality.MIN_PROBABILITY,
+        **asdict(recognizer.bundle.answer),
+    }

@@ -25,7 +25,7 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
       },
       h(
         "span",
-        { class: `tag${y0 / height < 0.09 ? " below" : ""}` },
+        { class: `tag${y0 / height < 0.09 ? " below" : ""}${x0 / width > 0.66 ? " end" : ""}` },
         h("span", { class: "tag-number" }, String(numbers(i))),
         " ",
         h("span", { class: "tag-word" }, word),

@@ -1,6 +1,6 @@
 // The panel "Camera": consent first, then frames analysed one at a time, each drawn with its own answer.
 import { announce, h, icon, percent } from "./dom.mjs";
-import { asked, engine } from "./engine.mjs";
+import { asked, engine, ruleInUse } from "./engine.mjs";
 import { LiveCard } from "./live_card.mjs";
 import { LiveView } from "./live_view.mjs";
 import { People } from "./people.mjs";
@@ -23,7 +23,7 @@ let live = null; // everything of a running camera
 export function mount(panel) {
   root = panel;
   consent();
-  on("settings", () => { if (live) live.settings = settings(); else if (!root.querySelector("[data-trouble]")) consent(); });
+  on("settings", () => { if (live) renew(); else if (!root.querySelector("[data-trouble]")) consent(); });
   addEventListener("keydown", (event) => {
     const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox" && event.target.type !== "range";
     if (live && !root.hidden && !inField && event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey) mark();
@@ -36,6 +36,12 @@ export function leave() {
 }
 
 const settings = () => ({ ...asked(), mode: "fast", maxSide: live?.maxSide ?? 320 });
+
+// The settings changed while the camera runs.
+function renew() {
+  live.settings = settings();
+  live.people.certainFrom = ruleInUse().certain_from;
+}
 
 function consent() {
   if (!navigator.mediaDevices?.getUserMedia) {
@@ -87,7 +93,7 @@ async function begin(stream, cameras) {
     cameras,
     cameraId: stream.getVideoTracks()[0].getSettings().deviceId,
     maxSide: live?.maxSide ?? 320,
-    people: new People({ smoothS: live?.smoothS ?? 0.3, rules: state.model?.quality }),
+    people: new People({ smoothS: live?.smoothS ?? 0.3, rules: state.model?.quality, certainFrom: ruleInUse().certain_from }),
     smoothS: live?.smoothS ?? 0.3,
     session: new Session("camera"),
     marks: [],

@@ -1,5 +1,6 @@
 // Two ways to look at a picture with one interface: in this page's own worker, or by the server's API.
 // Only `Server` sends pictures, and it counts each one.
+import { priorText, ruleUnder } from "./recognize/rule.mjs";
 import { state, tell } from "./state.mjs";
 
 const RETRIES = 3;
@@ -141,7 +142,7 @@ async function troubleOf(answer) {
 function queryOf({ mode, maxSide, prior }) {
   const query = new URLSearchParams({ mode });
   if (maxSide) query.set("max_side", maxSide);
-  if (prior) query.set("prior", typeof prior === "string" ? prior : JSON.stringify(prior));
+  if (prior) query.set("prior", typeof prior === "string" ? prior : priorText(prior));
   return query;
 }
 
@@ -172,6 +173,11 @@ const megabytes = (bytes) => `${(bytes / 1_048_576).toFixed(1)} MiB`;
 export function asked() {
   const { mode, maxSide, prior, ownPrior } = state.settings;
   return { mode, maxSide, prior: prior === "own" ? ownPrior : prior };
+}
+
+// The name of the prior in use, and the least probability that may be relied on under it.
+export function ruleInUse() {
+  return state.model ? ruleUnder(asked().prior, state.model) : { prior: "", certain_from: 0.5 };
 }
 
 export const engine = () => (state.settings.place === "server" ? server : device);

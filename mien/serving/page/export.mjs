@@ -41,7 +41,7 @@ export function toJson(frames, model) {
 const only = (fields, values) => Object.fromEntries(fields.map((name) => [name, values[name] ?? null]));
 
 // The settings beside a table, as the library writes them (mien.settings/1).
-export function toSettings(model, { mode, maxSide, prior }) {
+export function toSettings(model, { mode, maxSide }, prior) {
   const bundle = { name: model.name, digest: model.digest.slice(0, 16) };
   return `${JSON.stringify({ format: SETTINGS, bundle, mode, detector: model.detector.name, max_side: maxSide, ...(prior ? { prior } : {}) }, null, 1)}\n`;
 }

@@ -6,10 +6,11 @@ import { Smoother, Tracker } from "./track.mjs";
 const fround = Math.fround;
 
 export class People {
-  constructor({ smoothS = 0.3, rules }) {
+  constructor({ smoothS = 0.3, rules, certainFrom = 0.5 }) {
     this.tracker = new Tracker();
     this.smoother = new Smoother(smoothS);
     this.rules = rules; // the library's thresholds
+    this.certainFrom = certainFrom; // of the answer's rule
     this.rest = new Map(); // track -> label -> probability
     this.learning = null; // {until, sums}
   }
@@ -33,7 +34,7 @@ export class People {
     const total = smoothed.reduce((a, b) => a + b, 0);
     const values = smoothed.map((value) => fround(value / total));
     const most = Math.max(...values);
-    const reason = this.rules ? doubt(most, face.quality, this.rules) : face.reason;
+    const reason = this.rules ? doubt(most, face.quality, this.rules, this.certainFrom) : face.reason;
     return {
       ...face,
       label: labels[values.indexOf(most)],

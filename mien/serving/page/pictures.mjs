@@ -132,7 +132,7 @@ function downloads() {
   return [
     ["CSV", () => put(toCsv(frames(), state.model), "text/csv", "faces.csv")],
     ["JSON", () => put(toJson(frames(), state.model), "application/json", "faces.json")],
-    ["Settings", () => put(toSettings(state.model, done[0].settings), "application/json", "faces.settings.json")],
+    ["Settings", () => put(toSettings(state.model, done[0].settings, done[0].frame?.prior), "application/json", "faces.settings.json")],
   ].map(([name, act]) => h("button", { type: "button", class: "button small", onclick: act, disabled: !state.model || !done.length }, icon("download"), name));
 }
 
@@ -171,7 +171,7 @@ function side(item) {
   const { frame, crops } = item;
   const where = item.place === "server" ? "on the server" : "on this device";
   const facts = [plural(frame.faces.length, "face"), `${Math.round(item.ms)} ms ${where}`];
-  if (item.settings.prior) facts.push(`prior: ${typeof item.settings.prior === "string" ? item.settings.prior : "own"}`);
+  if (frame.prior) facts.push(`prior: ${frame.prior.includes("=") ? "my own" : frame.prior}`);
   if (item.settings.mode === "best") facts.push("14 views");
   if (!frame.faces.length) {
     return [title, h("p", { class: "fine" }, facts.join(" · ")), h("div", { class: "card stack" }, h("h3", {}, "No face found"), h("p", { class: "soft" }, "Faces that are very small, in profile or mostly covered are missed. A larger picture, or a larger detector size in the settings, may help."))];

@@ -37,7 +37,7 @@ export class Session {
     return [
       ["CSV", () => put(toCsv(this.frames, model), "text/csv", ".csv")],
       ["JSON", () => put(toJson(this.frames, model), "application/json", ".json")],
-      ["Settings", () => put(toSettings(model, this.settings), "application/json", ".settings.json")],
+      ["Settings", () => put(toSettings(model, this.settings, this.frames[0].prior), "application/json", ".settings.json")],
       ["Markers", () => put(markersTsv(this.markers), "text/tab-separated-values", "_events.tsv"), !this.markers.length],
     ].map(([name, act, off]) => h("button", { type: "button", class: "button small", onclick: act, disabled: off || !model || !this.frames.length }, icon("download"), name));
   }

@@ -1,5 +1,6 @@
 // The dialog "Settings": class prior, mode, detector size, and the theme.
 import { h, icon } from "./dom.mjs";
+import { canReweight } from "./recognize/rule.mjs";
 import { change, labels, state } from "./state.mjs";
 
 const PRIORS = {
@@ -36,7 +37,7 @@ export function head(title, id, dialog) {
 
 function body() {
   const { settings, model, server } = state;
-  const priors = model?.priors ?? server?.priors ?? [];
+  const priors = model?.rules.map((rule) => rule.prior) ?? [];
   const most = settings.place === "server" ? server?.limits?.max_side_px ?? 1280 : model?.detector.max_side ?? 2560;
   const sizes = Object.entries(SIZES).filter(([size]) => Number(size) <= most);
   const own = h("div", { class: "own", hidden: settings.prior !== "own" });
@@ -44,7 +45,7 @@ function body() {
   return h(
     "div",
     { class: "dialog-body" },
-    priors.length
+    model && canReweight(model)
       ? options("How common each expression is (class prior)", "prior", { ...pick(PRIORS, priors), own: PRIORS.own }, settings.prior ?? priors[0], (prior) => {
           own.hidden = prior !== "own";
           change({ prior, ownPrior: prior === "own" ? settings.ownPrior ?? even() : settings.ownPrior });
@@ -61,7 +62,7 @@ function body() {
   );
 }
 
-const pick = (all, names) => Object.fromEntries(names.filter((name) => all[name] && name !== "own").map((name) => [name, all[name]]));
+const pick = (all, names) => Object.fromEntries(names.map((name) => [name, all[name] ?? [name, "As the network's author named it."]]));
 
 function options(legend, name, choices, chosen, onChange, after = null) {
   return h(

@@ -104,6 +104,7 @@ export class Timeline {
     ctx.save();
     ctx.fillStyle = ctx.strokeStyle = ink;
     ctx.font = `${12 * devicePixelRatio}px system-ui`;
+    ctx.textAlign = "left";
     for (const { time_s: time, name } of this.marks) {
       const x = plot.valToPos(time, "x", true);
       if (x < plot.bbox.left || x > plot.bbox.left + plot.bbox.width) continue;

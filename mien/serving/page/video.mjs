@@ -1,8 +1,8 @@
 // The panel "Video": a file is looked at a few times a second, from its beginning to its end; then people,
 // their timelines, and the tables that mien predict would write.
 import { boxes } from "./boxes.mjs";
-import { announce, fit, h, icon, percent, plural } from "./dom.mjs";
-import { asked, engine } from "./engine.mjs";
+import { announce, fit, h, icon, percent, plural, sentence } from "./dom.mjs";
+import { asked, engine, ruleInUse } from "./engine.mjs";
 import { People } from "./people.mjs";
 import { Session } from "./session.mjs";
 import { labels, state } from "./state.mjs";
@@ -116,7 +116,7 @@ async function analyse() {
   const job = { stopped: false };
   const source = h("video", { src: film.url, preload: "auto", playsInline: true });
   source.muted = true;
-  const people = new People({ smoothS: SMOOTH_S, rules: state.model?.quality });
+  const people = new People({ smoothS: SMOOTH_S, rules: state.model?.quality, certainFrom: ruleInUse().certain_from });
   Object.assign(film, { job, rows: new Map(), chosen: null, problem: null });
   const settings = { ...asked(), mode: "fast", maxSide: Math.min(asked().maxSide, 640) };
   film.session.start(settings);
@@ -198,7 +198,7 @@ function people() {
     const share = Object.fromEntries(labels().map((label) => [label, seen.filter((p) => label === top(p)).length / seen.length]));
     const most = Object.entries(share).filter(([, value]) => value > 0).sort((a, b) => b[1] - a[1]);
     return h("li", { class: "card stack" }, h("h3", {}, `Person ${track + 1}`),
-      h("p", { class: "fine" }, `In ${plural(seen.length, "frame")}, about ${(seen.length / film.perSecond).toFixed(1)} s. ${most.map(([label, value]) => `${label} ${percent(value)}`).join(", ")}.`));
+      h("p", { class: "fine" }, `In ${plural(seen.length, "frame")}, about ${(seen.length / film.perSecond).toFixed(1)} s. ${sentence(most.map(([label, value]) => `${label} ${percent(value)}`).join(", "))}.`));
   }));
 }
 

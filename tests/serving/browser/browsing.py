@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -43,17 +44,17 @@ class Server:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(Path(mien.__file__).parents[1])},
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=(log := tempfile.TemporaryFile()),  # a pipe that nobody reads would fill
         )
+        self.log = log
         self._wait()
 
     def _wait(self) -> None:
         until = time.monotonic() + START_S
         while time.monotonic() < until:
             if self.process.poll() is not None:
-                assert self.process.stderr is not None
-                raise AssertionError(self.process.stderr.read()[-2000:])
+                self.log.seek(0)
+                raise AssertionError(self.log.read()[-2000:].decode())
             try:
                 with urllib.request.urlopen(self.url + "healthz", timeout=5):
                     return
@@ -63,7 +64,8 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.communicate(timeout=30)
+        self.process.wait(timeout=30)
+        self.log.close()
 
 
 class Page:

@@ -1,20 +1,11 @@
-// Crops to calibrated probabilities: the network in ONNX Runtime, temperatures, and the rule that makes
-// one answer of several heads (mien.bundle.classifier). All numbers come from the device document.
+// Crops to calibrated probabilities: the network in ONNX Runtime and temperatures (mien.bundle.classifier).
+// All numbers come from the device document.
+import { shownAnswer, softmax } from "./rule.mjs";
 import { viewsOf } from "./views.mjs";
 
 const MAX_BATCH = 64;
-const fround = Math.fround;
 
 export const TEMPERATURE = { fast: "temperature", best: "temperature_best" };
-
-// Logits [K] / temperature -> probabilities [K]; computed in double, kept as float32 like the library's.
-export function softmax(logits, temperature = 1) {
-  const scaled = logits.map((value) => value / temperature);
-  const most = Math.max(...scaled);
-  const powers = scaled.map((value) => Math.exp(value - most));
-  const total = powers.reduce((a, b) => a + b, 0);
-  return powers.map((value) => fround(value / total));
-}
 
 // crops: Uint8Array(side * side) each -> head name -> array of logits [K] a crop.
 export async function logits(ort, session, crops, model, mode = "fast") {
@@ -49,26 +40,9 @@ export async function logits(ort, session, crops, model, mode = "fast") {
   return out;
 }
 
-// Logits of one crop -> {heads: name -> probabilities, shown: probabilities of the answer}.
-export function answer(found, model, mode) {
+// Logits of one crop -> {heads: name -> probabilities, shown: those of the answer under a rule}.
+export function answer(found, model, mode, rule) {
   const heads = {};
   for (const head of model.heads) heads[head.name] = softmax(found[head.name], head[TEMPERATURE[mode]]);
-  return { heads, shown: shownAnswer(heads, model, mode) };
-}
-
-// The weighted mean of what the heads say about the labels of the first, calibrated.
-function shownAnswer(heads, model, mode) {
-  const { labels } = model.heads[0];
-  const mixed = new Array(labels.length).fill(0);
-  for (const head of model.heads) {
-    const share = model.answer.weights[head.name] ?? 0;
-    if (!share) continue;
-    const known = labels.map((name) => heads[head.name][head.labels.indexOf(name)]);
-    const total = Math.max(1e-9, known.reduce((a, b) => a + b, 0));
-    known.forEach((value, i) => {
-      mixed[i] = fround(mixed[i] + fround((share * value) / total));
-    });
-  }
-  const temperature = model.answer[TEMPERATURE[mode]];
-  return temperature === 1 ? mixed : softmax(mixed.map((p) => Math.log(p + 1e-9)), temperature);
+  return { heads, shown: shownAnswer(heads, model, rule, rule[TEMPERATURE[mode]]) };
 }

@@ -31,9 +31,9 @@ export function measure(box, points, crop, side) {
 }
 
 // Why an answer is uncertain, in the library's words; "" where it is not.
-export function doubt(probability, quality, rules) {
+export function doubt(probability, quality, rules, certainFrom) {
   const reasons = [];
-  if (probability < rules.min_probability) reasons.push(`no label reaches ${Math.round(100 * rules.min_probability)}%`);
+  if (probability < certainFrom) reasons.push(`no label reaches ${Math.round(100 * certainFrom)}%`);
   if (quality.size_px < rules.min_size_px) reasons.push(`face smaller than ${Math.round(rules.min_size_px)} pixels`);
   if (quality.turn !== null && quality.turn > rules.max_turn) reasons.push("face turned away");
   return reasons.join("; ");
