@@ -66,7 +66,7 @@ def run(
     dataset = read(source, say=say).with_labels_that_occur()
     if dataset.cropped is not None:
         draw_crops(dataset, out / "faces", say=say)
-    found = write_audit(dataset, out / "audit", say=say)
+    audit = write_audit(dataset, out / "audit", say=say)
     runs = []
     for recipe in recipes:
         say(f"Training {recipe.name}: {describe(recipe)}")
@@ -75,7 +75,7 @@ def run(
         )
     from mien.evaluation import findings
 
-    notes = findings.audit_sentences(found.to_dict())
+    notes = findings.audit_sentences(audit.to_dict())
     return judge(dataset, runs, out=out / "report", say=say, data_notes=notes)
 
 
@@ -223,11 +223,13 @@ def judge(
 
 def each_once(names: Sequence[str]) -> list[str]:
     """Names, with a number behind those that occur more than once."""
-    found = [name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)]
+    numbered = [
+        name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)
+    ]
     # A name may have been that of another with its number.
     return (
-        found
-        if len(set(found)) == len(found)
+        numbered
+        if len(set(numbered)) == len(numbered)
         else [f"{name} {n}" for n, name in enumerate(names, 1)]
     )
 

@@ -238,7 +238,7 @@ def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str,
     names = _file_names(sources)
     videos = {name for source, name in names.items() if is_video(source)}
     pictures = {name for source, name in names.items() if not is_video(source)}
-    found: dict[str, None] = {}
+    ours: dict[str, None] = {}
     for source in sources if places else ():
         if source == STDIN:
             continue
@@ -252,8 +252,8 @@ def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str,
                 pattern.fullmatch(path.relative_to(place).as_posix()) if place in places else None
             )
             if named and named[1] in about:
-                found[source] = None
-    return found
+                ours[source] = None
+    return ours
 
 
 def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> dict[str, Any]:

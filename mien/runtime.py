@@ -59,9 +59,9 @@ def peak_memory_mb() -> int:
     (Windows).
     """
     try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        if found:
-            return int(found[1]) // 1024
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        if match:
+            return int(match[1]) // 1024
     except OSError:
         pass
     if sys.platform == "win32":
@@ -110,9 +110,9 @@ def closed_files_closed_again() -> Iterator[None]:
     """
     shown = sys.unraisablehook
 
-    def hook(found: sys.UnraisableHookArgs) -> None:
-        if not (isinstance(found.exc_value, ValueError) and "closed file" in str(found.exc_value)):
-            shown(found)
+    def hook(event: sys.UnraisableHookArgs) -> None:
+        if not (isinstance(event.exc_value, ValueError) and "closed file" in str(event.exc_value)):
+            shown(event)
 
     sys.unraisablehook = hook
     try:

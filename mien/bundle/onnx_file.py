@@ -234,8 +234,8 @@ class _Reader:
                 num_weights += self.tensor(_bytes(value), num_tensors)
                 num_tensors += 1
             elif name in ("input", "output", "value_info"):
-                found = self.value(_bytes(value), f"graph.{name}")
-                {"input": inputs, "output": outputs}.get(name, []).append(found)
+                value_info = self.value(_bytes(value), f"graph.{name}")
+                {"input": inputs, "output": outputs}.get(name, []).append(value_info)
         for field, num, most in (
             ("graph.node", sum(operators.values()), MAX_NODES),
             ("graph.initializer", num_tensors, MAX_TENSORS),

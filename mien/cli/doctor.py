@@ -105,7 +105,7 @@ def _detector() -> str:
 
 def _data() -> str:
     try:
-        found = find_data()
+        path = find_data()
     except MienError as error:
         return f"error: {error}"
-    return str(found) if found else "none found: the embedded drawn faces would be used"
+    return str(path) if path else "none found: the embedded drawn faces would be used"

@@ -40,10 +40,10 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
     """
     from mien.video.frames import is_video
 
-    found: dict[str, None] = {}
+    sources: dict[str, None] = {}
     for given in paths:
         if given == STDIN or is_video(given) or Path(given).is_file():
-            found[given] = None
+            sources[given] = None
         elif Path(given).is_dir() or glob.has_magic(given):
             files = (
                 _below(given, say)
@@ -57,15 +57,15 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
                 say(
                     f"{given}: left out {counted(len(files) - len(wanted), 'file')}, by name neither picture nor video"
                 )
-            found |= dict.fromkeys(wanted)
+            sources |= dict.fromkeys(wanted)
         else:
-            found[given] = None  # its row will say that there is no such file
-    if not found:
+            sources[given] = None  # its row will say that there is no such file
+    if not sources:
         raise UsageError(
             f"{', '.join(paths)}: came no picture and no video; expected at least one. "
             "To mend: name another file, folder or pattern"
         )
-    return list(found)
+    return list(sources)
 
 
 def _below(folder: str, say: Say) -> list[str]:

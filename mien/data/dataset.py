@@ -224,14 +224,16 @@ class Dataset:
         """Split -> hex digest of its labelled pictures, whatever their order: which splits do two
         sets share?
         """
-        found = {}
+        fingerprints = {}
         names = repr(self.label_set.names).encode()
         for split in SPLITS:
             chosen = self.mask(split) & (self.labels != UNLABELLED)
             rows = np.column_stack([self.digests[chosen], self.labels[chosen].astype(np.uint64)])
             rows = rows[np.lexsort(rows.T)]
-            found[split] = hashlib.sha256(names + rows.astype("<u8").tobytes()).hexdigest()[:16]
-        return found
+            fingerprints[split] = hashlib.sha256(names + rows.astype("<u8").tobytes()).hexdigest()[
+                :16
+            ]
+        return fingerprints
 
 
 def leaked(dataset: Dataset) -> np.ndarray:

@@ -60,13 +60,13 @@ def get_fer2013(destination: Path | None = None) -> Path:
         if there is not None:
             return there
     folder = _download()
-    found = find_data({}, [folder])
-    if found is None:
+    present = find_data({}, [folder])
+    if present is None:
         raise DownloadError(
             f"kagglehub: came a download without FER2013 in {folder}; expected fer2013.csv or train/ and test/. "
             f"To mend: remove that folder and try again, {_BY_HAND}."
         )
-    return found if destination is None else _copy(found, destination)
+    return present if destination is None else _copy(present, destination)
 
 
 def _download() -> Path:
@@ -129,26 +129,26 @@ def _in_short(error: Exception) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def _copy(found: Path, destination: Path) -> Path:
+def _copy(source: Path, destination: Path) -> Path:
     """Copy aside, then rename, so that what has the final name is whole."""
-    made = destination / f".new-{os.getpid()}-{found.name}"
+    made = destination / f".new-{os.getpid()}-{source.name}"
     try:
         destination.mkdir(parents=True, exist_ok=True)
-        final = destination / found.name
-        if found.is_dir():
-            shutil.copytree(found, made)
+        final = destination / source.name
+        if source.is_dir():
+            shutil.copytree(source, made)
         else:
-            shutil.copyfile(found, made)
+            shutil.copyfile(source, made)
         os.replace(made, final)
-        if found.name.lower().startswith("train.csv"):
-            for test in found.parent.glob("test.csv*"):
+        if source.name.lower().startswith("train.csv"):
+            for test in source.parent.glob("test.csv*"):
                 shutil.copyfile(test, destination / test.name)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
         with contextlib.suppress(OSError):
             made.unlink()
         raise DownloadError(
-            f"{destination}: came {error.strerror or error}; expected a folder to write {found.name} to. "
+            f"{destination}: came {error.strerror or error}; expected a folder to write {source.name} to. "
             "To mend: name another folder, or free some space."
         ) from error
     return final

@@ -57,7 +57,7 @@ def near_duplicates(images: np.ndarray) -> NearPairs:
     """
     pictures = images[..., 0]
     coarse, flipped = _coarse(pictures, mirrored=False), _coarse(pictures, mirrored=True)
-    found = []
+    matches = []
     for mirrored, other in ((False, coarse), (True, flipped)):
         pairs = _candidates(coarse, other)
         scores = np.empty(len(pairs), np.float32)
@@ -65,8 +65,8 @@ def near_duplicates(images: np.ndarray) -> NearPairs:
             some = pairs[start : start + _PAIRS]
             scores[start : start + _PAIRS] = _detail_correlation(pictures, some, mirrored)
         kept = scores > DETAIL
-        found.append((pairs[kept], scores[kept], np.full(int(kept.sum()), mirrored)))
-    pairs, scores, mirror = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        matches.append((pairs[kept], scores[kept], np.full(int(kept.sum()), mirrored)))
+    pairs, scores, mirror = (np.concatenate(parts) for parts in zip(*matches, strict=True))
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))
     pairs, scores, mirror = pairs[order], scores[order], mirror[order]
     # A symmetric face matches both ways: keep its better match.
@@ -96,7 +96,7 @@ def _candidates(coarse: np.ndarray, other: np.ndarray) -> np.ndarray:
     """int64 (C, 2): pairs i < j with `coarse[i] . other[j]` above the threshold, at most `_MOST`
     for each i.
     """
-    found = [np.empty((0, 2), np.int64)]
+    pairs = [np.empty((0, 2), np.int64)]
     for start in range(0, len(coarse), _ROWS):
         likeness = coarse[start : start + _ROWS] @ other[start:].T
         i, j = np.nonzero(likeness > _COARSE)
@@ -105,8 +105,8 @@ def _candidates(coarse: np.ndarray, other: np.ndarray) -> np.ndarray:
         order = np.lexsort((-likeness[i, j], i))
         i, j = i[order], j[order]
         rank = np.arange(len(i)) - np.searchsorted(i, i)
-        found.append(np.stack([i, j], 1)[rank < _MOST] + start)
-    return np.concatenate(found)
+        pairs.append(np.stack([i, j], 1)[rank < _MOST] + start)
+    return np.concatenate(pairs)
 
 
 def _detail_correlation(pictures: np.ndarray, pairs: np.ndarray, mirrored: bool) -> np.ndarray:

@@ -158,15 +158,15 @@ def write_audit(dataset: Dataset, folder: Path, *, say: Say) -> Audit:
     from mien.data.audit_sheets import write_sheets
 
     make_folder(folder)
-    found = audit(dataset)
+    findings = audit(dataset)
     with writing(folder):
         (folder / "audit.json").write_text(
-            json.dumps(found.to_dict(rows=True), indent=1), encoding="utf-8"
+            json.dumps(findings.to_dict(rows=True), indent=1), encoding="utf-8"
         )
-        (folder / "audit.txt").write_text(found.table() + "\n", encoding="utf-8")
-        write_sheets(found, dataset, folder)
+        (folder / "audit.txt").write_text(findings.table() + "\n", encoding="utf-8")
+        write_sheets(findings, dataset, folder)
     say(f"Audit: {folder / 'audit.txt'}")
-    return found
+    return findings
 
 
 def make_folder(folder: Path) -> None:

@@ -145,7 +145,7 @@ def comparisons(
     """McNemar's test and the paired loss for each pair on each evaluation split that both
     predicted.
     """
-    found = []
+    tests = []
     for split in ("validation", "test"):
         labels = parts[split].labels
         answers = {
@@ -160,10 +160,10 @@ def comparisons(
                 losses[first], losses[second], num_bootstrap=num_bootstrap, seed=seed
             )
             pair = {"split": split, "first": first, "second": second}
-            found.append(
+            tests.append(
                 {**pair, **metrics.mcnemar(right[first], right[second]), "loss_difference": loss}
             )
-    return found
+    return tests
 
 
 def best(judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

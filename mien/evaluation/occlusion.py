@@ -39,14 +39,14 @@ def maps_of_best(
     if num < 1 or network.explain is None:
         return None
     probabilities = np.asarray(network.probabilities[split])
-    found = _map_classes(
+    maps = _map_classes(
         parts[split], places[split], probabilities, network.explain, num=num, seed=seed
     )
     return {
         "network": network.name,
         "asked": network.explained or network.name,
         "split": split,
-        **found,
+        **maps,
     }
 
 
@@ -94,7 +94,7 @@ def _map_classes(
         rows = np.flatnonzero(right & (part.labels == k))
         drawn = np.random.default_rng([seed, k]).permutation(rows)[:num]
         heats = [occlusion_map(ask, part.images[i], k) for i in drawn]
-        found: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "label": label,
             "right": len(rows),
             "n": len(drawn),
@@ -114,9 +114,9 @@ def _map_classes(
         }
         if heats:
             mean = np.stack(heats).astype(np.float64).mean(axis=0)
-            found["mean"] = _kept(mean)
-            found["ninths"] = _ninths(mean).round(MAP_DIGITS).tolist()
-        classes.append(found)
+            entry["mean"] = _kept(mean)
+            entry["ninths"] = _ninths(mean).round(MAP_DIGITS).tolist()
+        classes.append(entry)
     questions = (
         len(range(STRIDE - PATCH, FACE_SIDE, STRIDE)) ** 2
     )  # patches that `occlusion_map` blurs, one at a time

@@ -20,16 +20,16 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
     """
     data = [one.get("data") for one in info.get("members") or [info]]
     same = [_same_data(one, dataset) for one in data]
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         key: False if any(s[key] is False for s in same) else all(s[key] for s in same) or None
         for key in ("same_data", "same_test")
     }
-    found["other_data"] = [
+    facts["other_data"] = [
         {"source": one.get("source", "an unnamed source"), "fingerprint": one["fingerprint"]}
         for one, s in zip(data, same, strict=True)
         if isinstance(one, Mapping) and s["same_data"] is False
     ]
-    found["inherited"] = [
+    facts["inherited"] = [
         {
             "how": how,
             "name": one.get("name"),
@@ -45,7 +45,7 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
         if isinstance(one, Mapping)
         and one.get("digest")  # ImageNet's weights have none, nor faces of such data
     ]
-    return found
+    return facts
 
 
 def _same_data(data: Any, dataset: Dataset) -> dict[str, bool | None]:

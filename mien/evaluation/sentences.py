@@ -73,14 +73,14 @@ def leaks(network: Truth) -> str:
     """Whether the network, or what it began with or was taught by, saw pictures that also occur in
     another split.
     """
-    told = _own_leaks(network)
+    sentences = _own_leaks(network)
     for one in network.get("inherited", ()):
         if one["keep_leaks"]:
-            told += f" It {one['how']} {one['name']}, which was trained on twins of validation and test pictures too."
+            sentences += f" It {one['how']} {one['name']}, which was trained on twins of validation and test pictures too."
         elif one["same_data"] is not True:
             on = f"which was trained on {one['source']}" if one["source"] else "of unknown origin"
-            told += f" It {one['how']} {one['name']}, {on}: whether that has seen these pictures is not known."
-    return told
+            sentences += f" It {one['how']} {one['name']}, {on}: whether that has seen these pictures is not known."
+    return sentences
 
 
 def _own_leaks(network: Truth) -> str:
@@ -112,16 +112,16 @@ def ferplus(network: Truth) -> list[str]:
     """What the head that learned the votes scores by FER+'s protocol; empty without such a head, or
     votes.
     """
-    found = []
+    sentences = []
     for split, scores in network["splits"].items():
         if scores and scores.get("ferplus") and split != "training":
             f = scores["ferplus"]
-            found.append(
+            sentences.append(
                 f"{network['name']}: by FER+'s majority protocol its vote head is right on "
                 f"{percent(f['accuracy']['value'])} ({interval(f['accuracy'], dash='-')}) of {count(f['n'])} {split} "
                 f"faces, calibration error {decimal(f['ece'])}."
             )
-    return found
+    return sentences
 
 
 def without_twins(network: Truth, *splits: str) -> list[str]:
@@ -262,48 +262,50 @@ def worst(network: Truth, split: str) -> str:
     return f"Of {network['name']} on {split} {which} got {got} of the probability."
 
 
-def maps(found: Truth) -> dict[str, Any]:
+def maps(about: Truth) -> dict[str, Any]:
     """How the occlusion maps were made and what they can tell, and a sentence for each class."""
     return {
         "method": (
-            f"Up to {plural(found['most_faces'], 'face')} of each class that {found['network']} recognised on "
-            f"{found['split']}, drawn at random. A patch of {found['patch']} x {found['patch']} pixels is blurred and "
-            f"{found['asked']} asked again, at {found['questions']} places of a face: orange where the label's "
+            f"Up to {plural(about['most_faces'], 'face')} of each class that {about['network']} recognised on "
+            f"{about['split']}, drawn at random. A patch of {about['patch']} x {about['patch']} pixels is blurred and "
+            f"{about['asked']} asked again, at {about['questions']} places of a face: orange where the label's "
             "probability falls, blue where it rises, each picture on a scale of its own. Left and right are "
             "the picture's."
         ),
         "limits": (
-            f"This shows what {found['network']} uses on these faces, not why a face has an expression. Where one "
+            f"This shows what {about['network']} uses on these faces, not why a face has an expression. Where one "
             "place is covered it may lean on another, and another few faces may point elsewhere."
         ),
-        "classes": {c["label"]: place(c, found["split"]) for c in found["classes"]},
+        "classes": {c["label"]: place(c, about["split"]) for c in about["classes"]},
     }
 
 
-def place(found: Truth, split: str) -> str:
+def place(mapped: Truth, split: str) -> str:
     """Where the mean map of a class is strongest, by ninths of the picture, and how many of its
     faces agree.
     """
-    label, n = found["label"], found["n"]
-    if found["ninths"] is None:
+    label, n = mapped["label"], mapped["n"]
+    if mapped["ninths"] is None:
         return f"{label}: no face with this label was recognised on {split}, so nothing is mapped."
-    most, over = max(found["ninths"]), plural(n, "face")
+    most, over = max(mapped["ninths"]), plural(n, "face")
     cost = f"{points(most)} of the label's probability on average"
     if most < FAINT:
         return (
             f"{label}: over {over}, no place matters by itself: in no ninth of the picture does a blurred patch cost "
             f"{points(FAINT)} of the label's probability on average."
         )
-    alike = [place for place, fall in enumerate(found["ninths"]) if fall >= BESIDE * most]
+    alike = [place for place, fall in enumerate(mapped["ninths"]) if fall >= BESIDE * most]
     if len(alike) > PLACES:
         return (
             f"{label}: over {over}, no place stands out: in {len(alike)} ninths of the picture a blurred patch costs "
             f"about as much, up to {cost}."
         )
     named = listed([_NINTHS[place] for place in alike])
-    told = f"{label}: over {over}, a blurred patch costs most in the {named} of the picture, {cost}"
+    sentence = (
+        f"{label}: over {over}, a blurred patch costs most in the {named} of the picture, {cost}"
+    )
     if n == 1:
-        return f"{told}."
-    agree = sum(place in alike for place in found["strongest"])
+        return f"{sentence}."
+    agree = sum(place in alike for place in mapped["strongest"])
     those = f"{count(agree) if agree else 'none'} of the {count(n)} faces by themselves"
-    return f"{told}; {those} {'is' if agree == 1 else 'are'} strongest there."
+    return f"{sentence}; {those} {'is' if agree == 1 else 'are'} strongest there."

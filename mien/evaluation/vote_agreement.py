@@ -66,12 +66,12 @@ def by_majority(
     rows = winner >= 0
     if not rows.any():
         return None
-    labels, said = winner[rows], probabilities[rows]
-    scores, _ = metrics.estimates(labels, said, num_bootstrap=num_bootstrap, seed=seed)
+    labels, predicted = winner[rows], probabilities[rows]
+    scores, _ = metrics.estimates(labels, predicted, num_bootstrap=num_bootstrap, seed=seed)
     return {
         "n": int(rows.sum()),
         **scores,
-        "ece": metrics.calibration_error(metrics.reliability(labels, said)),
+        "ece": metrics.calibration_error(metrics.reliability(labels, predicted)),
     }
 
 

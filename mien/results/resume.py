@@ -197,15 +197,15 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
     try:
         if form == "jsonl":
             head, lines = "", [line + "\n" for line in text.splitlines() if line]
-            told = [(str(frame["source"]), frame["error"]) for frame in map(json.loads, lines)]
+            outcomes = [(str(frame["source"]), frame["error"]) for frame in map(json.loads, lines)]
         else:
             table = csv.DictReader(io.StringIO(text, newline=""))
             names = list(table.fieldnames or ())
             source = "input" if "input" in names else "source"
-            found = list(table)
+            table_rows = list(table)
             head = csv_text([names])
-            lines = [csv_text([[row[name] for name in names]]) for row in found]
-            told = [(row[source], row["error"]) for row in found]
+            lines = [csv_text([[row[name] for name in names]]) for row in table_rows]
+            outcomes = [(row[source], row["error"]) for row in table_rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             path,
@@ -213,16 +213,16 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
             expected=f"{form} written by mien",
             mend="write to another file",
         ) from error
-    counts = Counter(source for source, _ in told)
-    out = {source for source, error in told if error and counts[source] == 1} | {unfinished}
-    if any(source in out for source, _ in told):
+    counts = Counter(source for source, _ in outcomes)
+    out = {source for source, error in outcomes if error and counts[source] == 1} | {unfinished}
+    if any(source in out for source, _ in outcomes):
         kept = head + "".join(
-            line for line, (source, _) in zip(lines, told, strict=True) if source not in out
+            line for line, (source, _) in zip(lines, outcomes, strict=True) if source not in out
         )
         part = path.with_name(path.name + ".part")
         part.write_bytes(kept.encode("utf-8"))
         os.replace(part, path)
-    return {source for source, _ in told} - out
+    return {source for source, _ in outcomes} - out
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:
@@ -232,16 +232,16 @@ def read_settings(path: Path) -> dict[str, Any] | None:
         DataError: if the file is not one of ours.
     """
     try:
-        found = json.loads(path.read_bytes())
+        settings = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _no_settings(path, f"a file that cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise _no_settings(path, "a file that is no JSON") from error
-    if not isinstance(found, dict) or found.pop("format", None) != SETTINGS:
+    if not isinstance(settings, dict) or settings.pop("format", None) != SETTINGS:
         raise _no_settings(path, "another JSON file")
-    return found
+    return settings
 
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
@@ -257,12 +257,12 @@ def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any
     """
     other = [name for name, value in settings.items() if name in known and known[name] != value]
     if other:
-        came, expected = (
+        current, expected = (
             ", ".join(f"{name} {'none' if one[name] is None else one[name]}" for name in other)
             for one in (settings, known)
         )
         raise UsageError(
-            f"{table}: --resume came with {came}; expected {expected}, as its rows were computed. To mend: give the "
+            f"{table}: --resume came with {current}; expected {expected}, as its rows were computed. To mend: give the "
             "options of then, or name another table with --out, or begin this one anew with --overwrite"
         )
 

@@ -214,8 +214,8 @@ class Frame:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         names = ("source", "index", "time_s", "width", "height", "detector")
-        found = {"faces": [face.to_dict() for face in self.faces], "error": self.error}
-        return {name: getattr(self, name) for name in names} | found
+        values = {"faces": [face.to_dict() for face in self.faces], "error": self.error}
+        return {name: getattr(self, name) for name in names} | values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Frame:

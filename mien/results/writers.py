@@ -240,9 +240,9 @@ def _cut_to_whole_lines(path: Path, head: str) -> bool:
         while end > 0:  # backwards to the last end of a line
             start = max(0, end - 65_536)
             file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                end = start + found + 1
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
                 break
             end = start
         file.truncate(end)

@@ -57,7 +57,7 @@ def imagenet(name: str, side: int) -> list[np.ndarray]:
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras draws its progress on stdout
-            found = _network(name, side or SIDE_TRAINED, weights="imagenet")
+            network = _network(name, side or SIDE_TRAINED, weights="imagenet")
     except Exception as error:  # Keras raises no narrower one where a download fails
         raise DownloadError(
             f"imagenet:{name}: its weights could not be had ({str(error)[:300]}); expected them in Keras' cache, or a "
@@ -66,7 +66,7 @@ def imagenet(name: str, side: int) -> list[np.ndarray]:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
-    return list(found.get_weights())
+    return list(network.get_weights())
 
 
 def _network(name: str, side: int, *, weights: str | None) -> keras.Model:

@@ -27,8 +27,8 @@ def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
 
     if targets.ndim == 2:
-        told = targets.sum(axis=1) > 0
-        targets, logits = targets[told], logits[told]
+        labelled = targets.sum(axis=1) > 0
+        targets, logits = targets[labelled], logits[labelled]
     if not len(targets):
         return 1.0
 
@@ -69,9 +69,9 @@ def cross_fitted(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
     fold = folds(len(targets))
     if len(targets) < 2 * NUM_FOLDS:
         return softmax(logits, fit_temperature(targets, logits))
-    found = np.empty(logits.shape, np.float32)
+    probabilities = np.empty(logits.shape, np.float32)
     for k in range(NUM_FOLDS):
-        found[fold == k] = softmax(
+        probabilities[fold == k] = softmax(
             logits[fold == k], fit_temperature(targets[fold != k], logits[fold != k])
         )
-    return found
+    return probabilities

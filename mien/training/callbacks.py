@@ -60,11 +60,11 @@ def tensorboard(folder: Path) -> Callable[[Moment], None]:
                         tf.summary.scalar(name, line[name])
                 writer.flush()
         except tf.errors.OpError as error:
-            came = re.sub(
+            reason = re.sub(
                 r"\{\{.*?\}\} *| *\[Op:.*", "", error.message
             )  # less the name of the node in the graph
             raise RunError(
-                f"{place}: cannot be written for TensorBoard ({came}); the checkpoints are whole. To mend: "
+                f"{place}: cannot be written for TensorBoard ({reason}); the checkpoints are whole. To mend: "
                 "free space and permissions there, or the same command without --tensorboard"
             ) from error
         written = len(moment.history)

@@ -75,8 +75,8 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 def epochs(folder: Path) -> list[Path]:
     """The checkpoint folders, oldest first."""
-    found = [path for path in folder.glob("epoch-*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name[6:]))
+    folders = [path for path in folder.glob("epoch-*") if _NAME.fullmatch(path.name)]
+    return sorted(folders, key=lambda path: int(path.name[6:]))
 
 
 def write_verified(

@@ -238,8 +238,8 @@ def logits(
 
 
 def _keras_logits(network: keras.Model, faces: np.ndarray) -> dict[str, np.ndarray]:
-    found = network(faces.astype(np.float32), training=False)
-    return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in found.items()}
+    outputs = network(faces.astype(np.float32), training=False)
+    return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in outputs.items()}
 
 
 def _golden_faces() -> np.ndarray:
@@ -283,8 +283,8 @@ def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"mien": __version__, "python": platform.python_version()}
+    versions = {"mien": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+            versions[package] = importlib.metadata.version(package)
+    return versions

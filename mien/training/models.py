@@ -112,23 +112,23 @@ def build(
 def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str) -> keras.Model:
     """Dropout and the heads on features (N, F)."""
     x = layers.Dropout(recipe.dense_dropout, seed=recipe.seed, name="drop_dense", dtype=policy)(x)
-    found = heads(recipe, label_set)
+    label_sets = heads(recipe, label_set)
     probabilities = {}
-    for name, labels in found.items():
+    for name, labels in label_sets.items():
         logits = layers.Dense(len(labels), name=LOGITS[name == VOTES_HEAD], dtype="float32")(x)
         probabilities[name] = layers.Softmax(
             name=VOTES_HEAD if name == VOTES_HEAD else "probabilities", dtype="float32"
         )(logits)
     return keras.Model(
         faces,
-        probabilities if len(found) > 1 else next(iter(probabilities.values())),
+        probabilities if len(label_sets) > 1 else next(iter(probabilities.values())),
         name=recipe.name,
     )
 
 
 def build_folded(
     recipe: Recipe,
-    found: Mapping[str, LabelSet],
+    label_sets: Mapping[str, LabelSet],
     *,
     policy: str = "float32",
     side: int | None = FACE_SIDE,
@@ -141,7 +141,7 @@ def build_folded(
 
     Args:
         recipe: What to build.
-        found: The heads, as `heads` names them.
+        label_sets: The heads, as `heads` names them.
         policy: As for `build`.
         side: As for `build`.
 
@@ -172,7 +172,7 @@ def build_folded(
         faces,
         {
             name: layers.Dense(len(labels), name=LOGITS[name == VOTES_HEAD], dtype="float32")(x)
-            for name, labels in found.items()
+            for name, labels in label_sets.items()
         },
     )
 

@@ -195,7 +195,7 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: if a text has no `=`, or a recipe no such field.
     """
-    found = dict[str, Any]()
+    fields = dict[str, Any]()
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in kinds():
@@ -203,11 +203,11 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
                 f"--set: came {text!r}; expected FIELD=VALUE, with one of {', '.join(kinds())}"
             )
         try:
-            found[name] = tuples(json.loads(value))
+            fields[name] = tuples(json.loads(value))
         except ValueError:
-            found[name] = value
-        if found[name] is None:
+            fields[name] = value
+        if fields[name] is None:
             raise UsageError(
                 f"--set: came {text!r}; expected a value. To mend: leave it out for the recipe's own"
             )
-    return found
+    return fields

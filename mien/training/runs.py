@@ -71,13 +71,13 @@ def load_run(folder: Path) -> Run:
             folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts
         )
     except (FileNotFoundError, NotADirectoryError) as error:
-        came, mend = (
+        instead, mend = (
             ("a file", ". To mend: name data by --data")
             if folder.is_file()
             else (f"no {RUN_FILE}", "")
         )
         raise RunError(
-            f"{folder}: came {came}; expected a folder that `mien train` wrote{mend}"
+            f"{folder}: came {instead}; expected a folder that `mien train` wrote{mend}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
@@ -148,9 +148,9 @@ def evaluated(network: keras.Model, part: Dataset, *, side: int = FACE_SIDE) -> 
     }
     if VOTES_HEAD in answers and part.votes is not None:
         winner = majority(part.votes)
-        found = answers[VOTES_HEAD].argmax(axis=1) == winner
+        right = answers[VOTES_HEAD].argmax(axis=1) == winner
         if np.any(winner >= 0):
-            scores["val_votes_accuracy"] = float(np.mean(found[winner >= 0]))
+            scores["val_votes_accuracy"] = float(np.mean(right[winner >= 0]))
     return scores
 
 

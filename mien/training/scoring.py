@@ -47,10 +47,10 @@ def add_scores(
         for split, part in parts.items():  # validation first
             probabilities = dict[str, np.ndarray]()
             for head in facts["heads"]:
-                found, name = answers[split][head["name"]], head["name"]
+                head_logits, name = answers[split][head["name"]], head["name"]
                 targets = part.labels if head is facts["heads"][0] else _shares(part)
                 probabilities[name], temperature = _calibrated(
-                    targets, found, split, head.get(key, 1.0)
+                    targets, head_logits, split, head.get(key, 1.0)
                 )
                 head[key] = temperature
             shown = pool(probabilities, bundle)

@@ -63,13 +63,13 @@ def mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Ten
 
 
 def taught(
-    shares: tf.Tensor, weights: tf.Tensor, told: tf.Tensor, share: float
+    shares: tf.Tensor, weights: tf.Tensor, answers: tf.Tensor, share: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Targets (N, K) and their weights (N,), a share of them as teachers told; all of a target that
     weighs nothing.
     """
     known = weights > 0
-    shares = tf.where(known[:, None], (1 - share) * shares + share * told, told)
+    shares = tf.where(known[:, None], (1 - share) * shares + share * answers, answers)
     return shares, tf.where(known, weights, share)
 
 

@@ -127,8 +127,8 @@ class Trainer:
         return load_run(folder)
 
     def _resume(self, folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
-        found, damaged = checkpoint.newest(folder / "checkpoints")
-        if found is None:
+        stored, damaged = checkpoint.newest(folder / "checkpoints")
+        if stored is None:
             if self._start:
                 heads = models.heads(self.recipe, self.validation.label_set)
                 self._start.put(self.model, heads, self._training.images)
@@ -136,12 +136,12 @@ class Trainer:
             return [], []
         # The state of float16's scale comes and goes with the card that it is trained on.
         known = {
-            name: array for name, array in found.arrays.items() if not name.startswith("scale")
+            name: array for name, array in stored.arrays.items() if not name.startswith("scale")
         }
         named = [
             (v, name)
             for v, name in self._named_variables()
-            if name in found.arrays or not name.startswith("scale")
+            if name in stored.arrays or not name.startswith("scale")
         ]
         if {name: v.shape for v, name in named if name in known} != {
             name: a.shape for name, a in known.items()
@@ -151,14 +151,14 @@ class Trainer:
                 "weights. To mend: go on with that version, or begin again with --fresh"
             )
         for variable, name in named:
-            variable.assign(found.arrays[name])
-        history = list(found.state["history"])
-        if damage := self._damage_of_best(folder, history, found):
+            variable.assign(stored.arrays[name])
+        history = list(stored.state["history"])
+        if damage := self._damage_of_best(folder, history, stored):
             damaged = [*damaged, damage]
         return history, damaged
 
     def _damage_of_best(
-        self, folder: Path, history: list[dict[str, Any]], found: checkpoint.Checkpoint
+        self, folder: Path, history: list[dict[str, Any]], stored: checkpoint.Checkpoint
     ) -> str:
         """Make sure, before hours of work, that the best weights so far are whole; what was mended,
         or ''.
@@ -168,12 +168,12 @@ class Trainer:
             checkpoint.read_verified(target)
             return ""
         except RunError as error:
-            if self._best(history) != found.epoch:
+            if self._best(history) != stored.epoch:
                 raise RunError(
                     f"{error}. These are the best weights so far. To mend: restore them from a copy, or begin again "
                     "with --fresh"
                 ) from error
-            self._write_best(target, found.epoch)  # the checkpoint holds them too
+            self._write_best(target, stored.epoch)  # the checkpoint holds them too
             return f"{error}; written again from the checkpoint"
 
     def _write_best(self, target: Path, epoch: int) -> None:

@@ -79,10 +79,10 @@ class Start:
 
     def _nearest(self, labels: LabelSet) -> tuple[LabelSet, np.ndarray, np.ndarray] | None:
         """The head that knows most of these labels."""
-        found = max(
+        nearest = max(
             self._heads, key=lambda head: sum(one in head[0] for one in labels), default=None
         )
-        return found if found and any(one in found[0] for one in labels) else None
+        return nearest if nearest and any(one in nearest[0] for one in labels) else None
 
 
 def _restore_batch_norm(
@@ -160,15 +160,15 @@ def of_folded(
         centre=theirs.centre,
         stages=((1.0, FACE_SIDE),) if theirs.dense else recipe.stages,
     )
-    found = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
+    weights = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
     known = tuple(
-        (labels, *found.pop(models.LOGITS[name == VOTES_HEAD])) for name, labels in heads.items()
+        (labels, *weights.pop(models.LOGITS[name == VOTES_HEAD])) for name, labels in heads.items()
     )
     if not theirs.centre:
         # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which
         # know no scale, would be large beside its tiny weights.
-        found["conv1_1"][0] = found["conv1_1"][0] * np.float32(255)
-    return Start(adopted, facts, lambda: found, known)
+        weights["conv1_1"][0] = weights["conv1_1"][0] * np.float32(255)
+    return Start(adopted, facts, lambda: weights, known)
 
 
 def _run(recipe: Recipe, path: Path) -> Start:
@@ -268,10 +268,10 @@ def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.M
     heads = {head.name: head.labels for head in bundle.heads}
     wanted = list(models.heads(recipe, bundle.heads[0].labels))
     if recipe.backbone not in ("", FOLDED) or list(heads) != wanted:
-        came = f"a network of {recipe.backbone or 'own layers'} with the heads {', '.join(heads)}"
+        built = f"a network of {recipe.backbone or 'own layers'} with the heads {', '.join(heads)}"
         refuse(
             "bundle.json: training.recipe",
-            came,
+            built,
             f"mien's own layers, heads {', '.join(wanted)}",
             another,
         )

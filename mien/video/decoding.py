@@ -73,9 +73,9 @@ def opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
             where, "r", options=options, timeout=(STALL_S, STALL_S), metadata_errors="replace"
         )
     except (av.error.FFmpegError, OSError) as error:
-        came = f"a file or stream that cannot be opened as a video ({getattr(error, 'strerror', None) or error})"
+        reason = f"a file or stream that cannot be opened as a video ({getattr(error, 'strerror', None) or error})"
         raise bad_video(
-            source, came, "copy or export it again; an mp4 that was broken off has lost its index"
+            source, reason, "copy or export it again; an mp4 that was broken off has lost its index"
         ) from error
     with container:
         name = container.format.name
@@ -90,12 +90,12 @@ def opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
             )
         if not streams:
             kinds = sorted({s.type for s in container.streams})
-            came = (
+            reason = (
                 f"a file with {' and '.join(kinds)} only"
                 if kinds
                 else "a file with nothing to play"
             )
-            raise bad_video(source, came, "give a file that has a picture")
+            raise bad_video(source, reason, "give a file that has a picture")
         stream = streams[0]
         if stream.codec_context is None:
             raise bad_video(

@@ -202,14 +202,14 @@ class _Finder:
 
 
 def write_events(
-    path: str | os.PathLike[str], found: Sequence[Event], *, about: Mapping[str, Any] | None = None
+    path: str | os.PathLike[str], events: Sequence[Event], *, about: Mapping[str, Any] | None = None
 ) -> None:
     """Write a BIDS events file, and beside it the JSON that describes its columns.
 
     Args:
         path: Ends in `.tsv`; BIDS wants `..._events.tsv`. The sidecar has the same name with
             `.json`.
-        found: What `events` gave.
+        events: What `events` gave.
         about: Further entries of the sidecar, such as the limits that were used, or the digest of
             the bundle.
 
@@ -220,7 +220,7 @@ def write_events(
     if target.suffix != ".tsv":
         raise UsageError(f"events: came the name {target.name}; expected one that ends in .tsv")
     lines = ["\t".join(_COLUMNS)]
-    for event in sorted(found, key=lambda one: one.onset_s):
+    for event in sorted(events, key=lambda one: one.onset_s):
         person = "n/a" if event.track is None else str(event.track)
         times = (
             format(event.onset_s, ".6f"),
@@ -236,7 +236,7 @@ def write_events(
         )
         lines.append("\t".join((*times, *peaks)))
     target.write_bytes(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
-    levels = {event.label: f"The face looked {event.label}." for event in found}
+    levels = {event.label: f"The face looked {event.label}." for event in events}
     sidecar: dict[str, Any] = {name: dict(words) for name, words in _COLUMNS.items()}
     sidecar["trial_type"]["Levels"] = dict(sorted(levels.items()))
     sidecar |= about or {}

@@ -252,12 +252,12 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, N
                 yield Shot(index, frame.time_s, frame.rgb(), cut=is_cut)
                 is_cut = False
     if not num_read:
-        came = (
+        reason = (
             f"{num_frames(num_broken)}, none of which can be decoded"
             if num_broken
             else "no frame at all"
         )
-        raise bad_video(source, came, "check that it plays elsewhere; copy or export it again")
+        raise bad_video(source, reason, "check that it plays elsewhere; copy or export it again")
     if num_broken:
         tell(
             f"{source}: {num_broken:,} of {num_frames(num_read + num_broken)} could not be decoded"

@@ -172,9 +172,9 @@ def _summary_row(
         "transitions": person.num_transitions if track is not None else None,
     }
     for name in labels:
-        found = person.labels.get(name)
-        row[f"mean_{name}"] = found.mean if found else None
-        row[f"sd_{name}"] = math.sqrt(found.squares / (n - 1)) if found and n > 1 else None
-        row[f"max_{name}"] = found.highest if found else None
-        row[f"share_{name}"] = found.led / person.seen if found and person.seen > 0 else None
+        label = person.labels.get(name)
+        row[f"mean_{name}"] = label.mean if label else None
+        row[f"sd_{name}"] = math.sqrt(label.squares / (n - 1)) if label and n > 1 else None
+        row[f"max_{name}"] = label.highest if label else None
+        row[f"share_{name}"] = label.led / person.seen if label and person.seen > 0 else None
     return row

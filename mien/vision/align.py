@@ -102,8 +102,8 @@ def crop(
         or boxes.shape[1] != 4
         or (landmarks is not None and landmarks.shape != (len(boxes), 5, 2))
     ):
-        came = f"boxes {boxes.shape}, landmarks {None if landmarks is None else landmarks.shape}"
-        raise UsageError(f"crop: came {came}; expected (F, 4) and (F, 5, 2) or None")
+        shapes = f"boxes {boxes.shape}, landmarks {None if landmarks is None else landmarks.shape}"
+        raise UsageError(f"crop: came {shapes}; expected (F, 4) and (F, 5, 2) or None")
     corners = squares(boxes, landmarks, geometry)
     if geometry == "none":
         cut = [

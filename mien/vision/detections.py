@@ -48,13 +48,13 @@ def checked(image: np.ndarray) -> np.ndarray:
         or image.ndim != 3
         or image.shape[2] != 3
     ):
-        came = (
+        kind = (
             f"{image.dtype} {image.shape}"
             if isinstance(image, np.ndarray)
             else type(image).__name__
         )
         raise UsageError(
-            f"picture: came {came}; expected RGB uint8 (H, W, 3), as mien.vision.image.load_image gives it"
+            f"picture: came {kind}; expected RGB uint8 (H, W, 3), as mien.vision.image.load_image gives it"
         )
     if image.size == 0:
         raise UsageError(f"picture: came {image.shape}; expected at least one pixel")

@@ -21,8 +21,8 @@ def declared_size(data: bytes) -> tuple[int, int] | None:
     if data.startswith((b"GIF87a", b"GIF89a")):
         return _numbers(data, (6, 8), 2, "little")
     if data.startswith(b"BM"):
-        found = _numbers(data, (18, 22), 4, "little")  # a height below 0: from the top down
-        return found and (found[0], min(found[1], (1 << 32) - found[1]))
+        size = _numbers(data, (18, 22), 4, "little")  # a height below 0: from the top down
+        return size and (size[0], min(size[1], (1 << 32) - size[1]))
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)
     found_pnm = _PNM.match(data[:4096])
@@ -66,6 +66,6 @@ def _webp(data: bytes) -> tuple[int, int] | None:
         bits = int.from_bytes(data[21:25], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 " and len(data) >= 30:
-        found = _numbers(data, (26, 28), 2, "little")
-        return found and (found[0] & 0x3FFF, found[1] & 0x3FFF)
+        size = _numbers(data, (26, 28), 2, "little")
+        return size and (size[0] & 0x3FFF, size[1] & 0x3FFF)
     return None

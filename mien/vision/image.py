@@ -164,9 +164,9 @@ def decode(
 def _from_bytes(data: bytes, where: str, limits: Limits, max_side: int | None) -> Picture:
     import io
 
-    found = inspect(data, where, max_scans=limits.max_scans)
-    with _opener(found.kind, where)(io.BytesIO(found.data)) as image:
-        return _from_pillow(image, where, limits, max_side, found)
+    container = inspect(data, where, max_scans=limits.max_scans)
+    with _opener(container.kind, where)(io.BytesIO(container.data)) as image:
+        return _from_pillow(image, where, limits, max_side, container)
 
 
 def _opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
@@ -221,17 +221,17 @@ def _from_pillow(
     where: str,
     limits: Limits,
     max_side: int | None = None,
-    found: Container | None = None,
+    container: Container | None = None,
 ) -> Picture:
     _check_size(image.size, where, limits)
     frames = (
         getattr(image, "is_animated", False)
-        if found is None or found.frames is None
-        else found.frames
+        if container is None or container.frames is None
+        else container.frames
     )
     done = ["frames"] if frames else []
     factor = 1
-    if max_side is not None and found is not None and found.kind == "JPEG":
+    if max_side is not None and container is not None and container.kind == "JPEG":
         factor = next((by for by in (8, 4, 2) if max(image.size) // by >= max(1, max_side)), 1)
     width, height = image.size
     if factor > 1:
@@ -240,7 +240,11 @@ def _from_pillow(
     _check_size(image.size, where, limits)
     if factor == 1:
         width, height = image.size  # a TIFF has now been turned
-    orientation = _asked(image) if found is None or found.orientation is None else found.orientation
+    orientation = (
+        _asked(image)
+        if container is None or container.orientation is None
+        else container.orientation
+    )
     if orientation in _UPRIGHT:
         done.append("turned")
     pixels = _upright_rgb(image, orientation, done, where)

@@ -40,13 +40,13 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
         if not isinstance(where, str):
             raise _no_source(source)
         try:
-            found = os.stat(where)
-            if stat.S_ISDIR(found.st_mode):
+            status = os.stat(where)
+            if stat.S_ISDIR(status.st_mode):
                 raise bad_picture(where, "a folder", mend="name the pictures in it")
-            if found.st_size > limits.max_bytes:
+            if status.st_size > limits.max_bytes:
                 raise _too_many_bytes(where, limits)
             # Asked for more than there is, Python would make room for it.
-            room = found.st_size if stat.S_ISREG(found.st_mode) else limits.max_bytes
+            room = status.st_size if stat.S_ISREG(status.st_mode) else limits.max_bytes
             with open(where, "rb", opener=_without_waiting) as file:
                 data = file.read(room + 1)
         except FileNotFoundError:

@@ -113,8 +113,8 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
         _check_tags(data, 0, where)
         return Container(kind, data, 1)  # turned by Pillow itself
     if kind in ("AVIF", "HEIF"):
-        found = re.finditer(rb"II\*\0|MM\0\*", data)  # EXIF may lie anywhere
-        heads = [match.start() for match in islice(found, _MOST_EXIF + 1)]
+        exif = re.finditer(rb"II\*\0|MM\0\*", data)  # EXIF may lie anywhere
+        heads = [match.start() for match in islice(exif, _MOST_EXIF + 1)]
         if len(heads) > _MOST_EXIF:
             raise bad_picture(where, f"{kind} with more than {_MOST_EXIF} blocks of EXIF data")
         for head in heads:
@@ -183,8 +183,8 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
             if marker == 0xDA:
                 num_scans += 1
                 if num_scans > max_scans:
-                    came = f"a JPEG of more than {max_scans} scans"
-                    raise bad_picture(where, came, mend="save it anew, as baseline JPEG")
+                    reason = f"a JPEG of more than {max_scans} scans"
+                    raise bad_picture(where, reason, mend="save it anew, as baseline JPEG")
         else:
             num_junk += start - position
         num_segments += 1

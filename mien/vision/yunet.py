@@ -150,17 +150,17 @@ class YuNet:
         """float32 (F, 15): x y width height, five landmarks, score, of every cell that is sure."""
         planes = _planes(small)
         answers = self._session.run(_OUTPUTS, {"input": planes})
-        found = dict(zip(_OUTPUTS, answers, strict=True))
+        outputs = dict(zip(_OUTPUTS, answers, strict=True))
         rows = [np.zeros((0, 15), np.float32)]
         for stride in _STRIDES:
-            cls, obj = (found[f"{kind}_{stride}"][0, :, 0].clip(0, 1) for kind in ("cls", "obj"))
+            cls, obj = (outputs[f"{kind}_{stride}"][0, :, 0].clip(0, 1) for kind in ("cls", "obj"))
             scores = np.sqrt(cls * obj)
             cells = np.flatnonzero(scores >= self._min_score)
             if not len(cells):
                 continue
             at = np.column_stack(np.divmod(cells, planes.shape[3] // stride)[::-1])
             at = at.astype(np.float32)
-            box, points = found[f"bbox_{stride}"][0, cells], found[f"kps_{stride}"][0, cells]
+            box, points = outputs[f"bbox_{stride}"][0, cells], outputs[f"kps_{stride}"][0, cells]
             middle, size = (at + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride
             landmarks = (points + np.tile(at, 5)) * stride
             rows.append(np.column_stack([middle - size / 2, size, landmarks, scores[cells]]))
