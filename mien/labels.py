@@ -36,7 +36,14 @@ _COLOURS = {
     "neutral": "#666666",
     "contempt": "#8c6d1f",
 }
-_SPARE_COLOURS = ("#332288", "#117733", "#882255", "#44aa99", "#999933", "#aa4499")
+# For other labels those of the first palette that are free, then Paul Tol's "muted" and "light"
+# (https://sronpersonalpages.nl/~pault/).
+_MORE_COLOURS = (
+    *("#332288", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#aa4499", "#999933"),
+    *("#cc6677", "#77aadd", "#ee8866", "#eedd88", "#99ddff", "#44bb99", "#aaaa00", "#ffaabb"),
+)
+# Beside the colour, so that nothing is told by colour alone.
+PATTERNS = ("plain", "rising", "falling", "level", "upright", "dots", "crossed", "squares")
 
 
 def canonical(name: str) -> str:
@@ -99,8 +106,26 @@ class LabelSet:
             ) from None
 
     def colour(self, index: int) -> str:
-        """Hex colour of a label, the same wherever the label is drawn."""
-        return _COLOURS.get(self.names[index], _SPARE_COLOURS[index % len(_SPARE_COLOURS)])
+        """Hex colour of a label, the same wherever the label is drawn; of up to 24 labels no two
+        have the same.
+        """
+        name = self.names[index]
+        if name in _COLOURS:
+            return _COLOURS[name]
+        taken = {_COLOURS[other] for other in self.names if other in _COLOURS}
+        free = [one for one in (*_COLOURS.values(), *_MORE_COLOURS) if one not in taken]
+        own = [other for other in self.names if other not in _COLOURS]
+        return free[own.index(name) % len(free)]
+
+    def pattern(self, index: int) -> str:
+        """One of `PATTERNS`: with the colour it tells a label apart; eight labels have eight."""
+        known, name = list(_COLOURS), self.names[index]
+        if name in known:
+            return PATTERNS[known.index(name)]
+        taken = {known.index(other) for other in self.names if other in known}
+        free = [n for n in range(len(PATTERNS)) if n not in taken] or list(range(len(PATTERNS)))
+        own = [other for other in self.names if other not in known]
+        return PATTERNS[free[own.index(name) % len(free)]]
 
 
 # The seven labels of FER2013 in the order of its `emotion` column (ICML 2013 challenge).

@@ -29,6 +29,7 @@ from mien.vision.align import crop
 from mien.vision.detect import Detector, find_detector
 from mien.vision.detections import Detections
 from mien.vision.explain import occlusion_map
+from mien.vision.head_pose import head_pose
 from mien.vision.image import load_image
 
 BATCH = 64  # faces
@@ -277,7 +278,7 @@ class Recognizer:
             p = shown[i]
             points = None if landmarks is None else landmarks[i]
             measured = quality.measure(boxes[i], points, found.crops[i])
-            reason = quality.doubt(float(p.max()), measured)
+            reason = quality.doubt(float(p.max()), measured, score=float(scores[i]))
             x0, y0, x1, y1 = (float(v) for v in boxes[i])
             faces.append(
                 Face(
@@ -297,6 +298,7 @@ class Recognizer:
                         name: {n: float(v) for n, v in zip(labels, heads[name][i], strict=True)}
                         for name, labels in names.items()
                     },
+                    pose=None if points is None else head_pose(points),
                 )
             )
         return faces

@@ -24,7 +24,8 @@ def face(**changes: Any) -> Face:
         "labels": FER2013.names,
         "probabilities": PROBABILITIES,
         "entropy": 0.4,
-        "quality": Quality(80, 12.5, 0.1),
+        "quality": Quality(80, 12.5, 0.1, 0.4),
+        "pose": (12.0, -5.0, -3.0),
     }
     return Face(**(values | changes))
 

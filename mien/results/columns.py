@@ -4,19 +4,20 @@ Every frame has at least one row: one for each face, or a single one that says t
 face, or what went wrong. Nothing is left out.
 
 Three presets of columns: `mien` holds everything; `openface` and `pyfeat` carry the names of those
-tools, so that scripts made for them find what they look for. We measure no action units, no gaze
-and no head pose, so their columns are absent, not zero.
+tools, so that scripts made for them find what they look for, angles in their units and signs. We
+measure no action units, no gaze and no place in space, so their columns are absent, not zero.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from mien.errors import UsageError
 from mien.results import Face, Frame
-from mien.results.types import LANDMARKS
+from mien.results.types import ANGLES, LANDMARKS
 
 # py-feat's names of our labels, in its order. Labels that it has no name for follow, as they are.
 _PYFEAT = {
@@ -85,11 +86,12 @@ def _mien_columns(
         *points,
         "label",
         *answers,
+        "valence",
         "entropy",
         "uncertain",
         "reason",
     ]
-    order += ["size_px", "sharpness", "turn", "error"]
+    order += ["size_px", "sharpness", "turn", "brightness", *ANGLES, "error"]
     kinds = (
         dict.fromkeys(texts, "text")
         | dict.fromkeys(wholes, "whole")
@@ -116,8 +118,11 @@ def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
         "track": face.track,
         "score": face.score,
         "label": face.label,
+        "valence": face.valence,
         "entropy": face.entropy,
     }
+    if face.pose is not None:
+        row |= dict(zip(ANGLES, face.pose, strict=True))
     row |= dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True))
     for name, point in zip(LANDMARKS, face.landmarks or (), strict=face.landmarks is not None):
         row[f"{name}_x"], row[f"{name}_y"] = point
@@ -135,8 +140,8 @@ def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
 def _openface_columns(
     labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
 ) -> dict[str, str]:
-    """OpenFace's header as far as we have it: no gaze, pose, 3-D landmarks or action units; then
-    our own columns.
+    """OpenFace's header as far as we have it: no gaze, place in space, 3-D landmarks or action
+    units; then our own columns.
     """
     kinds = {
         "frame": "whole",
@@ -145,9 +150,10 @@ def _openface_columns(
         "confidence": "real",
         "success": "whole",
     }
+    kinds |= dict.fromkeys(("pose_Rx", "pose_Ry", "pose_Rz"), "real")
     kinds |= dict.fromkeys([f"{axis}_{number}" for axis in "xy" for number in _OPENFACE], "real")
     kinds |= dict.fromkeys(labels, "real")
-    return kinds | {"label": "text", "source": "text", "error": "text"}
+    return kinds | {"label": "text", "valence": "real", "source": "text", "error": "text"}
 
 
 def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
@@ -163,7 +169,11 @@ def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
     if face.landmarks is not None:
         for theirs, ours in _OPENFACE.items():
             row[f"x_{theirs}"], row[f"y_{theirs}"] = face.landmarks[ours]
+    if face.pose is not None:  # radians; down, to the left of the picture, clockwise
+        yaw, pitch, roll = (math.radians(angle) for angle in face.pose)
+        row |= {"pose_Rx": -pitch, "pose_Ry": -yaw, "pose_Rz": roll}
     row |= dict(zip(face.labels, face.probabilities, strict=True))
+    row["valence"] = face.valence
     identity = number if face.track is None else face.track
     return row | {"face_id": identity, "confidence": face.score, "success": 1, "label": face.label}
 
@@ -172,9 +182,11 @@ def _pyfeat_columns(
     labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
 ) -> dict[str, str]:
     boxes = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore")
+    angles = ("Pitch", "Roll", "Yaw")
     others = [name for name in labels if name not in _PYFEAT]
-    kinds = dict.fromkeys((*boxes, *_PYFEAT.values(), *others), "real")
+    kinds = dict.fromkeys((*boxes, *angles, *_PYFEAT.values(), *others), "real")
     return kinds | {
+        "valence": "real",
         "input": "text",
         "frame": "whole",
         "Identity": "text",
@@ -198,7 +210,10 @@ def _pyfeat_row(frame: Frame, number: int | None, face: Face | None) -> Row:
         _PYFEAT.get(name, name): value
         for name, value in zip(face.labels, face.probabilities, strict=True)
     }
+    if face.pose is not None:  # degrees; up, clockwise, to the left of the picture
+        row |= {"Pitch": face.pose[1], "Roll": face.pose[2], "Yaw": -face.pose[0]}
     return row | {
+        "valence": face.valence,
         "FaceScore": face.score,
         "Identity": None if face.track is None else f"Person_{face.track}",
     }

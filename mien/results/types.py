@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +20,30 @@ LANDMARKS = (
     "left_mouth",
 )  # of the person, not of the picture
 
+NO_FACE = "perhaps no face"  # a reason to doubt
+ANGLES = ("yaw", "pitch", "roll")  # of a head, in degrees
+UNPLEASANT = ("angry", "disgust", "fear", "sad", "contempt")
+
+
+def valence(labels: Sequence[str], probabilities: Sequence[float]) -> float | None:
+    """How pleasant an expression looks: the probability of happy less that of the likeliest
+    unpleasant expression, from -1 to 1.
+
+    The definition is FaceReader's (Noldus, FaceReader methodology note; Loijens and Krips): the
+    intensity of happy less that of the most intense negative expression; surprise counts as
+    neither. Here both are probabilities, not intensities: a faint smile that is surely one has a
+    valence near 1.
+
+    Returns:
+        None where the labels have no happy or no unpleasant expression.
+
+    >>> valence(("angry", "happy", "neutral"), (0.25, 0.5, 0.25))
+    0.25
+    """
+    named = dict(zip(labels, probabilities, strict=True))
+    unpleasant = [named[name] for name in UNPLEASANT if name in named]
+    return named["happy"] - max(unpleasant) if "happy" in named and unpleasant else None
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -29,18 +53,20 @@ class Quality:
         size_px: Shorter side of its box, in pixels of the picture.
         sharpness: Higher is sharper; `mien.recognizer` says how it is measured.
         turn: From 0 (frontal) to 1 (profile), estimated from the landmarks; None without them.
+        brightness: Mean of the face as the network sees it, from 0 (black) to 1; None if not
+            measured.
     """
 
     size_px: float
     sharpness: float
     turn: float | None = None
+    brightness: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("size_px", "sharpness", "turn"):
+        for name in ("size_px", "sharpness", "turn", "brightness"):
             value = getattr(self, name)
-            object.__setattr__(
-                self, name, None if value is None and name == "turn" else _number(value, name)
-            )
+            if value is not None or name not in ("turn", "brightness"):
+                object.__setattr__(self, name, _number(value, name))
 
 
 @dataclass(frozen=True)
@@ -60,6 +86,7 @@ class Face:
         track: Number of the person in a video; None where faces were not followed.
         raw: Probabilities of this frame alone, where `probabilities` are smoothed.
         heads: Probabilities of further outputs of the network: name -> label -> probability.
+        pose: The head's yaw, pitch and roll in degrees (`mien.vision.head_pose`), or None.
 
     Raises:
         DataError: for values that cannot be so.
@@ -78,6 +105,7 @@ class Face:
     track: int | None = None
     raw: tuple[float, ...] | None = None
     heads: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    pose: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -95,6 +123,10 @@ class Face:
             put(self, "raw", _probabilities(self.raw, len(self.labels), "raw"))
         if self.track is not None:
             put(self, "track", int(self.track))
+        if self.pose is not None:
+            put(self, "pose", tuple(_number(value, "pose") for value in self.pose))
+            if len(self.pose) != 3:
+                raise _wrong(f"the pose {self.pose}", "yaw, pitch and roll, or None")
         if self.landmarks is not None:
             points = tuple(
                 (_number(x, "landmarks"), _number(y, "landmarks")) for x, y in self.landmarks
@@ -122,6 +154,18 @@ class Face:
         except ValueError:
             raise KeyError(label) from None
 
+    @property
+    def perhaps_no_face(self) -> bool:
+        """Whether the reason to doubt is that there may be no face at all."""
+        return NO_FACE in self.reason
+
+    @property
+    def valence(self) -> float | None:
+        """How pleasant the face looks, -1 to 1; None where `labels` have no happy face or no
+        unpleasant one.
+        """
+        return valence(self.labels, self.probabilities)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; `probabilities` and `raw` are label -> number, in the order of `labels`."""
         return {
@@ -132,7 +176,9 @@ class Face:
             else [list(point) for point in self.landmarks],
             "label": self.label,
             "probabilities": dict(zip(self.labels, self.probabilities, strict=True)),
+            "valence": self.valence,
             "entropy": self.entropy,
+            "pose": None if self.pose is None else dict(zip(ANGLES, self.pose, strict=True)),
             "quality": asdict(self.quality),
             "uncertain": self.uncertain,
             "reason": self.reason,
@@ -149,7 +195,7 @@ class Face:
             DataError: if something is missing or cannot be so.
         """
         try:
-            points, raw = values["landmarks"], values["raw"]
+            points, raw, pose = values["landmarks"], values["raw"], values.get("pose")
             return cls(
                 tuple(values["box"]),
                 values["score"],
@@ -164,6 +210,7 @@ class Face:
                 values["track"],
                 None if raw is None else tuple(raw[name] for name in values["probabilities"]),
                 values["heads"],
+                None if pose is None else tuple(pose[name] for name in ANGLES),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _wrong(

@@ -13,6 +13,7 @@ from typing import Any
 
 from mien.errors import UsageError
 from mien.results import Frame
+from mien.video.summary import is_person, mean_step
 
 # What the columns of an events file mean, for its sidecar.
 _COLUMNS: dict[str, dict[str, str]] = {
@@ -74,7 +75,22 @@ class _Watch:
 
     now_s: float | None = None
     step_s: float = 0.0
+    begin_s: float | None = None
+    num_frames: int = 0
+    looks: dict[int, tuple[int, int]] = field(default_factory=dict)  # of each track; with no face
     running: dict[tuple[int | None, str], _Open] = field(default_factory=dict)
+
+    def count(self, frame: Frame) -> None:
+        self.num_frames += 1
+        self.begin_s = frame.time_s if self.begin_s is None else self.begin_s
+        for face in frame.faces:
+            if face.track is not None:
+                seen, without = self.looks.get(face.track, (0, 0))
+                self.looks[face.track] = (seen + 1, without + face.perhaps_no_face)
+
+    def is_somebody(self, track: int | None) -> bool:
+        step_s = mean_step(self.begin_s, self.now_s, self.num_frames)
+        return track is None or is_person(*self.looks[track], step_s)
 
 
 def events(
@@ -97,7 +113,8 @@ def events(
     the end of the video, they end with the frame in which it was last seen, that frame included (it
     lasts as long as the step between frames, at most `max_gap_s`). Events shorter than
     `min_duration_s` are left out. Frames without a time, as pictures are, have no events, nor have
-    faces that were not followed unless they are alone in their frame.
+    faces that were not followed unless they are alone in their frame, nor tracks that are nobody
+    (`is_person`).
 
     Args:
         frames: In the order of time; those of several sources may be mixed.
@@ -148,6 +165,7 @@ class _Finder:
         for key, begun in list(watch.running.items()):
             if begun.seen_s != before_s and time_s - begun.seen_s > self._max_gap_s:
                 self._end(frame.source, key, begun.seen_s + watch.step_s)
+        watch.count(frame)
         for face in frame.faces:
             if face.track is None and len(frame.faces) > 1:
                 continue
@@ -191,7 +209,7 @@ class _Finder:
                 self._end(source, key, begun.seen_s + watch.step_s)
         order = {source: number for number, source in enumerate(self._watches)}
         return sorted(
-            self._events,
+            (one for one in self._events if self._watches[one.source].is_somebody(one.track)),
             key=lambda one: (
                 order[one.source],
                 one.onset_s,

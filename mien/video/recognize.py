@@ -126,7 +126,7 @@ def follow(
         p = smoother.update(number, time_s, np.array(face.probabilities))
         p = (p / p.sum()).astype(np.float32)
         best = int(p.argmax())
-        reason = quality.doubt(float(p[best]), face.quality)
+        reason = quality.doubt(float(p[best]), face.quality, score=face.score)
         followed.append(
             replace(
                 face,

@@ -1,6 +1,5 @@
-"""A video in a few numbers: what each person's face looked like for how long: a row a person.
-
-These are perceived expressions, not feelings.
+"""A video in a few numbers, one row a person: what each face looked like for how long. Perceived
+expressions, not feelings.
 """
 
 from __future__ import annotations
@@ -13,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mien.results import Face, Frame
+from mien.results.types import ANGLES
+
+# Time
 
 
 class Lasting:
@@ -47,14 +49,53 @@ class Lasting:
         return 1.0 if self.step_s is None else self.step_s
 
 
+# Persons
+
+LEAST_LOOKS = 3  # of a person; boxes seen in fewer are mostly no faces
+_CAN_BE_FOLLOWED_S = 0.34  # three looks within the tracker's memory
+
+
+def is_person(num_looks: int, num_no_face: int, step_s: float | None) -> bool:
+    """Whether a track is somebody: seen in three looks (in one, where looks are too far apart to
+    follow a face), and not mostly `perhaps no face`.
+    """
+    least = LEAST_LOOKS if step_s is not None and step_s <= _CAN_BE_FOLLOWED_S else 1
+    return num_looks >= least and 2 * num_no_face < num_looks
+
+
+def mean_step(begin_s: float | None, end_s: float | None, num_frames: int) -> float | None:
+    """Seconds between looks; None where there is no clock, or one look."""
+    if begin_s is None or end_s is None or num_frames < 2:
+        return None
+    return (end_s - begin_s) / (num_frames - 1)
+
+
+# Summary
+
+
 @dataclass
-class _Label:
-    """Running mean and spread (Welford) of one probability, and the time that its label led."""
+class _Measure:
+    """Running mean and spread (Welford) of one figure, and the time that its label led."""
 
     mean: float = 0.0
     squares: float = 0.0
     highest: float = 0.0
     led: float = 0.0
+    n: int = 0
+
+    def add(self, value: float) -> None:
+        self.n += 1
+        step = value - self.mean
+        self.mean += step / self.n
+        self.squares += step * (value - self.mean)
+        self.highest = max(self.highest, value)
+
+    @property
+    def sd(self) -> float | None:
+        return math.sqrt(self.squares / (self.n - 1)) if self.n > 1 else None
+
+
+_OTHERS = ("valence", *ANGLES)
 
 
 @dataclass
@@ -66,7 +107,9 @@ class _Person:
     last_s: float | None = None
     seen: float = 0.0  # seconds, or frames where there is no clock
     last_label: str | None = None
-    labels: dict[str, _Label] = field(default_factory=dict)
+    num_no_face: int = 0
+    labels: dict[str, _Measure] = field(default_factory=dict)
+    others: dict[str, _Measure] = field(default_factory=dict)  # valence and angles
 
     def add(self, face: Face, time_s: float | None) -> None:
         self.num_frames += 1
@@ -74,12 +117,12 @@ class _Person:
         self.num_transitions += self.last_label not in (None, face.label)
         self.last_label, self.last_s = face.label, time_s
         self.first_s = time_s if self.first_s is None else self.first_s
+        self.num_no_face += face.perhaps_no_face
         for name, value in zip(face.labels, face.probabilities, strict=True):
-            one = self.labels.setdefault(name, _Label())
-            step = value - one.mean
-            one.mean += step / self.num_frames
-            one.squares += step * (value - one.mean)
-            one.highest = max(one.highest, value)
+            self.labels.setdefault(name, _Measure()).add(value)
+        for name, other in zip(_OTHERS, (face.valence, *(face.pose or (None,) * 3)), strict=True):
+            if other is not None:
+                self.others.setdefault(name, _Measure()).add(other)
 
 
 @dataclass
@@ -87,26 +130,42 @@ class _Source:
     num_frames: int = 0
     num_with_face: int = 0
     num_failed: int = 0
+    num_left_out: int = 0
+    begin_s: float | None = None
+    end_s: float | None = None
     people: dict[int | None, _Person] = field(default_factory=dict)
     lasting: Lasting = field(default_factory=Lasting)
 
+    def leave_out_nobody(self) -> None:
+        step_s = mean_step(self.begin_s, self.end_s, self.num_frames)
+        for track, person in list(self.people.items()):
+            if track is not None and not is_person(person.num_frames, person.num_no_face, step_s):
+                self.num_left_out += self.people.pop(track).num_frames
+        if not self.people:
+            self.people[None] = _Person()
 
-def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
+
+def summary(frames: Iterable[Frame], *, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One row for each person of each source; frames may come one by one, and none is kept.
 
-    Faces without a track are one row (`track` None), and so is a source without any face. The
-    columns:
+    Faces without a track are one row (`track` None), and so is a source without any person. Tracks
+    that are nobody (`is_person`) have no row; `faces_left_out` counts their faces. The columns:
 
     - `source`, `track`, `frames` (looked at), `frames_failed`, `frames_with_face` (any), `faces`
-      (this person's), `first_s`, `last_s` (None for pictures), `seen_s` (time this person was
-      seen), `uncertain` (share of its faces).
+      (this person's), `faces_left_out` (nobody's), `first_s`, `last_s` (None for pictures),
+      `seen_s` (time this person was seen), `uncertain` (share of its faces).
     - for each label `mean_`, `sd_` (n - 1) and `max_` of its probability over this person's faces,
       each face alike; `share_`: the share of the time seen in which it was the label. A frame lasts
       until the next one looked at, the last as long as the one before; pictures last equally long.
+    - `mean_` and `sd_` of `valence`, `yaw`, `pitch` and `roll`.
     - `transitions`: how often the label changed from one face of this person to the next; None
       without a track.
 
     Figures of nothing are None, never 0.
+
+    Args:
+        frames: In the order of time.
+        labels: Whose columns there are even if no face is seen; those of the network.
     """
     sources: dict[str, _Source] = {}
     for frame in frames:
@@ -114,18 +173,20 @@ def summary(frames: Iterable[Frame]) -> list[dict[str, Any]]:
         one.num_frames += 1
         one.num_failed += frame.error is not None
         one.num_with_face += bool(frame.faces)
+        if frame.time_s is not None:
+            one.begin_s = frame.time_s if one.begin_s is None else one.begin_s
+            one.end_s = frame.time_s
         for face in frame.faces:
             one.people.setdefault(face.track, _Person()).add(face, frame.time_s)
         _credit(one, one.lasting.add(frame))
-    labels: dict[str, None] = {}
+    names = dict.fromkeys(labels)
     for one in sources.values():
         _credit(one, one.lasting.rest())
-        if not one.people:
-            one.people[None] = _Person()
+        one.leave_out_nobody()
         for person in one.people.values():
-            labels |= dict.fromkeys(person.labels)
+            names |= dict.fromkeys(person.labels)
     return [
-        _summary_row(source, one, track, person, list(labels))
+        _summary_row(source, one, track, person, list(names))
         for source, one in sources.items()
         for track, person in sorted(
             one.people.items(), key=lambda pair: -1 if pair[0] is None else pair[0]
@@ -163,6 +224,7 @@ def _summary_row(
         "frames_failed": one.num_failed,
         "frames_with_face": one.num_with_face,
         "faces": n,
+        "faces_left_out": one.num_left_out,
         "first_s": person.first_s,
         "last_s": person.last_s,
         "seen_s": person.seen
@@ -172,9 +234,13 @@ def _summary_row(
         "transitions": person.num_transitions if track is not None else None,
     }
     for name in labels:
-        label = person.labels.get(name)
-        row[f"mean_{name}"] = label.mean if label else None
-        row[f"sd_{name}"] = math.sqrt(label.squares / (n - 1)) if label and n > 1 else None
-        row[f"max_{name}"] = label.highest if label else None
-        row[f"share_{name}"] = label.led / person.seen if label and person.seen > 0 else None
+        measure = person.labels.get(name)
+        row[f"mean_{name}"] = measure.mean if measure else None
+        row[f"sd_{name}"] = measure.sd if measure else None
+        row[f"max_{name}"] = measure.highest if measure else None
+        row[f"share_{name}"] = measure.led / person.seen if measure and person.seen > 0 else None
+    for name in _OTHERS:
+        measure = person.others.get(name)
+        row[f"mean_{name}"] = measure.mean if measure else None
+        row[f"sd_{name}"] = measure.sd if measure else None
     return row

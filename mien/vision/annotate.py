@@ -1,13 +1,15 @@
 """Answers drawn onto a copy of a picture: boxes, labels with percent, and bars of all
 probabilities.
 
-An uncertain answer has a dashed box and a question mark. Colours are those of the label set, but
-nothing is told by colour alone.
+An uncertain answer has a dashed box, a question mark, and below its label why it is uncertain.
+Colours are those of the label set, but nothing is told by colour alone. No label lies on another
+label or on another face; one that finds no room near its face is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,23 +17,23 @@ import numpy as np
 from mien.errors import UsageError
 from mien.labels import LabelSet
 from mien.results import Face
+from mien.vision.fonts import Letters
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
 
 _PLATE, _INK, _DIM = (16, 16, 16, 215), (255, 255, 255, 255), (120, 120, 120, 255)
+_REASON = (255, 214, 150, 255)
 _LEAST_FONT = 11  # pixels
-
-Rectangle = tuple[float, float, float, float]
+_RINGS = 6  # how far from its face a label may stand, in its own heights
 
 
 def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.ndarray:
     """Draw faces onto a copy of a picture.
 
     Sizes follow the picture and the face: readable at 320 pixels and at 12 megapixels. The label
-    stands above the box, else below, else in it. The bars stand beside the box, or are left out
-    where they would cover another face.
+    stands above its box, else below, beside or near it, with a line to it; in the box only where a
+    face fills the picture. The bars stand beside the box, or are left out where there is no room.
 
     Args:
         image: uint8 RGB (H, W, 3).
@@ -44,7 +46,7 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     Raises:
         UsageError: if the picture has another shape or type.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UsageError(
@@ -56,33 +58,163 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     pen = ImageDraw.Draw(canvas, "RGBA")
     height, width = image.shape[:2]
     short = min(height, width)
-    taken: list[Rectangle] = []
-    fonts: dict[int, FreeTypeFont] = {}
-
-    def font(size: float) -> FreeTypeFont:
-        pixels = max(_LEAST_FONT, round(size))
-        if pixels not in fonts:
-            loaded = ImageFont.load_default(size=pixels)
-            assert isinstance(loaded, ImageFont.FreeTypeFont)  # noqa: S101 - Pillow gives it wherever a size is given
-            fonts[pixels] = loaded
-        return fonts[pixels]
-
     sizes = [
         max(_LEAST_FONT, short / 70, min(short / 28, 0.3 * (face.box[3] - face.box[1])))
         for face in faces
     ]
     for face, size in zip(faces, sizes, strict=True):
         _box(pen, face, labels.colour(labels.index(face.label)), max(2, round(size / 8)))
-    boxes = [face.box for face in faces]
-    for index, (face, size) in enumerate(zip(faces, sizes, strict=True)):
-        others = [*boxes[:index], *boxes[index + 1 :], *taken]
-        taken.append(_plate(pen, face, labels, font(size), (width, height), others))
-    for index, (face, size) in enumerate(zip(faces, sizes, strict=True)):
-        others = [*boxes[:index], *boxes[index + 1 :], *taken]
-        panel = _bars(pen, face, labels, font(0.72 * size), (width, height), others)
-        if panel:
-            taken.append(panel)
+    room = _Room((width, height), [face.box for face in faces])
+    # The largest faces choose first: they have the least room around them.
+    order = sorted(range(len(faces)), key=lambda i: faces[i].box[1] - faces[i].box[3])
+    placed = [(i, _placed(faces[i], sizes[i], room)) for i in order]
+    found = [(faces[i], *one) for i, one in placed if one is not None]
+    for face, plate, place in found:
+        colour = labels.colour(labels.index(face.label))
+        _line_to(pen, place, face.box, colour, plate.pad)
+    for face, plate, place in found:
+        plate.draw(pen, place, labels.colour(labels.index(face.label)))
+    for i in order:
+        _bars(pen, faces[i], labels, sizes[i], room)
     return np.array(canvas)
+
+
+class _Room:
+    """What of a picture is taken: by faces, and by what was drawn."""
+
+    def __init__(self, size: tuple[int, int], boxes: Sequence[tuple[float, ...]]) -> None:
+        self.size = size
+        self._taken = np.array(boxes, np.float64).reshape(-1, 4)
+
+    def first(self, places: np.ndarray, box: tuple[float, ...], *, on_it: bool) -> int | None:
+        """The first of the places (n, 4) about a face's box that lies in the picture and on
+        nothing, nor on the way from it to the box; None if none. The face itself may be covered
+        where `on_it`.
+        """
+        others = self._taken[np.abs(self._taken - np.array(box)).max(axis=1) > 0]
+        taken = others if on_it else self._taken
+        inside = (
+            (places[:, :2] >= 0).all(1)
+            & (places[:, 2] <= self.size[0])
+            & (places[:, 3] <= self.size[1])
+        )
+        good = np.flatnonzero(inside & ~_meet(places, taken).any(1))
+        for number in good:
+            start, end = _way(places[number], box)
+            points = start + np.linspace(0, 1, 24)[:, None] * (end - start)
+            if not _meet(np.concatenate([points, points], 1), others).any():
+                return int(number)
+        return None
+
+    def take(self, place: np.ndarray) -> None:
+        self._taken = np.concatenate([self._taken, place[None]])
+
+
+@dataclass(frozen=True)
+class _Plate:
+    """Lines of text on a dark plate with a stripe in the label's colour."""
+
+    lines: tuple[tuple[Letters, str, tuple[int, ...]], ...]
+
+    @property
+    def pad(self) -> int:
+        return max(2, round(self.lines[0][0].size / 5))
+
+    @property
+    def size(self) -> tuple[float, float]:
+        wide = max(letters.length(text) for letters, text, _ in self.lines)
+        return wide + 4 * self.pad, sum(1.15 * one.size for one, _, _ in self.lines) + 2 * self.pad
+
+    def draw(self, pen: ImageDraw, place: np.ndarray, colour: str) -> None:
+        left, top, right, bottom = (float(v) for v in place)
+        pen.rectangle((left, top, right, bottom), fill=_PLATE)
+        pen.rectangle((left, top, left + 2 * self.pad, bottom), fill=colour)
+        y = top + self.pad
+        for letters, text, ink in self.lines:
+            y += 1.15 * letters.size
+            middle = y - 0.575 * letters.size
+            letters.draw(pen, (left + 3 * self.pad, middle), text, ink, "lm")
+
+
+def _placed(face: Face, size: float, room: _Room) -> tuple[_Plate, np.ndarray] | None:
+    """The label with percent, with the reason where the answer is uncertain, and its place: near
+    its face, smaller, farther away, without the reason, or on the face, whichever is first free.
+    """
+    who = "" if face.track is None or face.perhaps_no_face else f"#{face.track} "
+    text = f"{who}{face.label}{'?' if face.uncertain else ''} {max(face.probabilities):.0%}"
+    reasons = [part for part in face.reason.split("; ") if part] if face.uncertain else []
+    whole = []
+    for scale in (1.0, 0.8, 0.64):
+        large = Letters(max(_LEAST_FONT, round(scale * size)))
+        small = Letters(max(_LEAST_FONT - 1, round(0.72 * scale * size)))
+        whole.append(_Plate(((large, text, _INK), *((small, one, _REASON) for one in reasons))))
+    bare = [_Plate(plate.lines[:1]) for plate in whole]
+    for plates, where in (
+        (whole, "near"),
+        (whole, "far"),
+        (bare, "near"),
+        (bare, "far"),
+        (whole, "on it"),
+        (bare, "on it"),
+    ):
+        for plate in dict.fromkeys(plates):
+            places = _around(face.box, plate, room.size, where)
+            found = room.first(places, face.box, on_it=where == "on it")
+            if found is not None:
+                room.take(places[found])
+                return plate, places[found]
+    return None
+
+
+def _around(box: tuple[float, ...], plate: _Plate, size: tuple[int, int], where: str) -> np.ndarray:
+    """float64 (n, 4): places of a plate `near` or `far` from a box or `on it`, the best first."""
+    wide, high = plate.size
+    x0, y0, x1, y1 = box
+    gap = plate.pad + 1
+    # A face may reach beyond the picture: stay with the part that is in it.
+    lefts = [min(max(x, 0), max(0, size[0] - wide)) for x in (x0, x1 - wide)]
+    if where == "on it":
+        tops = [max(y0, 0) + gap, min(y1, size[1]) - high - gap]
+        corners = [(left, top) for top in tops for left in lefts]
+    elif where == "near":
+        tops = [min(max(y, 0), max(0, size[1] - high)) for y in (y0, y1 - high)]
+        corners = [(left, top) for top in (y0 - high - gap, y1 + gap) for left in lefts]
+        corners += [(left, top) for left in (x1 + gap, x0 - wide - gap) for top in tops]
+    else:
+        corners = []
+        for ring in range(1, _RINGS + 1):
+            away = ring * high
+            columns = np.linspace(x0 - wide - away, x1 + away, 9)
+            rows = np.linspace(y0 - high - away, y1 + away, 9)
+            corners += [(x, y) for y in (rows[0], rows[-1]) for x in columns]
+            corners += [(x, y) for x in (columns[0], columns[-1]) for y in rows]
+    return np.array([(left, top, left + wide, top + high) for left, top in corners])
+
+
+def _meet(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """bool (n, m): which of some rectangles lie on which others."""
+    some, others = some[:, None], others[None]
+    return np.asarray(
+        ((some[..., :2] < others[..., 2:]) & (others[..., :2] < some[..., 2:])).all(-1)
+    )
+
+
+def _way(place: np.ndarray, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest points of a plate and of its box."""
+    low, high = np.array(box[:2]), np.array(box[2:])
+    end = np.clip((place[:2] + place[2:]) / 2, low, high)
+    start = np.clip(end, place[:2], place[2:])
+    return start, np.clip(start, low, high)
+
+
+def _line_to(
+    pen: ImageDraw, place: np.ndarray, box: tuple[float, ...], colour: str, gap: int
+) -> None:
+    """A line from a plate to its box where it does not stand at it."""
+    start, end = _way(place, box)
+    if np.abs(end - start).max() > 2 * gap:
+        for fill, width in (((0, 0, 0, 200), gap // 2 + 2), (colour, max(1, gap // 2))):
+            pen.line((*start, *end), fill=fill, width=width)
 
 
 def _box(pen: ImageDraw, face: Face, colour: str, line: int) -> None:
@@ -104,92 +236,31 @@ def _box(pen: ImageDraw, face: Face, colour: str, line: int) -> None:
                 pen.rectangle((px - half, py - half, qx + half - 1, qy + half - 1), fill=fill)
 
 
-def _plate(
-    pen: ImageDraw,
-    face: Face,
-    labels: LabelSet,
-    font: FreeTypeFont,
-    size: tuple[int, int],
-    others: Sequence[Rectangle],
-) -> Rectangle:
-    """The label with percent; returns where it stands: clear of others where it can be."""
-    who = "" if face.track is None else f"#{face.track} "
-    text = f"{who}{face.label}{'?' if face.uncertain else ''} {max(face.probabilities):.0%}"
-    pad = max(2, round(font.size / 5))
-    stripe = 2 * pad
-    wide, high = font.getlength(text) + stripe + 2 * pad, font.size + 2 * pad
-    x0, y0, x1, y1 = face.box
-    # A face may reach beyond the picture: stay with the part that is in it.
-    lefts = [min(max(x, 0), max(0, size[0] - wide)) for x in (x0, x1 - wide)]
-    tops = (y0 - high - pad, y1 + pad, max(y0, 0) + pad, min(y1, size[1]) - high - pad)
-    places = [(left, top, left + wide, top + high) for top in tops for left in lefts]
-    inside = [place for place in places if place[1] >= 0 and place[3] <= size[1]]
-    if not inside:
-        top = min(max(y0, 0), max(0, size[1] - high))
-        inside = [(lefts[0], top, lefts[0] + wide, top + high)]
-    place = next(
-        (place for place in inside if not any(_meet(place, other) for other in others)), inside[0]
-    )
-    pen.rectangle(place, fill=_PLATE)
-    pen.rectangle(
-        (place[0], place[1], place[0] + stripe, place[3]),
-        fill=labels.colour(labels.index(face.label)),
-    )
-    pen.text(
-        (place[0] + stripe + pad, place[1] + high / 2), text, fill=_INK, font=font, anchor="lm"
-    )
-    return place
-
-
-def _bars(
-    pen: ImageDraw,
-    face: Face,
-    labels: LabelSet,
-    font: FreeTypeFont,
-    size: tuple[int, int],
-    others: Sequence[Rectangle],
-) -> Rectangle | None:
-    """A panel with a bar for each label; returns where it stands, or None where there is no room."""
-    pad = max(2, round(font.size / 4))
-    names = max(font.getlength(name) for name in face.labels)
-    bar, row = 3.0 * font.size, font.size * 1.1
+def _bars(pen: ImageDraw, face: Face, labels: LabelSet, size: float, room: _Room) -> None:
+    """A panel with a bar for each label beside the box, or nothing where there is no room."""
+    letters = Letters(max(_LEAST_FONT, round(0.72 * size)))
+    pad = max(2, round(letters.size / 4))
+    names = max(letters.length(name) for name in face.labels)
+    bar, row = 3.0 * letters.size, letters.size * 1.1
     wide, high = names + bar + 3 * pad, row * len(face.labels) + 2 * pad
-    place = next(
-        (
-            place
-            for place in _beside(face.box, wide, high, pad, size)
-            if not any(_meet(place, other) for other in others)
-        ),
-        None,
-    )
-    if place is None:
-        return None
-    pen.rectangle(place, fill=_PLATE)
+    x0, y0, x1, y1 = face.box
+    top = min(max(y0, 0), room.size[1] - high)
+    left = min(max(x0, 0), room.size[0] - wide)
+    corners = ((x1 + 2 * pad, top), (x0 - wide - 2 * pad, top), (left, y1 + 2 * pad))
+    places = np.array([(x, y, x + wide, y + high) for x, y in corners])
+    found = room.first(places, face.box, on_it=False)
+    if found is None:
+        return
+    place = places[found]
+    room.take(place)
+    pen.rectangle(tuple(place), fill=_PLATE)
     for index, (name, probability) in enumerate(zip(face.labels, face.probabilities, strict=True)):
         y = place[1] + pad + row * index
-        pen.text((place[0] + pad, y + row / 2), name, fill=_INK, font=font, anchor="lm")
+        letters.draw(pen, (place[0] + pad, y + row / 2), name, _INK, "lm")
         x = place[0] + names + 2 * pad
         top, bottom = y + 0.15 * row, y + 0.85 * row - 1
         pen.rectangle((x, top, x + bar, bottom), fill=(70, 70, 70, 255))
         if probability * bar >= 0.5:
-            pen.rectangle(
-                (x, top, x + probability * bar, bottom), fill=labels.colour(labels.index(name))
-            )
+            colour = labels.colour(labels.index(name))
+            pen.rectangle((x, top, x + probability * bar, bottom), fill=colour)
         pen.line((x, top, x, bottom), fill=_DIM)
-    return place
-
-
-def _beside(
-    box: Rectangle, wide: float, high: float, gap: float, size: tuple[int, int]
-) -> Iterator[Rectangle]:
-    """Places of a panel at the right, the left and below of a box that lie in the picture."""
-    x0, y0, x1, y1 = box
-    top = min(max(y0, 0), size[1] - high)
-    left = min(max(x0, 0), size[0] - wide)
-    for x, y in ((x1 + 2 * gap, top), (x0 - wide - 2 * gap, top), (left, y1 + 2 * gap)):
-        if x >= 0 and y >= 0 and x + wide <= size[0] and y + high <= size[1]:
-            yield (x, y, x + wide, y + high)
-
-
-def _meet(one: Rectangle, other: Rectangle) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from mien.errors import UsageError
+from mien.vision.fonts import Letters
 
 _PAPER, _INK = (255, 255, 255), (34, 34, 34)
 _GAP, _MARGIN, _LINE = 6, 10, 13  # pixels between cells, around the sheet, and for a line of text
@@ -38,10 +39,10 @@ def contact_sheet(
     Raises:
         UsageError: if the shapes or counts do not fit.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     _check_sheet(images, captions, (columns, scale, together))
-    font = ImageFont.load_default(size=10)
+    letters = Letters(10)
     columns = min(columns, -(-len(images) // together) * together)
     height, width = int(images.shape[1]) * scale, int(images.shape[2]) * scale
     text = _LINE * max((caption.count("\n") + 1 for caption in captions), default=0)
@@ -65,12 +66,8 @@ def contact_sheet(
     )
     pen = ImageDraw.Draw(sheet)
     if title:
-        pen.text(
-            (_MARGIN, _MARGIN),
-            _fitting(title, sheet.width - 2 * _MARGIN, font.getlength),
-            fill=_INK,
-            font=font,
-        )
+        title = letters.fitting(title, sheet.width - 2 * _MARGIN)
+        letters.draw(pen, (_MARGIN, _MARGIN), title, _INK)
     for index, image in enumerate(images):
         x, y = left(index % columns), _MARGIN + head + (index // columns) * (height + text + _GAP)
         face = Image.fromarray(np.ascontiguousarray(image[:, :, 0])).resize(
@@ -79,8 +76,8 @@ def contact_sheet(
         sheet.paste(face.convert("RGB"), (x, y))
         if captions:
             for line, words in enumerate(captions[index].split("\n")):
-                words = _fitting(words, width, font.getlength)
-                pen.text((x, y + height + 1 + line * _LINE), words, fill=_INK, font=font)
+                place = (x, y + height + 1 + line * _LINE)
+                letters.draw(pen, place, letters.fitting(words, width), _INK)
     return np.asarray(sheet)
 
 
@@ -101,15 +98,6 @@ def _check_sheet(images: np.ndarray, captions: Sequence[str], sizes: tuple[int, 
         )
 
 
-def _fitting(text: str, width: int, measure: Callable[[str], float]) -> str:
-    """The text, cut with two dots if it is wider than `width` pixels."""
-    if measure(text) <= width:
-        return text
-    while text and measure(text + "..") > width:
-        text = text[:-1]
-    return text + ".."
-
-
 def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     """A face beside its occlusion map, with a caption under both.
 
@@ -121,12 +109,12 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     Returns:
         uint8 RGB (H, W, 3).
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     from mien.vision.explain import overlay
 
     side = 192
-    font = ImageFont.load_default(size=12)
+    letters = Letters(12)
     sheet = Image.new("RGB", (2 * side + 3 * _MARGIN, side + 2 * _MARGIN + 3 * _LINE + 6), _PAPER)
     plain = Image.fromarray(np.ascontiguousarray(face[..., 0])).resize(
         (side, side), Image.Resampling.BICUBIC
@@ -141,10 +129,6 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     )
     for number, line in enumerate(lines):
         y = side + _MARGIN + 4 + number * (_LINE + 2)
-        pen.text(
-            (_MARGIN, y),
-            _fitting(line, sheet.width - 2 * _MARGIN, font.getlength),
-            fill=_INK,
-            font=font,
-        )
+        line = letters.fitting(line, sheet.width - 2 * _MARGIN)
+        letters.draw(pen, (_MARGIN, y), line, _INK)
     return np.asarray(sheet)

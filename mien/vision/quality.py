@@ -6,12 +6,17 @@ import cv2
 import numpy as np
 
 from mien.results import Quality
+from mien.results.types import NO_FACE
 from mien.vision.align import turn_aside
 
 # An answer is uncertain when one of these holds; docs/faces.md says what that costs and gains.
 MIN_PROBABILITY = 0.5  # of the likeliest label, calibrated
 MIN_SIZE_PX = 24.0  # shorter side of the box; the networks see 48 x 48
 MAX_TURN = 0.65
+# What the detector is less sure of, and the network not sure of at all, is perhaps no face; nor is
+# what is nearly black.
+MIN_SCORE = 0.78
+MIN_BRIGHTNESS = 0.06
 
 
 def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> Quality:
@@ -30,12 +35,16 @@ def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> 
         size_px=size,
         sharpness=sharpness,
         turn=None if landmarks is None else float(turn_aside(landmarks[None])[0]),
+        brightness=float(gray.mean() / 255),
     )
 
 
-def doubt(probability: float, quality: Quality) -> str:
+def doubt(probability: float, quality: Quality, *, score: float = 1.0) -> str:
     """Why an answer is uncertain, in words; '' where it is not."""
     reasons = []
+    is_dark = quality.brightness is not None and quality.brightness < MIN_BRIGHTNESS
+    if is_dark or (probability < MIN_PROBABILITY and score < MIN_SCORE):
+        reasons.append(NO_FACE)
     if probability < MIN_PROBABILITY:
         reasons.append(f"no label reaches {MIN_PROBABILITY:.0%}")
     if quality.size_px < MIN_SIZE_PX:

@@ -5,6 +5,7 @@ flushed.
 import csv
 import io
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def test_columns_of_openface(tmp_path: Path) -> None:
     )
     assert np.float32(first["confidence"]) == np.float32(0.9) and second["face_id"] == "1"
     assert (first["x_30"], first["y_48"], first["x_54"]) == ("50", "80", "65")
+    turned = [math.degrees(float(first[name])) for name in ("pose_Ry", "pose_Rx", "pose_Rz")]
+    assert turned == pytest.approx([-12, 5, -3])
     assert float(first["happy"]) > 0 and not any(name.startswith("AU") for name in first)
     for row in (empty, bad):
         assert (row["success"], row["confidence"], row["happy"]) == ("0", "0", "")
@@ -114,12 +117,14 @@ def test_columns_of_openface(tmp_path: Path) -> None:
 def test_columns_of_pyfeat(tmp_path: Path) -> None:
     got = read(written(tmp_path / "a.csv", columns="pyfeat"))
     emotions = ["anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral"]
-    assert list(got[0])[5:12] == emotions
+    assert list(got[0])[5:8] == ["Pitch", "Roll", "Yaw"] and list(got[0])[8:15] == emotions
     one = FRAMES[0].faces[0]
     assert sum(float(got[0][name]) for name in emotions) == pytest.approx(1, abs=1e-6)
     assert np.float32(got[0]["happiness"]) == np.float32(one["happy"])
     assert float(got[0]["FaceRectWidth"]) == pytest.approx(one.box[2] - one.box[0])
     assert (got[0]["Identity"], got[1]["Identity"], got[0]["frame"]) == ("Person_2", "", "3")
+    yaw, pitch, roll = one.pose or (0, 0, 0)
+    assert [float(got[0][name]) for name in ("Pitch", "Roll", "Yaw")] == [pitch, roll, -yaw]
     assert got[2]["FaceRectX"] == "" and got[2]["anger"] == ""
 
 

@@ -45,7 +45,7 @@ def test_a_summary_worked_out_by_hand() -> None:
     frames = [
         frame(0.0, face(0.9), face(0.1, 0.8, track=1)),
         frame(0.1, face(0.3), face(0.1, 0.8, track=1, uncertain=True)),
-        frame(0.4),  # the clock need not be even
+        frame(0.4, face(0.1, 0.8, track=1), face(0.9, track=2)),  # the clock need not be even
         frame(0.5, error="a broken frame"),
         frame(0.6, face(0.6)),
         frame(source="b.mp4", time_s=0.0),
@@ -62,9 +62,10 @@ def test_a_summary_worked_out_by_hand() -> None:
     assert (one["frames"], one["frames_failed"], one["frames_with_face"], one["faces"]) == (
         6,
         1,
-        4,
+        5,
         4,
     )
+    assert one["faces_left_out"] == two["faces_left_out"] == 1  # somebody seen once
     assert one["mean_happy"] == pytest.approx(np.mean([0.9, 0.3, 0.6, 0.1]))
     assert one["sd_happy"] == pytest.approx(np.std([0.9, 0.3, 0.6, 0.1], ddof=1))
     assert one["max_happy"] == 0.9 and (one["first_s"], one["last_s"]) == (0.0, 0.8)
@@ -76,17 +77,37 @@ def test_a_summary_worked_out_by_hand() -> None:
     )
     assert one["share_sad"] == 0 and one["transitions"] == 3
     assert (two["faces"], two["uncertain"], two["share_sad"], two["transitions"]) == (
-        2,
-        0.5,
+        3,
+        1 / 3,
         1.0,
         0,
     )
-    assert two["seen_s"] == pytest.approx(0.4)
+    assert two["seen_s"] == pytest.approx(0.5)
+    assert two["mean_valence"] == pytest.approx(0.1 - 0.8) and two["mean_yaw"] is None
     assert (empty["frames"], empty["faces"], empty["frames_with_face"]) == (1, 0, 0)
     assert [empty[name] for name in ("uncertain", "mean_happy", "share_happy", "transitions")] == [
         None
     ] * 4
     assert [list(row) for row in (one, two)] == [list(empty)] * 2
+
+
+def test_the_columns_do_not_depend_on_what_was_seen() -> None:
+    turned = face(0.9, pose=(10.0, -5.0, 2.0))
+    (seen,) = summary([frame(n / 10, turned) for n in range(3)], labels=NAMES)
+    (unseen,) = summary([frame(n / 10) for n in range(3)], labels=NAMES)
+    assert list(seen) == list(unseen)
+    assert (seen["mean_yaw"], seen["mean_pitch"], seen["sd_roll"]) == (10, -5, 0)
+    assert unseen["mean_happy"] is None and unseen["faces"] == 0 and unseen["track"] is None
+
+
+def test_what_is_perhaps_no_face_is_nobody() -> None:
+    ghost = face(0.3, track=1, uncertain=True, reason="perhaps no face; no label reaches 50%")
+    frames = [frame(n / 10, face(0.9), ghost) for n in range(9)]
+    (row,) = summary(frames, labels=NAMES)
+    assert (row["track"], row["faces"], row["faces_left_out"]) == (0, 9, 9)
+    assert {one.track for one in events(frames)} == {0}
+    (row,) = summary([frame(n / 10, ghost) for n in range(9)], labels=NAMES)
+    assert (row["track"], row["faces"], row["faces_left_out"]) == (None, 0, 9)
 
 
 def test_pictures_are_weighed_alike() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mien.errors import UsageError
 from mien.labels import FER2013
 from mien.results import Face, Quality
-from mien.vision.annotate import annotate
+from mien.vision.annotate import _meet, _placed, _Room, annotate
 
 
 def face(
@@ -112,3 +114,48 @@ def test_a_small_label_set_and_a_tiny_picture() -> None:
 def test_what_is_no_picture(image: np.ndarray) -> None:
     with pytest.raises(UsageError, match="annotate: came"):
         annotate(image, [], FER2013)
+
+
+def _faces(num: int, seed: int, *, size: tuple[int, int] = (1000, 700)) -> list[Face]:
+    """Faces in rows, every third of them uncertain for two reasons."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for k in range(num):
+        x, y = (
+            (k % 6) * size[0] / 6 + rng.uniform(5, 35),
+            (k // 6) * size[1] / 4 + rng.uniform(20, 40),
+        )
+        side = rng.uniform(50, 120)
+        one = face((x, y, x + side, y + side), FER2013[k % 7], uncertain=k % 3 == 0)
+        reason = "no label reaches 50%; face turned away" if one.uncertain else ""
+        found.append(replace(one, reason=reason, track=k))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_of_a_crowd_lie_on_nothing_and_say_why(seed: int) -> None:
+    faces = _faces(24, seed)
+    room = _Room((1000, 700), [one.box for one in faces])
+    placed = [(one, _placed(one, 22.0, room)) for one in faces]
+    whole = [(one, *found) for one, found in placed if found is not None]
+    assert len(whole) >= 23
+    places = np.array([place for *_, place in whole])
+    boxes = np.array([one.box for one in faces])
+    assert not _meet(places, boxes).any()
+    assert not (_meet(places, places) & ~np.eye(len(places), dtype=bool)).any()
+    said = [
+        " ".join(text for _, text, _ in plate.lines) for one, plate, _ in whole if one.uncertain
+    ]
+    assert len(said) >= 7
+    assert sum("no label reaches 50%" in text and "turned away" in text for text in said) >= 6
+    for one, plate, _ in whole:
+        assert ("?" in plate.lines[0][1]) == one.uncertain
+
+
+def test_what_is_perhaps_no_face_has_no_number() -> None:
+    one = replace(face((50, 60, 150, 160), uncertain=True), track=7, reason="perhaps no face")
+    found = _placed(one, 20.0, _Room((640, 480), [one.box]))
+    assert found is not None
+    assert [text for _, text, _ in found[0].lines] == ["happy? 88%", "perhaps no face"]
+    kept = _placed(replace(one, reason=""), 20.0, _Room((640, 480), [one.box]))
+    assert kept is not None and kept[0].lines[0][1] == "#7 happy? 88%"

@@ -1,11 +1,14 @@
 """Size, sharpness and turn of faces made up for it, and the rule for uncertain answers."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from mien.data.synthetic import draw_faces
 from mien.results import Quality
+from mien.results.types import NO_FACE
 from mien.vision import quality
 
 BOX = np.array([10, 20, 70, 110], np.float32)
@@ -54,3 +57,13 @@ def test_each_reason_for_doubt() -> None:
     assert quality.doubt(0.4, good) == "no label reaches 50%"
     assert quality.doubt(0.9, Quality(12, 1, None)) == "face smaller than 24 pixels"
     assert quality.doubt(0.4, Quality(12, 1, 0.9)).count(";") == 2
+
+
+def test_what_is_perhaps_no_face() -> None:
+    plain = Quality(size_px=80, sharpness=1, brightness=0.4)
+    assert quality.doubt(0.9, plain, score=0.7) == ""
+    assert quality.doubt(0.3, plain, score=0.9) != "" and NO_FACE not in quality.doubt(
+        0.3, plain, score=0.9
+    )
+    assert quality.doubt(0.3, plain, score=0.7).startswith(NO_FACE + "; ")
+    assert quality.doubt(0.9, replace(plain, brightness=0.03), score=0.95) == NO_FACE

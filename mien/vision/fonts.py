@@ -1,0 +1,204 @@
+"""Letters of any script in drawings.
+
+Noto Sans (Latin, Greek, Cyrillic; OFL) comes with the package fontpkg-noto-sans. Letters that it
+lacks are taken from the fonts installed on this machine, the plain sans-serif ones first. What no
+font has is drawn as an empty box, and `take_missing` says so once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
+
+_MOST_FONTS = 600  # looked into for one letter
+_NEVER_A_GLYPH = "\U0010ffff"  # what a font draws for it is what it draws for all it lacks
+_lock = threading.Lock()
+_missing: dict[str, None] = {}  # letters that no font has, not yet told
+_told: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Draws and measures text of one size, each letter in a font that has it.
+
+    Attributes:
+        size: Pixels.
+    """
+
+    size: int
+
+    def length(self, text: str) -> float:
+        """Width in pixels."""
+        return sum(font.getlength(part) for font, part in self._parts(text))
+
+    def draw(
+        self,
+        pen: ImageDraw,
+        place: tuple[float, float],
+        text: str,
+        fill: tuple[int, ...],
+        anchor: str = "la",
+    ) -> None:
+        """Draw a line of text.
+
+        Args:
+            pen: Of Pillow.
+            place: x and y in pixels.
+            text: Without line breaks.
+            fill: Colour.
+            anchor: What of the text stands at `place`: `l`, `m` or `r` for its left edge, middle or
+                right edge, then `a`, `m` or `b` for its upper edge, middle or lower edge.
+        """
+        ascent, descent = self._own.getmetrics()
+        x, y = place
+        x -= {"l": 0.0, "m": 0.5, "r": 1.0}[anchor[0]] * self.length(text)
+        y += {"a": ascent, "m": (ascent - descent) / 2, "b": -descent}[anchor[1]]
+        for font, part in self._parts(text):
+            pen.text((x, y), part, fill=fill, font=font, anchor="ls")
+            x += font.getlength(part)
+
+    def fitting(self, text: str, width: float) -> str:
+        """The text, cut with two dots if it is wider than so many pixels."""
+        if self.length(text) <= width:
+            return text
+        while text and self.length(text + "..") > width:
+            text = text[:-1]
+        return text + ".."
+
+    @property
+    def _own(self) -> FreeTypeFont:
+        return _opened(font_files()[0], self.size)
+
+    def _parts(self, text: str) -> Iterator[tuple[FreeTypeFont, str]]:
+        """The text in parts of one font each."""
+        text = unicodedata.normalize("NFC", text)
+        chosen = [(_font_for(letter), letter) for letter in text]
+        for i, (font, letter) in enumerate(chosen):
+            # Marks and joiners go with their letter, spaces with what comes before.
+            if i and (font is None or unicodedata.combining(letter) or letter in " \u200d\ufe0f"):
+                chosen[i] = (chosen[i - 1][0], letter)
+        for file, part in groupby(chosen, key=lambda one: one[0]):
+            letters = "".join(letter for _, letter in part)
+            yield _opened(file or font_files()[0], self.size), letters
+
+
+def take_missing() -> str:
+    """A sentence about letters that were drawn as boxes since the last call; '' if there is none.
+    Each letter is told once.
+    """
+    with _lock:
+        letters = "".join(_missing)
+        _told.update(_missing)
+        _missing.clear()
+    if not letters:
+        return ""
+    return (
+        f"no installed font has the letters {letters[:20]!r}{' ...' if len(letters) > 20 else ''}; "
+        "drawings show boxes for them. To mend: install a font that has them, such as Noto Sans"
+    )
+
+
+@functools.cache
+def font_files() -> tuple[Path, ...]:
+    """Font files, the best first: the package's own, then those of the machine."""
+    import fontpkg_noto_sans
+
+    own = Path(fontpkg_noto_sans.__file__).parent / "files"
+    found = [path for path in sorted(own.glob("*.ttf")) if "Italic" not in path.name]
+    for folder in _folders():
+        for place, _, names in os.walk(folder):
+            found += [
+                Path(place, name)
+                for name in names
+                if name.lower().endswith((".ttf", ".otf", ".ttc", ".otc"))
+            ]
+    return tuple(
+        sorted(dict.fromkeys(found), key=lambda path: (own not in path.parents, *_rank(path)))
+    )
+
+
+def files_for(text: str) -> list[Path]:
+    """The fonts in which a text is drawn, our own first: for matplotlib."""
+    files = dict.fromkeys([font_files()[0]])
+    for letter in text:
+        file = _font_for(letter)
+        if file is not None:
+            files[file] = None
+    return list(files)
+
+
+def _folders() -> list[Path]:
+    home = Path(os.path.expanduser("~"))
+    if sys.platform == "darwin":
+        return [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
+    if sys.platform == "win32":
+        return [Path(os.environ.get("WINDIR", r"C:\Windows"), "Fonts")]
+    return [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / ".local/share/fonts"]
+
+
+def _rank(path: Path) -> tuple[bool, bool, bool, str]:
+    """Upright sans-serif fonts of plain weight come first."""
+    name = path.name.lower()
+    styled = ("bold", "italic", "oblique", "light", "thin", "black", "medium", "condensed", "mono")
+    return (
+        any(word in name for word in styled),
+        "serif" in name.replace("sansserif", ""),
+        not ("noto" in name or "dejavu" in name or "unicode" in name or "unifont" in name),
+        str(path),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _font_for(letter: str) -> Path | None:
+    """The first font that has a letter; None where none has, or where there is nothing to see."""
+    if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf", "Mn", "Me"):
+        return None
+    script = unicodedata.name(letter, "").partition(" ")[0]
+    # Where no font had another letter of a script, not all of them are searched again.
+    files = _in_use if script in _scripts_without else (*_in_use, *font_files()[:_MOST_FONTS])
+    for path in files:
+        if _has(path, letter):
+            if path not in _in_use:
+                _in_use.append(path)
+            _scripts_with.add(script)
+            return path
+    with _lock:
+        if script not in _scripts_with:
+            _scripts_without.add(script)
+        if letter not in _told:
+            _missing[letter] = None
+    return None
+
+
+_in_use: list[Path] = []  # fonts that had a letter before: letters of a word come from one font
+_scripts_with: set[str] = set()
+_scripts_without: set[str] = set()
+
+
+def _has(path: Path, letter: str) -> bool:
+    try:
+        font = _opened(path, 24)
+        # A box that stands for a letter is as wide and dark as that of what is never a letter.
+        mask, none = font.getmask(letter), font.getmask(_NEVER_A_GLYPH)
+        return bytes(mask) != bytes(none) and mask.getbbox() is not None
+    except (OSError, ValueError):
+        return False
+
+
+@functools.lru_cache(maxsize=256)
+def _opened(path: Path, size: int) -> FreeTypeFont:
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(path), size)
