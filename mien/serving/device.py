@@ -73,6 +73,8 @@ def device_document(
         },
         "geometry": asdict(align.GEOMETRIES["yunet"]),
         "quality": {
+            "min_score": quality.MIN_SCORE,
+            "min_brightness": quality.MIN_BRIGHTNESS,
             "min_size_px": quality.MIN_SIZE_PX,
             "max_turn": quality.MAX_TURN,
         },

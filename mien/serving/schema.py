@@ -25,6 +25,15 @@ class Quality(_Exact):
     size_px: float
     sharpness: float
     turn: float | None
+    brightness: Unit | None
+
+
+class Pose(_Exact):
+    """Where a head is turned, in degrees: to the right of the picture, up, clockwise."""
+
+    yaw: float
+    pitch: float
+    roll: float
 
 
 class Face(_Exact):
@@ -35,7 +44,9 @@ class Face(_Exact):
     landmarks: list[Annotated[list[float], Field(min_length=2, max_length=2)]] | None
     label: str
     probabilities: Probabilities
+    valence: Annotated[float, Field(ge=-1, le=1)] | None
     entropy: Unit
+    pose: Pose | None
     quality: Quality
     uncertain: bool
     reason: str

@@ -1,6 +1,6 @@
 // Faces of successive frames as people: numbers, smoothed probabilities beside the raw ones, and for each
 // person a face at rest to compare with.
-import { doubt, entropy } from "./recognize/quality.mjs";
+import { doubt, entropy, valence } from "./recognize/quality.mjs";
 import { Smoother, Tracker } from "./track.mjs";
 
 const fround = Math.fround;
@@ -34,11 +34,12 @@ export class People {
     const total = smoothed.reduce((a, b) => a + b, 0);
     const values = smoothed.map((value) => fround(value / total));
     const most = Math.max(...values);
-    const reason = this.rules ? doubt(most, face.quality, this.rules, this.certainFrom) : face.reason;
+    const reason = this.rules ? doubt(most, face.quality, this.rules, this.certainFrom, face.score) : face.reason;
     return {
       ...face,
       label: labels[values.indexOf(most)],
       probabilities: Object.fromEntries(labels.map((label, i) => [label, values[i]])),
+      valence: valence(Object.fromEntries(labels.map((label, i) => [label, values[i]]))),
       entropy: entropy(values),
       uncertain: reason !== "",
       reason,

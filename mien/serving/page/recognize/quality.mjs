@@ -27,16 +27,27 @@ export function measure(box, points, crop, side) {
     size_px: Math.min(box[2] - box[0], box[3] - box[1]),
     sharpness: contrast > 0 ? deviation(laplacian(crop, side)) / contrast : 0,
     turn: points ? turnAside(points) : null,
+    brightness: crop.reduce((a, b) => a + b, 0) / crop.length / 255,
   };
 }
 
 // Why an answer is uncertain, in the library's words; "" where it is not.
-export function doubt(probability, quality, rules, certainFrom) {
+export function doubt(probability, quality, rules, certainFrom, score = 1) {
   const reasons = [];
+  const isDark = quality.brightness != null && quality.brightness < rules.min_brightness;
+  if (isDark || (probability < certainFrom && score < rules.min_score)) reasons.push("perhaps no face");
   if (probability < certainFrom) reasons.push(`no label reaches ${Math.round(100 * certainFrom)}%`);
   if (quality.size_px < rules.min_size_px) reasons.push(`face smaller than ${Math.round(rules.min_size_px)} pixels`);
   if (quality.turn !== null && quality.turn > rules.max_turn) reasons.push("face turned away");
   return reasons.join("; ");
+}
+
+const UNPLEASANT = ["angry", "disgust", "fear", "sad", "contempt"];
+
+// Happy less the likeliest unpleasant expression; null where the labels have neither.
+export function valence(probabilities) {
+  const unpleasant = UNPLEASANT.filter((name) => name in probabilities).map((name) => probabilities[name]);
+  return "happy" in probabilities && unpleasant.length ? probabilities.happy - Math.max(...unpleasant) : null;
 }
 
 // Entropy over that of a uniform answer: 0 sure, 1 no idea.

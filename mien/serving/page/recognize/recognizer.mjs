@@ -2,7 +2,7 @@
 import { cutOut, square } from "./align.mjs";
 import { answer, logits } from "./classify.mjs";
 import { detect } from "./detect.mjs";
-import { doubt, entropy, measure } from "./quality.mjs";
+import { doubt, entropy, measure, valence } from "./quality.mjs";
 import { ruleUnder, shownAnswer, softmax } from "./rule.mjs";
 
 export class Recognizer {
@@ -37,7 +37,7 @@ export class Recognizer {
     const quality = measure(box, points, crop, model.input.side);
     const { labels } = model.heads[0];
     const most = Math.max(...shown);
-    const reason = doubt(most, quality, model.quality, rule.certain_from);
+    const reason = doubt(most, quality, model.quality, rule.certain_from, row[14]);
     const named = (names, values) => Object.fromEntries(names.map((name, i) => [name, values[i]]));
     return {
       box,
@@ -45,7 +45,9 @@ export class Recognizer {
       landmarks: points,
       label: labels[shown.indexOf(most)],
       probabilities: named(labels, shown),
+      valence: valence(named(labels, shown)),
       entropy: entropy(shown),
+      pose: null, // only the library solves for it
       quality,
       uncertain: reason !== "",
       reason,
