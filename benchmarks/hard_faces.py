@@ -12,11 +12,11 @@ medians.
 
 small    squares of 12 to 48 px (a face's box is about as high as FER2013's square)
 many     squares of 64 px; the same with an upright face in every cell of 70 x 70 pixels: 2,394
-faces turned   squares of 96 px, turned in the plane of the picture by 0 to 180 degrees (FER2013
-does not tell how far a
-         head is turned aside)
-none     drawn pictures without a face, and textures and objects of scikit-image (all pictures in it
-without a person)
+         faces
+turned   squares of 96 px, turned in the plane of the picture by 0 to 180 degrees (FER2013 does not
+         tell how far a head is turned aside)
+none     drawn pictures without a face, and textures and objects of scikit-image (all pictures in
+         it without a person)
 """
 
 from __future__ import annotations

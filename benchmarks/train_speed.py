@@ -8,12 +8,11 @@ In turn, several rounds in one run; ratios are those of the medians, and the fir
 is not counted.
 
 mien      its own training step: augmentation, both heads if the recipe has them, moving average,
-the precision that it
-          chooses on this machine; at each side of the recipe's stages
+          the precision that it chooses on this machine; at each side of the recipe's stages
 keras     `fit` in float32 with `keras.layers.BatchNormalization`, pooling last, no augmentation
 keras+    the same with Keras' four augmentation layers, as one writes it by habit
 torch     plain PyTorch, channels last, bfloat16 autocast, no augmentation; left out where torch is
-not installed
+          not installed
 """
 
 from __future__ import annotations

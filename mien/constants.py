@@ -1,4 +1,4 @@
-"""What several parts need and none owns: the side of a face, the cache folder."""
+"""What several folders need and none owns: the side of a face, the cache folder."""
 
 from __future__ import annotations
 

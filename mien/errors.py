@@ -1,17 +1,16 @@
 """Every error that mien raises on purpose.
 
     MienError                exit 1   HTTP 500   anything below
-      UsageError             exit 2   HTTP 400   an option or argument that cannot be meant
-      DataError              exit 3   HTTP 422   a file, row or picture that cannot be read as
-      stated RunError               exit 4   HTTP 500   a run folder: locked, full, read-only,
-      damaged, of another recipe DownloadError          exit 5   HTTP 502   a download that failed:
-      network, credentials, checksum MissingExtraError      exit 6   HTTP 501   a part of mien that
-      is not installed BundleError            exit 7   HTTP 500   a model on disk: absent, damaged,
-      foreign, or of a newer mien
+      UsageError             exit 2   HTTP 400   an option or argument that makes no sense
+      DataError              exit 3   HTTP 422   a file, row or picture that cannot be read
+      RunError               exit 4   HTTP 500   a run folder that is locked, full or damaged
+      DownloadError          exit 5   HTTP 502   a download that failed: network, checksum, login
+      MissingExtraError      exit 6   HTTP 501   a part of mien that is not installed
+      BundleError            exit 7   HTTP 500   a model on disk that is absent, damaged or too new
     KeyboardInterrupt        exit 130            Ctrl-C; what was computed is on disk
 
-Each message says what came, what was expected and how to mend it. They are caught
-in `cli.py` (and later in `serving/app.py`), nowhere else.
+Each message says what came, what was expected and how to mend it. They are caught only in
+`mien/cli` and `mien/serving`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The main job: read, audit, train, evaluate, report. `mien run` and the script call `run`.
+"""The job of `mien run`: read, audit, train, evaluate, report.
 
-Everything lies in one folder:
+Everything is written into one folder:
 
     OUT/audit/      audit.json, audit.txt and contact sheets
     OUT/networks/   a run folder for each network

@@ -1,7 +1,7 @@
-"""The job behind `mien predict`: pictures, videos and cameras in; rows, marked copies and
-explanations out.
+"""The job of `mien predict`: pictures, videos and cameras in; rows, marked copies and explanations
+out.
 
-Every source has its rows: one without a face, and one that could not be read, say so.
+Every source gets rows, also one without a face and one that could not be read.
 """
 
 from __future__ import annotations

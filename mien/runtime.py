@@ -1,4 +1,4 @@
-"""The machine and process this runs on: processor, cores, peak memory; libraries kept quiet."""
+"""This machine and process: processor, cores, peak memory, and keeping libraries quiet."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The three files of a bundle as bytes, out of a folder or a zip; and the arrays of its npz.
+"""The three files of a bundle as bytes, read from a folder or a zip, and the arrays of its npz.
 
-Nothing is unpacked to disk, no link or device is followed, and nothing is read further than its
-limit: a zip may come from anywhere. What the bytes mean is checked in `mien.bundle`.
+A zip may come from anywhere: nothing is unpacked to disk, no link or device is followed, and
+nothing is read beyond its limit. What the bytes mean is checked in `mien.bundle.schema`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Read what an ONNX file holds, without the `onnx` package and before any runtime sees it.
+"""Read what an ONNX file holds, without the `onnx` package and before any runtime opens it.
 
 ONNX is a protocol buffer (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). This reads only
-what must be known to refuse a file: versions, operators, inputs, outputs, where the weights lie. It
-is stricter than the format: a message field that is not listed here, occurs twice where once is
-meant, or has another wire type is refused, since what another reader would make of it is then
-unknown. Nothing here recurses, and every count is bounded.
+what is needed to refuse a file: versions, operators, inputs, outputs, and where the weights are. It
+is stricter than the format: a field that is not listed in `onnx_fields`, occurs twice where once is
+meant, or has another wire type is refused, because another reader might understand it differently.
+Nothing here recurses, and every count is bounded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Views of a face for test-time augmentation: scaled, turned and mirrored a little, classified each,
-and averaged.
+"""Test-time augmentation: a face is scaled, turned and mirrored a little, each view is classified,
+and the results are averaged.
 
-What comes from outside the picture repeats its edge, as in training.
+Outside the picture its edge is repeated, as in training.
 """
 
 from __future__ import annotations

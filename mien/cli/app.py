@@ -1,4 +1,4 @@
-"""The command line: the verbs put together, and errors turned into one line and an exit code.
+"""The command line: all verbs, and errors as one line and an exit code.
 
 Results go to stdout, everything else to stderr.
 """

@@ -1,6 +1,4 @@
-"""`python -m mien.cli.docs` prints docs/cli.md: the help of every verb, as the command line itself
-gives it.
-"""
+"""`python -m mien.cli.docs` prints docs/cli.md: the help text of every verb."""
 
 from __future__ import annotations
 

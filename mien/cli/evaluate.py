@@ -1,4 +1,4 @@
-"""The verb `evaluate`."""
+"""The verb `evaluate` and its options."""
 
 from __future__ import annotations
 

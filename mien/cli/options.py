@@ -1,4 +1,4 @@
-"""What the verbs of the command line share: their options, and how they print."""
+"""Options that several verbs share, and how verbs print."""
 
 from __future__ import annotations
 

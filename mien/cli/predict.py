@@ -1,4 +1,4 @@
-"""The verb `predict`."""
+"""The verb `predict` and its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress bars, to stderr: for training (elsewhere than on a terminal a line an epoch), and for
+"""Progress bars on stderr: for training (a line an epoch where stderr is no terminal), and for
 counting sources.
 """
 

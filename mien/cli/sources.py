@@ -1,4 +1,4 @@
-"""The pictures, videos and cameras that arguments of `mien predict` name."""
+"""Find the pictures, videos and cameras that the arguments of `mien predict` name."""
 
 from __future__ import annotations
 

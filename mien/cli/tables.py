@@ -1,4 +1,4 @@
-"""What the verbs print for a person: tables and sentences, made of the facts that `--json` prints."""
+"""What the verbs print for people: tables and sentences made from the facts that `--json` prints."""
 
 from __future__ import annotations
 

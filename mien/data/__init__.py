@@ -1,1 +1,1 @@
-"""Data: reading it in all its published forms, knowing it, drawing it."""
+"""Data sets: reading their published forms, auditing, converting and drawing them."""

@@ -1,9 +1,8 @@
-"""What is in a data set, and what is wrong with it: counts, duplicates, leaks, blanks, doubtful
+"""What is in a data set and what is wrong with it: counts, duplicates, leaks, blanks, doubtful
 labels.
 
-`audit` computes everything once; `Audit.table` and `Audit.to_dict` say it,
-`mien.data.audit_sheets` shows it.
-docs/data.md gives each definition and what it finds in FER2013.
+`audit` computes everything once. `Audit.table` and `Audit.to_dict` report it, and
+`mien.data.audit_sheets` draws it. docs/data.md defines each finding and says what FER2013 has.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Writing a data set in a form that anybody can read: csv as FER2013's own, or a folder of PNG
-files.
-"""
+"""Write a data set in a form that anybody can read: a csv like FER2013's, or a folder of PNG files."""
 
 from __future__ import annotations
 

@@ -1,17 +1,16 @@
-"""Fetching FER2013 from Kaggle, through its own client kagglehub.
+"""Download FER2013 from Kaggle, through its own client kagglehub.
 
-Which of Kaggle's copies, in this order, and why:
+There are several copies, tried in this order:
 
-    deadskull7/fer2013   a public data set that holds fer2013.csv as the competition published it:
-    all three
-                         splits, every row in its place, so that FER+ votes can be joined; needs no
-                         account
-    the competition      the original; needs a Kaggle account whose owner has accepted its rules
-    msambare/fer2013     a public folder copy: PublicTest and PrivateTest merged, no row numbers, so
-    no votes
+    deadskull7/fer2013   A public data set that holds fer2013.csv as the competition published it:
+                         all three splits, every row in its place, so that FER+ votes can be joined.
+                         Needs no account.
+    the competition      The original. Needs a Kaggle account whose owner has accepted its rules.
+    msambare/fer2013     A public folder of pictures. PublicTest and PrivateTest are merged and rows
+                         have no numbers, so votes cannot be joined.
 
 kagglehub checks each download against the server's MD5 sum and keeps it in its own cache, so a
-second call fetches nothing; its environment variables (KAGGLEHUB_CACHE, KAGGLE_API_TOKEN, ...)
+second call downloads nothing. Its environment variables (KAGGLEHUB_CACHE, KAGGLE_API_TOKEN, ...)
 apply.
 """
 

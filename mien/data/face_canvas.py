@@ -1,7 +1,7 @@
-"""What drawn faces are painted on: many pictures at once, in the coordinates of each head.
+"""The canvas of drawn faces: many pictures at once, in the coordinates of each head.
 
 Every shape is the region between two curves in the head's own coordinates (u to the right, v down,
-in pixels of an upright face of middle size); its edge is softened over one pixel, so no
+in pixels of an upright face of medium size). Its edge is softened over one pixel, so no
 supersampling is needed.
 """
 

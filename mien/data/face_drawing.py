@@ -1,4 +1,4 @@
-"""The painter of the drawn faces: from what moves in a face to its pixels.
+"""Draw faces: from brow, lid and mouth positions to pixels.
 
 A face is painted back to front, many at once, in float32 (`mien.data.face_canvas`).
 """

@@ -1,10 +1,10 @@
-"""Pictures that are nearly the same: the same photograph shifted, re-scaled, re-saved, stamped or
+"""Pictures that are nearly the same: one photograph shifted, re-scaled, re-saved, stamped or
 mirrored.
 
-Two steps. Candidates are pairs whose 8x8 area means correlate (every pair is compared: 10^9
-products of 64 numbers are seconds of matrix multiplication, so no hash and no index is needed).
-Faces cropped alike have similar area means, so most candidates are different people; a pair is kept
-only if the fine detail agrees too: what is left of each picture after taking away a 7x7 mean,
+This takes two steps. Candidates are pairs whose 8x8 area means correlate. Every pair is compared:
+10^9 products of 64 numbers take seconds as matrix products, so no hash and no index is needed.
+Faces cropped alike have similar area means, so most candidates show different people. A pair is
+kept only if the fine detail agrees too: what is left of each picture after subtracting a 7x7 mean,
 correlated at the best shift of up to two pixels.
 """
 

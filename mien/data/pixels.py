@@ -1,8 +1,8 @@
 """Decimal text to pixels: the inner loop of reading FER2013 as csv.
 
-83 million decimal numbers become bytes here. `parse_block` does it with some fifteen passes of
-numpy over a few hundred kilobytes at a time, and is exact about what it accepts; a block that holds
-anything else is read again row by row by `parse_row`, which knows what is wrong.
+83 million decimal numbers become bytes here. `parse_block` does it in some fifteen numpy passes
+over a few hundred kilobytes at a time and accepts only exact input. A block that holds anything
+else is read again row by row by `parse_row`, which says what is wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where data is read from, and the jobs of `mien data`: count, audit, draw, convert."""
+"""Where data comes from, and the jobs of `mien data`: count, audit, draw, convert, crop."""
 
 from __future__ import annotations
 

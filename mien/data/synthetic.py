@@ -1,11 +1,11 @@
-"""Drawn faces: seven expressions from what brows, eyes and mouth do in each, for tests, demos and a
-first try.
+"""Drawn faces for tests, demos and a first try: seven expressions made of brow, eye and mouth
+movements.
 
-The movements follow the descriptions of the Facial Action Coding System (Ekman and Friesen 1978;
-the usual combinations per expression:
-https://imotions.com/blog/learning/research-fundamentals/facial-action-coding-system/). Who is drawn
-(head, skin, hair, glasses, beard), how strongly, from which side lit, how turned and how hidden is
-random. Nothing here was made from photographs.
+The movements follow the Facial Action Coding System (Ekman and Friesen 1978; the usual combinations
+per expression:
+https://imotions.com/blog/learning/research-fundamentals/facial-action-coding-system/). Everything
+else is random: who is drawn (head, skin, hair, glasses, beard), how strong the expression is, the
+light, the pose, and what hides the face. Nothing here was made from photographs.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ order:
 
     Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF
 
-The image name is empty for pictures that FER+ dropped, and is no safe key where it is given. So
-rows are joined by their order within each Usage, and the join is refused where counts, Usages or
-the votes themselves say that the two files do not belong together.
+The image name is empty for pictures that FER+ dropped, and unreliable elsewhere. So rows are joined
+by their order within each Usage. The join is refused where counts, Usages or the votes themselves
+show that the two files do not belong together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One network on one split, and networks against each other: every score."""
+"""Every score of one network on one split, and of networks against each other."""
 
 from __future__ import annotations
 

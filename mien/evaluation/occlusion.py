@@ -1,4 +1,4 @@
-"""Occlusion maps of the best network: which places of a face its predictions rest on."""
+"""Occlusion maps of the best network: which parts of a face its predictions rest on."""
 
 from __future__ import annotations
 

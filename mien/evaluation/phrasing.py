@@ -1,4 +1,4 @@
-"""Numbers and names as text: percent, intervals, lists."""
+"""Numbers and names as text: percentages, intervals, lists."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Sentences about networks, computed from the numbers of an evaluation.
 
-Every word that judges has its threshold here, so that two reports with the same numbers say the
-same.
+Every word that judges has its threshold here, so reports with the same numbers say the same.
 """
 
 from __future__ import annotations

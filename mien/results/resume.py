@@ -1,5 +1,6 @@
-"""Tables of predictions that can be gone on with: what they hold whole, and by what means it was
-computed.
+"""Tables of predictions that a later command can continue.
+
+Beside the table lies a file with the settings its rows were computed with.
 """
 
 from __future__ import annotations

@@ -1,3 +1,1 @@
-"""Training: the only folder that imports keras and tensorflow, and only inside functions' modules
-that need them.
-"""
+"""Training. Only this folder imports keras and tensorflow."""

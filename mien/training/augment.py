@@ -1,6 +1,6 @@
-"""Random changes of a whole batch inside the graph, in this order: flip, turn, zoom and shift in
-one resample, light (`augment`); faces mixed with others (`mix`); blur, noise and JPEG, an erased
-box (`corrupt`).
+"""Random changes to a whole batch, inside the graph, in this order: flip, turn, zoom and shift in
+one resampling, then light (`augment`); mixing with other faces (`mix`); blur, noise, JPEG and an
+erased box (`corrupt`).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Networks of keras.applications as trunks: a gray face becomes what they take, and ImageNet's
-weights are fetched.
+"""Networks of keras.applications as trunks: a gray face is turned into their input, and ImageNet
+weights are downloaded.
 """
 
 from __future__ import annotations

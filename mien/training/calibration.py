@@ -1,4 +1,4 @@
-"""Temperatures: how sure a network may be of its answers, by faces that it was not trained on."""
+"""Fit temperatures, so that a network is as sure as it is right on faces it was not trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be watched of a training: the moment it is at, and TensorBoard."""
+"""What can be watched during training: how far it is, and TensorBoard."""
 
 from __future__ import annotations
 

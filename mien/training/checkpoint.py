@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `epoch-0007/` with `arrays.npz`, `state.json` and `MANIFEST.json`, which
 holds the sha256 of the other two and is written last. The folder is written under a temporary name,
-flushed to the disk and renamed: it is there whole or not at all. (Keras' own backup callback
+flushed to disk and renamed, so it is there whole or not at all. (Keras' own backup callback
 overwrites in place and leaves the dropout state out.)
 """
 

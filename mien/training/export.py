@@ -1,5 +1,5 @@
-"""From a trained run to a bundle: ONNX, proof that it answers alike, temperature, scores, drawn
-faces to check by.
+"""Turn a trained run into a bundle: ONNX, a check that ONNX and Keras agree, temperatures, scores,
+and drawn faces to check by.
 
     export(load_run(Path("runs/small")), Path("small.zip"), dataset=dataset, measure=measure)
 

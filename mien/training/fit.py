@@ -1,8 +1,8 @@
-"""Training a network: one straight loop that can be killed at any moment and goes on where it was.
+"""Train a network: one straight loop that can be killed at any moment and continues where it was.
 
-Order of batches, augmentation and learning rate are functions of (seed, epoch, step); weights,
-Adam's moments, the moving average and the dropout state are in the checkpoint. So nothing else must
-be remembered.
+The order of batches, augmentation and learning rate are functions of (seed, epoch, step). Weights,
+Adam's moments, the moving average and the dropout state are in the checkpoint. Nothing else needs
+to be remembered.
 """
 
 from __future__ import annotations

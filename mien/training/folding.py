@@ -1,5 +1,5 @@
-"""The same network in fewer steps: batch norm and the division by 255 go into the convolutions'
-weights, and each ReLU before its pooling, which changes no prediction.
+"""The same network in fewer steps: batch norm and the division by 255 become part of the
+convolutions' weights, and each ReLU moves before its pooling. Predictions stay the same.
 """
 
 from __future__ import annotations

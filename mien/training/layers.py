@@ -1,4 +1,4 @@
-"""Layers of our own: batch normalisation by TensorFlow's fused operation, and enlarging by
+"""Our own layers: batch normalisation by TensorFlow's fused operation, and enlarging by matrix
 products.
 """
 

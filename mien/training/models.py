@@ -1,4 +1,4 @@
-"""The convolutional networks, built from a recipe."""
+"""Convolutional networks, built from a recipe."""
 
 from __future__ import annotations
 

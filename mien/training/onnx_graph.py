@@ -1,4 +1,4 @@
-"""A network as an ONNX file, also with smaller weights: 16-bit floats, or 8 bits."""
+"""A Keras network as an ONNX file, also with smaller weights: 16-bit floats or 8-bit integers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The type of a recipe: everything that decides how a network is trained, as one frozen value.
 
-What a field may be stands beside it.
+The bounds of each field stand beside it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Recipes: functions that return a `Recipe`.
 
-The docstring of each holds the command, what it costs and where the figure it reaches is printed
+The docstring of each holds the command, what it costs, and where to find the figure it reaches
 (docs/results.md).
 """
 

@@ -1,7 +1,8 @@
 """A run folder: what it holds, who may write it, and the network in it.
 
-run.json        recipe, data fingerprint, versions; once trained also history, cost and why training
-stopped history.jsonl   a line for each epoch
+run.json        recipe, data fingerprint, versions; once trained also history, cost, and why
+                training stopped
+history.jsonl   a line for each epoch
 checkpoints/    the newest two (`mien.training.checkpoint`)
 best-0007/      the averaged weights of the best epoch, verified by hash when they are read
 model.keras     the same weights as Keras saves them, for use elsewhere; mien does not read it

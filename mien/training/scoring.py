@@ -1,4 +1,4 @@
-"""The temperatures and scores of a bundle."""
+"""Temperatures and scores of a bundle."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The step of training as a graph: faces are changed, teachers asked, weights and their average
-moved.
+"""One training step as a graph: change the faces, ask the teachers, update weights and their
+average.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the heads are trained towards: labels and votes, smoothed, and what teachers say."""
+"""What the heads are trained towards: labels and votes, smoothed, and teachers' predictions."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Beginning with weights that were trained before: of the package's network, a bundle, a run, or
-ImageNet.
+"""Start with trained weights: of the network in the package, a bundle, a run, or ImageNet.
 
 A bundle holds its network folded (`mien.training.models.build_folded`): convolutions with bias and
-no batch norm. That is built again in Keras from the bundle's recipe, given the weights of the ONNX
-file, and must answer as the bundle's golden faces say before anything is trained.
+no batch norm. It is built again in Keras from the bundle's recipe and given the weights of the ONNX
+file. Before training starts, it must reproduce the bundle's golden predictions.
 """
 
 from __future__ import annotations

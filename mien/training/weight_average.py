@@ -1,10 +1,9 @@
-"""One network whose weights are the mean of those of others: a trained one, and what further
-training made of it.
+"""Average the weights of a trained network and of what further training made of it.
 
-Between the two lie networks that are as right as either and keep most of what the second learned
-besides (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903); the mean costs no more to run than
-one. Networks that were trained apart have no weights to be averaged: their mean answers nothing,
-and its accuracy says so.
+Between the two lie networks that are as accurate as either and keep most of what the second one
+learned in addition (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903). The mean costs no more
+to run than one network. Networks that were trained separately cannot be averaged: their mean
+predicts nothing useful, and its accuracy shows it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A video's way: frames with their times, faces followed and smoothed, summaries and copies."""
+"""Videos: frames with their times, faces tracked and smoothed, summaries and marked copies."""

@@ -1,4 +1,4 @@
-"""Decoders: files and streams by PyAV, cameras by OpenCV; frames with times that never step back."""
+"""Decoders: files and streams by PyAV, cameras by OpenCV. Times never step back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""When expressions began and ended, as psychologists code them, and as a BIDS file
-(https://bids-specification.readthedocs.io, "Events"). They are perceived expressions, not feelings.
+"""When expressions began and ended, as psychologists code them, and as a BIDS events file
+(https://bids-specification.readthedocs.io). These are perceived expressions, not feelings.
 """
 
 from __future__ import annotations

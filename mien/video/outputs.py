@@ -1,4 +1,4 @@
-"""What a video comes to, written while its frames pass: summary, events, timelines."""
+"""The summary, events and timelines of a video, written while its frames pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Smoothing of each followed face's probabilities in time."""
+"""Smooth the probabilities of each tracked face over time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What is drawn of a video: a picture a person with the probability of each expression over time,
 and one with all persons.
 
-What is kept of a video is counted in bins of time. When these become many they are joined two by
-two, so memory does not grow with the length of the video.
+Frames are counted in bins of time. When there are many bins they are joined two by two, so memory
+does not grow with the length of the video.
 """
 
 from __future__ import annotations

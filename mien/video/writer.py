@@ -1,5 +1,5 @@
-"""A copy of a video with something drawn into it: pictures in, with their times, H.264 or MPEG-4
-out. No sound.
+"""A copy of a video with something drawn into it: pictures with their times in, H.264 or MPEG-4
+out. Without sound.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A picture's way: any file to RGB, faces found, cut out and prepared; and what is drawn on it."""
+"""Pictures: any file to RGB, faces found, cut out and prepared, and what is drawn on pictures."""

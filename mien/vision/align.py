@@ -1,18 +1,17 @@
-"""From a found face to a crop like those that the networks were trained on, and the way back.
+"""Cut a found face out of a picture like the faces that the networks were trained on, and map back.
 
-FER2013's crops have a geometry of their own. The detector was run over enlarged FER2013 pictures;
-where its box and its landmarks lie in them gives the rules below (`benchmarks/crop_rule.py`
-measures and prints the constants; `benchmarks/pasted_faces.py` tests them; docs/faces.md has both
-results):
+FER2013's crops have a geometry of their own. The rules below come from running the detector over
+enlarged FER2013 pictures and measuring where its box and landmarks lie in them.
+`benchmarks/crop_rule.py` prints the constants, `benchmarks/pasted_faces.py` tests them, and
+docs/faces.md has both results.
 
-    landmarks   the square in which the five points come to lie where they lie in a FER2013 picture
-    box         the square that lies around the box as a FER2013 picture lies around the face's box
-    both        between the two: half way for a face seen from the front, and the further towards
-    the box the more
-                the head is turned to a side, where landmarks crowd together. The default
+    landmarks   the square that puts the five points where they lie in a FER2013 picture
+    box         the square that lies around the box as a FER2013 picture lies around its face's box
+    both        between the two: half way for a face seen from the front, and closer to the box the
+                more the head is turned to a side, where landmarks crowd together. The default.
 
-All follow the head's in-plane turn, as the landmarks show it. Where there are no landmarks the box
-must do.
+All rules follow the head's in-plane turn, as the landmarks show it. Where there are no landmarks,
+the box is used alone.
 """
 
 from __future__ import annotations

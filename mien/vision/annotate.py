@@ -1,8 +1,8 @@
-"""Answers drawn onto a copy of a picture: boxes, labels with percent, and bars of all
+"""Draw predictions on a copy of a picture: boxes, labels with percentages, bars of all
 probabilities.
 
-An uncertain answer has a dashed box, a question mark, and below its label why it is uncertain.
-Colours are those of the label set, but nothing is told by colour alone. No label lies on another
+An uncertain prediction has a dashed box, a question mark, and below its label the reason.
+Colours are those of the label set, but colour alone never carries meaning. No label lies on another
 label or on another face; one that finds no room near its face is left out.
 """
 

@@ -1,4 +1,4 @@
-"""Contact sheets: many small faces on one picture, with a caption under each."""
+"""Contact sheets: many small faces in one picture, each with a caption."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Which parts of a face an answer rests on: occlusion maps.
+"""Occlusion maps: which parts of a face a prediction rests on.
 
-A patch of the face is replaced by a blurred copy of itself and the network asked again; where the
-probability of the label falls, the patch spoke for it (Zeiler and Fergus 2014,
-https://arxiv.org/abs/1311.2901). This needs nothing but answers, so it serves any network. It tells
-what this network uses, not why the face has that expression.
+A patch of the face is replaced by a blurred copy of itself and the face is classified again. Where
+the label's probability falls, the patch spoke for it (Zeiler and Fergus 2014,
+https://arxiv.org/abs/1311.2901). This needs only predictions, so it works with any network. It
+shows what this network uses, not why the face has that expression.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pixels of a face -> what a network takes: gray uint8, 48 x 48.
+"""Pixels of a face to the input of a network: gray uint8, 48 x 48.
 
-Colour becomes gray with the weights of ITU-R BT.601, rounded as Pillow rounds them; other sizes are
+Colour becomes gray with the weights of ITU-R BT.601, rounded as Pillow rounds them. Other sizes are
 averaged by area where they shrink and interpolated linearly where they grow. Data sets and
-photographs both go this way.
+photographs go the same way.
 """
 
 from __future__ import annotations

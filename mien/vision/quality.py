@@ -1,4 +1,4 @@
-"""How good the picture of a face is, and when an answer about it should not be relied on."""
+"""How good the picture of a face is, and when a prediction about it is uncertain."""
 
 from __future__ import annotations
 

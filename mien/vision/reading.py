@@ -1,4 +1,4 @@
-"""The bytes of a picture, from a path, bytes or an open file, and never more than is allowed."""
+"""Read the bytes of a picture from a path, bytes or an open file, never more than allowed."""
 
 from __future__ import annotations
 
