@@ -29,7 +29,7 @@ import numpy as np
 import mien
 from mien.data.synthetic import draw_faces
 from mien.results.writers import open_writer
-from mien.video.frames import shots
+from mien.video.frames import read_frames
 from mien.video.recognize import watch
 from mien.video.timeline import Timelines
 
@@ -124,7 +124,7 @@ def speed(folder: Path, options: argparse.Namespace) -> None:
             film = draw_film(folder / f"{num_faces}.mkv", num_faces, options.seconds)
             next(watch(film, recognizer))  # loads what is loaded once
             began = time.perf_counter()
-            num_frames = sum(1 for _ in shots(film))
+            num_frames = sum(1 for _ in read_frames(film))
             decoding = time.perf_counter() - began
             began = time.perf_counter()
             found = [len(frame.faces) for frame in watch(film, recognizer)]

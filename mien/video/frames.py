@@ -7,8 +7,8 @@
   that are not square are stretched to be.
 - A thread decodes ahead through a queue of a few pictures, so memory does not grow with the length
   of a video. A camera does not wait: what cannot be looked at in time is passed over, and counted.
-- A frame that cannot be decoded is a Shot with an error; where a file or stream breaks off, the
-  last Shot says so.
+- A frame that cannot be decoded is a VideoFrame with an error; where a file or stream breaks off, the
+  last VideoFrame says so.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
-class Shot:
+class VideoFrame:
     """One frame of a video.
 
     Attributes:
@@ -114,9 +114,9 @@ def facts(source: str | os.PathLike[str]) -> VideoFacts:
         )
 
 
-def shots(
+def read_frames(
     source: str | os.PathLike[str], *, every: float | None = None, tell: Tell | None = None
-) -> Generator[Shot, None, None]:
+) -> Generator[VideoFrame, None, None]:
     """Frames of a video, decoded in a thread; close the iterator to stop it early.
 
     Args, errors: as for `mien.video.recognize.watch`.
@@ -130,10 +130,10 @@ def check_every(every: float | None) -> None:
         raise UsageError(f"every: came {every}; expected seconds above 0, or None for every frame")
 
 
-def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[Shot, None, None]:
+def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[VideoFrame, None, None]:
     """Run `_selected` in a thread; what it raises is raised here."""
     ahead = _Ahead(source, every)
-    last_heard, last = time.monotonic(), Shot(-1, 0.0, None)
+    last_heard, last = time.monotonic(), VideoFrame(-1, 0.0, None)
     try:
         while True:
             try:
@@ -149,7 +149,7 @@ def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[Shot
                     ahead.notes.append(
                         f"{source}: no frame for {decoding.STALL_S:.0f} s after {last.time_s:.2f} s; stopped"
                     )
-                    yield Shot(
+                    yield VideoFrame(
                         last.index + 1, last.time_s, None, f"no frame for {decoding.STALL_S:.0f} s"
                     )
                     break
@@ -178,13 +178,13 @@ class _Ahead:
         self.live = source.startswith(CAMERA) or protocol_of(source) in LIVE
         self.notes: list[str] = []
         self._source, self._every = source, every
-        self._queue: queue.Queue[Shot | BaseException | None] = queue.Queue(_AHEAD)
+        self._queue: queue.Queue[VideoFrame | BaseException | None] = queue.Queue(_AHEAD)
         self._stop = threading.Event()
         self._passed_over = 0
         self._thread = threading.Thread(target=self._decode, name="mien-video", daemon=True)
         self._thread.start()
 
-    def get(self) -> Shot | BaseException | None:
+    def get(self) -> VideoFrame | BaseException | None:
         """The next item; queue.Empty after a short wait, so that Ctrl-C is heard on every system."""
         return self._queue.get(timeout=min(1.0, decoding.STALL_S / 4))
 
@@ -207,15 +207,15 @@ class _Ahead:
         end: BaseException | None = None
         try:
             with closing(_selected(self._source, self._every, self.notes.append)) as chosen:
-                for shot in chosen:
-                    self._put(shot)
+                for one in chosen:
+                    self._put(one)
                     if self._stop.is_set():
                         break
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
             end = error
         self._put(end)
 
-    def _put(self, item: Shot | BaseException | None) -> None:
+    def _put(self, item: VideoFrame | BaseException | None) -> None:
         while self.live:
             try:
                 return self._queue.put_nowait(item)
@@ -225,12 +225,12 @@ class _Ahead:
                 except queue.Empty:
                     continue
                 self._passed_over += passed is not None
-                if isinstance(passed, Shot) and passed.cut and isinstance(item, Shot):
+                if isinstance(passed, VideoFrame) and passed.cut and isinstance(item, VideoFrame):
                     item = replace(item, cut=True)
         self._queue.put(item)
 
 
-def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, None, None]:
+def _selected(source: str, every: float | None, tell: Tell) -> Generator[VideoFrame, None, None]:
     """Number the frames, choose those to look at, and turn these alone into pictures."""
     frames = camera_frames(source) if source.startswith(CAMERA) else file_frames(source, tell)
     next_s = -math.inf
@@ -242,14 +242,14 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[Shot, N
             if frame.rgb is None:
                 num_broken += not frame.last
                 if num_read and (every is None or frame.last):
-                    yield Shot(index, frame.time_s, None, frame.error)
+                    yield VideoFrame(index, frame.time_s, None, frame.error)
                 continue
             num_read += 1
             # A thousandth of a step of grace: 0.2 s may be written as 0.19999.
             if every is None or frame.time_s >= next_s - every / 1000:
                 if every is not None:
                     next_s = (math.floor(frame.time_s / every + 0.001) + 1) * every
-                yield Shot(index, frame.time_s, frame.rgb(), cut=is_cut)
+                yield VideoFrame(index, frame.time_s, frame.rgb(), cut=is_cut)
                 is_cut = False
     if not num_read:
         reason = (

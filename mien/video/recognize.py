@@ -18,12 +18,21 @@ from mien.labels import LabelSet
 from mien.recognizer import entropy
 from mien.results import Face, Frame
 from mien.video.decoding import Tell
-from mien.video.frames import Shot, VideoFacts, check_every, facts, is_video, shots
+from mien.video.frames import VideoFacts, VideoFrame, check_every, facts, is_video, read_frames
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
 from mien.vision import quality
 
-__all__ = ["SMOOTH_S", "Shot", "VideoFacts", "facts", "is_video", "parse_seconds", "shots", "watch"]
+__all__ = [
+    "SMOOTH_S",
+    "VideoFrame",
+    "VideoFacts",
+    "facts",
+    "is_video",
+    "parse_seconds",
+    "read_frames",
+    "watch",
+]
 
 SMOOTH_S = 0.3
 
@@ -96,22 +105,22 @@ def _watch(
     labels, detector = recognizer.labels, recognizer.detector.name
     width = height = 0
     with (
-        closing(shots(source, every=every, tell=tell)) as looked_at,
+        closing(read_frames(source, every=every, tell=tell)) as looked_at,
         closing(VideoCopy(draw)) as copy,
     ):
-        for shot in looked_at:
-            if shot.cut:
+        for frame in looked_at:
+            if frame.cut:
                 memory[0].cut()
-            if shot.image is None:
+            if frame.image is None:
                 yield Frame(
-                    source, shot.index, shot.time_s, width, height, detector, (), shot.error
+                    source, frame.index, frame.time_s, width, height, detector, (), frame.error
                 )
                 continue
-            height, width = shot.image.shape[:2]
-            faces = follow(shot.time_s, recognizer.faces_in(shot.image), *memory)
+            height, width = frame.image.shape[:2]
+            faces = follow(frame.time_s, recognizer.faces_in(frame.image), *memory)
             if draw is not None:
-                copy.write(shot.time_s, annotate(shot.image, faces, labels))
-            yield Frame(source, shot.index, shot.time_s, width, height, detector, faces)
+                copy.write(frame.time_s, annotate(frame.image, faces, labels))
+            yield Frame(source, frame.index, frame.time_s, width, height, detector, faces)
 
 
 def follow(

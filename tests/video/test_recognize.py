@@ -22,7 +22,7 @@ from mien.labels import LabelSet
 from mien.results import Face, Frame, Quality
 from mien.video import decoding
 from mien.video import frames as reading
-from mien.video.frames import Shot, facts, is_video, shots
+from mien.video.frames import VideoFrame, facts, is_video, read_frames
 from mien.video.recognize import parse_seconds, watch
 
 LABELS = LabelSet(("happy", "sad"))
@@ -102,7 +102,7 @@ class Lights:
         return faces
 
 
-def times(read: Iterable[Shot | Frame]) -> list[float]:
+def times(read: Iterable[VideoFrame | Frame]) -> list[float]:
     return [float(one.time_s or 0) for one in read]
 
 
@@ -121,9 +121,9 @@ def test_joined_films_count_on_where_their_times_begin_anew(tmp_path: Path) -> N
     assert len(found) == 60
     assert found[0] == 0 and np.diff(found).min() > 0.03 and np.diff(found).max() < 0.1
     assert any("times begin anew at 1.20 s and 1 times more" in note for note in notes), notes
-    copied = times(shots(tmp_path / "copy.mp4"))
+    copied = times(read_frames(tmp_path / "copy.mp4"))
     np.testing.assert_allclose(copied, found, atol=0.001)
-    looks = times(shots(joined, every=0.2))
+    looks = times(read_frames(joined, every=0.2))
     np.testing.assert_allclose(looks, np.arange(0, 2.4, 0.2), atol=0.041)
 
 
@@ -141,7 +141,7 @@ UNEVEN = [0, 33, 67, 500, 511, 900, 1500]
     ],
 )
 def test_uneven_times_are_true(tmp_path: Path, name: str, codec: str) -> None:
-    read = list(shots(film(tmp_path / name, UNEVEN, codec=codec)))
+    read = list(read_frames(film(tmp_path / name, UNEVEN, codec=codec)))
     assert [shot.index for shot in read] == list(range(7))
     assert times(read) == pytest.approx([ms / 1000 for ms in UNEVEN], abs=0.001)
     assert all(
@@ -151,24 +151,24 @@ def test_uneven_times_are_true(tmp_path: Path, name: str, codec: str) -> None:
 
 
 def test_a_first_frame_that_comes_late_stays_late(tmp_path: Path) -> None:
-    assert times(shots(film(tmp_path / "a.mp4", [500, 540, 900]))) == pytest.approx(
+    assert times(read_frames(film(tmp_path / "a.mp4", [500, 540, 900]))) == pytest.approx(
         [0.5, 0.54, 0.9], abs=0.001
     )
 
 
 def test_formats_without_a_zero_count_from_their_start(tmp_path: Path) -> None:
     path = film(tmp_path / "a.ts", [ms + 5000 for ms in UNEVEN], codec="libx264")
-    assert times(shots(path)) == pytest.approx([ms / 1000 for ms in UNEVEN], abs=0.001)
+    assert times(read_frames(path)) == pytest.approx([ms / 1000 for ms in UNEVEN], abs=0.001)
 
 
 def test_every_takes_the_first_frame_of_each_step(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", range(0, 2000, 40))
-    read = list(shots(path, every=0.2))
+    read = list(read_frames(path, every=0.2))
     assert times(read) == pytest.approx([0.2 * k for k in range(10)], abs=0.001)
     assert [shot.index for shot in read] == list(range(0, 50, 5))
     uneven = film(tmp_path / "b.mp4", [0, 90, 190, 210, 1010, 1150, 1250])
-    assert times(shots(uneven, every=0.2)) == pytest.approx([0, 0.21, 1.01, 1.25], abs=0.001)
-    assert len(list(shots(path, every=0.001))) == 50
+    assert times(read_frames(uneven, every=0.2)) == pytest.approx([0, 0.21, 1.01, 1.25], abs=0.001)
+    assert len(list(read_frames(path, every=0.001))) == 50
 
 
 # The right way up.
@@ -190,7 +190,7 @@ def test_turned_videos_come_upright(
     bottom left.
     """
     path = film(tmp_path / "a.mp4", [0, 40], rotation=rotation, lights=[(0, 0)])
-    image = next(shots(path)).image
+    image = next(read_frames(path)).image
     assert image is not None and image.shape == (*shape, 3)
     bright = {
         (down, right): bool(image[-4 if down else 4, -4 if right else 4].min() > 200)
@@ -210,7 +210,7 @@ def test_mirrored_videos_come_upright(tmp_path: Path) -> None:
         image[:16, :16] = 255
         container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode())
-    shown = next(shots(path)).image
+    shown = next(read_frames(path)).image
     with av.open(
         str(path)
     ) as container:  # FFmpeg's matrix, point by point: (x, y) -> (a x + c y, b x + d y)
@@ -234,7 +234,7 @@ def test_oblong_pixels_are_stretched(tmp_path: Path) -> None:
             stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), "rgb24"))
         )
         container.mux(stream.encode())
-    image = next(shots(path)).image
+    image = next(read_frames(path)).image
     assert image is not None and image.shape == (64, 128, 3)
 
 
@@ -243,7 +243,7 @@ def test_oblong_pixels_are_stretched(tmp_path: Path) -> None:
 
 def refused(path: str | Path) -> DataError:
     with pytest.raises(DataError) as caught:
-        list(shots(path))
+        list(read_frames(path))
     return caught.value
 
 
@@ -297,17 +297,17 @@ def test_a_file_that_breaks_off_gives_what_it_has_and_says_so(
     tmp_path: Path, name: str, options: dict[str, str]
 ) -> None:
     path = film(tmp_path / name, range(0, 4000, 40), options=options)
-    whole = list(shots(path))
+    whole = list(read_frames(path))
     assert len(whole) == 100 and not any(shot.error for shot in whole)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     notes: list[str] = []
-    read = list(shots(path, tell=notes.append))
+    read = list(read_frames(path, tell=notes.append))
     assert 20 < len(read) < 80
     assert not any(shot.error for shot in read[:-1])
     assert read[-1].image is None and "breaks off here" in read[-1].error
     assert read[-1].index == len(read) - 1
     assert any("breaks off after" in note and "of 3.99 s" in note for note in notes)
-    sparse = list(shots(path, every=1.0))
+    sparse = list(read_frames(path, every=1.0))
     assert "breaks off here" in sparse[-1].error
 
 
@@ -320,14 +320,14 @@ def test_frames_that_cannot_be_decoded_have_a_place(tmp_path: Path) -> None:
         data[start + 4 : start + size] = bytes(size - 4)
     path.write_bytes(data)
     notes: list[str] = []
-    read = list(shots(path, tell=notes.append))
+    read = list(read_frames(path, tell=notes.append))
     broken = [shot for shot in read if shot.error]
     assert len(read) == 100 and len(broken) >= 1
     assert [shot.index for shot in read] == list(range(100))
     assert times(read) == sorted(times(read))
     assert all(1.0 < shot.time_s < 1.6 for shot in broken)
     assert any(f"{len(broken)} of 100 frames could not be decoded" in note for note in notes)
-    assert len(list(shots(path, every=0.2))) == 20  # the next good frame is taken
+    assert len(list(read_frames(path, every=0.2))) == 20  # the next good frame is taken
 
 
 def test_bytes_flipped_anywhere_never_crash(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_bytes_flipped_anywhere_never_crash(tmp_path: Path) -> None:
             data[: rng.integers(len(data) // 2, len(data) + 1)] if rng.random() < 0.3 else data
         )
         try:
-            read = list(shots(path))
+            read = list(read_frames(path))
             assert all((shot.image is None) == bool(shot.error) for shot in read)
             outcomes["read"] += 1
         except DataError:
@@ -368,7 +368,7 @@ def test_a_stream_that_falls_silent_ends(tmp_path: Path, monkeypatch: pytest.Mon
     notes: list[str] = []
     began = time.monotonic()
     try:
-        read = list(shots(f"tcp://127.0.0.1:{server.getsockname()[1]}", tell=notes.append))
+        read = list(read_frames(f"tcp://127.0.0.1:{server.getsockname()[1]}", tell=notes.append))
     finally:
         over.set()
         sender.join()
@@ -395,7 +395,7 @@ needs_proc = pytest.mark.skipif(
 def test_memory_is_flat_over_a_long_video(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", range(0, 12_000, 40), size=(640, 360))
     sizes, number = [], 0
-    for shot in shots(path):
+    for shot in read_frames(path):
         number = shot.index
         if shot.index in (60, 299):
             sizes.append(resident_mb())
@@ -406,7 +406,7 @@ def test_memory_is_flat_over_a_long_video(tmp_path: Path) -> None:
 @needs_proc
 def test_decoding_waits_for_a_slow_reader(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", range(0, 4000, 40), size=(640, 360))
-    with_first = shots(path)
+    with_first = read_frames(path)
     next(with_first)
     before = resident_mb()
     time.sleep(1.0)
@@ -415,7 +415,7 @@ def test_decoding_waits_for_a_slow_reader(tmp_path: Path) -> None:
 
 
 def test_closing_early_ends_the_thread(tmp_path: Path) -> None:
-    read = shots(film(tmp_path / "a.mkv", range(0, 8000, 40)))
+    read = read_frames(film(tmp_path / "a.mkv", range(0, 8000, 40)))
     next(read)
     assert any(thread.name == "mien-video" for thread in threading.enumerate())
     read.close()
@@ -427,7 +427,7 @@ def test_closing_early_ends_the_thread(tmp_path: Path) -> None:
 
 def test_a_camera_gives_frames_until_it_stops(tmp_path: Path) -> None:
     path = film(tmp_path / "a.avi", range(0, 120, 40))
-    read = list(shots(f"camera:{path}"))
+    read = list(read_frames(f"camera:{path}"))
     assert [shot.image is None for shot in read] == [False, False, False, True]
     assert "no more frames" in read[-1].error
     assert times(read) == sorted(times(read)) and read[0].time_s == 0
@@ -439,7 +439,7 @@ def test_a_camera_does_not_wait_for_a_slow_reader(tmp_path: Path) -> None:
     path = film(tmp_path / "a.avi", range(0, 4000, 40))
     notes: list[str] = []
     seen = []
-    for shot in shots(f"camera:{path}", tell=notes.append):
+    for shot in read_frames(f"camera:{path}", tell=notes.append):
         seen.append(shot.index)
         time.sleep(0.2 if len(seen) == 1 else 0)
     assert len(seen) < 100 and seen == sorted(seen)
@@ -455,14 +455,14 @@ def test_a_camera_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(decoding, "STALL_S", 0.5)
     over = threading.Event()
 
-    def hangs(after: int) -> list[Shot]:
+    def hangs(after: int) -> list[VideoFrame]:
         def frames(source: str) -> Iterable[decoding.Raw]:
             for k in range(after):
                 yield decoding.Raw(k / 25, lambda: np.zeros((8, 8, 3), np.uint8))
             over.wait(30)
 
         monkeypatch.setattr(reading, "camera_frames", frames)
-        return list(shots("camera:0"))
+        return list(read_frames("camera:0"))
 
     try:
         read = hangs(2)
@@ -546,9 +546,9 @@ def test_breaking_off_is_a_frame_with_an_error(tmp_path: Path) -> None:
 def test_a_copy_is_drawn_at_the_same_times(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", [0, 40, 300, 1000], size=(320, 240), lights=[(150, 60)])
     frames = list(watch(path, Lights(), draw=tmp_path / "drawn.mp4"))
-    copy = list(shots(tmp_path / "drawn.mp4"))
+    copy = list(read_frames(tmp_path / "drawn.mp4"))
     assert times(copy) == pytest.approx(times(frames), abs=0.001)
-    plain = list(shots(path))
+    plain = list(read_frames(path))
     assert copy[0].image is not None and plain[0].image is not None
     changed = np.abs(copy[0].image.astype(int) - plain[0].image).max(2) > 90
     assert 200 < changed.sum() < 0.5 * changed.size
@@ -560,7 +560,7 @@ def test_an_interrupted_watch_leaves_a_copy_that_plays(tmp_path: Path) -> None:
     for _ in range(10):
         next(watching)
     watching.close()
-    assert len(list(shots(tmp_path / "drawn.mp4"))) == 10
+    assert len(list(read_frames(tmp_path / "drawn.mp4"))) == 10
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError, UsageError
-from mien.video.frames import shots
+from mien.video.frames import read_frames
 from mien.video.writer import VideoCopy
 
 
@@ -87,7 +87,7 @@ os._exit(9)
     )
     assert done.returncode == 9, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.part.mp4"]
-    whole = [shot for shot in shots(tmp_path / "a.part.mp4") if not shot.error]
+    whole = [shot for shot in read_frames(tmp_path / "a.part.mp4") if not shot.error]
     assert len(whole) >= 120
 
 
