@@ -12,7 +12,8 @@ from __future__ import annotations
 import judged
 import numpy as np
 
-from mien.bundle.classifier import Classifier, softmax
+from mien.bundle.answer import softmax
+from mien.bundle.classifier import Classifier
 from mien.bundle.schema import TEMPERATURE
 from mien.evaluation import metrics
 

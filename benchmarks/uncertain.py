@@ -13,7 +13,6 @@ import judged
 import numpy as np
 
 from mien.bundle.classifier import Classifier
-from mien.vision.quality import MIN_PROBABILITY
 
 
 def main() -> None:
@@ -23,7 +22,7 @@ def main() -> None:
         p = classify.answer(classify(part.images))
     right = p.argmax(axis=1) == part.labels
     print(f"{bundle.name}, validation, n = {len(part)}: {right.mean():.1%} right")
-    for limit in sorted({0.4, MIN_PROBABILITY, 0.6, 0.7}):
+    for limit in sorted({0.4, 0.5, 0.6, 0.7, classify.rule().certain_from}):
         sure = p.max(axis=1) >= limit
         print(
             f"limit {limit:.1f}: {sure.mean():.1%} certain, of them {right[sure].mean():.1%} right; "

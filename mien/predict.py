@@ -265,6 +265,7 @@ def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> 
     settings: dict[str, Any] = {
         "bundle": f"{bundle.name} {bundle.digest[:16]}",
         "mode": recognizer.mode,
+        "prior": recognizer.prior,
         "detector": detector.name,
     }
     if detector.geometry != "none":  # it looks for faces
@@ -329,7 +330,9 @@ def _video(
                 tell=lambda note: say(f"  {note}"),
             )
         except DataError as error:
-            yield Frame(source, 0, None, 0, 0, recognizer.detector.name, (), str(error))
+            yield Frame(
+                source, 0, None, 0, 0, recognizer.detector.name, (), str(error), recognizer.prior
+            )
 
     yield from (
         frames()

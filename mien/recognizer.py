@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mien.bundle import Bundle, open_bundle
+from mien.bundle.answer import Prior
 from mien.bundle.classifier import Classifier, check_mode
 from mien.errors import MienError, UsageError
 from mien.labels import LabelSet
@@ -43,6 +44,7 @@ def load(
     max_side: int | None = None,
     num_threads: int | None = None,
     mode: str = "fast",
+    prior: Prior = None,
 ) -> Recognizer:
     """A recognizer that is ready to use.
 
@@ -56,9 +58,14 @@ def load(
         num_threads: Threads of the classifier; by default those of the machine.
         mode: `fast`: each face is classified once; `best`: in 14 views, slower, with better
             probabilities.
+        prior: How often each expression occurs where the pictures come from: `everyday` (press,
+            film, family: mostly neutral and happy), `balanced` (experiments, posed collections), or
+            weights of your own by label, `{"happy": 3, "neutral": 5}` or "happy=3,neutral=5"; by
+            default what the bundle says, for the network in the package `everyday`.
 
     Raises:
         BundleError: if the bundle cannot be trusted.
+        UsageError: if the bundle knows no such prior, or no such labels.
         DownloadError: if the detector's weights cannot be had.
     """
     model = None if detector_model is None else Path(detector_model)
@@ -67,6 +74,7 @@ def load(
         find_detector(detector, model=model, max_side=max_side),
         num_threads=num_threads,
         mode=mode,
+        prior=prior,
     )
 
 
@@ -89,6 +97,7 @@ class Recognizer:
         detector: What finds faces.
         num_threads: Threads of the classifier; None leaves it to ONNX Runtime.
         mode: `fast` or `best`, as for `load`.
+        prior: As for `load`.
     """
 
     def __init__(
@@ -98,12 +107,24 @@ class Recognizer:
         *,
         num_threads: int | None = None,
         mode: str = "fast",
+        prior: Prior = None,
     ) -> None:
         check_mode(mode)
         self.bundle = bundle
         self.mode = mode
         self.detector = detector
         self._classifier = Classifier(bundle, num_threads=num_threads)
+        self._rule = self._classifier.rule(prior)
+
+    @property
+    def prior(self) -> str:
+        """The class prior under which it answers: a name, or shares such as `happy=0.75,sad=0.25`."""
+        return self._rule.prior
+
+    @property
+    def certain_from(self) -> float:
+        """The least probability of the likeliest label at which an answer may be relied on."""
+        return self._rule.certain_from
 
     @property
     def labels(self) -> LabelSet:
@@ -196,17 +217,23 @@ class Recognizer:
         seen = crop(image, boxes, points, geometry=self.detector.geometry).faces[0]
         one_view = self._classifier
         return seen, occlusion_map(
-            lambda faces: one_view.answer(one_view(faces)), seen, face.labels.index(face.label)
+            lambda faces: one_view.answer(one_view(faces), rule=self._rule),
+            seen,
+            face.labels.index(face.label),
         )
 
     def with_settings(
-        self, *, mode: str | None = None, detector: Detector | None = None
+        self, *, mode: str | None = None, detector: Detector | None = None, prior: Prior = None
     ) -> Recognizer:
         """The same network with other settings, in the same session; `close` ends both.
 
         Args:
             mode: As for `load`; None: as here.
             detector: What finds faces; None: as here.
+            prior: As for `load`; None: as here.
+
+        Raises:
+            UsageError: if there is no such mode or prior.
         """
         other = object.__new__(Recognizer)
         other.__dict__.update(self.__dict__)
@@ -215,6 +242,8 @@ class Recognizer:
             other.mode = mode
         if detector is not None:
             other.detector = detector
+        if prior is not None:
+            other._rule = self._classifier.rule(prior)
         return other
 
     def close(self) -> None:
@@ -256,18 +285,25 @@ class Recognizer:
         start = 0
         for name, result in results:
             if not isinstance(result, _Found):
-                yield Frame(name, 0, None, 0, 0, self.detector.name, (), str(result))
+                yield Frame(name, 0, None, 0, 0, self.detector.name, (), str(result), self.prior)
                 continue
             rows = slice(start, start + len(result.crops))
             start = rows.stop
             answers = self._answer(result, {head: p[rows] for head, p in heads.items()})
             yield Frame(
-                name, 0, None, result.width, result.height, self.detector.name, tuple(answers)
+                name,
+                0,
+                None,
+                result.width,
+                result.height,
+                self.detector.name,
+                tuple(answers),
+                prior=self.prior,
             )
 
     def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> list[Face]:
         first = self.bundle.heads[0]
-        shown, names = self._classifier.answer(heads, mode=self.mode), self.heads
+        shown, names = self._classifier.answer(heads, mode=self.mode, rule=self._rule), self.heads
         boxes, scores, landmarks = (
             found.detections.boxes,
             found.detections.scores,
@@ -278,7 +314,9 @@ class Recognizer:
             p = shown[i]
             points = None if landmarks is None else landmarks[i]
             measured = quality.measure(boxes[i], points, found.crops[i])
-            reason = quality.doubt(float(p.max()), measured, score=float(scores[i]))
+            reason = quality.doubt(
+                float(p.max()), measured, self.certain_from, score=float(scores[i])
+            )
             x0, y0, x1, y1 = (float(v) for v in boxes[i])
             faces.append(
                 Face(

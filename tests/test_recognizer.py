@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from toy_bundle import answers, write_toy
 
+import mien
 from mien.bundle import open_bundle
-from mien.bundle.classifier import softmax
+from mien.bundle.answer import softmax
 from mien.constants import FACE_SIDE
 from mien.data.synthetic import draw_faces
 from mien.errors import UsageError
@@ -114,7 +115,9 @@ def test_pictures_with_several_faces_and_none(bundle_path: Path) -> None:
     assert two.faces_in(image) == faces
     nobody = Recognizer(open_bundle(bundle_path), Fixed([]))
     assert nobody.faces(image) == []
-    assert list(nobody.frames([image], names=["a"])) == [Frame("a", 0, None, 300, 200, "fixed")]
+    assert list(nobody.frames([image], names=["a"])) == [
+        Frame("a", 0, None, 300, 200, "fixed", prior=nobody.prior)
+    ]
 
 
 def test_eight_threads_give_equal_answers(bundle_path: Path, crops: np.ndarray) -> None:
@@ -147,3 +150,16 @@ def test_entropy_goes_from_sure_to_no_idea() -> None:
     assert entropy(np.array([1, 0, 0], np.float32)) == 0
     assert entropy(np.full(7, 1 / 7, np.float32)) == pytest.approx(1)
     assert entropy(np.array([0.5, 0.5, 0, 0])) == pytest.approx(0.5)
+
+
+def test_another_prior_shares_the_network() -> None:
+    recognizer = mien.load(detector="none")
+    other = recognizer.with_settings(prior="balanced")
+    face = np.full((48, 48, 3), 128, np.uint8)
+    face[20:30, 10:38] = 30
+    assert (recognizer.prior, other.prior) == ("everyday", "balanced")
+    assert other._classifier is recognizer._classifier
+    before, after = recognizer.faces(face)[0], other.faces(face)[0]
+    assert before.heads == after.heads and before.probabilities != after.probabilities
+    with pytest.raises(UsageError, match="prior: got 'posed'"):
+        recognizer.with_settings(prior="posed")

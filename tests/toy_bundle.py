@@ -67,6 +67,18 @@ def toy_facts(heads: tuple[str, ...] = ("expression",), temperature: float = 0.5
     }
 
 
+def toy_answer(**changes: Any) -> dict[str, Any]:
+    """The answer of the first head under the prior `plain`, as bundle.json holds it."""
+    rule = {
+        "class_shares": None,
+        "weights": {"expression": 1},
+        "log_factors": dict.fromkeys(FER2013, 0.0),
+        "temperature": 1,
+        "certain_from": 0.5,
+    }
+    return {"default": "plain", "priors": {"plain": rule | changes}}
+
+
 def write_toy(
     target: Path, heads: tuple[str, ...] = ("expression",), **changes: Any
 ) -> bundle.Bundle:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from mien.bundle import Bundle
-from mien.bundle.schema import TEMPERATURE
+from mien.bundle.answer import TEMPERATURE, AnswerRule, Prior, rule_under, softmax
 from mien.bundle.tta import NUM_VIEWS, views
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError, UsageError
@@ -66,13 +66,37 @@ class Classifier:
             for head in self.bundle.heads
         }
 
-    def answer(self, heads: Mapping[str, np.ndarray], *, mode: str = "fast") -> np.ndarray:
-        """float32 (N, K): of what the heads say, the calibrated answer that is shown, by the labels
-        of the first.
+    def rule(self, prior: Prior = None) -> AnswerRule:
+        """How the heads make the answer that is shown under a class prior.
+
+        Args:
+            prior: None for the bundle's default, a name, or weights by label
+                (`mien.bundle.answer.rule_under`).
+
+        Raises:
+            UsageError: if there is no such prior, or the weights are no weights of its labels.
         """
-        mixed = pool(heads, self.bundle)
-        temperature = getattr(self.bundle.answer, TEMPERATURE[mode])
-        return mixed if temperature == 1 else softmax(logs(mixed), temperature)
+        return rule_under(prior, self.bundle.rules, self.bundle.heads[0].labels)
+
+    def answer(
+        self,
+        heads: Mapping[str, np.ndarray],
+        *,
+        mode: str = "fast",
+        rule: AnswerRule | None = None,
+    ) -> np.ndarray:
+        """The probabilities that are shown, made of what the heads say.
+
+        Args:
+            heads: What calling the classifier gave.
+            mode: The mode that it was called with.
+            rule: What `rule` gave; None for the bundle's default.
+
+        Returns:
+            float32 (N, K), by the labels of the first head; rows sum to 1.
+        """
+        labels = {head.name: head.labels for head in self.bundle.heads}
+        return (rule or self.rule()).answer(heads, labels, mode=mode)
 
     def logits(self, faces: np.ndarray, *, mode: str = "fast") -> dict[str, np.ndarray]:
         """What the network answers before temperature and softmax: head name -> float32 (N, K).
@@ -123,21 +147,19 @@ class Classifier:
         return answers
 
     def replay_goldens(self) -> float:
-        """Largest difference between the probabilities answered here and those the bundle says to
-        expect.
+        """Largest difference between the probabilities answered here, of each head and under each
+        prior, and those the bundle says to expect.
 
         A sound installation stays below `bundle.golden_tolerance`.
         """
-        answers = self(self.bundle.golden_faces)
-        return max(
-            float(
-                np.abs(
-                    answers[head.name]
-                    - softmax(self.bundle.golden_logits[head.name], head.temperature)
-                ).max()
-            )
+        heads = self(self.bundle.golden_faces)
+        pairs = [
+            (heads[head.name], softmax(self.bundle.golden_logits[head.name], head.temperature))
             for head in self.bundle.heads
-        )
+        ]
+        for prior, expected in self.bundle.golden_answers.items():
+            pairs.append((self.answer(heads, rule=self.bundle.rules[prior]), expected))
+        return max(float(np.abs(answer - expected).max()) for answer, expected in pairs)
 
     def close(self) -> None:
         """Free the session; calls under way in other threads end well, later ones are refused."""
@@ -158,25 +180,6 @@ class Classifier:
         return _again, (self.bundle, self.num_threads)
 
 
-def pool(heads: Mapping[str, np.ndarray], bundle: Bundle) -> np.ndarray:
-    """float32 (N, K): the weighted mean of what the heads say about the labels of the first; rows
-    sum to 1.
-    """
-    labels = bundle.heads[0].labels
-    mixed = np.zeros_like(heads[bundle.heads[0].name])
-    for head in bundle.heads:
-        share = bundle.answer.weights.get(head.name, 0.0)
-        if share:
-            known = heads[head.name][:, [head.labels.names.index(name) for name in labels]]
-            mixed += share * known / np.maximum(known.sum(axis=1, keepdims=True), 1e-9)
-    return mixed
-
-
-def logs(probabilities: np.ndarray) -> np.ndarray:
-    """Their natural logarithms, as logits to calibrate; 0 counts as 1e-9."""
-    return np.asarray(np.log(probabilities + 1e-9))
-
-
 def check_mode(mode: str) -> None:
     """Refuse what is neither `fast` nor `best`.
 
@@ -185,13 +188,6 @@ def check_mode(mode: str) -> None:
     """
     if mode not in TEMPERATURE:
         raise UsageError(f"mode: came {mode!r}; expected {' or '.join(TEMPERATURE)}")
-
-
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float32 (N, K) probabilities of float (N, K) logits divided by a temperature; rows sum to 1."""
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def _again(bundle: Bundle, num_threads: int) -> Classifier:

@@ -1,8 +1,8 @@
 """A model on disk: a folder, or one zip, of three files. docs/bundle.md has the format.
 
 model.onnx    the network: gray faces in, logits out
-bundle.json   what it takes and answers, how it was made, what it scored, and the sha256 of the
-other two golden.npz    a few drawn faces and what the network answers to them
+bundle.json   what it takes and answers, how it was made, what it scored, sha256 of the other two
+golden.npz    a few drawn faces and what the network answers to them
 
 `open_bundle` checks all of it before any runtime is started. That proves the files to be whole and
 of a kind that cannot run code; it does not prove who made them.
@@ -18,13 +18,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from mien.bundle.answer import TEMPERATURE, TRAINING, AnswerRule, plain_rule, softmax
 from mien.bundle.files import (
     FACTS,
     GOLDEN,
@@ -51,10 +52,8 @@ MAX_LABELS = 100
 MAX_LETTERS = 64  # of a label
 MAX_HEADS = 8
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
-# How a face is classified: once, or with test-time augmentation (`mien.bundle.tta`) -> where its
-# temperature stands.
-TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
-_HEAD_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+MAX_PRIORS = 16
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _OBJECT, _LIST, _TEXT, _INTEGER = (
     (dict, "an object"),
     (list, "a list"),
@@ -103,22 +102,6 @@ class Head:
     temperature_best: float
 
 
-@dataclass(frozen=True)
-class Answer:
-    """How the heads make the answer that is shown.
-
-    Attributes:
-        weights: Head -> share. A head with more labels than the main one counts by those they
-            share.
-        temperature: Of the logarithms of the mean probabilities.
-        temperature_best: The same for several views.
-    """
-
-    weights: Mapping[str, float]
-    temperature: float
-    temperature_best: float
-
-
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """A checked model.
@@ -127,7 +110,8 @@ class Bundle:
         name: What it is called.
         digest: sha256 of what bundle.json says, and thereby of all three files, as 64 hex digits.
         heads: One or more; the first is the main one.
-        answer: How they make the answer that is shown.
+        rules: Name of a class prior -> how the heads make the answer that is shown under it; the
+            default first.
         input_name: Name of the graph's input: float32 (N, 48, 48, 1), gray, 0 black to 255 white.
         precision: How weights are stored: `float32`, `float16` (computed in float32) or `int8`.
         licence: SPDX name.
@@ -138,6 +122,8 @@ class Bundle:
         model: The bytes of model.onnx.
         golden_faces: uint8 (G, 48, 48, 1).
         golden_logits: Head name -> float32 (G, K), the answers to expect.
+        golden_answers: Name of a prior of bundle.json -> float32 (G, K), the probabilities to
+            expect under it, looked at once.
         golden_tolerance: Largest difference of probabilities to expect between machines.
         operators: ONNX operator -> number of nodes.
         facts: All of bundle.json.
@@ -146,7 +132,7 @@ class Bundle:
     name: str
     digest: str
     heads: tuple[Head, ...]
-    answer: Answer
+    rules: Mapping[str, AnswerRule]
     input_name: str
     precision: str
     licence: str
@@ -157,6 +143,7 @@ class Bundle:
     model: bytes = field(repr=False)
     golden_faces: np.ndarray = field(repr=False)
     golden_logits: Mapping[str, np.ndarray] = field(repr=False)
+    golden_answers: Mapping[str, np.ndarray] = field(repr=False)
     golden_tolerance: float
     operators: Mapping[str, int] = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
@@ -223,6 +210,7 @@ def write_bundle(
         {
             "faces": golden_faces,
             **{f"logits_{name}": logits for name, logits in golden_logits.items()},
+            **_golden_answers(target, facts, golden_logits),
         }
     )
     contents = {MODEL: model, GOLDEN: golden}
@@ -283,6 +271,22 @@ def write_bundle(
         elif temporary.exists():
             temporary.unlink()
     return bundle
+
+
+def _golden_answers(
+    target: Path, facts: Mapping[str, Any], logits: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Array name -> what is shown for the golden faces under each prior that `facts` name."""
+    if "answer" not in facts:
+        return {}
+    known = _Facts(target, facts)
+    heads = _heads(known)
+    if set(logits) != {head.name for head in heads}:
+        return {}  # refused when all of it is checked
+    told = {head.name: softmax(logits[head.name], head.temperature) for head in heads}
+    labels = {head.name: head.labels for head in heads}
+    rules = _rules(known, heads)
+    return {f"answer_{prior}": rule.answer(told, labels) for prior, rule in rules.items()}
 
 
 # Checking
@@ -360,10 +364,12 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         )
     _check_files(facts, contents)
     heads = _heads(facts)
+    rules = _rules(facts, heads)
     input_name = _input(facts)
     graph = read_onnx(contents[MODEL], where)
     _check_graph(where, graph, input_name, heads)
-    faces, logits = _goldens(where, contents[GOLDEN], heads)
+    priors = list(rules) if "answer" in facts.found else []
+    faces, logits, answers = _goldens(where, contents[GOLDEN], heads, priors)
     precision = facts.text("precision")
     if precision not in PRECISIONS:
         facts.refuse("precision", precision, f"one of {', '.join(PRECISIONS)}")
@@ -374,7 +380,7 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         name=facts.text("name"),
         digest=digest,
         heads=heads,
-        answer=_answer(facts, heads),
+        rules=rules,
         input_name=input_name,
         precision=precision,
         licence=facts.text("licence"),
@@ -385,6 +391,7 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         model=contents[MODEL],
         golden_faces=faces,
         golden_logits=logits,
+        golden_answers=answers,
         golden_tolerance=facts.number("golden_tolerance", 0, 1),
         operators=graph.operators,
         facts=facts.found,
@@ -455,7 +462,7 @@ def _heads(facts: _Facts) -> tuple[Head, ...]:
     for i, one in enumerate(found):
         path = f"heads[{i}]."
         name = facts.text("name", one, path)
-        if not _HEAD_NAME.fullmatch(name) or name in [head.name for head in heads]:
+        if not _NAME.fullmatch(name) or name in [head.name for head in heads]:
             facts.refuse(f"{path}name", name, "a name of its own, of a-z, 0-9 and _")
         labels = facts.get("labels", list, f"2 to {MAX_LABELS} distinct names", one, path)
         sound = all(
@@ -470,24 +477,63 @@ def _heads(facts: _Facts) -> tuple[Head, ...]:
     return tuple(heads)
 
 
-def _answer(facts: _Facts, heads: tuple[Head, ...]) -> Answer:
+def _rules(facts: _Facts, heads: tuple[Head, ...]) -> dict[str, AnswerRule]:
+    """Name of a prior -> its rule, the default first."""
+    main = heads[0]
     if "answer" not in facts.found:
-        return Answer({heads[0].name: 1.0}, 1.0, 1.0)
+        return {TRAINING: plain_rule(main.name, len(main.labels))}
     found = facts.get("answer", dict, "an object")
-    weights = facts.get("weights", dict, "an object of numbers", found, "answer.")
-    shares = {name: facts.number(name, 0, 1, weights, "answer.weights.") for name in weights}
-    if not set(shares) <= {head.name for head in heads} or not math.isclose(
-        sum(shares.values()), 1, abs_tol=1e-6
-    ):
-        facts.refuse("answer.weights", weights, "shares of heads that sum to 1")
+    priors = facts.get("priors", dict, "1 to 16 priors by name", found, "answer.")
+    if not 1 <= len(priors) <= MAX_PRIORS or not all(_NAME.fullmatch(name) for name in priors):
+        facts.refuse("answer.priors", list(priors), "1 to 16 names of a-z, 0-9 and _")
+    default = facts.text("default", found, "answer.")
+    if default not in priors:
+        facts.refuse("answer.default", default, f"one of {', '.join(priors)}")
+    return {
+        name: _rule(facts, name, priors[name], heads)
+        for name in sorted(priors, key=lambda name: name != default)
+    }
+
+
+def _rule(facts: _Facts, prior: str, found: Any, heads: tuple[Head, ...]) -> AnswerRule:
+    path, labels = f"answer.priors.{prior}.", heads[0].labels
+    weights = facts.get("weights", dict, "an object of numbers", found, path)
+    weights = {name: facts.number(name, 0, 1, weights, path + "weights.") for name in weights}
+    known = {head.name for head in heads}
+    if not set(weights) <= known or not math.isclose(sum(weights.values()), 1, abs_tol=1e-6):
+        facts.refuse(path + "weights", weights, "shares of heads that sum to 1")
     for head in heads[1:]:
-        if shares.get(head.name) and not set(heads[0].labels) <= set(head.labels):
-            facts.refuse(
-                f"answer.weights.{head.name}",
-                shares[head.name],
-                "0: the head lacks labels of the first",
-            )
-    return Answer(shares, *_temperatures(facts, found, "answer."))
+        if weights.get(head.name) and not set(labels) <= set(head.labels):
+            expected = "0: the head lacks labels of the first"
+            facts.refuse(f"{path}weights.{head.name}", weights[head.name], expected)
+    shares = None
+    if found.get("class_shares") is not None:
+        shares = _by_label(facts, "class_shares", found, path, labels, (0, 1))
+        if not math.isclose(sum(shares), 1, abs_tol=1e-6):
+            facts.refuse(path + "class_shares", list(shares), "shares that sum to 1")
+    return AnswerRule(
+        prior,
+        shares,
+        weights,
+        _by_label(facts, "log_factors", found, path, labels, (-20, 20)),
+        *_temperatures(facts, found, path),
+        facts.number("certain_from", 0, 1, found, path),
+    )
+
+
+def _by_label(
+    facts: _Facts,
+    name: str,
+    found: Any,
+    path: str,
+    labels: LabelSet,
+    limits: tuple[float, float],
+) -> tuple[float, ...]:
+    """An object of numbers by label, in the order of the labels."""
+    values = facts.get(name, dict, "a number for each label", found, path)
+    if set(values) != set(labels):
+        facts.refuse(path + name, sorted(values), f"the labels {', '.join(labels)}")
+    return tuple(facts.number(label, *limits, values, f"{path}{name}.") for label in labels)
 
 
 def _training(facts: _Facts) -> dict[str, Any]:
@@ -540,10 +586,12 @@ def _check_graph(where: Path, graph: OnnxFile, input_name: str, heads: tuple[Hea
 
 
 def _goldens(
-    where: Path, data: bytes, heads: tuple[Head, ...]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    where: Path, data: bytes, heads: tuple[Head, ...], priors: Collection[str]
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The faces, what each head answers to them, and what is shown under each prior."""
     arrays = read_npz(where, data)
     expected = {"faces", *(f"logits_{head.name}" for head in heads)}
+    expected |= {f"answer_{prior}" for prior in priors}
     if set(arrays) != expected:
         raise BundleError(
             where, GOLDEN, came=f"the arrays {sorted(arrays)}", expected=str(sorted(expected))
@@ -554,6 +602,7 @@ def _goldens(
         "faces": ("uint8", (num, FACE_SIDE, FACE_SIDE, 1))
     }
     wanted |= {f"logits_{head.name}": ("float32", (num, len(head.labels))) for head in heads}
+    wanted |= {f"answer_{prior}": ("float32", (num, len(heads[0].labels))) for prior in priors}
     for name, (dtype, shape) in wanted.items():
         array = arrays[name]
         if not 1 <= num <= MAX_GOLDENS or str(array.dtype) != dtype or array.shape != shape:
@@ -570,7 +619,8 @@ def _goldens(
                 came="values that are not finite",
                 expected="finite ones",
             )
-    return faces, {head.name: arrays[f"logits_{head.name}"] for head in heads}
+    logits = {head.name: arrays[f"logits_{head.name}"] for head in heads}
+    return faces, logits, {prior: arrays[f"answer_{prior}"] for prior in priors}
 
 
 def _sha256(data: bytes) -> str:

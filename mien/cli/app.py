@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mien import __version__
+from mien.cli.calibrate import calibrate
 from mien.cli.data import data_app
 from mien.cli.evaluate import evaluate
 from mien.cli.options import Json, answer
@@ -71,7 +72,7 @@ def doctor(json: Json = False) -> None:
     answer(values, text, json)
 
 
-for verb in (run, train, evaluate, info, doctor, predict, average, export, serve):
+for verb in (run, train, evaluate, info, doctor, predict, average, export, calibrate, serve):
     app.command()(verb)
 
 

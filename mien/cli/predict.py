@@ -89,6 +89,15 @@ Smooth = Annotated[
     str | None,
     typer.Option(help="Time constant of the smoothing in videos, 0.3s by default; 0s for none."),
 ]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        help="Where the pictures come from: everyday, balanced, or weights such as "
+        "happy=3,neutral=5; by default what the bundle says.",
+        show_default=False,
+    ),
+]
 
 
 def predict(
@@ -98,6 +107,7 @@ def predict(
     detector_model: FinderWeights = None,
     max_side: MaxSide = None,
     best: Best = False,
+    prior: Prior = None,
     out: TableFile = None,
     columns: ColumnNames = Columns.mien,
     resume: Resume = False,
@@ -128,7 +138,12 @@ def predict(
     sources = collect(paths, say=say)
     mode = "best" if best else "fast"
     recognizer = load(
-        bundle, detector=str(detector), detector_model=detector_model, max_side=max_side, mode=mode
+        bundle,
+        detector=str(detector),
+        detector_model=detector_model,
+        max_side=max_side,
+        mode=mode,
+        prior=prior,
     )
     if recognizer.detector.note:
         say(recognizer.detector.note)

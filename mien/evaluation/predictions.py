@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mien.bundle.answer import TEMPERATURE, AnswerRule
 from mien.bundle.classifier import Classifier
-from mien.bundle.schema import TEMPERATURE
 from mien.data.dataset import SPLITS, Dataset
 from mien.evaluation.evaluate import Predictions
 from mien.evaluation.judged_data import Learned, widened
@@ -86,7 +86,8 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
     """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views
     (`best`).
 
-    Of a bundle with several heads the answer that is shown is judged, and the main head by itself.
+    Judged are the answers under each class prior that the bundle names, and of a bundle with
+    several heads the main one by itself.
     The views are not taken of the training faces: that would take most of the time and prove
     nothing.
 
@@ -96,7 +97,8 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
         name: What the answers are called, before their kind.
 
     Returns:
-        Kinds such as ` --best` (the answer as shown) and `, fer2013 --best` (a head alone).
+        Kinds such as ` --best` (the answer as shown by default), `, balanced --best` (under another
+        prior) and `, fer2013 --best` (a head alone).
 
     Raises:
         UsageError: if bundle and data have different labels.
@@ -113,27 +115,29 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str) -> Kinds:
     found = dict[str, Predictions]()
     classify = Classifier(bundle)
     for mode in TEMPERATURE:
-        shown, alone, votes = (
-            dict[str, np.ndarray](),
-            dict[str, np.ndarray](),
-            dict[str, np.ndarray](),
-        )
+        rules = bundle.rules
+        shown = {prior: dict[str, np.ndarray]() for prior in rules}
+        alone, votes = dict[str, np.ndarray](), dict[str, np.ndarray]()
         for split in SPLITS if mode == "fast" else SPLITS[1:]:
             part = dataset.part(split)
             if len(part):
                 heads = classify(part.images, mode=mode)
-                shown[split], alone[split] = classify.answer(heads, mode=mode), heads[main.name]
+                alone[split] = heads[main.name]
+                for prior, rule in rules.items():
+                    shown[prior][split] = classify.answer(heads, mode=mode, rule=rule)
                 if VOTES_HEAD in heads and part.votes is not None:
                     votes[split] = heads[VOTES_HEAD]
-        if shown:
-            found[f" --{mode}"] = Predictions(
-                name + f" --{mode}",
-                shown,
-                info,
-                partial(_shown, classify),
-                votes or None,
-                f"{name} --fast",
-            )
+        if alone:
+            for number, (prior, rule) in enumerate(rules.items()):
+                kind = f", {prior}" if number else ""
+                found[f"{kind} --{mode}"] = Predictions(
+                    f"{name}{kind} --{mode}",
+                    shown[prior],
+                    info,
+                    partial(_shown, classify, rule),
+                    votes or None if number == 0 else None,
+                    f"{name}{kind} --fast",
+                )
             if len(bundle.heads) > 1:
                 kind, explain = f", {main.name} --{mode}", partial(_said, classify, main.name)
                 found[kind] = Predictions(
@@ -186,8 +190,8 @@ def _mean_answer(
     return np.asarray(np.mean([explain(faces) for explain in explains], axis=0))
 
 
-def _shown(classify: Classifier, faces: np.ndarray) -> np.ndarray:
-    return classify.answer(classify(faces))
+def _shown(classify: Classifier, rule: AnswerRule, faces: np.ndarray) -> np.ndarray:
+    return classify.answer(classify(faces), rule=rule)
 
 
 def _said(classify: Classifier, head: str, faces: np.ndarray) -> np.ndarray:

@@ -72,11 +72,12 @@ def _mien_columns(
     labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
 ) -> dict[str, str]:
     points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
-    texts = ("source", "detector", "label", "reason", "error")
+    texts = ("source", "detector", "prior", "label", "reason", "error")
     wholes = ("frame", "width", "height", "faces", "face", "track")
     answers = [f"p_{name}" for name in labels] + [f"raw_{name}" for name in labels if raw]
     answers += [f"p_{head}_{name}" for head, names in heads.items() for name in names]
-    order = ["source", "frame", "time_s", "width", "height", "detector", "faces", "face", "track"]
+    order = ["source", "frame", "time_s", "width", "height", "detector", "prior"]
+    order += ["faces", "face", "track"]
     order += [
         "x0",
         "y0",
@@ -108,6 +109,7 @@ def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
         "width": frame.width,
         "height": frame.height,
         "detector": frame.detector,
+        "prior": frame.prior,
         "faces": None if frame.error is not None else len(frame.faces),
         "error": frame.error,
     }
@@ -153,7 +155,14 @@ def _openface_columns(
     kinds |= dict.fromkeys(("pose_Rx", "pose_Ry", "pose_Rz"), "real")
     kinds |= dict.fromkeys([f"{axis}_{number}" for axis in "xy" for number in _OPENFACE], "real")
     kinds |= dict.fromkeys(labels, "real")
-    return kinds | {"label": "text", "valence": "real", "source": "text", "error": "text"}
+    return (
+        kinds
+        | {"label": "text", "valence": "real", "source": "text"}
+        | {
+            "prior": "text",
+            "error": "text",
+        }
+    )
 
 
 def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
@@ -163,7 +172,7 @@ def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
         "confidence": 0.0,
         "success": 0,
     }
-    row |= {"source": frame.source, "error": frame.error}
+    row |= {"source": frame.source, "prior": frame.prior, "error": frame.error}
     if face is None:
         return row
     if face.landmarks is not None:
@@ -191,6 +200,7 @@ def _pyfeat_columns(
         "frame": "whole",
         "Identity": "text",
         "time_s": "time",
+        "prior": "text",
         "error": "text",
     }
 
@@ -200,6 +210,7 @@ def _pyfeat_row(frame: Frame, number: int | None, face: Face | None) -> Row:
         "input": frame.source,
         "frame": frame.index,
         "time_s": frame.time_s,
+        "prior": frame.prior,
         "error": frame.error,
     }
     if face is None:

@@ -231,6 +231,7 @@ class Frame:
         detector: Which detector looked for faces.
         faces: What it found.
         error: What went wrong; then there are no faces.
+        prior: The class prior under which the probabilities were made (`mien.load`).
 
     Raises:
         DataError: for values that cannot be so.
@@ -244,6 +245,7 @@ class Frame:
     detector: str
     faces: tuple[Face, ...] = ()
     error: str | None = None
+    prior: str = ""
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -260,7 +262,7 @@ class Frame:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        names = ("source", "index", "time_s", "width", "height", "detector")
+        names = ("source", "index", "time_s", "width", "height", "detector", "prior")
         values = {"faces": [face.to_dict() for face in self.faces], "error": self.error}
         return {name: getattr(self, name) for name in names} | values
 

@@ -39,12 +39,22 @@ Side = Annotated[
     int | None,
     Query(ge=32, description="longest side in pixels at which faces are looked for; as the server"),
 ]
+Prior = Annotated[
+    str,
+    Query(
+        max_length=4096,
+        description="class prior: one of those that /v1/model names, or weights such as "
+        "happy=3,neutral=5; as the server",
+    ),
+]
 Smooth = Annotated[float, Query(ge=0, le=MOST_SMOOTH_S, description="time constant in seconds")]
 PICTURE = (400, 408, 413, 415, 422, 503, 504)
 
 
-def _asked(faces: Faces = "find", mode: Mode = "fast", max_side: Side = None) -> Ask:
-    return Ask(faces, mode, max_side or 0)
+def _asked(
+    faces: Faces = "find", mode: Mode = "fast", max_side: Side = None, prior: Prior = ""
+) -> Ask:
+    return Ask(faces, mode, max_side or 0, prior)
 
 
 Asked = Annotated[Ask, Depends(_asked)]

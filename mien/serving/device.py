@@ -53,12 +53,12 @@ def device_document(
         "licence": bundle.licence,
         "input": {"name": bundle.input_name, "side": FACE_SIDE},
         "heads": heads,
-        "rules": [_rule(recognizer)],
+        "rules": [asdict(rule) for rule in bundle.rules.values()],
         "views": VIEWS,
         "golden": {
             "faces": base64.b64encode(bundle.golden_faces.tobytes()).decode(),
             "logits": {name: rows.tolist() for name, rows in bundle.golden_logits.items()},
-            "answers": {},
+            "answers": {prior: rows.tolist() for prior, rows in bundle.golden_answers.items()},
             "tolerance": bundle.golden_tolerance,
         },
         "detector": {
@@ -110,14 +110,3 @@ def missing(recognizer: Recognizer) -> str:
             "install it again."
         )
     return ""
-
-
-def _rule(recognizer: Recognizer) -> dict[str, Any]:
-    """How the heads make the answer that is shown."""
-    return {
-        "prior": "",
-        "class_shares": None,
-        "log_factors": [0.0] * len(recognizer.labels),
-        "certain_from": quality.MIN_PROBABILITY,
-        **asdict(recognizer.bundle.answer),
-    }

@@ -62,6 +62,7 @@ class _Frame(_Exact):
     width: int
     height: int
     detector: str
+    prior: str
     faces: list[Face]
     error: str | None
 
@@ -111,6 +112,8 @@ class Model(_Exact):
     heads: dict[str, list[str]]
     detector: str
     modes: list[str]
+    prior: str
+    priors: list[str]
     limits: dict[str, float]
     collect: Collect
     pictures_stored: bool

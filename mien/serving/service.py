@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from mien import __version__
-from mien.errors import DataError
+from mien.errors import DataError, UsageError
 from mien.recognizer import Recognizer
 from mien.results import Frame
 from mien.serving.limits import Limits
@@ -39,11 +39,13 @@ class Ask:
         faces: `find`, or `whole`: the picture is a face already.
         mode: `fast` or `best`.
         max_side: Longest side in pixels at which faces are looked for; 0: as the server does.
+        prior: The class prior: a name, or weights such as `happy=3,neutral=5`; "": as the server.
     """
 
     faces: str = "find"
     mode: str = "fast"
     max_side: int = 0
+    prior: str = ""
 
 
 class Service:
@@ -87,7 +89,13 @@ class Service:
                 detector = WholeImage()
             elif ask.max_side and isinstance(detector, YuNet):
                 detector = detector.at(ask.max_side)
-            found = self.recognizer.with_settings(mode=ask.mode, detector=detector)
+            try:
+                found = self.recognizer.with_settings(
+                    mode=ask.mode, detector=detector, prior=ask.prior or None
+                )
+            except UsageError as error:
+                came, _, mend = str(error).partition(". Fix: ")
+                raise Problem("invalid-parameter", came, mend) from error
         self._ways[ask] = found
         while len(self._ways) > _MOST_WAYS:
             self._ways.popitem(last=False)
@@ -132,7 +140,8 @@ class Service:
         self.metrics.pictures.inc()
         self.metrics.faces.inc(len(found))
         height, width = image.shape[:2]
-        return Frame(name, 0, None, width, height, recognizer.detector.name, found)
+        place = name, 0, None, width, height, recognizer.detector.name
+        return Frame(*place, found, prior=recognizer.prior)
 
     def warm(self) -> None:
         """Answer once in every way, so that the first caller waits for nothing."""
@@ -159,6 +168,8 @@ class Service:
             "heads": {name: list(labels.names) for name, labels in recognizer.heads.items()},
             "detector": recognizer.detector.name,
             "modes": list(MODES),
+            "prior": recognizer.prior,
+            "priors": list(bundle.rules),
             "limits": self.limits.to_dict(),
             "collect": self.collect(),
             "pictures_stored": self.collection is not None,
@@ -183,7 +194,7 @@ class Service:
 
 def failed(name: str, recognizer: Recognizer, error: str) -> Frame:
     """The frame of a picture that cannot be read."""
-    return Frame(name, 0, None, 0, 0, recognizer.detector.name, (), error)
+    return Frame(name, 0, None, 0, 0, recognizer.detector.name, (), error, recognizer.prior)
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

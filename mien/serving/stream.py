@@ -114,7 +114,13 @@ class Stream:
             frame = await service.pool.run(
                 service.look, cost, True, shot.data, recognizer, "stream"
             )
-            faces = follow(shot.time_s, list(frame.faces), self._tracker, self._smoother)
+            faces = follow(
+                shot.time_s,
+                list(frame.faces),
+                self._tracker,
+                self._smoother,
+                recognizer.certain_from,
+            )
             frame = replace(frame, faces=faces)
         except DataError as error:
             frame = failed("stream", recognizer, str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.bundle.classifier import softmax
+from mien.bundle.answer import softmax
 
 TEMPERATURES = (0.05, 20.0)
 LIKELY = float(np.log(2))  # temperatures are mostly between a half and two

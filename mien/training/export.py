@@ -25,6 +25,7 @@ import numpy as np
 
 from mien import __version__
 from mien.bundle import Bundle, write_bundle
+from mien.bundle.answer import CERTAIN_FROM, TRAINING
 from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.data.synthetic import draw_faces
@@ -176,9 +177,26 @@ def _facts(
         "parity": parity,
         "versions": _versions(),
     }
-    if VOTES_HEAD in heads:
-        facts["answer"] = {"weights": dict(zip(heads, ANSWER, strict=True)), "temperature": 1.0}
+    weights = ANSWER if VOTES_HEAD in heads else (1.0,)
+    facts["answer"] = _as_trained(run.label_set, dict(zip(heads, weights, strict=False)), dataset)
     return facts
+
+
+def _as_trained(
+    labels: LabelSet, weights: Mapping[str, float], dataset: Dataset | None
+) -> dict[str, Any]:
+    """The answer under the prior of the training faces, as bundle.json holds it."""
+    shares = None
+    if dataset is not None and (counts := dataset.counts()[0]).all():
+        shares = dict(zip(labels, (counts / counts.sum()).tolist(), strict=True))
+    rule = {
+        "class_shares": shares,
+        "weights": dict(weights),
+        "log_factors": dict.fromkeys(labels, 0.0),
+        "temperature": 1.0,
+        "certain_from": CERTAIN_FROM,
+    }
+    return {"default": TRAINING, "priors": {TRAINING: rule}}
 
 
 def prove(

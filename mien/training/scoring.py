@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mien.bundle import Bundle
-from mien.bundle.classifier import Classifier, logs, pool, softmax
-from mien.bundle.schema import TEMPERATURE
+from mien.bundle.answer import TEMPERATURE, TRAINING, logs, pool, softmax
+from mien.bundle.classifier import Classifier
 from mien.data.dataset import Dataset
 from mien.data.votes import majority, vote_shares
 from mien.labels import FERPLUS
@@ -53,11 +53,11 @@ def add_scores(
                     targets, head_logits, split, head.get(key, 1.0)
                 )
                 head[key] = temperature
-            shown = pool(probabilities, bundle)
-            if "answer" in facts:
-                shown, facts["answer"][key] = _calibrated(
-                    part.labels, logs(shown), split, facts["answer"].get(key, 1.0)
-                )
+            rule = facts["answer"]["priors"][TRAINING]
+            labels = {head.name: head.labels for head in bundle.heads}
+            shown = pool(probabilities, labels, rule["weights"])
+            if len(rule["weights"]) > 1:
+                shown, rule[key] = _calibrated(part.labels, logs(shown), split, rule.get(key, 1.0))
             main = answers[split][facts["heads"][0]["name"]]
             scores = {
                 **measure(part.labels, shown),

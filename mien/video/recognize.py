@@ -46,6 +46,12 @@ class FaceFinder(Protocol):
     @property
     def detector(self) -> _Named: ...
 
+    @property
+    def prior(self) -> str: ...
+
+    @property
+    def certain_from(self) -> float: ...
+
     def faces_in(self, image: np.ndarray) -> list[Face]: ...
 
 
@@ -112,19 +118,24 @@ def _watch(
             if frame.cut:
                 memory[0].cut()
             if frame.image is None:
-                yield Frame(
-                    source, frame.index, frame.time_s, width, height, detector, (), frame.error
-                )
+                place = source, frame.index, frame.time_s, width, height, detector
+                yield Frame(*place, (), frame.error, recognizer.prior)
                 continue
             height, width = frame.image.shape[:2]
-            faces = follow(frame.time_s, recognizer.faces_in(frame.image), *memory)
+            found = recognizer.faces_in(frame.image)
+            faces = follow(frame.time_s, found, *memory, recognizer.certain_from)
             if draw is not None:
                 copy.write(frame.time_s, annotate(frame.image, faces, labels))
-            yield Frame(source, frame.index, frame.time_s, width, height, detector, faces)
+            place = source, frame.index, frame.time_s, width, height, detector
+            yield Frame(*place, faces, prior=recognizer.prior)
 
 
 def follow(
-    time_s: float, faces: list[Face], tracker: Tracker, smoother: Smoother
+    time_s: float,
+    faces: list[Face],
+    tracker: Tracker,
+    smoother: Smoother,
+    certain_from: float,
 ) -> tuple[Face, ...]:
     """The faces of one frame with their numbers and smoothed probabilities."""
     numbers = tracker.update(
@@ -135,7 +146,7 @@ def follow(
         p = smoother.update(number, time_s, np.array(face.probabilities))
         p = (p / p.sum()).astype(np.float32)
         best = int(p.argmax())
-        reason = quality.doubt(float(p[best]), face.quality, score=face.score)
+        reason = quality.doubt(float(p[best]), face.quality, certain_from, score=face.score)
         followed.append(
             replace(
                 face,

@@ -10,7 +10,6 @@ from mien.results.types import NO_FACE
 from mien.vision.align import turn_aside
 
 # An answer is uncertain when one of these holds; docs/faces.md says what that costs and gains.
-MIN_PROBABILITY = 0.5  # of the likeliest label, calibrated
 MIN_SIZE_PX = 24.0  # shorter side of the box; the networks see 48 x 48
 MAX_TURN = 0.65
 # What the detector is less sure of, and the network not sure of at all, is perhaps no face; nor is
@@ -39,14 +38,22 @@ def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> 
     )
 
 
-def doubt(probability: float, quality: Quality, *, score: float = 1.0) -> str:
-    """Why an answer is uncertain, in words; '' where it is not."""
+def doubt(probability: float, quality: Quality, certain_from: float, *, score: float = 1.0) -> str:
+    """Why an answer is uncertain, in words; '' where it is not.
+
+    Args:
+        probability: Of the likeliest label, calibrated.
+        quality: How well the face can be seen.
+        certain_from: The least probability at which an answer may be relied on
+            (`mien.bundle.answer.AnswerRule`).
+        score: The detector's, 0 to 1.
+    """
     reasons = []
     is_dark = quality.brightness is not None and quality.brightness < MIN_BRIGHTNESS
-    if is_dark or (probability < MIN_PROBABILITY and score < MIN_SCORE):
+    if is_dark or (probability < certain_from and score < MIN_SCORE):
         reasons.append(NO_FACE)
-    if probability < MIN_PROBABILITY:
-        reasons.append(f"no label reaches {MIN_PROBABILITY:.0%}")
+    if probability < certain_from:
+        reasons.append(f"no label reaches {certain_from:.0%}")
     if quality.size_px < MIN_SIZE_PX:
         reasons.append(f"face smaller than {MIN_SIZE_PX:.0f} pixels")
     if quality.turn is not None and quality.turn > MAX_TURN:

@@ -11,7 +11,8 @@ import pytest
 from toy_bundle import FACES, answers, rewrite, toy_model, write_toy
 
 from mien.bundle import Bundle, open_bundle
-from mien.bundle.classifier import MAX_BATCH, Classifier, softmax
+from mien.bundle.answer import softmax
+from mien.bundle.classifier import MAX_BATCH, Classifier
 from mien.errors import BundleError, UsageError
 
 

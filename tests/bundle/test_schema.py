@@ -15,12 +15,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_bundle import FACES, answers, rewrite, toy_facts, toy_model, write_toy, zipped
+from toy_bundle import (
+    FACES,
+    answers,
+    rewrite,
+    toy_answer,
+    toy_facts,
+    toy_model,
+    write_toy,
+    zipped,
+)
 
 from mien.bundle import Bundle, files, open_bundle, write_bundle
 from mien.bundle import schema as bundle
-from mien.bundle.files import FACTS, GOLDEN, MODEL
+from mien.bundle.answer import softmax
+from mien.bundle.classifier import Classifier
+from mien.bundle.files import FACTS, GOLDEN, MODEL, read_npz
 from mien.errors import BundleError
+from mien.labels import FER2013
 
 NAMES = (FACTS, MODEL, GOLDEN)
 
@@ -280,10 +292,18 @@ def walk(facts: Any, path: tuple[Any, ...]) -> Any:
         (put(10**400, "heads", 0, "temperature"), "heads[0].temperature"),
         (put("warm", "heads", 0, "temperature_best"), "heads[0].temperature_best"),
         (put(3, "answer"), "answer"),
-        (put({"weights": {"expression": 0.5}, "temperature": 1}, "answer"), "answer.weights"),
-        (put({"weights": {"mood": 1}, "temperature": 1}, "answer"), "answer.weights"),
-        (put({"weights": {"expression": 2}, "temperature": 1}, "answer"), "answer.weights.expression"),
-        (put({"weights": {"expression": 1}}, "answer"), "answer.temperature"),
+        (put({"default": "plain"}, "answer"), "answer.priors"),
+        (put({"default": "plain", "priors": {}}, "answer"), "answer.priors"),
+        (put({"default": "a", "priors": {"A b": {}}}, "answer"), "answer.priors"),
+        (put({**toy_answer(), "default": "other"}, "answer"), "answer.default"),
+        (put(toy_answer(weights={"expression": 0.5}), "answer"), "answer.priors.plain.weights"),
+        (put(toy_answer(weights={"mood": 1}), "answer"), "answer.priors.plain.weights"),
+        (put(toy_answer(weights={"expression": 2}), "answer"), "answer.priors.plain.weights.expression"),
+        (put(toy_answer(temperature=0), "answer"), "answer.priors.plain.temperature"),
+        (put(toy_answer(certain_from=2), "answer"), "answer.priors.plain.certain_from"),
+        (put(toy_answer(log_factors={"happy": 1}), "answer"), "answer.priors.plain.log_factors"),
+        (put(toy_answer(log_factors=dict.fromkeys(FER2013, 99)), "answer"), "answer.priors.plain.log_factors.angry"),
+        (put(toy_answer(class_shares=dict.fromkeys(FER2013, 0.5)), "answer"), "answer.priors.plain.class_shares"),
         (put("model.keras", "files", "x"), "files"),
         (put("../../etc/passwd", "files", "model.onnx"), "files.model.onnx"),
         (put([None, 64, 64, 1], "input", "shape"), "input.shape"),
@@ -313,12 +333,30 @@ def test_little_need_be_known_of_the_making(folder: Path) -> None:
 
 def test_heads_that_lack_labels_have_no_share_in_the_answer(tmp_path: Path) -> None:
     """Without `answer` the first head is shown; a head of other labels cannot be mixed in."""
-    assert write_toy(tmp_path / "a", ("expression", "mood")).answer.weights == {"expression": 1.0}
+    [rule] = write_toy(tmp_path / "a", ("expression", "mood")).rules.values()
+    assert (rule.prior, rule.weights) == ("training", {"expression": 1.0})
     with pytest.raises(
-        BundleError, match="answer.weights.mood: came 0.5; expected 0: the head lacks labels"
+        BundleError, match="plain.weights.mood: came 0.5; expected 0: the head lacks labels"
     ):
-        shares = {"weights": {"expression": 0.5, "mood": 0.5}, "temperature": 1.0}
-        write_toy(tmp_path / "b", ("expression", "mood"), answer=shares)
+        shared = toy_answer(weights={"expression": 0.5, "mood": 0.5})
+        write_toy(tmp_path / "b", ("expression", "mood"), answer=shared)
+
+
+def test_the_answers_of_a_bundle_have_goldens_of_their_own(tmp_path: Path) -> None:
+    answer = toy_answer(log_factors=dict.fromkeys(FER2013, 0.0) | {"fear": 3.0}, temperature=2)
+    written = write_toy(tmp_path / "a", answer=answer)
+    p = softmax(answers("expression", FACES), 0.5)
+    expected = softmax(np.log(p + 1e-9) + np.array([0, 0, 3, 0, 0, 0, 0]), 2.0)
+    np.testing.assert_allclose(written.golden_answers["plain"], expected, atol=1e-6)
+    with Classifier(written) as classify:
+        assert classify.replay_goldens() < 1e-5
+    arrays = read_npz(tmp_path, (tmp_path / "a" / "golden.npz").read_bytes())
+    rewrite(tmp_path / "a", golden={**arrays, "answer_plain": arrays["answer_plain"][:, ::-1]})
+    with Classifier(bundle.open_bundle(tmp_path / "a")) as classify:
+        assert classify.replay_goldens() > 0.01
+    del arrays["answer_plain"]
+    rewrite(tmp_path / "a", golden=arrays)
+    refused(tmp_path / "a", "golden.npz")
 
 
 def test_a_newer_format_asks_for_a_newer_mien(folder: Path) -> None:

@@ -158,6 +158,7 @@ def test_resume_by_other_means_is_refused_and_loses_nothing(
         "format": "mien.settings/1",
         "bundle": known,
         "mode": "fast",
+        "prior": "training",
         "detector": "none",
     }
     before = {path: path.read_bytes() for path in (out, beside)}

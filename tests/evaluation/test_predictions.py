@@ -46,10 +46,11 @@ def test_the_mean_of_networks_is_that_of_their_probabilities() -> None:
 def test_each_answer_of_a_bundle_is_explained_by_itself_in_one_view() -> None:
     data = drawn_dataset(7, 7, 7)
     kinds = predictions.of_bundle(data, open_bundle("shipped"), "net")
-    assert list(kinds) == [" --fast", ", fer2013 --fast", " --best", ", fer2013 --best"]
+    kind = ("", ", balanced", ", fer2013")
+    assert list(kinds) == [f"{which} --{mode}" for mode in ("fast", "best") for which in kind]
     faces = data.part("validation").images
     for mode in ("fast", "best"):
-        for which in ("", ", fer2013"):
+        for which in ("", ", balanced", ", fer2013"):
             network = kinds[f"{which} --{mode}"]
             assert network.explain is not None and network.explained == f"net{which} --fast"
             one_view = kinds[f"{which} --fast"].probabilities["validation"]

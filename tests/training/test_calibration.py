@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.bundle.classifier import softmax
+from mien.bundle.answer import softmax
 from mien.training.calibration import cross_fitted, fit_temperature, nll
 
 

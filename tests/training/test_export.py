@@ -11,7 +11,8 @@ import onnx
 import pytest
 
 from mien.bundle import Bundle, open_bundle
-from mien.bundle.classifier import Classifier, softmax
+from mien.bundle.answer import softmax
+from mien.bundle.classifier import Classifier
 from mien.bundle.onnx_file import read_onnx
 from mien.data.dataset import Dataset
 from mien.data.synthetic import draw_faces
@@ -233,16 +234,15 @@ def test_two_heads_and_the_answer_they_make(voted: Dataset, tmp_path: Path) -> N
     found = export(trained, tmp_path / "b", dataset=voted)
     assert [(head.name, len(head.labels)) for head in found.heads] == [("fer2013", 7), ("votes", 8)]
     assert found.parity["batch_norm_folded"] and found.parity["max_difference"] <= 1e-4
-    assert sum(found.answer.weights.values()) == pytest.approx(1)
+    rule = found.rules["training"]
+    assert sum(rule.weights.values()) == pytest.approx(1)
+    assert rule.class_shares is not None and sum(rule.class_shares) == pytest.approx(1)
     part = voted.part("test")
     with Classifier(found) as classify:
         for mode in ("fast", "best"):
             heads = classify(part.images, mode=mode)
             votes = heads["votes"][:, :7] / heads["votes"][:, :7].sum(axis=1, keepdims=True)
-            mean = (
-                found.answer.weights["fer2013"] * heads["fer2013"]
-                + found.answer.weights["votes"] * votes
-            )
+            mean = rule.weights["fer2013"] * heads["fer2013"] + rule.weights["votes"] * votes
             shown = classify.answer(heads, mode=mode)
             np.testing.assert_array_equal(shown.argmax(axis=1), mean.argmax(axis=1))
             np.testing.assert_allclose(shown.sum(axis=1), 1, atol=1e-5)

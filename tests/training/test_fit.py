@@ -17,7 +17,8 @@ import pytest
 import tensorflow as tf
 from small_recipes import DOUBLE, TINY
 
-from mien.bundle.classifier import Classifier, softmax
+from mien.bundle.answer import softmax
+from mien.bundle.classifier import Classifier
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.synthetic import drawn_dataset
 from mien.errors import DataError, RunError, UsageError

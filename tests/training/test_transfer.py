@@ -17,7 +17,8 @@ import pytest
 from toy_bundle import rewrite, write_toy
 
 from mien.bundle import open_bundle
-from mien.bundle.classifier import Classifier, softmax
+from mien.bundle.answer import softmax
+from mien.bundle.classifier import Classifier
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
 from mien.data.synthetic import draw_faces, drawn_dataset

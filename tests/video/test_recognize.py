@@ -74,6 +74,8 @@ class Lights:
 
     labels = LABELS
     detector = _Detector()
+    prior = "training"
+    certain_from = 0.5
 
     def faces_in(self, image: np.ndarray) -> list[Face]:
         assert image.dtype == np.uint8 and image.flags.c_contiguous

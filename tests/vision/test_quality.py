@@ -53,17 +53,18 @@ def test_a_blurred_face_is_less_sharp_and_contrast_does_not_count() -> None:
 
 def test_each_reason_for_doubt() -> None:
     good = Quality(60, 1, 0.1)
-    assert quality.doubt(0.9, good) == ""
-    assert quality.doubt(0.4, good) == "no label reaches 50%"
-    assert quality.doubt(0.9, Quality(12, 1, None)) == "face smaller than 24 pixels"
-    assert quality.doubt(0.4, Quality(12, 1, 0.9)).count(";") == 2
+    assert quality.doubt(0.9, good, 0.5) == ""
+    assert quality.doubt(0.4, good, 0.5) == "no label reaches 50%"
+    assert quality.doubt(0.74, good, 0.75) == "no label reaches 75%"
+    assert quality.doubt(0.9, Quality(12, 1, None), 0.5) == "face smaller than 24 pixels"
+    assert quality.doubt(0.4, Quality(12, 1, 0.9), 0.5).count(";") == 2
 
 
 def test_what_is_perhaps_no_face() -> None:
     plain = Quality(size_px=80, sharpness=1, brightness=0.4)
-    assert quality.doubt(0.9, plain, score=0.7) == ""
-    assert quality.doubt(0.3, plain, score=0.9) != "" and NO_FACE not in quality.doubt(
-        0.3, plain, score=0.9
+    assert quality.doubt(0.9, plain, 0.5, score=0.7) == ""
+    assert quality.doubt(0.3, plain, 0.5, score=0.9) != "" and NO_FACE not in quality.doubt(
+        0.3, plain, 0.5, score=0.9
     )
-    assert quality.doubt(0.3, plain, score=0.7).startswith(NO_FACE + "; ")
-    assert quality.doubt(0.9, replace(plain, brightness=0.03), score=0.95) == NO_FACE
+    assert quality.doubt(0.3, plain, 0.5, score=0.7).startswith(NO_FACE + "; ")
+    assert quality.doubt(0.9, replace(plain, brightness=0.03), 0.5, score=0.95) == NO_FACE

@@ -1,0 +1,206 @@
+"""From what the heads of a network say to the probabilities that are shown.
+
+How often each expression occurs where a picture comes from (the class prior) decides close calls:
+half of the faces in a newspaper are neutral, of a posed collection a seventh. So the answer is given
+under a prior that has a name, and the rule for it is data in `bundle.json`:
+
+    q = sum over heads of weight * probabilities      (of the labels of the main head)
+    p = softmax((log q + log_factors) / temperature + log_shift)
+
+`log_shift` is zero under the priors that the bundle names. A prior of the user's own reweights the
+answer under `balanced` by Bayes' rule (Saerens et al. 2002,
+https://doi.org/10.1162/089976602753284446).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.errors import UsageError
+from mien.labels import LabelSet
+
+# How carefully a face is looked at: once, or in several views (`mien.bundle.tta`) -> where its
+# temperature stands.
+TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
+BALANCED = "balanced"
+TRAINING = "training"  # the prior of a bundle that names none: that of the data it was trained on
+CERTAIN_FROM = 0.5
+_LEAST = 1e-9  # a probability of 0 counts as this in logarithms
+
+# A prior as it is asked for: None for the bundle's default, a name, or weights by label.
+Prior = str | Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class AnswerRule:
+    """How the heads make the probabilities that are shown under one class prior.
+
+    Attributes:
+        prior: Its name, or for a prior of one's own the shares, such as `happy=0.75,sad=0.25`.
+        class_shares: How often each label of the main head occurs under it, K numbers whose sum is
+            1; None where that is not known.
+        weights: Head -> share of its probabilities in the mixture. A head with more labels than the
+            main one counts by those they share.
+        log_factors: Added to the logarithm of the mixture, K numbers.
+        temperature: Divides the sum (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+        temperature_best: The same for several views (`mien.bundle.tta`).
+        certain_from: The least probability of the likeliest label at which an answer may be relied
+            on.
+        log_shift: Added after the temperature, K numbers; -inf rules a label out.
+    """
+
+    prior: str
+    class_shares: tuple[float, ...] | None
+    weights: Mapping[str, float]
+    log_factors: tuple[float, ...]
+    temperature: float
+    temperature_best: float
+    certain_from: float = CERTAIN_FROM
+    log_shift: tuple[float, ...] = ()
+
+    def answer(
+        self, heads: Mapping[str, np.ndarray], labels: Mapping[str, LabelSet], *, mode: str = "fast"
+    ) -> np.ndarray:
+        """The probabilities that are shown.
+
+        Args:
+            heads: Head -> calibrated probabilities, float (N, K of the head); the main head first.
+            labels: Head -> its labels; the main head first.
+            mode: `fast` or `best`: how carefully the heads looked.
+
+        Returns:
+            float32 (N, K), by the labels of the main head; rows sum to 1.
+        """
+        pooled = pool(heads, labels, self.weights)
+        temperature = getattr(self, TEMPERATURE[mode])
+        if temperature == 1 and not any(self.log_factors) and not any(self.log_shift):
+            return pooled
+        scores = (logs(pooled) + np.array(self.log_factors)) / temperature
+        if self.log_shift:
+            scores = scores + np.array(self.log_shift)
+        return softmax(scores)
+
+
+def plain_rule(main: str, num_labels: int, shares: Sequence[float] | None = None) -> AnswerRule:
+    """The rule of a bundle that has none: the main head as it is, under the prior of its data."""
+    known = None if shares is None else tuple(shares)
+    return AnswerRule(TRAINING, known, {main: 1.0}, (0.0,) * num_labels, 1.0, 1.0)
+
+
+def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) -> AnswerRule:
+    """The rule for a prior as somebody asked for it.
+
+    Args:
+        prior: None for the default (the first of `rules`), a name, weights by label as a mapping, or
+            as a text such as `happy=3,neutral=1`. Weights are scaled to the sum 1, labels that are
+            not named have the weight 0.
+        rules: Name -> rule, the default first.
+        labels: Those of the main head.
+
+    Raises:
+        UsageError: if there is no such prior, or the weights are no weights of these labels.
+    """
+    if prior is None:
+        return next(iter(rules.values()))
+    if isinstance(prior, str):
+        if prior in rules:
+            return rules[prior]
+        if "=" in prior:
+            prior = _weights(prior)
+        elif prior == BALANCED:
+            prior = dict.fromkeys(labels, 1.0)
+            shifted = _reweighted(rules, _shares(prior, labels), labels)
+            return dataclasses.replace(shifted, prior=BALANCED)
+        else:
+            raise UsageError(
+                f"prior: got {prior!r}; expected {', '.join({**rules, BALANCED: None})}, or weights "
+                "of labels. Fix: choose one of these, or write weights such as happy=3,neutral=5"
+            )
+    return _reweighted(rules, _shares(prior, labels), labels)
+
+
+def pool(
+    heads: Mapping[str, np.ndarray], labels: Mapping[str, LabelSet], weights: Mapping[str, float]
+) -> np.ndarray:
+    """float32 (N, K): the weighted mean of what the heads say about the labels of the main one."""
+    main = next(iter(labels))
+    mixed = np.zeros_like(heads[main])
+    for head, own in labels.items():
+        if share := weights.get(head, 0.0):
+            known = heads[head][:, [own.index(name) for name in labels[main]]]
+            mixed += share * known / np.maximum(known.sum(axis=1, keepdims=True), _LEAST)
+    return mixed
+
+
+def logs(probabilities: np.ndarray) -> np.ndarray:
+    """Their natural logarithms, as logits to calibrate; 0 counts as 1e-9."""
+    return np.asarray(np.log(probabilities + _LEAST))
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """float32 (N, K) probabilities of float (N, K) logits divided by a temperature; rows sum to 1."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _reweighted(
+    rules: Mapping[str, AnswerRule], shares: tuple[float, ...], labels: LabelSet
+) -> AnswerRule:
+    """The rule under shares of one's own: that of `balanced`, or else the default, reweighted."""
+    base = rules.get(BALANCED, next(iter(rules.values())))
+    if base.class_shares is None:
+        raise UsageError(
+            "prior: got weights for a bundle that does not say how often each label occurred where "
+            "it learned; expected no prior. Fix: export the bundle again with mien export --data"
+        )
+    shift = tuple(
+        math.log(share / known) if share and known else -math.inf
+        for share, known in zip(shares, base.class_shares, strict=True)
+    )
+    text = ",".join(
+        f"{name}={share:.4g}" for name, share in zip(labels, shares, strict=True) if share
+    )
+    return dataclasses.replace(base, prior=text, class_shares=shares, log_shift=shift)
+
+
+def _weights(text: str) -> dict[str, float]:
+    weights = dict[str, float]()
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not name or name in weights or math.isnan(number):
+            raise UsageError(
+                f"prior: got {part.strip()[:80]!r}; expected LABEL=WEIGHT, each label once. Fix: "
+                "write weights such as happy=3,neutral=5"
+            )
+        weights[name] = number
+    return weights
+
+
+def _shares(weights: Mapping[str, float], labels: LabelSet) -> tuple[float, ...]:
+    """The weights in the order of the labels, scaled to the sum 1."""
+    unknown = [str(name)[:40] for name in weights if name not in labels.names]
+    if unknown:
+        raise UsageError(
+            f"prior: got a weight of {', '.join(unknown)}; expected labels of the network. Fix: use "
+            + ", ".join(labels)
+        )
+    try:
+        values = [float(weights.get(name, 0.0)) for name in labels]
+    except (TypeError, ValueError):
+        values = [math.nan]
+    if not all(math.isfinite(value) and value >= 0 for value in values) or sum(values) <= 0:
+        raise UsageError(
+            f"prior: got the weights {dict(weights)!r:.200}; expected numbers from 0 on, one of them "
+            "more than 0. Fix: give each label that can occur a weight, such as happy=3,neutral=5"
+        )
+    return tuple(value / sum(values) for value in values)
