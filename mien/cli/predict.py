@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import tables
 from mien.cli.options import Columns, DetectorKind, Json, say
 from mien.cli.progress import counting_bar
-from mien.cli.sources import collect
 
 if TYPE_CHECKING:
     from mien.results import Frame
@@ -125,6 +123,8 @@ def predict(
     Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
     """
     from mien import predict as job
+    from mien.cli import tables
+    from mien.cli.sources import collect
     from mien.recognizer import load
     from mien.results.writers import open_writer
     from mien.video.recognize import parse_seconds

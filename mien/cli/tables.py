@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import printable
 from mien.labels import VOTES_HEAD
-from mien.predict import caption
-from mien.results import Face, Frame
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
+    from mien.results import Face, Frame
     from mien.training.recipe import Recipe
     from mien.training.runs import Run
 
@@ -121,6 +120,8 @@ def bundle_table(bundle: Bundle, out: Path) -> str:
 
 def describe(frame: Frame) -> str:
     """A frame for the terminal: a line a face."""
+    from mien.predict import caption
+
     source = "".join(
         c if c.isprintable() else "?" for c in frame.source
     )  # a name must not command the terminal
