@@ -9,6 +9,7 @@ demo: .venv/ready  ## The main job on the drawn faces: three networks and a repo
 	$(BIN)/python facial_expression_recognition.py --epochs 5 --out mien-run
 	$(BIN)/python -c 'from PIL import Image; from skimage.data import astronaut; Image.fromarray(astronaut()).save("mien-run/astronaut.png")'
 	$(BIN)/mien predict mien-run/astronaut.png --draw mien-run/portrait --explain mien-run/portrait
+	@echo "The page: $(BIN)/mien serve, then open http://127.0.0.1:8000 (make vendor first, to analyse in the browser)"
 
 test: .venv/ready  ## In two processes: nearly twice as fast on two cores
 	$(BIN)/python -m pytest -q -m "not shared and not slow and not browser" -n 2 --dist loadfile

@@ -154,7 +154,7 @@ function stage(item) {
 // Where a browser cannot show the picture: its shape, for the boxes to lie in.
 function sheet(frame) {
   const [width, height] = frame ? [frame.width, frame.height] : [4, 3];
-  return h("div", { class: "sheet", role: "img", "aria-label": "This browser cannot show the picture", vars: { "aspect-ratio": `${width} / ${height}` } });
+  return h("div", { class: "sheet", role: "img", "aria-label": "This browser cannot show the file", vars: { "aspect-ratio": `${width} / ${height}` } });
 }
 
 function choose(i) {

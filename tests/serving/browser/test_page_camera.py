@@ -200,8 +200,11 @@ def test_no_camera_at_all(page: Page) -> None:
 
 
 def test_plain_http_off_this_machine_says_why_there_is_no_camera(
-    new_browser: Callable[..., Any], new_page: Callable[..., Page], server: Server
+    new_browser: Callable[..., Any],
+    new_page: Callable[..., Page],
+    new_server: Callable[..., Server],
 ) -> None:
+    server = new_server("--allow-host", "phone.test")
     browser = new_browser("--host-resolver-rules=MAP phone.test 127.0.0.1")
     page = new_page(server.url.replace("127.0.0.1", "phone.test"), in_browser=browser)
     page.ready()

@@ -177,3 +177,18 @@ def test_a_build_without_the_runtime_says_how_to_add_it(
     page.expect('[name="place"][value="server"]').to_be_checked()
     page.add(upload(encoded(astronaut(256))))
     page.expect(".face").to_have_count(1)
+
+
+def test_a_server_with_a_token_is_asked_with_it(
+    new_server: Callable[..., Server], new_page: Callable[..., Page]
+) -> None:
+    server = new_server("--token", "open-sesame-0123456789")
+    page = new_page(server.url)
+    page.expect("#banner-token").to_contain_text("asks for a token")
+    page.page.fill("#token", "open-sesame-0123456789")
+    page.page.keyboard.press("Enter")
+    page.ready()
+    page.choose_place("server")
+    page.add(upload(encoded(astronaut(256))))
+    page.expect(".face").to_have_count(1)
+    assert "open-sesame-0123456789" not in page.page.evaluate("JSON.stringify({...localStorage})")
