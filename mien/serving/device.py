@@ -17,7 +17,7 @@ from mien.constants import FACE_SIDE
 from mien.recognizer import Recognizer
 from mien.results import Face, Frame, Quality
 from mien.results.columns import column_kinds
-from mien.vision import align, detections, quality, yunet
+from mien.vision import align, detections, head_pose, quality, yunet
 
 _A_FACE = Face((0, 0, 1, 1), 1, None, "a", ("a", "b"), (1, 0), 0, Quality(1, 1))  # its fields count
 RUNTIME = Path(__file__).parent / "page" / "vendor" / "ort" / "ort-wasm-simd-threaded.wasm"
@@ -72,6 +72,7 @@ def device_document(
             "same": detections._SAME,
         },
         "geometry": asdict(align.GEOMETRIES["yunet"]),
+        "head": {"mean_face": head_pose.MEAN_FACE.tolist(), "far": head_pose._FAR},
         "quality": {
             "min_score": quality.MIN_SCORE,
             "min_brightness": quality.MIN_BRIGHTNESS,

@@ -28,7 +28,7 @@ async function know() {
   if (state.model) await useModel(state.model);
   tell("model", state.model);
   known();
-  if ("serviceWorker" in navigator && !state.model?.missing) {
+  if ("serviceWorker" in navigator && state.model && !state.model.missing) {
     navigator.serviceWorker.register("sw.js").catch(() => {});
   }
 }
@@ -53,7 +53,8 @@ function askToken() {
 
 // What can be offered, now that the server and its model are known.
 function known() {
-  const missing = state.model ? state.model.missing : "This server says nothing of a network for this device.";
+  if (!state.model) return; // said already: the server does not answer, or asks for a token
+  const { missing } = state.model;
   const [onDevice, onServer] = ["device", "server"].map((value) => document.querySelector(`[name="place"][value="${value}"]`));
   onDevice.disabled = Boolean(missing);
   onDevice.title = missing;
@@ -65,7 +66,7 @@ function known() {
   }
   (state.settings.place === "server" ? onServer : onDevice).checked = true;
   $("tab-label").hidden = !collecting();
-  $("network").textContent = state.model ? `mien ${state.model.mien} · network ${state.model.digest.slice(0, 8)}` : "";
+  $("network").textContent = `mien ${state.model.mien} · network ${state.model.digest.slice(0, 8)}`;
   collected();
   place();
 }

@@ -109,6 +109,7 @@ function detailsOf(face) {
     ["Spread over the labels", `${percent(face.entropy)} (0 sure, 100 no idea)`],
     ["Is a face", percent(face.score)],
   ];
+  if (face.pose) facts.splice(3, 0, ["Head turned", `yaw ${face.pose.yaw.toFixed(0)}°, pitch ${face.pose.pitch.toFixed(0)}°, roll ${face.pose.roll.toFixed(0)}°`]);
   if (typeof face.valence === "number") facts.splice(3, 0, ["Valence", face.valence.toFixed(2)]);
   return h("details", {}, h("summary", {}, "How well it can be seen"), h("dl", { class: "facts" }, facts.map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
 }

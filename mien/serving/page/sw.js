@@ -6,7 +6,7 @@ const FILES = [
   "about.mjs", "boxes.mjs", "camera.mjs", "dom.mjs", "engine.mjs", "export.mjs", "face_card.mjs", "label.mjs", "live_card.mjs", "live_view.mjs",
   "people.mjs", "pictures.mjs", "samples.mjs", "session.mjs", "settings.mjs", "state.mjs", "teach.mjs", "timeline.mjs", "track.mjs", "video.mjs",
   "recognize/align.mjs", "recognize/classify.mjs", "recognize/detect.mjs", "recognize/pixels.mjs",
-  "recognize/quality.mjs", "recognize/recognizer.mjs", "recognize/rule.mjs", "recognize/views.mjs", "recognize/worker.mjs",
+  "recognize/pose.mjs", "recognize/quality.mjs", "recognize/recognizer.mjs", "recognize/rule.mjs", "recognize/views.mjs", "recognize/worker.mjs",
   "samples/angry.svg", "samples/fear.svg", "samples/group.svg", "samples/happy.svg", "samples/neutral.svg",
   "samples/sad.svg", "samples/surprise.svg",
   "vendor/ort/ort.wasm.min.mjs", "vendor/ort/ort-wasm-simd-threaded.mjs", "vendor/ort/ort-wasm-simd-threaded.wasm",

@@ -11,6 +11,7 @@ from browsing import Page
 
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker, assign
+from mien.vision import head_pose
 
 
 def call(page: Page, module: str, body: str, *values: Any) -> Any:
@@ -93,3 +94,23 @@ def test_smoothing_is_the_librarys(page: Page) -> None:
     expected = [smoother.update(0, time, np.array(p)) for time, p in looks]
     body = "const s = new m.Smoother(0.3); return values[0].map(([at, p]) => s.update(0, at, p))"
     np.testing.assert_allclose(call(page, "track.mjs", body, looks), expected, atol=1e-12)
+
+
+def test_heads_are_turned_as_in_the_library(page: Page) -> None:
+    made = np.random.default_rng(4)
+    heads, expected = [], []
+    for yaw, pitch, roll in made.uniform((-60, -35, -40), (60, 35, 40), (200, 3)):
+        turned = head_pose.MEAN_FACE @ head_pose.turned(yaw, pitch, roll).T
+        seen = 300 + 80 * turned[:, :2] * 16 / (16 + turned[:, 2:]) + made.normal(0, 2, (5, 2))
+        heads.append(seen.tolist())
+        expected.append(head_pose.head_pose(seen))
+    rule = {"mean_face": head_pose.MEAN_FACE.tolist(), "far": head_pose._FAR}
+    body = "return values[0].map((points) => m.headPose(points, values[1]))"
+    found = call(page, "recognize/pose.mjs", body, heads, rule)
+    found = [None if one is None else (one["yaw"], one["pitch"], one["roll"]) for one in found]
+    assert sum(one is not None for one in expected) > 190
+    np.testing.assert_allclose(np.array(found, float), np.array(expected, float), atol=0.05)
+    line = [[float(i), 2.0 * i] for i in range(5)]
+    assert call(page, "recognize/pose.mjs", body, [line], rule) == [
+        head_pose.head_pose(np.array(line))
+    ]

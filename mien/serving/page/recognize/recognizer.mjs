@@ -2,6 +2,7 @@
 import { cutOut, square } from "./align.mjs";
 import { answer, logits } from "./classify.mjs";
 import { detect } from "./detect.mjs";
+import { headPose } from "./pose.mjs";
 import { doubt, entropy, measure, valence } from "./quality.mjs";
 import { ruleUnder, shownAnswer, softmax } from "./rule.mjs";
 
@@ -47,7 +48,7 @@ export class Recognizer {
       probabilities: named(labels, shown),
       valence: valence(named(labels, shown)),
       entropy: entropy(shown),
-      pose: null, // only the library solves for it
+      pose: headPose(points, model.head),
       quality,
       uncertain: reason !== "",
       reason,
