@@ -2,12 +2,17 @@
 // The least squares of SQPNP (Terzakis and Lourakis 2020), found by Newton's method on rotations from a few
 // starts, which finds the same minimum for heads that a detector sees.
 
-const STARTS = [[0, 0], [40, 0], [-40, 0], [0, 30], [0, -30]]; // yaw, pitch
+const STARTS = [[30, 0], [-30, 0], [0, 30], [0, -30]]; // yaw, pitch
 const STEPS = 40;
 const SMALL = 1e-7; // radians: a smaller step changes nothing that is shown
 const LEAST_SPREAD = 0.05; // points nearly in one line are no face
 
-const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+function dot(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
+}
+
 const times = (a, b) => [0, 1, 2].map((i) => [0, 1, 2].map((j) => a[i][0] * b[0][j] + a[i][1] * b[1][j] + a[i][2] * b[2][j]));
 const transposed = (a) => a[0].map((_, j) => a.map((row) => row[j]));
 const radians = (degrees) => (degrees * Math.PI) / 180;
@@ -69,8 +74,9 @@ function least(cost, start) {
   for (let step = 0; step < STEPS; step++) {
     const pushed = cost.map((row) => dot(row, rotation.flat()));
     const moves = GENERATORS.map((generator) => times(generator, rotation).flat());
+    const pushedMoves = moves.map((move) => cost.map((row) => dot(row, move)));
     const slope = moves.map((move) => dot(move, pushed));
-    const bend = moves.map((a, i) => moves.map((b, j) => dot(a, cost.map((row) => dot(row, b))) + dot(pushed, times(DOUBLE[i][j], rotation).flat())));
+    const bend = moves.map((a, i) => moves.map((_, j) => dot(a, pushedMoves[j]) + dot(pushed, times(DOUBLE[i][j], rotation).flat())));
     const scale = Math.max(...bend.map((row, i) => Math.abs(row[i])));
     const turn = solved(bend.map((row, i) => row.map((entry, j) => entry + (i === j ? damping * scale : 0))), slope).map((entry) => -entry);
     if (Math.hypot(...turn) < SMALL) break;
