@@ -32,7 +32,7 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "results": (CORE, ("pyarrow",)),
     "vision": ((*CORE, "results"), ("cv2", "mtcnn", "pooch", "requests")),
     "bundle": (CORE, ("onnxruntime",)),
-    "data": ((*CORE, "vision"), ("cv2", "kagglehub", "pandas", "requests")),
+    "data": ((*CORE, "vision"), ("cv2", "kagglehub", "pandas", "pyarrow", "requests")),
     "recognizer": ((*CORE, "results", "vision", "bundle"), ()),
     "training": (
         (*CORE, "bundle", "data"),

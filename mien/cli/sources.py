@@ -9,24 +9,7 @@ from pathlib import Path
 
 from mien.errors import UsageError
 from mien.predict import STDIN, counted
-
-PICTURES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".pgm",
-        ".ppm",
-        ".avif",
-        ".heic",
-    )
-)
+from mien.vision.formats import is_picture_name
 
 Say = Callable[[str], None]
 
@@ -50,7 +33,7 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
                 if Path(given).is_dir()
                 else sorted(glob.glob(given, recursive=True))
             )
-            wanted = [one for one in files if Path(one).suffix.lower() in PICTURES or is_video(one)]
+            wanted = [one for one in files if is_picture_name(one) or is_video(one)]
             if not wanted:
                 say(f"{given}: holds no picture and no video; {counted(len(files), 'other file')}")
             elif len(files) > len(wanted):

@@ -23,7 +23,7 @@ from mien.data.dataset import Cropped
 from mien.errors import DataError, DownloadError, UsageError
 
 if TYPE_CHECKING:
-    from mien.data.pictures import Gray
+    from mien.data.pictures import Gray, Source
     from mien.vision.detect import Detector
     from mien.vision.detections import Detections
 
@@ -92,11 +92,11 @@ def largest(found: Detections) -> int:
     return int(np.argmax(size))
 
 
-def decide(pictures: Sequence[Path], faces: str) -> tuple[Detector | None, str]:
+def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str]:
     """What finds the faces of these pictures, None where they are taken whole, and why.
 
     Args:
-        pictures: The files, at least one.
+        pictures: Files, contents of files, or pixels.
         faces: One of `FACES`.
 
     Raises:
@@ -195,23 +195,27 @@ def thumbnail(image: np.ndarray, found: Found | None) -> np.ndarray:
     return canvas
 
 
-def _is_marked(path: Path) -> bool:
+def _is_marked(picture: Source) -> bool:
+    if isinstance(picture, bytes):
+        return MARK in picture[:256]
+    if not isinstance(picture, Path):
+        return False
     try:
-        with open(path, "rb") as file:
+        with open(picture, "rb") as file:
             return MARK in file.read(256)
     except OSError:
         return False
 
 
-def _decoded(pictures: Sequence[Path]) -> list[np.ndarray]:
+def _decoded(pictures: Sequence[Source]) -> list[np.ndarray]:
     """Decoded pictures; those that cannot be read say so when all are."""
     from mien.data.pictures import LIMITS
     from mien.vision.image import load_image
 
     images = []
-    for path in pictures:
+    for picture in pictures:
         try:
-            images.append(load_image(path, limits=LIMITS))
+            images.append(load_image(picture, limits=LIMITS))
         except DataError:
             continue
     return images

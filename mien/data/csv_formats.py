@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from mien.data.archives import DAMAGE, Member, is_archive, members
 from mien.data.csv_header import LONGEST, Header, read_header
-from mien.data.pictures import is_picture_name
 from mien.errors import DataError
+from mien.vision.formats import is_picture_name
 
 NAMES = ("fer2013.csv", "icml_face_data.csv")
 PAIR = ("train.csv", "test.csv")

@@ -9,7 +9,6 @@ splits, or no splits at all.
 from __future__ import annotations
 
 import csv
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +64,7 @@ class Labels:
 
     names: list[str] = field(default_factory=lambda: list(FER2013))
     known: dict[bytes, int] = field(default_factory=dict)
+    num_texts: int = 0  # labels that are no numbers
 
     def __post_init__(self) -> None:
         self.known = {str(index).encode(): index for index in range(len(FER2013))}
@@ -95,6 +95,7 @@ class Labels:
         elif _is_number(text):
             raise BadRow(f"the emotion {shown(came)}", expected_emotion())
         else:
+            self.num_texts += 1
             name = canonical(text)
         if name not in self.names:
             self.names.append(name)
@@ -226,10 +227,7 @@ def _wide(columns: list[str]) -> tuple[int, ...]:
         if match := _WIDE.match(name):
             numbered[int(match[1])] = place
     numbers = sorted(numbered)
-    side = math.isqrt(len(numbers))
-    if len(numbers) < 64 or numbers[-1] - numbers[0] != len(numbers) - 1:
-        return ()
-    if side * side != len(numbers) and len(numbers) != PIXELS:
+    if len(numbers) != PIXELS or numbers[-1] - numbers[0] != PIXELS - 1:
         return ()
     return tuple(numbered[number] for number in numbers)
 

@@ -72,6 +72,7 @@ class Dataset:
         groups: object (N,), whose picture it is: rows of one group never come to lie in two splits;
             empty where it is not known. None where nothing tells.
         cropped: How the faces were cut out of photographs; None where whole pictures were read.
+        numbered: Whether the source gives its labels as numbers, which were read as FER2013's.
     """
 
     images: np.ndarray
@@ -86,6 +87,7 @@ class Dataset:
     files: np.ndarray | None = None
     groups: np.ndarray | None = None
     cropped: Cropped | None = None
+    numbered: bool = False
 
     def __post_init__(self) -> None:
         n, shape = len(self.images), self.images.shape

@@ -90,6 +90,7 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
         source,
         notes=tuple(rows.notes),
         left_out=tuple(rows.left_out),
+        numbered=not rows.names.num_texts and bool(np.any(labels != UNLABELLED)),
     )
 
 

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.constants import FACE_SIDE
-from mien.data.crop import NO_FACE, crop_notes, decide, summarised
-from mien.data.dataset import SPLITS, USAGE, Dataset, LeftOut
+from mien.data.dataset import SPLITS, USAGE, Dataset
 from mien.data.label_names import label_set_of
 from mien.data.layout import Listing, list_folder, split_folders
-from mien.data.pictures import Gray, notes_about, read_pictures
+from mien.data.pictures import How, read_faces
 from mien.errors import DataError
 from mien.labels import FER2013
 
@@ -52,71 +50,34 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
     return listing
 
 
-def read_folder(
-    listing: Listing,
-    *,
-    source: str,
-    on_error: str = "raise",
-    side: int = FACE_SIDE,
-    faces: str = "auto",
-) -> Dataset:
+def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
     """Decode the pictures of a listing; `rows` are positions in `listing.pictures`, counted from 0.
 
     Args:
         listing: What `list_pictures` found.
+        how: How they become faces.
         source: What the Dataset is to be called.
-        on_error: "raise", or "skip" to leave out pictures that cannot be read.
-        side: Width and height of the faces in pixels.
-        faces: `auto`, `detect` or `whole`, as for `mien.data.crop`.
 
     Raises:
         DataError: for the first picture that cannot be read, or labels that make no label set.
-        DownloadError: with faces="detect", where the detector's weights cannot be had.
+        DownloadError: where faces are to be detected, and the detector's weights cannot be had.
     """
     label_set = label_set_of(listing.labels, source)
-    detector, why = decide(listing.pictures, faces)
     names = [path.relative_to(listing.root).as_posix() for path in listing.pictures]
-    images = np.zeros((len(listing.pictures), side, side, 1), np.uint8)
-    good: list[int] = []
-    read: list[tuple[str, Gray]] = []
-    left_out = list(listing.left_out)
-    for index, result in enumerate(read_pictures(listing.pictures, side=side, detector=detector)):
-        if isinstance(result, DataError):
-            if on_error == "raise":
-                raise result
-            reason = f"came {result.came}; expected {result.expected}"
-            left_out.append(LeftOut(result.where, None, reason))
-            continue
-        read.append((names[index], result))
-        if result.pixels is None:
-            left_out.append(LeftOut(names[index], None, NO_FACE))
-            continue
-        images[index, :, :, 0] = result.pixels
-        result.pixels = np.empty(0, np.uint8)
-        good.append(index)
-    if not good:
-        raise DataError(
-            source,
-            came=f"no readable picture ({len(left_out):,} left out)",
-            expected="at least one",
-            mend="replace the pictures; the first: " + left_out[0].reason,
-        )
-    rows = np.array(good, np.int64)
+    read = read_faces(listing.pictures, names, how, source)
     labels = np.array([label_set.index(name) for name in listing.labels], np.int64)
-    cropped = None if detector is None else summarised(read, detector.name)
-    notes = ([why] if why else []) + ([] if cropped is None else crop_notes(cropped, side))
     return Dataset(
-        images if len(good) == len(images) else images[rows],
-        labels[rows],
-        np.array(listing.splits, np.uint8)[rows],
-        rows,
+        read.images,
+        labels[read.rows],
+        np.array(listing.splits, np.uint8)[read.rows],
+        read.rows,
         label_set,
         source,
-        notes=(*listing.notes, *notes, *notes_about([one for _, one in read], side)),
-        left_out=tuple(left_out),
-        files=np.array(names, object)[rows],
-        groups=np.array(listing.groups, object)[rows] if any(listing.groups) else None,
-        cropped=cropped,
+        notes=(*listing.notes, *read.notes),
+        left_out=(*listing.left_out, *read.left_out),
+        files=np.array(names, object)[read.rows],
+        groups=np.array(listing.groups, object)[read.rows] if any(listing.groups) else None,
+        cropped=read.cropped,
     )
 
 

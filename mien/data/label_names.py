@@ -82,6 +82,8 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
         DataError: where fewer than two labels remain.
     """
     names = {_plain(old): new for old, new in names_for(given).items()}
+    if dataset.numbered and set(names) & set(PRESETS["fer2013"]):
+        dataset = _with_numbers(dataset)
     old = dataset.label_set.names
     if not any(_plain(name) in names for name in old):
         raise UsageError(
@@ -96,8 +98,44 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
     notes = [f"Labels were renamed: {pairs}."] if pairs else []
     if dropped.any():
         notes.append(f"{int(dropped.sum()):,} pictures of labels without a name were left out.")
-    changed = dataclasses.replace(dataset, labels=to[dataset.labels], label_set=found)
+    changed = dataclasses.replace(
+        dataset, labels=to[dataset.labels], label_set=found, numbered=False
+    )
     return changed.take(~dropped).with_notes(*notes)
+
+
+def numbered(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSet, bool]:
+    """Labels as data sets hold them: numbers, names, truth values, or nothing.
+
+    Args:
+        values: One a picture: int, float, str, bytes, bool, or None (no label); NaN is none too.
+        source: What the data is called in errors.
+
+    Returns:
+        int64 (N,) positions in the label set, the label set, and whether the labels are numbers
+        that were read as FER2013's: where all are whole numbers from 0 to 6. Other numbers are
+        labels by themselves, until they are given names.
+    """
+    names = [label_name(value) for value in values]
+    known = {name for name in names if name}
+    are_numbers = bool(known) and known <= set(PRESETS["fer2013"])
+    if are_numbers:
+        names = [PRESETS["fer2013"].get(name, name) for name in names]
+        known = set(names) - {""}
+    found = label_set_of(sorted(known), source) if known else FER2013
+    places = {name: found.names.index(name) for name in known}
+    labels = np.array([places.get(name, UNLABELLED) for name in names], np.int64)
+    return labels, found, are_numbers
+
+
+def label_name(value: object) -> str:
+    """A label's canonical name; whole numbers lose their fraction, and nothing is empty."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if value is None or value != value:  # NaN
+        return ""
+    text = str(value).strip()
+    return "" if text.lower() in ("nan", "none", "null", "<na>") else _plain(text)
 
 
 def label_set_of(labels: Sequence[str], source: str) -> LabelSet:
@@ -120,6 +158,13 @@ def label_set_of(labels: Sequence[str], source: str) -> LabelSet:
             mend="check that the folders are split/label/picture or label/picture",
         )
     return LabelSet(found)
+
+
+def _with_numbers(dataset: Dataset) -> Dataset:
+    """Numbers that were read as FER2013's, as numbers again."""
+    numbers = {name: str(number) for number, name in enumerate(FER2013)}
+    names = tuple(numbers.get(name, name) for name in dataset.label_set)
+    return dataclasses.replace(dataset, label_set=LabelSet(names))
 
 
 def _natural(name: str) -> tuple[int, str]:

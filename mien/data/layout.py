@@ -19,9 +19,9 @@ from pathlib import Path
 
 from mien.data.archives import LITTER
 from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
-from mien.data.pictures import is_picture_name
 from mien.errors import DataError, printable
 from mien.labels import FERPLUS, canonical
+from mien.vision.formats import is_picture_name
 
 SPLIT_NAMES = {
     "train": "training",
@@ -39,6 +39,7 @@ SPLIT_NAMES = {
     "privatetest": "test",
 }
 _EVALUATION = ("eval", "evaluation")  # the test split where another one validates
+_DEEP = 8  # folders below one that is named
 _FEW = 3  # folders above the labels: rather misspelt splits than persons
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 Parts = tuple[str, ...]
@@ -122,6 +123,17 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
         listing.notes.append(f"{loose} file(s) beside the label folders were not read.")
     _name_groups(listing)
     return listing
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether any picture lies in a folder below this one."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if len(Path(place).parts) > len(folder.parts) + _DEEP:
+            folders.clear()
+        if Path(place) != folder and any(map(is_picture_name, names)):
+            return True
+    return False
 
 
 def split_folders(names: Iterable[str]) -> dict[str, str]:

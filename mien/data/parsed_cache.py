@@ -34,7 +34,7 @@ from mien.data.dataset import Cropped, Dataset, LeftOut
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
 
-FORMAT = 3  # a change of the reader's meaning must raise it
+FORMAT = 4  # a change of the reader's meaning must raise it
 SETTLED_NS = 2_000_000_000  # coarser than any filesystem's clock (FAT: 2 s)
 KEEP = 8  # entries; a full FER2013 takes 83 MB
 _ARRAYS = ("images", "labels", "splits", "rows")
@@ -104,6 +104,7 @@ class Cache:
                 left_out=tuple(LeftOut(*one) for one in meta["left_out"]),
                 files=None if meta["files"] is None else np.array(meta["files"], object),
                 groups=None if meta["groups"] is None else np.array(meta["groups"], object),
+                numbered=bool(meta["numbered"]),
                 cropped=None
                 if meta["cropped"] is None
                 else _cropped(meta["cropped"], arrays["faces_px"], arrays["thumbnails"]),
@@ -145,6 +146,7 @@ class Cache:
                 "left_out": [[one.where, one.row, one.reason] for one in dataset.left_out],
                 "files": None if dataset.files is None else dataset.files.tolist(),
                 "groups": None if dataset.groups is None else dataset.groups.tolist(),
+                "numbered": dataset.numbered,
                 "cropped": None
                 if cropped is None
                 else {

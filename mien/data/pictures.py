@@ -7,6 +7,7 @@ with it, so that the reader can say it aloud.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mien.constants import FACE_SIDE
-from mien.data.crop import Found, find_face, thumbnail
-from mien.data.dataset import LEAVE_OUT
+from mien.data.crop import (
+    NO_FACE,
+    Found,
+    crop_notes,
+    decide,
+    find_face,
+    summarised,
+    thumbnail,
+)
+from mien.data.dataset import LEAVE_OUT, Cropped, LeftOut
 from mien.errors import DataError
 from mien.vision.image import Picture, decode
 from mien.vision.preprocess import gray, resized
@@ -28,9 +37,47 @@ if TYPE_CHECKING:
     from mien.vision.detect import Detector
 
 LIMITS = Limits(max_bytes=1_000_000_000, max_pixels=50_000_000, longest_side=50_000_000)
-_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".jfif")
-)
+Source = Path | bytes | np.ndarray  # a file, its content, or uint8 (H, W), (H, W, 1 or 3)
+
+
+@dataclass(frozen=True)
+class How:
+    """How pictures become faces.
+
+    Attributes:
+        faces: `auto`, `detect` or `whole`, as for `mien.data.crop`.
+        side: Width and height of the faces in pixels.
+        on_error: "raise", or "skip" to leave out pictures that cannot be read.
+    """
+
+    faces: str = "auto"
+    side: int = FACE_SIDE
+    on_error: str = "raise"
+
+    def key(self) -> list[object]:
+        """What of it changes the result, for the cache; all but `whole` depend on the detector."""
+        from mien.vision.yunet_weights import kept_weights
+
+        weights = None if self.faces == "whole" else kept_weights()
+        name = "" if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
+        return [self.faces, self.side, self.on_error, name]
+
+
+@dataclass
+class FacesRead:
+    """What came of some pictures.
+
+    Attributes:
+        images: uint8 (N, S, S, 1).
+        rows: int64 (N,), which of the pictures each face is from.
+        notes, left_out, cropped: As in Dataset.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+    notes: list[str]
+    left_out: list[LeftOut]
+    cropped: Cropped | None
 
 
 @dataclass
@@ -52,44 +99,93 @@ class Gray:
     thumbnail: np.ndarray | None = None
 
 
-def is_picture_name(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in _SUFFIXES
+def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where: str) -> FacesRead:
+    """The face of each picture.
+
+    Args:
+        sources: Files, contents of files, or pixels.
+        names: What each is called in what is told.
+        how: How they become faces.
+        where: What they all are called.
+
+    Raises:
+        DataError: for the first picture that cannot be read, unless it is to be skipped; where none
+            is left.
+        DownloadError: where faces are to be detected, and the detector's weights cannot be had.
+    """
+    detector, why = decide(sources, how.faces)
+    images = np.zeros((len(sources), how.side, how.side, 1), np.uint8)
+    good: list[int] = []
+    read: list[tuple[str, Gray]] = []
+    left_out: list[LeftOut] = []
+    for index, result in enumerate(read_pictures(sources, side=how.side, detector=detector)):
+        if isinstance(result, DataError):
+            path = isinstance(sources[index], Path)
+            error = result if path else _called(result, f"{where}:{names[index]}")
+            if how.on_error == "raise":
+                raise error
+            reason = f"came {error.came}; expected {error.expected}"
+            left_out.append(LeftOut(error.where, None, reason))
+            continue
+        read.append((names[index], result))
+        if result.pixels is None:
+            left_out.append(LeftOut(names[index], None, NO_FACE))
+            continue
+        images[index, :, :, 0] = result.pixels
+        result.pixels = np.empty(0, np.uint8)
+        good.append(index)
+    if not good:
+        raise DataError(
+            where,
+            came=f"no readable picture ({len(left_out):,} left out)",
+            expected="at least one",
+            mend="replace the pictures; the first: " + left_out[0].reason,
+        )
+    rows = np.array(good, np.int64)
+    cropped = None if detector is None else summarised(read, detector.name)
+    notes = [why] if why else []
+    notes += [] if cropped is None else crop_notes(cropped, how.side)
+    notes += notes_about([one for _, one in read], how.side)
+    return FacesRead(
+        images if len(good) == len(images) else images[rows], rows, notes, left_out, cropped
+    )
 
 
 def read_pictures(
-    paths: Sequence[Path], *, side: int = FACE_SIDE, detector: Detector | None = None
+    sources: Sequence[Source], *, side: int = FACE_SIDE, detector: Detector | None = None
 ) -> Iterator[Gray | DataError]:
     """Decode pictures in a pool of threads; a result for each, in order, errors as values.
 
     Args:
-        paths: The files.
+        sources: Files, contents of files, or pixels.
         side: Width and height of what comes back, in pixels.
         detector: What finds the face to be cut out; None takes pictures whole.
     """
 
-    def attempt(path: Path) -> Gray | DataError:
+    def attempt(source: Source) -> Gray | DataError:
         try:
-            return read_gray(path, side=side, detector=detector)
+            return read_gray(source, side=side, detector=detector)
         except DataError as error:
             return error
 
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(paths), 4096):  # so that an early error ends the work early
-            yield from pool.map(attempt, paths[start : start + 4096])
+        for start in range(0, len(sources), 4096):  # so that an early error ends the work early
+            yield from pool.map(attempt, sources[start : start + 4096])
 
 
-def read_gray(path: Path, *, side: int = FACE_SIDE, detector: Detector | None = None) -> Gray:
+def read_gray(source: Source, *, side: int = FACE_SIDE, detector: Detector | None = None) -> Gray:
     """Decode one picture; arguments as for `read_pictures`.
 
     Raises:
         DataError: for an empty, corrupt or oversized file, or one that is no picture.
     """
     try:
-        picture = decode(path, limits=LIMITS)
+        picture = decode(source, limits=LIMITS)
     except DataError as error:
+        where = source if isinstance(source, Path) else error.where
         raise DataError(
-            path, came=error.came, expected=error.expected, mend=f"{error.mend}, or {LEAVE_OUT}"
+            where, came=error.came, expected=error.expected, mend=f"{error.mend}, or {LEAVE_OUT}"
         ) from error
     done = list(picture.done)
     if detector is not None:
@@ -105,6 +201,10 @@ def read_gray(path: Path, *, side: int = FACE_SIDE, detector: Detector | None = 
         if height != width:
             done.append("stretched")
     return Gray(pixels, (width, height), done)
+
+
+def _called(error: DataError, where: str) -> DataError:
+    return DataError(where, came=error.came, expected=error.expected, mend=error.mend)
 
 
 def _cut(picture: Picture, done: list[str], side: int, detector: Detector) -> Gray:

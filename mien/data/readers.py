@@ -8,32 +8,23 @@ for FER2013 in the places where it usually lies.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mien.constants import FACE_SIDE, cache_dir
-from mien.data.archives import is_archive, is_archive_name, members, named_as, unpacked
+from mien.data.archives import named_as, unpacked
+from mien.data.arrays import read_arrays
 from mien.data.crop import NO_FACE
-from mien.data.csv_formats import (
-    NAMES,
-    PAIR,
-    SUFFIXES,
-    companions,
-    csv_members,
-    nothing_inside,
-    peek,
-)
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013_csv import read_csv
-from mien.data.folders import list_pictures, looks_like_fer2013, read_folder
-from mien.data.layout import Listing
+from mien.data.folders import list_pictures, read_folder
+from mien.data.parquet import read_parquet
 from mien.data.parsed_cache import Cache
-from mien.data.pictures import is_picture_name
+from mien.data.pictures import How
+from mien.data.recognise import Form, form_of, search
 from mien.data.votes import join_votes, votes_beside
 from mien.errors import DataError, UsageError, printable
 from mien.labels import LabelSet
@@ -90,18 +81,20 @@ def load_dataset(
             expected="a FER2013 csv or a folder of pictures",
             mend="check the path, or give none to have the data looked for",
         )
-    files = _csv_files(path)
-    if files:
-        dataset = _read_files(files, path, on_error, store)
-        dataset = _with_votes(dataset, files, votes).resized(side)
+    try:
+        form = form_of(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    how = How(faces, side, on_error)
+    if form.kind == "csv":
+        dataset = _read_files(form, path, how, store)
+        dataset = _with_votes(dataset, list(form.files), votes).resized(side)
     elif votes is not None:
         raise UsageError(
-            f"votes: came {os.fspath(votes)!r} for a folder of pictures; expected a csv to join them to"
+            f"votes: came {os.fspath(votes)!r} for {form.kind}; expected a csv to join them to"
         )
-    elif path.is_file():
-        dataset = _read_packed(path, _How(faces, side, on_error), store)
     else:
-        dataset = _read_pictures(path, _How(faces, side, on_error), store)
+        dataset = _read_form(form, path, how, store)
     if dataset.left_out and any(one.reason != NO_FACE for one in dataset.left_out):
         dataset = dataset.with_notes(
             f"{len(dataset.left_out):,} row(s) or file(s) could not be read and were left out; "
@@ -146,124 +139,43 @@ def find_data(
     here = Path.cwd()
     for root in (KAGGLE_INPUT, here / "data", here) if roots is None else roots:
         depth = 0 if root == here and roots is None else _DEPTH
-        found = _search(root, depth)
+        found = search(root, depth)
         if found is not None:
             return found
     return None
 
 
-def _search(folder: Path, depth: int) -> Path | None:
-    """Breadth before depth, names sorted, so that the same tree always gives the same answer."""
-    level = [folder]
-    for _ in range(depth + 1):
-        below: list[Path] = []
-        for candidate in level:
-            try:
-                entries = sorted(candidate.iterdir())
-                csv = _csv_in([entry for entry in entries if entry.is_file()])
-            except OSError:
-                continue  # not there, or not ours to read
-            if csv is not None:
-                return csv
-            if looks_like_fer2013(candidate):
-                return candidate
-            below += [
-                entry for entry in entries if not entry.name.startswith(".") and entry.is_dir()
-            ]
-        level = below
-    return None
-
-
-def _csv_in(entries: Sequence[Path]) -> Path | None:
-    """The FER2013 csv among the files of one folder; train.csv only where its columns say that it
-    is one.
-    """
-    named = {entry.name.lower(): entry for entry in entries}
-    for name in (*NAMES, *PAIR):
-        for suffix in SUFFIXES:
-            path = named.get(name + suffix)
-            if path is not None and (name in NAMES or _is_fer2013(path)):
-                return path
-    return None
-
-
-def _is_fer2013(path: Path) -> bool:
-    try:
-        return bool(peek(path).pixels)
-    except DataError:
-        return False
-
-
-def _csv_files(path: Path) -> list[Path]:
-    """The csv files that a source means; none where it is a folder of pictures."""
-    if path.is_dir():
-        if path.suffix.lower() in (".csv", ".gz", ".zip"):
-            raise DataError(
-                path,
-                came="a folder with the name of a file",
-                expected="a csv file",
-                mend="name the file inside it, or rename the folder",
-            )
-        try:
-            csv = _csv_in([entry for entry in sorted(path.iterdir()) if entry.is_file()])
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        return [] if csv is None else _together(csv)
-    if is_archive(path):
-        with members(path) as found:
-            if csv_members(found):
-                return _together(path)
-            if not any(is_picture_name(one.name) or is_archive_name(one.name) for one in found):
-                raise nothing_inside(path, found)
-            return []
-    return _together(path)
-
-
-def _together(path: Path) -> list[Path]:
-    """train.csv brings test.csv along and the other way round, unless one of them names each row's
-    Usage itself.
-    """
-    files = companions(path)
-    if len(files) > 1 and any(peek(file).usage is not None for file in files):
-        return [path]
-    return files
-
-
-def _read_files(files: list[Path], path: Path, on_error: str, store: Cache | None) -> Dataset:
-    source = os.fspath(path)
+def _read_files(form: Form, path: Path, how: How, store: Cache | None) -> Dataset:
+    """csv, Parquet or arrays."""
+    source, files = os.fspath(path), form.files
+    of_pictures = how.key() if form.kind != "csv" else []
 
     def key() -> str | None:
         try:
-            return None if store is None else store.file_key(files)
+            return None if store is None else store.file_key(files, [form.kind, *of_pictures])
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    dataset = _from_cache_or(
-        store, key, source, lambda: read_csv(files, source=source, on_error=on_error)
-    )
-    if len(files) > 1:
+    def read() -> Dataset:
+        if form.kind == "csv":
+            return read_csv(list(files), source=source, on_error=how.on_error)
+        return (read_parquet if form.kind == "parquet" else read_arrays)(files, how, source=source)
+
+    dataset = _from_cache_or(store, key, source, read)
+    if form.kind == "csv" and len(files) > 1:
         dataset = dataset.with_notes(f"{files[0].name} and {files[1].name} were read together.")
     return dataset
 
 
-@dataclass(frozen=True)
-class _How:
-    """How pictures are read."""
-
-    faces: str
-    side: int
-    on_error: str
-
-    def key(self) -> list[object]:
-        """What of it changes the result, for the cache; `auto` and `detect` depend on the detector."""
-        from mien.vision.yunet_weights import kept_weights
-
-        weights = None if self.faces == "whole" else kept_weights()
-        name = "" if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
-        return [self.faces, self.side, self.on_error, name]
+def _read_form(form: Form, path: Path, how: How, store: Cache | None) -> Dataset:
+    if form.kind == "archive":
+        return _read_packed(path, how, store)
+    if form.kind == "pictures":
+        return _read_pictures(path, how, store)
+    return _read_files(form, path, how, store)
 
 
-def _read_pictures(path: Path, how: _How, store: Cache | None) -> Dataset:
+def _read_pictures(path: Path, how: How, store: Cache | None) -> Dataset:
     source = os.fspath(path)
     try:
         listing = list_pictures(path, how.on_error)
@@ -281,17 +193,11 @@ def _read_pictures(path: Path, how: _How, store: Cache | None) -> Dataset:
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    return _from_cache_or(store, key, source, lambda: _read_listing(listing, source, how))
+    return _from_cache_or(store, key, source, lambda: read_folder(listing, how, source=source))
 
 
-def _read_listing(listing: Listing, source: str, how: _How) -> Dataset:
-    return read_folder(
-        listing, source=source, on_error=how.on_error, side=how.side, faces=how.faces
-    )
-
-
-def _read_packed(path: Path, how: _How, store: Cache | None) -> Dataset:
-    """Pictures in an archive, unpacked into a temporary folder unless they are in the cache."""
+def _read_packed(path: Path, how: How, store: Cache | None) -> Dataset:
+    """What is in an archive, unpacked into a temporary folder unless it is in the cache."""
     source = os.fspath(path)
 
     def key() -> str | None:
@@ -302,12 +208,21 @@ def _read_packed(path: Path, how: _How, store: Cache | None) -> Dataset:
 
     def read() -> Dataset:
         with unpacked(path) as folder, named_as(folder, path):
-            dataset = _read_listing(list_pictures(folder, how.on_error), source, how)
-        left_out = [
-            dataclasses.replace(one, where=one.where.replace(f"{folder}/", f"{path}:"))
-            for one in dataset.left_out
-        ]
-        return dataclasses.replace(dataset, left_out=tuple(left_out))
+            form = form_of(folder)
+            dataset = _read_form(form, folder, how, None)
+            if form.kind == "csv":
+                dataset = dataset.resized(how.side)
+
+        def called(text: str) -> str:
+            return text.replace(f"{folder}/", f"{path}:").replace(os.fspath(folder), source)
+
+        left_out = [dataclasses.replace(one, where=called(one.where)) for one in dataset.left_out]
+        return dataclasses.replace(
+            dataset,
+            source=source,
+            notes=tuple(map(called, dataset.notes)),
+            left_out=tuple(left_out),
+        )
 
     return _from_cache_or(store, key, source, read)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data.label_names import PRESETS, names_for, renamed
+from mien.data.convert import convert
+from mien.data.dataset import Dataset
+from mien.data.label_names import PRESETS, names_for, numbered, renamed
 from mien.data.readers import load_dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, FERPLUS
 
 
-def numbered(root: Path, labels: list[str]) -> Path:
+def folders(root: Path, labels: list[str]) -> Path:
     for k, label in enumerate(labels):
         for name in "ab":
             (root / label).mkdir(parents=True, exist_ok=True)
@@ -22,7 +25,7 @@ def numbered(root: Path, labels: list[str]) -> Path:
 
 
 def test_rafdb(tmp_path: Path) -> None:
-    data = load_dataset(numbered(tmp_path / "raf", [str(n) for n in range(1, 8)]))
+    data = load_dataset(folders(tmp_path / "raf", [str(n) for n in range(1, 8)]))
     assert data.label_set.names == ("1", "2", "3", "4", "5", "6", "7")
     dataset = renamed(data, "rafdb")
     assert dataset.label_set == FER2013
@@ -33,7 +36,7 @@ def test_rafdb(tmp_path: Path) -> None:
 
 
 def test_affectnet_and_what_has_no_name(tmp_path: Path) -> None:
-    data = load_dataset(numbered(tmp_path / "affect", [str(n) for n in range(10)]))
+    data = load_dataset(folders(tmp_path / "affect", [str(n) for n in range(10)]))
     dataset = renamed(data, "AffectNet")
     assert dataset.label_set == FERPLUS and len(dataset) == 16
     assert "4 pictures of labels without a name were left out." in dataset.notes
@@ -41,20 +44,20 @@ def test_affectnet_and_what_has_no_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["01", "1.0", "1"])
 def test_numbers_are_one_label_however_written(tmp_path: Path, label: str) -> None:
-    data = load_dataset(numbered(tmp_path / "x", [label, "2"]))
+    data = load_dataset(folders(tmp_path / "x", [label, "2"]))
     dataset = renamed(data, "1=joy, 2 = Sadness")
     assert {dataset.label_set[k] for k in dataset.labels} == {"happy", "sad"}
 
 
 def test_several_labels_become_one(tmp_path: Path) -> None:
-    data = load_dataset(numbered(tmp_path / "x", ["bored", "tired", "keen"]))
+    data = load_dataset(folders(tmp_path / "x", ["bored", "tired", "keen"]))
     dataset = renamed(data, {"bored": "calm", "tired": "calm"})
     assert dataset.label_set.names == ("calm", "keen")
     assert dataset.counts()[0].tolist() == [4, 2]
 
 
 def test_order_of_numbers(tmp_path: Path) -> None:
-    data = load_dataset(numbered(tmp_path / "x", ["10", "9", "1"]))
+    data = load_dataset(folders(tmp_path / "x", ["10", "9", "1"]))
     assert data.label_set.names == ("1", "9", "10")
 
 
@@ -73,8 +76,42 @@ def test_bad_names(given: str) -> None:
 
 
 def test_names_of_other_labels(tmp_path: Path) -> None:
-    data = load_dataset(numbered(tmp_path / "x", ["happy", "sad"]))
+    data = load_dataset(folders(tmp_path / "x", ["happy", "sad"]))
     with pytest.raises(UsageError, match="came names for 1"):
         renamed(data, "1=happy")
     with pytest.raises(DataError, match="the single label 'calm'"):
-        renamed(load_dataset(numbered(tmp_path / "y", ["a", "b"])), "a=calm,b=calm")
+        renamed(load_dataset(folders(tmp_path / "y", ["a", "b"])), "a=calm,b=calm")
+
+
+def test_numbers_that_were_read_as_fer2013s(tmp_path: Path, faces: Dataset) -> None:
+    convert(faces, tmp_path / "faces.csv")
+    data = load_dataset(tmp_path / "faces.csv")
+    assert data.numbered
+    dataset = renamed(data, "affectnet")
+    fear, disgust = FER2013.index("fear"), FER2013.index("disgust")
+    assert {dataset.label_set[k] for k in dataset.labels[faces.labels == fear]} == {"sad"}
+    assert {dataset.label_set[k] for k in dataset.labels[faces.labels == disgust]} == {"happy"}
+    again = renamed(load_dataset(tmp_path / "faces.csv"), "fer2013")  # from the cache
+    assert (again.labels == faces.labels).all()
+    named = renamed(data, "happy=calm")
+    assert "calm" in named.label_set.names
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "labels", "numbers"),
+    [
+        ([0, 6, 3], FER2013.names, [0, 6, 3], True),
+        ([0.0, float("nan"), "3"], FER2013.names, [0, -1, 3], True),
+        ([1, 7], ("1", "7"), [0, 1], False),
+        (["Happiness", b"sad", None], FER2013.names, [3, 4, -1], False),
+        ([True, False], ("false", "true"), [1, 0], False),
+        ([np.int64(2), np.float32(2.0)], FER2013.names, [2, 2], True),
+        (["calm", "Calm ", "tense"], ("calm", "tense"), [0, 0, 1], False),
+        ([None, ""], FER2013.names, [-1, -1], False),
+    ],
+)
+def test_numbered(
+    values: list[object], names: tuple[str, ...], labels: list[int], numbers: bool
+) -> None:
+    found, label_set, are_numbers = numbered(values, "here")
+    assert (label_set.names, found.tolist(), are_numbers) == (names, labels, numbers)

@@ -1,0 +1,238 @@
+"""Faces and labels as numpy saves them: `.npz` with both, or two `.npy` side by side.
+
+    x, y    images, labels    x_train, y_train, x_val, y_val, x_test, y_test    fdataX, flabels ...
+
+Pictures may be (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W) or (N, H * W), as whole numbers
+from 0 to 255 or as fractions from 0 to 1; labels numbers, names, or a column for each class.
+Nothing that was pickled is loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mien.data.dataset import SPLITS, Dataset
+from mien.data.label_names import numbered
+from mien.data.layout import SPLIT_NAMES, split_word
+from mien.data.pictures import How, read_faces
+from mien.errors import DataError
+
+SUFFIXES = (".npz", ".npy")
+_FACES = ("x", "images", "image", "imgs", "faces", "data", "pixels", "features", "fdatax", "arr_0")
+_LABELS = (
+    *("y", "labels", "label", "targets", "target", "emotions", "emotion", "expressions"),
+    *("classes", "flabels", "arr_1"),
+)
+_NAMES = ("label_names", "class_names", "names", "categories")
+MOST_SIDE = 1024  # pixels
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One split: what its arrays are called."""
+
+    split: str | None
+    faces: str
+    labels: str | None
+
+
+def companions(path: Path) -> list[Path]:
+    """The `.npy` files that lie beside one; an `.npz` alone."""
+    if path.suffix.lower() == ".npz":
+        return [path]
+    return sorted(one for one in path.parent.iterdir() if one.suffix.lower() == ".npy")
+
+
+def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
+    """Read one `.npz`, or the `.npy` files of a folder.
+
+    Raises:
+        DataError: for arrays that are no pictures and labels, or that would have to be unpickled.
+    """
+    arrays = _loaded(files)
+    where = os.fspath(files[0] if len(files) == 1 else files[0].parent)
+    parts = _parts(arrays, where)
+    pictures, labels, splits, notes = list[np.ndarray](), list[object](), list[int](), list[str]()
+    names = next((arrays[name] for name in arrays if name.lower() in _NAMES), None)
+    for part in parts:
+        faces, told = _pictures(arrays[part.faces], f"{where}:{part.faces}")
+        notes += told
+        n = len(faces)
+        pictures += list(faces)
+        found = [None] * n if part.labels is None else _labels(arrays[part.labels], names)
+        if len(found) != n:
+            raise DataError(
+                f"{where}:{part.labels}",
+                came=f"{len(found):,} labels for {n:,} pictures",
+                expected="a label for each picture",
+                mend="save them from the same data",
+            )
+        labels += found
+        splits += [SPLITS.index(part.split or "training")] * n
+    if all(part.split is None for part in parts):
+        notes.append("The arrays name no splits.")
+    read = read_faces(pictures, [f"row {n}" for n in range(len(pictures))], how, where)
+    places, label_set, are_numbers = numbered(labels, source)
+    if are_numbers:
+        notes.append("Labels are numbers, read as FER2013's (--labels names others).")
+    return Dataset(
+        read.images,
+        places[read.rows],
+        np.array(splits, np.uint8)[read.rows],
+        read.rows,
+        label_set,
+        source,
+        notes=(*dict.fromkeys(notes), *read.notes),
+        left_out=tuple(read.left_out),
+        cropped=read.cropped,
+        numbered=are_numbers,
+    )
+
+
+def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for path in files:
+        try:
+            with open(path, "rb") as file:
+                loaded = np.load(file, allow_pickle=False)
+                if isinstance(loaded, np.ndarray):
+                    arrays[path.stem] = loaded
+                else:
+                    with loaded:
+                        arrays |= {name: loaded[name] for name in loaded.files}
+        except ValueError as error:
+            pickled = "pickle" in str(error).lower()
+            raise DataError(
+                path,
+                came="an array of Python objects, which would have to be unpickled"
+                if pickled
+                else f"a damaged array ({error})",
+                expected="arrays of numbers or texts",
+                mend="save it with numbers: np.stack(list(array)).astype('uint8')"
+                if pickled
+                else "copy the file again",
+            ) from error
+        except (OSError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                path,
+                came=f"a file that is no whole .npz or .npy ({error})",
+                expected="what numpy.savez or numpy.save wrote",
+                mend="copy the file again",
+            ) from error
+    return arrays
+
+
+def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
+    """Arrays of pictures with the labels that belong to them, by their names without the split's."""
+    faces: dict[str | None, str] = {}
+    labels: dict[str | None, str] = {}
+    for name in arrays:
+        word, split = _apart(name)
+        if word in _FACES:
+            faces[split] = name
+        elif word in _LABELS:
+            labels[split] = name
+    if not faces and len(arrays) == 2:  # pictures are the larger of two, whatever they are called
+        by_size = sorted(arrays, key=lambda name: arrays[name].size)
+        faces, labels = {None: by_size[1]}, {None: by_size[0]}
+    if not faces:
+        raise DataError(
+            where,
+            came="arrays called " + ", ".join(list(arrays)[:8]),
+            expected="pictures and labels called x and y, images and labels, or x_train, y_train, ...",
+            mend="save them under such names",
+        )
+    return [_Part(split, name, labels.get(split)) for split, name in faces.items()]
+
+
+def _apart(name: str) -> tuple[str, str | None]:
+    """`x_train` -> (`x`, `training`); `Xtrain` and `train_images` too; `images` -> (`images`, None)."""
+    plain = name.lower()
+    words = [word for word in re.split(r"[_\-. ]+", plain) if word]
+    split = [word for word in words if split_word(word)]
+    rest = [word for word in words if word not in split]
+    if not split:
+        for key in sorted(SPLIT_NAMES, key=len, reverse=True):
+            for word in (plain.removesuffix(key), plain.removeprefix(key)):
+                if word != plain and word in (*_FACES, *_LABELS):
+                    return word, SPLIT_NAMES[key]
+        return plain if plain in (*_FACES, *_LABELS) else "_".join(rest), None
+    return "_".join(rest), SPLIT_NAMES[split_word(split[0]) or "train"]
+
+
+def _pictures(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+    """uint8 (N, H, W) or (N, H, W, 3), and notes."""
+    shaped = _shaped(array, where)
+    if shaped.dtype == np.uint8:
+        return shaped, []
+    if shaped.dtype == bool or not np.issubdtype(shaped.dtype, np.number):
+        raise _bad_values(where, f"values of the kind {shaped.dtype}")
+    low, high = float(shaped.min(initial=0)), float(shaped.max(initial=0))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise _bad_values(where, "values that are no numbers (NaN or infinity)")
+    if low < 0 or high > 255:
+        raise _bad_values(where, f"values from {low:g} to {high:g}")
+    if np.issubdtype(shaped.dtype, np.integer) or np.array_equal(shaped, np.rint(shaped)):
+        if 0 < high <= 1 and np.issubdtype(shaped.dtype, np.floating):
+            raise _bad_values(
+                where, "nothing but 0 and 1, which may be black and white or nearly black"
+            )
+        return shaped.astype(np.uint8), []
+    if high > 1:
+        return np.rint(shaped).astype(np.uint8), ["Fractions among the pixels were rounded."]
+    return (
+        np.rint(shaped * 255.0).astype(np.uint8),
+        ["Pixels are fractions from 0 to 1, scaled to 0..255."],
+    )
+
+
+def _shaped(array: np.ndarray, where: str) -> np.ndarray:
+    shape = array.shape
+    if len(shape) == 2:
+        side = math.isqrt(shape[1])
+        if side * side == shape[1] and side >= 8:
+            return array.reshape(-1, side, side)
+    if len(shape) == 3 and 8 <= min(shape[1:]) and max(shape[1:]) <= MOST_SIDE:
+        return array
+    if len(shape) == 4:
+        if shape[3] in (1, 3) and min(shape[1:3]) >= 8:
+            return array[..., 0] if shape[3] == 1 else array
+        if shape[1] in (1, 3) and min(shape[2:]) >= 8:
+            return array[:, 0] if shape[1] == 1 else np.moveaxis(array, 1, 3)
+    raise DataError(
+        where,
+        came=f"an array of the shape {shape}",
+        expected="(N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or (N, H * W) of squares",
+        mend="reshape it before saving",
+    )
+
+
+def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
+    """A label for each row: a number or a name; of a column for each class, that of the largest."""
+    if array.ndim == 2 and array.shape[1] > 1:
+        array = array.argmax(axis=1)
+    flat = array.reshape(-1)
+    if flat.dtype.kind == "S":
+        return [bytes(value).decode("utf-8", "replace") for value in flat]
+    values = flat.tolist()
+    if names is not None and flat.dtype.kind in "iuf":
+        known = [str(name) for name in np.asarray(names).reshape(-1)]
+        return [known[int(v)] if 0 <= int(v) < len(known) else v for v in values]
+    return values
+
+
+def _bad_values(where: str, came: str) -> DataError:
+    return DataError(
+        where,
+        came=came,
+        expected="whole numbers from 0 to 255, or fractions from 0 to 1",
+        mend="save pixels before they are normalised, such as array.astype('uint8')",
+    )

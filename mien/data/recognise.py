@@ -1,0 +1,217 @@
+"""What a path holds: one decision, for data that is named and for data that is looked for.
+
+csv         fer2013.csv and the like, train.csv with test.csv, or any csv with pixels
+parquet     *.parquet, in a folder or in its folder data/
+arrays      *.npz, or *.npy side by side
+pictures    label/picture and so on (`mien.data.layout`)
+archive     a zip or tar with one of these inside
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.data import arrays, parquet
+from mien.data.archives import is_archive, is_archive_name, members
+from mien.data.csv_formats import (
+    NAMES,
+    PAIR,
+    SUFFIXES,
+    companions,
+    csv_members,
+    nothing_inside,
+    peek,
+)
+from mien.data.folders import looks_like_fer2013
+from mien.data.layout import holds_pictures
+from mien.data.pixels import PIXELS
+from mien.errors import DataError
+from mien.vision.formats import is_picture_name
+
+_DEPTH = 3  # folders below one that is named, in which a table is looked for
+# First bytes of files that people name, and what they are.
+_FOREIGN = {
+    b"\x89HDF": "an HDF5 file",
+    b"\x80\x04\x95": "a pickle, which could run any program",
+    b"\x80\x03": "a pickle, which could run any program",
+    b"MATLAB": "a MATLAB file",
+    b"%PDF": "a PDF",
+    b"SQLi": "a database",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is to be read.
+
+    Attributes:
+        kind: `csv`, `parquet`, `arrays`, `pictures` or `archive`.
+        files: Its files, or the folder or archive itself.
+    """
+
+    kind: str
+    files: tuple[Path, ...]
+
+
+def form_of(path: Path) -> Form:
+    """What a file or folder holds.
+
+    Raises:
+        DataError: for what holds nothing that can be read.
+        OSError: for what may not be read.
+    """
+    return _form_of_folder(path) if path.is_dir() else _form_of_file(path)
+
+
+def search(folder: Path, depth: int) -> Path | None:
+    """The first place below a folder with FER2013 in it, breadth before depth, names sorted, so that
+    the same tree always gives the same answer.
+    """
+    level = [folder]
+    for _ in range(depth + 1):
+        below: list[Path] = []
+        for candidate in level:
+            try:
+                entries = sorted(candidate.iterdir())
+                csv = _csv_in([entry for entry in entries if entry.is_file()])
+            except OSError:
+                continue  # not there, or not ours to read
+            if csv is not None:
+                return csv
+            if looks_like_fer2013(candidate):
+                return candidate
+            below += [one for one in entries if not one.name.startswith(".") and one.is_dir()]
+        level = below
+    return None
+
+
+def _form_of_folder(path: Path) -> Form:
+    if path.suffix.lower() in (".csv", ".gz", ".zip"):
+        raise DataError(
+            path,
+            came="a folder with the name of a file",
+            expected="a csv file",
+            mend="name the file inside it, or rename the folder",
+        )
+    if found := _table_in(path):
+        return found
+    if holds_pictures(path):
+        return Form("pictures", (path,))
+    level = [path]
+    for _ in range(_DEPTH):
+        level = [
+            one
+            for folder in level
+            for one in sorted(folder.iterdir())
+            if one.is_dir() and not one.name.startswith(".")
+        ]
+        for folder in level:
+            if found := _table_in(folder):
+                return found
+    return Form("pictures", (path,))  # listing it says what is missing
+
+
+def _table_in(folder: Path) -> Form | None:
+    """A csv, Parquet files or arrays in a folder itself."""
+    entries = sorted(
+        one for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")
+    )
+    if csv := _csv_in(entries):
+        return Form("csv", tuple(_together(csv)))
+    for kind, suffixes in (("parquet", parquet.SUFFIXES), ("arrays", arrays.SUFFIXES)):
+        files = [one for one in entries if one.suffix.lower() in suffixes]
+        if kind == "arrays" and (archives := [f for f in files if f.suffix.lower() == ".npz"]):
+            files = archives[:1]
+        if files and not holds_pictures(folder):
+            return Form(kind, tuple(files))
+    tables = [one for one in entries if one.name.lower().endswith((".csv", ".tsv"))]
+    if len(tables) == 1 and not holds_pictures(folder) and _has_pixels(tables[0]):
+        return Form("csv", (tables[0],))
+    return None
+
+
+def _form_of_file(path: Path) -> Form:
+    with open(path, "rb") as file:
+        magic = file.read(8)
+    for first, what in _FOREIGN.items():
+        if magic.startswith(first):
+            raise DataError(
+                path,
+                came=what,
+                expected="csv, Parquet, .npz, pictures in folders, a zip or tar",
+                mend="save its arrays with numpy.savez('faces.npz', x=pictures, y=labels)",
+            )
+    if path.suffix.lower() in arrays.SUFFIXES:
+        return Form("arrays", tuple(arrays.companions(path)))
+    if magic.startswith(b"PAR1"):
+        return Form("parquet", tuple(_siblings(path)))
+    if is_picture_name(path.name):
+        raise DataError(
+            path,
+            came="one picture",
+            expected="data: a csv, or a folder with a folder for each label",
+            mend="mien predict answers pictures",
+        )
+    if is_archive(path):
+        with members(path) as found:
+            names = [one.name for one in found]
+            if csv_members(found):
+                return Form("csv", tuple(_together(path)))
+            if any(name.startswith("xl/") for name in names):
+                raise DataError(
+                    path,
+                    came="an Excel workbook",
+                    expected="a csv file",
+                    mend="save the sheet as csv",
+                )
+            ends = (*parquet.SUFFIXES, *arrays.SUFFIXES)
+            if not any(
+                is_picture_name(name) or is_archive_name(name) or name.lower().endswith(ends)
+                for name in names
+            ):
+                raise nothing_inside(path, found)
+        return Form("archive", (path,))
+    return Form("csv", tuple(_together(path)))
+
+
+def _siblings(path: Path) -> list[Path]:
+    """`train-00000-of-00002.parquet` brings the other parts and splits beside it along."""
+    if "-of-" not in path.stem:
+        return [path]
+    return sorted(
+        one
+        for one in path.parent.iterdir()
+        if "-of-" in one.stem and one.suffix.lower() in parquet.SUFFIXES
+    )
+
+
+def _csv_in(entries: Sequence[Path]) -> Path | None:
+    """The FER2013 csv among the files of one folder; train.csv only where its columns say that it
+    is one.
+    """
+    named = {entry.name.lower(): entry for entry in entries}
+    for name in (*NAMES, *PAIR):
+        for suffix in SUFFIXES:
+            path = named.get(name + suffix)
+            if path is not None and (name in NAMES or _has_pixels(path)):
+                return path
+    return None
+
+
+def _has_pixels(path: Path) -> bool:
+    try:
+        return len(peek(path).pixels) in (1, PIXELS)
+    except DataError:
+        return False
+
+
+def _together(path: Path) -> list[Path]:
+    """train.csv brings test.csv along and the other way round, unless one of them names each row's
+    Usage itself.
+    """
+    files = companions(path)
+    if len(files) > 1 and any(peek(file).usage is not None for file in files):
+        return [path]
+    return files

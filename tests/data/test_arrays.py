@@ -1,0 +1,121 @@
+"""Faces and labels as numpy saves them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.data.readers import load_dataset
+from mien.errors import DataError
+from mien.labels import FER2013
+
+
+def whole(d: Dataset, path: Path, **changes: np.ndarray) -> Path:
+    np.savez(path, **{"x": d.images, "y": d.labels, **changes})
+    return path
+
+
+def parted(d: Dataset, path: Path, pattern: str) -> Path:
+    names = {"training": "train", "validation": "val", "test": "test"}
+    held = {}
+    for split in SPLITS:
+        part = d.part(split)
+        held[pattern.format(k="x", s=names[split])] = part.images
+        held[pattern.format(k="y", s=names[split])] = part.labels
+    np.savez_compressed(path, **held)
+    return path
+
+
+def side_by_side(d: Dataset, path: Path, faces: str, labels: str) -> Path:
+    np.save(path.parent / faces, d.images.reshape(len(d), 48, 48))
+    np.save(path.parent / labels, np.eye(7)[d.labels])
+    return path.parent / faces
+
+
+FORMS: dict[str, Callable[[Dataset, Path], Path]] = {
+    "x, y": lambda d, p: whole(d, p),
+    "x_train ...": lambda d, p: parted(d, p, "{k}_{s}"),
+    "train_x ...": lambda d, p: parted(d, p, "{s}_{k}"),
+    "flat": lambda d, p: whole(d, p, x=d.images.reshape(len(d), -1)),
+    "fractions": lambda d, p: whole(d, p, x=d.images.astype(np.float32) / 255),
+    "floats": lambda d, p: whole(d, p, x=d.images.astype(np.float64), y=d.labels.astype(float)),
+    "channels first": lambda d, p: whole(d, p, x=np.moveaxis(d.images, 3, 1).astype(np.int32)),
+    "three channels": lambda d, p: whole(d, p, x=np.repeat(d.images, 3, axis=3)),
+    "one-hot": lambda d, p: whole(d, p, y=np.eye(7, dtype=bool)[d.labels]),
+    "a column": lambda d, p: whole(d, p, y=d.labels[:, None].astype(np.uint8)),
+    "names": lambda d, p: whole(d, p, y=np.array(FER2013.names)[d.labels]),
+    "names as bytes": lambda d, p: whole(d, p, y=np.array(FER2013.names, "S")[d.labels]),
+    "other names": lambda d, p: side_by_side(d, p, "fdataX.npy", "flabels.npy"),
+    "images, labels": lambda d, p: side_by_side(d, p, "images.npy", "labels.npy"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms(tmp_path: Path, faces: Dataset, form: str) -> None:
+    path = FORMS[form](faces, tmp_path / "faces.npz")
+    for source in (path, tmp_path):
+        dataset = load_dataset(source)
+        assert dataset.label_set == FER2013
+        np.testing.assert_array_equal(dataset.images, faces.images)
+        np.testing.assert_array_equal(dataset.labels, faces.labels)
+        parted = "..." in form
+        assert dataset.counts().sum(axis=1).tolist() == ([140, 35, 35] if parted else [210, 0, 0])
+        assert any("name no splits" in note for note in dataset.notes) is not parted
+
+
+def test_names_of_numbers_lie_beside_them(tmp_path: Path, faces: Dataset) -> None:
+    names = np.array(FER2013.names[::-1])
+    path = whole(faces, tmp_path / "f.npz", y=6 - faces.labels, class_names=names)
+    dataset = load_dataset(path)
+    np.testing.assert_array_equal(dataset.labels, faces.labels)
+
+
+def test_pictures_without_labels_and_of_another_size(tmp_path: Path, faces: Dataset) -> None:
+    large = faces.images.repeat(2, axis=1).repeat(2, axis=2)
+    np.savez(tmp_path / "f.npz", images=large[:9])
+    dataset = load_dataset(tmp_path / "f.npz", faces="whole")
+    assert dataset.labels.tolist() == [UNLABELLED] * 9
+    np.testing.assert_array_equal(dataset.images, faces.images[:9])
+
+
+def test_arrays_in_an_archive(tmp_path: Path, faces: Dataset) -> None:
+    path = whole(faces, tmp_path / "faces.npz")
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.write(path, "data/faces.npz")
+    np.testing.assert_array_equal(load_dataset(tmp_path / "packed.zip").labels, faces.labels)
+
+
+BAD: dict[str, tuple[dict[str, np.ndarray], str]] = {
+    "objects": ({"y": np.array([{}] * 210, object)}, "would have to be unpickled"),
+    "shape": ({"x": np.zeros((210, 47))}, r"the shape \(210, 47\)"),
+    "negative": ({"x": np.full((210, 48, 48), -0.5)}, "values from -0.5"),
+    "too large": ({"x": np.full((210, 48, 48), 300)}, "values from 0 to 300|values from 300"),
+    "nan": ({"x": np.full((210, 48, 48), np.nan)}, "no numbers"),
+    "fewer labels": ({"y": np.arange(7)}, "7 labels for 210 pictures"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arrays(tmp_path: Path, faces: Dataset, case: str) -> None:
+    changes, came = BAD[case]
+    path = whole(faces, tmp_path / "f.npz", **changes)
+    with pytest.raises(DataError, match=came):
+        load_dataset(path)
+
+
+def test_names_that_say_nothing(tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", a=np.zeros(3), b=np.zeros(3), c=np.zeros(3))
+    with pytest.raises(DataError, match="arrays called a, b, c"):
+        load_dataset(tmp_path / "f.npz")
+
+
+def test_a_cut_off_file(tmp_path: Path, faces: Dataset) -> None:
+    path = whole(faces, tmp_path / "f.npz")
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"no whole \.npz"):
+        load_dataset(path)

@@ -1,0 +1,104 @@
+"""Faces in Parquet, as Hugging Face and others pass them on."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.dataset import SPLITS, Dataset
+from mien.data.readers import load_dataset
+from mien.errors import DataError
+from mien.labels import FER2013
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+NAMES = {"training": "train", "validation": "validation", "test": "test"}
+
+
+def png(image: np.ndarray) -> bytes:
+    held = io.BytesIO()
+    Image.fromarray(image[:, :, 0]).save(held, "PNG")
+    return held.getvalue()
+
+
+def table(part: Dataset, picture: Callable[[np.ndarray], Any], **columns: list[Any]) -> Any:
+    held = {"image": [picture(one) for one in part.images], "label": part.labels.tolist()}
+    return pa.table({**held, **columns})
+
+
+def write(folder: Path, faces: Dataset, picture: Callable[[np.ndarray], Any]) -> Path:
+    folder.mkdir(parents=True)
+    for split in SPLITS:
+        path = folder / f"{NAMES[split]}-00000-of-00001.parquet"
+        pq.write_table(table(faces.part(split), picture), path)
+    return folder
+
+
+PICTURES: dict[str, Callable[[np.ndarray], Any]] = {
+    "files": lambda one: {"bytes": png(one), "path": None},
+    "bytes": png,
+    "a flat list": lambda one: one.ravel().tolist(),
+    "a nested list": lambda one: one[:, :, 0].tolist(),
+    "text": lambda one: " ".join(map(str, one.ravel())),
+    "text of a list": lambda one: str(one.ravel().tolist()),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_pictures(tmp_path: Path, faces: Dataset, kind: str) -> None:
+    folder = write(tmp_path / "hub" / "data", faces, PICTURES[kind])
+    first = folder / "test-00000-of-00001.parquet"
+    for source in (tmp_path / "hub", folder, first):
+        dataset = load_dataset(source)
+        assert dataset.counts().sum(axis=1).tolist() == [140, 35, 35]
+        for split in SPLITS:
+            np.testing.assert_array_equal(dataset.part(split).images, faces.part(split).images)
+            np.testing.assert_array_equal(dataset.part(split).labels, faces.part(split).labels)
+        assert any("read as FER2013's" in note for note in dataset.notes)
+
+
+def test_one_file_with_names_split_and_person(tmp_path: Path, faces: Dataset) -> None:
+    names = [FER2013[k].title() for k in faces.labels]
+    held = table(
+        faces,
+        png,
+        label=names,
+        split=[NAMES[SPLITS[s]] for s in faces.splits],
+        subject=[f"p{n % 9}" for n in range(len(faces))],
+    )
+    pq.write_table(held, tmp_path / "mine.parquet")
+    dataset = load_dataset(tmp_path / "mine.parquet")
+    np.testing.assert_array_equal(dataset.labels, faces.labels)
+    np.testing.assert_array_equal(dataset.splits, faces.splits)
+    assert dataset.groups is not None and set(dataset.groups) == {f"p{n}" for n in range(9)}
+
+
+def test_names_in_the_metadata(tmp_path: Path, faces: Dataset) -> None:
+    facts = {"info": {"features": {"label": {"names": list(FER2013.names[::-1])}}}}
+    held = table(faces, png, label=(6 - faces.labels).tolist())
+    held = held.replace_schema_metadata({"huggingface": json.dumps(facts)})
+    pq.write_table(held, tmp_path / "mine.parquet")
+    dataset = load_dataset(tmp_path / "mine.parquet")
+    np.testing.assert_array_equal(dataset.labels, faces.labels)
+    assert any("name no splits" in note for note in dataset.notes)
+
+
+def test_bad_files(tmp_path: Path, faces: Dataset) -> None:
+    pq.write_table(pa.table({"a": [1, 2], "label": [1, 2]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="the columns a, label"):
+        load_dataset(tmp_path / "a.parquet")
+    pq.write_table(table(faces, png), tmp_path / "b.parquet")
+    (tmp_path / "b.parquet").write_bytes((tmp_path / "b.parquet").read_bytes()[:9000])
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        load_dataset(tmp_path / "b.parquet")
+    bad = [[1, 2, 3], *[one.ravel().tolist() for one in faces.images[1:]]]
+    pq.write_table(table(faces, png, image=bad), tmp_path / "c.parquet")
+    with pytest.raises(DataError, match="neither the bytes"):
+        load_dataset(tmp_path / "c.parquet")

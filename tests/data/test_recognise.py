@@ -1,0 +1,69 @@
+"""What a path holds: told by content, in one place."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.convert import convert
+from mien.data.dataset import Dataset
+from mien.data.readers import load_dataset
+from mien.data.recognise import form_of
+from mien.errors import DataError
+
+
+def test_a_wrapped_csv_is_found(tmp_path: Path, faces: Dataset) -> None:
+    (tmp_path / "download" / "fer2013").mkdir(parents=True)
+    convert(faces, tmp_path / "download" / "fer2013" / "fer2013.csv")
+    (tmp_path / "download" / "fer2013" / "README").write_text("hello")
+    np.testing.assert_array_equal(load_dataset(tmp_path / "download").labels, faces.labels)
+
+
+def test_a_csv_of_any_name_alone_in_its_folder(tmp_path: Path, faces: Dataset) -> None:
+    convert(faces, tmp_path / "mine" / "my_faces.csv")
+    assert form_of(tmp_path / "mine").kind == "csv"
+
+
+def test_tables_beside_pictures_are_passed_over(tmp_path: Path, faces: Dataset) -> None:
+    convert(faces, tmp_path / "faces")
+    (tmp_path / "faces" / "train.csv").write_text("file,label\na.png,1\n")
+    (tmp_path / "faces" / "test.csv").write_text("file,label\na.png,1\n")
+    np.save(tmp_path / "faces" / "embeddings.npy", np.zeros(3))
+    assert form_of(tmp_path / "faces").kind == "pictures"
+    assert len(load_dataset(tmp_path / "faces")) == 210
+
+
+def png() -> bytes:
+    held = io.BytesIO()
+    Image.new("L", (48, 48)).save(held, "PNG")
+    return held.getvalue()
+
+
+def workbook() -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    return held.getvalue()
+
+
+FOREIGN = {
+    "f.h5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+    "f.pkl": (pickle.dumps([1, 2], protocol=4), "a pickle"),
+    "f.mat": (b"MATLAB 5.0 MAT-file" + bytes(99), "a MATLAB file"),
+    "f.xlsx": (workbook(), "an Excel workbook"),
+    "f.png": (png(), "one picture"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_not_read_has_a_name(tmp_path: Path, name: str) -> None:
+    data, came = FOREIGN[name]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=came):
+        load_dataset(tmp_path / name)
