@@ -73,6 +73,7 @@ def run(
         runs.append(
             train(dataset, recipe, folder=out / "networks" / recipe.name, say=say, options=options)
         )
+        source.save(runs[-1].folder, dataset.source)
     from mien.evaluation import findings
 
     notes = findings.audit_sentences(audit.to_dict())

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from mien.results.resume import Layout, ResumableTable, fitting, make_folder, un
 from mien.results.writers import form_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mien.recognizer import Recognizer
 
 STDIN = "-"
@@ -125,11 +127,13 @@ class Options:
         smooth_s: Time constant of the smoothing in videos.
         max_side: What the recognizer was loaded with; kept beside the table, so that `resume` can
             tell.
+        pictures: Pictures that are in memory, uint8 (H, W), by the names that sources have.
     """
 
     every: float | None = None
     smooth_s: float | None = None
     max_side: int | None = None
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def predict(
@@ -181,7 +185,9 @@ def predict(
 
     with table:
         data = {
-            source: sys.stdin.buffer.read() if source == STDIN else source
+            source: sys.stdin.buffer.read()
+            if source == STDIN
+            else options.pictures.get(source, source)
             for source in left
             if not is_video(source)
         }
@@ -277,7 +283,11 @@ def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> 
 
 
 def _draw_picture(
-    recognizer: Recognizer, frame: Frame, picture: str | bytes, name: str, outputs: Outputs
+    recognizer: Recognizer,
+    frame: Frame,
+    picture: str | bytes | np.ndarray,
+    name: str,
+    outputs: Outputs,
 ) -> None:
     """The marked copy and the explanations of one picture."""
     if frame.error is not None or (

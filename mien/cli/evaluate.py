@@ -91,6 +91,8 @@ def evaluate(
 
     Example: mien evaluate runs/small runs/large --data fer2013.csv --out mien-report
 
+    Example: mien evaluate runs/small (the data that it was trained on)
+
     Example: mien evaluate --bundle shipped fer2013.csv
 
     Example: mien evaluate --bundle shipped photos.zip --weights natural
@@ -110,7 +112,7 @@ def evaluate(
         )
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundles]
-    source = source_of(path, votes, on_error, faces, side, labels, groups)
+    source = source_of(path, votes, on_error, faces, side, labels, groups).or_of(folders)
     dataset = pipeline.read(source, say=say, to_train=False)
     job = pipeline.judge(
         dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say, weights=mix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +12,10 @@ import typer
 
 from mien.cli.options import Columns, DetectorKind, Json, say
 from mien.cli.progress import counting_bar
+from mien.errors import UsageError
 
 if TYPE_CHECKING:
+    from mien.predict import Options
     from mien.results import Frame
 
 PARTLY = 8  # the exit code when some could not be read
@@ -21,7 +24,8 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH...",
-        help="Pictures, videos, folders with all below them, patterns, camera:0, or - for a picture on stdin.",
+        help="Pictures, videos, folders with all below them, patterns, camera:0, - for a picture on "
+        "stdin; or tables of faces (csv, Parquet, .npz), whose rows without labels are answered.",
     ),
 ]
 Network = Annotated[
@@ -121,10 +125,11 @@ def predict(
     the rows say which.
 
     Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
+
+    Example: mien predict test.csv --out submission.csv
     """
     from mien import predict as job
     from mien.cli import tables
-    from mien.cli.sources import collect
     from mien.recognizer import load
     from mien.results.writers import open_writer
     from mien.video.recognize import parse_seconds
@@ -135,7 +140,9 @@ def predict(
         smooth_s=_time_constant(smooth),
         max_side=max_side,
     )
-    sources = collect(paths, say=say)
+    sources, options, num_bad = _sources(paths, options)
+    if options.pictures:
+        detector = DetectorKind.none
     mode = "best" if best else "fast"
     recognizer = load(
         bundle,
@@ -166,8 +173,32 @@ def predict(
 
         tally = job.predict(sources, recognizer, outputs, options, say=say, show=show)
     say(tally.sentence())
-    if tally.num_failed:
+    if tally.num_failed or num_bad:
         raise typer.Exit(PARTLY)
+
+
+def _sources(paths: list[str], options: Options) -> tuple[list[str], Options, int]:
+    """What is to be answered: pictures and videos, or the rows of tables; and how many rows could
+    not be read.
+    """
+    from mien.cli.sources import collect
+    from mien.data.table_rows import is_table, rows_to_answer
+
+    given = [path for path in paths if is_table(path)]
+    if not given:
+        return collect(paths, say=say), options, 0
+    if len(given) < len(paths):
+        other = next(path for path in paths if path not in given)
+        raise UsageError(
+            f"predict: came the table {given[0]} beside {other}; expected tables alone, since their "
+            "faces are not looked for. To mend: two commands"
+        )
+    faces, notes, left_out = rows_to_answer(given)
+    for note in notes:
+        say(note)
+    for one in left_out:
+        say(f"left out: {one.where}, row {one.row}: {one.reason}")
+    return list(faces), dataclasses.replace(options, pictures=faces), len(left_out)
 
 
 def _time_constant(text: str | None) -> float | None:

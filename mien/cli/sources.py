@@ -52,15 +52,22 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
 
 
 def _below(folder: str, say: Say) -> list[str]:
-    """All files below a folder, sorted; links to folders are not followed, and folders that cannot
-    be read are told.
+    """All files below a folder, sorted; links to folders are followed, each folder once, and
+    folders that cannot be read are told.
     """
     files: list[str] = []
+    seen: set[str] = set()
 
     def unreadable(error: OSError) -> None:
         say(f"{error.filename}: cannot be read ({error.strerror}); what is in it is left out")
 
-    for place, folders, names in os.walk(folder, onerror=unreadable):
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            say(f"{place}: a link to a folder that was looked at already; left out")
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
         files += [os.path.join(place, name) for name in names]
     return sorted(files)

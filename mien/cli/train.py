@@ -170,6 +170,7 @@ def train(
             watch=bar,
         )
         done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)
+    source.save(folder, dataset.source)
     print_run(done, folder, json)
 
 
@@ -247,7 +248,7 @@ def export(
         str | None,
         typer.Option(
             "--data",
-            help="The data it was trained on, for calibration and scores.",
+            help="The data for calibration and scores; by default what the run was trained on.",
             show_default=False,
         ),
     ] = None,
@@ -272,8 +273,12 @@ def export(
     """
     from mien import pipeline
 
-    source = None if data is None else source_of(data, votes, on_error, faces, side, labels, groups)
-    bundle = pipeline.export(run, out, source=source, int8=int8, half=half, say=say)
+    source = source_of(data, votes, on_error, faces, side, labels, groups).or_of([run])
+    if data is None and source.path is not None:
+        say(f"The data that the run was trained on: {source.path}")
+    bundle = pipeline.export(
+        run, out, source=None if source.path is None else source, int8=int8, half=half, say=say
+    )
     answer({"out": str(out), **bundle.facts}, tables.bundle_table(bundle, out), json)
 
 

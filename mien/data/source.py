@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mien.data.audit import Audit
 
 Say = Callable[[str], None]
+RECORD = "data.json"  # beside run.json: what the run was trained on, and how it was read
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,67 @@ class Source:
         if self.labels is not None:
             dataset = renamed(dataset, self.labels)
         return dataset if self.groups is None else with_groups(dataset, self.groups)
+
+    def save(self, folder: Path, found: str) -> None:
+        """Keep it beside what was trained on it, with paths that hold from anywhere.
+
+        Args:
+            folder: The run folder.
+            found: What was read, where no path was named.
+
+        Raises:
+            RunError: if the folder cannot be written.
+        """
+        held = {**dataclasses.asdict(self), "path": found if self.path is None else self.path}
+        for name in ("path", "votes", "groups"):
+            if held[name] is not None:
+                path = Path(held[name]).expanduser()
+                held[name] = os.fspath(path.resolve() if path.exists() else path)
+        with writing(folder):
+            (folder / RECORD).write_text(json.dumps(held, indent=1), encoding="utf-8")
+
+    def or_of(self, folders: Sequence[Path]) -> Source:
+        """Where no path is named: the data that the runs in some folders were trained on, read as
+        then, but for the options that are given.
+
+        Raises:
+            UsageError: where runs were trained on different data.
+        """
+        if self.path is not None:
+            return self
+        found = [one for one in map(_recorded, folders) if one is not None]
+        if not found:
+            return self
+        if len(set(found)) > 1:
+            raise UsageError(
+                "data: came none, and runs that were trained on different data "
+                f"({', '.join(dict.fromkeys(str(one.path) for one in found))}); expected one. "
+                "To mend: --data DATA"
+            )
+        given = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default and field.name != "path"
+        }
+        return dataclasses.replace(found[0], **given)
+
+
+def _recorded(folder: Path) -> Source | None:
+    """What a run was trained on, where that was kept and is still there."""
+    try:
+        held = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        source = Source(
+            path=held["path"],
+            votes=None if held["votes"] is None else Path(held["votes"]),
+            on_error=str(held["on_error"]),
+            faces=str(held["faces"]),
+            side=int(held["side"]),
+            labels=held["labels"],
+            groups=None if held["groups"] is None else Path(held["groups"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return source if source.path is not None and Path(source.path).exists() else None
 
 
 def count(source: Source) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from mien.data.crop_folder import write_crop_sheets, write_crops
 from mien.data.readers import load_dataset
 from mien.data.synthetic import drawn_dataset
 from mien.errors import DownloadError, UsageError
+from mien.evaluation.predictions import of_bundle
 from mien.recognizer import Recognizer
 from mien.vision import detect
 from mien.vision.detections import Detections
@@ -80,6 +81,18 @@ def test_faces_are_what_recognition_cuts(photos: Path, tmp_path: Path) -> None:
         crops = recognizer._find(image).crops
         sizes = [box[2] - box[0] for box in FindsFrames().detect(image).boxes]
         assert np.array_equal(dataset.images[row], crops[int(np.argmax(sizes))])
+
+
+def test_predict_answers_what_evaluate_judges(photos: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(photos)
+    bundle = write_toy(tmp_path / "toy")
+    judged = of_bundle(dataset, bundle, "toy")[" --fast"].probabilities["training"]
+    assert dataset.files is not None and len(judged) == 15
+    recognizer = Recognizer(bundle, FindsFrames())
+    for row, file in enumerate(dataset.files):
+        faces = recognizer.faces(photos / file)
+        largest = max(faces, key=lambda face: face.box[2] - face.box[0])
+        assert np.allclose(largest.probabilities, judged[row], atol=1e-4)
 
 
 def test_what_was_odd_is_told_and_kept(photos: Path) -> None:

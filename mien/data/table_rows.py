@@ -1,0 +1,73 @@
+"""Rows of a csv, Parquet file or arrays as faces to be answered: `mien predict test.csv`.
+
+The rows without labels are those that somebody wants answered; where all have labels, all are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mien.data import arrays, parquet
+from mien.data.dataset import UNLABELLED, Dataset, LeftOut
+from mien.data.fer2013_csv import read_csv
+from mien.data.pictures import How
+
+_ENDS = (
+    *(f"{kind}{packed}" for kind in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz")),
+    *parquet.SUFFIXES,
+    *arrays.SUFFIXES,
+)
+
+
+def is_table(path: str) -> bool:
+    """Whether a path is named as a table of faces is, and is there."""
+    return path.lower().endswith(_ENDS) and Path(path).is_file()
+
+
+def rows_to_answer(
+    paths: Sequence[str],
+) -> tuple[Mapping[str, np.ndarray], list[str], list[LeftOut]]:
+    """The faces of tables.
+
+    Returns:
+        uint8 (48, 48) by `path:line` (of arrays `path:row`, from 0), notes, and rows that could not
+        be read.
+
+    Raises:
+        DataError: for a table that cannot be read at all.
+    """
+    faces: dict[str, np.ndarray] = {}
+    notes: list[str] = []
+    left_out: list[LeftOut] = []
+    for path in paths:
+        dataset = _read(Path(path))
+        left_out += dataset.left_out
+        asked = dataset.labels == UNLABELLED
+        num = int(asked.sum())
+        if not num:
+            asked[:] = True
+            notes.append(
+                f"{path}: all {len(dataset):,} rows have labels; all are answered. mien evaluate "
+                "says how many are right."
+            )
+        elif num < len(dataset):
+            notes.append(
+                f"{path}: {num:,} of {len(dataset):,} rows have no label; they are answered."
+            )
+        for row, image in zip(dataset.rows[asked], dataset.images[asked], strict=True):
+            faces[f"{path}:{row}"] = image[:, :, 0]
+    return faces, notes, left_out
+
+
+def _read(path: Path) -> Dataset:
+    how = How(faces="whole", on_error="skip")
+    source = str(path)
+    name = path.name.lower()
+    if name.endswith(parquet.SUFFIXES):
+        return parquet.read_parquet([path], how, source=source)
+    if name.endswith(arrays.SUFFIXES):
+        return arrays.read_arrays([path], how, source=source)
+    return read_csv([path], source=source, on_error="skip")
