@@ -15,7 +15,8 @@ import numpy as np
 
 from mien.data.dataset import SPLITS, USAGE, Dataset
 from mien.data.label_names import label_set_of
-from mien.data.layout import Listing, list_folder, split_folders
+from mien.data.label_tables import list_by_tables
+from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import How, read_faces
 from mien.errors import DataError
 from mien.labels import FER2013
@@ -39,12 +40,14 @@ def looks_like_fer2013(folder: Path) -> bool:
 
 
 def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
-    """As `list_folder`, with the splits that FER2013's file names tell.
+    """The pictures of a folder, labelled by its folders, or by what stands beside the pictures; with
+    the splits that FER2013's file names tell.
 
     Raises:
         DataError: where the folder is not laid out as `split/label/picture` or `label/picture`.
     """
-    listing = list_folder(folder, on_error)
+    listing = None if names_labels(folder) else list_by_tables(folder, on_error)
+    listing = listing or list_folder(folder, on_error)
     if not _split_by_prefix(listing) and not listing.has_splits:
         listing.notes.append("The folder has no splits.")
     return listing

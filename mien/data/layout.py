@@ -68,7 +68,7 @@ class Listing:
 
 
 @dataclass
-class _Tree:
+class Tree:
     """What lies below a folder, as paths in parts, sorted."""
 
     pictures: list[Parts] = field(default_factory=list)
@@ -84,7 +84,7 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
         DataError: where the folders do not say what the pictures are.
         OSError: where a folder cannot be read.
     """
-    tree = _walk(folder)
+    tree = walk(folder)
     if not tree.folders:
         raise DataError(
             folder,
@@ -169,11 +169,11 @@ def split_word(name: str) -> str | None:
     return found.pop() if len({SPLIT_NAMES[word] for word in found}) == 1 else None
 
 
-def _walk(folder: Path) -> _Tree:
+def walk(folder: Path) -> Tree:
     """All below a folder but hidden files and the litter of file managers; links are followed, once
     each way.
     """
-    tree = _Tree()
+    tree = Tree()
 
     def visit(place: Path, parts: Parts, above: frozenset[str]) -> None:
         real = os.path.realpath(place)
@@ -200,7 +200,14 @@ def _walk(folder: Path) -> _Tree:
     return tree
 
 
-def _unwrapped(tree: _Tree, folder: Path) -> tuple[_Tree, Path]:
+def names_labels(folder: Path) -> bool:
+    """Whether the folders of most pictures name expressions."""
+    pictures = walk(folder).pictures
+    named = sum(any(canonical(name) in FERPLUS for name in parts[:-1]) for parts in pictures)
+    return named * 2 > len(pictures)
+
+
+def _unwrapped(tree: Tree, folder: Path) -> tuple[Tree, Path]:
     """Below folders that alone hold pictures, as long as they are neither a split nor a label."""
     while True:
         tops = {parts[0] for parts in tree.pictures if len(parts) > 1}
@@ -216,10 +223,10 @@ def _unwrapped(tree: _Tree, folder: Path) -> tuple[_Tree, Path]:
             for some in (tree.pictures, tree.others, tree.folders, tree.loops)
         ]
         beside = [parts[-1:] for parts in tree.others if parts[0] != top]  # counted, not read
-        tree = _Tree(inside[0], sorted([*inside[1], *beside]), inside[2], inside[3])
+        tree = Tree(inside[0], sorted([*inside[1], *beside]), inside[2], inside[3])
 
 
-def _known_tops(listing: Listing, tree: _Tree, splits: dict[str, str], strict: bool) -> list[str]:
+def _known_tops(listing: Listing, tree: Tree, splits: dict[str, str], strict: bool) -> list[str]:
     """The split folders; another with pictures is a copy of them, which is said, or unknown."""
     tops = sorted({parts[0] for parts in tree.pictures if len(parts) > 1})
     for top in (name for name in tops if name not in splits):
@@ -240,7 +247,7 @@ def _known_tops(listing: Listing, tree: _Tree, splits: dict[str, str], strict: b
     return [name for name in tops if name in splits]
 
 
-def _list_part(listing: Listing, tree: _Tree, above: Parts, split: int, strict: bool) -> int:
+def _list_part(listing: Listing, tree: Tree, above: Parts, split: int, strict: bool) -> int:
     """List the pictures of one split, or of the whole; how many files lie above the labels."""
     skip = len(above)
     pictures = [parts for parts in tree.pictures if parts[:skip] == above]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from mien.errors import DataError
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t| "
 
 
 def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
@@ -71,6 +71,7 @@ def text_of(data: bytes) -> str:
 
 
 def delimiter_of(data: bytes) -> str:
-    """The delimiter that occurs most in the header."""
-    header = text_of(data[:65536]).lstrip().split("\n", 1)[0]
-    return max(DELIMITERS, key=header.count)
+    """The delimiter that occurs most in the first line; a blank only where no other does."""
+    first = text_of(data[:65536]).lstrip().split("\n", 1)[0]
+    found = max(DELIMITERS[:-1], key=first.count)
+    return found if first.count(found) else DELIMITERS[-1]

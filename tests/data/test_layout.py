@@ -86,7 +86,12 @@ def test_labels_of_ones_own_below_wrappers(tmp_path: Path) -> None:
 def test_rafdb_as_kaggle_has_it(tmp_path: Path) -> None:
     data = tree(tmp_path / "raf", "DATASET/train/L", "DATASET/test/L", labels=tuple("1234567"))
     for split in ("train", "test"):
-        (data / f"{split}_labels.csv").write_text("image,label\r\na.png,1\r\n")
+        pictures = sorted((data / "DATASET" / split).rglob("*.png"))
+        lines = ["image,label"]
+        for n, path in enumerate(pictures):
+            to = path.rename(path.with_name(f"{split}_{n:05d}_aligned.png"))
+            lines.append(f"{to.name},{to.parent.name}")
+        (data / f"{split}_labels.csv").write_text("\r\n".join(lines))
     dataset = load_dataset(data)
     assert dataset.label_set.names == tuple("1234567") and len(dataset) == 28
     assert "2 file(s) beside the label folders were not read." in dataset.notes

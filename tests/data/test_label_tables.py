@@ -1,0 +1,121 @@
+"""Pictures whose labels stand beside them; RAF-DB and AffectNet as their authors pack them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.label_names import PRESETS, renamed
+from mien.data.readers import load_dataset
+from mien.errors import DataError
+from mien.labels import FER2013, FERPLUS
+
+
+def save(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (48, 48), value).save(path)
+
+
+# Picture n of each kind shows label n % 7 (8 for AffectNet), and its gray is n.
+
+
+def plain(root: Path) -> None:
+    lines = ["image,emotion"]
+    for n in range(14):
+        save(root / "images" / f"{n:04d}.jpg", n)
+        lines.append(f"{n:04d}.jpg,{FER2013[n % 7].upper()}")
+    (root / "legend.csv").write_text("\n".join(lines))
+
+
+def two_tables(root: Path) -> None:
+    for split in ("train", "test"):
+        lines = ["\ufeffpth;label;subject"]
+        for n in range(14):
+            value = n if split == "train" else 13 - n  # one name, another label in each split
+            save(root / split / f"{n}.png", value)
+            lines.append(f"{n}.png;{FER2013[value % 7]};s{n % 3}")
+        (root / f"{split}_labels.csv").write_text("\r\n".join(lines), encoding="utf-8")
+
+
+def flat(root: Path) -> None:
+    lines = ["split\tfile\tclass"]
+    for n in range(14):
+        save(root / f"{n}.png", n)
+        lines.append(f"{'val' if n > 6 else 'train'}\tC:\\data\\faces\\{n}.png\t{FER2013[n % 7]}")
+    (root / "index.tsv").write_text("\n".join(lines).replace("C:\\data\\faces\\", ""))
+
+
+KINDS: dict[str, tuple[Callable[[Path], None], list[int]]] = {
+    "plain": (plain, [14, 0, 0]),
+    "two tables": (two_tables, [14, 0, 14]),
+    "beside the pictures": (flat, [7, 7, 0]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tables(tmp_path: Path, kind: str) -> None:
+    make, counts = KINDS[kind]
+    make(tmp_path / "data")
+    dataset = load_dataset(tmp_path / "data")
+    assert dataset.label_set == FER2013
+    assert dataset.counts().sum(axis=1).tolist() == counts
+    gray = dataset.images[:, 0, 0, 0].astype(int)
+    assert dataset.labels.tolist() == (gray % 7).tolist()
+    assert any("pictures were read from" in note for note in dataset.notes)
+    if kind == "two tables":
+        assert dataset.groups is not None and set(dataset.groups) == {"s0", "s1", "s2"}
+
+
+def test_rafdb_as_its_authors_pack_it(tmp_path: Path) -> None:
+    root = tmp_path / "basic"
+    lines = []
+    for split in ("train", "test"):
+        for n in range(14):
+            save(root / "Image" / "aligned" / f"{split}_{n:05d}_aligned.jpg", n)
+            lines.append(f"{split}_{n:05d}.jpg {n % 7 + 1}")
+    (root / "EmoLabel").mkdir()
+    (root / "EmoLabel" / "list_patition_label.txt").write_text("\n".join(lines) + "\n")
+    dataset = renamed(load_dataset(root), "rafdb")
+    assert dataset.label_set == FER2013
+    assert dataset.counts().sum(axis=1).tolist() == [14, 0, 14]
+    names = PRESETS["rafdb"]
+    for image, label in zip(dataset.images, dataset.labels, strict=True):
+        assert dataset.label_set[label] == names[str(image[0, 0, 0] % 7 + 1)]
+
+
+def test_affectnet_as_its_authors_pack_it(tmp_path: Path) -> None:
+    for split in ("train_set", "val_set"):
+        for n in range(16):
+            save(tmp_path / "a" / split / "images" / f"{n}.jpg", n)
+            notes = tmp_path / "a" / split / "annotations"
+            notes.mkdir(exist_ok=True)
+            np.save(notes / f"{n}_exp.npy", np.array(str(n % 8)))
+            np.save(notes / f"{n}_val.npy", np.array("0.3"))
+    dataset = renamed(load_dataset(tmp_path / "a"), "affectnet")
+    assert dataset.label_set == FERPLUS
+    assert dataset.counts().sum(axis=1).tolist() == [16, 16, 0]
+    names = PRESETS["affectnet"]
+    for image, label in zip(dataset.images, dataset.labels, strict=True):
+        assert dataset.label_set[label] == names[str(image[0, 0, 0] % 8)]
+
+
+def test_a_picture_without_a_label(tmp_path: Path) -> None:
+    plain(tmp_path)
+    save(tmp_path / "images" / "new.jpg", 3)
+    with pytest.raises(DataError, match=r"legend\.csv does not name"):
+        load_dataset(tmp_path)
+    dataset = load_dataset(tmp_path, on_error="skip")
+    assert len(dataset) == 14 and len(dataset.left_out) == 1
+
+
+def test_folders_that_name_labels_come_first(tmp_path: Path) -> None:
+    for n, label in enumerate(FER2013):
+        save(tmp_path / label / "1.png", n)
+        save(tmp_path / label / "2.png", n)
+    (tmp_path / "labels.csv").write_text("file,label\n1.png,sad\n2.png,sad\n")
+    dataset = load_dataset(tmp_path)
+    assert dataset.labels.tolist() == dataset.images[:, 0, 0, 0].tolist()
