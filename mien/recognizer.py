@@ -156,6 +156,17 @@ class Recognizer:
         found = self._find(image)
         return self._answer(found, self.classify(found.crops))
 
+    def glance(self, image: np.ndarray) -> list[Face] | None:
+        """As `faces_in`, with the detector's first and smaller look alone, which misses small faces;
+        None where that would be the same look, or the detector has no other.
+        """
+        look = getattr(self.detector, "glance", None)
+        detections = None if look is None else look(image)
+        if detections is None:
+            return None
+        found = self._cut_out(image, detections)
+        return self._answer(found, self.classify(found.crops))
+
     def classify(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """Calibrated probabilities of each head, float32 (N, K), of gray faces uint8 (N, 48, 48,
         1).
@@ -273,7 +284,9 @@ class Recognizer:
             return error
 
     def _find(self, image: np.ndarray) -> _Found:
-        detections = self.detector.detect(image)
+        return self._cut_out(image, self.detector.detect(image))
+
+    def _cut_out(self, image: np.ndarray, detections: Detections) -> _Found:
         crops = crop(image, detections.boxes, detections.landmarks, geometry=detections.geometry)
         return _Found(image.shape[1], image.shape[0], detections, crops.faces)
 

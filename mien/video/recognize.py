@@ -19,6 +19,7 @@ from mien.recognizer import entropy
 from mien.results import Face, Frame
 from mien.video.decoding import Tell
 from mien.video.frames import VideoFacts, VideoFrame, check_every, facts, is_video, read_frames
+from mien.video.glances import Glances
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
 from mien.vision import quality
@@ -109,6 +110,7 @@ def _watch(
     from mien.vision.annotate import annotate
 
     labels, detector = recognizer.labels, recognizer.detector.name
+    glances = Glances(recognizer)
     width = height = 0
     with (
         closing(read_frames(source, every=every, tell=tell)) as looked_at,
@@ -117,12 +119,13 @@ def _watch(
         for frame in looked_at:
             if frame.cut:
                 memory[0].cut()
+                glances.cut()
             if frame.image is None:
                 place = source, frame.index, frame.time_s, width, height, detector
                 yield Frame(*place, (), frame.error, recognizer.prior)
                 continue
             height, width = frame.image.shape[:2]
-            found = recognizer.faces_in(frame.image)
+            found = glances.faces(frame.time_s, frame.image)
             faces = follow(frame.time_s, found, *memory, recognizer.certain_from)
             if draw is not None:
                 copy.write(frame.time_s, annotate(frame.image, faces, labels))

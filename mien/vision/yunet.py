@@ -110,6 +110,12 @@ class YuNet:
             faces.append(closer[_size(closer) <= _SHARED])
         return found_faces(np.concatenate(faces), image, "yunet")
 
+    def glance(self, image: np.ndarray) -> Detections | None:
+        """The faces that the first look finds; None if there is no second one for this picture."""
+        if not self._close and min(max(checked(image).shape[:2]), self._max_side) <= FIRST_SIDE:
+            return None
+        return found_faces(self._look(*shrunk(image, FIRST_SIDE)), image, "yunet")
+
     def _look_closely(self, image: np.ndarray) -> np.ndarray:
         """As `_look`, at enlarged tiles; each place of the picture is the business of one tile
         alone.
