@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import DetectorKind, say
+from mien.cli.predict import Prior
 
 
 def serve(
@@ -28,6 +29,7 @@ def serve(
             help="File with YuNet's weights, instead of the download.", show_default=False
         ),
     ] = None,
+    prior: Prior = None,
     max_side: Annotated[
         int | None,
         typer.Option(
@@ -86,6 +88,7 @@ def serve(
         bundle=bundle,
         detector=str(detector),
         detector_model=detector_model,
+        prior=prior,
         host=host,
         port=port,
         allow_hosts=tuple(allow_host or ()),

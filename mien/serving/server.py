@@ -36,7 +36,7 @@ class Options:
 
     Attributes:
         bundle: The network.
-        detector, detector_model: As for `mien.load`.
+        detector, detector_model, prior: As for `mien.load`.
         host, port: Where to listen; a port of 0 takes a free one.
         allow_hosts: Further names under which the server answers.
         token: That requests to the API must bear; empty: none.
@@ -48,6 +48,7 @@ class Options:
     bundle: str = "shipped"
     detector: str = "auto"
     detector_model: Path | None = None
+    prior: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     allow_hosts: tuple[str, ...] = ()
@@ -187,7 +188,8 @@ def recognizer_of(options: Options) -> Recognizer:
     """What the server answers with."""
     side = None if options.detector == "none" else options.limits.max_side_px
     detector = find_detector(options.detector, model=options.detector_model, max_side=side)
-    return Recognizer(open_bundle(options.bundle), detector, num_threads=1)
+    bundle = open_bundle(options.bundle)
+    return Recognizer(bundle, detector, num_threads=1, prior=options.prior)
 
 
 def _log_to_stderr() -> None:
