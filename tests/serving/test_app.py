@@ -52,6 +52,23 @@ def test_the_command_line_answers_the_same(
     ]  # fmt: skip
 
 
+def test_a_request_names_its_class_prior(client: TestClient, face: bytes) -> None:
+    told = client.get("/v1/model").json()
+    assert told["prior"] == told["priors"][0] and "balanced" in told["priors"]
+    for prior in (*told["priors"], "happy=3,neutral=1"):
+        answer = client.post("/v1/faces", params={"prior": prior}, content=face).json()
+        with mien.load(detector="none", num_threads=1, prior=prior) as recognizer:
+            (expected,) = recognizer.faces(face)
+            assert answer["prior"] == recognizer.prior
+        assert Frame.from_dict(answer).faces == (expected,)
+    plain = client.post("/v1/faces", content=face).json()
+    assert plain["prior"] == told["prior"] and plain["faces"] != answer["faces"]
+    for bad in ("mine", "happy=", "happy=-1", "nothing=1", "{}", "happy=nan", "=" * 4000):
+        answer = client.post("/v1/faces", params={"prior": bad}, content=face)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-parameter"), bad
+        assert len(answer.json()["hint"]) > 5
+
+
 def test_a_form_is_as_good_as_raw_bytes(client: TestClient, face: bytes) -> None:
     raw = client.post("/v1/faces?faces=whole", content=face)
     form = client.post("/v1/faces?faces=whole", files={"file": ("x.png", face, "image/png")})
