@@ -13,9 +13,8 @@ from __future__ import annotations
 import judged
 import numpy as np
 
-from mien.bundle.answer import logs
+from mien.bundle.answer import TEMPERATURE, logs
 from mien.bundle.classifier import Classifier
-from mien.bundle.schema import TEMPERATURE
 from mien.data.votes import majority, vote_shares
 from mien.evaluation import metrics
 from mien.training.calibration import cross_fitted

@@ -12,9 +12,8 @@ from __future__ import annotations
 import judged
 import numpy as np
 
-from mien.bundle.answer import softmax
+from mien.bundle.answer import TEMPERATURE, softmax
 from mien.bundle.classifier import Classifier
-from mien.bundle.schema import TEMPERATURE
 from mien.evaluation import metrics
 
 TAUS = (-0.25, 0.0, 0.1, 0.25, 0.5, 1.0)

@@ -14,6 +14,7 @@ import argparse
 import io
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from skimage.data import astronaut
 
 import mien
 from mien.vision.align import crop
+from mien.vision.detect import find_detector
 from mien.vision.image import load_image
 
 SIZES = {"2 megapixels": (1632, 1224), "12 megapixels": (4000, 3000)}
@@ -33,10 +35,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=12)
     parser.add_argument("--max-side", type=int)
     parser.add_argument("--bundle", default="shipped")
-    parser.add_argument("--detector-model")
+    parser.add_argument("--detector-model", type=Path)
     options = parser.parse_args()
     recognizer = mien.load(
-        options.bundle, detector_model=options.detector_model, max_side=options.max_side
+        options.bundle,
+        detector=find_detector(model=options.detector_model, max_side=options.max_side),
     )
     print(
         f"detector {recognizer.detector.name}, network {recognizer.bundle.name}, n = {options.rounds} rounds, medians"

@@ -32,6 +32,7 @@ from mien.results.writers import open_writer
 from mien.video.frames import read_frames
 from mien.video.recognize import watch
 from mien.video.timeline import Timelines
+from mien.vision.detect import find_detector
 
 SIZE, RATE = (1280, 720), 25
 
@@ -39,7 +40,7 @@ SIZE, RATE = (1280, 720), 25
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--bundle", default="shipped")
-    parser.add_argument("--detector-model", help="file with YuNet's weights")
+    parser.add_argument("--detector-model", type=Path, help="file with YuNet's weights")
     parser.add_argument(
         "--seconds",
         type=float,
@@ -119,7 +120,9 @@ def repeat_film(path: Path, times: int, target: Path) -> Path:
 
 
 def speed(folder: Path, options: argparse.Namespace) -> None:
-    with mien.load(options.bundle, detector_model=options.detector_model) as recognizer:
+    with mien.load(
+        options.bundle, detector=find_detector(model=options.detector_model)
+    ) as recognizer:
         for num_faces in (1, 5):
             film = draw_film(folder / f"{num_faces}.mkv", num_faces, options.seconds)
             next(watch(film, recognizer))  # loads what is loaded once
@@ -154,7 +157,9 @@ def memory(folder: Path, options: argparse.Namespace) -> None:
             "--bundle",
             options.bundle,
         ]
-        command += ["--detector-model", options.detector_model] if options.detector_model else []
+        command += (
+            ["--detector-model", str(options.detector_model)] if options.detector_model else []
+        )
         command += ["--every", str(options.every)] if options.every else []
         path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
         done = subprocess.run(
@@ -177,7 +182,9 @@ def watch_and_weigh(film: Path, folder: Path, options: argparse.Namespace) -> No
     import resource
 
     num_frames = 0
-    with mien.load(options.bundle, detector_model=options.detector_model) as recognizer:
+    with mien.load(
+        options.bundle, detector=find_detector(model=options.detector_model)
+    ) as recognizer:
         timelines = Timelines(recognizer.labels)
         with open_writer(
             folder / "table.csv", "csv", labels=recognizer.labels.names, raw=True

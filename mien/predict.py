@@ -27,7 +27,7 @@ STDIN = "-"
 # What is written about a source, in one of the folders of `Outputs`.
 _COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
 _MAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
-_TIMELINE = re.compile(r"(.+)_persons/person-[0-9]+\.png", re.DOTALL)
+_TIMELINE = re.compile(r"(.+)_persons/(?:person-[0-9]+|overview)\.png", re.DOTALL)
 
 Say = Callable[[str], None]
 

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -39,8 +38,7 @@ BATCH = 64  # faces
 def load(
     bundle: str | os.PathLike[str] = "shipped",
     *,
-    detector: str = "auto",
-    detector_model: str | os.PathLike[str] | None = None,
+    detector: str | Detector = "auto",
     max_side: int | None = None,
     num_threads: int | None = None,
     mode: str = "fast",
@@ -51,8 +49,8 @@ def load(
     Args:
         bundle: A bundle that `mien export` wrote (folder or zip), or `shipped`.
         detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`; `none`: the pictures are
-            faces already.
-        detector_model: File with YuNet's weights; by default $MIEN_YUNET, the cache, a download.
+            faces already. Or what `mien.vision.detect.find_detector` gave, which also takes a file
+            with YuNet's weights.
         max_side: Longest side in pixels at which faces are looked for; more finds smaller faces,
             and takes longer.
         num_threads: Threads of the classifier; by default those of the machine.
@@ -68,10 +66,16 @@ def load(
         UsageError: if the bundle knows no such prior, or no such labels.
         DownloadError: if the detector's weights cannot be had.
     """
-    model = None if detector_model is None else Path(detector_model)
+    if isinstance(detector, str):
+        detector = find_detector(detector, max_side=max_side)
+    elif max_side is not None:
+        raise UsageError(
+            f"max_side: came {max_side} with a detector that is made already; expected one or the "
+            "other. To mend: give find_detector(..., max_side=...)"
+        )
     return Recognizer(
         open_bundle(bundle),
-        find_detector(detector, model=model, max_side=max_side),
+        detector,
         num_threads=num_threads,
         mode=mode,
         prior=prior,

@@ -151,7 +151,7 @@ def test_public_functions_have_at_most_six_parameters() -> None:
     functions = [one for name in mien.__all__ if inspect.isfunction(one := getattr(mien, name))]
     assert len(functions) > 8
     many = [one.__name__ for one in functions if len(inspect.signature(one).parameters) > 6]
-    assert set(many) <= {"load"}  # whose `detector_model` goes when `prior` comes
+    assert many == []
 
 
 def test_public_names() -> None:

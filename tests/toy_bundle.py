@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.bundle import schema as bundle
+from mien.bundle import Bundle, schema, write_bundle
 from mien.bundle.files import FACTS, GOLDEN, MODEL, npz_bytes, zip_bytes
 from mien.labels import FER2013
 
@@ -79,10 +79,8 @@ def toy_answer(**changes: Any) -> dict[str, Any]:
     return {"default": "plain", "priors": {"plain": rule | changes}}
 
 
-def write_toy(
-    target: Path, heads: tuple[str, ...] = ("expression",), **changes: Any
-) -> bundle.Bundle:
-    return bundle.write_bundle(
+def write_toy(target: Path, heads: tuple[str, ...] = ("expression",), **changes: Any) -> Bundle:
+    return write_bundle(
         target,
         model=toy_model(heads).SerializeToString(),
         golden_faces=FACES,
@@ -105,10 +103,10 @@ def rewrite(
         (folder / GOLDEN).write_bytes(golden if isinstance(golden, bytes) else npz_bytes(golden))
     for name in (MODEL, GOLDEN):
         data = (folder / name).read_bytes()
-        found["files"][name] = {"bytes": len(data), "sha256": bundle._sha256(data)}
+        found["files"][name] = {"bytes": len(data), "sha256": schema.sha256_of(data)}
     if facts is not None:
         facts(found)
-    found["sha256"] = bundle._own_hash(found)
+    found["sha256"] = schema.own_hash(found)
     (folder / FACTS).write_text(json.dumps(found))
 
 

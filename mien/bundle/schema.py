@@ -4,49 +4,37 @@ model.onnx    the network: gray faces in, logits out
 bundle.json   what it takes and answers, how it was made, what it scored, sha256 of the other two
 golden.npz    a few drawn faces and what the network answers to them
 
-`open_bundle` checks all of it before any runtime is started. That proves the files to be whole and
-of a kind that cannot run code; it does not prove who made them.
+`check` looks at all of it before any runtime is started. That proves the files to be whole and of a
+kind that cannot run code; it does not prove who made them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
 import math
-import os
 import re
-import shutil
-import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from mien.bundle.answer import TEMPERATURE, TRAINING, AnswerRule, plain_rule, softmax
+from mien.bundle.answer import TEMPERATURE, TRAINING, AnswerRule, plain_rule
 from mien.bundle.files import (
     FACTS,
     GOLDEN,
-    MAX_BYTES,
     MODEL,
-    npz_bytes,
-    put,
-    read_folder,
     read_npz,
-    read_zip,
-    refuse_foreign,
-    zip_bytes,
 )
 from mien.bundle.onnx_file import OnnxFile, read_onnx
+from mien.bundle.types import Bundle, Head
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError
 from mien.labels import LabelSet
 
 FORMAT = "mien bundle"
 FORMAT_VERSION = 1
-SHIPPED = "shipped"
 MAX_GOLDENS = 256
 MAX_LABELS = 100
 MAX_LETTERS = 64  # of a label
@@ -54,14 +42,9 @@ MAX_HEADS = 8
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
 MAX_PRIORS = 16
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_OBJECT, _LIST, _TEXT, _INTEGER = (
-    (dict, "an object"),
-    (list, "a list"),
-    (str, "a text"),
-    (int, "an integer"),
-)
-# What mien reads of a network's making, each with its type where it is given; the rest may be
-# anything.
+_OBJECT, _LIST = (dict, "an object"), (list, "a list")
+_TEXT, _INTEGER = (str, "a text"), (int, "an integer")
+# What mien reads of a network's making, with its type where it is given; the rest may be anything.
 _MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "training.": {
         "data": _OBJECT, "recipe": _OBJECT, "begun_from": _OBJECT, "taught_by": _LIST, "averaged": _LIST,
@@ -74,7 +57,7 @@ _MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
         "num_left_out_as_leaks": _INTEGER,
     },
 }  # fmt: skip
-_INPUT = {
+INPUT = {
     "shape": [None, FACE_SIDE, FACE_SIDE, 1],
     "dtype": "float32",
     "range": [0, 255],
@@ -82,217 +65,7 @@ _INPUT = {
 }
 
 
-@dataclass(frozen=True)
-class Head:
-    """One named answer of a network.
-
-    Attributes:
-        name: Such as `expression`.
-        labels: What its K outputs mean.
-        temperature: Divide logits by it before the softmax, so that probabilities are calibrated
-            (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
-        output: Name of the graph's output (N, K).
-        temperature_best: The same for the mean logits of several views (`mien.bundle.tta`).
-    """
-
-    name: str
-    labels: LabelSet
-    temperature: float
-    output: str
-    temperature_best: float
-
-
-@dataclass(frozen=True, eq=False)
-class Bundle:
-    """A checked model.
-
-    Attributes:
-        name: What it is called.
-        digest: sha256 of what bundle.json says, and thereby of all three files, as 64 hex digits.
-        heads: One or more; the first is the main one.
-        rules: Name of a class prior -> how the heads make the answer that is shown under it; the
-            default first.
-        input_name: Name of the graph's input: float32 (N, 48, 48, 1), gray, 0 black to 255 white.
-        precision: How weights are stored: `float32`, `float16` (computed in float32) or `int8`.
-        licence: SPDX name.
-        training: Recipe, data fingerprint and what else is known of its making.
-        metrics: Split -> n and scores, each with its interval.
-        parity: How far the file's answers are from those of the network that was trained.
-        versions: Package -> version it was made with.
-        model: The bytes of model.onnx.
-        golden_faces: uint8 (G, 48, 48, 1).
-        golden_logits: Head name -> float32 (G, K), the answers to expect.
-        golden_answers: Name of a prior of bundle.json -> float32 (G, K), the probabilities to
-            expect under it, looked at once.
-        golden_tolerance: Largest difference of probabilities to expect between machines.
-        operators: ONNX operator -> number of nodes.
-        facts: All of bundle.json.
-    """
-
-    name: str
-    digest: str
-    heads: tuple[Head, ...]
-    rules: Mapping[str, AnswerRule]
-    input_name: str
-    precision: str
-    licence: str
-    training: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    parity: Mapping[str, Any]
-    versions: Mapping[str, str]
-    model: bytes = field(repr=False)
-    golden_faces: np.ndarray = field(repr=False)
-    golden_logits: Mapping[str, np.ndarray] = field(repr=False)
-    golden_answers: Mapping[str, np.ndarray] = field(repr=False)
-    golden_tolerance: float
-    operators: Mapping[str, int] = field(repr=False)
-    facts: Mapping[str, Any] = field(repr=False)
-
-
-def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
-    """Read and check a model.
-
-    Args:
-        source: A folder, a zip, or `shipped`: the model inside this package.
-
-    Raises:
-        BundleError: naming the field, if it is absent, damaged, foreign, unsafe or of a newer mien.
-    """
-    if source == SHIPPED:
-        where = Path(str(importlib.resources.files("mien") / "models" / SHIPPED))
-        if not where.is_dir():
-            raise BundleError(
-                SHIPPED,
-                "models/shipped",
-                came="no such folder in this installation",
-                expected="the model that comes with mien",
-                mend="install mien from its wheel again, or name a model of your own (mien export RUN)",
-            )
-        # Some installers make every file a link into their store: links are refused elsewhere only.
-        return _check(where, read_folder(where, links=True))
-    where = Path(source)
-    if where.is_dir():
-        return _check(where, read_folder(where))
-    if not where.exists():
-        raise BundleError(
-            where,
-            "path",
-            came="nothing",
-            expected="a folder or zip written by mien export",
-            mend="check the spelling, or use the model that comes with mien: shipped",
-        )
-    return _check(where, read_zip(where))
-
-
-def write_bundle(
-    target: Path,
-    *,
-    model: bytes,
-    golden_faces: np.ndarray,
-    golden_logits: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-) -> Bundle:
-    """Write a model, whole or not at all, and open it again.
-
-    Args:
-        target: A folder, or a zip where the name ends in `.zip`. A model that lies there is
-            replaced.
-        model: An ONNX file.
-        golden_faces: uint8 (G, 48, 48, 1), 1 <= G <= 256.
-        golden_logits: Head name -> float32 (G, K).
-        facts: What bundle.json holds besides format, hashes and input contract: name, heads,
-            input_name, precision, licence, training, metrics, parity, versions, golden_tolerance.
-
-    Raises:
-        BundleError: if what was given does not make a valid model, or the target cannot be written.
-    """
-    golden = npz_bytes(
-        {
-            "faces": golden_faces,
-            **{f"logits_{name}": logits for name, logits in golden_logits.items()},
-            **_golden_answers(target, facts, golden_logits),
-        }
-    )
-    contents = {MODEL: model, GOLDEN: golden}
-    whole = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **facts,
-        "input": {"name": facts["input_name"], **_INPUT},
-        "files": {
-            name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()
-        },
-    }
-    del whole["input_name"]
-    try:
-        whole["sha256"] = _own_hash(whole)
-        contents[FACTS] = json.dumps(whole, indent=1, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise BundleError(
-            target,
-            f"{FACTS}: facts",
-            came=f"a value that JSON cannot hold ({error})",
-            expected="texts, finite numbers, lists and objects",
-            mend="turn arrays into lists, and NaN into None",
-        ) from error
-    if len(model) > MAX_BYTES[MODEL]:
-        raise BundleError(
-            target,
-            MODEL,
-            came=f"{len(model) / 1e6:.0f} MB",
-            expected=f"at most {MAX_BYTES[MODEL] / 1e6:.0f}",
-            mend="train a smaller network",
-        )
-    bundle = _check(target, contents)  # nothing that could not be opened is written
-    refuse_foreign(target)
-    temporary = target.with_name(
-        f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-    )  # new, also after a kill
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix == ".zip":
-            temporary.write_bytes(zip_bytes(contents))
-        else:
-            temporary.mkdir()
-            for name, data in contents.items():
-                (temporary / name).write_bytes(data)
-        put(temporary, target)
-    except OSError as error:
-        raise BundleError(
-            target,
-            "path",
-            came=f"an error while writing ({error.strerror})",
-            expected="a place to write",
-            mend="free space, or choose another place",
-        ) from error
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        elif temporary.exists():
-            temporary.unlink()
-    return bundle
-
-
-def _golden_answers(
-    target: Path, facts: Mapping[str, Any], logits: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Array name -> what is shown for the golden faces under each prior that `facts` name."""
-    if "answer" not in facts:
-        return {}
-    known = _Facts(target, facts)
-    heads = _heads(known)
-    if set(logits) != {head.name for head in heads}:
-        return {}  # refused when all of it is checked
-    told = {head.name: softmax(logits[head.name], head.temperature) for head in heads}
-    labels = {head.name: head.labels for head in heads}
-    rules = _rules(known, heads)
-    return {f"answer_{prior}": rule.answer(told, labels) for prior, rule in rules.items()}
-
-
-# Checking
-
-
-class _Facts:
+class Facts:
     """bundle.json, asked for one field at a time; each refusal names the field."""
 
     def __init__(self, where: Path, found: Mapping[str, Any]) -> None:
@@ -340,8 +113,8 @@ class _Facts:
         return float(value)
 
 
-def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
-    facts = _Facts(where, _parse(where, contents[FACTS]))
+def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
+    facts = Facts(where, _parse(where, contents[FACTS]))
     if facts.get("format", str, repr(FORMAT)) != FORMAT:
         facts.refuse("format", facts.found["format"], repr(FORMAT))
     version = facts.get("format_version", int, f"{FORMAT_VERSION}")
@@ -356,15 +129,15 @@ def _check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
     if version < 1:
         facts.refuse("format_version", version, f"1 to {FORMAT_VERSION}")
     digest = facts.text("sha256")
-    if digest != _own_hash(facts.found):
+    if digest != own_hash(facts.found):
         facts.refuse(
             "sha256",
             digest,
             "the sha256 of the other fields: the file was changed after it was written",
         )
     _check_files(facts, contents)
-    heads = _heads(facts)
-    rules = _rules(facts, heads)
+    heads = heads_of(facts)
+    rules = rules_of(facts, heads)
     input_name = _input(facts)
     graph = read_onnx(contents[MODEL], where)
     _check_graph(where, graph, input_name, heads)
@@ -423,15 +196,15 @@ def _parse(where: Path, data: bytes) -> dict[str, Any]:
     return found
 
 
-def _own_hash(facts: Mapping[str, Any]) -> str:
+def own_hash(facts: Mapping[str, Any]) -> str:
     """sha256 of all fields but `sha256`, written without blanks, names sorted."""
     rest = {name: value for name, value in facts.items() if name != "sha256"}
-    return _sha256(
+    return sha256_of(
         json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     )
 
 
-def _check_files(facts: _Facts, contents: Mapping[str, bytes]) -> None:
+def _check_files(facts: Facts, contents: Mapping[str, bytes]) -> None:
     files = facts.get("files", dict, f"an object with {MODEL} and {GOLDEN}")
     if sorted(files) != sorted((MODEL, GOLDEN)):
         facts.refuse("files", sorted(files), f"{GOLDEN} and {MODEL}")
@@ -445,7 +218,7 @@ def _check_files(facts: _Facts, contents: Mapping[str, bytes]) -> None:
                 came=f"{len(contents[name])} bytes",
                 expected=f"{size}, as {FACTS} says",
             )
-        if facts.text("sha256", known, f"files.{name}.") != _sha256(contents[name]):
+        if facts.text("sha256", known, f"files.{name}.") != sha256_of(contents[name]):
             raise BundleError(
                 facts.where,
                 name,
@@ -454,7 +227,7 @@ def _check_files(facts: _Facts, contents: Mapping[str, bytes]) -> None:
             )
 
 
-def _heads(facts: _Facts) -> tuple[Head, ...]:
+def heads_of(facts: Facts) -> tuple[Head, ...]:
     found = facts.get("heads", list, "a list of heads")
     if not 1 <= len(found) <= MAX_HEADS:
         facts.refuse("heads", f"{len(found)} heads", f"1 to {MAX_HEADS}")
@@ -477,7 +250,7 @@ def _heads(facts: _Facts) -> tuple[Head, ...]:
     return tuple(heads)
 
 
-def _rules(facts: _Facts, heads: tuple[Head, ...]) -> dict[str, AnswerRule]:
+def rules_of(facts: Facts, heads: tuple[Head, ...]) -> dict[str, AnswerRule]:
     """Name of a prior -> its rule, the default first."""
     main = heads[0]
     if "answer" not in facts.found:
@@ -495,7 +268,7 @@ def _rules(facts: _Facts, heads: tuple[Head, ...]) -> dict[str, AnswerRule]:
     }
 
 
-def _rule(facts: _Facts, prior: str, found: Any, heads: tuple[Head, ...]) -> AnswerRule:
+def _rule(facts: Facts, prior: str, found: Any, heads: tuple[Head, ...]) -> AnswerRule:
     path, labels = f"answer.priors.{prior}.", heads[0].labels
     weights = facts.get("weights", dict, "an object of numbers", found, path)
     weights = {name: facts.number(name, 0, 1, weights, path + "weights.") for name in weights}
@@ -522,7 +295,7 @@ def _rule(facts: _Facts, prior: str, found: Any, heads: tuple[Head, ...]) -> Ans
 
 
 def _by_label(
-    facts: _Facts,
+    facts: Facts,
     name: str,
     found: Any,
     path: str,
@@ -536,7 +309,7 @@ def _by_label(
     return tuple(facts.number(label, *limits, values, f"{path}{name}.") for label in labels)
 
 
-def _training(facts: _Facts) -> dict[str, Any]:
+def _training(facts: Facts) -> dict[str, Any]:
     """What is known of the network's making: all of it optional, but what mien reads has the type
     it expects.
     """
@@ -548,15 +321,15 @@ def _training(facts: _Facts) -> dict[str, Any]:
     return training
 
 
-def _temperatures(facts: _Facts, inside: Any, path: str) -> tuple[float, float]:
+def _temperatures(facts: Facts, inside: Any, path: str) -> tuple[float, float]:
     fast, best = TEMPERATURE.values()
     value = facts.number(fast, 0.01, 100, inside, path)
     return value, facts.number(best, 0.01, 100, inside, path) if best in inside else value
 
 
-def _input(facts: _Facts) -> str:
+def _input(facts: Facts) -> str:
     contract = facts.get("input", dict, "an object")
-    for name, value in _INPUT.items():
+    for name, value in INPUT.items():
         if contract.get(name) != value:
             facts.refuse(f"input.{name}", contract.get(name), str(value))
     return facts.text("name", contract, "input.")
@@ -623,5 +396,5 @@ def _goldens(
     return faces, logits, {prior: arrays[f"answer_{prior}"] for prior in priors}
 
 
-def _sha256(data: bytes) -> str:
+def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

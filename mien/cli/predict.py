@@ -133,6 +133,7 @@ def predict(
     from mien.recognizer import load
     from mien.results.writers import open_writer
     from mien.video.recognize import parse_seconds
+    from mien.vision.detect import find_detector
 
     outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
     options = job.Options(
@@ -144,14 +145,8 @@ def predict(
     if options.pictures:
         detector = DetectorKind.none
     mode = "best" if best else "fast"
-    recognizer = load(
-        bundle,
-        detector=str(detector),
-        detector_model=detector_model,
-        max_side=max_side,
-        mode=mode,
-        prior=prior,
-    )
+    finder = find_detector(str(detector), model=detector_model, max_side=max_side)
+    recognizer = load(bundle, detector=finder, mode=mode, prior=prior)
     if recognizer.detector.note:
         say(recognizer.detector.note)
     with recognizer, contextlib.ExitStack() as stack:

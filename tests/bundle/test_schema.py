@@ -26,8 +26,7 @@ from toy_bundle import (
     zipped,
 )
 
-from mien.bundle import Bundle, files, open_bundle, write_bundle
-from mien.bundle import schema as bundle
+from mien.bundle import Bundle, files, open_bundle, schema, write_bundle
 from mien.bundle.answer import softmax
 from mien.bundle.classifier import Classifier
 from mien.bundle.files import FACTS, GOLDEN, MODEL, read_npz
@@ -328,7 +327,7 @@ def test_wrong_facts_are_named(folder: Path, change: Callable[[Any], object], fi
 
 def test_little_need_be_known_of_the_making(folder: Path) -> None:
     rewrite(folder, put({"data": None, "recipe": None, "method": "by hand"}, "training"))
-    assert bundle.open_bundle(folder).training["method"] == "by hand"
+    assert open_bundle(folder).training["method"] == "by hand"
 
 
 def test_heads_that_lack_labels_have_no_share_in_the_answer(tmp_path: Path) -> None:
@@ -352,7 +351,7 @@ def test_the_answers_of_a_bundle_have_goldens_of_their_own(tmp_path: Path) -> No
         assert classify.replay_goldens() < 1e-5
     arrays = read_npz(tmp_path, (tmp_path / "a" / "golden.npz").read_bytes())
     rewrite(tmp_path / "a", golden={**arrays, "answer_plain": arrays["answer_plain"][:, ::-1]})
-    with Classifier(bundle.open_bundle(tmp_path / "a")) as classify:
+    with Classifier(open_bundle(tmp_path / "a")) as classify:
         assert classify.replay_goldens() > 0.01
     del arrays["answer_plain"]
     rewrite(tmp_path / "a", golden=arrays)
@@ -433,8 +432,8 @@ def test_two_thousand_mutations_of_bundle_json(folder: Path) -> None:
                     parent[key] = copy.deepcopy(odd[generator.integers(len(odd))])
                 break
         try:
-            facts["sha256"] = bundle._own_hash(facts)
-            bundle._check(folder, {**contents, FACTS: json.dumps(facts).encode()})
+            facts["sha256"] = schema.own_hash(facts)
+            schema.check(folder, {**contents, FACTS: json.dumps(facts).encode()})
         except BundleError:
             num_refused += 1
     assert 1000 < num_refused < 2000  # training, metrics and parity may hold anything

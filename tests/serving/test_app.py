@@ -21,6 +21,7 @@ from mien.serving.limits import Limits
 from mien.serving.problems import CODES
 from mien.serving.server import Options, recognizer_of
 from mien.serving.service import Service
+from mien.vision.detect import find_detector
 from mien.vision.yunet_weights import YUNET_FILE
 
 
@@ -205,7 +206,9 @@ def test_a_photograph_without_a_face_and_one_with(shared_dir: Path) -> None:
         astronaut = encoded(np.asarray(data.astronaut()))
         for side in (320, 512):
             answer = client.post(f"/v1/faces?max_side={side}", content=astronaut)
-            with mien.load(detector_model=weights, max_side=side, num_threads=1) as recognizer:
+            with mien.load(
+                detector=find_detector(model=weights, max_side=side), num_threads=1
+            ) as recognizer:
                 (expected,) = recognizer.faces(astronaut)
             assert Frame.from_dict(answer.json()).faces == (expected,)
             assert answer.json()["max_side"] == side

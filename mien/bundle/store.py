@@ -1,0 +1,190 @@
+"""Open a model from disk, and write one: a folder, or one zip, of three files."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.bundle.answer import softmax
+from mien.bundle.files import (
+    FACTS,
+    GOLDEN,
+    MAX_BYTES,
+    MODEL,
+    npz_bytes,
+    put,
+    read_folder,
+    read_zip,
+    refuse_foreign,
+    zip_bytes,
+)
+from mien.bundle.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    INPUT,
+    Facts,
+    check,
+    heads_of,
+    own_hash,
+    rules_of,
+    sha256_of,
+)
+from mien.bundle.types import Bundle
+from mien.errors import BundleError
+
+SHIPPED = "shipped"
+
+
+def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
+    """Read and check a model.
+
+    Args:
+        source: A folder, a zip, or `shipped`: the model inside this package.
+
+    Raises:
+        BundleError: naming the field, if it is absent, damaged, foreign, unsafe or of a newer mien.
+    """
+    if source == SHIPPED:
+        where = Path(str(importlib.resources.files("mien") / "models" / SHIPPED))
+        if not where.is_dir():
+            raise BundleError(
+                SHIPPED,
+                "models/shipped",
+                came="no such folder in this installation",
+                expected="the model that comes with mien",
+                mend="install mien from its wheel again, or name a model of your own (mien export RUN)",
+            )
+        # Some installers make every file a link into their store: links are refused elsewhere only.
+        return check(where, read_folder(where, links=True))
+    where = Path(source)
+    if where.is_dir():
+        return check(where, read_folder(where))
+    if not where.exists():
+        raise BundleError(
+            where,
+            "path",
+            came="nothing",
+            expected="a folder or zip written by mien export",
+            mend="check the spelling, or use the model that comes with mien: shipped",
+        )
+    return check(where, read_zip(where))
+
+
+def write_bundle(
+    target: Path,
+    *,
+    model: bytes,
+    golden_faces: np.ndarray,
+    golden_logits: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+) -> Bundle:
+    """Write a model, whole or not at all, and open it again.
+
+    Args:
+        target: A folder, or a zip where the name ends in `.zip`. A model that lies there is
+            replaced.
+        model: An ONNX file.
+        golden_faces: uint8 (G, 48, 48, 1), 1 <= G <= 256.
+        golden_logits: Head name -> float32 (G, K).
+        facts: What bundle.json holds besides format, hashes and input contract: name, heads,
+            input_name, precision, licence, training, metrics, parity, versions, golden_tolerance.
+
+    Raises:
+        BundleError: if what was given does not make a valid model, or the target cannot be written.
+    """
+    golden = npz_bytes(
+        {
+            "faces": golden_faces,
+            **{f"logits_{name}": logits for name, logits in golden_logits.items()},
+            **_golden_answers(target, facts, golden_logits),
+        }
+    )
+    contents = _contents(target, model, golden, facts)
+    bundle = check(target, contents)  # nothing that could not be opened is written
+    refuse_foreign(target)
+    # New, also after a kill.
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".zip":
+            temporary.write_bytes(zip_bytes(contents))
+        else:
+            temporary.mkdir()
+            for name, data in contents.items():
+                (temporary / name).write_bytes(data)
+        put(temporary, target)
+    except OSError as error:
+        raise BundleError(
+            target,
+            "path",
+            came=f"an error while writing ({error.strerror})",
+            expected="a place to write",
+            mend="free space, or choose another place",
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        elif temporary.exists():
+            temporary.unlink()
+    return bundle
+
+
+def _contents(
+    target: Path, model: bytes, golden: bytes, facts: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """The three files, of which bundle.json names the hashes of all."""
+    contents = {MODEL: model, GOLDEN: golden}
+    whole = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **facts,
+        "input": {"name": facts["input_name"], **INPUT},
+        "files": {
+            name: {"bytes": len(data), "sha256": sha256_of(data)} for name, data in contents.items()
+        },
+    }
+    del whole["input_name"]
+    try:
+        whole["sha256"] = own_hash(whole)
+        contents[FACTS] = json.dumps(whole, indent=1, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise BundleError(
+            target,
+            f"{FACTS}: facts",
+            came=f"a value that JSON cannot hold ({error})",
+            expected="texts, finite numbers, lists and objects",
+            mend="turn arrays into lists, and NaN into None",
+        ) from error
+    if len(model) > MAX_BYTES[MODEL]:
+        raise BundleError(
+            target,
+            MODEL,
+            came=f"{len(model) / 1e6:.0f} MB",
+            expected=f"at most {MAX_BYTES[MODEL] / 1e6:.0f}",
+            mend="train a smaller network",
+        )
+    return contents
+
+
+def _golden_answers(
+    target: Path, facts: Mapping[str, Any], logits: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Array name -> what is shown for the golden faces under each prior that `facts` name."""
+    if "answer" not in facts:
+        return {}
+    known = Facts(target, facts)
+    heads = heads_of(known)
+    if set(logits) != {head.name for head in heads}:
+        return {}  # refused when all of it is checked
+    outputs = {head.name: softmax(logits[head.name], head.temperature) for head in heads}
+    labels = {head.name: head.labels for head in heads}
+    rules = rules_of(known, heads)
+    return {f"answer_{prior}": rule.answer(outputs, labels) for prior, rule in rules.items()}

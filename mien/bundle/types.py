@@ -1,0 +1,79 @@
+"""A checked model in memory: `Bundle` and its `Head`s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mien.bundle.answer import AnswerRule
+from mien.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class Head:
+    """One named answer of a network.
+
+    Attributes:
+        name: Such as `expression`.
+        labels: What its K outputs mean.
+        temperature: Divide logits by it before the softmax, so that probabilities are calibrated
+            (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+        output: Name of the graph's output (N, K).
+        temperature_best: The same for the mean logits of several views (`mien.bundle.tta`).
+    """
+
+    name: str
+    labels: LabelSet
+    temperature: float
+    output: str
+    temperature_best: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A checked model.
+
+    Attributes:
+        name: What it is called.
+        digest: sha256 of what bundle.json says, and thereby of all three files, as 64 hex digits.
+        heads: One or more; the first is the main one.
+        rules: Name of a class prior -> how the heads make the answer that is shown under it; the
+            default first.
+        input_name: Name of the graph's input: float32 (N, 48, 48, 1), gray, 0 black to 255 white.
+        precision: How weights are stored: `float32`, `float16` (computed in float32) or `int8`.
+        licence: SPDX name.
+        training: Recipe, data fingerprint and what else is known of its making.
+        metrics: Split -> n and scores, each with its interval.
+        parity: How far the file's answers are from those of the network that was trained.
+        versions: Package -> version it was made with.
+        model: The bytes of model.onnx.
+        golden_faces: uint8 (G, 48, 48, 1).
+        golden_logits: Head name -> float32 (G, K), the answers to expect.
+        golden_answers: Name of a prior of bundle.json -> float32 (G, K), the probabilities to
+            expect under it, looked at once.
+        golden_tolerance: Largest difference of probabilities to expect between machines.
+        operators: ONNX operator -> number of nodes.
+        facts: All of bundle.json.
+    """
+
+    name: str
+    digest: str
+    heads: tuple[Head, ...]
+    rules: Mapping[str, AnswerRule]
+    input_name: str
+    precision: str
+    licence: str
+    training: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    versions: Mapping[str, str]
+    model: bytes = field(repr=False)
+    golden_faces: np.ndarray = field(repr=False)
+    golden_logits: Mapping[str, np.ndarray] = field(repr=False)
+    golden_answers: Mapping[str, np.ndarray] = field(repr=False)
+    golden_tolerance: float
+    operators: Mapping[str, int] = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
