@@ -19,7 +19,9 @@ from mien.results import Face, Frame, Quality
 from mien.results.columns import column_kinds
 from mien.vision import align, detections, head_pose, quality, yunet
 
-_A_FACE = Face((0, 0, 1, 1), 1, None, "a", ("a", "b"), (1, 0), 0, Quality(1, 1))  # its fields count
+_A_FACE = Face(
+    (0, 0, 1, 1), 1, None, "a", ("a", "b"), (1, 0), 0, Quality(1, 1)
+)  # its fields and defaults count
 RUNTIME = Path(__file__).parent / "page" / "vendor" / "ort" / "ort-wasm-simd-threaded.wasm"
 
 
@@ -85,8 +87,8 @@ def device_document(
             heads={name: list(head) for name, head in recognizer.heads.items()},
             raw=True,
         ),
-        "frame_fields": list(Frame("", 0, None, 0, 0, "").to_dict()),
-        "face_fields": list(_A_FACE.to_dict()),
+        "empty_frame": Frame("", 0, None, 0, 0, "").to_dict(),
+        "empty_face": _A_FACE.to_dict(),
         "max_faces": max_faces,
         "max_pixels": max_pixels,
         "training": {

@@ -59,10 +59,11 @@ export function line(dash, colour) {
   return svg;
 }
 
-// 0.974 -> "97 %", 0.004 -> "<1 %"; the exact value is in every export.
+// 0.974 -> "97 %", 0.004 -> "<1 %", 0.998 -> ">99 %"; the exact value is in every export.
 export function percent(value) {
   const rounded = Math.round(100 * value);
-  return rounded === 0 && value > 0 ? "<1 %" : `${rounded} %`;
+  if (rounded === 0 && value > 0) return "<1 %";
+  return rounded === 100 && value < 1 ? ">99 %" : `${rounded} %`;
 }
 
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

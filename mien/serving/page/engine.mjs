@@ -141,7 +141,7 @@ async function troubleOf(answer) {
 
 function queryOf({ mode, maxSide, prior }) {
   const query = new URLSearchParams({ mode });
-  if (maxSide) query.set("max_side", maxSide);
+  if (maxSide) query.set("max_side", Math.min(maxSide, state.server?.limits?.max_side_px ?? maxSide));
   if (prior) query.set("prior", typeof prior === "string" ? prior : priorText(prior));
   return query;
 }

@@ -32,13 +32,13 @@ function asciiString(text) {
   return JSON.stringify(text).replace(/[\u007f-\uffff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-// model: the device document, which names the fields of frames and faces in the library's order.
+// model: the device document, which has the fields of frames and faces in the library's order.
 export function toJson(frames, model) {
-  const lines = frames.map((frame) => `\n${pythonJson(only(model.frame_fields, { ...frame, faces: frame.faces.map((face) => only(model.face_fields, face)) }))}`);
+  const lines = frames.map((frame) => `\n${pythonJson(only(model.empty_frame, { ...frame, faces: frame.faces.map((face) => only(model.empty_face, face)) }))}`);
   return `{"format": "${FORMAT}", "frames": [${lines.join(",")}\n]}\n`;
 }
 
-const only = (fields, values) => Object.fromEntries(fields.map((name) => [name, values[name] ?? null]));
+const only = (empty, values) => Object.fromEntries(Object.keys(empty).map((name) => [name, values[name] ?? empty[name]]));
 
 // The settings beside a table, as the library writes them (mien.settings/1).
 export function toSettings(model, { mode, maxSide }, prior) {

@@ -53,9 +53,7 @@ function body() {
         }, own)
       : null,
     options("How each face is looked at", "mode", MODES, settings.mode, (mode) => change({ mode })),
-    settings.place === "server"
-      ? h("section", {}, h("p", {}, h("b", {}, "Size at which faces are looked for")), h("p", { class: "fine" }, `The server's own: ${most} px.`))
-      : h("section", {}, h("label", { for: "size" }, h("b", {}, "Size at which faces are looked for")),
+    h("section", {}, h("label", { for: "size" }, h("b", {}, "Size at which faces are looked for")),
       select("size", Object.fromEntries(sizes), settings.maxSide, (size) => change({ maxSide: Number(size) }))),
     h("section", {}, h("label", { for: "theme" }, h("b", {}, "Appearance")), select("theme", THEMES, settings.theme, (theme) => { change({ theme }); applyTheme(); })),
     h("p", { class: "fine" }, "These are named in every result and download. This browser keeps them; pictures are not kept."),

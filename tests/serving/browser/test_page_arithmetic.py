@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 from browsing import Page
 
+from mien.bundle import open_bundle
+from mien.bundle.answer import TEMPERATURE, rule_under
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker, assign
 from mien.vision import head_pose
@@ -114,3 +117,30 @@ def test_heads_are_turned_as_in_the_library(page: Page) -> None:
     assert call(page, "recognize/pose.mjs", body, [line], rule) == [
         head_pose.head_pose(np.array(line))
     ]
+
+
+PRIORS: list[Any] = [None, "everyday", "balanced", {"happy": 3, "neutral": 5, "angry": 0.123456}]
+
+
+@pytest.mark.parametrize("mode", ["fast", "best"])
+@pytest.mark.parametrize("prior", PRIORS)
+def test_the_answer_under_a_prior_is_the_librarys(page: Page, prior: Any, mode: str) -> None:
+    bundle = open_bundle()
+    labels = {head.name: head.labels for head in bundle.heads}
+    made = np.random.default_rng(6)
+    heads = {
+        name: made.dirichlet(np.ones(len(own)), 40).astype(np.float32)
+        for name, own in labels.items()
+    }
+    rule = rule_under(prior, bundle.rules, bundle.heads[0].labels)
+    model = {
+        "heads": [{"name": name, "labels": list(own)} for name, own in labels.items()],
+        "rules": [asdict(one) for one in bundle.rules.values()],
+    }
+    rows = [{name: p[i].tolist() for name, p in heads.items()} for i in range(40)]
+    body = """const rule = m.ruleUnder(values[1], values[0]);
+      return [rule.prior, rule.certain_from, values[2].map((one) => m.shownAnswer(one, values[0], rule, rule[values[3]]))]"""
+    name = TEMPERATURE[mode]
+    found, certain_from, shown = call(page, "recognize/rule.mjs", body, model, prior, rows, name)
+    assert (found, certain_from) == (rule.prior, rule.certain_from)
+    np.testing.assert_allclose(shown, rule.answer(heads, labels, mode=mode), atol=2e-7)

@@ -53,6 +53,7 @@ def test_answers_are_the_librarys_in_six_formats(page: Page, mode: str) -> None:
     page.expect('.strip button[title*=" face"]').to_have_count(len(made), timeout=120_000)
     here = frames_of(page)
     recognizer = mien.load(max_side=MAX_SIDE, num_threads=1, mode=mode)
+    assert {frame.prior for frame in here} == {recognizer.prior}
     assert len(here) == len(made)
     differences, checked = [], 0
     for (form, data), frame in zip(made, here, strict=True):

@@ -46,7 +46,8 @@ def test_bars_are_sorted_numbered_and_patterned(page: Page) -> None:
     page.expect(".face").to_have_count(1)
     numbers = page.page.locator(".face-body > .bars .bar-number").all_inner_texts()
     assert len(numbers) == 7
-    values = [0.5 if text == "<1 %" else float(text.removesuffix(" %")) for text in numbers]
+    known = {"<1 %": 0.5, ">99 %": 99.5}
+    values = [known.get(text) or float(text.removesuffix(" %")) for text in numbers]
     assert values == sorted(values, reverse=True)
     images = page.page.locator(".face-body > .bars .bar-fill").evaluate_all(
         "all => all.map(one => getComputedStyle(one).backgroundImage)"
@@ -211,6 +212,32 @@ def test_settings_are_kept_and_named_in_what_is_asked(page: Page) -> None:
     asked = [url for method, url in page.requests if method == "POST"]
     assert len(asked) == 1
     assert "mode=best" in asked[0]
+
+
+@pytest.mark.parametrize("place", ["device", "server"])
+def test_another_prior_is_asked_for_named_and_offered_for_earlier_pictures(
+    page: Page, place: str
+) -> None:
+    page.choose_place(place)
+    page.add(upload(encoded(crowd(3))))
+    page.expect("#pictures .fine").to_contain_text(["prior: everyday"])
+    page.page.click("#open-settings")
+    page.page.locator('input[name="prior"][value="balanced"]').check()
+    page.page.keyboard.press("Escape")
+    page.expect(".notice").to_contain_text("other settings")
+    page.page.click('button:has-text("Analyse again")')
+    page.expect("#pictures .fine").to_contain_text(["prior: balanced"])
+    page.page.click("#open-settings")
+    page.page.locator('input[name="prior"][value="own"]').check()
+    page.page.locator('.own input[data-label="happy"]').fill("80")
+    page.page.keyboard.press("Escape")
+    page.page.click('button:has-text("Analyse again")')
+    page.expect("#pictures .fine").to_contain_text(["prior: my own"])
+    with page.page.expect_download() as waiting:
+        page.page.click('button:has-text("Settings") >> nth=-1')
+    settings = json.loads(waiting.value.path().read_text())
+    assert settings["format"] == "mien.settings/1"
+    assert "happy=0.4" in settings["prior"]
 
 
 def test_names_of_files_never_become_markup(page: Page) -> None:
