@@ -244,7 +244,7 @@ def row(name: str, dataset: Dataset, recipe: Recipe, right: dict[str, np.ndarray
     teachers = [open_bundle("shipped")] if name == TAUGHT else []
     validation = dataset.part("validation")
     with tempfile.TemporaryDirectory() as folder:
-        run = fit.fit(dataset, recipe, folder=Path(folder) / "run", teachers=teachers)
+        run = fit.fit(dataset, recipe, folder=Path(folder) / "run", sources=fit.Sources(teachers))
         network = runs.load_network(run)
     probabilities = runs.predict(network, validation.images)
     scores, _ = metrics.estimates(validation.labels, probabilities, num_bootstrap=0, seed=0)

@@ -88,6 +88,7 @@ class TrainOptions:
     fresh: bool = False
     tensorboard: bool = False
     teachers: Sequence[Bundle] = ()
+    photographs: Dataset | None = None
     watch: Callable[[Moment], None] | None = None
 
 
@@ -144,7 +145,7 @@ def train(
         dataset,
         recipe,
         folder=folder,
-        teachers=options.teachers,
+        sources=fit.Sources(options.teachers, options.photographs),
         watch=watch,
         options=fit.FitOptions(options.deterministic, options.fresh, say),
     )

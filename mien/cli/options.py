@@ -33,6 +33,7 @@ class RecipeName(StrEnum):
     champion = "champion"
     robust = "robust"
     swa = "swa"
+    everyday = "everyday"
     finetune = "finetune"
 
 
@@ -167,6 +168,14 @@ Teachers = Annotated[
     list[str] | None,
     typer.Option(
         help="Bundle whose answers are part of what is learned (--set teacher_weight=0.5); several: their mean.",
+        show_default=False,
+    ),
+]
+Photographs = Annotated[
+    str | None,
+    typer.Option(
+        "--photographs",
+        help="Labelled faces of everyday photographs, which the recipe everyday learns from too.",
         show_default=False,
     ),
 ]

@@ -29,6 +29,7 @@ from mien.cli.options import (
     OnErrorOption,
     OutFolder,
     Patience,
+    Photographs,
     RecipeName,
     RunFolder,
     Seed,
@@ -118,6 +119,7 @@ def train(
     keep_leaks: KeepLeaks = False,
     settings: Settings = None,
     teacher: Teachers = None,
+    photographs: Photographs = None,
     votes: Votes = None,
     on_error: OnErrorOption = OnError.raise_,
     faces: FacesOption = Faces.auto,
@@ -160,6 +162,9 @@ def train(
     dataset = pipeline.read(source, say=say).with_labels_that_occur()
     if dataset.cropped is not None:
         draw_crops(dataset, folder.with_name(f"{folder.name}-faces"), say=say)
+    everyday = None
+    if photographs is not None:
+        everyday = pipeline.read(source_of(photographs, None, on_error, groups=groups), say=say)
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with training_bar() as bar:
         options = pipeline.TrainOptions(
@@ -167,6 +172,7 @@ def train(
             fresh=fresh,
             tensorboard=tensorboard,
             teachers=teachers,
+            photographs=everyday,
             watch=bar,
         )
         done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)

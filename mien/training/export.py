@@ -272,6 +272,7 @@ def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
         "averaged",
         "teachers",
         "taught_by",
+        "photographs",
         "epochs",
         "best_epoch",
         "stopped",

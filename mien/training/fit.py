@@ -23,6 +23,7 @@ from mien.bundle import Bundle
 from mien.bundle.schema import MAX_LABELS, MAX_LETTERS
 from mien.data.dataset import Dataset, leaked
 from mien.errors import DataError, UsageError
+from mien.labels import FERPLUS, FERPLUS_VOTES
 from mien.training import checkpoint, transfer
 from mien.training.callbacks import Moment
 from mien.training.recipe import Recipe
@@ -55,12 +56,26 @@ class FitOptions:
     say: Callable[[str], None] = lambda sentence: None
 
 
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """What a network learns from besides the data.
+
+    Attributes:
+        teachers: Bundles whose mean answer is part of what is learned (`Recipe.teacher_weight`).
+        photographs: Faces of everyday photographs, the training split of which teaches the head of
+            the votes (`Recipe.photograph_share`): a label counts as ten votes for it.
+    """
+
+    teachers: Sequence[Bundle] = ()
+    photographs: Dataset | None = None
+
+
 def fit(
     dataset: Dataset,
     recipe: Recipe,
     *,
     folder: Path,
-    teachers: Sequence[Bundle] = (),
+    sources: Sources = Sources(),
     watch: Callable[[Moment], None] | None = None,
     options: FitOptions = FitOptions(),
 ) -> Run:
@@ -75,12 +90,12 @@ def fit(
             with equal pixels.
         recipe: What to build and how to train it.
         folder: The run folder; made if it is not there.
-        teachers: Bundles whose mean answer is part of what is learned (`Recipe.teacher_weight`).
+        sources: What else it learns from.
         watch: Called after each `trainer.STEPS` steps, and at the end of each epoch.
         options: How it is done.
 
     Raises:
-        UsageError: if the recipe or a teacher does not fit the data.
+        UsageError: if the recipe, a teacher or the photographs do not fit the data.
         DataError: if a class has no training rows, or there are no validation rows.
         RunError: if the folder holds another run, is in use, cannot be written, or has no whole
             checkpoint.
@@ -88,7 +103,9 @@ def fit(
     training, num_leaks = training_rows(dataset, recipe)
     validation = dataset.part("validation")
     _check(dataset, training, validation)
+    teachers = sources.teachers
     _check_recipe(recipe, dataset, folder, len(teachers))
+    photographs = _photographs(sources.photographs, recipe)
     if num_leaks:
         options.say(
             f"  {num_leaks} training rows are left out: their pixels occur in validation or test (--keep-leaks)"
@@ -102,6 +119,12 @@ def fit(
             known_of(teacher.name, teacher.digest, teacher.training) for teacher in teachers
         ],
     }
+    if photographs is not None:
+        facts["photographs"] = {
+            "source": photographs.source,
+            "fingerprint": photographs.fingerprint,
+            "num_training": len(photographs),
+        }
     if start:
         facts["begun_from"] = {**start.facts, "labels_kept": start.kept(dataset.label_set)}
     if options.deterministic:
@@ -112,7 +135,9 @@ def fit(
             run = load_run(folder)
             load_network(run)  # or it would be found damaged when it is needed
             return run
-        trainer = Trainer(training, validation, recipe, teachers, start)
+        trainer = Trainer(
+            training, validation, recipe, teachers=teachers, start=start, photographs=photographs
+        )
         if options.fresh:  # now that nothing is left to be refused
             clear(folder)
         if known is None:  # else a network of before it was stopped can be used until this is done
@@ -140,6 +165,37 @@ def _check_recipe(recipe: Recipe, dataset: Dataset, folder: Path, num_teachers: 
                 else "To mend: give bundles (--teacher), or teacher_weight=0"
             )
         )
+
+
+def _photographs(photographs: Dataset | None, recipe: Recipe) -> Dataset | None:
+    """Their training split; None where there are none.
+
+    Raises:
+        UsageError: if they do not fit the recipe, or have labels that nobody can vote for.
+    """
+    share = recipe.photograph_share
+    if bool(share) != (photographs is not None):
+        raise UsageError(
+            f"photograph_share: got {share:g} and {'no ' if photographs is None else ''}photographs; "
+            "expected both or neither. Fix: "
+            + ("photograph_share=0" if share else "photograph_share=0.33, or no photographs")
+        )
+    if photographs is None:
+        return None
+    if not recipe.votes_weight:
+        raise UsageError(
+            "photographs: got a recipe without a head for votes; expected one, which they teach. "
+            "Fix: --recipe everyday, or votes_weight=1"
+        )
+    part = photographs.part("training")
+    unknown = [one for one in part.with_labels_that_occur().label_set if one not in FERPLUS_VOTES]
+    if unknown or not len(part):
+        raise UsageError(
+            f"photographs: got {len(part)} training faces of {photographs.source}"
+            + (f" with the labels {', '.join(unknown)}" if unknown else "")
+            + f"; expected some, labelled {', '.join(FERPLUS)}"
+        )
+    return part
 
 
 def _facts(

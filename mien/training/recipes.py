@@ -135,6 +135,18 @@ def swa() -> Recipe:
     )
 
 
+def everyday() -> Recipe:
+    """The network in the package learns from everyday photographs too: `mien train DATA --recipe
+    everyday --photographs FACES`.
+
+    A third of each batch are photographs, the rarer their label the more often; docs/log.md has
+    what it gives.
+    """
+    return dataclasses.replace(
+        swa(), name="everyday", max_epochs=5, batch_size=144, photograph_share=1 / 3
+    )
+
+
 def finetune() -> Recipe:
     """The network in the package, or another of `--init`, learns your labels: `mien train DATA
     --init mien`.
@@ -167,6 +179,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "champion": champion,
     "robust": robust,
     "swa": swa,
+    "everyday": everyday,
     "finetune": finetune,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import keras
@@ -10,10 +11,10 @@ import tensorflow as tf
 
 from mien.bundle import Bundle
 from mien.constants import FACE_SIDE
-from mien.data.dataset import Dataset
+from mien.data.dataset import UNLABELLED, Dataset
 from mien.data.votes import vote_shares
 from mien.errors import UsageError
-from mien.labels import FERPLUS, VOTES_HEAD
+from mien.labels import FERPLUS, FERPLUS_VOTES, VOTES_HEAD
 from mien.training import models, transfer
 from mien.training.recipe import Recipe
 
@@ -39,7 +40,8 @@ class Targets:
 def make_targets(training: Dataset, recipe: Recipe) -> Targets:
     """Labels with `Recipe.label_smoothing` and `Recipe.soft_label_weight`, and votes."""
     num = len(training.label_set)
-    truth = np.eye(num, dtype=np.float32)[training.labels]
+    known = training.labels != UNLABELLED  # photographs teach the head of the votes alone
+    truth = np.eye(num, dtype=np.float32)[np.where(known, training.labels, 0)]
     labels = truth * (1 - recipe.label_smoothing) + recipe.label_smoothing / num
     if recipe.soft_label_weight:
         told_by_votes, voted = labels_by_votes(training)
@@ -47,11 +49,33 @@ def make_targets(training: Dataset, recipe: Recipe) -> Targets:
     weights = class_weights(training.counts()[0], recipe.class_weights)[training.labels].astype(
         np.float32
     )
+    weights[~known] = 0
     shares, share_weights = None, np.zeros(len(training), np.float32)
     if recipe.votes_weight and training.votes is not None:
         shares = vote_shares(training.votes)
         share_weights = (shares.sum(axis=1) > 0).astype(np.float32)
     return Targets(labels, weights, shares, share_weights)
+
+
+def joined(training: Dataset, photographs: Dataset) -> Dataset:
+    """Training rows and, after them, photographs: without labels, ten votes for what they show."""
+    votes = np.zeros((len(photographs), len(FERPLUS_VOTES)), np.uint8)
+    columns = [
+        FERPLUS_VOTES.index(name) if name in FERPLUS_VOTES else -1 for name in photographs.label_set
+    ]
+    votes[np.arange(len(photographs)), np.array(columns)[photographs.labels]] = 10
+    before = training.votes
+    if before is None:
+        before = np.zeros((len(training), len(FERPLUS_VOTES)), np.uint8)
+    unlabelled = np.full(len(photographs), UNLABELLED, training.labels.dtype)
+    return dataclasses.replace(
+        training,
+        images=np.concatenate([training.images, photographs.images]),
+        labels=np.concatenate([training.labels, unlabelled]),
+        splits=np.concatenate([training.splits, np.zeros_like(photographs.splits)]),
+        rows=np.concatenate([training.rows, photographs.rows]),
+        votes=np.concatenate([before, votes]),
+    )
 
 
 def mixed(shares: tf.Tensor, weights: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

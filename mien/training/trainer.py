@@ -32,7 +32,7 @@ from mien.training.runs import (
     load_run,
 )
 from mien.training.steps import compiled
-from mien.training.targets import make_targets, teacher_network
+from mien.training.targets import joined, make_targets, teacher_network
 from mien.training.transfer import Start
 
 STEPS = 8  # in one call into the graph: Python takes no part in between
@@ -50,8 +50,10 @@ class Trainer:
         training: Dataset,
         validation: Dataset,
         recipe: Recipe,
+        *,
         teachers: Sequence[Bundle] = (),
         start: Start | None = None,
+        photographs: Dataset | None = None,
     ) -> None:
         keras.backend.clear_session()
         keras.utils.set_random_seed(recipe.seed)
@@ -59,9 +61,14 @@ class Trainer:
         self.recipe = recipe
         self.validation = validation
         self.num_rows = len(training)
-        self.num_used = self.num_rows - (
-            self.num_rows % recipe.batch_size == 1
-        )  # a batch of one has no variance
+        self._odds: np.ndarray | None = None  # of each photograph to be drawn
+        if photographs is not None:
+            odds = 1 / np.sqrt(np.bincount(photographs.labels))[photographs.labels]
+            self._odds = odds / odds.sum()
+            training = joined(training, photographs)
+        self.num_used = len(self._order(1))
+        labelled = self._order(1) < self.num_rows
+        self._labelled = float(labelled.mean())  # photographs have no label of the main head
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
         policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
@@ -78,6 +85,21 @@ class Trainer:
         self._teachers = [teacher_network(one, training, recipe, policy) for one in teachers]
         self._start = start
         self._steps: dict[tuple[int, bool, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """int32 (n,): the rows of an epoch, batch after batch; no batch of one, which has no
+        variance. Photographs are drawn by 1 / sqrt(frequency of their label).
+        """
+        rng, size = np.random.default_rng([self.recipe.seed, epoch]), self.recipe.batch_size
+        order = rng.permutation(self.num_rows)
+        if self._odds is None:
+            return order[: len(order) - (len(order) % size == 1)].astype(np.int32)
+        num = min(size - 1, max(1, round(size * self.recipe.photograph_share)))
+        num_batches = max(1, len(order) // (size - num))
+        own = order[: num_batches * (size - num)].reshape(num_batches, -1)
+        drawn = rng.choice(len(self._odds), (len(own), num), p=self._odds)
+        batches = np.concatenate([own, self.num_rows + drawn], axis=1)
+        return rng.permuted(batches, axis=1).reshape(-1).astype(np.int32)
 
     def _step(self, epoch: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         """The steps of an epoch, compiled when such are first needed."""
@@ -226,20 +248,28 @@ class Trainer:
     ) -> dict[str, Any]:
         recipe = self.recipe
         began = time.perf_counter()
-        order = (
-            np.random.default_rng([recipe.seed, epoch]).permutation(self.num_rows).astype(np.int32)
-        )
+        order = self._order(epoch)
         loss = hits = 0.0
         side = recipe.side(epoch)
         take_steps = self._step(epoch)
-        for first, indices in _calls(order[: self.num_used], recipe.batch_size):
+        for first, indices in _calls(order, recipe.batch_size):
             steps = first + np.arange(len(indices))
             seeds = [[recipe.seed % 2**31, epoch * self.num_steps + step] for step in steps]
             more_loss, more_hits = take_steps(indices, np.array(seeds, np.int32))
             loss, hits = loss + float(more_loss), hits + float(more_hits)
             done = first + len(indices)
             seen = min(done * recipe.batch_size, self.num_used)
-            watch(Moment(epoch, done, self.num_steps, loss / seen, hits / seen, recipe, history))
+            watch(
+                Moment(
+                    epoch,
+                    done,
+                    self.num_steps,
+                    loss / seen,
+                    hits / seen / self._labelled,
+                    recipe,
+                    history,
+                )
+            )
         seconds = time.perf_counter() - began
         scores = evaluated(
             self.averaged, self.validation, side=side
@@ -257,7 +287,7 @@ class Trainer:
         line = {
             "epoch": epoch,
             "loss": loss / self.num_used,
-            "accuracy": hits / self.num_used,
+            "accuracy": hits / self.num_used / self._labelled,
             **scores,
             "learning_rate": float(self.optimizer.learning_rate),
             "seconds": round(seconds, 3),

@@ -331,7 +331,7 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
         stages=((1.0, 48),),
     )
     echo = dataclasses.replace(echo, teacher_weight=1.0, augment=False, dense_dropout=0.0)
-    run = fit.fit(voted, echo, folder=tmp_path / "echo", teachers=[teacher])
+    run = fit.fit(voted, echo, folder=tmp_path / "echo", sources=fit.Sources([teacher]))
     entropy = [softmax(logits[head]) for head in ("fer2013", "votes")]
     expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
     assert run.facts["history"][0]["loss"] == pytest.approx(expected, rel=0.05)
@@ -346,7 +346,7 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
             voted,
             dataclasses.replace(taught, teacher_weight=0.0),
             folder=tmp_path / "none",
-            teachers=[teacher],
+            sources=fit.Sources([teacher]),
         )
     other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
     with pytest.raises(
@@ -356,7 +356,10 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
     assert run.facts["teachers"] == [teacher.digest]
     with pytest.raises(RunError, match="teachers was"):
         fit.fit(
-            voted, echo, folder=tmp_path / "echo", teachers=[export(run, tmp_path / "echo.zip")]
+            voted,
+            echo,
+            folder=tmp_path / "echo",
+            sources=fit.Sources([export(run, tmp_path / "echo.zip")]),
         )
 
 
@@ -377,7 +380,7 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
     dense = export(fit.fit(voted, TINY, folder=tmp_path / "dense"), tmp_path / "dense.zip")
     alone = dataclasses.replace(DOUBLE, votes_weight=0.0, soft_label_weight=0.0, teacher_weight=0.5)
     with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*To mend: stages"):
-        fit.fit(voted, alone, folder=tmp_path / "run", teachers=[dense])
+        fit.fit(voted, alone, folder=tmp_path / "run", sources=fit.Sources([dense]))
     assert not (tmp_path / "run" / "run.json").exists()
     one = dataclasses.replace(alone, teacher_weight=0.0, max_epochs=1)
     fit.fit(voted, one, folder=tmp_path / "run")
@@ -386,7 +389,7 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
             voted,
             alone,
             folder=tmp_path / "run",
-            teachers=[dense],
+            sources=fit.Sources([dense]),
             options=fit.FitOptions(fresh=True),
         )
     assert runs.load_run(tmp_path / "run").recipe == one  # --fresh has not deleted it for nothing
@@ -876,3 +879,60 @@ def test_leftovers_of_a_killed_process_are_swept(faces: Dataset, tmp_path: Path)
     fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path)
     assert not any(path.exists() for path in left)
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_photographs_teach_the_vote_head_alone(voted: Dataset, tmp_path: Path) -> None:
+    """Their labels never reach the main head; rare ones are drawn more often than they occur."""
+    recipe = dataclasses.replace(
+        TINY, votes_weight=1.0, photograph_share=0.25, batch_size=16, max_epochs=2
+    )
+    photographs = drawn_dataset(28, 7, 7, seed=5)
+    sources = fit.Sources(photographs=photographs)
+    run = fit.fit(voted, recipe, folder=tmp_path / "run", sources=sources)
+    assert run.facts["photographs"]["num_training"] == 28
+    assert 0 <= run.facts["history"][-1]["accuracy"] <= 1
+    both = targets.joined(voted.part("training"), photographs.part("training"))
+    goals = targets.make_targets(both, recipe)
+    added = slice(len(voted.part("training")), None)
+    assert goals.shares is not None and len(goals.weights[added]) == 28
+    assert (goals.weights[added] == 0).all() and (goals.share_weights[added] == 1).all()
+    winner = [FERPLUS[k] for k in goals.shares[added].argmax(axis=1)]
+    assert winner == [FER2013[k] for k in photographs.part("training").labels]
+
+
+def test_batches_hold_their_share_of_photographs(voted: Dataset) -> None:
+    recipe = dataclasses.replace(TINY, votes_weight=1.0, photograph_share=0.25, batch_size=16)
+    many = drawn_dataset(70, 7, 7, seed=5).part("training")
+    rare = many.take(np.flatnonzero((many.labels != 3) | (np.cumsum(many.labels == 3) <= 1)))
+    training = voted.part("training")
+    made = trainer.Trainer(training, voted.part("validation"), recipe, photographs=rare)
+    order = made._order(1)
+    assert len(order) % 16 == 0 and len(order) > 0
+    drawn = order.reshape(-1, 16) >= len(training)
+    assert (drawn.sum(axis=1) == 4).all()
+    orders = np.concatenate([made._order(epoch) for epoch in range(40)])
+    labels = rare.labels[orders[orders >= len(training)] - len(training)]
+    assert np.mean(labels == 3) > 2 * np.mean(rare.labels == 3)
+    np.testing.assert_array_equal(made._order(3), made._order(3))
+
+
+@pytest.mark.parametrize(
+    ("share", "with_photographs", "votes_weight", "words"),
+    [
+        (0.25, False, 1.0, "got 0.25 and no photographs"),
+        (0.0, True, 1.0, "got 0 and photographs"),
+        (0.25, True, 0.0, "a recipe without a head for votes"),
+    ],
+)
+def test_photographs_and_their_share_go_together(
+    voted: Dataset,
+    tmp_path: Path,
+    share: float,
+    with_photographs: bool,
+    votes_weight: float,
+    words: str,
+) -> None:
+    recipe = dataclasses.replace(TINY, votes_weight=votes_weight, photograph_share=share)
+    photographs = drawn_dataset(7, 7, 7) if with_photographs else None
+    with pytest.raises(UsageError, match=words):
+        fit.fit(voted, recipe, folder=tmp_path, sources=fit.Sources(photographs=photographs))
