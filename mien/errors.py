@@ -62,7 +62,7 @@ class DataError(MienError):
         self.came = came
         self.expected = expected
         self.mend = mend
-        place = self.where if row is None else f"{self.where}, row {row}"
+        place = in_short(self.where) if row is None else f"{in_short(self.where)}, row {row}"
         super().__init__(f"{place}: came {came}; expected {expected}. To mend: {mend}")
 
     def to_dict(self) -> dict[str, str | int | None]:
@@ -144,6 +144,14 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
             f"{os.fspath(folder)}: cannot be written ({error.strerror or error}). To mend: choose another folder with "
             "--out, or free space and permissions there"
         ) from error
+
+
+def in_short(text: str, most: int = 200) -> str:
+    """The text, or of a long one its beginning and its end with dots between."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end - 5]} ... {text[-end:]}"
 
 
 def printable(text: str) -> str:

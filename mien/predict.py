@@ -6,28 +6,22 @@ Every source gets rows, also one without a face and one that could not be read.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, UsageError
 from mien.results import Face, Frame
-from mien.results.resume import Layout, ResumableTable, fitting, make_folder, unwritable
+from mien.results.names import STDIN, output_names, written_by_us
+from mien.results.resume import Layout, ResumableTable, make_folder, unwritable
 from mien.results.writers import form_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from mien.recognizer import Recognizer
-
-STDIN = "-"
-# What is written about a source, in one of the folders of `Outputs`.
-_COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
-_MAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
-_TIMELINE = re.compile(r"(.+)_persons/(?:person-[0-9]+|overview)\.png", re.DOTALL)
 
 Say = Callable[[str], None]
 
@@ -128,12 +122,15 @@ class Options:
         max_side: What the recognizer was loaded with; kept beside the table, so that `resume` can
             tell.
         pictures: Pictures that are in memory, uint8 (H, W), by the names that sources have.
+        below: The path of a source below a folder that was given, where there is one: the drawn
+            copy lies in folders of the same names.
     """
 
     every: float | None = None
     smooth_s: float | None = None
     max_side: int | None = None
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    below: Mapping[str, str] = field(default_factory=dict)
 
 
 def predict(
@@ -156,13 +153,22 @@ def predict(
         show: Takes each frame, as soon as it is known.
     """
     from mien.video.frames import is_video
+    from mien.vision.reading import name_of
 
     tally = Tally()
     for folder in outputs.folders():
         make_folder(folder)
-    sources = _without_ours(sources, outputs, say)
-    names = _file_names(sources)
-    num_videos = sum(map(is_video, sources))
+    videos = {source for source in sources if is_video(source)}
+    names = output_names(sources, options.below)
+    ours = written_by_us(names, videos, outputs.folders())
+    if ours:
+        say(
+            f"left out {counted(len(ours), 'file')} that this command wrote (marked copies, maps, timelines): "
+            f"{next(iter(ours))} ..."
+        )
+        sources = [source for source in sources if source not in ours]
+        names = output_names(sources, options.below)
+    num_videos = sum(source in videos for source in sources)
     _say_what_is_unused(outputs, options, num_videos, len(sources) - num_videos, say)
     layout = Layout(
         outputs.table,
@@ -189,31 +195,18 @@ def predict(
             if source == STDIN
             else options.pictures.get(source, source)
             for source in left
-            if not is_video(source)
+            if source not in videos
         }
-        frames = recognizer.frames(data.values(), names=data.keys())
+        frames = recognizer.frames(data.values(), names=map(name_of, data))
         for (source, picture), frame in zip(data.items(), frames, strict=True):
-            _draw_picture(recognizer, frame, picture, names[source], outputs)
-            done(frame)
+            done(_draw_picture(recognizer, frame, picture, names[source], outputs))
         for source in left:
-            if is_video(source):
+            if source in videos:
                 table.begin(source)
                 for frame in _video(source, names[source], recognizer, outputs, options, say):
                     done(frame)
                 table.end()
     return tally
-
-
-def _without_ours(sources: Sequence[str], outputs: Outputs, say: Say) -> Sequence[str]:
-    """The sources without what an earlier run wrote about them."""
-    ours = _written_by_us(sources, outputs.folders())
-    if not ours:
-        return sources
-    say(
-        f"left out {counted(len(ours), 'file')} that this command wrote (marked copies, maps, timelines): "
-        f"{next(iter(ours))} ..."
-    )
-    return [source for source in sources if source not in ours]
 
 
 def _say_what_is_unused(
@@ -230,36 +223,6 @@ def _say_what_is_unused(
             say(
                 f"{option} is for {kind} only: nothing of it for {counted(num_others, 'other source')}"
             )
-
-
-def _written_by_us(sources: Sequence[str], folders: Sequence[Path]) -> dict[str, None]:
-    """What an earlier run wrote and is not to be looked at as if it were the user's.
-
-    Its sign: it lies where this run writes to, and is named as what is written about one of this
-    run's sources.
-    """
-    from mien.video.frames import is_video
-
-    places = {folder.resolve() for folder in folders}
-    names = _file_names(sources)
-    videos = {name for source, name in names.items() if is_video(source)}
-    pictures = {name for source, name in names.items() if not is_video(source)}
-    ours: dict[str, None] = {}
-    for source in sources if places else ():
-        if source == STDIN:
-            continue
-        path = Path(source).resolve()
-        for place, pattern, about in (
-            (path.parent, _COPY, videos | pictures),
-            (path.parent, _MAP, pictures),
-            (path.parent.parent, _TIMELINE, videos),
-        ):
-            named = (
-                pattern.fullmatch(path.relative_to(place).as_posix()) if place in places else None
-            )
-            if named and named[1] in about:
-                ours[source] = None
-    return ours
 
 
 def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> dict[str, Any]:
@@ -288,12 +251,12 @@ def _draw_picture(
     picture: str | bytes | np.ndarray,
     name: str,
     outputs: Outputs,
-) -> None:
-    """The marked copy and the explanations of one picture."""
+) -> Frame:
+    """The marked copy and the explanations of one picture; the frame that knows of its copy."""
     if frame.error is not None or (
         outputs.draw is None and (outputs.explain is None or not frame.faces)
     ):
-        return
+        return frame
     from PIL import Image
 
     from mien.vision.annotate import annotate
@@ -302,15 +265,15 @@ def _draw_picture(
 
     image = load_image(picture)
     if outputs.draw is not None:
-        _save(
-            Image.fromarray(annotate(image, frame.faces, recognizer.labels)),
-            outputs.draw / f"{name}-marked.jpg",
-        )
+        copy = outputs.draw / f"{name}-marked.jpg"
+        _save(Image.fromarray(annotate(image, frame.faces, recognizer.labels)), copy)
+        frame = replace(frame, drawn=str(copy))
     if outputs.explain is not None:
         for number, face in enumerate(frame.faces):
             seen, heat = recognizer.explain(image, face)
             picture_of_it = explained(seen, heat, caption(face))
             _save(Image.fromarray(picture_of_it), outputs.explain / f"{name}-face{number}.png")
+    return frame
 
 
 def _video(
@@ -328,17 +291,21 @@ def _video(
     from mien.video.recognize import SMOOTH_S, watch
 
     copy = None if outputs.draw is None else outputs.draw / f"{name}-marked.mp4"
+    if copy is not None:
+        make_folder(copy.parent)
 
     def frames() -> Iterator[Frame]:
         try:
-            yield from watch(
+            for frame in watch(
                 source,
                 recognizer,
                 every=options.every,
                 smooth_s=SMOOTH_S if options.smooth_s is None else options.smooth_s,
                 draw=copy,
                 tell=lambda note: say(f"  {note}"),
-            )
+            ):
+                is_drawn = copy is not None and frame.error is None
+                yield replace(frame, drawn=str(copy)) if is_drawn else frame
         except DataError as error:
             yield Frame(
                 source, 0, None, 0, 0, recognizer.detector.name, (), str(error), recognizer.prior
@@ -351,36 +318,16 @@ def _video(
     )
 
 
-def _file_names(sources: Sequence[str]) -> dict[str, str]:
-    """A name for what is written about each source: its own without the ending, numbered where two
-    are alike.
-
-    A very long one is cut, so that there is room for what is put behind it.
-    """
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for source in sources:
-        plain = (
-            "stdin" if source == STDIN else Path(source.replace("://", "-").replace(":", "-")).stem
-        )
-        name, number = fitting(plain), 1
-        while name.lower() in taken:
-            number += 1
-            name = fitting(f"{plain}-{number}")
-        taken.add(name.lower())
-        names[source] = name
-    return names
-
-
 def caption(face: Face) -> str:
     """The label and what it is followed by, with their probabilities."""
     order = sorted(range(len(face.labels)), key=lambda k: -face.probabilities[k])[:2]
     first, second = (f"{face.labels[k]} {face.probabilities[k]:.0%}" for k in order)
-    person = "" if face.track is None else f"person {face.track}: "
+    person = "" if face.track is None or face.perhaps_no_face else f"person {face.track}: "
     return f"{person}{first}, then {second}"
 
 
 def _save(image: Any, path: Path) -> None:
+    make_folder(path.parent)
     try:
         image.save(path, **({"quality": 92} if path.suffix == ".jpg" else {}))
     except OSError as error:

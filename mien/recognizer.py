@@ -12,7 +12,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -30,7 +30,8 @@ from mien.vision.detect import Detector, find_detector
 from mien.vision.detections import Detections
 from mien.vision.explain import occlusion_map
 from mien.vision.head_pose import head_pose
-from mien.vision.image import load_image
+from mien.vision.image import decode, load_image
+from mien.vision.reading import is_one_picture, name_of
 
 BATCH = 64  # faces
 
@@ -88,6 +89,7 @@ class _Found:
 
     width: int
     height: int
+    note: str
     detections: Detections
     crops: np.ndarray  # uint8 (F, 48, 48, 1)
 
@@ -144,7 +146,7 @@ class Recognizer:
         return found if len(found) > 1 else {}
 
     def faces(self, picture: Any) -> list[Face]:
-        """The faces of one picture, best detected first.
+        """The faces of one picture, from left to right.
 
         Args:
             picture: Whatever `mien.vision.image.load_image` takes: path, bytes, file object, array, PIL
@@ -188,17 +190,18 @@ class Recognizer:
 
         Args:
             sources: What `faces` takes.
-            names: What the frames are called; by default `str(source)`.
+            names: What the frames are called; by default the path, or what kind of thing it is.
         """
-        if isinstance(sources, str | bytes | os.PathLike):
+        if is_one_picture(sources):
             raise UsageError(
-                f"frames: came one source, {sources!r}; expected several. To mend: use [source], or faces()"
+                f"frames: came one source, {name_of(sources)}; expected several. "
+                "To mend: use [source], or faces()"
             )
         workers = max(2, os.cpu_count() or 2)
         with ThreadPoolExecutor(workers, thread_name_prefix="mien") as pool:
             waiting: deque[tuple[str, Future[_Found | MienError]]] = deque()
             named = (
-                ((str(s), s) for s in sources)
+                ((name_of(s), s) for s in sources)
                 if names is None
                 else zip(names, sources, strict=True)
             )
@@ -283,16 +286,17 @@ class Recognizer:
 
     def _decode_and_find(self, source: Any) -> _Found | MienError:
         try:
-            return self._find(load_image(source))
+            picture = decode(source)
+            return replace(self._find(picture.pixels), note=picture.note)
         except MienError as error:
             return error
 
     def _find(self, image: np.ndarray) -> _Found:
-        return self._cut_out(image, self.detector.detect(image))
+        return self._cut_out(image, self.detector.detect(image).left_to_right())
 
     def _cut_out(self, image: np.ndarray, detections: Detections) -> _Found:
         crops = crop(image, detections.boxes, detections.landmarks, geometry=detections.geometry)
-        return _Found(image.shape[1], image.shape[0], detections, crops.faces)
+        return _Found(image.shape[1], image.shape[0], "", detections, crops.faces)
 
     def _finish(self, items: Sequence[tuple[str, Future[_Found | MienError]]]) -> Iterator[Frame]:
         results = [(name, future.result()) for name, future in items]
@@ -316,6 +320,7 @@ class Recognizer:
                 self.detector.name,
                 tuple(answers),
                 prior=self.prior,
+                note=result.note,
             )
 
     def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> list[Face]:

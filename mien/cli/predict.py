@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,9 @@ from mien.errors import UsageError
 if TYPE_CHECKING:
     from mien.predict import Options
     from mien.results import Frame
+    from mien.video.summary import Summary
 
+Tell = Callable[[str], None]
 PARTLY = 8  # the exit code when some could not be read
 
 Paths = Annotated[
@@ -81,6 +84,9 @@ SummaryFolder = Annotated[
     Path | None,
     typer.Option(help="Folder for a video's summary, events and timelines.", show_default=False),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print errors only; files are written as asked for.")
+]
 Every = Annotated[
     str | None,
     typer.Option(
@@ -119,6 +125,7 @@ def predict(
     summary: SummaryFolder = None,
     every: Every = None,
     smooth: Smooth = None,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Recognise the expressions in pictures and videos. Exit code 8: some could not be read, and
@@ -129,50 +136,56 @@ def predict(
     Example: mien predict test.csv --out submission.csv
     """
     from mien import predict as job
-    from mien.cli import tables
     from mien.recognizer import load
     from mien.results.writers import open_writer
     from mien.video.recognize import parse_seconds
     from mien.vision.detect import find_detector
+    from mien.vision.fonts import take_missing
 
+    tell = _nothing if quiet else say
     outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
     options = job.Options(
         every=None if every is None else parse_seconds(every, "--every"),
         smooth_s=_time_constant(smooth),
         max_side=max_side,
     )
-    sources, options, num_bad = _sources(paths, options)
+    sources, options, num_bad = _sources(paths, options, tell)
     if options.pictures:
         detector = DetectorKind.none
     mode = "best" if best else "fast"
     finder = find_detector(str(detector), model=detector_model, max_side=max_side)
     recognizer = load(bundle, detector=finder, mode=mode, prior=prior)
     if recognizer.detector.note:
-        say(recognizer.detector.note)
+        tell(recognizer.detector.note)
     with recognizer, contextlib.ExitStack() as stack:
         if json:
             printed = stack.enter_context(
                 open_writer(sys.stdout, "json", labels=recognizer.labels.names)
             )
-        move = stack.enter_context(counting_bar(len(sources)))
+        screen = _Screen(recognizer.labels.names, has_summary=summary is not None, quiet=quiet)
+        move = stack.enter_context(counting_bar(0 if quiet else len(sources)))
         seen: dict[str, None] = {}
 
         def show(frame: Frame) -> None:
             if json:
                 printed.write(frame)
             else:
-                print(tables.describe(frame), flush=True)
+                screen.show(frame)
             seen[frame.source] = None
             time = "" if frame.time_s is None else f" {frame.time_s:.0f} s"
             move(len(seen), frame.source + time)
 
-        tally = job.predict(sources, recognizer, outputs, options, say=say, show=show)
-    say(tally.sentence())
+        tally = job.predict(sources, recognizer, outputs, options, say=tell, show=show)
+        if not json:
+            screen.end_of_film()
+    if missing := take_missing():
+        tell(missing)
+    tell(tally.sentence())
     if tally.num_failed or num_bad:
         raise typer.Exit(PARTLY)
 
 
-def _sources(paths: list[str], options: Options) -> tuple[list[str], Options, int]:
+def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str], Options, int]:
     """What is to be answered: pictures and videos, or the rows of tables; and how many rows could
     not be read.
     """
@@ -181,7 +194,8 @@ def _sources(paths: list[str], options: Options) -> tuple[list[str], Options, in
 
     given = [path for path in paths if is_table(path)]
     if not given:
-        return collect(paths, say=say), options, 0
+        below = collect(paths, say=tell)
+        return list(below), dataclasses.replace(options, below=below), 0
     if len(given) < len(paths):
         other = next(path for path in paths if path not in given)
         raise UsageError(
@@ -190,10 +204,52 @@ def _sources(paths: list[str], options: Options) -> tuple[list[str], Options, in
         )
     faces, notes, left_out = rows_to_answer(given)
     for note in notes:
-        say(note)
+        tell(note)
     for one in left_out:
-        say(f"left out: {one.where}, row {one.row}: {one.reason}")
+        tell(f"left out: {one.where}, row {one.row}: {one.reason}")
     return list(faces), dataclasses.replace(options, pictures=faces), len(left_out)
+
+
+def _nothing(sentence: str) -> None:
+    pass
+
+
+class _Screen:
+    """What a person sees of the results: a line a face of a picture; of a video a table of its
+    persons, and where the output is no terminal a line a face of each frame.
+    """
+
+    def __init__(self, labels: Sequence[str], *, has_summary: bool, quiet: bool) -> None:
+        self._labels, self._quiet = labels, quiet
+        self._is_terminal = sys.stdout.isatty()
+        self._has_table = has_summary or self._is_terminal
+        self._film: tuple[str, Summary] | None = None
+
+    def show(self, frame: Frame) -> None:
+        """Print a frame, or count it for the table of its video."""
+        from mien.cli import tables
+        from mien.video.summary import Summary
+
+        if frame.time_s is None or (self._film is not None and self._film[0] != frame.source):
+            self.end_of_film()
+        if self._quiet:
+            if frame.error is not None:
+                say(tables.describe(frame))
+            return
+        if frame.time_s is not None:
+            if self._film is None:
+                self._film = (frame.source, Summary())
+            self._film[1].add(frame)
+        if frame.time_s is None or not self._is_terminal or frame.error is not None:
+            print(tables.describe(frame), flush=True)
+
+    def end_of_film(self) -> None:
+        """Print the table of the video that has ended."""
+        from mien.cli import tables
+
+        film, self._film = self._film, None
+        if film is not None and self._has_table:
+            print(tables.persons_table(film[1].rows(self._labels)), flush=True)
 
 
 def _time_constant(text: str | None) -> float | None:

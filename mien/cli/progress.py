@@ -89,7 +89,7 @@ def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
     """Yields what moves a bar on to so many of `total` and says what is looked at; shown on a
     terminal only.
     """
-    if not sys.stderr.isatty():
+    if not total or not sys.stderr.isatty():
         yield lambda done, now: None
         return
     from rich.console import Console

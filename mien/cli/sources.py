@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mien.errors import UsageError
-from mien.predict import STDIN, counted
+from mien.predict import counted
+from mien.results.names import STDIN
+from mien.vision.addresses import is_address
 from mien.vision.formats import is_picture_name
 
 Say = Callable[[str], None]
 
 
-def collect(paths: Sequence[str], *, say: Say) -> list[str]:
-    """The pictures, videos and cameras that arguments name, each once: files, folders with all
-    below them, patterns.
+def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
+    """The pictures, videos, addresses and cameras that arguments name, each once: files, folders
+    with all below them, patterns.
+
+    Returns:
+        Each source with its path below the folder that was given (or from which a pattern begins
+        to vary), '' where none was; with the folder's name where several were given.
 
     Raises:
         UsageError: for a folder or pattern that holds no picture and no video.
     """
     from mien.video.frames import is_video
 
-    sources: dict[str, None] = {}
+    sources: dict[str, str] = {}
+    num_folders = sum(
+        given != STDIN and not is_address(given) and _is_many(given) for given in paths
+    )
     for given in paths:
-        if given == STDIN or is_video(given) or Path(given).is_file():
-            sources[given] = None
+        if given == STDIN or is_address(given) or is_video(given) or _is_file(given):
+            sources.setdefault(given, "")
         elif Path(given).is_dir() or glob.has_magic(given):
             files = (
                 _below(given, say)
@@ -40,15 +50,38 @@ def collect(paths: Sequence[str], *, say: Say) -> list[str]:
                 say(
                     f"{given}: left out {counted(len(files) - len(wanted), 'file')}, by name neither picture nor video"
                 )
-            sources |= dict.fromkeys(wanted)
+            root = _root(given)
+            inside = os.path.basename(os.path.abspath(root)) if num_folders > 1 else ""
+            for one in wanted:
+                sources.setdefault(one, os.path.join(inside, os.path.relpath(one, root)))
         else:
-            sources[given] = None  # its row will say that there is no such file
+            sources.setdefault(given, "")  # its row will say that there is no such file
     if not sources:
         raise UsageError(
             f"{', '.join(paths)}: came no picture and no video; expected at least one. "
             "To mend: name another file, folder or pattern"
         )
-    return list(sources)
+    return sources
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_many(path: str) -> bool:
+    return not _is_file(path) and (os.path.isdir(path) or glob.has_magic(path))
+
+
+def _root(given: str) -> str:
+    """The folder, or of a pattern the part before the first folder that varies."""
+    if os.path.isdir(given):
+        return given
+    parts = Path(given).parts[:-1]
+    plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    return os.path.join(*plain) if plain else "."
 
 
 def _below(folder: str, say: Say) -> list[str]:

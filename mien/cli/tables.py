@@ -128,12 +128,50 @@ def describe(frame: Frame) -> str:
     place = source if frame.time_s is None else f"{source} {frame.time_s:.3f} s"
     if frame.error is not None:
         return f"{place}: not read: {frame.error.removeprefix(frame.source + ': ')}"
+    note = f" ({frame.note})" if frame.note else ""
     if not frame.faces:
-        return f"{place}: no face"
+        return f"{place}: no face{note}"
+    several = len(frame.faces) > 1
     return "\n".join(
-        f"{place}: {caption(face)}{_box(face)}"
+        f"{place}: {f'face {number}: ' if several and face.track is None else ''}"
+        f"{caption(face)}{_box(face)}"
         + (f" (uncertain: {face.reason})" if face.uncertain else "")
-        for face in frame.faces
+        + note
+        for number, face in enumerate(frame.faces)
+    )
+
+
+def persons_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The persons of one video, from `mien.video.summary.summary`; what each looked like longest."""
+    first = rows[0]
+    if first["track"] is None and not first["faces"]:
+        return f"{printable(first['source'])}: nobody" + _left_out(first)
+    lines = [("person", "seen", "mostly", "of the time", "valence", "uncertain")]
+    for row in rows:
+        shares = {
+            name.removeprefix("share_"): share
+            for name, share in row.items()
+            if name.startswith("share_") and share is not None
+        }
+        most = max(shares, key=lambda name: shares[name]) if shares else "n/a"
+        seen, valence = row["seen_s"], row["mean_valence"]
+        lines.append(
+            (
+                "all" if row["track"] is None else str(row["track"]),
+                f"{row['faces']:,} faces" if seen is None else f"{seen:.1f} s",
+                most,
+                f"{shares[most]:.0%}" if shares else "n/a",
+                "n/a" if valence is None else f"{valence:+.2f}",
+                "n/a" if row["uncertain"] is None else f"{row['uncertain']:.0%}",
+            )
+        )
+    return f"{printable(first['source'])}{_left_out(first)}\n{aligned(lines)}"
+
+
+def _left_out(row: Mapping[str, Any]) -> str:
+    number = row["faces_left_out"]
+    return (
+        f" ({number:,} faces of nobody, seen in a few frames or perhaps no face)" if number else ""
     )
 
 

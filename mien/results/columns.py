@@ -72,7 +72,7 @@ def _mien_columns(
     labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
 ) -> dict[str, str]:
     points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
-    texts = ("source", "detector", "prior", "label", "reason", "error")
+    texts = ("source", "detector", "prior", "label", "reason", "error", "note", "drawn")
     wholes = ("frame", "width", "height", "faces", "face", "track")
     answers = [f"p_{name}" for name in labels] + [f"raw_{name}" for name in labels if raw]
     answers += [f"p_{head}_{name}" for head, names in heads.items() for name in names]
@@ -92,7 +92,7 @@ def _mien_columns(
         "uncertain",
         "reason",
     ]
-    order += ["size_px", "sharpness", "turn", "brightness", *ANGLES, "error"]
+    order += ["size_px", "sharpness", "turn", "brightness", *ANGLES, "error", "note", "drawn"]
     kinds = (
         dict.fromkeys(texts, "text")
         | dict.fromkeys(wholes, "whole")
@@ -112,6 +112,8 @@ def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
         "prior": frame.prior,
         "faces": None if frame.error is not None else len(frame.faces),
         "error": frame.error,
+        "note": frame.note or None,
+        "drawn": frame.drawn,
     }
     if face is None:
         return row

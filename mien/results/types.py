@@ -232,6 +232,8 @@ class Frame:
         faces: What it found.
         error: What went wrong; then there are no faces.
         prior: The class prior under which the probabilities were made (`mien.load`).
+        note: What a person should know of the picture, such as `first of 4 frames`.
+        drawn: Where the copy with the answers drawn in was written, or None.
 
     Raises:
         DataError: for values that cannot be so.
@@ -246,6 +248,8 @@ class Frame:
     faces: tuple[Face, ...] = ()
     error: str | None = None
     prior: str = ""
+    note: str = ""
+    drawn: str | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -264,7 +268,8 @@ class Frame:
         """For JSON."""
         names = ("source", "index", "time_s", "width", "height", "detector", "prior")
         values = {"faces": [face.to_dict() for face in self.faces], "error": self.error}
-        return {name: getattr(self, name) for name in names} | values
+        last = {"note": self.note, "drawn": self.drawn}
+        return {name: getattr(self, name) for name in names} | values | last
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Frame:
@@ -274,7 +279,13 @@ class Frame:
             DataError: if something is missing or cannot be so.
         """
         try:
-            rest = {name: values[name] for name in cls.__dataclass_fields__ if name != "faces"}
+            later: dict[str, Any] = {
+                "note": "",
+                "drawn": None,
+                "prior": "",
+            }  # older files lack these
+            known = {**later, **values}
+            rest = {name: known[name] for name in cls.__dataclass_fields__ if name != "faces"}
             return cls(**rest, faces=tuple(Face.from_dict(face) for face in values["faces"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _wrong(

@@ -65,6 +65,8 @@ class _Frame(_Exact):
     prior: str
     faces: list[Face]
     error: str | None
+    note: str
+    drawn: str | None
 
 
 class Settings(_Exact):
@@ -75,7 +77,7 @@ class Settings(_Exact):
 
 
 class Frame(_Frame, Settings):
-    """A picture and its faces, best detected first; none found: an empty list."""
+    """A picture and its faces, from left to right; none found: an empty list."""
 
 
 class Frames(Settings):

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from mien import __version__
 from mien.errors import DataError, UsageError
 from mien.recognizer import Recognizer
-from mien.results import Frame
+from mien.results import Face, Frame
 from mien.serving.limits import Limits
 from mien.serving.metrics import Metrics
 from mien.serving.pool import Pool
@@ -136,7 +136,7 @@ class Service:
     def look(self, picture: bytes, recognizer: Recognizer, name: str) -> Frame:
         """Decode, find, classify; in a thread of the pool."""
         image = load_image(picture, limits=self.limits.picture)
-        found = tuple(recognizer.faces_in(image)[: self.limits.max_faces])
+        found = _surest(recognizer.faces_in(image), self.limits.max_faces)
         self.metrics.pictures.inc()
         self.metrics.faces.inc(len(found))
         height, width = image.shape[:2]
@@ -190,6 +190,12 @@ class Service:
         """End the threads, after what they do now, and free the network."""
         self.pool.close()
         self.recognizer.close()
+
+
+def _surest(faces: list[Face], most: int) -> tuple[Face, ...]:
+    """At most so many faces, those that the detector is surest of, in their order."""
+    kept = sorted(range(len(faces)), key=lambda i: -faces[i].score)[:most]
+    return tuple(faces[i] for i in sorted(kept))
 
 
 def failed(name: str, recognizer: Recognizer, error: str) -> Frame:

@@ -336,6 +336,24 @@ def camera_frames(source: str) -> Generator[Raw, None, None]:
         camera.release()
 
 
+def animation(source: str) -> Generator[Raw, None, None]:
+    """The frames of a moving picture, such as a GIF."""
+    from mien.vision.animation import animation_frames
+
+    time_s = None
+    try:
+        for time_s, pixels in animation_frames(source):
+            yield Raw(time_s, partial(np.asarray, pixels), partial(_small_rgb, pixels))
+    except DataError as error:
+        if time_s is None:
+            raise
+        yield Raw(time_s, None, error=f"it breaks off here ({error.came})", last=True)
+
+
+def _small_rgb(image: np.ndarray) -> np.ndarray:
+    return _small_bgr(image[..., ::-1])
+
+
 def _small_bgr(image_bgr: np.ndarray) -> np.ndarray:
     import cv2
 

@@ -21,22 +21,18 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mien.errors import UsageError
 from mien.video import decoding
 from mien.video.cuts import with_cuts
-
-if TYPE_CHECKING:
-    pass
-
 from mien.video.decoding import (
     CAMERA,
     LIVE,
     Raw,
     Tell,
+    animation,
     bad_video,
     camera_frames,
     file_frames,
@@ -44,6 +40,8 @@ from mien.video.decoding import (
     opened,
     protocol_of,
 )
+from mien.vision.addresses import is_address, is_picture_address
+from mien.vision.animation import is_animated
 
 _AHEAD = 4  # pictures decoded ahead
 _SUFFIXES = frozenset(
@@ -86,13 +84,17 @@ class VideoFacts:
 
 
 def is_video(source: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a video file, a stream or a camera."""
+    """Whether a source is a video file, a stream, a camera, or a picture that moves.
+
+    Told by the name; of pictures that may move by their first bytes, and of an address without an
+    ending by the type that its server says.
+    """
     text = os.fspath(source)
-    return (
-        text.startswith(CAMERA)
-        or protocol_of(text) != ""
-        or os.path.splitext(text)[1].lower() in _SUFFIXES
-    )
+    if text.startswith(CAMERA):
+        return True
+    if is_address(text) or protocol_of(text):
+        return protocol_of(text) != "" and not is_picture_address(text)
+    return os.path.splitext(text)[1].lower() in _SUFFIXES or is_animated(text)
 
 
 def facts(source: str | os.PathLike[str]) -> VideoFacts:
@@ -232,7 +234,12 @@ class _Ahead:
 
 def _selected(source: str, every: float | None, tell: Tell) -> Generator[VideoFrame, None, None]:
     """Number the frames, choose those to look at, and turn these alone into pictures."""
-    frames = camera_frames(source) if source.startswith(CAMERA) else file_frames(source, tell)
+    if source.startswith(CAMERA):
+        frames = camera_frames(source)
+    elif is_animated(source):
+        frames = animation(source)
+    else:
+        frames = file_frames(source, tell)
     next_s = -math.inf
     num_read = num_broken = 0
     is_cut = False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.recognizer import Recognizer
 from mien.results import Frame
-from mien.results.resume import unwritable
+from mien.results.resume import make_folder, unwritable
 from mien.results.writers import open_writer
 from mien.video.events import events, write_events
 from mien.video.summary import summary, write_summary
@@ -22,7 +22,9 @@ def summed_up(
     video.
     """
     timelines = Timelines(recognizer.labels)
-    spool = folder / f".{name}.jsonl"
+    target = folder / name
+    make_folder(target.parent)
+    spool = target.with_name(f".{target.name}.jsonl")
     try:
         writer = open_writer(spool, "jsonl", labels=recognizer.labels.names)
     except OSError as error:
@@ -42,13 +44,14 @@ def summed_up(
     finally:
         # Also after Ctrl-C: what was looked at is summed up.
         try:
-            write_summary(folder / f"{name}_summary.csv", summary(again()))
+            rows = summary(again(), labels=recognizer.labels.names)
+            write_summary(target.with_name(f"{target.name}_summary.csv"), rows)
             write_events(
-                folder / f"{name}_events.tsv",
+                target.with_name(f"{target.name}_events.tsv"),
                 events(again()),
                 about={"Network": recognizer.bundle.digest},
             )
-            timelines.write(folder / f"{name}_persons")
+            timelines.write(target.with_name(f"{target.name}_persons"))
         except OSError as error:
             raise unwritable(Path(error.filename or folder), error) from error
         finally:

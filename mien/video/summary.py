@@ -167,9 +167,21 @@ def summary(frames: Iterable[Frame], *, labels: Sequence[str] = ()) -> list[dict
         frames: In the order of time.
         labels: Whose columns there are even if no face is seen; those of the network.
     """
-    sources: dict[str, _Source] = {}
+    found = Summary()
     for frame in frames:
-        one = sources.setdefault(frame.source, _Source())
+        found.add(frame)
+    return found.rows(labels)
+
+
+class Summary:
+    """What `summary` gives, while frames come."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, _Source] = {}
+
+    def add(self, frame: Frame) -> None:
+        """Count a frame."""
+        one = self._sources.setdefault(frame.source, _Source())
         one.num_frames += 1
         one.num_failed += frame.error is not None
         one.num_with_face += bool(frame.faces)
@@ -179,19 +191,23 @@ def summary(frames: Iterable[Frame], *, labels: Sequence[str] = ()) -> list[dict
         for face in frame.faces:
             one.people.setdefault(face.track, _Person()).add(face, frame.time_s)
         _credit(one, one.lasting.add(frame))
-    names = dict.fromkeys(labels)
-    for one in sources.values():
-        _credit(one, one.lasting.rest())
-        one.leave_out_nobody()
-        for person in one.people.values():
-            names |= dict.fromkeys(person.labels)
-    return [
-        _summary_row(source, one, track, person, list(names))
-        for source, one in sources.items()
-        for track, person in sorted(
-            one.people.items(), key=lambda pair: -1 if pair[0] is None else pair[0]
-        )
-    ]
+
+    def rows(self, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The rows; ends the counting."""
+        sources, self._sources = self._sources, {}
+        names = dict.fromkeys(labels)
+        for one in sources.values():
+            _credit(one, one.lasting.rest())
+            one.leave_out_nobody()
+            for person in one.people.values():
+                names |= dict.fromkeys(person.labels)
+        return [
+            _summary_row(source, one, track, person, list(names))
+            for source, one in sources.items()
+            for track, person in sorted(
+                one.people.items(), key=lambda pair: -1 if pair[0] is None else pair[0]
+            )
+        ]
 
 
 def write_summary(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

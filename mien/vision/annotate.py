@@ -37,7 +37,8 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
 
     Args:
         image: uint8 RGB (H, W, 3).
-        faces: What was found in it; empty for none.
+        faces: What was found in it; empty for none. Several that were not followed are numbered as
+            in tables, from 0.
         labels: For the colours.
 
     Returns:
@@ -67,7 +68,8 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     room = _Room((width, height), [face.box for face in faces])
     # The largest faces choose first: they have the least room around them.
     order = sorted(range(len(faces)), key=lambda i: faces[i].box[1] - faces[i].box[3])
-    placed = [(i, _placed(faces[i], sizes[i], room)) for i in order]
+    number = len(faces) > 1
+    placed = [(i, _placed(faces[i], sizes[i], room, i if number else None)) for i in order]
     found = [(faces[i], *one) for i, one in placed if one is not None]
     for face, plate, place in found:
         colour = labels.colour(labels.index(face.label))
@@ -136,11 +138,15 @@ class _Plate:
             letters.draw(pen, (left + 3 * self.pad, middle), text, ink, "lm")
 
 
-def _placed(face: Face, size: float, room: _Room) -> tuple[_Plate, np.ndarray] | None:
+def _placed(
+    face: Face, size: float, room: _Room, number: int | None = None
+) -> tuple[_Plate, np.ndarray] | None:
     """The label with percent, with the reason where the answer is uncertain, and its place: near
     its face, smaller, farther away, without the reason, or on the face, whichever is first free.
     """
-    who = "" if face.track is None or face.perhaps_no_face else f"#{face.track} "
+    who = "" if number is None else f"{number}: "
+    if face.track is not None:
+        who = "" if face.perhaps_no_face else f"#{face.track} "
     text = f"{who}{face.label}{'?' if face.uncertain else ''} {max(face.probabilities):.0%}"
     reasons = [part for part in face.reason.split("; ") if part] if face.uncertain else []
     whole = []

@@ -35,6 +35,12 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def left_to_right(self) -> Detections:
+        """The same in the order of the boxes' middles, from left to right: how people number faces."""
+        order = np.lexsort((self.boxes[:, 1], self.boxes[:, 0] + self.boxes[:, 2]))
+        points = None if self.landmarks is None else self.landmarks[order]
+        return Detections(self.boxes[order], self.scores[order], points, self.geometry)
+
 
 def checked(image: np.ndarray) -> np.ndarray:
     """The picture, if it is one.

@@ -11,7 +11,8 @@ import os
 PICTURE_SUFFIXES = frozenset(
     (
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
-        *(".gif", ".pgm", ".ppm", ".pbm", ".pnm", ".avif", ".avifs", ".heic", ".heif", ".hif"),
+        *(".gif", ".pgm", ".ppm", ".pbm", ".pnm", ".apng", ".avif", ".avifs", ".heic", ".heif"),
+        ".hif",
     )
 )
 

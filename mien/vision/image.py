@@ -18,8 +18,7 @@ each) and the result (3 bytes each).
   is refused.
 
 Formats: JPEG, PNG, WebP, BMP, TIFF, GIF, PGM/PPM, AVIF where Pillow was built with it, and HEIC
-once `pillow_heif.register_heif_opener()` has been called. Nothing global in Pillow is changed: any
-thread may call.
+with the extra [heif]. Nothing global in Pillow is changed: any thread may call.
 """
 
 from __future__ import annotations
@@ -47,6 +46,7 @@ Source = (
 
 BACKGROUND = 128  # mid-gray behind transparent pixels
 
+_COUNTED_BYTES = 4 << 20  # frames of larger files are not counted
 _STRIP_PIXELS = 1 << 20  # pixels converted at a time, so that conversions need little memory
 _ORIENTATION = 0x0112
 # What Pillow's Transpose member undoes each EXIF orientation.
@@ -72,7 +72,7 @@ _MODULES = {
 }
 # Decoders are C code behind Python parsers that trust their input; each of these has been seen from
 # a damaged file.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -101,12 +101,22 @@ class Picture:
         size: Width and height of the original, upright.
         done: What was done to it: any of `frames` (the first of several was read), `turned`,
             `16-bit`, `alpha`.
+        num_frames: How many frames or pages there are; None for several.
     """
 
     pixels: np.ndarray
     scale: float
     size: tuple[int, int]
     done: tuple[str, ...] = ()
+    num_frames: int | None = 1
+
+    @property
+    def note(self) -> str:
+        """What a person should know of it; '' for nothing."""
+        if "frames" not in self.done:
+            return ""
+        many = "several" if self.num_frames is None else f"{self.num_frames:,}"
+        return f"first of {many} frames"
 
 
 DEFAULT_LIMITS = Limits()
@@ -165,25 +175,28 @@ def _from_bytes(data: bytes, where: str, limits: Limits, max_side: int | None) -
     import io
 
     container = inspect(data, where, max_scans=limits.max_scans)
-    with _opener(container.kind, where)(io.BytesIO(container.data)) as image:
+    with opener(container.kind, where)(io.BytesIO(container.data)) as image:
         return _from_pillow(image, where, limits, max_side, container)
 
 
-def _opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
+def opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
     """What opens one format and no other.
 
     Not `Image.open`, which warns of every picture over 89 megapixels, whatever our own limit,
     through the process-wide filters of `warnings`, which no thread can change for itself.
     """
     if kind == "HEIF":
-        import PIL.Image
-
-        if kind not in PIL.Image.OPEN:
+        try:
+            from pillow_heif import HeifImageFile
+        except ImportError:
             raise bad_picture(
-                where, "a HEIC picture, which needs pillow-heif", mend="save it as JPEG or PNG"
-            )
-        heif = PIL.Image.OPEN[kind][0]
-        return lambda file: heif(file, "")
+                where,
+                "a HEIC picture, which needs the package pillow-heif",
+                mend="install mien with the extra [heif] (in a checkout: pip install '.[heif]'), "
+                "or save it as JPEG or PNG",
+            ) from None
+        heif: Callable[[BinaryIO], Image] = HeifImageFile
+        return heif
     module = importlib.import_module(f"PIL.{_MODULES[kind]}ImagePlugin")
     if kind == "AVIF" and not module.SUPPORTED:
         raise bad_picture(
@@ -211,7 +224,7 @@ def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
         raise bad_picture(
             where, "a picture of too many pixels for Pillow", mend="make it smaller"
         ) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise bad_picture(where, f"a corrupt picture ({reason})") from error
 
@@ -223,13 +236,14 @@ def _from_pillow(
     max_side: int | None = None,
     container: Container | None = None,
 ) -> Picture:
-    _check_size(image.size, where, limits)
+    check_size(image.size, where, limits)
     frames = (
         getattr(image, "is_animated", False)
         if container is None or container.frames is None
         else container.frames
     )
     done = ["frames"] if frames else []
+    num_frames = _num_frames(image, container) if frames else 1
     factor = 1
     if max_side is not None and container is not None and container.kind == "JPEG":
         factor = next((by for by in (8, 4, 2) if max(image.size) // by >= max(1, max_side)), 1)
@@ -237,7 +251,7 @@ def _from_pillow(
     if factor > 1:
         image.draft(None, (width // factor, height // factor))  # rounds sizes up
     image.load()
-    _check_size(image.size, where, limits)
+    check_size(image.size, where, limits)
     if factor == 1:
         width, height = image.size  # a TIFF has now been turned
     orientation = (
@@ -247,21 +261,35 @@ def _from_pillow(
     )
     if orientation in _UPRIGHT:
         done.append("turned")
-    pixels = _upright_rgb(image, orientation, done, where)
+    pixels = upright_rgb(image, orientation, done, where)
     return Picture(
-        pixels, 1 / factor, (height, width) if orientation >= 5 else (width, height), tuple(done)
+        pixels,
+        1 / factor,
+        (height, width) if orientation >= 5 else (width, height),
+        tuple(done),
+        num_frames,
     )
+
+
+def _num_frames(image: Image, container: Container | None) -> int | None:
+    """How many frames there are; None where counting would cost much."""
+    if container is not None and (container.kind == "PNG" or len(container.data) > _COUNTED_BYTES):
+        return None
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except DAMAGE:
+        return None
 
 
 def _asked(image: Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except _DAMAGE:
+    except DAMAGE:
         return 1
     return value if isinstance(value, int) and value in _UPRIGHT else 1
 
 
-def _upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> np.ndarray:
+def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> np.ndarray:
     """Convert and turn a picture strip by strip, which needs no second copy of it."""
     from PIL import Image
 
@@ -336,7 +364,7 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
             expected="uint8, uint16 or bool of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA",
             mend="convert it: whether floating-point pixels reach 1 or 255 is not guessed",
         )
-    _check_size((array.shape[1], array.shape[0]), "array", limits)
+    check_size((array.shape[1], array.shape[0]), "array", limits)
     done: list[str] = []
     if array.dtype == np.uint16:
         array = _eight_bits(array)
@@ -350,11 +378,11 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
     elif array.shape[2] == 4:
         from PIL import Image
 
-        array = _upright_rgb(Image.fromarray(np.ascontiguousarray(array), "RGBA"), 1, done, "array")
+        array = upright_rgb(Image.fromarray(np.ascontiguousarray(array), "RGBA"), 1, done, "array")
     return Picture(np.ascontiguousarray(array), 1.0, (array.shape[1], array.shape[0]), tuple(done))
 
 
-def _check_size(size: tuple[int, int], where: str, limits: Limits) -> None:
+def check_size(size: tuple[int, int], where: str, limits: Limits) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise bad_picture(where, f"a picture of {width:,} x {height:,} pixels")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import stat
 from dataclasses import dataclass
 from typing import Any
 
-from mien.errors import DataError
+from mien.errors import DataError, in_short, printable
+from mien.vision.addresses import text_bytes
 from mien.vision.safety import bad_picture
 
 
@@ -39,6 +41,10 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
         where = os.fspath(source)
         if not isinstance(where, str):
             raise _no_source(source)
+        if isinstance(source, str):
+            found_text = text_bytes(source, limits.max_bytes)
+            if found_text is not None:
+                return _checked(*found_text, limits)
         try:
             status = os.stat(where)
             if stat.S_ISDIR(status.st_mode):
@@ -59,18 +65,64 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
     elif hasattr(source, "read"):
         name = getattr(source, "name", None)
         where = name if isinstance(name, str) else "picture"
+        if inspect.iscoroutinefunction(source.read):
+            raise _asynchronous(source)
         try:
             data = source.read(limits.max_bytes + 1)
         except (OSError, ValueError) as error:
             raise bad_picture(
                 where, f"a file that cannot be read ({error})", mend="open it anew"
             ) from error
+        if inspect.isawaitable(data):
+            if inspect.iscoroutine(data):
+                data.close()
+            raise _asynchronous(source)
         if not isinstance(data, bytes):
             raise bad_picture(
                 where, f"a file that yields {type(data).__name__}", mend="open it with mode 'rb'"
             )
     else:
         raise _no_source(source)
+    return _checked(where, data, limits)
+
+
+def name_of(source: Any) -> str:
+    """What a picture is called where nobody named it: its path or address, or what kind of thing it
+    is; never its content, and never more than 200 letters of what is no file.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"picture of {len(source):,} bytes"
+    if isinstance(source, str):
+        if len(source) <= 200:
+            return source
+        if source[:5].lower() == "data:":
+            return f"data: URL of {len(source):,} letters"
+        return source if _is_file(source) else in_short(source)
+    if isinstance(source, os.PathLike):
+        return printable(str(os.fspath(source)))
+    for name in ("filename", "name"):
+        if isinstance(getattr(source, name, None), str) and getattr(source, name):
+            return in_short(getattr(source, name))
+    shape = getattr(source, "shape", None)
+    kind = type(source).__name__
+    return f"{kind} {tuple(shape)}" if shape is not None else f"picture ({kind})"
+
+
+def is_one_picture(source: Any) -> bool:
+    """Whether somebody gave one picture where several are expected."""
+    one = isinstance(source, str | bytes | bytearray | memoryview | os.PathLike)
+    is_array = isinstance(getattr(source, "ndim", None), int) and source.ndim < 4
+    return one or is_array or hasattr(source, "read") or not hasattr(source, "__iter__")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.exists(path)
+    except (OSError, ValueError):
+        return False
+
+
+def _checked(where: str, data: bytes, limits: Limits) -> tuple[str, bytes]:
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(where, limits)
     if not data:
@@ -95,10 +147,19 @@ def _too_many_bytes(where: str, limits: Limits) -> DataError:
     )
 
 
+def _asynchronous(source: Any) -> DataError:
+    return DataError(
+        "picture",
+        came=f"a file that is read with await ({type(source).__name__})",
+        expected="a path, bytes, or a file whose read() gives bytes at once",
+        mend="give what it holds: await file.read()",
+    )
+
+
 def _no_source(source: Any) -> DataError:
     return DataError(
         "picture",
         came=f"{type(source).__name__}",
-        expected="a path, bytes, a binary file, an array or a PIL.Image.Image",
+        expected="a path, an address, bytes, a binary file, an array or a PIL.Image.Image",
         mend="read the picture first",
     )

@@ -108,7 +108,7 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
     if kind == "WEBP":
         return Container(kind, data, _orientation_of_webp(data))
     if kind == "GIF":
-        return Container(kind, data, 1, _gif_has_frames(data, where))
+        return Container(kind, data, 1, gif_has_frames(data, where))
     if kind == "TIFF":
         _check_tags(data, 0, where)
         return Container(kind, data, 1)  # turned by Pillow itself
@@ -277,7 +277,7 @@ def _orientation_of_webp(data: bytes) -> int:
     return 1
 
 
-def _gif_has_frames(data: bytes, where: str) -> bool:
+def gif_has_frames(data: bytes, where: str) -> bool:
     """Walk the blocks up to the second frame."""
 
     def after_table(position: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import os
 import re
@@ -307,8 +309,9 @@ def test_what_it_wrote_is_not_looked_at_again(album: Path, toy: Path, tmp_path: 
             *("one.png", "two.png", "talk.mp4"),
             *("selfie-face0.png", "talk-face0.png", "person-0.png", "one-face.png"),
         }
-        # Marked copies and maps of six pictures, a marked copy and a timeline of the video.
-        assert ("left out 14 files that this command wrote" in done.stderr) == (number > 0)
+        # Marked copies and maps of six pictures, a marked copy, a timeline and an
+        # overview of the video.
+        assert ("left out 15 files that this command wrote" in done.stderr) == (number > 0)
     assert (photos / "talk_persons" / "person-0.png").exists() and (
         photos / "one-face0.png"
     ).exists()
@@ -341,7 +344,7 @@ def test_very_long_names(album: Path, toy: Path, tmp_path: Path) -> None:
             *names,
             "v" * 240,
         }
-        assert ("left out 16 files" in done.stderr) == (number > 0)
+        assert ("left out 17 files" in done.stderr) == (number > 0)
         written = os.listdir(marked)
         for end, count in (
             ("-marked.jpg", 7),
@@ -407,16 +410,11 @@ def test_nothing_of_the_users_is_overwritten(album: Path, toy: Path, tmp_path: P
 def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) -> None:
     done = run(album, "--draw", tmp_path / "marked", "--explain", tmp_path / "why", toy=toy)
     assert done.exit_code == PARTLY
-    assert sorted(os.listdir(tmp_path / "marked")) == [
-        "one-2-marked.jpg",
-        "one-marked.jpg",
-        "three-marked.jpg",
-        "two-marked.jpg",
-    ]
-    assert sorted(os.listdir(tmp_path / "why")) == [
-        f"{name}-face0.png" for name in ("one-2", "one", "three", "two")
-    ]
-    with Image.open(tmp_path / "why" / "one-face0.png") as picture:
+    names = ("a/one", "a/two", "b/one", "b/three")
+    marked, why = tmp_path / "marked", tmp_path / "why"
+    assert sorted(marked.rglob("*.*")) == [marked / f"{name}-marked.jpg" for name in names]
+    assert sorted(why.rglob("*.*")) == [why / f"{name}-face0.png" for name in names]
+    with Image.open(tmp_path / "why" / "a" / "one-face0.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert (pixels.max(axis=2) - pixels.min(axis=2)).max() > 30  # the map is in colour
 
@@ -495,7 +493,7 @@ def test_collect_takes_patterns_and_keeps_order(album: Path, tmp_path: Path) -> 
     assert [str(Path(one).relative_to(album)) for one in found] == [
         "b/three.JPG", "a/one.png", "b/one.png", "a/two.png", "b/zbroken.png"
     ]  # fmt: skip
-    assert collect(["nowhere.png", "-", "camera:0"], say=said.append) == [
+    assert list(collect(["nowhere.png", "-", "camera:0"], say=said.append)) == [
         "nowhere.png",
         "-",
         "camera:0",
@@ -545,3 +543,76 @@ def test_nothing_is_written_into_the_home_folder(album: Path, toy: Path, tmp_pat
         env={**env, "HOME": str(home), "PYTHONPATH": str(ROOT)},
     )
     assert [str(path) for path in home.rglob("*")] == []
+
+
+def moving(path: Path) -> Path:
+    """Three drawn faces, 0.3 s each."""
+    faces = [Image.fromarray(face[..., 0]) for face in draw_faces(np.arange(3), seed=3)]
+    faces[0].save(path, save_all=True, append_images=faces[1:], duration=300)
+    return path
+
+
+def test_a_moving_picture_is_the_video_it_is(toy: Path, tmp_path: Path) -> None:
+    gif, out = moving(tmp_path / "joy.gif"), tmp_path / "t.csv"
+    pages = tmp_path / "pages.tiff"
+    moving(pages)
+    done = run(gif, pages, "--out", out, "--draw", tmp_path / "marked", toy=toy)
+    assert done.exit_code == 0
+    rows = {name: [r for r in table(out) if r["source"].endswith(name)] for name in ("gif", "tiff")}
+    assert [float(row["time_s"]) for row in rows["gif"]] == pytest.approx([0, 0.3, 0.6])
+    assert [row["note"] for row in rows["tiff"]] == ["first of 3 frames"]
+    assert [row["drawn"] for row in rows["tiff"]] == [str(tmp_path / "marked" / "pages-marked.jpg")]
+    assert {row["drawn"] for row in rows["gif"]} == {str(tmp_path / "marked" / "joy-marked.mp4")}
+    assert (tmp_path / "marked" / "joy-marked.mp4").exists()
+    assert "first of 3 frames" in done.stdout
+
+
+def test_a_summary_prints_a_table_of_persons(toy: Path, tmp_path: Path) -> None:
+    done = run(film(tmp_path / "talk.mp4"), "--summary", tmp_path / "sums", toy=toy)
+    assert done.exit_code == 0
+    head, *lines = done.stdout.splitlines()[-3:]
+    assert head.endswith("talk.mp4") and lines[0].split()[:2] == ["person", "seen"]
+    assert lines[1].split()[:3] == ["0", "0.5", "s"]
+    rows = table(tmp_path / "sums" / "talk_summary.csv")
+    assert len(rows) == 1 and rows[0]["faces"] == "5" and rows[0]["mean_valence"] != ""
+
+
+def test_quiet_prints_errors_only(album: Path, toy: Path, tmp_path: Path) -> None:
+    done = run(album, film(tmp_path / "a.mp4"), "--quiet", "--out", tmp_path / "t.csv", toy=toy)
+    assert done.exit_code == PARTLY and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "zbroken.png: not read" in line
+    assert len(table(tmp_path / "t.csv")) == 10
+
+
+def test_addresses_and_their_names(toy: Path, tmp_path: Path) -> None:
+    held = io.BytesIO()
+    Image.fromarray(draw_faces(np.array([3]), seed=3)[0, ..., 0]).save(held, "PNG")
+    data = "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
+    out = tmp_path / "t.csv"
+    done = run(
+        *(data, "http://127.0.0.1:9/who/is?it=this", "file:///etc/passwd"),
+        *("--out", out, "--draw", tmp_path / "marked"),
+        toy=toy,
+    )
+    assert done.exit_code == PARTLY
+    one, two, three = table(out)
+    assert one["source"].startswith("data: URL of") and one["label"]
+    assert "may be offline" in two["error"] and "kind file:" in three["error"]
+    assert os.listdir(tmp_path / "marked") == ["data-marked.jpg"]
+    assert max(len(line) for line in done.stdout.splitlines()) < 500
+
+
+def test_folders_are_mirrored_and_several_told_apart(
+    album: Path, toy: Path, tmp_path: Path
+) -> None:
+    (album / "b" / "zbroken.png").unlink()
+    done = run(album / "a", album / "b", "--draw", tmp_path / "marked", toy=toy)
+    assert done.exit_code == 0
+    written = sorted(p.relative_to(tmp_path / "marked").as_posix() for p in tmp_path.rglob("*.jpg"))
+    assert written == [f"{name}-marked.jpg" for name in ("a/one", "a/two", "b/one", "b/three")]
+    assert run(album / "*" / "one.png", "--draw", tmp_path / "two", toy=toy).exit_code == 0
+    written = sorted(
+        p.relative_to(tmp_path / "two").as_posix() for p in (tmp_path / "two").rglob("*.jpg")
+    )
+    assert written == ["a/one-marked.jpg", "b/one-marked.jpg"]

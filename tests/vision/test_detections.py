@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.vision.detections import found_faces
+from mien.vision.detections import Detections, found_faces
 
 
 def row(x0: float, y0: float, x1: float, y1: float, score: float) -> list[float]:
@@ -33,3 +33,12 @@ def test_no_rows_give_empty_arrays() -> None:
     assert len(found) == 0
     assert found.boxes.shape == (0, 4) and found.scores.shape == (0,)
     assert found.landmarks is not None and found.landmarks.shape == (0, 5, 2)
+
+
+def test_faces_are_numbered_from_left_to_right() -> None:
+    boxes = np.array([[50, 0, 90, 40], [10, 5, 30, 25], [49, 60, 91, 99]], np.float32)
+    points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
+    found = Detections(boxes, np.array([0.9, 0.8, 0.7], np.float32), points, "yunet")
+    ordered = found.left_to_right()
+    assert ordered.boxes[:, 0].tolist() == [10, 50, 49] and ordered.scores[0] == np.float32(0.8)
+    assert ordered.landmarks is not None and (ordered.landmarks[0] == points[1]).all()

@@ -212,9 +212,38 @@ def test_avif_is_read_where_pillow_can() -> None:
     assert np.abs(pixels.astype(int) - in_colour()).mean() < 4
 
 
-def test_heic_without_its_plugin_says_so() -> None:
-    with pytest.raises(DataError, match="pillow-heif"):
+def test_heic_without_its_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(DataError, match=r"extra \[heif\]"):
         load_image(b"\0\0\0\x18ftypheic" + bytes(100))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_heic_is_read_upright(orientation: int) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    held = io.BytesIO()
+    heif.from_pillow(Image.fromarray(in_colour())).save(held, exif=exif.tobytes(), quality=95)
+    stored = Image.fromarray(in_colour())
+    upright = {1: stored, 3: stored.transpose(Image.Transpose.ROTATE_180)}
+    upright[6] = stored.transpose(Image.Transpose.ROTATE_270)
+    pixels = load_image(held.getvalue())
+    expected = np.asarray(upright[orientation])
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).mean() < 4
+
+
+def test_the_first_of_several_frames_is_said() -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), 40 * n, np.uint8)) for n in range(4)]
+    for form, note in (("GIF", "first of 4"), ("TIFF", "first of 4"), ("WEBP", "first of 4")):
+        held = io.BytesIO()
+        frames[0].save(held, form, save_all=True, append_images=frames[1:], duration=100)
+        assert decode(held.getvalue()).note == f"{note} frames"
+    held = io.BytesIO()
+    frames[0].save(held, "PNG", save_all=True, append_images=frames[1:])
+    assert decode(held.getvalue()).note == "first of several frames"
+    assert decode(saved(in_colour(), "PNG")).note == ""
 
 
 def test_transparency_lies_on_mid_gray() -> None:

@@ -24,7 +24,7 @@ export class Recognizer {
       return this.face(row, crops[i], answer(mine, model, mode, rule), rule);
     });
     const { width, height } = image;
-    return { frame: { source: "", index: 0, time_s: null, width, height, detector: model.detector.name, prior: rule.prior, faces, error: null }, crops };
+    return { frame: { source: "", index: 0, time_s: null, width, height, detector: model.detector.name, prior: rule.prior, faces, error: null, note: "", drawn: null }, crops };
   }
 
   crop(image, box, points) {

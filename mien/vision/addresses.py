@@ -1,0 +1,233 @@
+"""Pictures that are not files: addresses (http, https), `data:` URLs, base64 text.
+
+An address may lead anywhere, so size, time and redirects are bounded, and only http and https are
+followed. `mien serve` never takes addresses from a request.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import time
+import urllib.parse
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from mien.errors import DataError, in_short
+from mien.vision.formats import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    import requests
+
+TIMEOUT_S = 20.0  # to connect, and for each piece
+TOTAL_S = 120.0
+MOST_REDIRECTS = 5
+_WEB = ("http://", "https://")
+_OTHER = re.compile(r"(?:file|ftp|ftps|sftp|s3|gs|smb|blob|javascript|about|chrome)://?", re.I)
+_DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*)(;base64)?,", re.I)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_LEAST_BASE64 = 64  # letters; shorter ones are names
+# Beginnings of pictures in base64: JPEG, PNG, GIF, RIFF (WebP), BMP, TIFF.
+_HEADS = ("/9j/", "iVBORw", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
+_VIDEOS = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .m3u8 .mpd".split())
+
+
+def is_address(source: object) -> bool:
+    """Whether a source is an address or `data:` URL, not a path."""
+    return isinstance(source, str) and (
+        source[:8].lower().startswith((*_WEB, "data:")) or bool(_OTHER.match(source[:16]))
+    )
+
+
+def is_picture_address(source: str) -> bool:
+    """Whether an address leads to a picture and not to a video: by its ending, else by the type that
+    the server says. One that cannot be reached counts as a picture.
+    """
+    if not source[:8].lower().startswith(_WEB):
+        return is_address(source)
+    end = os.path.splitext(urllib.parse.urlsplit(source).path)[1].lower()
+    if end in PICTURE_SUFFIXES or end in _VIDEOS:
+        return end in PICTURE_SUFFIXES
+    return _type_of(source) not in ("video", "audio")
+
+
+def text_bytes(source: str, max_bytes: int) -> tuple[str, bytes] | None:
+    """Name and content of an address, a `data:` URL or base64 text; None for anything else, as a
+    path.
+
+    Raises:
+        DataError: if it cannot be had: no network, another kind of address, too large, too slow.
+    """
+    if is_address(source):
+        if source[:5].lower() == "data:":
+            return _data_url(source, max_bytes)
+        return in_short(source), _fetched(source, max_bytes)
+    if len(source) < _LEAST_BASE64 or not source.lstrip().startswith(_HEADS):
+        return None
+    plain = "".join(source.split())
+    if not _BASE64.fullmatch(plain) or _is_file(source):
+        return None
+    return _name("base64", plain), _decoded(plain, _name("base64", plain), max_bytes)
+
+
+def _is_file(source: str) -> bool:
+    try:
+        return os.path.exists(source)
+    except (OSError, ValueError):  # longer than a path may be
+        return False
+
+
+def _name(kind: str, text: str) -> str:
+    return f"{kind} of {len(text):,} letters"
+
+
+def _data_url(source: str, max_bytes: int) -> tuple[str, bytes]:
+    head = _DATA.match(source[:400])
+    name = _name("data: URL", source)
+    if head is None:
+        raise DataError(
+            name,
+            came=f"one that begins {in_short(source, 40)!r}",
+            expected="data:image/png;base64,... or the like",
+            mend="copy it whole",
+        )
+    body = source[head.end() :]
+    if head[3]:
+        return name, _decoded("".join(urllib.parse.unquote(body).split()), name, max_bytes)
+    return name, urllib.parse.unquote_to_bytes(body)
+
+
+def _decoded(text: str, name: str, max_bytes: int) -> bytes:
+    if len(text) * 3 // 4 > max_bytes + 2:
+        raise _too_large(name, max_bytes)
+    try:
+        plain = text.replace("-", "+").replace("_", "/").rstrip("=")
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DataError(
+            name,
+            came=f"letters that are no base64 ({error})",
+            expected="the base64 of a picture",
+            mend="copy it whole, or give its bytes",
+        ) from error
+
+
+class _Refused(Exception):
+    def __init__(self, came: str, mend: str) -> None:
+        super().__init__(came)
+        self.came, self.mend = came, mend
+
+
+def _fetched(address: str, max_bytes: int) -> bytes:
+    """What an address holds, at most `max_bytes`.
+
+    Raises:
+        DataError: as `text_bytes`.
+    """
+    import requests
+
+    try:
+        with requests.Session() as session:
+            began = time.monotonic()
+            with _answer(session, address, began) as answer:
+                said = answer.headers.get("Content-Length", "")
+                if said.isdigit() and int(said) > max_bytes:
+                    raise _too_large(in_short(address), max_bytes)
+                held = bytearray()
+                for piece in answer.iter_content(65_536):
+                    held += piece
+                    if len(held) > max_bytes:
+                        raise _too_large(in_short(address), max_bytes)
+                    if time.monotonic() - began > TOTAL_S:
+                        raise _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
+                return bytes(held)
+    except _Refused as refused:
+        came, mend = refused.came, refused.mend
+    except (requests.RequestException, OSError, ValueError) as error:
+        came, mend = _what_failed(error)
+    raise DataError(
+        in_short(address),
+        came=came,
+        expected="an http or https address of a picture that can be reached",
+        mend=mend,
+    ) from None
+
+
+def _answer(session: requests.Session, address: str, began: float) -> requests.Response:
+    """The answer at the end of the redirects, each of which is looked at."""
+    for _ in range(MOST_REDIRECTS + 1):
+        if not address[:8].lower().startswith(_WEB):
+            kind = in_short(address.partition(":")[0], 20)
+            raise _Refused(f"an address of the kind {kind}:", "name a file, or an http address")
+        answer = session.get(
+            address,
+            stream=True,
+            timeout=TIMEOUT_S,
+            allow_redirects=False,
+            headers={"User-Agent": "mien", "Accept": "image/*,*/*;q=0.5"},
+        )
+        if not answer.is_redirect:
+            if answer.status_code >= 400:
+                raise _Refused(f"HTTP status {answer.status_code}", "check the address")
+            kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if kind in ("text/html", "application/xhtml+xml"):
+                raise _Refused(
+                    "a web page, not a picture", "copy the address of the picture itself"
+                )
+            return answer
+        address = urllib.parse.urljoin(address, answer.headers["Location"])
+        answer.close()
+        if time.monotonic() - began > TOTAL_S:
+            raise _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
+    raise _Refused(f"more than {MOST_REDIRECTS} redirects", "check the address in a browser")
+
+
+def _what_failed(error: Exception) -> tuple[str, str]:
+    """What happened, in words without a library's names, and what to do."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUT_S:.0f} s", "try again later, or download it first"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "a certificate that cannot be trusted", "check the address and this machine's clock"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "an answer that was cut off", "try again"
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return "an address that cannot be read", "check its spelling"
+    if isinstance(error, requests.ConnectionError):
+        return (
+            "no connection (this machine may be offline, or the server's name unknown)",
+            "check the network and the address, or give a file",
+        )
+    return "an answer that cannot be read", "download it in a browser, and give the file"
+
+
+@lru_cache(maxsize=256)
+def _type_of(address: str) -> str:
+    """The first word of the content type that a server says, such as `image`; '' if it cannot be
+    reached.
+    """
+    import requests
+
+    try:
+        with (
+            requests.Session() as session,
+            _answer(session, address, time.monotonic()) as answer,
+        ):
+            kind = answer.headers.get("Content-Type", "").partition("/")[0].strip().lower()
+            if "mpegurl" in answer.headers.get("Content-Type", "").lower():
+                return "video"
+            return str(kind)
+    except (_Refused, requests.RequestException, OSError, ValueError):
+        return ""
+
+
+def _too_large(name: str, max_bytes: int) -> DataError:
+    return DataError(
+        name,
+        came="more bytes",
+        expected=f"at most {max_bytes:,} bytes",
+        mend="make the picture smaller",
+    )

@@ -1,0 +1,75 @@
+"""Moving pictures: GIF, WebP, PNG and AVIF with several frames, read frame by frame with their times."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Generator
+from functools import lru_cache
+
+import numpy as np
+
+from mien.vision.image import DAMAGE, DEFAULT_LIMITS, check_size, opener, upright_rgb
+from mien.vision.reading import Limits, bytes_of
+from mien.vision.safety import bad_picture, gif_has_frames, inspect
+
+_SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif", ".avifs")
+_HEAD = 65_536  # bytes; what says that a PNG moves comes before its pixels
+_MOST_FRAMES = 100_000
+_SHORTEST_S, _INSTEAD_S = 0.011, 0.1  # browsers show frames of 10 ms and less for 100 ms
+
+
+def is_animated(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a moving picture: told by its name and its first bytes."""
+    text = os.fspath(path)
+    if os.path.splitext(text)[1].lower() not in _SUFFIXES:
+        return False
+    try:
+        found = os.stat(text)
+        return _moves(text, found.st_mtime_ns, found.st_size)
+    except (OSError, ValueError):
+        return False
+
+
+@lru_cache(maxsize=100_000)
+def _moves(path: str, changed: int, size: int) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+        if head[:4] == b"GIF8" and size <= DEFAULT_LIMITS.max_bytes:
+            try:
+                return gif_has_frames(head + file.read(), path)
+            except ValueError:
+                return False
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"acTL" in head.partition(b"IDAT")[0]
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+        return bool(head[20] & 2)
+    return head[4:12] == b"ftypavis"
+
+
+def animation_frames(
+    path: str, *, limits: Limits = DEFAULT_LIMITS
+) -> Generator[tuple[float, np.ndarray], None, None]:
+    """Time in seconds and picture, RGB uint8 (H, W, 3), of each frame; one is in memory at a time.
+
+    Raises:
+        DataError: for a file that is no whole picture, or too large; also in its middle.
+    """
+    where, data = bytes_of(path, limits)
+    kind = inspect(data, where, max_scans=limits.max_scans).kind
+    time_s = 0.0
+    try:
+        with opener(kind, where)(io.BytesIO(data)) as image:
+            check_size(image.size, where, limits)
+            for number in range(_MOST_FRAMES):
+                try:
+                    image.seek(number)
+                except EOFError:
+                    return
+                image.load()
+                duration_s = float(image.info.get("duration") or 0) / 1000
+                yield time_s, upright_rgb(image, 1, [], where)
+                time_s += duration_s if duration_s >= _SHORTEST_S else _INSTEAD_S
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise bad_picture(where, f"a corrupt moving picture ({reason})") from error

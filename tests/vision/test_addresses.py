@@ -1,0 +1,206 @@
+"""Addresses, data: URLs and base64, against a server of this machine."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DataError
+from mien.vision import addresses
+from mien.vision.addresses import is_address, is_picture_address
+from mien.vision.image import load_image
+from mien.vision.reading import Limits, is_one_picture, name_of
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+
+
+def png() -> bytes:
+    held = io.BytesIO()
+    Image.fromarray(PIXELS).save(held, "PNG")
+    return held.getvalue()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = self.path
+        if path.startswith("/to/"):
+            number = int(path.removeprefix("/to/"))
+            return self._send(302, b"", Location=f"/to/{number - 1}" if number else "/a.png")
+        if path == "/to-file":
+            return self._send(302, b"", Location="file:///etc/passwd")
+        if path == "/page":
+            return self._send(200, b"<html>", **{"Content-Type": "text/html; charset=utf-8"})
+        if path == "/film":
+            return self._send(200, b"1", **{"Content-Type": "video/mp4"})
+        if path == "/large":
+            self.send_response(200)
+            self.send_header("Content-Length", "900000000")
+            return self.end_headers()
+        if path == "/endless":
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            try:
+                for _ in range(2000):
+                    self.wfile.write(b"x" * 1000)
+                    time.sleep(0.0005)
+            except OSError:
+                pass
+            return None
+        if path == "/silent":
+            time.sleep(1.5)
+            return self._send(200, png())
+        if path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "5000")
+            self.end_headers()
+            self.wfile.write(png()[:100])
+            self.close_connection = True
+            return None
+        if path in ("/a.png", "/picture"):
+            return self._send(200, png(), **{"Content-Type": "image/png"})
+        return self._send(404, b"")
+
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    running = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    thread = threading.Thread(target=running.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.mark.parametrize("path", ["/a.png", "/picture", "/to/0", "/to/4"])
+def test_an_address_is_read(server: str, path: str) -> None:
+    assert (load_image(server + path) == PIXELS).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "came"),
+    [
+        ("/nothing", "HTTP status 404"),
+        ("/page", "a web page"),
+        ("/to/9", "more than 5 redirects"),
+        ("/to-file", "an address of the kind file:"),
+        ("/large", "more bytes"),
+        ("/endless", "more bytes"),
+        ("/silent", "no answer within"),
+        ("/cut", "cut off"),
+        ("/film", "no picture"),
+    ],
+)
+def test_what_cannot_be_had_is_said(
+    server: str, path: str, came: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "TIMEOUT_S", 0.7)
+    with pytest.raises(DataError, match=came) as raised:
+        load_image(server + path, limits=Limits(max_bytes=200_000))
+    assert "To mend" in str(raised.value) and "requests" not in str(raised.value)
+
+
+def test_a_slow_answer_ends(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "TOTAL_S", 0.2)
+    with pytest.raises(DataError, match="no end within"):
+        load_image(server + "/endless")
+
+
+def test_offline_is_said() -> None:
+    with pytest.raises(DataError, match="may be offline"):
+        load_image("http://127.0.0.1:9/a.png")
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "ftp://a.example/b.png", "s3://bucket/a.jpg", "gs://b/a"]
+)
+def test_other_kinds_of_addresses_are_refused(address: str) -> None:
+    assert is_address(address)
+    with pytest.raises(DataError, match="an address of the kind"):
+        load_image(address)
+
+
+def test_paths_are_no_addresses(tmp_path: Path) -> None:
+    assert not any(map(is_address, ("a.png", "C:/a.png", str(tmp_path), "data.png", "http.png")))
+
+
+def test_a_picture_and_a_film_are_told_apart(server: str) -> None:
+    assert is_picture_address("https://a.example/b/c.JPG?size=2")
+    assert not is_picture_address("https://a.example/live.m3u8")
+    assert is_picture_address(server + "/picture") and not is_picture_address(server + "/film")
+    assert is_picture_address("http://127.0.0.1:9/unknown")  # its row will say why
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_data_urls_and_base64(wrapped: bool) -> None:
+    text = base64.b64encode(png()).decode()
+    if wrapped:
+        text = "\n".join(text[i : i + 76] for i in range(0, len(text), 76))
+    for source in (text, text.rstrip("="), "data:image/png;base64," + text):
+        assert (load_image(source) == PIXELS).all()
+    urlsafe = base64.urlsafe_b64encode(png()).decode()
+    assert (load_image("data:image/png;base64," + urlsafe) == PIXELS).all()
+
+
+@pytest.mark.parametrize("source", ["data:image/png;base64,@@@", "data:nothing", "data:,hello"])
+def test_broken_data_urls_are_refused(source: str) -> None:
+    with pytest.raises(DataError, match="data: URL"):
+        load_image(source)
+
+
+def test_nothing_repeats_what_came() -> None:
+    long = "iVBORw" + "A" * 3_000_000
+    for source in (long, "data:image/png;base64," + long, "x" * 3_000_000, b"\0" * 3_000_000):
+        with pytest.raises(DataError) as raised:
+            load_image(source)
+        assert len(str(raised.value)) < 600
+        assert len(name_of(source)) <= 210
+
+
+def test_names_of_what_has_no_name() -> None:
+    assert name_of(b"abc") == "picture of 3 bytes"
+    assert name_of(PIXELS) == "ndarray (20, 30, 3)"
+    assert name_of(Path("a/b.png")) == str(Path("a/b.png"))
+    assert name_of(Image.fromarray(PIXELS)) == "picture (Image)"
+    single: list[object] = ["a.png", b"abc", PIXELS, Path("a"), io.BytesIO(), None, 3]
+    assert all(map(is_one_picture, single))
+    several: list[object] = [["a.png"], (b"a",), iter([]), PIXELS[None], {"a.png": 1}]
+    assert not any(map(is_one_picture, several))
+
+
+def test_asynchronous_files_get_a_sentence() -> None:
+    class Asynchronous:
+        async def read(self, size: int = -1) -> bytes:
+            return b""
+
+    class Later:
+        def read(self, size: int = -1) -> object:
+            return Asynchronous().read()
+
+    for source in (Asynchronous(), Later()):
+        with pytest.raises(DataError, match="await file.read"):
+            load_image(source)  # type: ignore[arg-type]
