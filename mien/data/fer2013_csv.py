@@ -110,43 +110,11 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
     rows.notes += header.notes
     if header.usage is None:
         named = split_word(Path(name).name.split(".")[0])
-        told = f": its rows are the {SPLITS[header.split]} split." if named else "."
-        rows.notes.append(f"{Path(name).name} has no Usage column{told}")
+        split_note = f": its rows are the {SPLITS[header.split]} split." if named else "."
+        rows.notes.append(f"{Path(name).name} has no Usage column{split_note}")
     before, first = len(rows.labels) + len(rows.left_out), len(rows.labels)
-    block: list[tuple[int, bytes, int, int]] = []
+    block = _Block(rows, where, on_error)
     num_blank = 0
-
-    def leave_out(line: int, bad: BadRow, whole: bool) -> None:
-        came, mend = bad.came, bad.mend
-        if not whole:
-            came, mend = (
-                f"a cut-off last line: {came}",
-                "the file ends early: copy or download it again",
-            )
-        if on_error == "raise":
-            raise DataError(where, row=line, came=came, expected=bad.expected, mend=mend)
-        rows.left_out.append(LeftOut(where, line, f"came {came}; expected {bad.expected}"))
-
-    def flush(whole: bool = True) -> None:
-        if not block:
-            return
-        images = parse_block([pixels for _, pixels, _, _ in block])
-        if images is not None:
-            rows.images.append(images)
-            good = block
-        else:
-            good = []
-            for entry in block:
-                try:
-                    rows.images.append(parse_row(entry[1])[None])
-                    good.append(entry)
-                except BadRow as bad:
-                    leave_out(entry[0], bad, whole or entry is not block[-1])
-        rows.lines += [line for line, _, _, _ in good]
-        rows.labels += [label for _, _, label, _ in good]
-        rows.splits += [split for _, _, _, split in good]
-        block.clear()
-
     number = 1
     for text, whole, num_lines in _records(_lines(stream, where)):
         number += num_lines
@@ -156,14 +124,12 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         try:
             pixels, label, split = fields(text, header, rows.names)
         except BadRow as bad:
-            flush()  # an earlier row may be bad too, and the first one is to be named
-            leave_out(number, bad, whole)
+            block.flush()  # an earlier row may be bad too, and the first one is to be named
+            block.leave_out(number, bad, whole)
             continue
-        block.append((number, pixels, label, split))
-        if len(block) == _BLOCK or not whole:
-            flush(whole)
-    flush()
-    _drop_rare_labels(rows, first, leave_out)
+        block.add((number, pixels, label, split), whole)
+    block.flush()
+    _drop_rare_labels(rows, first, block.leave_out)
     if len(rows.labels) + len(rows.left_out) == before:
         raise DataError(
             where,
@@ -175,6 +141,52 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         rows.notes.append(
             f"{Path(name).name} holds {num_blank:,} blank line(s), which were ignored."
         )
+
+
+class _Block:
+    """Rows whose pixels are parsed together: line number, pixels, label, split."""
+
+    def __init__(self, rows: _Rows, where: str, on_error: str) -> None:
+        self._rows, self._where, self._on_error = rows, where, on_error
+        self._entries: list[tuple[int, bytes, int, int]] = []
+
+    def add(self, entry: tuple[int, bytes, int, int], whole: bool) -> None:
+        """Take a row; `whole` is False for a last line without an end."""
+        self._entries.append(entry)
+        if len(self._entries) == _BLOCK or not whole:
+            self.flush(whole)
+
+    def leave_out(self, line: int, bad: BadRow, whole: bool) -> None:
+        """Refuse a bad row, or leave it out, as `on_error` says."""
+        came, mend = bad.came, bad.mend
+        if not whole:
+            came = f"a cut-off last line: {came}"
+            mend = "the file ends early: copy or download it again"
+        if self._on_error == "raise":
+            raise DataError(self._where, row=line, came=came, expected=bad.expected, mend=mend)
+        reason = f"came {came}; expected {bad.expected}"
+        self._rows.left_out.append(LeftOut(self._where, line, reason))
+
+    def flush(self, whole: bool = True) -> None:
+        """Parse what was added."""
+        if not self._entries:
+            return
+        images = parse_block([pixels for _, pixels, _, _ in self._entries])
+        good = self._entries
+        if images is not None:
+            self._rows.images.append(images)
+        else:
+            good = []
+            for entry in self._entries:
+                try:
+                    self._rows.images.append(parse_row(entry[1])[None])
+                    good.append(entry)
+                except BadRow as bad:
+                    self.leave_out(entry[0], bad, whole or entry is not self._entries[-1])
+        self._rows.lines += [line for line, _, _, _ in good]
+        self._rows.labels += [label for _, _, label, _ in good]
+        self._rows.splits += [split for _, _, _, split in good]
+        self._entries.clear()
 
 
 def _drop_rare_labels(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mien import __version__
+from mien.bundle import Head
 from mien.bundle.tta import VIEWS
 from mien.constants import FACE_SIDE
 from mien.recognizer import Recognizer
@@ -37,16 +38,6 @@ def device_document(
     """
     bundle, detector = recognizer.bundle, recognizer.detector
     labels = recognizer.labels
-    heads = [
-        {
-            "name": head.name,
-            "output": head.output,
-            "labels": list(head.labels),
-            "temperature": head.temperature,
-            "temperature_best": head.temperature_best,
-        }
-        for head in bundle.heads
-    ]
     return {
         "mien": __version__,
         "missing": missing(recognizer),
@@ -54,7 +45,7 @@ def device_document(
         "digest": bundle.digest,
         "licence": bundle.licence,
         "input": {"name": bundle.input_name, "side": FACE_SIDE},
-        "heads": heads,
+        "heads": [_head(head) for head in bundle.heads],
         "rules": [asdict(rule) for rule in bundle.rules.values()],
         "views": VIEWS,
         "golden": {
@@ -97,6 +88,16 @@ def device_document(
             if bundle.training.get(key)
         },
         "metrics": {split: dict(facts) for split, facts in bundle.metrics.items()},
+    }
+
+
+def _head(head: Head) -> dict[str, Any]:
+    return {
+        "name": head.name,
+        "output": head.output,
+        "labels": list(head.labels),
+        "temperature": head.temperature,
+        "temperature_best": head.temperature_best,
     }
 
 

@@ -398,7 +398,7 @@ def test_the_script_is_mien_run() -> None:
 def test_every_verb_has_help_with_an_example() -> None:
     verbs = [[command.callback.__name__] for command in app.registered_commands if command.callback]
     verbs += [["data", str(command.name)] for command in data_app.registered_commands]
-    assert len(verbs) == 15
+    assert len(verbs) == 16
     for verb in verbs:
         done = CliRunner().invoke(app, [*verb, "--help"])
         assert f"Example: mien {' '.join(verb)}" in done.stdout
