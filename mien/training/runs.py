@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,3 +267,20 @@ def best_folders(folder: Path) -> dict[int, Path]:
     """Epoch -> where its weights lie, of all that are there."""
     named = {path: re.fullmatch(r"best-(\d{4,})", path.name) for path in folder.glob("best-*")}
     return {int(name[1]): path for path, name in named.items() if name}
+
+
+def best_epoch(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
+    """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
+
+    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated
+    (`Recipe.choose_by`). Epochs at other sides of the faces than the last one's take no part.
+    """
+    if not history:
+        return 0
+    side = history[-1].get("side")
+    lines = {n: line for n, line in enumerate(history, 1) if line.get("side") == side}
+    if by == "accuracy":
+        return max(lines, key=lambda n: (lines[n]["val_accuracy"], -lines[n]["val_loss"], -n))
+    # A run that an older version began has epochs without it: like is compared with like.
+    known = all("val_calibrated_loss" in line for line in lines.values())
+    return min(lines, key=lambda n: (lines[n]["val_calibrated_loss" if known else "val_loss"], n))

@@ -26,6 +26,7 @@ from mien.training.recipe import Recipe
 from mien.training.runs import (
     RUN_FILE,
     Run,
+    best_epoch,
     best_folder,
     best_folders,
     evaluated,
@@ -224,7 +225,7 @@ class Trainer:
                 yield variable, f"{part}-{number:03d}-{path.replace('/', '.')}"
 
     def _best(self, history: Sequence[Mapping[str, float]]) -> int:
-        return best(history, self.recipe.choose_by)
+        return best_epoch(history, self.recipe.choose_by)
 
     def _why_stop(self, history: list[dict[str, Any]]) -> str:
         epoch, best_epoch = len(history), self._best(history)
@@ -369,23 +370,6 @@ def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray
         yield first, whole[first : first + STEPS]
     if len(rest := order[num_whole * batch_size :]):
         yield num_whole, rest[None]
-
-
-def best(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
-    """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
-
-    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated
-    (`Recipe.choose_by`). Epochs at other sides of the faces than the last one's take no part.
-    """
-    if not history:
-        return 0
-    side = history[-1].get("side")
-    lines = {n: line for n, line in enumerate(history, 1) if line.get("side") == side}
-    if by == "accuracy":
-        return max(lines, key=lambda n: (lines[n]["val_accuracy"], -lines[n]["val_loss"], -n))
-    # A run that an older version began has epochs without it: like is compared with like.
-    known = all("val_calibrated_loss" in line for line in lines.values())
-    return min(lines, key=lambda n: (lines[n]["val_calibrated_loss" if known else "val_loss"], n))
 
 
 def precision(recipe: Recipe) -> str:

@@ -9,7 +9,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from mien.vision.image import DAMAGE, DEFAULT_LIMITS, check_size, opener, upright_rgb
+from mien.vision.colour import upright_rgb
+from mien.vision.image import DAMAGE, DEFAULT_LIMITS, check_size, opener
 from mien.vision.reading import Limits, bytes_of
 from mien.vision.safety import bad_picture, gif_has_frames, inspect
 

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from mien.errors import DataError
+from mien.vision.colour import UPRIGHT, eight_bits, upright_rgb
 from mien.vision.reading import Limits, bytes_of
 from mien.vision.safety import Container, bad_picture, inspect
 
@@ -44,21 +45,9 @@ Source = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | np.ndarray
 )  # or a PIL.Image.Image
 
-BACKGROUND = 128  # mid-gray behind transparent pixels
 
 _COUNTED_BYTES = 4 << 20  # frames of larger files are not counted
-_STRIP_PIXELS = 1 << 20  # pixels converted at a time, so that conversions need little memory
 _ORIENTATION = 0x0112
-# What Pillow's Transpose member undoes each EXIF orientation.
-_UPRIGHT = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
 # Pillow's modules, and the classes in them.
 _MODULES = {
     "JPEG": "Jpeg",
@@ -259,7 +248,7 @@ def _from_pillow(
         if container is None or container.orientation is None
         else container.orientation
     )
-    if orientation in _UPRIGHT:
+    if orientation in UPRIGHT:
         done.append("turned")
     pixels = upright_rgb(image, orientation, done, where)
     return Picture(
@@ -286,73 +275,7 @@ def _asked(image: Image) -> int:
         value = image.getexif().get(_ORIENTATION, 1)
     except DAMAGE:
         return 1
-    return value if isinstance(value, int) and value in _UPRIGHT else 1
-
-
-def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> np.ndarray:
-    """Convert and turn a picture strip by strip, which needs no second copy of it."""
-    from PIL import Image
-
-    width, height = image.size
-    turn = Image.Transpose[_UPRIGHT[orientation]] if orientation in _UPRIGHT else None
-    rgb = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
-    if image.mode == "F":
-        raise bad_picture(where, "floating-point pixels", mend="save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        low, high = _extrema(image)
-        if low < 0 or high > 65_535:
-            raise bad_picture(
-                where, f"32-bit pixels from {low:,} to {high:,}", mend="save it with 8 or 16 bits"
-            )
-        done.append("16-bit")
-    rows = max(1, _STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        strip = _rgb_strip(image.crop((0, top, width, bottom)), done)
-        pixels = np.asarray(strip if turn is None else strip.transpose(turn))
-        if orientation >= 5:  # rows have become columns
-            backwards = orientation in (6, 7)
-            rgb[:, slice(height - bottom, height - top) if backwards else slice(top, bottom)] = (
-                pixels
-            )
-        else:
-            backwards = orientation in (3, 4)
-            rgb[slice(height - bottom, height - top) if backwards else slice(top, bottom)] = pixels
-    return rgb
-
-
-def _extrema(image: Image) -> tuple[int, int]:
-    """Least and greatest value of an integer picture; Pillow's own `getextrema` knows not every
-    kind of them.
-    """
-    rows = max(1, _STRIP_PIXELS // image.width)
-    strips = [
-        np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
-        for top in range(0, image.height, rows)
-    ]
-    return min(int(strip.min()) for strip in strips), max(int(strip.max()) for strip in strips)
-
-
-def _rgb_strip(strip: Image, done: list[str]) -> Image:
-    """Any mode of Pillow but F -> RGB."""
-    from PIL import Image
-
-    if strip.mode.startswith("I"):  # which Pillow's own conversion would clip to white
-        return Image.fromarray(_eight_bits(np.asarray(strip))).convert("RGB")
-    if strip.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in strip.info:
-        strip = strip.convert("RGBA")
-        alpha = strip.getchannel("A")
-        if alpha.getextrema() != (255, 255):
-            backdrop = Image.new("RGBA", strip.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
-            strip = Image.alpha_composite(backdrop, strip)
-            if "alpha" not in done:
-                done.append("alpha")
-    return strip.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """0..65535 -> 0..255, rounded."""
-    return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)
+    return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
 def _from_array(array: np.ndarray, limits: Limits) -> Picture:
@@ -367,7 +290,7 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
     check_size((array.shape[1], array.shape[0]), "array", limits)
     done: list[str] = []
     if array.dtype == np.uint16:
-        array = _eight_bits(array)
+        array = eight_bits(array)
         done.append("16-bit")
     elif array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)

@@ -82,7 +82,7 @@ def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset)
     } <= facts.keys()
     assert facts["stopped"] == "the schedule of 4 epochs is done"
     assert facts["data"]["num_training"] == 140 and facts["data"]["num_validation"] == 35
-    assert facts["best_epoch"] == trainer.best(lines)
+    assert facts["best_epoch"] == runs.best_epoch(lines)
     # The network that is loaded is that of the best epoch, and so is the Keras file.
     validation = faces.part("validation")
     probabilities = runs.predict(runs.load_network(undisturbed), validation.images)
@@ -97,11 +97,12 @@ def test_a_run_learns_and_keeps_its_books(undisturbed: runs.Run, faces: Dataset)
 def test_which_epoch_is_kept() -> None:
     scores = [(0.5, 0.9), (0.7, 0.6), (0.6, 0.5), (0.7, 0.7)]
     history = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in scores]
-    assert (trainer.best(history), trainer.best(history, "loss")) == (2, 3) and trainer.best(
-        [], "loss"
-    ) == 0
+    assert (runs.best_epoch(history), runs.best_epoch(history, "loss")) == (
+        2,
+        3,
+    ) and runs.best_epoch([], "loss") == 0
     assert (
-        trainer.best(
+        runs.best_epoch(
             [{**line, "side": side} for line, side in zip(history, (32, 32, 48, 48), strict=True)]
         )
         == 4
@@ -110,9 +111,9 @@ def test_which_epoch_is_kept() -> None:
         {**line, "val_calibrated_loss": loss}
         for line, loss in zip(history, (0.9, 0.4, 0.5, 0.3), strict=True)
     ]
-    assert (trainer.best(calibrated), trainer.best(calibrated, "loss")) == (2, 4)
+    assert (runs.best_epoch(calibrated), runs.best_epoch(calibrated, "loss")) == (2, 4)
     assert (
-        trainer.best([*history[:1], *calibrated[1:]], "loss") == 3
+        runs.best_epoch([*history[:1], *calibrated[1:]], "loss") == 3
     )  # begun by a version that did not calibrate
 
 
@@ -848,7 +849,7 @@ def test_checkpoints_of_another_network_and_damaged_best_weights(
     # any work otherwise.
     folder = interrupted()
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    best_epoch = trainer.best(history)
+    best_epoch = runs.best_epoch(history)
     arrays = runs.best_folder(folder, best_epoch) / "arrays.npz"
     arrays.write_bytes(arrays.read_bytes()[:-1])
     if best_epoch == len(history):

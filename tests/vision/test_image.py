@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError
-from mien.vision.image import BACKGROUND, decode, load_image
+from mien.vision.colour import BACKGROUND
+from mien.vision.image import decode, load_image
 from mien.vision.reading import Limits
 
 ROOT = Path(__file__).parents[2]
