@@ -1,12 +1,13 @@
-"""The csv forms of FER2013: which files belong together, how they are packed, what their header
-says.
+"""The csv forms of FER2013: which files belong together, and how they are packed.
 
-    fer2013.csv          emotion,pixels,Usage          the archive of the competition
-    icml_face_data.csv   emotion, Usage, pixels        the same rows; two column names begin with a
-    blank train.csv, test.csv  emotion,pixels and pixels     the competition's own; the test rows
-    carry no label
+    fer2013.csv            emotion,pixels,Usage         the archive of the competition
+    icml_face_data.csv     emotion, Usage, pixels       the same rows; two column names begin with a
+                                                        blank
+    train.csv, test.csv    emotion,pixels and pixels    the competition's own; the test rows carry
+                                                        no label
 
-each plain, as .gz, .bz2 or .xz, or inside of a zip or tar. Columns are found by name, in any order.
+Each may be plain, .gz, .bz2 or .xz, or inside a zip or tar. Columns are found by name, in any
+order (`mien.data.csv_header`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Reading a data set: the one entry for every form it comes in.
+"""Read a data set: the one entry for every form it comes in.
 
-`load_dataset` recognises what it was given by name and content, lets `fer2013`, `folders` or
-`synth` read it, joins the FER+ votes, and keeps the parsed result in the `cache`. `find_data` looks
-for FER2013 in the places where it usually lies.
+`load_dataset` recognises a form by name and content, calls its reader, joins the FER+ votes, and
+keeps the result in the parsed cache. `find_data` looks for FER2013 in the places where it usually
+lies.
 """
 
 from __future__ import annotations
