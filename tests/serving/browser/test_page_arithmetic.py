@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from browsing import Page
@@ -144,3 +145,26 @@ def test_the_answer_under_a_prior_is_the_librarys(page: Page, prior: Any, mode: 
     found, certain_from, shown = call(page, "recognize/rule.mjs", body, model, prior, rows, name)
     assert (found, certain_from) == (rule.prior, rule.certain_from)
     np.testing.assert_allclose(shown, rule.answer(heads, labels, mode=mode), atol=2e-7)
+
+
+SIZES = [
+    ((170, 130), (128, 98)),
+    ((128, 96), (64, 48)),
+    ((150, 99), (50, 33)),
+    ((64, 200), (63, 197)),
+]
+
+
+@pytest.mark.parametrize(("size", "smaller"), SIZES)
+def test_shrinking_is_the_librarys_to_the_bit(
+    page: Page, size: tuple[int, int], smaller: tuple[int, int]
+) -> None:
+    made = np.random.default_rng(7).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    rgba = np.dstack([made, np.full(made.shape[:2], 255, np.uint8)])
+    body = """const [width, height] = values[1];
+      const image = { width, height, data: Uint8ClampedArray.from(values[0]) };
+      return [...m.byArea(image, ...values[2]).data]"""
+    found = call(page, "recognize/pixels.mjs", body, rgba.ravel().tolist(), size, smaller)
+    found = np.array(found, np.uint8).reshape(smaller[1], smaller[0], 4)[..., :3]
+    assert len(np.unique(found)) > 50
+    np.testing.assert_array_equal(found, cv2.resize(made, smaller, interpolation=cv2.INTER_AREA))

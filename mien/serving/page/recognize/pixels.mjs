@@ -70,35 +70,33 @@ export function shrunk(image, side) {
   return [byArea(image, width, height), Math.fround(image.width / width), Math.fround(image.height / height)];
 }
 
+const fround = Math.fround;
+
+// Which pixels of an axis make each of fewer, and how much of each: OpenCV's computeResizeAreaTab, in the
+// float32 that it keeps them in.
 function shares(from, to) {
   const scale = from / to;
   return Array.from({ length: to }, (_, index) => {
     const low = index * scale;
-    const high = Math.min((index + 1) * scale, from);
-    const first = Math.floor(low);
-    const last = Math.min(from, Math.ceil(high - 1e-9));
-    const weights = [];
-    for (let at = first; at < last; at++) {
-      weights.push(Math.max(0, Math.min(high, at + 1) - Math.max(low, at)) / scale);
-    }
-    return [first, weights];
+    const high = low + scale;
+    const cell = Math.min(scale, from - low);
+    const last = Math.min(Math.floor(high), from - 1);
+    const first = Math.min(Math.ceil(low), last);
+    const parts = []; // of pixels side by side
+    const start = first - low > 1e-3 ? first - 1 : first;
+    if (start < first) parts.push((first - low) / cell);
+    for (let at = first; at < last; at++) parts.push(1 / cell);
+    if (high - last > 1e-3) parts.push(Math.min(high - last, 1, cell) / cell);
+    return { start, weights: Float32Array.from(parts) };
   });
 }
 
+// cv2.resize with INTER_AREA, to the bit: the sums are float32, as there.
 export function byArea(image, width, height) {
   const { width: fromWidth, height: fromHeight, data } = image;
+  const [across, down] = [fromWidth / width, fromHeight / height];
+  if (Number.isInteger(across) && Number.isInteger(down)) return byWholeCells(image, width, height, across, down);
   const out = new Uint8ClampedArray(width * height * 4);
-  if (fromWidth === 2 * width && fromHeight === 2 * height) {
-    const row = fromWidth * 4;
-    for (let y = 0, to = 0; y < height; y++) {
-      for (let x = 0, from = 2 * y * row; x < width; x++, from += 8, to += 4) {
-        for (let c = from, o = to; c < from + 3; c++, o++) {
-          out[o] = (data[c] + data[c + 4] + data[c + row] + data[c + row + 4] + 2) >> 2;
-        }
-      }
-    }
-    return { width, height, data: out };
-  }
   const columns = shares(fromWidth, width);
   const rows = shares(fromHeight, height);
   const line = new Float32Array(width * 3);
@@ -106,16 +104,17 @@ export function byArea(image, width, height) {
   let kept = -1; // the source row that `line` holds: rows are shared by neighbours
   for (let y = 0; y < height; y++) {
     sum.fill(0);
-    const [first, weights] = rows[y];
+    const { start, weights } = rows[y];
     for (let k = 0; k < weights.length; k++) {
-      if (first + k !== kept) {
-        kept = first + k;
+      if (start + k !== kept) {
+        kept = start + k;
         squeeze(data, kept * fromWidth * 4, columns, line);
       }
-      for (let i = 0; i < sum.length; i++) sum[i] += line[i] * weights[k];
+      const weight = weights[k];
+      for (let i = 0; i < sum.length; i++) sum[i] += fround(line[i] * weight);
     }
-    for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) out[(y * width + x) * 4 + c] = roundEven(sum[x * 3 + c]);
+    for (let x = 0, to = y * width * 4; x < width; x++, to += 4) {
+      for (let c = 0; c < 3; c++) out[to + c] = roundEven(sum[x * 3 + c]);
     }
   }
   return { width, height, data: out };
@@ -123,17 +122,36 @@ export function byArea(image, width, height) {
 
 function squeeze(data, start, columns, line) {
   for (let x = 0; x < columns.length; x++) {
-    const [first, weights] = columns[x];
     let red = 0;
     let green = 0;
     let blue = 0;
-    for (let k = 0, at = start + first * 4; k < weights.length; k++, at += 4) {
-      red += data[at] * weights[k];
-      green += data[at + 1] * weights[k];
-      blue += data[at + 2] * weights[k];
+    const { start: column, weights } = columns[x];
+    for (let k = 0, at = start + column * 4; k < weights.length; k++, at += 4) {
+      const weight = weights[k];
+      red = fround(red + fround(data[at] * weight));
+      green = fround(green + fround(data[at + 1] * weight));
+      blue = fround(blue + fround(data[at + 2] * weight));
     }
     line[x * 3] = red;
     line[x * 3 + 1] = green;
     line[x * 3 + 2] = blue;
   }
+}
+
+// Where each pixel is made of so many whole ones: OpenCV sums integers.
+function byWholeCells({ width: fromWidth, data }, width, height, across, down) {
+  const out = new Uint8ClampedArray(width * height * 4);
+  const share = fround(1 / (across * down));
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, to += 4) {
+      for (let c = 0; c < 3; c++) {
+        let total = 0;
+        for (let v = 0; v < down; v++) {
+          for (let u = 0, at = ((y * down + v) * fromWidth + x * across) * 4 + c; u < across; u++, at += 4) total += data[at];
+        }
+        out[to + c] = across === 2 && down === 2 ? (total + 2) >> 2 : roundEven(fround(total * share));
+      }
+    }
+  }
+  return { width, height, data: out };
 }
