@@ -173,6 +173,7 @@ function side(item) {
   const facts = [plural(frame.faces.length, "face"), `${Math.round(item.ms)} ms ${where}`];
   if (frame.prior) facts.push(`prior: ${frame.prior.includes("=") ? "my own" : frame.prior}`);
   if (item.settings.mode === "best") facts.push("14 views");
+  if (frame.note) facts.push(frame.note);
   if (!frame.faces.length) {
     return [title, h("p", { class: "fine" }, facts.join(" · ")), h("div", { class: "card stack" }, h("h3", {}, "No face found"), h("p", { class: "soft" }, "Faces that are very small, in profile or mostly covered are missed. A larger picture, or a larger detector size in the settings, may help."))];
   }
