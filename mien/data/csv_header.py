@@ -156,7 +156,7 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
 
 
 def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int]:
-    """(pixels parted by blanks, label, split) of one line; pixels are not looked at yet.
+    """(pixels, label, split) of one line; pixels are not looked at yet.
 
     Raises:
         BadRow: for another number of fields, or a label or split that cannot be meant.
@@ -174,14 +174,18 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
     if header.usage is not None:
         split = _split(parts[header.usage].strip(b' "\r'))
     if len(header.pixels) == 1:
-        pixels = parts[header.pixels[0]]
+        pixels = parts[header.pixels[0]].strip(b' "')
     else:
         pixels = b" ".join([parts[place] for place in header.pixels])
-    return _plain(pixels), label, split
+    return pixels, label, split
 
 
-def _plain(pixels: bytes) -> bytes:
-    """Numbers parted by blanks, whatever parted them; `70.0` becomes `70`."""
+def plain_pixels(pixels: bytes) -> bytes:
+    """Numbers parted by blanks, whatever parted them; `70.0` becomes `70`.
+
+    Raises:
+        BadRow: for pixels cut short as numpy prints large arrays.
+    """
     if b"..." in pixels:
         raise BadRow(
             "pixels cut short by '...', as numpy prints large arrays",

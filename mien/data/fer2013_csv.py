@@ -18,7 +18,14 @@ import numpy as np
 
 from mien.constants import FACE_SIDE
 from mien.data.csv_formats import ALLOWED, damage, streams
-from mien.data.csv_header import LONGEST, Labels, expected_emotion, fields, read_header
+from mien.data.csv_header import (
+    LONGEST,
+    Labels,
+    expected_emotion,
+    fields,
+    plain_pixels,
+    read_header,
+)
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
 from mien.data.label_names import label_set_of
 from mien.data.layout import split_word
@@ -143,6 +150,19 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         )
 
 
+def _parsed(pixels: list[bytes]) -> np.ndarray | None:
+    """uint8 (rows, 2304): as FER2013 has them, else with other marks between the numbers; None
+    where a row needs a closer look.
+    """
+    images = parse_block(pixels)
+    if images is not None:
+        return images
+    try:
+        return parse_block([plain_pixels(one) for one in pixels])
+    except BadRow:
+        return None
+
+
 class _Block:
     """Rows whose pixels are parsed together: line number, pixels, label, split."""
 
@@ -171,7 +191,7 @@ class _Block:
         """Parse what was added."""
         if not self._entries:
             return
-        images = parse_block([pixels for _, pixels, _, _ in self._entries])
+        images = _parsed([pixels for _, pixels, _, _ in self._entries])
         good = self._entries
         if images is not None:
             self._rows.images.append(images)
@@ -179,7 +199,7 @@ class _Block:
             good = []
             for entry in self._entries:
                 try:
-                    self._rows.images.append(parse_row(entry[1])[None])
+                    self._rows.images.append(parse_row(plain_pixels(entry[1]))[None])
                     good.append(entry)
                 except BadRow as bad:
                     self.leave_out(entry[0], bad, whole or entry is not self._entries[-1])

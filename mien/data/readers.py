@@ -32,6 +32,12 @@ from mien.labels import LabelSet
 KAGGLE_INPUT = Path("/kaggle/input")
 _DEPTH = 4  # folders below a root in which data is looked for
 _ON_ERROR = ("raise", "skip")
+_CALLED = {
+    "pictures": "a folder of pictures",
+    "archive": "an archive",
+    "parquet": "Parquet files",
+    "arrays": "arrays",
+}
 
 
 def load_dataset(
@@ -91,7 +97,7 @@ def load_dataset(
         dataset = _with_votes(dataset, list(form.files), votes).resized(side)
     elif votes is not None:
         raise UsageError(
-            f"votes: came {os.fspath(votes)!r} for {form.kind}; expected a csv to join them to"
+            f"votes: came {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a csv to join them to"
         )
     else:
         dataset = _read_form(form, path, how, store)
