@@ -101,7 +101,7 @@ def read(source: Source, *, say: Say, to_train: bool = True) -> Dataset:
     dataset = source.load()
     if to_train:
         dataset = with_validation(dataset)
-    say(f"Data: {dataset.source}: {_sizes(dataset)} faces, {len(dataset.label_set)} classes")
+    say(f"Data: {dataset.source}: {_sizes(dataset)}, {len(dataset.label_set)} classes")
     for note in dataset.notes:
         say(f"  {note}")
     for one in dataset.left_out[:SHOWN]:
@@ -112,11 +112,11 @@ def read(source: Source, *, say: Say, to_train: bool = True) -> Dataset:
 
 
 def _sizes(dataset: Dataset) -> str:
-    """`140 training, 35 validation, 35 test`; the number alone where no split has a name."""
+    """`140 training, 35 validation faces`; `175 faces` where no split has a name."""
     counts = [len(dataset.part(split)) for split in SPLITS]
-    if not any(counts[1:]):
-        return f"{counts[0]:,}"
-    return ", ".join(f"{n:,} {split}" for n, split in zip(counts, SPLITS, strict=True))
+    named = [f"{n:,} {split}" for n, split in zip(counts, SPLITS, strict=True) if n]
+    told = ", ".join(named) if any(counts[1:]) else f"{counts[0]:,}"
+    return f"{told} {'face' if sum(counts) == 1 else 'faces'}"
 
 
 def train(
@@ -201,7 +201,7 @@ def judge(
     for note in dataset.notes[num_notes:]:
         say(f"  {note}")
     sizes = _sizes(dataset)
-    say("Evaluating" if sizes == before else f"Evaluating {sizes} faces")
+    say("Evaluating" if sizes == before else f"Evaluating {sizes}")
     from_runs = [
         predictions.among(dataset, known, predictions.of_run, run)
         for run, known in zip(runs, known_runs, strict=True)

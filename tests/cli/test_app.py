@@ -302,7 +302,7 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         tmp_path / "report",
     ]  # too few to be split
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0 and "1 training, 0 validation, 0 test faces" in done.stderr
+    assert done.exit_code == 0 and ": 1 face, 7 classes" in done.stderr
 
 
 @pytest.mark.parametrize(
