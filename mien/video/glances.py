@@ -7,6 +7,7 @@ px, sees them; new small ones are looked for every `WHOLE_LOOK_S`.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -36,22 +37,25 @@ class Glances:
     def __init__(self, finder: FaceFinder) -> None:
         self._finder = finder
         self._glance = getattr(finder, "glance", None)
-        self._num_known = 0  # faces of the last whole look, if all were large; else 0
-        self._whole_s = 0.0
+        self._since_s = math.nan  # when it was looked whole to know what there is
+        self._num_known = 0  # faces then, if all were large; else 0, and all looks are whole
 
     def cut(self) -> None:
         """Another scene begins: nothing is known of it."""
-        self._num_known = 0
+        self._since_s = math.nan
 
     def faces(self, time_s: float, image: np.ndarray) -> list[Face]:
         """The faces of one frame, uint8 (H, W, 3), at its time."""
-        if self._glance and self._num_known and 0 <= time_s - self._whole_s < WHOLE_LOOK_S:
+        is_known = self._since_s <= time_s < self._since_s + WHOLE_LOOK_S
+        if is_known and self._num_known and self._glance:
             found: list[Face] | None = self._glance(image)
             if found is not None and len(found) >= self._num_known and _are_large(found, image):
                 return found
+            self._num_known = 0  # not tried again before the next whole look that is due
         found = self._finder.faces_in(image)
-        self._whole_s = time_s
-        self._num_known = len(found) if _are_large(found, image) else 0
+        if not is_known:
+            self._since_s = time_s
+            self._num_known = len(found) if _are_large(found, image) else 0
         return found
 
 

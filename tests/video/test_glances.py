@@ -7,7 +7,7 @@ import numpy as np
 from mien.results import Face, Quality
 from mien.video.glances import WHOLE_LOOK_S, Glances
 
-IMAGE = np.zeros((720, 1280, 3), np.uint8)  # a face is large from 80 px
+IMAGE = np.zeros((720, 1280, 3), np.uint8)  # a face is large from 64 px
 
 
 def face(side: float) -> Face:
@@ -45,16 +45,16 @@ def test_large_faces_are_looked_at_whole_twice_a_second() -> None:
 
 
 def test_small_faces_and_none_are_always_looked_for_whole() -> None:
-    assert watched(Finder(200, 79), 0, 0.1, 0.2) == "WWW"
+    assert watched(Finder(200, 63), 0, 0.1, 0.2) == "WWW"
     assert watched(Finder(), 0, 0.1, 0.2) == "WWW"
 
 
 def test_what_the_small_look_misses_is_looked_for_whole_at_once() -> None:
     finder = Finder(100, 200)
     finder.small = [finder.whole[0]]
-    assert watched(finder, 0, 0.1, 0.2) == "WgWgW"
+    assert watched(finder, 0, 0.1, 0.2, 0.3, 0.5, 0.6) == "WgWWWWgW"
     shrinking = Finder(100)
-    shrinking.small = [face(70)]
+    shrinking.small = [face(60)]
     assert watched(shrinking, 0, 0.1) == "WgW"
     same_look = Finder(100)
     same_look.small = None  # a picture that is small itself
