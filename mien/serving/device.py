@@ -88,6 +88,7 @@ def device_document(
             if bundle.training.get(key)
         },
         "metrics": {split: dict(facts) for split, facts in bundle.metrics.items()},
+        "measured": bundle.facts.get("answer", {}).get("measured", {}),
     }
 
 

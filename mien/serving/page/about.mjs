@@ -40,6 +40,18 @@ function body() {
   );
 }
 
+const share = (value) => `${(100 * value).toFixed(1)} %`;
+
+const SETS = { photographs: "press and film photographs", faces: "FER2013's PublicTest" };
+
+// How often the shown answer is right, and the certain ones among them, on each set it was measured on.
+function measured(sets) {
+  return Object.entries(sets)
+    .map(([name, { n, accuracy, certain, certain_right: right }]) =>
+      `${share(accuracy)} right on ${SETS[name] ?? name} (n = ${n.toLocaleString("en")}); of the ${share(certain)} that are certain, ${share(right)}`)
+    .join(". ");
+}
+
 function card() {
   const { model, server } = state;
   const network = model ?? server;
@@ -54,8 +66,8 @@ function card() {
   if (model?.training?.parameters) facts.splice(1, 0, ["Parameters", model.training.parameters.toLocaleString("en")]);
   for (const [split, { n, accuracy }] of Object.entries(model?.metrics ?? {})) {
     if (!accuracy) continue;
-    const share = (value) => `${(100 * value).toFixed(1)} %`;
     facts.push([`Right on ${split}`, `${share(accuracy.value)} of ${n.toLocaleString("en")} faces (95 % interval ${share(accuracy.low)} to ${share(accuracy.high)})`]);
   }
+  for (const [prior, { fast }] of Object.entries(model?.measured ?? {})) facts.push([`Prior ${prior}`, measured(fast)]);
   return h("section", { id: "about-card" }, h("h3", {}, "Model card"), h("dl", { class: "facts" }, facts.map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
 }

@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,6 +183,25 @@ def test_too_large_for_the_server_is_refused_here(page: Page) -> None:
     page.add(upload(encoded(noise)))
     page.expect("[role=alert]").to_contain_text("Too large")
     page.expect("#sent-count").to_have_text("0")
+
+
+def test_a_busy_server_is_asked_again_and_then_named(page: Page) -> None:
+    problem = {"code": "queue-full", "detail": "got a full queue", "hint": "come again in a second"}
+    asked = []
+
+    def refuse(route: Any) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json=problem)
+
+    page.choose_place("server")
+    page.page.route("**/v1/faces?*", refuse)
+    page.add(upload(encoded(astronaut(256))))
+    page.expect("[role=alert]").to_contain_text("The server is busy", timeout=20_000)
+    page.expect("[role=alert]").to_contain_text("Come again in a second")
+    assert len(asked) == 4
+    page.page.unroute("**/v1/faces?*")
+    page.page.click('button:has-text("Try again")')
+    page.expect(".face").to_have_count(1)
 
 
 def test_with_the_server_gone_it_says_offline_and_offers_the_device(

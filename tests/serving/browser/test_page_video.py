@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browsing import Page
+from browsing import Page, Server
 from page_pictures import person
 
 import mien
@@ -85,3 +86,17 @@ def test_a_file_that_cannot_be_played_says_what_can(page: Page) -> None:
     open_film(page, b"no video" * 50, "notes.mp4")
     page.expect("#video [role=alert]").to_contain_text("cannot play")
     page.expect('#video button:has-text("Choose a video")').to_be_visible()
+
+
+def test_without_the_chart_the_table_is_there(
+    new_page: Callable[..., Page], clip: bytes, server: Server
+) -> None:
+    page = new_page("about:blank", service_workers="block")
+    page.page.route("**/uPlot.esm.js", lambda route: route.abort())
+    page.page.goto(server.url)
+    page.ready()
+    open_film(page, clip)
+    page.page.select_option("#rate", "1")
+    page.page.click('button:has-text("Look at it")')
+    page.expect("#video").to_contain_text("This build has no chart", timeout=60_000)
+    page.expect("#video tbody tr").not_to_have_count(0)
