@@ -94,6 +94,8 @@ class _Middle:
 
     labels = LabelSet(("happy", "sad"))
     detector = _Detector()
+    prior = "training"
+    certain_from = 0.5
 
     def faces_in(self, image: np.ndarray) -> list[Face]:
         size = Quality(size_px=50, sharpness=1)
