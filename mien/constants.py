@@ -1,8 +1,10 @@
-"""What several folders need and none owns: the side of a face, the cache folder."""
+"""What several parts need and none owns: the side of a face, the cache folder."""
 
 from __future__ import annotations
 
+import functools
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +12,29 @@ FACE_SIDE = 48  # pixels; FER2013's own size
 
 
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """$MIEN_CACHE, or the user's cache folder as the system defines it."""
+    """$MIEN_CACHE, or the user's cache folder as the system defines it.
+
+    A user without a home, or with one that cannot be written to, as in a container, has a folder
+    that is deleted when the process ends.
+    """
     named = (os.environ if environ is None else environ).get("MIEN_CACHE")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     import platformdirs
 
-    return platformdirs.user_cache_path("mien")
+    try:
+        folder = platformdirs.user_cache_path("mien")
+    except RuntimeError:  # no home folder, nor an entry for the user
+        return _passing()
+    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    return folder if there is not None and os.access(there, os.W_OK) else _passing()
+
+
+@functools.cache
+def _passing() -> Path:
+    held = tempfile.TemporaryDirectory(prefix="mien-")
+    _held.append(held)
+    return Path(held.name)
+
+
+_held: list[tempfile.TemporaryDirectory[str]] = []  # deleted when Python ends

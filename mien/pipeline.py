@@ -184,7 +184,7 @@ def judge(
             `findings.audit_sentences`.
         weights: Class mix for a weighted accuracy beside the plain one.
     """
-    need_train_extra()
+    need_evaluate_extra()
     from mien.evaluation import predictions
     from mien.evaluation.evaluate import NUM_MAPS, evaluate
     from mien.evaluation.judged_data import data_to_judge
@@ -248,14 +248,32 @@ def describe(recipe: Recipe) -> str:
 
 
 def need_train_extra() -> None:
-    """Refuse early when what training and judging import is not installed.
+    """Refuse early when what training imports is not installed.
 
     Raises:
         MissingExtraError: naming the first package that is missing.
     """
-    for module in ("tensorflow", "keras", "filelock", "sklearn", "mlxtend", "matplotlib", "jinja2"):
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(module, "train")
+    _need(("tensorflow", "keras", "filelock"), "train")
+    need_evaluate_extra()
+
+
+def need_evaluate_extra() -> None:
+    """Refuse early when what judging imports is not installed; bundles need no TensorFlow.
+
+    Raises:
+        MissingExtraError: naming the first package that is missing.
+    """
+    _need(("sklearn", "mlxtend", "matplotlib", "jinja2", "scipy", "threadpoolctl"), "evaluate")
+
+
+def _need(modules: Sequence[str], extra: str) -> None:
+    for module in modules:
+        try:
+            is_there = importlib.util.find_spec(module) is not None
+        except ValueError:  # a module that was set to None
+            is_there = False
+        if not is_there:
+            raise MissingExtraError(module, extra)
 
 
 def average(

@@ -39,7 +39,7 @@ app = typer.Typer(
     help=f"Facial expression recognition: train, measure, trust, use.\n\n{EXIT_CODES}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")

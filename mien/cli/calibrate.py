@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli.options import DATA_HELP, Json, OnError, Votes, answer, say, source_of
+from mien.cli.options import DATA_HELP, Json, OnError, Votes, answer, say, say_next, source_of
 
 
 def calibrate(
@@ -37,6 +37,7 @@ def calibrate(
     everyday = pipeline.read(source_of(photographs, None, OnError.raise_), say=say)
     new, measured = recalibrate(opened, out, dataset=faces, photographs=everyday)
     answer({"bundle": str(out), "digest": new.digest, "measured": measured}, _table(measured), json)
+    say_next("predict", "photo.jpg", "--bundle", out, as_json=json)
 
 
 def _table(measured: dict[str, Any]) -> str:

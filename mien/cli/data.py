@@ -20,7 +20,9 @@ from mien.cli.options import (
     Side,
     Votes,
     answer,
+    choice,
     say,
+    say_next,
     source_of,
 )
 from mien.cli.tables import count_table
@@ -55,6 +57,7 @@ def data_info(
 
     values = sources.count(source_of(data, votes, on_error, faces, side, labels, groups))
     answer(values, count_table(values), json)
+    say_next("data", "audit", *([data] if data else []), as_json=json)
 
 
 @data_app.command("audit")
@@ -83,6 +86,7 @@ def data_audit(
     source = source_of(data, votes, on_error, faces, side, labels, groups)
     audit = sources.audit_source(source, out=out, say=say)
     answer(audit.to_dict(rows=True), audit.table(), json)
+    say_next("train", *([data] if data else []), as_json=json)
 
 
 @data_app.command("get")
@@ -105,6 +109,7 @@ def data_get(
 
     path = get_fer2013(out)
     answer({"path": str(path)}, str(path), json)
+    say_next("data", "info", path, as_json=json)
 
 
 @data_app.command("draw")
@@ -115,7 +120,7 @@ def data_draw(
     num: Annotated[int, typer.Option(help="Faces in all; three quarters train.", min=70)] = 5600,
     seed: Annotated[int, typer.Option(help="The same seed draws the same faces.", min=0)] = 0,
     form: Annotated[
-        Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.")
+        Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.", **choice(Form))
     ] = Form.folder,
     json: Json = False,
 ) -> None:
@@ -163,7 +168,10 @@ def data_crop(
     out: Annotated[Path, typer.Argument(help="A new folder for the faces.")],
     side: Side = 48,
     faces: Annotated[
-        Faces, typer.Option(help="detect: find and cut faces; auto: where it finds them.")
+        Faces,
+        typer.Option(
+            help="detect: find and cut faces; auto: where it finds them.", **choice(Faces)
+        ),
     ] = Faces.detect,
     labels: LabelNames = None,
     groups: Groups = None,
@@ -186,3 +194,4 @@ def data_crop(
 
 def _print_written(values: dict[str, Any], as_json: bool) -> None:
     answer(values, f"{values['num_faces']} faces: {values['written']}", as_json)
+    say_next("train", values["written"], as_json=as_json)

@@ -21,6 +21,7 @@ from mien.cli.options import (
     Side,
     Votes,
     say,
+    say_next,
     source_of,
 )
 from mien.errors import UsageError
@@ -110,6 +111,7 @@ def evaluate(
         raise UsageError(
             f"--ensemble: came {len(folders)} run(s) and {len(bundles)} bundle(s); expected two or more of a kind"
         )
+    pipeline.need_evaluate_extra()
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundles]
     source = source_of(path, votes, on_error, faces, side, labels, groups).or_of(folders)
@@ -118,6 +120,10 @@ def evaluate(
         dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say, weights=mix
     )
     print_job(job, json)
+    if folders:
+        say_next("export", folders[0], "network.zip", as_json=json)
+    else:
+        say_next("predict", "photo.jpg", "--bundle", bundles[0], as_json=json)
 
 
 def print_job(job: Job, as_json: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json as json_module
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,8 +13,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.errors import printable
+
 if TYPE_CHECKING:
     from mien.data.source import Source
+
+
+def choice(kind: type[StrEnum]) -> dict[str, Any]:
+    """Arguments of `typer.Option` for one of a few words; a near miss is told the word meant."""
+    words = [one.value for one in kind]
+
+    def parse(text: str) -> StrEnum:
+        word = str(text)
+        if word in words:
+            return kind(word)
+        near = difflib.get_close_matches(word.lower(), words, 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        raise typer.BadParameter(f"came {word}; expected one of {', '.join(words)}.{meant}")
+
+    return {"parser": parse, "metavar": f"[{'|'.join(words)}]"}
 
 
 class OnError(StrEnum):
@@ -82,6 +101,7 @@ OnErrorOption = Annotated[
     typer.Option(
         "--on-error",
         help="raise: stop at the first bad row; skip: leave it out, count it, list it.",
+        **choice(OnError),
     ),
 ]
 FacesOption = Annotated[
@@ -90,6 +110,7 @@ FacesOption = Annotated[
         "--faces",
         help="Pictures are photographs, whose faces are cut out as predict does (detect), or faces "
         "already (whole); auto looks at some and says what it did.",
+        **choice(Faces),
     ),
 ]
 Side = Annotated[
@@ -131,7 +152,10 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
 Weights = Annotated[
-    ClassWeights, typer.Option("--class-weights", help="Weight of each class in the loss.")
+    ClassWeights,
+    typer.Option(
+        "--class-weights", help="Weight of each class in the loss.", **choice(ClassWeights)
+    ),
 ]
 Augment = Annotated[
     bool, typer.Option("--augment/--no-augment", help="Change training faces at random.")
@@ -185,6 +209,7 @@ WhichRecipe = Annotated[
         "--recipe",
         help="Which network; medium by default, with --init finetune.",
         show_default=False,
+        **choice(RecipeName),
     ),
 ]
 RunFolder = Annotated[
@@ -211,6 +236,12 @@ def source_of(
 def say(sentence: str) -> None:
     with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the work goes on
         print(sentence, file=sys.stderr, flush=True)
+
+
+def say_next(*command: object, as_json: bool = False) -> None:
+    """Say what comes next, as a command that can be copied."""
+    if not as_json:
+        say("Next: " + printable(shlex.join(["mien", *map(str, command)])))
 
 
 def answer(values: dict[str, Any], text: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import Columns, DetectorKind, Json, say
+from mien.cli.options import Columns, DetectorKind, Json, choice, say, say_next
 from mien.cli.progress import counting_bar
 from mien.errors import UsageError
 
@@ -37,7 +37,8 @@ Network = Annotated[
 Finder = Annotated[
     DetectorKind,
     typer.Option(
-        help="What finds faces; yunet-close: smaller ones too, slowly; none: the pictures are faces already."
+        help="What finds faces; yunet-close: smaller ones too, slowly; none: the pictures are faces already.",
+        **choice(DetectorKind),
     ),
 ]
 FinderWeights = Annotated[
@@ -64,7 +65,9 @@ TableFile = Annotated[
         "--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False
     ),
 ]
-ColumnNames = Annotated[Columns, typer.Option(help="Names of the table's columns.")]
+ColumnNames = Annotated[
+    Columns, typer.Option(help="Names of the table's columns.", **choice(Columns))
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with --out: leave out what it holds whole.")
 ]
@@ -181,6 +184,8 @@ def predict(
     if missing := take_missing():
         tell(missing)
     tell(tally.sentence())
+    if out is None and not quiet and not options.pictures:
+        say_next("predict", *paths, "--out", "faces.csv", "--draw", "marked", as_json=json)
     if tally.num_failed or num_bad:
         raise typer.Exit(PARTLY)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import DetectorKind, say
+from mien.cli.options import DetectorKind, choice, say
 from mien.cli.predict import Prior
 
 
@@ -22,7 +22,9 @@ def serve(
     bundle: Annotated[
         str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
     ] = "shipped",
-    detector: Annotated[DetectorKind, typer.Option(help="What finds faces.")] = DetectorKind.auto,
+    detector: Annotated[
+        DetectorKind, typer.Option(help="What finds faces.", **choice(DetectorKind))
+    ] = DetectorKind.auto,
     detector_model: Annotated[
         Path | None,
         typer.Option(

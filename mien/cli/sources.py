@@ -34,6 +34,7 @@ def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
     num_folders = sum(
         given != STDIN and not is_address(given) and _is_many(given) for given in paths
     )
+    empty = []
     for given in paths:
         if given == STDIN or is_address(given) or is_video(given) or _is_file(given):
             sources.setdefault(given, "")
@@ -45,7 +46,8 @@ def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
             )
             wanted = [one for one in files if is_picture_name(one) or is_video(one)]
             if not wanted:
-                say(f"{given}: holds no picture and no video; {counted(len(files), 'other file')}")
+                other = f"; {counted(len(files), 'other file')}" if files else ""
+                empty.append(f"{given}: holds no picture and no video{other}")
             elif len(files) > len(wanted):
                 say(
                     f"{given}: left out {counted(len(files) - len(wanted), 'file')}, by name neither picture nor video"
@@ -57,10 +59,12 @@ def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
         else:
             sources.setdefault(given, "")  # its row will say that there is no such file
     if not sources:
+        came = "; ".join(empty) or "nothing was named"
         raise UsageError(
-            f"{', '.join(paths)}: came no picture and no video; expected at least one. "
-            "To mend: name another file, folder or pattern"
+            f"{came}; expected at least one. To mend: name another file, folder or pattern"
         )
+    for sentence in empty:
+        say(sentence)
     return sources
 
 

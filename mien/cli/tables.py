@@ -97,22 +97,26 @@ def count_table(facts: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *facts["notes"]])
 
 
-def bundle_table(bundle: Bundle, out: Path) -> str:
-    """What was exported, and its scores."""
+def bundle_table(bundle: Bundle, where: str | Path) -> str:
+    """What a bundle is, and its scores."""
     head = bundle.heads[0]
     rows = [
-        ("bundle", str(out)),
+        ("bundle", printable(str(where))),
         ("digest", bundle.digest[:16]),
         ("network", f"{len(bundle.model) / 1e6:.1f} MB, {bundle.precision}"),
         ("labels", ", ".join(head.labels)),
         ("temperature", f"{head.temperature:.3f}"),
-        ("largest difference to Keras", f"{bundle.parity['max_difference']:.1e}"),
     ]
+    if "max_difference" in bundle.parity:
+        rows.append(("largest difference to Keras", f"{bundle.parity['max_difference']:.1e}"))
+    if trained_on := (bundle.training.get("data") or {}).get("num_training"):
+        rows.append(("trained on", f"{trained_on:,} faces"))
     for split, scores in bundle.metrics.items():
         rows.append(
             (f"accuracy on {split}", f"{scores['accuracy']['value']:.1%} (n = {scores['n']})")
         )
-        rows.append(("  in 14 views", f"{scores['best']['accuracy']['value']:.1%}"))
+        if "best" in scores:
+            rows.append(("  in 14 views", f"{scores['best']['accuracy']['value']:.1%}"))
         if votes := scores.get("heads", {}).get(VOTES_HEAD):
             rows.append(("  FER+ majority", f"{votes['accuracy']['value']:.1%} (n = {votes['n']})"))
     return aligned(rows)

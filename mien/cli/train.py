@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,7 +41,9 @@ from mien.cli.options import (
     Weights,
     WhichRecipe,
     answer,
+    choice,
     say,
+    say_next,
     source_of,
 )
 from mien.cli.progress import training_bar
@@ -57,7 +59,9 @@ def run(
     data: Data = None,
     recipe: Annotated[
         list[RecipeName] | None,
-        typer.Option(help="Which networks; all three by default.", show_default=False),
+        typer.Option(
+            help="Which networks; all three by default.", show_default=False, **choice(RecipeName)
+        ),
     ] = None,
     out: OutFolder = Path("mien-run"),
     epochs: Epochs = None,
@@ -102,6 +106,7 @@ def run(
         source = source_of(data, votes, on_error, faces, side, labels, groups)
         job = pipeline.run(source, recipes, out=out, say=say, options=options)
     print_job(job, json)
+    say_next("export", out / "networks" / recipes[0].name, "network.zip", as_json=json)
 
 
 def train(
@@ -181,27 +186,56 @@ def train(
 
 
 def info(
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Run folders that `mien train` wrote.")
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN|BUNDLE]...",
+            help="Run folders that `mien train` wrote; bundles (folder, .zip, or shipped).",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """What trained networks are and cost; without a run, the recipes.
+    """What trained networks are and cost; without one, the recipes. Bundles need no TensorFlow.
 
-    Example: mien info runs/medium
+    Example: mien info runs/medium champion.zip
     """
     from mien import pipeline
+    from mien.bundle import open_bundle
 
-    if runs:
-        loaded = pipeline.load_runs(runs)
-        facts = [{"folder": str(one.folder), **one.facts} for one in loaded]
-        answer({"runs": facts}, tables.summary_table(loaded), json)
+    if networks:
+        bundles = [one for one in networks if _is_bundle(one)]
+        runs = [Path(one) for one in networks if one not in bundles]
+        opened = [open_bundle(one) for one in bundles]
+        loaded = pipeline.load_runs(runs) if runs else []
+        values: dict[str, Any] = {}
+        if runs:
+            values["runs"] = [{"folder": str(one.folder), **one.facts} for one in loaded]
+        if opened:
+            values["bundles"] = [
+                {"bundle": one, "digest": bundle.digest, **bundle.facts}
+                for one, bundle in zip(bundles, opened, strict=True)
+            ]
+        texts = [tables.summary_table(loaded)] if loaded else []
+        texts += [tables.bundle_table(one, name) for name, one in zip(bundles, opened, strict=True)]
+        answer(values, "\n\n".join(texts), json)
+        command = (
+            ("evaluate", runs[0]) if runs else ("predict", "photo.jpg", "--bundle", bundles[0])
+        )
+        say_next(*command, as_json=json)
     else:
         from mien.training.recipes import RECIPES
 
         recipes = [make() for make in RECIPES.values()]
         values = {"recipes": [one.to_dict() for one in recipes]}
         answer(values, tables.recipe_table(recipes), json)
+        say_next("train", "DATA", "--recipe", "medium", as_json=json)
+
+
+def _is_bundle(name: str) -> bool:
+    from mien.bundle import SHIPPED
+
+    there = Path(name)
+    return name == SHIPPED or there.suffix.lower() == ".zip" or (there / "bundle.json").exists()
 
 
 def average(
@@ -286,9 +320,11 @@ def export(
         run, out, source=None if source.path is None else source, int8=int8, half=half, say=say
     )
     answer({"out": str(out), **bundle.facts}, tables.bundle_table(bundle, out), json)
+    say_next("predict", "photo.jpg", "--bundle", out, as_json=json)
 
 
 def print_run(done: Run, folder: Path, as_json: bool) -> None:
     """What was trained or averaged, and where it lies."""
     text = tables.summary_table([done]) + f"\nRun folder: {folder}"
     answer({"folder": str(folder), **done.facts}, text, as_json)
+    say_next("evaluate", folder, as_json=as_json)

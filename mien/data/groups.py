@@ -43,7 +43,7 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
             f"groups: came {os.fspath(table)!r} for {dataset.source}, which has no picture files; "
             "expected a folder or archive of pictures"
         )
-    where, groups = _read(Path(table).expanduser(), Path(dataset.source))
+    where, groups = _read(Path(os.path.expanduser(table)), Path(dataset.source))
     known = _Places(groups)
     found = np.array([known.get(file) for file in dataset.files], object)
     num_found = sum(map(bool, found))

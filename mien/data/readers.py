@@ -77,7 +77,7 @@ def load_dataset(
     if on_error not in _ON_ERROR:
         raise UsageError(f"on_error: came {on_error!r}; expected one of {', '.join(_ON_ERROR)}")
     store = Cache(cache_dir()) if cache else None
-    path = Path(source).expanduser() if source is not None else find_data()
+    path = Path(os.path.expanduser(source)) if source is not None else find_data()
     if path is None:
         return _drawn(votes)
     if not path.exists():
@@ -133,7 +133,7 @@ def find_data(
     """
     named = (os.environ if environ is None else environ).get("MIEN_DATA")
     if named:
-        path = Path(named).expanduser()
+        path = Path(os.path.expanduser(named))
         if not path.exists():
             raise DataError(
                 "$MIEN_DATA",
@@ -266,7 +266,7 @@ def _with_votes(
     dataset: Dataset, files: list[Path], votes: str | os.PathLike[str] | None
 ) -> Dataset:
     if votes is not None:
-        return join_votes(dataset, Path(votes).expanduser())
+        return join_votes(dataset, Path(os.path.expanduser(votes)))
     beside = votes_beside(files)
     if beside is None:
         return dataset

@@ -261,7 +261,17 @@ def _check_labels(frame: Frame, labels: tuple[str, ...]) -> None:
 
 
 def _json(frame: Frame) -> str:
-    return json.dumps(frame.to_dict(), allow_nan=False)
+    values = frame.to_dict()
+    return json.dumps({**_nine_digits(values), "time_s": values["time_s"]}, allow_nan=False)
+
+
+def _nine_digits(value: Any) -> Any:
+    """Numbers rounded to nine significant digits, which bring a 32-bit float back exactly."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {name: _nine_digits(one) for name, one in value.items()}
+    return [_nine_digits(one) for one in value] if isinstance(value, list) else value
 
 
 def csv_text(lines: list[list[str]]) -> str:

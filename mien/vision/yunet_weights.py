@@ -41,7 +41,7 @@ def kept_weights(model: Path | None = None) -> Path | None:
     """
     named = model or os.environ.get("MIEN_YUNET")
     if named:
-        path = Path(named).expanduser()
+        path = Path(os.path.expanduser(named))
         if not path.is_file():
             raise bad_weights(
                 path, "no such file" if model else "no such file, though MIEN_YUNET names it"

@@ -425,3 +425,29 @@ def test_networks_of_one_name_are_numbered() -> None:
     assert pipeline.each_once(["a", "b"]) == ["a", "b"]
     assert pipeline.each_once(["a", "b", "a"]) == ["a 1", "b", "a 3"]
     assert pipeline.each_once(["a", "a", "a 2"]) == ["a 1", "a 2", "a 2 3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("train x --recipe lrage", "large"),
+        ("run x --recipe small --recipe meduim", "medium"),
+        ("predict a.png --detector yunte", "yunet"),
+        ("data draw --form cvs", "csv"),
+    ],
+)
+def test_a_near_miss_is_told_the_word_meant(words: str, meant: str) -> None:
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 2 and f"Did you mean {meant}?" in done.stderr
+    assert "Value error" not in done.stderr
+
+
+def test_an_empty_pattern_says_it_once(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", "predict", str(tmp_path / "*.png")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("no picture") == 1 and len(done.stderr.splitlines()) == 1
