@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.vision.explain import STRIDE, overlay
+from mien.vision.fonts import files_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,8 +58,8 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
     """The figure as PNG on white."""
     buffer = io.BytesIO()
     with look(), warnings.catch_warnings():
-        # Label names may be in any script; a box in place of a sign is drawn, and the table beside
-        # it has the name.
+        _letters_of_any_script(figure)
+        # A box is drawn for what no font has, and the table beside it has the name.
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font", category=UserWarning
         )
@@ -66,6 +67,25 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
             buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": "mien"}
         )
     return buffer.getvalue()
+
+
+def _letters_of_any_script(figure: Figure) -> None:
+    """Let the figure's texts fall back on installed fonts for letters that matplotlib's own lacks."""
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+
+    texts = [one for one in figure.findobj(Text) if isinstance(one, Text)]
+    letters = "".join(one.get_text() for one in texts)
+    if max(letters, default="") < "\u0530":  # Latin, Greek, Cyrillic: matplotlib's own has them
+        return
+    families = ["DejaVu Sans"]  # matplotlib's own
+    known = {entry.fname for entry in font_manager.fontManager.ttflist}
+    for file in files_for(letters):
+        if str(file) not in known:
+            font_manager.fontManager.addfont(str(file))
+        families.append(font_manager.FontProperties(fname=str(file)).get_name())
+    for one in texts:
+        one.set_fontfamily(families)
 
 
 def _figure(width: float, height: float) -> Figure:

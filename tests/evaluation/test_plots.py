@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -163,3 +164,21 @@ def test_a_name_in_a_script_without_glyphs_is_no_error() -> None:
     assert plots.png(
         plots.confusion_figure(np.eye(2, dtype=int), ["\u60b2\u3057\u3044", "b"], "net")
     )
+
+
+def test_names_fall_back_on_installed_fonts() -> None:
+    from mien.vision.fonts import files_for
+
+    thai, hindi = ("ความสุข", "โกรธ"), ("आनंद", "दुख")  # our own font has the second
+    names = thai if len(files_for("".join(thai))) > 1 else hindi
+    figure = plots.confusion_figure(np.array([[3, 1], [0, 4]]), names, "names")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        figure.canvas.draw()
+        missing = sum("Glyph" in str(one.message) for one in said)
+    assert missing > 0  # as matplotlib would draw them
+    plots.png(figure)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        figure.canvas.draw()
+    assert not any("Glyph" in str(one.message) for one in said)
