@@ -584,7 +584,7 @@ def test_stages_may_begin_with_whole_faces(voted: Dataset, tmp_path: Path) -> No
 def test_epochs_before_the_loss_was_no_number_can_be_used(
     faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, folder = fit.evaluated, tmp_path / "run"
+    real, folder = trainer.evaluated, tmp_path / "run"
     more = iter([0.0, 0.0, np.nan])
 
     def evaluated(*args: Any, **options: Any) -> dict[str, float]:
