@@ -31,8 +31,8 @@ import numpy as np
 from pasted_faces import background
 from PIL import Image, ImageOps
 
-from mien.data.pictures import is_picture_name
 from mien.vision.detect import Detector, find_detector
+from mien.vision.formats import is_picture_name
 from mien.vision.yunet import YuNet
 from mien.vision.yunet_weights import yunet_weights
 

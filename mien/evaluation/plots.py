@@ -2,7 +2,7 @@
 turns one into bytes.
 
 Figures are made with the object API on the Agg canvas, so no display, window or pyplot state is
-touched; `_lent_to_pyplot` is the one exception, because mlxtend speaks to pyplot's current figure.
+touched; `lent_to_pyplot` is the one exception, because mlxtend speaks to pyplot's current figure.
 Drawn about 4.5 inches wide with 9-point text, they stay readable on a phone.
 """
 
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.vision.explain import STRIDE, overlay
 from mien.vision.fonts import files_for
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ _LOOK: Any = {
     "ytick.color": INK,
     "legend.frameon": False,
 }
-MANY = 8  # classes; with more, a tile shows only the likeliest and the true one
 _SPLIT_STYLE = {
     "training": ("s", ":", "#666666"),
     "validation": ("o", "-", BLUE),
@@ -88,7 +86,7 @@ def _letters_of_any_script(figure: Figure) -> None:
         one.set_fontfamily(families)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -97,7 +95,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _plain_axes(axes: Axes, title: str = "") -> None:
+def plain_axes(axes: Axes, title: str = "") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -106,7 +104,7 @@ def _plain_axes(axes: Axes, title: str = "") -> None:
 
 
 @contextmanager
-def _lent_to_pyplot(figure: Figure) -> Iterator[None]:
+def lent_to_pyplot(figure: Figure) -> Iterator[None]:
     """Make `figure` pyplot's current figure for a moment.
 
     mlxtend labels axes through `plt.xlabel`, that is, on whatever figure is current: without this
@@ -134,10 +132,10 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], title: str) -> Fi
     longest = max(len(name) for name in names)
     side = 0.48 * num_classes + 0.07 * longest + 0.7
     with look():
-        figure = _figure(side, side + 0.2)
+        figure = new_figure(side, side + 0.2)
         axes = figure.add_subplot()
         # A class without pictures has no shares: mlxtend divides 0 by 0 and prints nan.
-        with _lent_to_pyplot(figure), np.errstate(invalid="ignore"):
+        with lent_to_pyplot(figure), np.errstate(invalid="ignore"):
             plot_confusion_matrix(
                 np.asarray(matrix),
                 show_normed=True,
@@ -167,7 +165,7 @@ def curves_figure(
     from matplotlib.ticker import MaxNLocator
 
     with look():
-        figure = _figure(4.5, 5.0)
+        figure = new_figure(4.5, 5.0)
         epochs = [int(h.get("epoch", i + 1)) for i, h in enumerate(history)]
         for place, (key, label) in enumerate((("accuracy", "accuracy, %"), ("loss", "loss, nats"))):
             axes = figure.add_subplot(2, 1, place + 1)
@@ -198,7 +196,7 @@ def curves_figure(
                     textcoords="offset points",
                     color=ORANGE,
                 )
-            _plain_axes(axes, f"{name}: learning" if place == 0 else "")
+            plain_axes(axes, f"{name}: learning" if place == 0 else "")
             axes.set_ylabel(label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.axes[-1].set_xlabel("epoch")
@@ -214,7 +212,7 @@ def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: st
     pictures fall where.
     """
     with look():
-        figure = _figure(4.5, 5.0)
+        figure = new_figure(4.5, 5.0)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.plot([0, 100], [0, 100], color=FAINT, linewidth=1.5)
         upper.text(98, 4, "grey line: as sure as right", ha="right", color="#666666")
@@ -239,8 +237,8 @@ def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: st
         upper.legend(loc="upper left")
         lower.set_ylabel("of pictures, %")
         lower.set_xlabel("confidence (highest probability), %")
-        _plain_axes(upper, f"{name}: reliability")
-        _plain_axes(lower)
+        plain_axes(upper, f"{name}: reliability")
+        plain_axes(lower)
     return figure
 
 
@@ -249,7 +247,7 @@ def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
     interval.
     """
     with look():
-        figure = _figure(4.5, 1.3 + 0.55 * len(networks))
+        figure = new_figure(4.5, 1.3 + 0.55 * len(networks))
         axes = figure.add_subplot()
         for i, (split, (marker, _, colour)) in enumerate(_SPLIT_STYLE.items()):
             named = False
@@ -278,141 +276,10 @@ def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_yticks(range(len(networks)), [n["name"] for n in networks])
         axes.set_ylim(len(networks) - 0.5, -0.5)
         axes.set_xlabel("accuracy, %")
-        _plain_axes(axes)
+        plain_axes(axes)
         figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
-def shown_classes(probabilities: Sequence[float], label: int) -> list[int]:
-    """Which classes a tile has room for, in label order: all up to `MANY`, else the six likeliest
-    and the true one.
-    """
-    if len(probabilities) <= MANY:
-        return list(range(len(probabilities)))
-    likeliest = np.argsort(-np.asarray(probabilities), kind="stable")[:6]
-    return sorted({int(k) for k in likeliest} | {label})
-
-
-def sheet_figure(
-    faces: np.ndarray,
-    examples: Sequence[Mapping[str, Any]],
-    names: Sequence[str],
-    colours: Sequence[str],
-    title: str,
-) -> Figure:
-    """Contact sheet: each face (uint8 (n, 48, 48, 1)) with its label, the answer, and the
-    probabilities as bars.
-
-    The true label's bar is outlined and its name set in bold; the answer is the longest bar.
-    """
-    columns = min(4, len(examples))
-    rows = -(-len(examples) // columns)
-    with look():
-        figure = _figure(2.1 * columns, 1.35 * rows + 0.35)
-        figure.set_layout_engine("none")
-        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        axes.set_xlim(0, 2.1 * columns)
-        axes.set_ylim(1.35 * rows + 0.35, 0)  # inches, downwards
-        axes.axis("off")
-        axes.text(0.06, 0.2, title, va="center", fontsize=10)
-        for i, (face, example) in enumerate(zip(faces, examples, strict=True)):
-            left, top = 2.1 * (i % columns) + 0.06, 1.35 * (i // columns) + 0.35
-            _tile(axes, left, top, face, example, names, colours)
-    return figure
-
-
-def _tile(
-    axes: Axes,
-    left: float,
-    top: float,
-    face: np.ndarray,
-    example: Mapping[str, Any],
-    names: Sequence[str],
-    colours: Sequence[str],
-) -> None:
-    """One face of a contact sheet; positions in inches."""
-    from matplotlib.patches import Rectangle
-
-    right = example["label"] == example["predicted"]
-    head = (
-        f"{example['label']}: right"
-        if right
-        else f"{example['label']}, taken for {example['predicted']}"
-    )
-    axes.text(
-        left, top + 0.08, _clip(head, 34), va="center", fontsize=7, color=INK if right else ORANGE
-    )
-    axes.imshow(
-        face[..., 0],
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-        extent=(left, left + 1.0, top + 1.2, top + 0.2),
-        aspect="auto",
-    )
-    true = list(names).index(example["label"])
-    classes = shown_classes(example["probabilities"], true)
-    step = 1.0 / len(classes)
-    for place, k in enumerate(classes):
-        y = top + 0.2 + (place + 0.5) * step
-        bold = "bold" if k == true else "normal"
-        axes.text(left + 1.04, y, _clip(names[k], 8), va="center", fontsize=6, fontweight=bold)
-        axes.add_patch(
-            Rectangle(
-                (left + 1.47, y - 0.3 * step),
-                0.45 * example["probabilities"][k],
-                0.6 * step,
-                facecolor=colours[k],
-                edgecolor=INK if k == true else "none",
-                linewidth=0.8,
-            )
-        )
-
-
-def maps_figure(
-    classes: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], title: str
-) -> Figure:
-    """Occlusion maps: a row for each class with its name, then captioned pictures, uint8 (H, W, 1)
-    or (H, W, 3).
-    """
-    columns = max(len(pictures) for _, pictures in classes)
-    width, height = 1.06 * columns + 0.06, 1.42 * len(classes) + 0.35
-    with look():
-        figure = _figure(width, height)
-        figure.set_layout_engine("none")
-        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        axes.set_xlim(0, width)
-        axes.set_ylim(height, 0)  # inches, downwards
-        axes.axis("off")
-        axes.text(0.06, 0.2, _clip(title, 16 * columns), va="center", fontsize=10)
-        for row, (label, pictures) in enumerate(classes):
-            top = 1.42 * row + 0.35
-            axes.text(
-                0.06,
-                top + 0.08,
-                _clip(label, 20 * columns),
-                va="center",
-                fontsize=8,
-                fontweight="bold",
-            )
-            for column, (caption, picture) in enumerate(pictures):
-                left = 1.06 * column + 0.06
-                extent = (left, left + 1.0, top + 1.2, top + 0.2)
-                shown = picture[..., 0] if picture.shape[2] == 1 else picture
-                axes.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto")
-                axes.text(left, top + 1.28, _clip(caption, 22), va="center", fontsize=6)
-    return figure
-
-
-def map_over(faces: np.ndarray, grid: list[list[float]], side: int) -> np.ndarray:
-    """A map of report.json laid over the mean of faces, uint8 (n, 48, 48, 1): RGB uint8 (side,
-    side, 3).
-    """
-    mean = faces.mean(axis=0).round().astype(np.uint8)
-    return overlay(
-        mean, np.kron(np.array(grid, np.float32), np.ones((STRIDE, STRIDE), np.float32)), side=side
-    )
-
-
-def _clip(text: str, length: int) -> str:
+def clip(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "\u2026"

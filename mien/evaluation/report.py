@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from mien.errors import writing
-from mien.evaluation import phrasing, plots
+from mien.evaluation import phrasing, plots, sheets
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.markdown import markdown
 from mien.evaluation.occlusion import NUM_MAPPED
@@ -164,7 +164,7 @@ def _draw_network(
                 f"{stem}-maps.png",
                 f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
                 + ", ".join(f"{c['label']} ({phrasing.plural(c['n'], 'face')})" for c in shown),
-                plots.maps_figure(
+                sheets.maps_figure(
                     [(c["label"], _map_pictures(evaluation, c)) for c in shown], title
                 ),
             )
@@ -176,18 +176,18 @@ def _draw_sheets(
 ) -> dict[str, dict[str, Any]]:
     """Contact sheets of examples from the studied split."""
     split, data = evaluation.truth["study_split"], evaluation.truth["data"]
-    sheets = {}
+    drawn = {}
     for kind, title in _SHEETS:
         examples = (network["splits"][split] or {}).get(kind)
         if examples:
             faces = evaluation.dataset.images[[x["index"] for x in examples]]
             title = f"{network['name']}, {split}: {title}"
-            sheets[kind] = _picture(
+            drawn[kind] = _picture(
                 f"{stem}-{kind}.png",
                 f"Contact sheet. {title}, {len(examples)} faces with label, answer and probabilities",
-                plots.sheet_figure(faces, examples, data["labels"], data["colours"], title),
+                sheets.sheet_figure(faces, examples, data["labels"], data["colours"], title),
             )
-    return sheets
+    return drawn
 
 
 def _picture(file: str, alt: str, figure: Any) -> dict[str, Any]:
@@ -253,7 +253,7 @@ def _faces(evaluation: Evaluation, examples: Sequence[Mapping[str, Any]]) -> lis
                 "width": f"{100 * example['probabilities'][k]:.1f}",
                 "percent": f"{100 * example['probabilities'][k]:.0f}",
             }
-            for k in plots.shown_classes(example["probabilities"], true)
+            for k in sheets.shown_classes(example["probabilities"], true)
         ]
         votes = ", ".join(
             f"{name.replace('_', ' ')} {n}" for name, n in (example["votes"] or {}).items()
@@ -271,7 +271,7 @@ def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[s
     shown = [
         (
             f"mean of {of['n']}",
-            plots.map_over(images[of["indices"]], of["mean"]["grid"], _MEAN_SIDE),
+            sheets.map_over(images[of["indices"]], of["mean"]["grid"], _MEAN_SIDE),
         )
     ]
     for example in of["examples"]:
@@ -280,7 +280,7 @@ def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[s
         shown.append(
             (
                 f"at most {phrasing.points(example['peak'])}",
-                plots.map_over(face, example["grid"], _MAP_SIDE),
+                sheets.map_over(face, example["grid"], _MAP_SIDE),
             )
         )
     return shown

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.evaluation import plots
+from mien.evaluation import plots, sheets
 
 
 def texts(axes: object) -> list[str]:
@@ -139,7 +139,7 @@ def test_a_contact_sheet_shows_faces_names_and_bars() -> None:
     faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1), dtype=np.uint8)
     right = {"label": "sad", "predicted": "sad", "probabilities": [0.1, 0.9]}
     wrong = {"label": "happy", "predicted": "sad", "probabilities": [0.25, 0.75]}
-    figure = plots.sheet_figure(
+    figure = sheets.sheet_figure(
         faces, [right, wrong, right, right, right], ["happy", "sad"], ["#111", "#222"], "t"
     )
     (axes,) = figure.axes
@@ -156,8 +156,8 @@ def test_a_contact_sheet_shows_faces_names_and_bars() -> None:
 
 def test_with_many_classes_a_tile_shows_the_likeliest_and_the_label() -> None:
     probabilities = np.linspace(0.1, 0.0, 20).tolist()
-    assert plots.shown_classes(probabilities, 15) == [0, 1, 2, 3, 4, 5, 15]
-    assert plots.shown_classes([0.5, 0.5], 1) == [0, 1]
+    assert sheets.shown_classes(probabilities, 15) == [0, 1, 2, 3, 4, 5, 15]
+    assert sheets.shown_classes([0.5, 0.5], 1) == [0, 1]
 
 
 def test_a_name_in_a_script_without_glyphs_is_no_error() -> None:
