@@ -8,8 +8,8 @@ const HEADS = {
   crowd: "How ten people would vote",
 };
 
-// number: counted from 1. options: {open, crop, onMark(on), onToggle(), extra: Node}
-export function faceCard(face, number, { open = true, crop = null, onMark, onToggle, extra = null, name = `Face ${number}` } = {}) {
+// number: counted from 1. options: {open, crop, onMark(on), onToggle(), extra: Node, onKey(event)}
+export function faceCard(face, number, { open = true, crop = null, onMark, onToggle, extra = null, onKey = null, name = `Face ${number}` } = {}) {
   const id = `face-body-${number}-${Math.random().toString(36).slice(2, 8)}`;
   const head = h(
     "button",
@@ -34,6 +34,7 @@ export function faceCard(face, number, { open = true, crop = null, onMark, onTog
     head.setAttribute("aria-expanded", String(opened));
     onToggle?.(opened);
   });
+  if (onKey) card.addEventListener("keydown", onKey);
   for (const [event, marked] of [["mouseenter", true], ["mouseleave", false], ["focusin", true], ["focusout", false]]) {
     card.addEventListener(event, () => onMark?.(marked));
   }

@@ -6,7 +6,7 @@ import { toCsv, toJson, toSettings } from "./export.mjs";
 import { faceCard } from "./face_card.mjs";
 import { sampleList } from "./samples.mjs";
 import { on, state } from "./state.mjs";
-import { canTeach, correction } from "./teach.mjs";
+import { canTeach, correction, labelOfKey } from "./teach.mjs";
 
 const ACCEPT = "image/*,.heic,.heif,.tif,.tiff,.avif";
 const items = []; // {name, blob, url, status, frame, crops, ms, place, settings, trouble}
@@ -180,14 +180,19 @@ function side(item) {
   return [
     title,
     h("p", { class: "fine" }, facts.join(" · ")),
-    h("ul", { class: "faces" }, frame.faces.map((face, i) =>
-      faceCard(face, i + 1, {
+    h("ul", { class: "faces" }, frame.faces.map((face, i) => {
+      const teach = canTeach() && item.place === "server" && crops ? correction(item.blob, face, (trouble) => complain(item, trouble)) : null;
+      return faceCard(face, i + 1, {
         open: frame.faces.length <= 2 || i === 0,
         crop: crops?.[i] ?? null,
         onMark: (marked) => mark(root, i, marked),
-        extra: canTeach() && item.place === "server" && crops ? correction(item.blob, face, (trouble) => complain(item, trouble)) : null,
-      }),
-    )),
+        extra: teach?.element,
+        onKey: teach && ((event) => {
+          const label = labelOfKey(event);
+          if (label) teach.send(label);
+        }),
+      });
+    })),
   ];
 }
 

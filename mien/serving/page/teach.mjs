@@ -70,7 +70,8 @@ export function labelOfKey(event) {
   return digit >= 1 && digit <= Math.min(9, labels().length) ? labels()[digit - 1] : null;
 }
 
-// For a face's card: "Not right?", then the words, then what was kept, with a way back.
+// For a face's card: "Not right?", then the words, then what was kept, with a way back. A digit does it at
+// once while the focus is in the card. -> {element, send(label)}
 export function correction(blob, face, onTrouble) {
   const holder = h("div", { class: "stack" });
   const ask = () => {
@@ -98,14 +99,7 @@ export function correction(blob, face, onTrouble) {
     }
   };
   const begin = () =>
-    holder.replaceChildren(h("button", { class: "button small", type: "button", onclick: ask }, "Not right? Correct it"));
-  holder.addEventListener("keydown", (event) => {
-    const label = labelOfKey(event);
-    if (label) {
-      event.preventDefault();
-      send(label);
-    }
-  });
+    holder.replaceChildren(h("button", { class: "button small", type: "button", onclick: ask }, `Not right? Correct it, or press 1 to ${Math.min(9, labels().length)}`));
   begin();
-  return holder;
+  return { element: holder, send };
 }

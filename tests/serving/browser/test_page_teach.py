@@ -53,6 +53,10 @@ def test_a_correction_is_kept_counted_and_taken_back(taught: Page, folder: Path)
     taught.page.click('button:has-text("Undo")')
     taught.expect("footer").to_contain_text("0 faces so far")
     assert kept(folder) == []
+    taught.page.locator(".face-head").focus()
+    taught.page.keyboard.press("4")
+    taught.expect(".face").to_contain_text("Kept as happy")
+    assert kept(folder) == ["happy"]
 
 
 def test_nothing_is_kept_in_device_mode(taught: Page, folder: Path) -> None:
