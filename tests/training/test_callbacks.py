@@ -30,6 +30,7 @@ def losses(folder: Path) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_refused_or_done_is_told_nothing(faces: Dataset, tmp_path: Path) -> None:
     fit.fit(faces, ONE, folder=tmp_path)
     watch = tensorboard(tmp_path)
@@ -39,6 +40,7 @@ def test_a_run_that_is_refused_or_done_is_told_nothing(faces: Dataset, tmp_path:
     assert not (tmp_path / "tensorboard").exists()
 
 
+@pytest.mark.slow
 def test_fresh_begins_new_curves(faces: Dataset, tmp_path: Path) -> None:
     fit.fit(
         faces, dataclasses.replace(TINY, max_epochs=2), folder=tmp_path, watch=tensorboard(tmp_path)
@@ -54,6 +56,7 @@ def test_fresh_begins_new_curves(faces: Dataset, tmp_path: Path) -> None:
     assert not (tmp_path / "tensorboard").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_said(faces: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "run"

@@ -224,6 +224,7 @@ def voted(faces: Dataset) -> Dataset:
     return dataclasses.replace(faces, votes=votes)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("step_by_step")
 @pytest.mark.parametrize(("epoch", "step"), [(2, 3), (3, 2)])
 def test_two_heads_in_stages_stopped_anywhere_end_the_same(
@@ -300,6 +301,7 @@ def test_teachers_give_their_share_of_the_targets() -> None:
     np.testing.assert_allclose(weigh, [1, 0.5])
 
 
+@pytest.mark.slow
 def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) -> None:
     teacher = export(
         fit.fit(voted, dataclasses.replace(DOUBLE, max_epochs=1), folder=tmp_path / "a"),
@@ -416,6 +418,7 @@ def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: 
     assert {a.dtype for name, a in arrays.items() if "kernel" in name} == {np.dtype(np.float32)}
 
 
+@pytest.mark.slow
 def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> None:
     """With so much weight decay that it would show whether the scale of the loss is its scale too."""
     plain = dataclasses.replace(
@@ -439,6 +442,7 @@ def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> N
     ] > 1  # small gradients are kept from zero
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sam_radius", [0.0, 0.02])
 def test_float16_gets_over_steps_that_it_cannot_hold(
     voted: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sam_radius: float
@@ -604,6 +608,7 @@ def test_epochs_before_the_loss_was_no_number_can_be_used(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("step_by_step")
 def test_a_stopped_run_that_goes_on_can_be_used_meanwhile(faces: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "run"
@@ -772,6 +777,7 @@ def test_tensorboard_writes_each_epoch(faces: Dataset, tmp_path: Path) -> None:
     assert "val_calibrated_loss" in {value.tag for event in events for value in event.summary.value}
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_the_same(faces: Dataset, tmp_path: Path) -> None:
     """Real processes, real SIGKILL; `benchmarks/kill_resume.py` does the same ten times on a longer
     run.
@@ -826,6 +832,7 @@ def test_a_last_batch_of_one_face_is_left_for_another_epoch(faces: Dataset, tmp_
     assert (trainer.num_steps, trainer.num_used) == (1, size)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("step_by_step")
 def test_checkpoints_of_another_network_and_damaged_best_weights(
     faces: Dataset, tmp_path: Path

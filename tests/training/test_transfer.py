@@ -239,6 +239,7 @@ def test_the_trunk_is_frozen_then_thaws_and_the_books_say_all(
     assert done.facts["multiply_adds"] == models.multiply_adds(models.build(again.recipe, MOODS))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("step_by_step")
 @pytest.mark.parametrize(("epoch", "step"), [(1, 3), (3, 2)])
 def test_stopped_frozen_or_thawed_it_ends_the_same(
@@ -262,6 +263,7 @@ def test_stopped_frozen_or_thawed_it_ends_the_same(
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_it_knows_more_than_one_that_begins_anew(faces: Dataset, tmp_path: Path) -> None:
     """What was learnt from many drawn faces helps with few of others."""
     many = drawn_dataset(700, 70, 7, seed=3)
@@ -435,6 +437,7 @@ def test_faces_are_enlarged_and_scaled_as_keras_does() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_applications_trains_and_is_exported(tmp_path: Path) -> None:
     few = drawn_dataset(14, 7, 7, seed=1)
     recipe = finetune(
@@ -481,6 +484,7 @@ def test_a_network_of_keras_applications_trains_and_is_exported(tmp_path: Path) 
         transfer.begin(finetune(init=str(tmp_path / "b")))
 
 
+@pytest.mark.slow
 def test_without_a_connection_it_says_what_to_do(tmp_path: Path) -> None:
     """As a user without a connection meets it: one sentence, exit code 5."""
     csv = convert(drawn_dataset(14, 7, 7), tmp_path / "faces.csv")
@@ -515,6 +519,7 @@ def test_without_a_connection_it_says_what_to_do(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr and done.stdout == ""
 
 
+@pytest.mark.slow
 def test_the_command_line_fine_tunes_by_default(run: runs.Run, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
