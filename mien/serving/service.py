@@ -5,6 +5,7 @@ server says of itself.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ class Service:
             "on": True,
             "labels": list(self.collection.labels),
             "counts": self.collection.counts(),
-            "command": f"mien train {self.collection.folder} --init mien",
+            "command": f"mien train {shlex.quote(str(self.collection.folder))} --init mien",
         }
 
     def close(self) -> None:

@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
 def test_what_was_taught_can_be_trained_on(
     make_client: Callable[..., TestClient], tmp_path: Path
 ) -> None:
-    client = make_client(collect=tmp_path / "mine")
+    client = make_client(collect=tmp_path / "my own")
     assert client.get("/v1/model").json()["pictures_stored"] is True
     for number in range(6):
         label = ("happy", "surprise")[number % 2]
@@ -83,8 +83,8 @@ def test_what_was_taught_can_be_trained_on(
     assert answer.json()["counts"] == {"happy": 3, "surprise": 3}
     found = client.get("/v1/model").json()["collect"]
     assert found["on"] and found["counts"] == {"happy": 3, "surprise": 3}
-    assert found["command"] == f"mien train {tmp_path / 'mine'} --init mien"
-    data = load_dataset(tmp_path / "mine")
+    assert found["command"] == f"mien train '{tmp_path / 'my own'}' --init mien"
+    data = load_dataset(tmp_path / "my own")
     assert len(data.images) == 6 and len(set(data.labels.tolist())) == 2
     client.delete(f"/v1/teach/{answer.json()['id']}")
     assert client.get("/v1/model").json()["collect"]["counts"] == {"happy": 3, "surprise": 2}
