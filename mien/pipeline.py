@@ -21,6 +21,7 @@ import numpy as np
 
 from mien import runtime
 from mien.bundle.files import refuse_foreign
+from mien.constants import FACE_SIDE
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.source import Source, draw_crops, make_folder, write_audit
 from mien.data.split import with_validation
@@ -98,7 +99,9 @@ def read(source: Source, *, say: Say, to_train: bool = True) -> Dataset:
     Data `to_train` on that is too few to be split is refused; other data keeps its splits, and
     `judge` decides what they mean.
     """
-    dataset = source.load()
+    if source.side != FACE_SIDE:  # what every network takes
+        say(f"  --side {source.side}: the networks take {FACE_SIDE} px, so faces are read at that")
+    dataset = dataclasses.replace(source, side=FACE_SIDE).load()
     if to_train:
         dataset = with_validation(dataset)
     say(f"Data: {dataset.source}: {_sizes(dataset)}, {len(dataset.label_set)} classes")

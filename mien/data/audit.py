@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.constants import FACE_SIDE
 from mien.data.audit_table import DECISIVE, audit_table
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.near_duplicates import NearPairs
@@ -224,7 +225,7 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
     near, near_shared = None, {}
     if near_duplicates:
         shown = np.sort(first)
-        near = find_near(dataset.images[shown])
+        near = find_near(dataset.resized(FACE_SIDE).images[shown])
         near = dataclasses.replace(near, pairs=shown[near.pairs].reshape(-1, 2))
         left, right = group[near.pairs].reshape(-1, 2).T
         for a, b in pairs_of_splits:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien import pipeline
 from mien.data import crop
+from mien.data.audit import audit
 from mien.data.crop_folder import write_crop_sheets, write_crops
 from mien.data.readers import load_dataset
+from mien.data.source import Source
 from mien.data.synthetic import drawn_dataset
 from mien.errors import DownloadError, UsageError
 from mien.evaluation.predictions import of_bundle
@@ -118,6 +121,14 @@ def test_side(photos: Path) -> None:
     small = dataset.resized(48)
     assert small.images.shape == (15, 48, 48, 1)
     assert np.abs(small.images.astype(int) - load_dataset(photos).images).mean() < 6
+
+
+def test_other_sides_can_be_audited_and_judged(photos: Path) -> None:
+    assert audit(load_dataset(photos, side=96)).table()
+    said: list[str] = []
+    read = pipeline.read(Source(photos, side=96), say=said.append, to_train=False)
+    assert np.array_equal(read.images, load_dataset(photos).images)
+    assert "--side 96: the networks take 48 px" in said[0]
 
 
 def test_whole_takes_pictures_as_they_are(photos: Path) -> None:
