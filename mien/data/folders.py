@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.data.dataset import SPLITS, USAGE, Dataset
-from mien.data.label_names import label_set_of
+from mien.data.label_names import PRESETS, label_set_of
 from mien.data.label_tables import list_by_tables
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import How, read_faces
@@ -66,6 +66,9 @@ def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
         DownloadError: where faces are to be detected, and the detector's weights cannot be had.
     """
     label_set = label_set_of(listing.labels, source)
+    notes = list(listing.notes)
+    if all(name.isdecimal() for name in label_set):
+        notes.append(f"Labels are numbers: --labels ({', '.join(PRESETS)}) gives them names.")
     names = [path.relative_to(listing.root).as_posix() for path in listing.pictures]
     read = read_faces(listing.pictures, names, how, source)
     labels = np.array([label_set.index(name) for name in listing.labels], np.int64)
@@ -76,7 +79,7 @@ def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
         read.rows,
         label_set,
         source,
-        notes=(*listing.notes, *read.notes),
+        notes=(*notes, *read.notes),
         left_out=(*listing.left_out, *read.left_out),
         files=np.array(names, object)[read.rows],
         groups=np.array(listing.groups, object)[read.rows] if any(listing.groups) else None,

@@ -42,6 +42,8 @@ _EVALUATION = ("eval", "evaluation")  # the test split where another one validat
 _DEEP = 8  # folders below one that is named
 _FEW = 3  # folders above the labels: rather misspelt splits than persons
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+# Words beside an expression in the name of a folder of labels.
+_BESIDE = {"face", "faces", "image", "images", "emotion", "expression", "class", "label", "set"}
 Parts = tuple[str, ...]
 
 
@@ -169,6 +171,17 @@ def split_word(name: str) -> str | None:
     return found.pop() if len({SPLIT_NAMES[word] for word in found}) == 1 else None
 
 
+def label_of(name: str) -> str:
+    """The label that a folder's name means: `0_Angry`, `happy faces` and `04-Sadness` are known
+    expressions with something beside them.
+    """
+    plain = canonical(printable(name))
+    words = [word.lower() for word in _WORDS.findall(name)]
+    found = {canonical(word) for word in words} & set(FERPLUS)
+    rest = {word for word in words if canonical(word) not in FERPLUS and not word.isdigit()}
+    return found.pop() if plain not in FERPLUS and len(found) == 1 and rest <= _BESIDE else plain
+
+
 def walk(folder: Path) -> Tree:
     """All below a folder but hidden files and the litter of file managers; links are followed, once
     each way.
@@ -203,7 +216,7 @@ def walk(folder: Path) -> Tree:
 def names_labels(folder: Path) -> bool:
     """Whether the folders of most pictures name expressions."""
     pictures = walk(folder).pictures
-    named = sum(any(canonical(name) in FERPLUS for name in parts[:-1]) for parts in pictures)
+    named = sum(any(label_of(name) in FERPLUS for name in parts[:-1]) for parts in pictures)
     return named * 2 > len(pictures)
 
 
@@ -215,7 +228,7 @@ def _unwrapped(tree: Tree, folder: Path) -> tuple[Tree, Path]:
             return tree, folder
         (top,) = tops
         below = any(len(parts) > 2 for parts in tree.pictures)
-        if not below or split_folders([top]) or canonical(top) in FERPLUS:
+        if not below or split_folders([top]) or label_of(top) in FERPLUS:
             return tree, folder
         folder /= top
         inside = [
@@ -270,7 +283,7 @@ def _list_part(listing: Listing, tree: Tree, above: Parts, split: int, strict: b
             _or_skip(listing, _outside(listing.root / Path(*parts)), strict)
             continue
         listing.pictures.append(listing.root / Path(*parts))
-        listing.labels.append(canonical(printable(parts[at])))
+        listing.labels.append(label_of(parts[at]))
         listing.splits.append(split)
         listing.groups.append("/".join((*parts[skip:at], *parts[at + 1 : -1])))
     return loose
@@ -281,7 +294,7 @@ def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
     depth = max((len(parts) for parts in folders), default=1)
     for level in range(depth):
         names = [parts[level] for parts in folders if len(parts) > level]
-        if sum(canonical(name) in FERPLUS for name in names) * 2 > len(folders):
+        if sum(label_of(name) in FERPLUS for name in names) * 2 > len(folders):
             tops = sorted({parts[0] for parts in folders})
             if level and not listing.has_splits and 1 < len(tops) <= _FEW:
                 raise DataError(

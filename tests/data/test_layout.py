@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mien.data.dataset import SPLITS
-from mien.data.layout import split_folders
+from mien.data.layout import label_of, split_folders
 from mien.data.readers import load_dataset
 from mien.data.split import with_validation
 from mien.errors import DataError
@@ -81,6 +81,18 @@ def test_labels_of_ones_own_below_wrappers(tmp_path: Path) -> None:
     dataset = load_dataset(data)
     assert dataset.label_set.names == ("class001", "class002", "class003")
     assert tuple(dataset.counts().sum(axis=1)) == (6, 0, 6)
+
+
+def test_expressions_with_something_beside_them(tmp_path: Path) -> None:
+    names = ("0_Angry", "01 - happiness", "SadFaces", "surprise images", "5.Neutral")
+    for split in ("train", "test"):
+        for name in names:
+            save(tmp_path / "d" / split / name / "1.png")
+    dataset = load_dataset(tmp_path / "d")
+    assert {dataset.label_set[k] for k in dataset.labels} == {
+        *("angry", "happy", "sad", "surprise", "neutral")
+    }
+    assert label_of("happy_angry") == "happy_angry" and label_of("not happy") == "not_happy"
 
 
 def test_rafdb_as_kaggle_has_it(tmp_path: Path) -> None:
