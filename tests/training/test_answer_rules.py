@@ -39,7 +39,7 @@ def test_the_head_that_knows_a_place_has_more_of_its_answer() -> None:
     faces = judged(rng.integers(0, 7, 1500), 4.0, 1.0, seed=1, voted=True)
     often = rng.choice(7, 1500, p=[0.05, 0.02, 0.03, 0.3, 0.05, 0.05, 0.5])
     photographs = judged(often, 0.5, 4.0, seed=2, voted=False)
-    rules = fit_rules(LABELS, faces, photographs)
+    rules = fit_rules(LABELS, faces, photographs, photographs)
     assert list(rules) == ["everyday", "balanced"]
     assert rules["balanced"].weights["fer2013"] > 0.6
     assert rules["everyday"].weights["votes"] > rules["balanced"].weights["votes"] + 0.2
@@ -56,11 +56,12 @@ def test_the_head_that_knows_a_place_has_more_of_its_answer() -> None:
 def test_without_votes_there_is_nothing_to_fit() -> None:
     faces = judged(np.arange(70) % 7, 2.0, 2.0, seed=0, voted=False)
     with pytest.raises(UsageError, match="without FER\\+ votes"):
-        fit_rules(LABELS, faces, faces)
+        fit_rules(LABELS, faces, faces, faces)
     with pytest.raises(UsageError, match="a second head that knows the labels"):
         fit_rules(
             {"fer2013": FER2013, "mood": LabelSet(("low", "high"))},
             dataclasses.replace(faces, votes=np.ones((70, 10), np.uint8)),
+            faces,
             faces,
         )
 
