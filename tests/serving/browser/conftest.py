@@ -53,8 +53,9 @@ def new_server(_present: None) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="session")
 def _driver(_present: None) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # a busy machine needs seconds to start the networks
     with sync_playwright() as driver:
         yield driver
 
