@@ -264,6 +264,13 @@ class Recognizer:
             other._rule = self._classifier.rule(prior)
         return other
 
+    def __repr__(self) -> str:
+        network = f"{self.bundle.name} {self.bundle.digest[:8]}"
+        return (
+            f"Recognizer({network!r}, detector={self.detector.name!r}, mode={self.mode!r}, "
+            f"prior={self.prior!r})"
+        )
+
     def close(self) -> None:
         """Free the network; the recognizer cannot be used afterwards."""
         self._classifier.close()

@@ -163,3 +163,9 @@ def test_another_prior_shares_the_network() -> None:
     assert before.heads == after.heads and before.probabilities != after.probabilities
     with pytest.raises(UsageError, match="prior: got 'posed'"):
         recognizer.with_settings(prior="posed")
+
+
+def test_the_repr_names_network_detector_mode_and_prior() -> None:
+    text = repr(mien.load(detector="none"))
+    assert text.startswith("Recognizer('everyday ") and "detector='none'" in text
+    assert "mode='fast', prior='everyday')" in text

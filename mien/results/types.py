@@ -69,7 +69,7 @@ class Quality:
                 object.__setattr__(self, name, _number(value, name))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Face:
     """One face and what its expression looks like. It says nothing about what the person feels.
 
@@ -152,7 +152,17 @@ class Face:
         try:
             return self.probabilities[self.labels.index(label)]
         except ValueError:
-            raise KeyError(label) from None
+            raise KeyError(f"{label!r}: expected one of {', '.join(self.labels)}") from None
+
+    @property
+    def top(self) -> tuple[str, float]:
+        """The likeliest label and its probability."""
+        return self.label, self[self.label]
+
+    def __repr__(self) -> str:
+        box = ", ".join(f"{value:.0f}" for value in self.box)
+        doubt = f", uncertain: {self.reason}" if self.uncertain else ""
+        return f"Face({self.label!r} {self[self.label]:.2f}, box=({box}){doubt})"
 
     @property
     def perhaps_no_face(self) -> bool:
@@ -219,7 +229,7 @@ class Face:
             ) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frame:
     """What was looked at, and the faces in it.
 
@@ -263,6 +273,11 @@ class Frame:
             put(self, "time_s", _number(self.time_s, "time_s"))
         if self.error is not None and self.faces:
             raise _wrong(f"{len(self.faces)} faces and an error", "faces or an error")
+
+    def __repr__(self) -> str:
+        time = "" if self.time_s is None else f" at {self.time_s:.3f} s"
+        what = self.error or list(self.faces)
+        return f"Frame({self.source!r}{time}, {self.width}x{self.height}, {what!r})"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

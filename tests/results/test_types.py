@@ -1,5 +1,6 @@
 """Faces and frames: what they hold, what they refuse, and the way to JSON and back."""
 
+import dataclasses
 import json
 import pickle
 from typing import Any
@@ -94,3 +95,15 @@ def test_json_of_another_kind_is_refused() -> None:
         spoil(values)
         with pytest.raises(DataError):
             Frame.from_dict(values)
+
+
+def test_reprs_are_short() -> None:
+    one = face()
+    assert repr(one).startswith(f"Face({one.label!r} ") and "box=(" in repr(one)
+    assert len(repr(one)) < 120 and one.top == (one.label, one[one.label])
+    doubtful = dataclasses.replace(one, uncertain=True, reason="face turned away")
+    assert "uncertain: face turned away" in repr(doubtful)
+    frame = Frame("a.mp4", 3, 0.12, 64, 48, "yunet", (one,))
+    assert repr(frame) == f"Frame('a.mp4' at 0.120 s, 64x48, [{one!r}])"
+    with pytest.raises(KeyError, match="joy.*expected one of"):
+        one["joy"]
