@@ -380,6 +380,7 @@ def test_bundles_that_cannot_be_begun_with(run: runs.Run, faces: Dataset, tmp_pa
     golden = {
         "faces": bundle.golden_faces,
         "logits_expression": bundle.golden_logits["expression"] + np.float32(0.01),
+        **{f"answer_{prior}": rows for prior, rows in bundle.golden_answers.items()},
     }
     rewrite(tmp_path / "b", golden=golden)
     refused(tmp_path / "b", "answers in Keras that differ from golden.npz by 0.01")
