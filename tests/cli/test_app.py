@@ -123,7 +123,7 @@ def test_with_a_bundle_the_argument_is_the_data(csv: Path, tmp_path: Path) -> No
 
 
 def test_info_without_a_run_lists_the_recipes() -> None:
-    names = ["small", "medium", "large", "champion", "robust", "swa", "finetune"]
+    names = ["small", "medium", "large", "champion", "robust", "swa", "everyday", "finetune"]
     assert [one["name"] for one in answer("info")["recipes"]] == names
 
 
@@ -137,16 +137,13 @@ def test_a_bundle_is_judged_in_both_modes(
     facts = answer("evaluate", "--bundle", "shipped", csv, "--out", tmp_path / "report")
     shipped = open_bundle("shipped")
     name, head = shipped.name, shipped.heads[0].name
-    expected = [
-        f"{name} --fast",
-        f"{name}, {head} --fast",
-        f"{name} --best",
-        f"{name}, {head} --best",
-    ]
+    # As shown under the default prior, under the other one, and the main head by itself.
+    kinds = (name, f"{name}, balanced", f"{name}, {head}")
+    expected = [f"{kind} --{mode}" for mode in ("fast", "best") for kind in kinds]
     assert [network["name"] for network in facts["networks"]] == expected
     part = faces.part("validation")
     with Classifier(shipped) as classify:
-        for network, mode in zip(facts["networks"][::2], ("fast", "best"), strict=True):
+        for network, mode in zip(facts["networks"][::3], ("fast", "best"), strict=True):
             right = (
                 classify.answer(classify(part.images, mode=mode), mode=mode).argmax(axis=1)
                 == part.labels
@@ -159,7 +156,7 @@ def test_a_bundle_is_judged_in_both_modes(
             )
     assert (
         facts["networks"][0]["splits"]["training"]
-        and not facts["networks"][2]["splits"]["training"]
+        and not facts["networks"][3]["splits"]["training"]
     )
     single = mien("evaluate", "--bundle", "shipped", "--ensemble", csv)
     assert (
