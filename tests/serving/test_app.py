@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,15 @@ def test_faces_are_the_librarys(client: TestClient, drawn: list[bytes]) -> None:
         assert (frame.width, frame.height, frame.detector) == (48, 48, "none")
 
 
+def near(value: Any) -> Any:
+    """Values of JSON, numbers to 1e-6: the command line writes nine digits."""
+    if isinstance(value, dict):
+        return {name: near(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [near(one) for one in value]
+    return pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
+
+
 @pytest.mark.parametrize("mode", ["fast", "best"])
 def test_the_command_line_answers_the_same(
     client: TestClient, face: bytes, mode: str, tmp_path_factory: pytest.TempPathFactory
@@ -46,11 +56,7 @@ def test_the_command_line_answers_the_same(
     (expected,) = json.loads(CliRunner().invoke(cli, command).stdout)["frames"]
     found = client.post(f"/v1/faces?mode={mode}", content=face).json()
     assert found["mode"] == mode
-    assert found["faces"] == [
-        {**expected["faces"][0], "probabilities": pytest.approx(expected["faces"][0]["probabilities"], abs=1e-6),
-         "entropy": pytest.approx(expected["faces"][0]["entropy"], abs=1e-6),
-         "heads": {name: pytest.approx(head, abs=1e-6) for name, head in expected["faces"][0]["heads"].items()}}
-    ]  # fmt: skip
+    assert len(expected["faces"]) == 1 and found["faces"] == near(expected["faces"])
 
 
 def test_a_request_names_its_class_prior(client: TestClient, face: bytes) -> None:
