@@ -167,5 +167,5 @@ def test_another_prior_shares_the_network() -> None:
 
 def test_the_repr_names_network_detector_mode_and_prior() -> None:
     text = repr(mien.load(detector="none"))
-    assert text.startswith("Recognizer('everyday ") and "detector='none'" in text
+    assert text.startswith("Recognizer('mien ") and "detector='none'" in text
     assert "mode='fast', prior='everyday')" in text
