@@ -18,10 +18,10 @@ export function pythonFloat(value) {
   return plain.includes(".") ? plain : `${plain}.0`;
 }
 
-// As Python's json.dumps writes a dictionary.
+// As Python's json.dumps writes a dictionary whose numbers, but for times, have nine significant digits.
 export function pythonJson(value, key = "") {
   if (value === null || value === undefined) return "null";
-  if (typeof value === "number") return WHOLE.has(key) ? String(value) : pythonFloat(value);
+  if (typeof value === "number") return WHOLE.has(key) ? String(value) : pythonFloat(key === "time_s" ? value : Number(value.toPrecision(9)));
   if (typeof value === "boolean") return String(value);
   if (typeof value === "string") return asciiString(value);
   if (Array.isArray(value)) return `[${value.map((entry) => pythonJson(entry)).join(", ")}]`;
