@@ -15,7 +15,7 @@ test: .venv/ready  ## In two processes: nearly twice as fast on two cores
 	$(BIN)/python -m pytest -q -m "not shared and not slow and not browser" -n 2 --dist loadfile
 
 test-page: .venv/ready  ## The page of `mien serve` in Debian's chromium; after `make vendor`
-	$(BIN)/python -m pytest -q -m browser
+	$(BIN)/python -m pytest -q -m browser -n 2 --dist loadfile
 
 check: .venv/ready
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
