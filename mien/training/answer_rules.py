@@ -130,10 +130,11 @@ def recalibrate(
     """
     labels = {head.name: head.labels for head in bundle.heads}
     main = bundle.heads[0]
+    everyday = photographs.with_labels(main.labels)
     parts = {
         "faces": dataset.with_labels(main.labels).part("validation"),
-        "fitted on": photographs.with_labels(main.labels).part("training"),
-        "photographs": photographs.with_labels(main.labels).part("validation"),
+        "fitted on": everyday.part("training"),
+        "photographs": everyday.part("validation"),
     }
     for name, part in parts.items():
         part.must_be_labelled_as(main.labels, bundle.name)
@@ -153,7 +154,6 @@ def recalibrate(
             for name, part in parts.items()
         }
     rules = fit_rules(labels, judged["faces"], judged["fitted on"], judged["photographs"])
-    everyday = photographs.with_labels(main.labels)
     shares = class_shares(everyday.labels[everyday.labels >= 0], len(main.labels))
     rules[EVERYDAY] = dataclasses.replace(
         rules[EVERYDAY], class_shares=tuple(float(share) for share in shares)

@@ -178,7 +178,7 @@ def _facts(
         "versions": _versions(),
     }
     weights = ANSWER if VOTES_HEAD in heads else (1.0,)
-    facts["answer"] = _as_trained(run.label_set, dict(zip(heads, weights, strict=False)), dataset)
+    facts["answer"] = _as_trained(run.label_set, dict(zip(heads, weights, strict=True)), dataset)
     return facts
 
 

@@ -67,9 +67,10 @@ class Trainer:
             odds = 1 / np.sqrt(np.bincount(photographs.labels))[photographs.labels]
             self._odds = odds / odds.sum()
             training = joined(training, photographs)
-        self.num_used = len(self._order(1))
-        labelled = self._order(1) < self.num_rows
-        self._labelled = float(labelled.mean())  # photographs have no label of the main head
+        order = self._order(1)
+        self.num_used = len(order)
+        # Photographs have no label of the main head.
+        self._labelled = float((order < self.num_rows).mean())
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
         policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
