@@ -44,6 +44,12 @@ class _Connection(H11Protocol):
         if self.cycle is not before:
             self._have_headers()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The beginning of a next request may lie in the buffer already: its headers are awaited.
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._await_headers()
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self._have_headers()
         super().handle_websocket_upgrade(event)

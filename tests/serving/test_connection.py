@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -174,6 +175,15 @@ def test_what_follows_an_answer_slowly_is_cut(hasty: Server) -> None:
             while time.monotonic() - start < 10:
                 link.send(b"a")
                 time.sleep(0.05)
+
+
+def test_a_begun_request_behind_another_has_the_same_deadline(hasty: Server) -> None:
+    """Both come in one packet, and then nothing more."""
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=HEADER_S + 2) as link:
+        link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HT")
+        with contextlib.suppress(ConnectionResetError):  # where a socket is cut, not closed
+            while link.recv(65_536):
+                pass
 
 
 def test_requests_in_one_packet_are_answered_in_order(hasty: Server) -> None:

@@ -40,8 +40,7 @@ def test_anchors() -> None:
     assert np.flatnonzero(drawn("HHH", "ra", (300, 5)).any(0))[-1] <= 300
 
 
-def test_what_no_font_has_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fonts, "_told", set())
+def test_what_no_font_has_is_named_once() -> None:
     fonts._font_for.cache_clear()
     assert drawn("a" + NOWHERE).any()
     assert "no installed font has the letters" in take_missing()
