@@ -1,13 +1,13 @@
 """Every error that mien raises on purpose.
 
-    MienError                exit 1   HTTP 500   anything below
-      UsageError             exit 2   HTTP 400   an option or argument that makes no sense
-      DataError              exit 3   HTTP 422   a file, row or picture that cannot be read
-      RunError               exit 4   HTTP 500   a run folder that is locked, full or damaged
-      DownloadError          exit 5   HTTP 502   a download that failed: network, checksum, login
-      MissingExtraError      exit 6   HTTP 501   a part of mien that is not installed
-      BundleError            exit 7   HTTP 500   a model on disk that is absent, damaged or too new
-    KeyboardInterrupt        exit 130            Ctrl-C; what was computed is on disk
+    MienError                exit 1    anything below
+      UsageError             exit 2    an option or argument that makes no sense
+      DataError              exit 3    a file, row or picture that cannot be read
+      RunError               exit 4    a run folder that is locked, full or damaged
+      DownloadError          exit 5    a download that failed: network, checksum, login
+      MissingExtraError      exit 6    a part of mien that is not installed
+      BundleError            exit 7    a model on disk that is absent, damaged or too new
+    KeyboardInterrupt        exit 130  Ctrl-C; what was computed is on disk
 
 Each message says what came, what was expected and how to mend it. They are caught only in
 `mien/cli` and `mien/serving`.
@@ -24,14 +24,12 @@ class MienError(Exception):
     """Base of mien's errors; its text is one message for a person."""
 
     exit_code = 1
-    http_status = 500
 
 
 class UsageError(MienError):
     """An option or argument that cannot be meant."""
 
     exit_code = 2
-    http_status = 400
 
 
 class DataError(MienError):
@@ -46,7 +44,6 @@ class DataError(MienError):
     """
 
     exit_code = 3
-    http_status = 422
 
     def __init__(
         self,
@@ -65,15 +62,6 @@ class DataError(MienError):
         place = in_short(self.where) if row is None else f"{in_short(self.where)}, row {row}"
         super().__init__(f"{place}: came {came}; expected {expected}. To mend: {mend}")
 
-    def to_dict(self) -> dict[str, str | int | None]:
-        return {
-            "where": self.where,
-            "row": self.row,
-            "came": self.came,
-            "expected": self.expected,
-            "mend": self.mend,
-        }
-
 
 class RunError(MienError):
     """A run folder that cannot be used or written."""
@@ -85,14 +73,12 @@ class DownloadError(MienError):
     """A download that did not end in a verified file."""
 
     exit_code = 5
-    http_status = 502
 
 
 class MissingExtraError(MienError):
     """A part of mien whose packages are not installed."""
 
     exit_code = 6
-    http_status = 501
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(
