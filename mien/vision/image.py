@@ -84,18 +84,12 @@ class Picture:
 
     Attributes:
         pixels: RGB uint8 (H, W, 3), contiguous, upright.
-        scale: Pixels here per pixel of the original, along both axes: 1, or 1/2, 1/4, 1/8 for a
-            JPEG that was reduced while decoding. A place in `pixels` divided by this is the place
-            in the original.
-        size: Width and height of the original, upright.
         done: What was done to it: any of `frames` (the first of several was read), `turned`,
             `16-bit`, `alpha`.
         num_frames: How many frames or pages there are; None for several.
     """
 
     pixels: np.ndarray
-    scale: float
-    size: tuple[int, int]
     done: tuple[str, ...] = ()
     num_frames: int | None = 1
 
@@ -134,20 +128,10 @@ def load_image(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> np
     return decode(source, limits=limits).pixels
 
 
-def decode(
-    source: Source | Image, *, max_side: int | None = None, limits: Limits = DEFAULT_LIMITS
-) -> Picture:
-    """As `load_image`, telling what was done; a large JPEG may be reduced while it is decoded.
+def decode(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """As `load_image`, with what was done to the picture.
 
-    Args:
-        source: As for `load_image`.
-        max_side: The longer side that the caller needs, in pixels: a JPEG is reduced by 2, 4 or 8
-            while its longer side stays at least this. It is never enlarged, and other formats are
-            never reduced.
-        limits: What the picture may cost.
-
-    Raises:
-        DataError: as `load_image`.
+    Args, errors: as for `load_image`.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, limits)
@@ -157,15 +141,15 @@ def decode(
         where = str(getattr(source, "filename", "") or "picture")
         return _guarded(where, lambda: _from_pillow(source, where, limits))
     where, data = bytes_of(source, limits)
-    return _guarded(where, lambda: _from_bytes(data, where, limits, max_side))
+    return _guarded(where, lambda: _from_bytes(data, where, limits))
 
 
-def _from_bytes(data: bytes, where: str, limits: Limits, max_side: int | None) -> Picture:
+def _from_bytes(data: bytes, where: str, limits: Limits) -> Picture:
     import io
 
     container = inspect(data, where, max_scans=limits.max_scans)
     with opener(container.kind, where)(io.BytesIO(container.data)) as image:
-        return _from_pillow(image, where, limits, max_side, container)
+        return _from_pillow(image, where, limits, container)
 
 
 def opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
@@ -219,11 +203,7 @@ def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
 
 
 def _from_pillow(
-    image: Image,
-    where: str,
-    limits: Limits,
-    max_side: int | None = None,
-    container: Container | None = None,
+    image: Image, where: str, limits: Limits, container: Container | None = None
 ) -> Picture:
     check_size(image.size, where, limits)
     frames = (
@@ -233,16 +213,8 @@ def _from_pillow(
     )
     done = ["frames"] if frames else []
     num_frames = _num_frames(image, container) if frames else 1
-    factor = 1
-    if max_side is not None and container is not None and container.kind == "JPEG":
-        factor = next((by for by in (8, 4, 2) if max(image.size) // by >= max(1, max_side)), 1)
-    width, height = image.size
-    if factor > 1:
-        image.draft(None, (width // factor, height // factor))  # rounds sizes up
     image.load()
-    check_size(image.size, where, limits)
-    if factor == 1:
-        width, height = image.size  # a TIFF has now been turned
+    check_size(image.size, where, limits)  # some formats tell their true size only now
     orientation = (
         _asked(image)
         if container is None or container.orientation is None
@@ -251,13 +223,7 @@ def _from_pillow(
     if orientation in UPRIGHT:
         done.append("turned")
     pixels = upright_rgb(image, orientation, done, where)
-    return Picture(
-        pixels,
-        1 / factor,
-        (height, width) if orientation >= 5 else (width, height),
-        tuple(done),
-        num_frames,
-    )
+    return Picture(pixels, tuple(done), num_frames)
 
 
 def _num_frames(image: Image, container: Container | None) -> int | None:
@@ -302,7 +268,7 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
         from PIL import Image
 
         array = upright_rgb(Image.fromarray(np.ascontiguousarray(array), "RGBA"), 1, done, "array")
-    return Picture(np.ascontiguousarray(array), 1.0, (array.shape[1], array.shape[0]), tuple(done))
+    return Picture(np.ascontiguousarray(array), tuple(done))
 
 
 def check_size(size: tuple[int, int], where: str, limits: Limits) -> None:
