@@ -37,7 +37,6 @@ from mien.video.decoding import (
     camera_frames,
     file_frames,
     num_frames,
-    opened,
     protocol_of,
 )
 from mien.vision.addresses import is_address, is_picture_address
@@ -69,20 +68,6 @@ class VideoFrame:
     cut: bool = False
 
 
-@dataclass(frozen=True)
-class VideoFacts:
-    """What a video says of itself before it is read. `duration_s` and `num_frames` are None where
-    it does not say.
-    """
-
-    width: int
-    height: int
-    duration_s: float | None
-    num_frames: int | None
-    rate: float | None
-    codec: str
-
-
 def is_video(source: str | os.PathLike[str]) -> bool:
     """Whether a source is a video file, a stream, a camera, or a picture that moves.
 
@@ -95,25 +80,6 @@ def is_video(source: str | os.PathLike[str]) -> bool:
     if is_address(text) or protocol_of(text):
         return protocol_of(text) != "" and not is_picture_address(text)
     return os.path.splitext(text)[1].lower() in _SUFFIXES or is_animated(text)
-
-
-def facts(source: str | os.PathLike[str]) -> VideoFacts:
-    """What a video file says of itself, for a progress bar; its frames are not read.
-
-    Raises:
-        DataError: if it is no video.
-        MissingExtraError: if PyAV is not installed.
-    """
-    with opened(os.fspath(source)) as (container, stream):
-        rate = stream.average_rate
-        return VideoFacts(
-            stream.codec_context.width,
-            stream.codec_context.height,
-            None if not container.duration else container.duration / 1_000_000,
-            stream.frames or None,
-            None if not rate else float(rate),
-            stream.codec_context.name,
-        )
 
 
 def read_frames(

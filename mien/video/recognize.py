@@ -18,7 +18,7 @@ from mien.labels import LabelSet
 from mien.recognizer import entropy
 from mien.results import Face, Frame
 from mien.video.decoding import Tell
-from mien.video.frames import VideoFacts, VideoFrame, check_every, facts, is_video, read_frames
+from mien.video.frames import VideoFrame, check_every, is_video, read_frames
 from mien.video.glances import Glances
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
@@ -27,8 +27,6 @@ from mien.vision import quality
 __all__ = [
     "SMOOTH_S",
     "VideoFrame",
-    "VideoFacts",
-    "facts",
     "is_video",
     "parse_seconds",
     "read_frames",

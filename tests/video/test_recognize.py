@@ -22,7 +22,7 @@ from mien.labels import LabelSet
 from mien.results import Face, Frame, Quality
 from mien.video import decoding
 from mien.video import frames as reading
-from mien.video.frames import VideoFrame, facts, is_video, read_frames
+from mien.video.frames import VideoFrame, is_video, read_frames
 from mien.video.recognize import parse_seconds, watch
 
 LABELS = LabelSet(("happy", "sad"))
@@ -576,13 +576,6 @@ def test_options_that_cannot_be_meant(options: dict[str, float]) -> None:
 
 
 # Small things.
-
-
-def test_facts(tmp_path: Path) -> None:
-    told = facts(film(tmp_path / "a.mp4", range(0, 1000, 40)))
-    assert (told.width, told.height, told.num_frames, told.codec) == (96, 64, 25, "mpeg4")
-    assert told.duration_s == pytest.approx(1.0, abs=0.05)
-    assert told.rate == pytest.approx(25, abs=1)
 
 
 def test_names_of_videos() -> None:
