@@ -34,11 +34,16 @@ bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.c
 vendor: .venv/ready  ## What the page of `mien serve` takes from npm, and YuNet, into the package: then a wheel works offline
 	$(BIN)/python web/vendor.py
 
-docs: .venv/ready  ## Write docs/cli.md anew from the command line's own help
+docs: .venv/docs-ready  ## The documentation site: docs/_build/html/index.html. Any warning, such as a broken link, fails
 	$(BIN)/python -m mien.cli.docs > docs/cli.md
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+.venv/docs-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
 
 # About seven hours on two cores with bfloat16; stopped, the same command goes on. FER+ votes beside the csv are found by name.
-# PHOTOGRAPHS=faces/ (docs/training.md) adds the last step, from which what ships has its vote head and its answer.
+# PHOTOGRAPHS=faces/ (docs/train.md) adds the last step, from which what ships has its vote head and its answer.
 train-champion: .venv/ready  ## The network that ships, from the csv: make train-champion DATA=path/to/fer2013.csv
 	@test -n "$(DATA)" || { echo "train-champion: came no DATA; expected make train-champion DATA=path/to/fer2013.csv" >&2; exit 2; }
 	$(BIN)/mien train $(DATA) --recipe champion --seed 2 --out runs/first

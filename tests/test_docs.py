@@ -1,4 +1,4 @@
-"""What the documents point at is there."""
+"""What the documents point at is there. `make docs` checks the links of the site more strictly."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+import mien
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+# Folders and files that a page may name, whole: `mien/vision/align.py`, `tests/serving/`.
+NAMED = re.compile(r"`((?:mien|tests|benchmarks|docs|web)/[\w./-]*)`")
 
 
 def test_there_are_pages() -> None:
-    assert len(PAGES) >= 11
+    assert len(PAGES) >= 20
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -21,5 +25,18 @@ def test_links_and_commands_lead_somewhere(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
     scripts = re.findall(r"python (benchmarks/\w+\.py)", text)
     missing = [link for link in links if not (page.parent / link).exists()]
-    missing += [script for script in scripts if not (ROOT / script).exists()]
+    missing += [name for name in [*scripts, *NAMED.findall(text)] if not (ROOT / name).exists()]
     assert missing == []
+
+
+def test_each_page_is_in_the_contents() -> None:
+    contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^([a-z-]+)$", contents, re.M)
+    pages = [page.stem for page in (ROOT / "docs").glob("*.md") if page.stem != "index"]
+    assert sorted(listed) == sorted(pages)
+
+
+def test_each_public_name_is_in_the_python_reference() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    missing = [name for name in mien.__all__ if not re.search(rf":: mien\.{name}\b", page)]
+    assert missing == ["__version__"]

@@ -88,7 +88,7 @@ Init = Annotated[
     str | None,
     typer.Option(
         metavar="mien|PATH|imagenet:NAME",
-        help="Begin with trained weights: mien's own, a bundle's, a run's, or ImageNet's (docs/training.md).",
+        help="Begin with trained weights: mien's own, a bundle's, a run's, or ImageNet's (docs/train.md).",
         show_default=False,
     ),
 ]

@@ -59,7 +59,7 @@ _FACTS = (
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Write report.html, report.json, report.md and pictures/*.png into `folder`, made if missing.
+    """Write report.html, report.json, report.md and a folder of pictures into `folder`.
 
     Files of an earlier report are replaced one by one, each whole or not at all.
 

@@ -9,7 +9,7 @@ The frame of it is SORT's (Bewley et al. 2016, https://arxiv.org/abs/1602.00763)
 is compared with a face followed by a Gaussian of their distance, as wide as the prediction is
 unsure, and of the ratio of their sizes: on drawn boxes this mistakes half as many people for others
 as the overlap of boxes (IoU) does, even when the boxes are grown by the same uncertainty
-(docs/video.md). The assignment with the largest sum is found by the Hungarian method; faces seen at
+(docs/videos.md). The assignment with the largest sum is found by the Hungarian method; faces seen at
 the last look come first, then those out of sight.
 
 Nothing here knows a face: it does not recognise persons, only continues boxes. So a cut to another

@@ -3,7 +3,7 @@
 FER2013's crops have a geometry of their own. The rules below come from running the detector over
 enlarged FER2013 pictures and measuring where its box and landmarks lie in them.
 `benchmarks/crop_rule.py` prints the constants, `benchmarks/pasted_faces.py` tests them, and
-docs/faces.md has both results.
+docs/photos.md has both results.
 
     landmarks   the square that puts the five points where they lie in a FER2013 picture
     box         the square that lies around the box as a FER2013 picture lies around its face's box

@@ -4,7 +4,7 @@ YuNet is in yunet.py, its weights, 230 KB, in yunet_weights.py. MTCNN (Zhang et 
 whole in the wheel `mtcnn`, needs TensorFlow, and is what an offline machine can fall back on.
 
 Which detector found a face changes what is found, so a detector's name goes with every result, and
-`auto` says in `note` why it did not take YuNet. Figures: docs/faces.md.
+`auto` says in `note` why it did not take YuNet. Figures: docs/photos.md.
 """
 
 from __future__ import annotations

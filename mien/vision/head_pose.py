@@ -9,7 +9,7 @@ Angles are those between the face and the line of sight to it, so they need no c
 the edge of a wide picture who looks straight into the camera has yaw 0. Nobody is a mean face, and
 an open mouth or a tilted chin look alike in five points: even true landmarks of 68 points leave 6
 degrees of yaw, 12 of pitch and 8 of roll (mean absolute errors on AFLW2000, Ruiz et al. 2018, table
-1, https://arxiv.org/abs/1710.00925). docs/faces.md has what was measured here. It is the head's
+1, https://arxiv.org/abs/1710.00925). docs/photos.md has what was measured here. It is the head's
 direction, not the gaze.
 """
 

@@ -9,7 +9,7 @@ from mien.results import Quality
 from mien.results.types import NO_FACE
 from mien.vision.align import turn_aside
 
-# An answer is uncertain when one of these holds; docs/faces.md says what that costs and gains.
+# An answer is uncertain when one of these holds; docs/photos.md says what that costs and gains.
 MIN_SIZE_PX = 24.0  # shorter side of the box; the networks see 48 x 48
 MAX_TURN = 0.65
 # What the detector is less sure of, and the network not sure of at all, is perhaps no face; nor is

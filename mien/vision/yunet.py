@@ -21,7 +21,7 @@ from mien.vision.detections import Detections, checked, found_faces, shrunk
 from mien.vision.yunet_weights import YUNET_SHA256, bad_weights
 
 MAX_SIDE = (
-    2560  # px: faces from 28 px in 12 megapixels; docs/faces.md has what more finds and costs
+    2560  # px: faces from 28 px in 12 megapixels; docs/photos.md has what more finds and costs
 )
 FIRST_SIDE = (
     640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
