@@ -45,7 +45,7 @@ docs: .venv/docs-ready  ## The documentation site: docs/_build/html/index.html. 
 # About seven hours on two cores with bfloat16; stopped, the same command goes on. FER+ votes beside the csv are found by name.
 # PHOTOGRAPHS=faces/ (docs/train.md) adds the last step, from which what ships has its vote head and its answer.
 train-champion: .venv/ready  ## The network that ships, from the csv: make train-champion DATA=path/to/fer2013.csv
-	@test -n "$(DATA)" || { echo "train-champion: came no DATA; expected make train-champion DATA=path/to/fer2013.csv" >&2; exit 2; }
+	@test -n "$(DATA)" || { echo "train-champion: got no DATA; expected make train-champion DATA=path/to/fer2013.csv" >&2; exit 2; }
 	$(BIN)/mien train $(DATA) --recipe champion --seed 2 --out runs/first
 	test -e runs/first.zip || $(BIN)/mien export runs/first runs/first.zip --data $(DATA)
 	$(BIN)/mien train $(DATA) --recipe champion --seed 0 --out runs/second
@@ -63,7 +63,7 @@ train-champion: .venv/ready  ## The network that ships, from the csv: make train
 	$(BIN)/mien evaluate --bundle runs/champion.zip $(DATA) --out runs/champion-report
 
 .venv/ready: pyproject.toml
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"mien needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. To mend: make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"mien needs Python 3.11, 3.12 or 3.13; {sys.executable} is {v[0]}.{v[1]}. Fix: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev

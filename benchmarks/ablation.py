@@ -138,7 +138,7 @@ def by_agreement(training: Dataset, recipe: Recipe) -> targets.Targets:
 def votes_of(dataset: Dataset) -> np.ndarray:
     if dataset.votes is None:
         raise SystemExit(
-            f"ablation: came {dataset.source} without FER+ votes; expected ferplus_votes.csv beside it"
+            f"ablation: got {dataset.source} without FER+ votes; expected ferplus_votes.csv beside it"
         )
     return dataset.votes
 

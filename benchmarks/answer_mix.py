@@ -27,7 +27,7 @@ def main() -> None:
     part = dataset.part("validation")
     if part.votes is None or len(bundle.heads) < 2:
         raise SystemExit(
-            "answer_mix: came data without FER+ votes, or a bundle with one head; expected both"
+            "answer_mix: got data without FER+ votes, or a bundle with one head; expected both"
         )
     num = len(part.label_set)
     winner = majority(part.votes)

@@ -48,7 +48,7 @@ def main() -> None:
     found = heads(chosen, dataset.label_set)
     folded = folding.fold(network, chosen, found)
     if folded is None:
-        raise SystemExit(f"{options.recipe}: came a network that cannot be folded")
+        raise SystemExit(f"{options.recipe}: got a network that cannot be folded")
     sessions: dict[str, Any] = {}
     for name, model in (("as trained", logits_of(network)), ("folded", folded)):
         plain = onnx_graph.to_onnx(model, found)

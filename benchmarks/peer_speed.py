@@ -139,7 +139,7 @@ def found(folder: Path | None, file: str, package: str) -> Path | None:
         )
     elif not (folder / file).is_file():
         raise SystemExit(
-            f"{folder}: came a folder without {file}; expected the unpacked npm package {package}"
+            f"{folder}: got a folder without {file}; expected the unpacked npm package {package}"
         )
     return folder
 
@@ -185,7 +185,7 @@ def in_node(peer: str, folder: Path, batch: int, modules: Path) -> tuple[Any, np
     )
     facts = said(child)
     if facts["backend"] != "wasm":
-        raise SystemExit(f"{peer}: came tfjs' backend {facts['backend']!r}; expected wasm")
+        raise SystemExit(f"{peer}: got tfjs' backend {facts['backend']!r}; expected wasm")
     return child, np.array(facts["answers"], np.float32)
 
 
@@ -220,7 +220,7 @@ def weights(manifest: list[dict[str, Any]], data: bytes) -> dict[str, np.ndarray
             values * np.float32(packed["scale"]) + np.float32(packed["min"]) if packed else values
         )
     if place != len(data):
-        raise SystemExit(f"weights: came {len(data)} bytes; expected {place}")
+        raise SystemExit(f"weights: got {len(data)} bytes; expected {place}")
     return held
 
 
@@ -266,9 +266,9 @@ def human(folder: Path) -> Callable[[Any], Any]:
                 case "Identity":
                     return given[0]
                 case other:
-                    raise SystemExit(f"human: came the operator {other}, which is not written here")
+                    raise SystemExit(f"human: got the operator {other}, which is not written here")
             values[node["name"]] = value
-        raise SystemExit("human: came a graph without an end")
+        raise SystemExit("human: got a graph without an end")
 
     return network
 

@@ -97,7 +97,7 @@ def main() -> None:
     public = load_dataset(options.data).part("validation")
     if public.votes is None:
         raise SystemExit(
-            "came data without votes; expected FER+'s file (ferplus_votes.csv) beside the csv"
+            "got data without votes; expected FER+'s file (ferplus_votes.csv) beside the csv"
         )
     winners = majority(public.votes)
     moods = np.where(winners >= 0, mood_of(FERPLUS)[winners], UNLABELLED)

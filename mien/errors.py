@@ -9,8 +9,8 @@
       BundleError            exit 7    a model on disk that is absent, damaged or too new
     KeyboardInterrupt        exit 130  Ctrl-C; what was computed is on disk
 
-Each message says what came, what was expected and how to mend it. They are caught only in
-`mien/cli` and `mien/serving`.
+Each message says "got X; expected Y. Fix: Z." They are caught only in `mien/cli` and
+`mien/serving`.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class DataError(MienError):
 
     Args:
         where: The file or folder, as the user would name it.
-        came: What was found there.
-        expected: What should have been there.
-        mend: What the user can do about it.
+        got: What is there.
+        expected: What should be there.
+        fix: What the user can do about it.
         row: Line number in the file, the header being line 1 (None where there are no rows).
     """
 
@@ -49,18 +49,18 @@ class DataError(MienError):
         self,
         where: str | os.PathLike[str],
         *,
-        came: str,
+        got: str,
         expected: str,
-        mend: str,
+        fix: str,
         row: int | None = None,
     ) -> None:
         self.where = os.fspath(where)
         self.row = row
-        self.came = came
+        self.got = got
         self.expected = expected
-        self.mend = mend
+        self.fix = fix
         place = in_short(self.where) if row is None else f"{in_short(self.where)}, row {row}"
-        super().__init__(f"{place}: came {came}; expected {expected}. To mend: {mend}")
+        super().__init__(f"{place}: got {got}; expected {expected}. Fix: {fix}")
 
 
 class RunError(MienError):
@@ -83,7 +83,7 @@ class MissingExtraError(MienError):
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(
             f"this needs the package {module}, which is not installed. "
-            f"To mend: install mien with the extra [{extra}] (in a checkout: pip install '.[{extra}]')"
+            f"Fix: install mien with the extra [{extra}] (in a checkout: pip install '.[{extra}]')"
         )
 
 
@@ -94,9 +94,9 @@ class BundleError(MienError):
         where: The folder or zip, as the user would name it.
         field: What in it is wrong, such as `bundle.json: heads[0].temperature` or `model.onnx:
             opset`.
-        came: What was found there.
-        expected: What should have been there.
-        mend: What the user can do about it.
+        got: What is there.
+        expected: What should be there.
+        fix: What the user can do about it.
     """
 
     exit_code = 7
@@ -106,18 +106,16 @@ class BundleError(MienError):
         where: str | os.PathLike[str],
         field: str,
         *,
-        came: str,
+        got: str,
         expected: str,
-        mend: str = "copy or download the model again, or make it anew with mien export",
+        fix: str = "copy or download the model again, or make it anew with mien export",
     ) -> None:
         self.where = os.fspath(where)
         self.field = field
-        self.came = came
+        self.got = got
         self.expected = expected
-        self.mend = mend
-        super().__init__(
-            f"{self.where}: {field}: came {came}; expected {expected}. To mend: {mend}"
-        )
+        self.fix = fix
+        super().__init__(f"{self.where}: {field}: got {got}; expected {expected}. Fix: {fix}")
 
 
 @contextmanager
@@ -127,7 +125,7 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(
-            f"{os.fspath(folder)}: cannot be written ({error.strerror or error}). To mend: choose another folder with "
+            f"{os.fspath(folder)}: cannot be written ({error.strerror or error}). Fix: choose another folder with "
             "--out, or free space and permissions there"
         ) from error
 

@@ -72,9 +72,9 @@ class LabelSet:
         if len(self.names) < 2 or len(set(self.names)) != len(self.names):
             raise DataError(
                 "label set",
-                came=f"names {self.names}",
+                got=f"names {self.names}",
                 expected="two or more distinct names",
-                mend="name each class once",
+                fix="name each class once",
             )
 
     def __len__(self) -> int:
@@ -100,9 +100,9 @@ class LabelSet:
         except ValueError:
             raise DataError(
                 "label set",
-                came=f"the label {name!r}",
+                got=f"the label {name!r}",
                 expected="one of " + ", ".join(self.names),
-                mend="rename the label, or read the data with its own label set",
+                fix="rename the label, or read the data with its own label set",
             ) from None
 
     def colour(self, index: int) -> str:

@@ -63,10 +63,10 @@ class Outputs:
             (f"--columns {self.columns}", self.columns != "mien"),
         ):
             if given and self.table is None:
-                raise UsageError(f"{option}: came no table; expected --out FILE beside it")
+                raise UsageError(f"{option}: got no table; expected --out FILE beside it")
         if self.resume and self.overwrite:
             raise UsageError(
-                "--resume and --overwrite: came both; expected one, to go on with the table or to replace it"
+                "--resume and --overwrite: got both; expected one, to go on with the table or to replace it"
             )
         if (
             self.columns != "mien"
@@ -74,7 +74,7 @@ class Outputs:
             and form_of(self.table) in ("json", "jsonl")
         ):
             raise UsageError(
-                f"--columns {self.columns}: came {self.table}; expected .csv or .parquet, for JSON has no columns"
+                f"--columns {self.columns}: got {self.table}; expected .csv or .parquet, for JSON has no columns"
             )
 
 

@@ -71,8 +71,8 @@ def load(
         detector = find_detector(detector, max_side=max_side)
     elif max_side is not None:
         raise UsageError(
-            f"max_side: came {max_side} with a detector that is made already; expected one or the "
-            "other. To mend: give find_detector(..., max_side=...)"
+            f"max_side: got {max_side} with a detector that is made already; expected one or the "
+            "other. Fix: give find_detector(..., max_side=...)"
         )
     return Recognizer(
         open_bundle(bundle),
@@ -194,8 +194,8 @@ class Recognizer:
         """
         if is_one_picture(sources):
             raise UsageError(
-                f"frames: came one source, {name_of(sources)}; expected several. "
-                "To mend: use [source], or faces()"
+                f"frames: got one source, {name_of(sources)}; expected several. "
+                "Fix: use [source], or faces()"
             )
         workers = max(2, os.cpu_count() or 2)
         with ThreadPoolExecutor(workers, thread_name_prefix="mien") as pool:

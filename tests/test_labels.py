@@ -23,7 +23,7 @@ def test_names_are_matched_by_name(name: str, means: str) -> None:
 
 def test_unknown_names_are_refused() -> None:
     assert "bored" not in FER2013
-    with pytest.raises(DataError, match="came the label 'bored'; expected one of angry, disgust"):
+    with pytest.raises(DataError, match="got the label 'bored'; expected one of angry, disgust"):
         FER2013.index("bored")
 
 

@@ -38,7 +38,7 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, *, num_threads: int | None = None) -> None:
         if num_threads is not None and num_threads < 1:
-            raise UsageError(f"num_threads: came {num_threads}; expected 1 or more")
+            raise UsageError(f"num_threads: got {num_threads}; expected 1 or more")
         self.bundle = bundle
         self.num_threads = num_threads or min(cores(), MAX_THREADS)
         self._outputs = [head.output for head in bundle.heads]
@@ -113,7 +113,7 @@ class Classifier:
             or faces.shape[1:] != (FACE_SIDE, FACE_SIDE, 1)
         ):
             raise UsageError(
-                f"faces: came {faces.dtype} {faces.shape}; expected uint8 (N, {FACE_SIDE}, {FACE_SIDE}, 1)"
+                f"faces: got {faces.dtype} {faces.shape}; expected uint8 (N, {FACE_SIDE}, {FACE_SIDE}, 1)"
             )
         answers = {
             head.name: np.empty((len(faces), len(head.labels)), np.float32)
@@ -140,7 +140,7 @@ class Classifier:
                     raise BundleError(
                         self.bundle.name,
                         f"answers of the head {head.name}",
-                        came=f"{part.shape}, infinity or no number",
+                        got=f"{part.shape}, infinity or no number",
                         expected=f"{answer.shape} numbers",
                     )
                 answer[:] = part
@@ -187,7 +187,7 @@ def check_mode(mode: str) -> None:
         UsageError: naming both.
     """
     if mode not in TEMPERATURE:
-        raise UsageError(f"mode: came {mode!r}; expected {' or '.join(TEMPERATURE)}")
+        raise UsageError(f"mode: got {mode!r}; expected {' or '.join(TEMPERATURE)}")
 
 
 def _again(bundle: Bundle, num_threads: int) -> Classifier:
@@ -208,7 +208,7 @@ def _refused(bundle: Bundle, error: Exception) -> BundleError:
     return BundleError(
         bundle.name,
         "model.onnx",
-        came=f"a network that ONNX Runtime {onnxruntime.__version__} refuses ({first})",
+        got=f"a network that ONNX Runtime {onnxruntime.__version__} refuses ({first})",
         expected="one that it runs",
-        mend="pip install --upgrade onnxruntime, or export the model again",
+        fix="pip install --upgrade onnxruntime, or export the model again",
     )

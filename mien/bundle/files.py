@@ -50,9 +50,9 @@ def refuse_others(where: Path, names: list[str]) -> None:
         raise BundleError(
             where,
             "files",
-            came=f"the file {others[0][:80]!r}",
+            got=f"the file {others[0][:80]!r}",
             expected=f"only {', '.join(MAX_BYTES)}",
-            mend="move other files out of the folder",
+            fix="move other files out of the folder",
         )
 
 
@@ -64,9 +64,9 @@ def refuse_foreign(target: Path) -> None:
         BundleError: naming what lies there.
     """
 
-    def refuse(came: str) -> NoReturn:
+    def refuse(got: str) -> NoReturn:
         expected = "a new name, or a bundle to replace"
-        raise BundleError(target, "path", came=came, expected=expected, mend="name another place")
+        raise BundleError(target, "path", got=got, expected=expected, fix="name another place")
 
     if not target.name:
         refuse("no name")
@@ -116,15 +116,15 @@ def read_folder(where: Path, *, links: bool = False) -> dict[str, bytes]:
         raise BundleError(
             where,
             "files",
-            came="a run folder",
+            got="a run folder",
             expected="a bundle",
-            mend=f"export it first: mien export {where} NAME.zip --data DATA",
+            fix=f"export it first: mien export {where} NAME.zip --data DATA",
         )
     if not MAX_BYTES.keys() & set(names):
         raise BundleError(
             where,
             "files",
-            came="a folder with none of a bundle's",
+            got="a folder with none of a bundle's",
             expected=f"{', '.join(MAX_BYTES)}",
         )
     refuse_others(where, names)
@@ -140,7 +140,7 @@ def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
     try:
         if not links and stat.S_ISLNK(os.lstat(path).st_mode):
             raise BundleError(
-                where, what, came="a link", expected="a file", mend="put the file itself there"
+                where, what, got="a link", expected="a file", fix="put the file itself there"
             )
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         if not links:
@@ -149,20 +149,20 @@ def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
             known = os.fstat(file.fileno())
             if not stat.S_ISREG(known.st_mode):
                 raise BundleError(
-                    where, what, came="something that is no regular file", expected="a file"
+                    where, what, got="something that is no regular file", expected="a file"
                 )
             if known.st_size > limit:
                 raise BundleError(
-                    where, what, came=f"{known.st_size} bytes", expected=f"at most {limit}"
+                    where, what, got=f"{known.st_size} bytes", expected=f"at most {limit}"
                 )
             return file.read(known.st_size)
     except FileNotFoundError as error:
         raise BundleError(
-            where, what, came="no such file", expected=f"the files {', '.join(MAX_BYTES)}"
+            where, what, got="no such file", expected=f"the files {', '.join(MAX_BYTES)}"
         ) from error
     except OSError as error:
         raise BundleError(
-            where, what, came=f"an error ({error.strerror})", expected="a file to read"
+            where, what, got=f"an error ({error.strerror})", expected="a file to read"
         ) from error
 
 
@@ -170,8 +170,8 @@ def read_zip(where: Path) -> dict[str, bytes]:
     """Both folder and zip lead here to the same bytes; nothing is ever unpacked to disk."""
     data = _read_file(where, "", sum(MAX_BYTES.values()) + _SLACK, links=True)
 
-    def refuse(came: str, expected: str) -> NoReturn:
-        raise BundleError(where, "zip", came=came, expected=expected)
+    def refuse(got: str, expected: str) -> NoReturn:
+        raise BundleError(where, "zip", got=got, expected=expected)
 
     # The end record, checked before zipfile believes its counts: a directory of a million entries
     # is refused unread.
@@ -201,7 +201,7 @@ def read_zip(where: Path) -> dict[str, bytes]:
             return {entry.filename: _unpack(archive, entry) for entry in entries}
     except _ZIP_ERRORS as error:
         raise BundleError(
-            where, "zip", came=f"a damaged one ({error})", expected="a whole zip"
+            where, "zip", got=f"a damaged one ({error})", expected="a whole zip"
         ) from error
 
 
@@ -232,13 +232,13 @@ def read_npz(where: Path, data: bytes) -> dict[str, np.ndarray]:
                 or sum(entry.file_size for entry in entries) > MAX_BYTES[GOLDEN]
             ):
                 raise BundleError(
-                    where, GOLDEN, came="too many or too large arrays", expected="a few small ones"
+                    where, GOLDEN, got="too many or too large arrays", expected="a few small ones"
                 )
             for entry in entries:
                 arrays[entry.filename.removesuffix(".npy")] = _read_npy(_unpack(archive, entry))
     except _ZIP_ERRORS as error:
         raise BundleError(
-            where, GOLDEN, came=f"a damaged one ({error})", expected="arrays as numpy saves them"
+            where, GOLDEN, got=f"a damaged one ({error})", expected="arrays as numpy saves them"
         ) from error
     return arrays
 

@@ -103,8 +103,8 @@ class _Reader:
         self.where = where
         self.num_fields = 0
 
-    def refuse(self, field: str, came: str, expected: str) -> BundleError:
-        return BundleError(self.where, f"model.onnx: {field}", came=came, expected=expected)
+    def refuse(self, field: str, got: str, expected: str) -> BundleError:
+        return BundleError(self.where, f"model.onnx: {field}", got=got, expected=expected)
 
     # The wire format: https://protobuf.dev/programming-guides/encoding/
 

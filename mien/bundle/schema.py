@@ -72,12 +72,12 @@ class Facts:
         self.where = where
         self.found = found
 
-    def refuse(self, name: str, came: object, expected: str) -> NoReturn:
-        text = repr(came)
+    def refuse(self, name: str, got: object, expected: str) -> NoReturn:
+        text = repr(got)
         raise BundleError(
             self.where,
             f"{FACTS}: {name}",
-            came=text if len(text) < 100 else text[:97] + "...",
+            got=text if len(text) < 100 else text[:97] + "...",
             expected=expected,
         )
 
@@ -122,9 +122,9 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         raise BundleError(
             where,
             f"{FACTS}: format_version",
-            came=str(version),
+            got=str(version),
             expected=f"at most {FORMAT_VERSION}: a newer mien wrote it",
-            mend="pip install --upgrade mien",
+            fix="pip install --upgrade mien",
         )
     if version < 1:
         facts.refuse("format_version", version, f"1 to {FORMAT_VERSION}")
@@ -189,10 +189,10 @@ def _parse(where: Path, data: bytes) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as error:
         raise BundleError(
-            where, FACTS, came=f"no JSON ({str(error)[:200]})", expected="a JSON object"
+            where, FACTS, got=f"no JSON ({str(error)[:200]})", expected="a JSON object"
         ) from error
     if not isinstance(found, dict):
-        raise BundleError(where, FACTS, came=type(found).__name__, expected="a JSON object")
+        raise BundleError(where, FACTS, got=type(found).__name__, expected="a JSON object")
     return found
 
 
@@ -215,14 +215,14 @@ def _check_files(facts: Facts, contents: Mapping[str, bytes]) -> None:
             raise BundleError(
                 facts.where,
                 name,
-                came=f"{len(contents[name])} bytes",
+                got=f"{len(contents[name])} bytes",
                 expected=f"{size}, as {FACTS} says",
             )
         if facts.text("sha256", known, f"files.{name}.") != sha256_of(contents[name]):
             raise BundleError(
                 facts.where,
                 name,
-                came="bytes with another sha256",
+                got="bytes with another sha256",
                 expected=f"those that {FACTS} was written for",
             )
 
@@ -340,20 +340,20 @@ def _check_graph(where: Path, graph: OnnxFile, input_name: str, heads: tuple[Hea
     inputs = [(one.name, one.dtype, one.shape) for one in graph.inputs]
     if inputs != [wanted]:
         raise BundleError(
-            where, f"{MODEL}: graph.input", came=str(inputs)[:200], expected=str([wanted])
+            where, f"{MODEL}: graph.input", got=str(inputs)[:200], expected=str([wanted])
         )
     outputs = {one.name: (one.dtype, one.shape) for one in graph.outputs}
     if len(graph.outputs) != len(heads) or set(outputs) != {head.output for head in heads}:
         expected = ", ".join(head.output for head in heads)
         raise BundleError(
-            where, f"{MODEL}: graph.output", came=", ".join(outputs)[:200], expected=expected
+            where, f"{MODEL}: graph.output", got=", ".join(outputs)[:200], expected=expected
         )
     for head in heads:
         if outputs[head.output] != ("float32", (None, len(head.labels))):
             raise BundleError(
                 where,
                 f"{MODEL}: graph.output {head.output}",
-                came=str(outputs[head.output]),
+                got=str(outputs[head.output]),
                 expected=f"float32 (N, {len(head.labels)}): a column for each of the head's labels",
             )
 
@@ -367,7 +367,7 @@ def _goldens(
     expected |= {f"answer_{prior}" for prior in priors}
     if set(arrays) != expected:
         raise BundleError(
-            where, GOLDEN, came=f"the arrays {sorted(arrays)}", expected=str(sorted(expected))
+            where, GOLDEN, got=f"the arrays {sorted(arrays)}", expected=str(sorted(expected))
         )
     faces = arrays["faces"]
     num = len(faces) if faces.ndim else 0
@@ -382,14 +382,14 @@ def _goldens(
             raise BundleError(
                 where,
                 f"{GOLDEN}: {name}",
-                came=f"{array.dtype} {array.shape}",
+                got=f"{array.dtype} {array.shape}",
                 expected=f"{dtype} {('G', *shape[1:])}, G from 1 to {MAX_GOLDENS}",
             )
         if not np.isfinite(array).all():
             raise BundleError(
                 where,
                 f"{GOLDEN}: {name}",
-                came="values that are not finite",
+                got="values that are not finite",
                 expected="finite ones",
             )
     logits = {head.name: arrays[f"logits_{head.name}"] for head in heads}

@@ -58,9 +58,9 @@ def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
             raise BundleError(
                 SHIPPED,
                 "models/shipped",
-                came="no such folder in this installation",
+                got="no such folder in this installation",
                 expected="the model that comes with mien",
-                mend="install mien from its wheel again, or name a model of your own (mien export RUN)",
+                fix="install mien from its wheel again, or name a model of your own (mien export RUN)",
             )
         # Some installers make every file a link into their store: links are refused elsewhere only.
         return check(where, read_folder(where, links=True))
@@ -71,9 +71,9 @@ def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
         raise BundleError(
             where,
             "path",
-            came="nothing",
+            got="nothing",
             expected="a folder or zip written by mien export",
-            mend="check the spelling, or use the model that comes with mien: shipped",
+            fix="check the spelling, or use the model that comes with mien: shipped",
         )
     return check(where, read_zip(where))
 
@@ -125,9 +125,9 @@ def write_bundle(
         raise BundleError(
             target,
             "path",
-            came=f"an error while writing ({error.strerror})",
+            got=f"an error while writing ({error.strerror})",
             expected="a place to write",
-            mend="free space, or choose another place",
+            fix="free space, or choose another place",
         ) from error
     finally:
         if temporary.is_dir():
@@ -159,17 +159,17 @@ def _contents(
         raise BundleError(
             target,
             f"{FACTS}: facts",
-            came=f"a value that JSON cannot hold ({error})",
+            got=f"a value that JSON cannot hold ({error})",
             expected="texts, finite numbers, lists and objects",
-            mend="turn arrays into lists, and NaN into None",
+            fix="turn arrays into lists, and NaN into None",
         ) from error
     if len(model) > MAX_BYTES[MODEL]:
         raise BundleError(
             target,
             MODEL,
-            came=f"{len(model) / 1e6:.0f} MB",
+            got=f"{len(model) / 1e6:.0f} MB",
             expected=f"at most {MAX_BYTES[MODEL] / 1e6:.0f}",
-            mend="train a smaller network",
+            fix="train a smaller network",
         )
     return contents
 

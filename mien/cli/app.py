@@ -113,7 +113,7 @@ def main() -> NoReturn:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO):
             print(
-                f"error: came {error} from the operating system; expected to go on", file=sys.stderr
+                f"error: got {error} from the operating system; expected to go on", file=sys.stderr
             )
             sys.exit(1)
         os.dup2(

@@ -104,7 +104,7 @@ def data_get(
     Example: mien data get fer2013
     """
     if name != "fer2013":
-        raise UsageError(f"data set: came {name!r}; expected fer2013")
+        raise UsageError(f"data set: got {name!r}; expected fer2013")
     from mien.data.download import get_fer2013
 
     path = get_fer2013(out)

@@ -109,7 +109,7 @@ def evaluate(
     folders, path = _runs_and_data(networks or [], bundles, run or [], data)
     if ensemble and max(len(folders), len(bundles)) < 2:
         raise UsageError(
-            f"--ensemble: came {len(folders)} run(s) and {len(bundles)} bundle(s); expected two or more of a kind"
+            f"--ensemble: got {len(folders)} run(s) and {len(bundles)} bundle(s); expected two or more of a kind"
         )
     pipeline.need_evaluate_extra()
     loaded = pipeline.load_runs(folders) if folders else []
@@ -144,16 +144,16 @@ def _runs_and_data(
     if not bundles:
         if runs:
             raise UsageError(
-                f"--run: came {runs[0]} without --bundle; expected run folders as arguments. "
-                "To mend: mien evaluate RUN... --data DATA"
+                f"--run: got {runs[0]} without --bundle; expected run folders as arguments. "
+                "Fix: mien evaluate RUN... --data DATA"
             )
         if not arguments:
-            raise UsageError("evaluate: came no network; expected run folders, or --bundle shipped")
+            raise UsageError("evaluate: got no network; expected run folders, or --bundle shipped")
         return [Path(one) for one in arguments], data
     named = [*arguments, *([] if data is None else [data])]
     if len(named) > 1:
         raise UsageError(
-            f"evaluate: came {' and '.join(named)} with --bundle; expected one, the data. "
-            "To mend: name runs by --run RUN"
+            f"evaluate: got {' and '.join(named)} with --bundle; expected one, the data. "
+            "Fix: name runs by --run RUN"
         )
     return runs, named[0] if named else None

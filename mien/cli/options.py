@@ -29,7 +29,7 @@ def choice(kind: type[StrEnum]) -> dict[str, Any]:
             return kind(word)
         near = difflib.get_close_matches(word.lower(), words, 1)
         meant = f" Did you mean {near[0]}?" if near else ""
-        raise typer.BadParameter(f"came {word}; expected one of {', '.join(words)}.{meant}")
+        raise typer.BadParameter(f"got {word}; expected one of {', '.join(words)}.{meant}")
 
     return {"parser": parse, "metavar": f"[{'|'.join(words)}]"}
 

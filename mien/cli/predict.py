@@ -204,8 +204,8 @@ def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str],
     if len(given) < len(paths):
         other = next(path for path in paths if path not in given)
         raise UsageError(
-            f"predict: came the table {given[0]} beside {other}; expected tables alone, since their "
-            "faces are not looked for. To mend: two commands"
+            f"predict: got the table {given[0]} beside {other}; expected tables alone, since their "
+            "faces are not looked for. Fix: two commands"
         )
     faces, notes, left_out = rows_to_answer(given)
     for note in notes:

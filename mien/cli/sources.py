@@ -59,10 +59,8 @@ def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
         else:
             sources.setdefault(given, "")  # its row will say that there is no such file
     if not sources:
-        came = "; ".join(empty) or "nothing was named"
-        raise UsageError(
-            f"{came}; expected at least one. To mend: name another file, folder or pattern"
-        )
+        got = "; ".join(empty) or "nothing was named"
+        raise UsageError(f"{got}; expected at least one. Fix: name another file, folder or pattern")
     for sentence in empty:
         say(sentence)
     return sources

@@ -98,8 +98,8 @@ def run(
     for one in recipes:
         if one.init:
             raise UsageError(
-                f"recipe: came {one.name}, which begins with a trained network; expected recipes that begin with none. "
-                f"To mend: mien train DATA --recipe {one.name} --init ..."
+                f"recipe: got {one.name}, which begins with a trained network; expected recipes that begin with none. "
+                f"Fix: mien train DATA --recipe {one.name} --init ..."
             )
     with training_bar() as bar:
         options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, watch=bar)

@@ -76,9 +76,9 @@ def is_archive(path: Path) -> bool:
         if magic.startswith(first):
             raise DataError(
                 path,
-                came=f"a {kind} archive",
+                got=f"a {kind} archive",
                 expected="a zip or tar (plain, .gz, .bz2 or .xz)",
-                mend="unpack it and name the folder",
+                fix="unpack it and name the folder",
             )
     return _is_zip(magic) or _is_tar(path)
 
@@ -135,9 +135,9 @@ def named_as(folder: Path, path: Path) -> Iterator[None]:
         inside = error.where[len(prefix) :]
         raise DataError(
             f"{path}:{inside}" if inside else path,
-            came=error.came,
+            got=error.got,
             expected=error.expected,
-            mend=error.mend,
+            fix=error.fix,
             row=error.row,
         ) from error
 
@@ -150,9 +150,9 @@ def damage(path: Path) -> Iterator[None]:
     except DAMAGE as error:
         raise DataError(
             path,
-            came=f"a damaged or cut-off archive ({error})",
+            got=f"a damaged or cut-off archive ({error})",
             expected="a whole zip or tar",
-            mend="copy or download the file again",
+            fix="copy or download the file again",
         ) from error
 
 
@@ -178,9 +178,9 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Member]:
         if info.flag_bits & 1:
             raise DataError(
                 path,
-                came="an encrypted zip",
+                got="an encrypted zip",
                 expected="a zip without password",
-                mend="unpack it first",
+                fix="unpack it first",
             )
 
         def open_it(info: zipfile.ZipInfo = info) -> IO[bytes]:
@@ -208,16 +208,16 @@ def _checked(path: Path, found: list[Member]) -> list[Member]:
     if len(found) > MAX_MEMBERS or total > MAX_BYTES:
         raise DataError(
             path,
-            came=f"{len(found):,} files of {total:,} bytes in one archive",
+            got=f"{len(found):,} files of {total:,} bytes in one archive",
             expected=f"at most {MAX_MEMBERS:,} files and {MAX_BYTES:,} bytes",
-            mend="unpack it and name the folder",
+            fix="unpack it and name the folder",
         )
     if total > _HARMLESS and total > MAX_RATIO * packed:
         raise DataError(
             path,
-            came=f"an archive of {packed:,} bytes that unpacks to {total:,}",
+            got=f"an archive of {packed:,} bytes that unpacks to {total:,}",
             expected=f"at most {MAX_RATIO:,} times its size",
-            mend="unpack it by hand if you trust it, and name the folder",
+            fix="unpack it by hand if you trust it, and name the folder",
         )
     for member in found:
         place = PurePosixPath(member.name)
@@ -281,9 +281,9 @@ def _is_litter(name: str) -> bool:
 def _unsafe(path: Path, name: str, what: str) -> DataError:
     return DataError(
         path,
-        came=f"{what} ({name[:100]!r}) in an archive",
+        got=f"{what} ({name[:100]!r}) in an archive",
         expected="plain files with paths inside of the archive",
-        mend="unpack it by hand if you trust it, and name the folder",
+        fix="unpack it by hand if you trust it, and name the folder",
     )
 
 
@@ -291,7 +291,7 @@ def _no_room(path: Path, error: object) -> DataError:
     reason = (error.strerror if isinstance(error, OSError) else None) or error
     return DataError(
         path,
-        came=f"an archive that cannot be unpacked in {tempfile.gettempdir()} ({reason})",
+        got=f"an archive that cannot be unpacked in {tempfile.gettempdir()} ({reason})",
         expected="room for its content",
-        mend="free some space, or name another folder in TMPDIR",
+        fix="free some space, or name another folder in TMPDIR",
     )

@@ -71,9 +71,9 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         if len(found) != n:
             raise DataError(
                 f"{where}:{part.labels}",
-                came=f"{len(found):,} labels for {n:,} pictures",
+                got=f"{len(found):,} labels for {n:,} pictures",
                 expected="a label for each picture",
-                mend="save them from the same data",
+                fix="save them from the same data",
             )
         labels += found
         splits += [SPLITS.index(part.split or "training")] * n
@@ -112,20 +112,20 @@ def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
             pickled = "pickle" in str(error).lower()
             raise DataError(
                 path,
-                came="an array of Python objects, which would have to be unpickled"
+                got="an array of Python objects, which would have to be unpickled"
                 if pickled
                 else f"a damaged array ({error})",
                 expected="arrays of numbers or texts",
-                mend="save it with numbers: np.stack(list(array)).astype('uint8')"
+                fix="save it with numbers: np.stack(list(array)).astype('uint8')"
                 if pickled
                 else "copy the file again",
             ) from error
         except (OSError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 path,
-                came=f"a file that is no whole .npz or .npy ({error})",
+                got=f"a file that is no whole .npz or .npy ({error})",
                 expected="what numpy.savez or numpy.save wrote",
-                mend="copy the file again",
+                fix="copy the file again",
             ) from error
     return arrays
 
@@ -146,9 +146,9 @@ def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
     if not faces:
         raise DataError(
             where,
-            came="arrays called " + ", ".join(list(arrays)[:8]),
+            got="arrays called " + ", ".join(list(arrays)[:8]),
             expected="pictures and labels called x and y, images and labels, or x_train, y_train, ...",
-            mend="save them under such names",
+            fix="save them under such names",
         )
     return [_Part(split, name, labels.get(split)) for split, name in faces.items()]
 
@@ -209,9 +209,9 @@ def _shaped(array: np.ndarray, where: str) -> np.ndarray:
             return array[:, 0] if shape[1] == 1 else np.moveaxis(array, 1, 3)
     raise DataError(
         where,
-        came=f"an array of the shape {shape}",
+        got=f"an array of the shape {shape}",
         expected="(N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or (N, H * W) of squares",
-        mend="reshape it before saving",
+        fix="reshape it before saving",
     )
 
 
@@ -229,10 +229,10 @@ def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
     return values
 
 
-def _bad_values(where: str, came: str) -> DataError:
+def _bad_values(where: str, got: str) -> DataError:
     return DataError(
         where,
-        came=came,
+        got=got,
         expected="whole numbers from 0 to 255, or fractions from 0 to 1",
-        mend="save pixels before they are normalised, such as array.astype('uint8')",
+        fix="save pixels before they are normalised, such as array.astype('uint8')",
     )

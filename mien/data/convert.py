@@ -73,9 +73,9 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
     except OSError as error:
         raise DataError(
             destination,
-            came=error.strerror or str(error),
+            got=error.strerror or str(error),
             expected="a place to write to",
-            mend="free some space or name another destination",
+            fix="free some space or name another destination",
         ) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -89,27 +89,27 @@ def _convertible(dataset: Dataset, destination: Path, labelled_only: bool) -> Da
     """The rows to write; refuses what the form at `destination` cannot hold."""
     if os.path.lexists(destination):
         raise UsageError(
-            f"{destination}: came a path that exists already; expected a new one. Nothing was overwritten. "
-            "To mend: name another"
+            f"{destination}: got a path that exists already; expected a new one. Nothing was overwritten. "
+            "Fix: name another"
         )
     num_unlabelled = int(np.sum(dataset.labels == UNLABELLED))
     if num_unlabelled and not labelled_only:
         raise DataError(
             dataset.source,
-            came=f"{num_unlabelled:,} rows without a label",
+            got=f"{num_unlabelled:,} rows without a label",
             expected="a label for each row: csv and folders have no place for others",
-            mend="convert the labelled rows only",
+            fix="convert the labelled rows only",
         )
     if not is_csv(destination) and destination.name.lower().endswith(OTHER_FORMS):
         raise UsageError(
-            f"{destination}: came a name that ends as a file's; expected .csv, .csv.gz, or a folder's"
+            f"{destination}: got a name that ends as a file's; expected .csv, .csv.gz, or a folder's"
         )
     if is_csv(destination) and dataset.label_set != FER2013:
         raise DataError(
             dataset.source,
-            came="the labels " + ", ".join(dataset.label_set),
+            got="the labels " + ", ".join(dataset.label_set),
             expected="FER2013's seven: the csv form names classes by FER2013's numbers",
-            mend="convert to a folder, which names them by name",
+            fix="convert to a folder, which names them by name",
         )
     return dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
 
@@ -121,8 +121,8 @@ def _votes_path(dataset: Dataset, destination: Path) -> Path | None:
     votes = destination.with_name("ferplus_votes.csv")
     if os.path.lexists(votes):
         raise UsageError(
-            f"{votes}: came a path that exists already; expected none, to write the votes to. Nothing was written. "
-            "To mend: name a csv in another folder"
+            f"{votes}: got a path that exists already; expected none, to write the votes to. Nothing was written. "
+            "Fix: name a csv in another folder"
         )
     return votes
 

@@ -106,7 +106,7 @@ def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str
     from mien.vision.detect import find_detector
 
     if faces not in FACES:
-        raise UsageError(f"faces: came {faces!r}; expected one of {', '.join(FACES)}")
+        raise UsageError(f"faces: got {faces!r}; expected one of {', '.join(FACES)}")
     if faces == "whole":
         return None, "The pictures were taken whole, as faces (--faces whole)."
     if faces == "detect":

@@ -40,13 +40,13 @@ def write_crops(dataset: Dataset, out: Path) -> Path:
     """
     if dataset.files is None:
         raise UsageError(
-            f"{dataset.source}: came data without picture files; expected photographs as "
-            "label/picture. To mend: mien data convert writes csv data as pictures"
+            f"{dataset.source}: got data without picture files; expected photographs as "
+            "label/picture. Fix: mien data convert writes csv data as pictures"
         )
     if os.path.lexists(out):
         raise UsageError(
-            f"{out}: came a path that exists already; expected a new one. Nothing was overwritten. "
-            "To mend: name another"
+            f"{out}: got a path that exists already; expected a new one. Nothing was overwritten. "
+            "Fix: name another"
         )
     made = out.with_name(f".new-{uuid.uuid4().hex[:8]}-{out.name}")
     try:
@@ -56,9 +56,9 @@ def write_crops(dataset: Dataset, out: Path) -> Path:
     except OSError as error:
         raise DataError(
             out,
-            came=error.strerror or str(error),
+            got=error.strerror or str(error),
             expected="a place to write to",
-            mend="free some space or name another folder",
+            fix="free some space or name another folder",
         ) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)

@@ -85,16 +85,16 @@ def damage(where: str) -> Iterator[None]:
     except (*DAMAGE, gzip.BadGzipFile) as error:
         raise DataError(
             where,
-            came=f"a damaged or cut-off archive ({error})",
+            got=f"a damaged or cut-off archive ({error})",
             expected="a whole .gz, zip or tar",
-            mend="copy or download the file again",
+            fix="copy or download the file again",
         ) from error
     except OSError as error:
         raise DataError(
             where,
-            came=f"a file that cannot be read ({error.strerror or error})",
+            got=f"a file that cannot be read ({error.strerror or error})",
             expected=ALLOWED,
-            mend="check that the file exists and that you may read it",
+            fix="check that the file exists and that you may read it",
         ) from error
 
 
@@ -129,8 +129,8 @@ def nothing_inside(path: Path, found: list[Member]) -> DataError:
     listing = ", ".join(one.name for one in found[:5]) or "nothing"
     return DataError(
         path,
-        came=f"an archive that holds {listing}" + (", ..." if len(found) > 5 else ""),
+        got=f"an archive that holds {listing}" + (", ..." if len(found) > 5 else ""),
         expected="fer2013.csv, icml_face_data.csv, train.csv and test.csv, a single csv, or "
         "pictures as label/picture",
-        mend="unpack it and name the folder of pictures or the csv file inside",
+        fix="unpack it and name the folder of pictures or the csv file inside",
     )

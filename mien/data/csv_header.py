@@ -69,31 +69,31 @@ class Labels:
     def __post_init__(self) -> None:
         self.known = {str(index).encode(): index for index in range(len(FER2013))}
 
-    def of(self, came: bytes) -> int:
+    def of(self, got: bytes) -> int:
         """Position of what an emotion column holds: FER2013's number, another number, or a name;
         `UNLABELLED` where it is empty.
         """
-        found = self.known.get(came)
+        found = self.known.get(got)
         if found is None:
-            found = self.known[came] = self._place(came)
+            found = self.known[got] = self._place(got)
         return found
 
-    def _place(self, came: bytes) -> int:
+    def _place(self, got: bytes) -> int:
         try:
-            text = came.decode("utf-8").strip(" \"'\r\t")
+            text = got.decode("utf-8").strip(" \"'\r\t")
         except UnicodeDecodeError as error:
-            raise BadRow(f"the emotion {shown(came)}", "text in UTF-8") from error
+            raise BadRow(f"the emotion {shown(got)}", "text in UTF-8") from error
         if text.lower() in ("", "nan", "none", "null", "na", "<na>"):
             return UNLABELLED
         if _NUMBER.match(text):
             number = int(re.split("[.,]", text)[0])
             if number < 0:
-                raise BadRow(f"the emotion {shown(came)}", expected_emotion())
+                raise BadRow(f"the emotion {shown(got)}", expected_emotion())
             if number < len(FER2013):
                 return number
             name = str(number)
         elif _is_number(text):
-            raise BadRow(f"the emotion {shown(came)}", expected_emotion())
+            raise BadRow(f"the emotion {shown(got)}", expected_emotion())
         else:
             self.num_texts += 1
             name = canonical(text)
@@ -137,10 +137,10 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
         raise DataError(
             where,
             row=1,
-            came=f"the columns {listed[:300]}",
+            got=f"the columns {listed[:300]}",
             expected="a column 'pixels' (of emotion, pixels, Usage; in any order), or a column for "
             f"each of {PIXELS:,} pixels",
-            mend="write the column names in the first line",
+            fix="write the column names in the first line",
         )
     stem = Path(name).name.lower().split(".")[0]
     split = split_word(stem) if places["usage"] is None else None
@@ -199,12 +199,12 @@ def plain_pixels(pixels: bytes) -> bytes:
 _SPLIT_OF = {usage.encode(): SPLITS.index(split) for usage, split in USAGE.items()}
 
 
-def _split(came: bytes) -> int:
-    found = _SPLIT_OF.get(came)
+def _split(got: bytes) -> int:
+    found = _SPLIT_OF.get(got)
     if found is None:
-        word = split_word(came.decode("latin-1"))
+        word = split_word(got.decode("latin-1"))
         if word is None:
-            raise BadRow(f"the Usage {shown(came)}", " or ".join(USAGE) + ", or train, val, test")
+            raise BadRow(f"the Usage {shown(got)}", " or ".join(USAGE) + ", or train, val, test")
         found = SPLITS.index(SPLIT_NAMES[word])
     return found
 
@@ -215,9 +215,9 @@ def _place(kind: str, columns: list[str], where: str) -> int | None:
             raise DataError(
                 where,
                 row=1,
-                came=f"the column {name!r} twice",
+                got=f"the column {name!r} twice",
                 expected="each column once",
-                mend="remove one",
+                fix="remove one",
             )
         if name in columns:
             return columns.index(name)
@@ -240,9 +240,9 @@ def _text(line: bytes, where: str, allowed: str) -> str:
     if not line.strip():
         raise DataError(
             where,
-            came="an empty file",
+            got="an empty file",
             expected="a header with the columns emotion, pixels, Usage",
-            mend=f"name {allowed}",
+            fix=f"name {allowed}",
         )
     try:
         text = line.decode("utf-8")
@@ -250,17 +250,17 @@ def _text(line: bytes, where: str, allowed: str) -> str:
         raise DataError(
             where,
             row=1,
-            came=f"bytes that are not UTF-8 text (0x{line[error.start]:02x} at byte {error.start + 1})",
+            got=f"bytes that are not UTF-8 text (0x{line[error.start]:02x} at byte {error.start + 1})",
             expected="a csv file in UTF-8",
-            mend=f"save it as UTF-8, or name {allowed}",
+            fix=f"save it as UTF-8, or name {allowed}",
         ) from error
     if len(line) >= LONGEST:
         raise DataError(
             where,
             row=1,
-            came="no line end in the first megabyte",
+            got="no line end in the first megabyte",
             expected="a header line",
-            mend=f"name {allowed}",
+            fix=f"name {allowed}",
         )
     return text
 

@@ -94,22 +94,22 @@ class Dataset:
         square = len(shape) == 4 and shape[1] == shape[2] > 0 and shape[3] == 1
         if self.images.dtype != np.uint8 or not square:
             raise UsageError(
-                f"Dataset.images: came {self.images.dtype} {shape}; expected uint8 (N, S, S, 1)"
+                f"Dataset.images: got {self.images.dtype} {shape}; expected uint8 (N, S, S, 1)"
             )
         for name in ("labels", "splits", "rows", "files", "groups"):
             array = getattr(self, name)
             shape = (n,) if array is None else array.shape
             if shape != (n,):
                 raise UsageError(
-                    f"Dataset.{name}: came shape {shape}; expected ({n},), one value for each image"
+                    f"Dataset.{name}: got shape {shape}; expected ({n},), one value for each image"
                 )
         if n and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(
             self.label_set
         ):
-            raise UsageError(f"Dataset.labels: came values outside -1..{len(self.label_set) - 1}")
+            raise UsageError(f"Dataset.labels: got values outside -1..{len(self.label_set) - 1}")
         if self.votes is not None and self.votes.shape != (n, len(FERPLUS_VOTES)):
             raise UsageError(
-                f"Dataset.votes: came shape {self.votes.shape}; expected ({n}, {len(FERPLUS_VOTES)})"
+                f"Dataset.votes: got shape {self.votes.shape}; expected ({n}, {len(FERPLUS_VOTES)})"
             )
 
     def __len__(self) -> int:
@@ -123,7 +123,7 @@ class Dataset:
     def mask(self, split: str) -> np.ndarray:
         """bool (N,): which rows belong to a split of `SPLITS`."""
         if split not in SPLITS:
-            raise UsageError(f"split: came {split!r}; expected one of {', '.join(SPLITS)}")
+            raise UsageError(f"split: got {split!r}; expected one of {', '.join(SPLITS)}")
         return np.asarray(self.splits == SPLITS.index(split))
 
     def part(self, split: str) -> Dataset:
@@ -183,7 +183,7 @@ class Dataset:
         if self.label_set != label_set:
             raise UsageError(
                 f"{whose}: the network knows {', '.join(label_set)}; the data {self.source} has "
-                f"{', '.join(self.label_set)}. To mend: give it data with its own labels"
+                f"{', '.join(self.label_set)}. Fix: give it data with its own labels"
             )
 
     def with_labels_that_occur(self) -> Dataset:

@@ -62,8 +62,8 @@ def get_fer2013(destination: Path | None = None) -> Path:
     present = find_data({}, [folder])
     if present is None:
         raise DownloadError(
-            f"kagglehub: came a download without FER2013 in {folder}; expected fer2013.csv or train/ and test/. "
-            f"To mend: remove that folder and try again, {_BY_HAND}."
+            f"kagglehub: got a download without FER2013 in {folder}; expected fer2013.csv or train/ and test/. "
+            f"Fix: remove that folder and try again, {_BY_HAND}."
         )
     return present if destination is None else _copy(present, destination)
 
@@ -98,8 +98,8 @@ def _download() -> Path:
             except refused as error:
                 if _no_network(error):
                     raise DownloadError(
-                        f"kagglehub: came no answer from Kaggle ({type(error).__name__}); expected a network. "
-                        f"To mend: check the connection and proxy and try again, {_BY_HAND}."
+                        f"kagglehub: got no answer from Kaggle ({type(error).__name__}); expected a network. "
+                        f"Fix: check the connection and proxy and try again, {_BY_HAND}."
                     ) from error
                 if (
                     isinstance(error, OSError)
@@ -107,13 +107,13 @@ def _download() -> Path:
                     and error.filename is not None
                 ):
                     raise DownloadError(
-                        f"{error.filename}: came {error.strerror}; expected a folder with 500 MB to write to. "
-                        "To mend: free some space, or name another folder in KAGGLEHUB_CACHE."
+                        f"{error.filename}: got {error.strerror}; expected a folder with 500 MB to write to. "
+                        "Fix: free some space, or name another folder in KAGGLEHUB_CACHE."
                     ) from error
                 reasons.append(f"{handle}: {_in_short(error)}")
     raise DownloadError(
-        f"kagglehub: came a refusal for each of Kaggle's copies ({'; '.join(reasons)}); expected one download. "
-        f"To mend: {_SIGN_IN}, {_BY_HAND}."
+        f"kagglehub: got a refusal for each of Kaggle's copies ({'; '.join(reasons)}); expected one download. "
+        f"Fix: {_SIGN_IN}, {_BY_HAND}."
     )
 
 
@@ -147,7 +147,7 @@ def _copy(source: Path, destination: Path) -> Path:
         with contextlib.suppress(OSError):
             made.unlink()
         raise DownloadError(
-            f"{destination}: came {error.strerror or error}; expected a folder to write {source.name} to. "
-            "To mend: name another folder, or free some space."
+            f"{destination}: got {error.strerror or error}; expected a folder to write {source.name} to. "
+            "Fix: name another folder, or free some space."
         ) from error
     return final

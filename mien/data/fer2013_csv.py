@@ -77,9 +77,9 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
     if len(rows.labels) == len(rows.dropped):
         raise DataError(
             source,
-            came=f"no readable row ({len(rows.left_out):,} left out)",
+            got=f"no readable row ({len(rows.left_out):,} left out)",
             expected="at least one row that can be read",
-            mend="correct the rows; the first: " + rows.left_out[0].reason,
+            fix="correct the rows; the first: " + rows.left_out[0].reason,
         )
     images = np.concatenate(rows.images).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
     kept = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
@@ -140,9 +140,9 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
     if len(rows.labels) + len(rows.left_out) == before:
         raise DataError(
             where,
-            came="a header without rows",
+            got="a header without rows",
             expected="one row for each picture",
-            mend="copy or download the file again",
+            fix="copy or download the file again",
         )
     if num_blank:
         rows.notes.append(
@@ -178,13 +178,13 @@ class _Block:
 
     def leave_out(self, line: int, bad: BadRow, whole: bool) -> None:
         """Refuse a bad row, or leave it out, as `on_error` says."""
-        came, mend = bad.came, bad.mend
+        got, fix = bad.got, bad.fix
         if not whole:
-            came = f"a cut-off last line: {came}"
-            mend = "the file ends early: copy or download it again"
+            got = f"a cut-off last line: {got}"
+            fix = "the file ends early: copy or download it again"
         if self._on_error == "raise":
-            raise DataError(self._where, row=line, came=came, expected=bad.expected, mend=mend)
-        reason = f"came {came}; expected {bad.expected}"
+            raise DataError(self._where, row=line, got=got, expected=bad.expected, fix=fix)
+        reason = f"got {got}; expected {bad.expected}"
         self._rows.left_out.append(LeftOut(self._where, line, reason))
 
     def flush(self, whole: bool = True) -> None:
@@ -223,9 +223,9 @@ def _drop_rare_labels(
     rare = {label for label in odd if counts[label] < _RARE and not alone}
     for row in range(first, len(rows.labels)):
         if rows.labels[row] in rare:
-            came = f"the emotion {rows.names.names[rows.labels[row]]!r}"
+            got = f"the emotion {rows.names.names[rows.labels[row]]!r}"
             rows.dropped.add(row)
-            leave_out(rows.lines[row], BadRow(came, expected_emotion()), True)
+            leave_out(rows.lines[row], BadRow(got, expected_emotion()), True)
     rows.left_out.sort(key=lambda one: (one.where, one.row or 0))
     believed = sorted(rows.names.names[label] for label in odd - rare)
     if believed:
@@ -263,9 +263,9 @@ def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:
         if len(rest) > LONGEST:
             raise DataError(
                 where,
-                came="a line of more than a megabyte",
+                got="a line of more than a megabyte",
                 expected=f"lines with {PIXELS:,} pixels, at most 10 kB each",
-                mend=f"name {ALLOWED}",
+                fix=f"name {ALLOWED}",
             )
     if rest:
         yield rest, False

@@ -40,7 +40,7 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
     """
     if dataset.files is None:
         raise UsageError(
-            f"groups: came {os.fspath(table)!r} for {dataset.source}, which has no picture files; "
+            f"groups: got {os.fspath(table)!r} for {dataset.source}, which has no picture files; "
             "expected a folder or archive of pictures"
         )
     where, groups = _read(Path(os.path.expanduser(table)), Path(dataset.source))
@@ -50,9 +50,9 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
     if not num_found:
         raise DataError(
             where,
-            came=f"no path that is a picture of {dataset.source} (the first: {next(iter(groups))!r})",
+            got=f"no path that is a picture of {dataset.source} (the first: {next(iter(groups))!r})",
             expected=f"paths such as {dataset.files[0]!r}",
-            mend="name the table of this data",
+            fix="name the table of this data",
         )
     note = f"{len(set(found) - {''}):,} groups were read from {Path(where).name}."
     if num_found < len(dataset):
@@ -97,9 +97,9 @@ def _read(table: Path, source: Path) -> tuple[str, dict[str, str]]:
     if not found:
         raise DataError(
             where,
-            came="a table without rows",
+            got="a table without rows",
             expected="a row for each picture",
-            mend="name another table",
+            fix="name another table",
         )
     return where, found
 
@@ -117,7 +117,7 @@ def _inside(source: Path, name: str) -> tuple[str, bytes]:
                         return f"{source}:{member.name}", stream.read()
     raise DataError(
         name,
-        came="nothing: there is no such file, nor one of that name in the data",
+        got="nothing: there is no such file, nor one of that name in the data",
         expected="a csv with a column of files and one of persons",
-        mend="check the path",
+        fix="check the path",
     )

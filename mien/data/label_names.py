@@ -60,12 +60,12 @@ def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
         old, equals, new = (piece.strip() for piece in part.partition("="))
         if not equals or not old:
             raise UsageError(
-                f"labels: came {part[:60]!r}; expected one of {', '.join(PRESETS)}, or pairs such "
+                f"labels: got {part[:60]!r}; expected one of {', '.join(PRESETS)}, or pairs such "
                 "as 1=surprise,2=fear (an empty name leaves a label out)"
             )
         names[old] = new
     if not names:
-        raise UsageError(f"labels: came {given!r}; expected one of {', '.join(PRESETS)}, or pairs")
+        raise UsageError(f"labels: got {given!r}; expected one of {', '.join(PRESETS)}, or pairs")
     return names
 
 
@@ -87,7 +87,7 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
     old = dataset.label_set.names
     if not any(_plain(name) in names for name in old):
         raise UsageError(
-            f"labels: came names for {', '.join(list(names)[:12])}; expected labels of "
+            f"labels: got names for {', '.join(list(names)[:12])}; expected labels of "
             f"{dataset.source}: {', '.join(old)}"
         )
     new = [canonical(names.get(_plain(name), name)) for name in old]
@@ -153,9 +153,9 @@ def label_set_of(labels: Sequence[str], source: str) -> LabelSet:
     if len(found) < 2:
         raise DataError(
             source,
-            came=f"the single label {found[0]!r}" if found else "no label",
+            got=f"the single label {found[0]!r}" if found else "no label",
             expected="two or more labels, or FER2013's",
-            mend="check that the folders are split/label/picture or label/picture",
+            fix="check that the folders are split/label/picture or label/picture",
         )
     return LabelSet(found)
 

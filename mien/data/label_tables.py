@@ -103,13 +103,13 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> Listing | None:
             continue
         error = DataError(
             path,
-            came=f"a picture that {', '.join(known.tables)} does not name",
+            got=f"a picture that {', '.join(known.tables)} does not name",
             expected="a label for each picture",
-            mend=f"add a row for it, or {LEAVE_OUT}",
+            fix=f"add a row for it, or {LEAVE_OUT}",
         )
         if on_error == "raise":
             raise error
-        listing.left_out.append(LeftOut(error.where, None, f"came {error.came}"))
+        listing.left_out.append(LeftOut(error.where, None, f"got {error.got}"))
     listing.has_splits = any(listing.splits)
     listing.notes.append(
         f"The labels of {len(listing.pictures):,} pictures were read from "
@@ -182,13 +182,13 @@ def _list_annotated(listing: Listing, pictures: Iterable[Sequence[str]], on_erro
         except (OSError, ValueError) as error:
             wrong = DataError(
                 path,
-                came=f"a picture whose annotation cannot be read ({error})",
+                got=f"a picture whose annotation cannot be read ({error})",
                 expected=f"its expression in {_annotation(path).name}",
-                mend=f"copy it again, or {LEAVE_OUT}",
+                fix=f"copy it again, or {LEAVE_OUT}",
             )
             if on_error == "raise":
                 raise wrong from error
-            listing.left_out.append(LeftOut(wrong.where, None, f"came {wrong.came}"))
+            listing.left_out.append(LeftOut(wrong.where, None, f"got {wrong.got}"))
             continue
         _add(listing, path, label, _split_of(parts[:-1]), "")
     listing.has_splits = len(set(listing.splits)) > 1 or any(listing.splits)

@@ -90,16 +90,16 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
     if not tree.folders:
         raise DataError(
             folder,
-            came="a folder without FER2013 csv and without subfolders",
+            got="a folder without FER2013 csv and without subfolders",
             expected="fer2013.csv, or pictures as split/label/picture or label/picture",
-            mend="name the csv file, or sort the pictures into one folder for each label",
+            fix="name the csv file, or sort the pictures into one folder for each label",
         )
     if not any(len(parts) > 1 for parts in tree.pictures):
         raise DataError(
             folder,
-            came="label folders without a single picture",
+            got="label folders without a single picture",
             expected="pictures as split/label/picture or label/picture",
-            mend="check that the copy is complete",
+            fix="check that the copy is complete",
         )
     tree, root = _unwrapped(tree, folder)
     listing = Listing(root)
@@ -252,9 +252,9 @@ def _known_tops(listing: Listing, tree: Tree, splits: dict[str, str], strict: bo
             continue
         error = DataError(
             listing.root / top,
-            came=f"the unknown split folder {top!r}",
+            got=f"the unknown split folder {top!r}",
             expected="one of " + ", ".join(SPLIT_NAMES),
-            mend=f"rename or remove it, or {LEAVE_OUT}",
+            fix=f"rename or remove it, or {LEAVE_OUT}",
         )
         _or_skip(listing, error, strict)
     return [name for name in tops if name in splits]
@@ -299,11 +299,11 @@ def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
             if level and not listing.has_splits and 1 < len(tops) <= _FEW:
                 raise DataError(
                     listing.root,
-                    came="folders in folders that are no known splits: " + ", ".join(tops),
+                    got="folders in folders that are no known splits: " + ", ".join(tops),
                     expected="split/label/picture with splits called "
                     + ", ".join(SPLIT_NAMES)
                     + "; or label/person/picture",
-                    mend="rename the split folders",
+                    fix="rename the split folders",
                 )
             return level
     for level in range(depth):
@@ -333,41 +333,41 @@ def _or_skip(listing: Listing, error: DataError, strict: bool) -> None:
     if strict:
         raise error
     listing.left_out.append(
-        LeftOut(error.where, None, f"came {error.came}; expected {error.expected}")
+        LeftOut(error.where, None, f"got {error.got}; expected {error.expected}")
     )
 
 
 def _outside(path: Path) -> DataError:
     return DataError(
         path,
-        came="a picture outside of any label folder",
+        got="a picture outside of any label folder",
         expected="split/label/picture or label/picture",
-        mend=f"move it into the folder of its label, or {LEAVE_OUT}",
+        fix=f"move it into the folder of its label, or {LEAVE_OUT}",
     )
 
 
 def _no_picture(path: Path) -> DataError:
     return DataError(
         path,
-        came=f"a file that is no picture ({path.suffix or 'no suffix'})",
+        got=f"a file that is no picture ({path.suffix or 'no suffix'})",
         expected=f"nothing but pictures below the folder of a label ({path.parent.name!r})",
-        mend=f"move or remove it, or {LEAVE_OUT}",
+        fix=f"move or remove it, or {LEAVE_OUT}",
     )
 
 
 def _empty(path: Path) -> DataError:
     return DataError(
         path,
-        came="a label folder without pictures",
+        got="a label folder without pictures",
         expected="at least one picture",
-        mend=f"add pictures or remove the folder, or {LEAVE_OUT}",
+        fix=f"add pictures or remove the folder, or {LEAVE_OUT}",
     )
 
 
 def _loop(path: Path) -> DataError:
     return DataError(
         path,
-        came="a link to a folder above it",
+        got="a link to a folder above it",
         expected="links that lead elsewhere",
-        mend=f"remove the link, or {LEAVE_OUT}",
+        fix=f"remove the link, or {LEAVE_OUT}",
     )

@@ -63,16 +63,16 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         except (arrow.ArrowException, OSError) as error:
             raise DataError(
                 path,
-                came=f"a file that cannot be read as Parquet ({str(error)[:200]})",
+                got=f"a file that cannot be read as Parquet ({str(error)[:200]})",
                 expected="a whole Parquet file",
-                mend="copy or download it again",
+                fix="copy or download it again",
             ) from error
     if not pictures:
         raise DataError(
             source,
-            came="Parquet files without rows",
+            got="Parquet files without rows",
             expected="a row for each picture",
-            mend="download them again",
+            fix="download them again",
         )
     read = read_faces(pictures, names, how, source)
     places, label_set, are_numbers = numbered(labels, source)
@@ -109,9 +109,9 @@ def _columns(schema: Any, where: str) -> dict[str, str | None]:
     if picture is None:
         raise DataError(
             where,
-            came="the columns " + ", ".join(schema.names[:8]),
+            got="the columns " + ", ".join(schema.names[:8]),
             expected="a column of pictures: image, pixels, ...",
-            mend="rename the column of pictures to image",
+            fix="rename the column of pictures to image",
         )
     return {
         "picture": picture,
@@ -166,9 +166,9 @@ def _picture(value: Any, where: str, row: int) -> Source:
         raise DataError(
             where,
             row=row + 1,
-            came="a picture that is neither the bytes of a file nor a square of pixels from 0 to 255",
+            got="a picture that is neither the bytes of a file nor a square of pixels from 0 to 255",
             expected="the bytes of a picture, or its pixels",
-            mend="write one of these into the column",
+            fix="write one of these into the column",
         )
     return array.astype(np.uint8)
 

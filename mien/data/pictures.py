@@ -124,7 +124,7 @@ def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where:
             error = result if path else _called(result, f"{where}:{names[index]}")
             if how.on_error == "raise":
                 raise error
-            reason = f"came {error.came}; expected {error.expected}"
+            reason = f"got {error.got}; expected {error.expected}"
             left_out.append(LeftOut(error.where, None, reason))
             continue
         read.append((names[index], result))
@@ -137,9 +137,9 @@ def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where:
     if not good:
         raise DataError(
             where,
-            came=f"no readable picture ({len(left_out):,} left out)",
+            got=f"no readable picture ({len(left_out):,} left out)",
             expected="at least one",
-            mend="replace the pictures; the first: " + left_out[0].reason,
+            fix="replace the pictures; the first: " + left_out[0].reason,
         )
     rows = np.array(good, np.int64)
     cropped = None if detector is None else summarised(read, detector.name)
@@ -185,7 +185,7 @@ def read_gray(source: Source, *, side: int = FACE_SIDE, detector: Detector | Non
     except DataError as error:
         where = source if isinstance(source, Path) else error.where
         raise DataError(
-            where, came=error.came, expected=error.expected, mend=f"{error.mend}, or {LEAVE_OUT}"
+            where, got=error.got, expected=error.expected, fix=f"{error.fix}, or {LEAVE_OUT}"
         ) from error
     done = list(picture.done)
     if detector is not None:
@@ -204,7 +204,7 @@ def read_gray(source: Source, *, side: int = FACE_SIDE, detector: Detector | Non
 
 
 def _called(error: DataError, where: str) -> DataError:
-    return DataError(where, came=error.came, expected=error.expected, mend=error.mend)
+    return DataError(where, got=error.got, expected=error.expected, fix=error.fix)
 
 
 def _cut(picture: Picture, done: list[str], side: int, detector: Detector) -> Gray:

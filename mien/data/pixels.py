@@ -18,9 +18,9 @@ PIXELS = FACE_SIDE * FACE_SIDE
 class BadRow(Exception):
     """What is wrong with one row; becomes a DataError or a LeftOut."""
 
-    def __init__(self, came: str, expected: str, mend: str = f"correct the row, or {LEAVE_OUT}"):
-        super().__init__(came)
-        self.came, self.expected, self.mend = came, expected, mend
+    def __init__(self, got: str, expected: str, fix: str = f"correct the row, or {LEAVE_OUT}"):
+        super().__init__(got)
+        self.got, self.expected, self.fix = got, expected, fix
 
 
 def parse_block(fields: list[bytes]) -> np.ndarray | None:

@@ -70,12 +70,12 @@ def load_dataset(
         Dataset with images uint8 (N, side, side, 1), read-only, and notes that say what was done.
 
     Raises:
-        DataError: with file, row, what came, what was expected and how to mend it.
+        DataError: naming file and row: what was read, what was expected, and the fix.
         UsageError: for an `on_error` that does not exist, or votes for data that has no rows to
             join them to.
     """
     if on_error not in _ON_ERROR:
-        raise UsageError(f"on_error: came {on_error!r}; expected one of {', '.join(_ON_ERROR)}")
+        raise UsageError(f"on_error: got {on_error!r}; expected one of {', '.join(_ON_ERROR)}")
     store = Cache(cache_dir()) if cache else None
     path = Path(os.path.expanduser(source)) if source is not None else find_data()
     if path is None:
@@ -83,9 +83,9 @@ def load_dataset(
     if not path.exists():
         raise DataError(
             path,
-            came="nothing: there is no such file or folder",
+            got="nothing: there is no such file or folder",
             expected="a FER2013 csv or a folder of pictures",
-            mend="check the path, or give none to have the data looked for",
+            fix="check the path, or give none to have the data looked for",
         )
     try:
         form = form_of(path)
@@ -97,7 +97,7 @@ def load_dataset(
         dataset = _with_votes(dataset, list(form.files), votes).resized(side)
     elif votes is not None:
         raise UsageError(
-            f"votes: came {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a csv to join them to"
+            f"votes: got {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a csv to join them to"
         )
     else:
         dataset = _read_form(form, path, how, store)
@@ -137,9 +137,9 @@ def find_data(
         if not path.exists():
             raise DataError(
                 "$MIEN_DATA",
-                came=f"{named!r}, which does not exist",
+                got=f"{named!r}, which does not exist",
                 expected="the path of a data set",
-                mend="correct or unset MIEN_DATA",
+                fix="correct or unset MIEN_DATA",
             )
         return path
     here = Path.cwd()
@@ -306,9 +306,9 @@ def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
             )
             raise DataError(
                 dataset.source,
-                came=f"a split without a class: {text}, while another split has",
+                got=f"a split without a class: {text}, while another split has",
                 expected="pictures of every class in every split that has labels",
-                mend=f"add such pictures, or {go_on} with --on-error skip (in Python on_error='skip')",
+                fix=f"add such pictures, or {go_on} with --on-error skip (in Python on_error='skip')",
             )
         notes.append(f"{text[0].upper()}{text[1:]}.")
         if split == "training":
@@ -349,7 +349,7 @@ def _printable(dataset: Dataset) -> Dataset:
 def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
     if votes is not None:
         raise UsageError(
-            f"votes: came {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to"
+            f"votes: got {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to"
         )
     from mien.data.synthetic import drawn_dataset
 
@@ -365,7 +365,7 @@ def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
 def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(
         path,
-        came=f"something that cannot be read ({error.strerror or error})",
+        got=f"something that cannot be read ({error.strerror or error})",
         expected="a file or folder that you may read",
-        mend="check its permissions and the disk",
+        fix="check its permissions and the disk",
     )

@@ -91,9 +91,9 @@ def _form_of_folder(path: Path) -> Form:
     if path.suffix.lower() in (".csv", ".gz", ".zip"):
         raise DataError(
             path,
-            came="a folder with the name of a file",
+            got="a folder with the name of a file",
             expected="a csv file",
-            mend="name the file inside it, or rename the folder",
+            fix="name the file inside it, or rename the folder",
         )
     if found := _table_in(path):
         return found
@@ -139,9 +139,9 @@ def _form_of_file(path: Path) -> Form:
         if magic.startswith(first):
             raise DataError(
                 path,
-                came=what,
+                got=what,
                 expected="csv, Parquet, .npz, pictures in folders, a zip or tar",
-                mend="save its arrays with numpy.savez('faces.npz', x=pictures, y=labels)",
+                fix="save its arrays with numpy.savez('faces.npz', x=pictures, y=labels)",
             )
     if path.suffix.lower() in arrays.SUFFIXES:
         return Form("arrays", tuple(arrays.companions(path)))
@@ -150,9 +150,9 @@ def _form_of_file(path: Path) -> Form:
     if is_picture_name(path.name):
         raise DataError(
             path,
-            came="one picture",
+            got="one picture",
             expected="data: a csv, or a folder with a folder for each label",
-            mend="mien predict answers pictures",
+            fix="mien predict answers pictures",
         )
     if is_archive(path):
         with members(path) as found:
@@ -162,9 +162,9 @@ def _form_of_file(path: Path) -> Form:
             if any(name.startswith("xl/") for name in names):
                 raise DataError(
                     path,
-                    came="an Excel workbook",
+                    got="an Excel workbook",
                     expected="a csv file",
-                    mend="save the sheet as csv",
+                    fix="save the sheet as csv",
                 )
             ends = (*parquet.SUFFIXES, *arrays.SUFFIXES)
             if not any(

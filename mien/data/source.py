@@ -93,9 +93,9 @@ class Source:
             return self
         if len(set(found)) > 1:
             raise UsageError(
-                "data: came none, and runs that were trained on different data "
+                "data: got none, and runs that were trained on different data "
                 f"({', '.join(dict.fromkeys(str(one.path) for one in found))}); expected one. "
-                "To mend: --data DATA"
+                "Fix: --data DATA"
             )
         given = {
             field.name: getattr(self, field.name)
@@ -161,7 +161,7 @@ def draw(out: Path, *, num: int, seed: int, form: str) -> dict[str, Any]:
     dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)
     if form != "csv" and is_csv(out):
         raise UsageError(
-            f"{out}: came the name of a csv for a folder; expected another, or --form csv"
+            f"{out}: got the name of a csv for a folder; expected another, or --form csv"
         )
     if form == "csv" and out.name and not is_csv(out):
         out = out.with_name(f"{out.name}.csv")

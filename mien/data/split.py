@@ -53,10 +53,10 @@ def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
         num = int(np.sum(labels == dataset.label_set.index(alone[0])))
         raise DataError(
             dataset.source,
-            came=f"{num} training picture(s) of the class {alone[0]!r} and no validation split",
+            got=f"{num} training picture(s) of the class {alone[0]!r} and no validation split",
             expected="at least 2 different pictures of each class, to train on one and validate on "
             "another",
-            mend="add pictures of that class, or a validation split",
+            fix="add pictures of that class, or a validation split",
         )
     splits = dataset.splits.copy()
     splits[rows[chosen]] = SPLITS.index("validation")

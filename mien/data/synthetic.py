@@ -295,11 +295,11 @@ def draw_faces(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise UsageError(
-            f"draw_faces labels: came {labels.dtype} {labels.shape}; expected integers of shape (N,)"
+            f"draw_faces labels: got {labels.dtype} {labels.shape}; expected integers of shape (N,)"
         )
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < len(FER2013):
         raise UsageError(
-            f"draw_faces labels: came values {labels.min()} to {labels.max()}; expected 0 to {len(FER2013) - 1}"
+            f"draw_faces labels: got values {labels.min()} to {labels.max()}; expected 0 to {len(FER2013) - 1}"
         )
     return _draw(labels.astype(np.int64), (_checked_seed(seed), len(SPLITS)))
 
@@ -320,7 +320,7 @@ def drawn_dataset(
     for position, (split, size) in enumerate(zip(SPLITS, sizes, strict=True)):
         if size < len(FER2013):
             raise UsageError(
-                f"drawn faces for {split}: came {size}; expected at least {len(FER2013)}, one of each class"
+                f"drawn faces for {split}: got {size}; expected at least {len(FER2013)}, one of each class"
             )
         order = np.random.default_rng((seed, position)).permutation(size)
         labels.append(np.repeat(np.arange(len(FER2013)), _class_sizes(size))[order])
@@ -346,7 +346,7 @@ def _checked_seed(seed: int) -> int:
         value = -1
     if value < 0:
         raise UsageError(
-            f"seed of the drawn faces: came {seed!r}; expected a whole number, 0 or more"
+            f"seed of the drawn faces: got {seed!r}; expected a whole number, 0 or more"
         )
     return value
 

@@ -24,9 +24,9 @@ def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
     if not lines:
         raise DataError(
             where,
-            came="an empty table",
+            got="an empty table",
             expected="a line with the names of the columns, and rows",
-            mend="name another table",
+            fix="name another table",
         )
     names = [name.strip().lower() for name in lines[0]]
     for number, line in enumerate(lines[1:], 2):
@@ -34,9 +34,9 @@ def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
             raise DataError(
                 where,
                 row=number,
-                came=f"{len(line)} fields",
+                got=f"{len(line)} fields",
                 expected=f"{len(names)}, as in the header",
-                mend="put texts that hold the delimiter in quotes",
+                fix="put texts that hold the delimiter in quotes",
             )
     return names, [line + [""] * (len(names) - len(line)) for line in lines[1:]]
 
@@ -54,9 +54,9 @@ def column(names: Sequence[str], wanted: Sequence[str], where: str, what: str) -
     raise DataError(
         where,
         row=1,
-        came=f"the columns {', '.join(map(repr, names[:8]))}",
+        got=f"the columns {', '.join(map(repr, names[:8]))}",
         expected=f"a column with {what}, called {', '.join(wanted[:6])} ...",
-        mend="rename the column",
+        fix="rename the column",
     )
 
 

@@ -63,7 +63,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 lines = list(csv.reader(text))
             except (UnicodeDecodeError, csv.Error) as error:
                 raise DataError(
-                    path, came=f"no csv in UTF-8 ({error})", expected="FER+'s votes", mend=_MEND
+                    path, got=f"no csv in UTF-8 ({error})", expected="FER+'s votes", fix=_MEND
                 ) from error
     header = [_column(name) for name in lines[0]] if lines else []
     missing = [name for name in ("usage", *FERPLUS_VOTES) if name not in header]
@@ -71,10 +71,10 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             path,
             row=1,
-            came="the columns "
+            got="the columns "
             + (", ".join(map(repr, lines[0]))[:300] if lines else "of an empty file"),
             expected="Usage and " + ", ".join(FERPLUS_VOTES) + f" (missing: {', '.join(missing)})",
-            mend=_MEND,
+            fix=_MEND,
         )
     columns = [header.index(name) for name in FERPLUS_VOTES]
     for number, line in enumerate(lines[1:], start=2):
@@ -82,16 +82,16 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
             continue
         if len(line) != len(header):
             raise DataError(
-                path, row=number, came=f"{len(line)} fields", expected=f"{len(header)}", mend=_MEND
+                path, row=number, got=f"{len(line)} fields", expected=f"{len(header)}", fix=_MEND
             )
         usage = line[header.index("usage")].strip()
         if usage not in usages:
             raise DataError(
                 path,
                 row=number,
-                came=f"the Usage {usage!r}",
+                got=f"the Usage {usage!r}",
                 expected=" or ".join(USAGE),
-                mend=_MEND,
+                fix=_MEND,
             )
         values = [line[column].strip() for column in columns]
         for name, value in zip(FERPLUS_VOTES, values, strict=True):
@@ -99,9 +99,9 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 raise DataError(
                     path,
                     row=number,
-                    came=f"{value!r} votes for {name}",
+                    got=f"{value!r} votes for {name}",
                     expected=f"a whole number from 0 to {MOST}",
-                    mend=_MEND,
+                    fix=_MEND,
                 )
         splits.append(usages[usage])
         votes.append([int(value) for value in values])
@@ -126,19 +126,19 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
         left_out = [item for item in dataset.left_out if item.row is not None]
         raise DataError(
             path,
-            came=f"votes for {_described(vote_splits)}",
+            got=f"votes for {_described(vote_splits)}",
             expected=f"{_described(dataset.splits[labelled])}, as in {dataset.source}"
             + (f" ({len(left_out):,} of its rows were left out)" if left_out else ""),
-            mend=_MEND,
+            fix=_MEND,
         )
     differs = np.flatnonzero(vote_splits[matched] != dataset.splits[ours])
     if len(differs):
         first = differs[0]
         raise DataError(
             path,
-            came=f"the Usages in another order: {SPLITS[vote_splits[matched[first]]]} in line {matched[first] + 2:,}",
+            got=f"the Usages in another order: {SPLITS[vote_splits[matched[first]]]} in line {matched[first] + 2:,}",
             expected=f"{SPLITS[dataset.splits[ours[first]]]}, as in row {dataset.rows[ours[first]]:,} of the data",
-            mend=_MEND,
+            fix=_MEND,
         )
     joined = np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
     joined[ours] = votes[matched]
@@ -146,9 +146,9 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
     if agreement is not None and agreement < _LEAST_AGREEMENT:
         raise DataError(
             path,
-            came=f"votes whose plurality is the label of only {agreement:.1%} of the rows",
+            got=f"votes whose plurality is the label of only {agreement:.1%} of the rows",
             expected="about 65 %, as where votes and rows belong together; by chance it is about 20 %",
-            mend=_MEND,
+            fix=_MEND,
         )
     note = f"FER+ votes of {path.name} were joined to {len(ours):,} of {len(dataset):,} rows"
     note += "; the others have none." if len(ours) < len(dataset) else "."
@@ -182,9 +182,9 @@ def _matched(
         if len(np.unique(lines)) < len(lines):
             raise DataError(
                 dataset.source,
-                came="two files that both have rows of one Usage, so that nothing tells which votes are whose",
+                got="two files that both have rows of one Usage, so that nothing tells which votes are whose",
                 expected="one csv, or train.csv and test.csv with a Usage each",
-                mend="write all rows into one csv, or read without votes",
+                fix="write all rows into one csv, or read without votes",
             )
         if len(lines) != len(theirs):
             return None

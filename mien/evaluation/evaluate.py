@@ -170,7 +170,7 @@ def evaluate(
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
     names = [network.name for network in networks]
     if not names or len(set(names)) != len(names):
-        raise UsageError(f"networks: came the names {names}; expected one or more, each once")
+        raise UsageError(f"networks: got the names {names}; expected one or more, each once")
     counts = dataset.counts().sum(1)
     num_classes = len(dataset.label_set)
     for network in networks:
@@ -178,12 +178,12 @@ def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
         for split, probabilities in network.probabilities.items():
             if split not in SPLITS:
                 raise UsageError(
-                    f"{where}: came the split {split!r}; expected one of {', '.join(SPLITS)}"
+                    f"{where}: got the split {split!r}; expected one of {', '.join(SPLITS)}"
                 )
             expected = (int(counts[SPLITS.index(split)]), num_classes)
             if np.shape(probabilities) != expected:
                 raise UsageError(
-                    f"{where}, {split}: came shape {np.shape(probabilities)}; expected {expected}, "
+                    f"{where}, {split}: got shape {np.shape(probabilities)}; expected {expected}, "
                     f"a row for each labelled {split} picture and a column for each label"
                 )
             p = np.asarray(probabilities)
@@ -191,12 +191,12 @@ def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
                 np.isfinite(p).all() and p.min() >= 0 and np.allclose(p.sum(1), 1, atol=1e-3)
             ):
                 raise UsageError(
-                    f"{where}, {split}: came values that are not probabilities; expected numbers from 0 to 1, "
+                    f"{where}, {split}: got values that are not probabilities; expected numbers from 0 to 1, "
                     "each row summing to 1 (the output of a softmax)"
                 )
     if not any(len(p) for network in networks for p in network.probabilities.values()):
         raise UsageError(
-            "networks: came no predictions for any labelled picture; expected at least one split"
+            "networks: got no predictions for any labelled picture; expected at least one split"
         )
 
 

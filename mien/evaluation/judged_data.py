@@ -108,14 +108,14 @@ def _with_known_labels(dataset: Dataset, networks: Sequence[Learned]) -> Dataset
     if not known:
         names = ", ".join(f"{one.name}: {', '.join(one.labels)}" for one in networks)
         numbers = all(name.isdecimal() for name in occur)
-        mend = (
+        fix = (
             f"say what the numbers mean with --labels ({', '.join(PRESETS)}, or 1=surprise,...)"
             if numbers
             else "give data with labels that they know, or rename with --labels OLD=NEW,..."
         )
         raise UsageError(
-            f"{dataset.source}: came the labels {', '.join(occur)}, none of which all networks "
-            f"know; expected some of theirs ({names}). To mend: {mend}"
+            f"{dataset.source}: got the labels {', '.join(occur)}, none of which all networks "
+            f"know; expected some of theirs ({names}). Fix: {fix}"
         )
     lacking = [name for name in occur if name not in known]
     if lacking:

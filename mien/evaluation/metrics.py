@@ -148,7 +148,7 @@ def estimates(
     rows then get the exact binomial interval, and the other scores none.
     """
     if num_bootstrap < 0:
-        raise UsageError(f"num_bootstrap: came {num_bootstrap}; expected 0 (no intervals) or more")
+        raise UsageError(f"num_bootstrap: got {num_bootstrap}; expected 0 (no intervals) or more")
     n, num_classes = probabilities.shape
     if n == 0:
         nothing: Estimate = {"value": None, "low": None, "high": None}

@@ -83,7 +83,7 @@ def _map_classes(
         answers = np.asarray(classify(faces))
         if answers.shape != (len(faces), num_classes) or not np.isfinite(answers).all():
             raise UsageError(
-                f"explain: came {answers.dtype} {answers.shape}; expected finite probabilities of shape "
+                f"explain: got {answers.dtype} {answers.shape}; expected finite probabilities of shape "
                 f"({len(faces)}, {num_classes}), a row for each face and a column for each label"
             )
         return answers

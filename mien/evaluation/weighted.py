@@ -63,12 +63,12 @@ def parse_weights(text: str) -> ClassWeights:
             weight = math.nan
         if not (equals and label and math.isfinite(weight) and weight >= 0):
             raise UsageError(
-                f"weights: came {part[:60]!r}; expected natural, balanced, or pairs of a label and "
+                f"weights: got {part[:60]!r}; expected natural, balanced, or pairs of a label and "
                 "a number of 0 or more, such as neutral=5,happy=4"
             )
         found[canonical(label)] = weight
     if not any(found.values()):
-        raise UsageError(f"weights: came {text!r}; expected a label with a number above 0")
+        raise UsageError(f"weights: got {text!r}; expected a label with a number above 0")
     return ClassWeights("own", found)
 
 
@@ -121,7 +121,7 @@ def weigh(evaluation: Evaluation, weights: ClassWeights) -> Evaluation:
     made = truth["made"]
     if not vector.any():
         raise UsageError(
-            f"weights: came weights of {', '.join(shares)}; expected some of {', '.join(names)}"
+            f"weights: got weights of {', '.join(shares)}; expected some of {', '.join(names)}"
         )
     told = []
     for network, judged in zip(evaluation.networks, truth["networks"], strict=True):

@@ -243,5 +243,5 @@ PRESETS = tuple(_PRESETS)
 
 def _preset(columns: str) -> tuple[_Columns, Callable[[Frame, int | None, Face | None], Row]]:
     if columns not in _PRESETS:
-        raise UsageError(f"columns: came {columns!r}; expected one of " + ", ".join(_PRESETS))
+        raise UsageError(f"columns: got {columns!r}; expected one of " + ", ".join(_PRESETS))
     return _PRESETS[columns]

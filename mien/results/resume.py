@@ -163,12 +163,12 @@ def _check_target(path: Path, *, resume: bool, overwrite: bool) -> bool:
     """Whether the table at `path` is to be gone on with."""
     if path.is_dir():
         raise UsageError(
-            f"{path}: came a folder; expected the name of a table to write. To mend: name another"
+            f"{path}: got a folder; expected the name of a table to write. Fix: name another"
         )
     if path.exists() and not resume and not overwrite:
         raise UsageError(
-            f"{path}: came a file that exists already; expected a new one. "
-            "To mend: name another, or give --resume to go on with it, or --overwrite to replace it"
+            f"{path}: got a file that exists already; expected a new one. "
+            "Fix: name another, or give --resume to go on with it, or --overwrite to replace it"
         )
     return resume and path.exists()
 
@@ -189,7 +189,7 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
     """
     if form not in ("csv", "jsonl"):
         raise UsageError(
-            f"{os.fspath(path)}: came {form} to go on with; expected csv or jsonl. To mend: write one of these, or "
+            f"{os.fspath(path)}: got {form} to go on with; expected csv or jsonl. Fix: write one of these, or "
             "begin anew with --overwrite"
         )
     path = Path(path)
@@ -210,9 +210,9 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(
             path,
-            came="lines without a source",
+            got="lines without a source",
             expected=f"{form} written by mien",
-            mend="write to another file",
+            fix="write to another file",
         ) from error
     counts = Counter(source for source, _ in outcomes)
     out = {source for source, error in outcomes if error and counts[source] == 1} | {unfinished}
@@ -263,17 +263,17 @@ def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any
             for one in (settings, known)
         )
         raise UsageError(
-            f"{table}: --resume came with {current}; expected {expected}, as its rows were computed. To mend: give the "
+            f"{table}: got --resume with {current}; expected {expected}, as its rows were computed. Fix: give the "
             "options of then, or name another table with --out, or begin this one anew with --overwrite"
         )
 
 
-def _no_settings(path: Path, came: str) -> DataError:
+def _no_settings(path: Path, got: str) -> DataError:
     return DataError(
         path,
-        came=came,
+        got=got,
         expected=f"the settings of the table beside it ({SETTINGS})",
-        mend="move it away or delete it if it is not needed, or name another table",
+        fix="move it away or delete it if it is not needed, or name another table",
     )
 
 
@@ -307,5 +307,5 @@ def make_folder(folder: Path) -> None:
 def unwritable(path: Path, error: OSError) -> UsageError:
     """The error for a path that the system did not let us write."""
     return UsageError(
-        f"{path}: cannot be written ({error.strerror or error}). To mend: name another place"
+        f"{path}: cannot be written ({error.strerror or error}). Fix: name another place"
     )

@@ -327,5 +327,5 @@ def _probabilities(values: tuple[Any, ...], expected: int, name: str) -> tuple[f
     return numbers
 
 
-def _wrong(came: str, expected: str) -> DataError:
-    return DataError("result", came=came, expected=expected, mend="make the result anew")
+def _wrong(got: str, expected: str) -> DataError:
+    return DataError("result", got=got, expected=expected, fix="make the result anew")

@@ -32,7 +32,7 @@ def form_of(path: Path) -> str:
     form = path.suffix.lower().removeprefix(".")
     if form not in FORMS:
         raise UsageError(
-            f"{path}: came the ending {path.suffix!r}; expected one of .{', .'.join(FORMS)}"
+            f"{path}: got the ending {path.suffix!r}; expected one of .{', .'.join(FORMS)}"
         )
     return form
 
@@ -82,7 +82,7 @@ def open_writer(
         MissingExtraError: for Parquet without pyarrow.
     """
     if form not in FORMS:
-        raise UsageError(f"form of results: came {form!r}; expected one of " + ", ".join(FORMS))
+        raise UsageError(f"form of results: got {form!r}; expected one of " + ", ".join(FORMS))
     kinds = column_kinds(labels, columns, heads=heads, raw=raw)
     if append and (form not in ("csv", "jsonl") or not isinstance(target, str | os.PathLike)):
         raise UsageError("going on with a file of results: expected a path to a csv or jsonl file")
@@ -234,7 +234,7 @@ def _cut_to_whole_lines(path: Path, head: str) -> bool:
         began = file.read(len(head.encode()))
         if not head.encode().startswith(began):
             raise DataError(
-                path, came="other columns", expected=head.strip(), mend="write to another file"
+                path, got="other columns", expected=head.strip(), fix="write to another file"
             )
         end = file.seek(0, os.SEEK_END)
         while end > 0:  # backwards to the last end of a line
@@ -254,9 +254,9 @@ def _check_labels(frame: Frame, labels: tuple[str, ...]) -> None:
         if face.labels != labels:
             raise DataError(
                 frame.source,
-                came="a face with the labels " + ", ".join(face.labels),
+                got="a face with the labels " + ", ".join(face.labels),
                 expected=", ".join(labels),
-                mend="write the answers of each network to a file of its own",
+                fix="write the answers of each network to a file of its own",
             )
 
 

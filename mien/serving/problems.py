@@ -91,7 +91,7 @@ def problem_of(error: MienError) -> Problem:
     """One of the library's errors about a picture or an option, as a problem."""
     if isinstance(error, DataError):
         return Problem(
-            "unreadable-picture", f"got {error.came}; expected {error.expected}", error.mend
+            "unreadable-picture", f"got {error.got}; expected {error.expected}", error.fix
         )
     if isinstance(error, UsageError):
         return Problem("invalid-parameter", str(error), "the page /api lists all parameters")

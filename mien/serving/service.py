@@ -95,8 +95,8 @@ class Service:
                     mode=ask.mode, detector=detector, prior=ask.prior or None
                 )
             except UsageError as error:
-                came, _, mend = str(error).partition(". Fix: ")
-                raise Problem("invalid-parameter", came, mend) from error
+                got, _, fix = str(error).partition(". Fix: ")
+                raise Problem("invalid-parameter", got, fix) from error
         self._ways[ask] = found
         while len(self._ways) > _MOST_WAYS:
             self._ways.popitem(last=False)

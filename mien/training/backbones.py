@@ -61,7 +61,7 @@ def imagenet(name: str, side: int) -> list[np.ndarray]:
     except Exception as error:  # Keras raises no narrower one where a download fails
         raise DownloadError(
             f"imagenet:{name}: its weights could not be had ({str(error)[:300]}); expected them in Keras' cache, or a "
-            f"connection. To mend: connect once, or copy the file named here into ~/.keras/models, "
+            f"connection. Fix: connect once, or copy the file named here into ~/.keras/models, "
             f"or begin with --init mien, which is in the package"
         ) from error
     finally:

@@ -68,7 +68,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     if damaged:
         raise RunError(
             f"{folder}: no checkpoint is whole ({'; '.join(damaged)}). "
-            "To mend: restore the folder from a copy, or begin again with --fresh"
+            "Fix: restore the folder from a copy, or begin again with --fresh"
         )
     return None, []
 
@@ -178,8 +178,8 @@ def cannot_write(path: Path, error: OSError, kept: str) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path if path.is_dir() else path.parent).free // 2**20
         return RunError(
-            f"{path}: the disk is full ({free} MB free); {kept}. To mend: free space, then the same command"
+            f"{path}: the disk is full ({free} MB free); {kept}. Fix: free space, then the same command"
         )
     return RunError(
-        f"{path}: cannot be written ({error.strerror}); {kept}. To mend: choose another folder with --out"
+        f"{path}: cannot be written ({error.strerror}); {kept}. Fix: choose another folder with --out"
     )

@@ -141,15 +141,15 @@ def export(
 def _check(*, int8: bool, half: bool, dataset: Dataset | None) -> None:
     if dataset is None and int8:
         raise UsageError(
-            "int8: came no data; expected data, whose training faces set the ranges of the 8 bits"
+            "int8: got no data; expected data, whose training faces set the ranges of the 8 bits"
         )
     if int8 and half:
         raise UsageError(
-            "int8, half: came both; expected at most one, since each says how weights are stored"
+            "int8, half: got both; expected at most one, since each says how weights are stored"
         )
     if int8 and dataset is not None and not len(dataset.part("training")):
         raise UsageError(
-            "int8: came data without training faces; expected some, which set the ranges of the 8 bits"
+            "int8: got data without training faces; expected some, which set the ranges of the 8 bits"
         )
 
 
@@ -225,9 +225,9 @@ def prove(
             raise BundleError(
                 where,
                 "parity",
-                came=f"logits of ONNX and Keras that differ by {difference:g} at batch {size}",
+                got=f"logits of ONNX and Keras that differ by {difference:g} at batch {size}",
                 expected=f"at most {atol:g}",
-                mend="report it with the output of mien doctor: the converter and this network do not agree",
+                fix="report it with the output of mien doctor: the converter and this network do not agree",
             )
         worst = max(worst, difference)
     return {

@@ -149,20 +149,20 @@ def _check_recipe(recipe: Recipe, dataset: Dataset, folder: Path, num_teachers: 
     for field in ("votes_weight", "soft_label_weight"):
         if getattr(recipe, field) and not has_votes(dataset):
             raise UsageError(
-                f"{field}: came {getattr(recipe, field):g} and training rows without FER+ votes; expected votes. "
-                f"To mend: give the votes, or {field}=0"
+                f"{field}: got {getattr(recipe, field):g} and training rows without FER+ votes; expected votes. "
+                f"Fix: give the votes, or {field}=0"
             )
     if recipe.init not in ("", transfer.OWN) and Path(recipe.init).resolve() == folder.resolve():
         raise UsageError(
-            f"init: came the run folder itself, {folder}; expected another. To mend: choose another folder with --out"
+            f"init: got the run folder itself, {folder}; expected another. Fix: choose another folder with --out"
         )
     if bool(recipe.teacher_weight) != bool(num_teachers):
         raise UsageError(
-            f"teacher_weight: came {recipe.teacher_weight:g} and {num_teachers} teachers; expected both or neither. "
+            f"teacher_weight: got {recipe.teacher_weight:g} and {num_teachers} teachers; expected both or neither. "
             + (
-                "To mend: give teacher_weight=0.5, or no teacher"
+                "Fix: give teacher_weight=0.5, or no teacher"
                 if num_teachers
-                else "To mend: give bundles (--teacher), or teacher_weight=0"
+                else "Fix: give bundles (--teacher), or teacher_weight=0"
             )
         )
 
@@ -240,9 +240,9 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
         if len(part) == 0:
             raise DataError(
                 dataset.source,
-                came=f"no labelled {name} rows",
+                got=f"no labelled {name} rows",
                 expected=f"a {name} split",
-                mend="give data with both (`mien.data.split.with_validation` makes the latter from the former)",
+                fix="give data with both (`mien.data.split.with_validation` makes the latter from the former)",
             )
     names = dataset.label_set.names
     long = [name for name in names if len(name) > MAX_LETTERS or not name.isprintable()]
@@ -251,9 +251,9 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
     ):  # said before hours of work, not when the network is exported
         raise DataError(
             dataset.source,
-            came=f"the label {long[0][:80]!r}" if long else f"{len(names)} labels",
+            got=f"the label {long[0][:80]!r}" if long else f"{len(names)} labels",
             expected=f"at most {MAX_LABELS} labels, each of at most {MAX_LETTERS} letters",
-            mend="rename the label" if long else "give data with fewer",
+            fix="rename the label" if long else "give data with fewer",
         )
     missing = [
         name for name, n in zip(dataset.label_set, training.counts()[0], strict=True) if n == 0
@@ -261,7 +261,7 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
     if missing:
         raise DataError(
             dataset.source,
-            came=f"no training rows of the class(es) {', '.join(missing)}",
+            got=f"no training rows of the class(es) {', '.join(missing)}",
             expected="training rows of each class",
-            mend="add pictures of them, or take them out of the labels (`Dataset.with_labels_that_occur`)",
+            fix="add pictures of them, or take them out of the labels (`Dataset.with_labels_that_occur`)",
         )

@@ -172,9 +172,9 @@ def halve(model: bytes, where: Path) -> bytes:
             raise BundleError(
                 where,
                 tensor.name,
-                came=f"a weight of {largest:g}",
+                got=f"a weight of {largest:g}",
                 expected="at most 65504, which 16-bit floats can hold",
-                mend="export without --half",
+                fix="export without --half",
             )
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))

@@ -209,24 +209,22 @@ class Recipe:
         for name, kind in kinds().items():
             if not _fits(getattr(self, name), kind):
                 raise UsageError(
-                    f"{name}: came {getattr(self, name)!r}; expected {_EXAMPLES.get(name) or _WORDS[kind]}"
+                    f"{name}: got {getattr(self, name)!r}; expected {_EXAMPLES.get(name) or _WORDS[kind]}"
                 )
             if kind is float:  # TensorFlow does not take a whole number for one
                 object.__setattr__(self, name, float(getattr(self, name)))
         for name, bounds in _bounds():
             if not bounds.hold(getattr(self, name)):
-                raise UsageError(
-                    f"{name}: came {getattr(self, name)!r}; expected {bounds.expected}"
-                )
+                raise UsageError(f"{name}: got {getattr(self, name)!r}; expected {bounds.expected}")
         self._check_beginning()
         self._check_stages()
         if self.mixup + self.cutmix > 1:
             raise UsageError(
-                f"mixup, cutmix: came {self.mixup} and {self.cutmix}; expected a sum of at most 1"
+                f"mixup, cutmix: got {self.mixup} and {self.cutmix}; expected a sum of at most 1"
             )
         if self.fall_epochs and not self.last_rate:
             raise UsageError(
-                f"fall_epochs: came {self.fall_epochs} with last_rate=0, which learns nothing after them; "
+                f"fall_epochs: got {self.fall_epochs} with last_rate=0, which learns nothing after them; "
                 "expected a last_rate such as 0.1, or fall_epochs=0"
             )
 
@@ -234,7 +232,7 @@ class Recipe:
         """What is built, and whose weights it begins with."""
         if self.backbone not in ("", FOLDED) and not self.init:
             raise UsageError(
-                f"backbone: came {self.backbone} without init; expected init=imagenet:{self.backbone}, which says "
+                f"backbone: got {self.backbone} without init; expected init=imagenet:{self.backbone}, which says "
                 "whose weights to begin with"
             )
         # Without blocks `init` must say what is built.
@@ -243,15 +241,15 @@ class Recipe:
             block and min(block) > 0 and max(block) <= 4096 for block in self.blocks
         ):
             raise UsageError(
-                f"blocks: came {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters (48 pixels halve 4 times)"
+                f"blocks: got {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters (48 pixels halve 4 times)"
             )
         if self.freeze_epochs and not self.init:
             raise UsageError(
-                f"freeze_epochs: came {self.freeze_epochs} without init; expected 0: what is frozen must know something"
+                f"freeze_epochs: got {self.freeze_epochs} without init; expected 0: what is frozen must know something"
             )
         if self.restore_batch_norm and not self.init:
             raise UsageError(
-                "restore_batch_norm: came true without init; expected init, which says whose weights to begin with"
+                "restore_batch_norm: got true without init; expected init, which says whose weights to begin with"
             )
 
     def _check_stages(self) -> None:
@@ -265,16 +263,16 @@ class Recipe:
             or not all(16 <= s <= 256 for s in sides)
         ):
             raise UsageError(
-                f"stages: came {self.stages}; expected rising shares to (1.0, {FACE_SIDE}), and sides from 16 to 256"
+                f"stages: got {self.stages}; expected rising shares to (1.0, {FACE_SIDE}), and sides from 16 to 256"
             )
         if self.init and not self.restore_batch_norm and sides != [FACE_SIDE]:
             raise UsageError(
-                f"stages: came {self.stages} with init={self.init}; expected [[1,{FACE_SIDE}]], the one side it "
+                f"stages: got {self.stages} with init={self.init}; expected [[1,{FACE_SIDE}]], the one side it "
                 "begins at, or restore_batch_norm=true with the weights of mien's own layers"
             )
         if self.dense and sides != [FACE_SIDE]:
             raise UsageError(
-                f"stages: came {self.stages} with a dense layer; expected dense 0: its weights fit one side"
+                f"stages: got {self.stages} with a dense layer; expected dense 0: its weights fit one side"
             )
 
     def to_dict(self) -> dict[str, Any]:

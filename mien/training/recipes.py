@@ -192,10 +192,10 @@ def recipe(name: str, /, **changes: Any) -> Recipe:
             range.
     """
     if name not in RECIPES:
-        raise UsageError(f"recipe: came {name!r}; expected one of {', '.join(RECIPES)}")
+        raise UsageError(f"recipe: got {name!r}; expected one of {', '.join(RECIPES)}")
     if unknown := changes.keys() - kinds().keys():
         raise UsageError(
-            f"recipe {name}: came {', '.join(sorted(unknown))}; expected some of {', '.join(kinds())}"
+            f"recipe {name}: got {', '.join(sorted(unknown))}; expected some of {', '.join(kinds())}"
         )
     given = {field: tuples(value) for field, value in changes.items() if value is not None}
     return dataclasses.replace(RECIPES[name](), **given)
@@ -213,7 +213,7 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or name not in kinds():
             raise UsageError(
-                f"--set: came {text!r}; expected FIELD=VALUE, with one of {', '.join(kinds())}"
+                f"--set: got {text!r}; expected FIELD=VALUE, with one of {', '.join(kinds())}"
             )
         try:
             fields[name] = tuples(json.loads(value))
@@ -221,6 +221,6 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
             fields[name] = value
         if fields[name] is None:
             raise UsageError(
-                f"--set: came {text!r}; expected a value. To mend: leave it out for the recipe's own"
+                f"--set: got {text!r}; expected a value. Fix: leave it out for the recipe's own"
             )
     return fields

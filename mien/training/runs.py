@@ -66,23 +66,21 @@ def load_run(folder: Path) -> Run:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if "best_epoch" not in facts:
             raise RunError(
-                f"{folder}: the run has no finished network yet. To mend: run the same training command"
+                f"{folder}: the run has no finished network yet. Fix: run the same training command"
             )
         return Run(
             folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts
         )
     except (FileNotFoundError, NotADirectoryError) as error:
-        instead, mend = (
-            ("a file", ". To mend: name data by --data")
-            if folder.is_file()
-            else (f"no {RUN_FILE}", "")
+        instead, fix = (
+            ("a file", ". Fix: name data by --data") if folder.is_file() else (f"no {RUN_FILE}", "")
         )
         raise RunError(
-            f"{folder}: came {instead}; expected a folder that `mien train` wrote{mend}"
+            f"{folder}: got {instead}; expected a folder that `mien train` wrote{fix}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{folder / RUN_FILE}: cannot be read ({error}). To mend: train again with --fresh"
+            f"{folder / RUN_FILE}: cannot be read ({error}). Fix: train again with --fresh"
         ) from error
 
 
@@ -97,14 +95,14 @@ def load_network(run: Run) -> keras.Model:
         arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
     except RunError as error:
         raise RunError(
-            f"{error}. To mend: restore the folder from a copy, or train again with --fresh"
+            f"{error}. Fix: restore the folder from a copy, or train again with --fresh"
         ) from error
     model = models.build(run.recipe, run.label_set)
     values = [arrays[name] for name in sorted(arrays)]
     if [value.shape for value in values] != [tuple(weight.shape) for weight in model.weights]:
         raise RunError(
             f"{run.folder}: was written by another version of mien or Keras, whose network has other weights. "
-            "To mend: use that version, or train again with --fresh"
+            "Fix: use that version, or train again with --fresh"
         )
     model.set_weights(values)
     return model
@@ -169,7 +167,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout as error:
         raise RunError(
-            f"{folder}: another process trains in this folder. To mend: wait for it, or choose another with --out"
+            f"{folder}: another process trains in this folder. Fix: wait for it, or choose another with --out"
         ) from error
     except OSError as error:
         raise checkpoint.cannot_write(folder, error, "nothing was changed") from error
@@ -225,13 +223,13 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{folder / RUN_FILE}: cannot be read ({error}). To mend: begin again with --fresh"
+            f"{folder / RUN_FILE}: cannot be read ({error}). Fix: begin again with --fresh"
         ) from error
-    changed = [f"{name} was {old}, came {now}" for name, old, now in pairs if old != now]
+    changed = [f"{name} was {old}, got {now}" for name, old, now in pairs if old != now]
     if changed:
         raise RunError(
             f"{folder}: holds another run ({'; '.join(changed)}). "
-            "To mend: choose another folder with --out, or delete that run with --fresh"
+            "Fix: choose another folder with --out, or delete that run with --fresh"
         )
     return known  # type: ignore[no-any-return]
 

@@ -113,7 +113,7 @@ def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """
     if training.votes is None:
         raise UsageError(
-            "soft_label_weight: came data without FER+ votes; expected votes. To mend: give them, or soft_label_weight=0"
+            "soft_label_weight: got data without FER+ votes; expected votes. Fix: give them, or soft_label_weight=0"
         )
     votes = training.votes.astype(np.float64)
     voted = votes.sum(axis=1) > 0
@@ -155,8 +155,8 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
     theirs, folded = transfer.rebuilt(teacher, teacher.name, "or teach with another bundle")
     if theirs.dense and any(side != FACE_SIDE for _, side in recipe.stages):
         raise UsageError(
-            f"teacher {teacher.name}: came a network with a dense layer, which sees {FACE_SIDE} px only, and the stages "
-            f"{recipe.stages}. To mend: stages=[[1,{FACE_SIDE}]]"
+            f"teacher {teacher.name}: got a network with a dense layer, which sees {FACE_SIDE} px only, and the stages "
+            f"{recipe.stages}. Fix: stages=[[1,{FACE_SIDE}]]"
         )
     known = {head.name: head for head in teacher.heads}
     side = FACE_SIDE if theirs.dense else None
@@ -185,11 +185,11 @@ def _check(teacher: Bundle, training: Dataset, *, wants_votes: bool) -> None:
     main = teacher.heads[0]
     if main.labels != training.label_set or (wants_votes and heads.get(VOTES_HEAD) is None):
         raise UsageError(
-            f"teacher {teacher.name}: came heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
+            f"teacher {teacher.name}: got heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
             f"expected {', '.join(training.label_set)}"
             + (f" and a head {VOTES_HEAD}" if wants_votes else "")
         )
     if wants_votes and heads[VOTES_HEAD].labels != FERPLUS:
         raise UsageError(
-            f"teacher {teacher.name}: came a vote head of other labels; expected {tuple(FERPLUS)}"
+            f"teacher {teacher.name}: got a vote head of other labels; expected {tuple(FERPLUS)}"
         )

@@ -172,7 +172,7 @@ class Trainer:
         }:
             raise RunError(
                 f"{folder}: its checkpoint was written by another version of mien or Keras, whose network has other "
-                "weights. To mend: go on with that version, or begin again with --fresh"
+                "weights. Fix: go on with that version, or begin again with --fresh"
             )
         for variable, name in named:
             variable.assign(stored.arrays[name])
@@ -194,7 +194,7 @@ class Trainer:
         except RunError as error:
             if self._best(history) != stored.epoch:
                 raise RunError(
-                    f"{error}. These are the best weights so far. To mend: restore them from a copy, or begin again "
+                    f"{error}. These are the best weights so far. Fix: restore them from a copy, or begin again "
                     "with --fresh"
                 ) from error
             self._write_best(target, stored.epoch)  # the checkpoint holds them too
@@ -279,7 +279,7 @@ class Trainer:
         if not np.isfinite(loss + scores["val_loss"]):
             raise _DivergedError(
                 f"epoch {epoch}: the loss is {loss / self.num_used}, {scores['val_loss']} on validation; expected "
-                "finite numbers. To mend: train with a lower --learning-rate"
+                "finite numbers. Fix: train with a lower --learning-rate"
                 + (
                     f"; the best of the {len(history)} epochs before it can be used as it is"
                     if history

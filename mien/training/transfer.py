@@ -189,8 +189,8 @@ def _run(recipe: Recipe, path: Path) -> Start:
     folded = fold(network, run.recipe, heads)
     if folded is None:
         raise RunError(
-            f"{path}: came a network with a batch norm whose scale is not positive, which cannot be folded; expected "
-            "positive scales. To mend: begin with another run or with --init mien"
+            f"{path}: got a network with a batch norm whose scale is not positive, which cannot be folded; expected "
+            "positive scales. Fix: begin with another run or with --init mien"
         )
     return of_folded(recipe, run.recipe, folded, heads, facts)
 
@@ -199,7 +199,7 @@ def _imagenet(recipe: Recipe) -> Start:
     name, colon, how = recipe.init.removeprefix(IMAGENET).removeprefix(":").partition(":")
     if name not in BACKBONES or (colon and how != "random"):
         raise UsageError(
-            f"init: came {recipe.init!r}; expected imagenet:NAME or imagenet:NAME:random, with one of "
+            f"init: got {recipe.init!r}; expected imagenet:NAME or imagenet:NAME:random, with one of "
             + ", ".join(BACKBONES)
         )
     adopted = _on(recipe, name, recipe.backbone_side)
@@ -213,7 +213,7 @@ def _imagenet(recipe: Recipe) -> Start:
 def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
     if recipe.restore_batch_norm:
         raise UsageError(
-            f"restore_batch_norm: came true with init={recipe.init}, a network of keras.applications; expected one of mien's own "
+            f"restore_batch_norm: got true with init={recipe.init}, a network of keras.applications; expected one of mien's own "
             "layers, or restore_batch_norm=false"
         )
     return dataclasses.replace(
@@ -231,30 +231,30 @@ def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
 # A bundle's network, in Keras
 
 
-def rebuilt(bundle: Bundle, where: str, mend: str = "") -> tuple[Recipe, keras.Model]:
+def rebuilt(bundle: Bundle, where: str, fix: str = "") -> tuple[Recipe, keras.Model]:
     """The recipe a bundle was trained by, and its folded network with its weights, proved by its
     golden faces.
 
     Args:
         bundle: What `open_bundle` gave.
         where: What errors call it.
-        mend: What errors advise; by default another beginning.
+        fix: What errors advise; by default another beginning.
 
     Raises:
         BundleError: if it is int8, or its network cannot be built again with equal answers.
     """
 
-    def refuse(field: str, came: str, expected: str, mend: str) -> NoReturn:
-        raise BundleError(where, field, came=came, expected=expected, mend=mend)
+    def refuse(field: str, got: str, expected: str, fix: str) -> NoReturn:
+        raise BundleError(where, field, got=got, expected=expected, fix=fix)
 
     if bundle.precision == "int8":
         refuse(
             "bundle.json: precision",
             bundle.precision,
             "float32: weights of 8 bits cannot be trained on",
-            f"export the run again without --int8, {mend or 'or begin with the run folder'}",
+            f"export the run again without --int8, {fix or 'or begin with the run folder'}",
         )
-    another = mend.removeprefix("or ") or "begin with the run folder, or with a bundle of this mien"
+    another = fix.removeprefix("or ") or "begin with the run folder, or with a bundle of this mien"
     try:
         recipe = Recipe.from_dict(bundle.training["recipe"])
     except (KeyError, TypeError, ValueError) as error:

@@ -60,9 +60,9 @@ def average(
     if not len(validation):
         raise DataError(
             dataset.source,
-            came="no labelled validation rows",
+            got="no labelled validation rows",
             expected="some, which say how right the mean is",
-            mend="give the data that the networks were trained on",
+            fix="give the data that the networks were trained on",
         )
     parts = [share / sum(shares) for share in shares]
     theirs, mean = built[-1]
@@ -84,7 +84,7 @@ def average(
             runs.clear(folder)
         if (folder / runs.RUN_FILE).exists():
             raise RunError(
-                f"{folder}: holds a run already. To mend: choose another folder with --out, or delete it with --fresh"
+                f"{folder}: holds a run already. Fix: choose another folder with --out, or delete it with --fresh"
             )
         arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(network.get_weights())}
         checkpoint.write_verified(runs.best_folder(folder, 1), arrays, {"epoch": 1})
@@ -100,7 +100,7 @@ def _built(bundles: Sequence[Bundle], shares: Sequence[float]) -> list[tuple[Rec
         or not all(0 < share <= MOST for share in shares)
     ):
         raise UsageError(
-            f"average: came {len(bundles)} bundle(s) and the shares {', '.join(f'{share:g}' for share in shares)}; "
+            f"average: got {len(bundles)} bundle(s) and the shares {', '.join(f'{share:g}' for share in shares)}; "
             f"expected two or more bundles, and a positive share of at most {MOST:g} for each"
         )
     built = [
@@ -113,7 +113,7 @@ def _built(bundles: Sequence[Bundle], shares: Sequence[float]) -> list[tuple[Rec
     for bundle, these, heads in zip(bundles, layers, labels, strict=True):
         if these != layers[0] or heads != labels[0]:
             raise UsageError(
-                f"average: came {bundle.name} {bundle.digest[:16]}, of other layers or labels than {bundles[0].name} "
+                f"average: got {bundle.name} {bundle.digest[:16]}, of other layers or labels than {bundles[0].name} "
                 f"{bundles[0].digest[:16]}; expected bundles of one network, trained further"
             )
     return built

@@ -142,7 +142,7 @@ class _Finder:
 
 def _look(time_s: float, gray: np.ndarray) -> _Look:
     if gray.shape != (HEIGHT, WIDTH):
-        raise ValueError(f"came {gray.shape}; expected {(HEIGHT, WIDTH)}")
+        raise ValueError(f"got {gray.shape}; expected {(HEIGHT, WIDTH)}")
     rows, columns = HEIGHT // _COARSE, WIDTH // _COARSE
     coarse = gray.reshape(rows, _COARSE, columns, _COARSE).mean((1, 3), dtype=np.float32).ravel()
     blank = bool(coarse.std() < _BLANK)

@@ -347,7 +347,7 @@ def animation(source: str) -> Generator[Raw, None, None]:
     except DataError as error:
         if time_s is None:
             raise
-        yield Raw(time_s, None, error=f"it breaks off here ({error.came})", last=True)
+        yield Raw(time_s, None, error=f"it breaks off here ({error.got})", last=True)
 
 
 def _small_rgb(image: np.ndarray) -> np.ndarray:
@@ -365,5 +365,5 @@ def num_frames(number: int) -> str:
     return f"{number:,} frame{'' if number == 1 else 's'}"
 
 
-def bad_video(source: str, came: str, mend: str) -> DataError:
-    return DataError(source, came=came, expected="a video with at least one frame", mend=mend)
+def bad_video(source: str, got: str, fix: str) -> DataError:
+    return DataError(source, got=got, expected="a video with at least one frame", fix=fix)

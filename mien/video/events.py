@@ -130,7 +130,7 @@ def events(
     """
     if not 0 < offset <= onset <= 1 or min_duration_s < 0 or max_gap_s < 0:
         raise UsageError(
-            f"events: came onset {onset}, offset {offset}, min_duration_s {min_duration_s}, max_gap_s {max_gap_s}; "
+            f"events: got onset {onset}, offset {offset}, min_duration_s {min_duration_s}, max_gap_s {max_gap_s}; "
             "expected 0 < offset <= onset <= 1, and no negative times"
         )
     finder = _Finder(onset, offset, min_duration_s, max_gap_s, labels)
@@ -236,7 +236,7 @@ def write_events(
     """
     target = Path(path)
     if target.suffix != ".tsv":
-        raise UsageError(f"events: came the name {target.name}; expected one that ends in .tsv")
+        raise UsageError(f"events: got the name {target.name}; expected one that ends in .tsv")
     lines = ["\t".join(_COLUMNS)]
     for event in sorted(events, key=lambda one: one.onset_s):
         person = "n/a" if event.track is None else str(event.track)

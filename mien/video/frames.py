@@ -95,7 +95,7 @@ def read_frames(
 
 def check_every(every: float | None) -> None:
     if every is not None and not (math.isfinite(every) and every > 0):
-        raise UsageError(f"every: came {every}; expected seconds above 0, or None for every frame")
+        raise UsageError(f"every: got {every}; expected seconds above 0, or None for every frame")
 
 
 def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[VideoFrame, None, None]:

@@ -181,6 +181,4 @@ def parse_seconds(text: str, option: str = "time") -> float:
                 continue
             if math.isfinite(value) and value > 0:
                 return value
-    raise UsageError(
-        f"{option}: came {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min"
-    )
+    raise UsageError(f"{option}: got {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min")

@@ -26,7 +26,7 @@ class Smoother:
     def __init__(self, time_constant_s: float) -> None:
         if not (math.isfinite(time_constant_s) and time_constant_s >= 0):
             raise UsageError(
-                f"smoothing: came time constant {time_constant_s}; expected seconds, 0 or more"
+                f"smoothing: got time constant {time_constant_s}; expected seconds, 0 or more"
             )
         self._time_constant_s = time_constant_s
         self._last: dict[int, tuple[float, np.ndarray]] = {}

@@ -87,7 +87,7 @@ class Tracker:
 
     def __init__(self, memory_s: float = MEMORY_S) -> None:
         if not (math.isfinite(memory_s) and memory_s >= 0):
-            raise UsageError(f"tracker: came memory_s {memory_s}; expected seconds, 0 or more")
+            raise UsageError(f"tracker: got memory_s {memory_s}; expected seconds, 0 or more")
         self._memory_s = memory_s
         self._tracks: list[_Track] = []
         self._next = 0
@@ -106,7 +106,7 @@ class Tracker:
         """
         boxes = np.asarray(boxes, np.float64)
         if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-            raise UsageError(f"tracker: came boxes {boxes.shape}; expected finite (F, 4)")
+            raise UsageError(f"tracker: got boxes {boxes.shape}; expected finite (F, 4)")
         step_s = 0.0 if self._time_s is None else max(0.0, time_s - self._time_s)
         if self._time_s is not None and time_s < self._time_s:
             for track in self._tracks:  # all clocks go back together

@@ -52,7 +52,7 @@ class VideoCopy:
         )  # kept, as nothing can be imported while Python ends
         if self._path is not None and self._path.suffix.lower() not in _SUFFIXES:
             raise UsageError(
-                f"{self._path}: came {self._path.suffix or 'no suffix'}; expected {', '.join(_SUFFIXES)}"
+                f"{self._path}: got {self._path.suffix or 'no suffix'}; expected {', '.join(_SUFFIXES)}"
             )
 
     @property
@@ -135,9 +135,9 @@ class VideoCopy:
     def _unwritable(self, error: Exception) -> DataError:
         return DataError(
             self._path or "",
-            came=f"a video that cannot be written ({getattr(error, 'strerror', None) or error})",
+            got=f"a video that cannot be written ({getattr(error, 'strerror', None) or error})",
             expected="a file in a folder that exists, with room on the disk",
-            mend="give another place",
+            fix="give another place",
         )
 
 

@@ -89,9 +89,9 @@ def _data_url(source: str, max_bytes: int) -> tuple[str, bytes]:
     if head is None:
         raise DataError(
             name,
-            came=f"one that begins {in_short(source, 40)!r}",
+            got=f"one that begins {in_short(source, 40)!r}",
             expected="data:image/png;base64,... or the like",
-            mend="copy it whole",
+            fix="copy it whole",
         )
     body = source[head.end() :]
     if head[3]:
@@ -108,16 +108,16 @@ def _decoded(text: str, name: str, max_bytes: int) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise DataError(
             name,
-            came=f"letters that are no base64 ({error})",
+            got=f"letters that are no base64 ({error})",
             expected="the base64 of a picture",
-            mend="copy it whole, or give its bytes",
+            fix="copy it whole, or give its bytes",
         ) from error
 
 
 class _Refused(Exception):
-    def __init__(self, came: str, mend: str) -> None:
-        super().__init__(came)
-        self.came, self.mend = came, mend
+    def __init__(self, got: str, fix: str) -> None:
+        super().__init__(got)
+        self.got, self.fix = got, fix
 
 
 def _fetched(address: str, max_bytes: int) -> bytes:
@@ -144,14 +144,14 @@ def _fetched(address: str, max_bytes: int) -> bytes:
                         raise _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
                 return bytes(held)
     except _Refused as refused:
-        came, mend = refused.came, refused.mend
+        got, fix = refused.got, refused.fix
     except (requests.RequestException, OSError, ValueError) as error:
-        came, mend = _what_failed(error)
+        got, fix = _what_failed(error)
     raise DataError(
         in_short(address),
-        came=came,
+        got=got,
         expected="an http or https address of a picture that can be reached",
-        mend=mend,
+        fix=fix,
     ) from None
 
 
@@ -227,7 +227,7 @@ def _type_of(address: str) -> str:
 def _too_large(name: str, max_bytes: int) -> DataError:
     return DataError(
         name,
-        came="more bytes",
+        got="more bytes",
         expected=f"at most {max_bytes:,} bytes",
-        mend="make the picture smaller",
+        fix="make the picture smaller",
     )

@@ -102,7 +102,7 @@ def crop(
         or (landmarks is not None and landmarks.shape != (len(boxes), 5, 2))
     ):
         shapes = f"boxes {boxes.shape}, landmarks {None if landmarks is None else landmarks.shape}"
-        raise UsageError(f"crop: came {shapes}; expected (F, 4) and (F, 5, 2) or None")
+        raise UsageError(f"crop: got {shapes}; expected (F, 4) and (F, 5, 2) or None")
     corners = squares(boxes, landmarks, geometry)
     if geometry == "none":
         cut = [
@@ -138,7 +138,7 @@ def squares(
         return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].astype(np.float32)
     if geometry not in GEOMETRIES:
         raise UsageError(
-            f"geometry: came {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}"
+            f"geometry: got {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}"
         )
     known = GEOMETRIES[geometry]
     centre, side = by_box(boxes, known)

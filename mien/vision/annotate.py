@@ -50,9 +50,7 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     from PIL import Image, ImageDraw
 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UsageError(
-            f"annotate: came {image.dtype} {image.shape}; expected uint8 RGB (H, W, 3)"
-        )
+        raise UsageError(f"annotate: got {image.dtype} {image.shape}; expected uint8 RGB (H, W, 3)")
     if not faces:
         return image.copy()
     canvas = Image.fromarray(image)

@@ -33,12 +33,12 @@ def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> 
     turn = Image.Transpose[UPRIGHT[orientation]] if orientation in UPRIGHT else None
     rgb = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
     if image.mode == "F":
-        raise bad_picture(where, "floating-point pixels", mend="save it with 8 or 16 bits")
+        raise bad_picture(where, "floating-point pixels", fix="save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         low, high = _extrema(image)
         if low < 0 or high > 65_535:
             raise bad_picture(
-                where, f"32-bit pixels from {low:,} to {high:,}", mend="save it with 8 or 16 bits"
+                where, f"32-bit pixels from {low:,} to {high:,}", fix="save it with 8 or 16 bits"
             )
         done.append("16-bit")
     rows = max(1, _STRIP_PIXELS // width)

@@ -85,15 +85,15 @@ def _check_sheet(images: np.ndarray, captions: Sequence[str], sizes: tuple[int, 
     columns, scale, together = sizes
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 1 or len(images) == 0:
         raise UsageError(
-            f"contact sheet: came {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at least 1"
+            f"contact sheet: got {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at least 1"
         )
     if captions and len(captions) != len(images):
         raise UsageError(
-            f"contact sheet: came {len(captions)} captions for {len(images)} images; expected as many"
+            f"contact sheet: got {len(captions)} captions for {len(images)} images; expected as many"
         )
     if min(sizes) < 1 or columns % together:
         raise UsageError(
-            f"contact sheet: came columns {columns}, scale {scale}, together {together}; "
+            f"contact sheet: got columns {columns}, scale {scale}, together {together}; "
             "expected each at least 1, and columns a multiple of together"
         )
 

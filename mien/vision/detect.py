@@ -70,15 +70,15 @@ def find_detector(
         MissingExtraError: for `mtcnn` where it is not installed.
     """
     if kind not in KINDS:
-        raise UsageError(f"detector: came {kind!r}; expected one of {', '.join(KINDS)}")
+        raise UsageError(f"detector: got {kind!r}; expected one of {', '.join(KINDS)}")
     for name, given, kinds in (("model", model, KINDS[:3]), ("max_side", max_side, KINDS[:4])):
         if given is not None and kind not in kinds:
             raise UsageError(
-                f"detector {kind}: came {name} {given}, which is for {', '.join(kinds)} only"
+                f"detector {kind}: got {name} {given}, which is for {', '.join(kinds)} only"
             )
     side = MAX_SIDE if max_side is None else max_side
     if side < 32:
-        raise UsageError(f"detector size: came {side} px; expected at least 32")
+        raise UsageError(f"detector size: got {side} px; expected at least 32")
     if kind == "none":
         return WholeImage()
     if kind == "mtcnn":

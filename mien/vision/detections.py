@@ -60,10 +60,10 @@ def checked(image: np.ndarray) -> np.ndarray:
             else type(image).__name__
         )
         raise UsageError(
-            f"picture: came {kind}; expected RGB uint8 (H, W, 3), as mien.vision.image.load_image gives it"
+            f"picture: got {kind}; expected RGB uint8 (H, W, 3), as mien.vision.image.load_image gives it"
         )
     if image.size == 0:
-        raise UsageError(f"picture: came {image.shape}; expected at least one pixel")
+        raise UsageError(f"picture: got {image.shape}; expected at least one pixel")
     return image
 
 

@@ -37,7 +37,7 @@ def occlusion_map(
         -1..1; positive speaks for the label.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[2] != 1:
-        raise UsageError(f"face: came {face.dtype} {face.shape}; expected uint8 (48, 48, 1)")
+        raise UsageError(f"face: got {face.dtype} {face.shape}; expected uint8 (48, 48, 1)")
     side = face.shape[0]
     blurred = cv2.GaussianBlur(face[..., 0], (0, 0), _BLUR)
     starts = range(

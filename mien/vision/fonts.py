@@ -106,7 +106,7 @@ def take_missing() -> str:
         return ""
     return (
         f"no installed font has the letters {letters[:20]!r}{' ...' if len(letters) > 20 else ''}; "
-        "drawings show boxes for them. To mend: install a font that has them, such as Noto Sans"
+        "drawings show boxes for them. Fix: install a font that has them, such as Noto Sans"
     )
 
 

@@ -60,7 +60,7 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float] | None:
 
     points = np.asarray(landmarks, np.float64)
     if points.shape != (5, 2):
-        raise UsageError(f"head pose: came landmarks {points.shape}; expected (5, 2)")
+        raise UsageError(f"head pose: got landmarks {points.shape}; expected (5, 2)")
     middle = points.mean(0)
     size = float(np.sqrt(((points - middle) ** 2).sum() / (MEAN_FACE**2).sum()))
     if not (math.isfinite(size) and size > 0):

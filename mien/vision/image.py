@@ -165,7 +165,7 @@ def opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
             raise bad_picture(
                 where,
                 "a HEIC picture, which needs the package pillow-heif",
-                mend="install mien with the extra [heif] (in a checkout: pip install '.[heif]'), "
+                fix="install mien with the extra [heif] (in a checkout: pip install '.[heif]'), "
                 "or save it as JPEG or PNG",
             ) from None
         heif: Callable[[BinaryIO], Image] = HeifImageFile
@@ -175,7 +175,7 @@ def opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
         raise bad_picture(
             where,
             "an AVIF picture, which this build of Pillow cannot read",
-            mend="save it as JPEG or PNG",
+            fix="save it as JPEG or PNG",
         )
     opener: Callable[[BinaryIO], Image] = getattr(module, f"{_MODULES[kind]}ImageFile")
     return opener
@@ -191,11 +191,11 @@ def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
         raise
     except MemoryError as error:
         raise bad_picture(
-            where, "a picture that does not fit into memory", mend="make it smaller"
+            where, "a picture that does not fit into memory", fix="make it smaller"
         ) from error
     except Image.DecompressionBombError as error:
         raise bad_picture(
-            where, "a picture of too many pixels for Pillow", mend="make it smaller"
+            where, "a picture of too many pixels for Pillow", fix="make it smaller"
         ) from error
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -249,9 +249,9 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
     if array.dtype not in (np.uint8, np.uint16, np.bool_) or not shaped or array.size == 0:
         raise DataError(
             "array",
-            came=f"{array.dtype} {array.shape}",
+            got=f"{array.dtype} {array.shape}",
             expected="uint8, uint16 or bool of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA",
-            mend="convert it: whether floating-point pixels reach 1 or 255 is not guessed",
+            fix="convert it: whether floating-point pixels reach 1 or 255 is not guessed",
         )
     check_size((array.shape[1], array.shape[0]), "array", limits)
     done: list[str] = []
@@ -278,14 +278,14 @@ def check_size(size: tuple[int, int], where: str, limits: Limits) -> None:
     if max(size) > limits.longest_side:
         raise DataError(
             where,
-            came=f"a picture of {width:,} x {height:,} pixels",
+            got=f"a picture of {width:,} x {height:,} pixels",
             expected=f"at most {limits.longest_side:,} pixels a side",
-            mend="make it smaller",
+            fix="make it smaller",
         )
     if width * height > limits.max_pixels:
         raise DataError(
             where,
-            came=f"a picture of {width * height / 1e6:,.0f} megapixels",
+            got=f"a picture of {width * height / 1e6:,.0f} megapixels",
             expected=f"at most {limits.max_pixels / 1e6:,.0f} megapixels",
-            mend="make it smaller",
+            fix="make it smaller",
         )

@@ -58,5 +58,5 @@ def _lines(pattern: str, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         "squares": level | upright,
     }
     if pattern not in masks:
-        raise UsageError(f"pattern: came {pattern!r}; expected one of {', '.join(PATTERNS)}")
+        raise UsageError(f"pattern: got {pattern!r}; expected one of {', '.join(PATTERNS)}")
     return masks[pattern]

@@ -48,7 +48,7 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
         try:
             status = os.stat(where)
             if stat.S_ISDIR(status.st_mode):
-                raise bad_picture(where, "a folder", mend="name the pictures in it")
+                raise bad_picture(where, "a folder", fix="name the pictures in it")
             if status.st_size > limits.max_bytes:
                 raise _too_many_bytes(where, limits)
             # Asked for more than there is, Python would make room for it.
@@ -56,11 +56,11 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             with open(where, "rb", opener=_without_waiting) as file:
                 data = file.read(room + 1)
         except FileNotFoundError:
-            raise bad_picture(where, "no such file", mend="check the name") from None
+            raise bad_picture(where, "no such file", fix="check the name") from None
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             reason = getattr(error, "strerror", None) or error
             raise bad_picture(
-                where, f"a file that cannot be read ({reason})", mend="check its rights"
+                where, f"a file that cannot be read ({reason})", fix="check its rights"
             ) from error
     elif hasattr(source, "read"):
         name = getattr(source, "name", None)
@@ -71,7 +71,7 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             data = source.read(limits.max_bytes + 1)
         except (OSError, ValueError) as error:
             raise bad_picture(
-                where, f"a file that cannot be read ({error})", mend="open it anew"
+                where, f"a file that cannot be read ({error})", fix="open it anew"
             ) from error
         if inspect.isawaitable(data):
             if inspect.iscoroutine(data):
@@ -79,7 +79,7 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             raise _asynchronous(source)
         if not isinstance(data, bytes):
             raise bad_picture(
-                where, f"a file that yields {type(data).__name__}", mend="open it with mode 'rb'"
+                where, f"a file that yields {type(data).__name__}", fix="open it with mode 'rb'"
             )
     else:
         raise _no_source(source)
@@ -141,25 +141,25 @@ def _without_waiting(path: str, flags: int) -> int:
 def _too_many_bytes(where: str, limits: Limits) -> DataError:
     return DataError(
         where,
-        came="a file of more bytes",
+        got="a file of more bytes",
         expected=f"at most {limits.max_bytes:,} bytes",
-        mend="save it smaller",
+        fix="save it smaller",
     )
 
 
 def _asynchronous(source: Any) -> DataError:
     return DataError(
         "picture",
-        came=f"a file that is read with await ({type(source).__name__})",
+        got=f"a file that is read with await ({type(source).__name__})",
         expected="a path, bytes, or a file whose read() gives bytes at once",
-        mend="give what it holds: await file.read()",
+        fix="give what it holds: await file.read()",
     )
 
 
 def _no_source(source: Any) -> DataError:
     return DataError(
         "picture",
-        came=f"{type(source).__name__}",
+        got=f"{type(source).__name__}",
         expected="a path, an address, bytes, a binary file, an array or a PIL.Image.Image",
-        mend="read the picture first",
+        fix="read the picture first",
     )

@@ -122,18 +122,18 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
         return Container(kind, data)
     if kind == "BMP":
         if len(data) > _MOST_SLOW and data[30:34] in (b"\1\0\0\0", b"\2\0\0\0"):
-            raise bad_picture(where, "a large BMP with run-length encoding", mend="save it as PNG")
+            raise bad_picture(where, "a large BMP with run-length encoding", fix="save it as PNG")
         return Container(kind, data, 1, False)
     if kind == "PPM":
         if data[1:2] in b"123" and len(data) > _MOST_SLOW:
-            raise bad_picture(where, "a large picture written as text", mend="save it as PNG")
+            raise bad_picture(where, "a large picture written as text", fix="save it as PNG")
         return Container(kind, data, 1, False)
     raise bad_picture(where, "a file that is no picture")
 
 
-def bad_picture(where: str, came: str, mend: str = "replace or remove the file") -> DataError:
+def bad_picture(where: str, got: str, fix: str = "replace or remove the file") -> DataError:
     """The error for a file that is not a whole picture."""
-    return DataError(where, came=came, expected="a whole picture: " + ", ".join(FORMATS), mend=mend)
+    return DataError(where, got=got, expected="a whole picture: " + ", ".join(FORMATS), fix=fix)
 
 
 def kind_of(data: bytes) -> str | None:
@@ -184,7 +184,7 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
                 num_scans += 1
                 if num_scans > max_scans:
                     reason = f"a JPEG of more than {max_scans} scans"
-                    raise bad_picture(where, reason, mend="save it anew, as baseline JPEG")
+                    raise bad_picture(where, reason, fix="save it anew, as baseline JPEG")
         else:
             num_junk += start - position
         num_segments += 1

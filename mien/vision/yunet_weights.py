@@ -86,12 +86,12 @@ def _download(kept: Path) -> Path:
             reasons.append(f"{_host(url)}: a file with another checksum")
         except OSError as error:
             raise DownloadError(
-                f"{kept.parent}: came {error.strerror or error}; expected a folder to keep YuNet's weights in. "
-                "To mend: free some space, name another folder in MIEN_CACHE, or name the file in MIEN_YUNET."
+                f"{kept.parent}: got {error.strerror or error}; expected a folder to keep YuNet's weights in. "
+                "Fix: free some space, name another folder in MIEN_CACHE, or name the file in MIEN_YUNET."
             ) from error
     raise DownloadError(
-        f"YuNet, the face detector: came no weights ({'; '.join(dict.fromkeys(reasons))}); expected one download of "
-        f"230 KB. To mend: connect once to the internet; or bring {YUNET_URLS[0]} to {kept}, or name it in MIEN_YUNET "
+        f"YuNet, the face detector: got no weights ({'; '.join(dict.fromkeys(reasons))}); expected one download of "
+        f"230 KB. Fix: connect once to the internet; or bring {YUNET_URLS[0]} to {kept}, or name it in MIEN_YUNET "
         "or --detector-model; or install mien with the extra [mtcnn] (in a checkout: pip install '.[mtcnn]') for "
         "MTCNN, which needs no download; or give --detector none for pictures that are faces already."
     )
@@ -115,10 +115,10 @@ def _in_short(error: Exception) -> str:
     return type(error).__name__
 
 
-def bad_weights(path: Path, came: str) -> DataError:
+def bad_weights(path: Path, got: str) -> DataError:
     return DataError(
         path,
-        came=came,
+        got=got,
         expected=f"YuNet's weights, as in {YUNET_FILE} of OpenCV Zoo",
-        mend="name the right file in --detector-model or MIEN_YUNET, or name none and let mien fetch it",
+        fix="name the right file in --detector-model or MIEN_YUNET, or name none and let mien fetch it",
     )

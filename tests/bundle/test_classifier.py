@@ -76,7 +76,7 @@ def test_goldens(bundle: Bundle, tmp_path: Path) -> None:
     ],
 )
 def test_other_arrays_are_refused(bundle: Bundle, faces: np.ndarray) -> None:
-    with pytest.raises(UsageError, match=r"faces: came .*expected uint8 \(N, 48, 48, 1\)"):
+    with pytest.raises(UsageError, match=r"faces: got .*expected uint8 \(N, 48, 48, 1\)"):
         Classifier(bundle)(faces)
 
 
@@ -126,7 +126,7 @@ def test_a_copy_answers_alike(bundle: Bundle) -> None:
 
 
 def test_num_threads_below_one_is_refused(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="num_threads: came 0"):
+    with pytest.raises(UsageError, match="num_threads: got 0"):
         Classifier(bundle, num_threads=0)
 
 
@@ -137,7 +137,7 @@ def test_what_onnx_runtime_refuses_is_a_bundle_error(tmp_path: Path) -> None:
     model.graph.node[1].input[1] = "nowhere"
     rewrite(tmp_path / "toy", model=model.SerializeToString())
     with pytest.raises(
-        BundleError, match=r"toy: model.onnx: came a network that ONNX Runtime .* refuses"
+        BundleError, match=r"toy: model.onnx: got a network that ONNX Runtime .* refuses"
     ):
         Classifier(open_bundle(tmp_path / "toy"))
 
@@ -162,7 +162,7 @@ def test_what_fails_only_when_it_runs_is_a_bundle_error_too(tmp_path: Path) -> N
     model.graph.node[1].output[0] = "all"
     model.graph.node.append(onnx.helper.make_node("Concat", ["all", "all"], ["expression"], axis=0))
     rewrite(tmp_path / "toy", model=model.SerializeToString())
-    with pytest.raises(BundleError, match=r"answers of the head expression: came \(10, 7\)"):
+    with pytest.raises(BundleError, match=r"answers of the head expression: got \(10, 7\)"):
         Classifier(open_bundle(tmp_path / "toy"))(FACES)
 
 

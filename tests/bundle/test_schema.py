@@ -46,7 +46,7 @@ def refused(source: Path | str, field: str) -> BundleError:
     with pytest.raises(BundleError) as caught:
         open_bundle(source)
     assert caught.value.field == field, str(caught.value)
-    assert "expected" in str(caught.value) and "To mend" in str(caught.value)
+    assert "expected" in str(caught.value) and "Fix" in str(caught.value)
     return caught.value
 
 
@@ -86,7 +86,7 @@ def test_writing_again_replaces_a_bundle_and_nothing_else(folder: Path) -> None:
     assert write_toy(folder, name="second").name == open_bundle(folder).name == "second"
     (folder / "thesis.txt").write_text("years of work")
     with pytest.raises(
-        BundleError, match=r"came a folder with 'thesis.txt' in it; expected a new name"
+        BundleError, match=r"got a folder with 'thesis.txt' in it; expected a new name"
     ):
         write_toy(folder)
     assert (folder / "thesis.txt").read_text() == "years of work"
@@ -98,7 +98,7 @@ def test_writing_again_replaces_a_bundle_and_nothing_else(folder: Path) -> None:
     (folder.parent / "hidden" / ".git").mkdir(parents=True)
     for target in (photos, photos.with_name("notes.zip"), photos.with_name("hidden"), Path(".")):
         with pytest.raises(
-            BundleError, match="path: came .*; expected a new name, or a bundle to replace"
+            BundleError, match="path: got .*; expected a new name, or a bundle to replace"
         ):
             write_toy(target)
     assert (
@@ -142,19 +142,19 @@ def test_a_link_to_a_bundle_is_replaced_and_not_what_it_names(folder: Path) -> N
 def test_folders_that_are_no_bundle_say_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     with pytest.raises(
-        BundleError, match="came a folder with none of a bundle's; expected bundle.json"
+        BundleError, match="got a folder with none of a bundle's; expected bundle.json"
     ):
         open_bundle(tmp_path / "faces")
     (tmp_path / "faces" / "run.json").touch()
     with pytest.raises(
         BundleError,
-        match="came a run folder; .* To mend: export it first: mien export .*faces NAME.zip",
+        match="got a run folder; .* Fix: export it first: mien export .*faces NAME.zip",
     ):
         open_bundle(tmp_path / "faces")
 
 
 def test_what_could_not_be_opened_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"heads\[0\].temperature: came 0.0"):
+    with pytest.raises(BundleError, match=r"heads\[0\].temperature: got 0.0"):
         write_bundle(
             tmp_path / "toy",
             model=toy_model().SerializeToString(),
@@ -179,7 +179,7 @@ def test_numbers_that_json_cannot_hold_are_refused(tmp_path: Path) -> None:
 def test_shipped_that_is_absent_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
     error = refused("shipped", "models/shipped")
-    assert "install mien" in error.mend
+    assert "install mien" in error.fix
     write_toy(tmp_path / "models" / "shipped")
     assert open_bundle().name == open_bundle("shipped").name == "toy"
 
@@ -335,7 +335,7 @@ def test_heads_that_lack_labels_have_no_share_in_the_answer(tmp_path: Path) -> N
     [rule] = write_toy(tmp_path / "a", ("expression", "mood")).rules.values()
     assert (rule.prior, rule.weights) == ("training", {"expression": 1.0})
     with pytest.raises(
-        BundleError, match="plain.weights.mood: came 0.5; expected 0: the head lacks labels"
+        BundleError, match="plain.weights.mood: got 0.5; expected 0: the head lacks labels"
     ):
         shared = toy_answer(weights={"expression": 0.5, "mood": 0.5})
         write_toy(tmp_path / "b", ("expression", "mood"), answer=shared)
@@ -360,7 +360,7 @@ def test_the_answers_of_a_bundle_have_goldens_of_their_own(tmp_path: Path) -> No
 
 def test_a_newer_format_asks_for_a_newer_mien(folder: Path) -> None:
     rewrite(folder, put(2, "format_version"))
-    assert refused(folder, "bundle.json: format_version").mend == "pip install --upgrade mien"
+    assert refused(folder, "bundle.json: format_version").fix == "pip install --upgrade mien"
 
 
 def test_a_label_too_few_is_seen(folder: Path) -> None:
@@ -496,14 +496,14 @@ def test_extra_files_are_refused_and_those_of_desktops_not_read(folder: Path) ->
     (folder / ".DS_Store").write_bytes(b"x")
     open_bundle(folder)
     (folder / "model.pkl").write_bytes(b"x")
-    assert "model.pkl" in refused(folder, "files").came
+    assert "model.pkl" in refused(folder, "files").got
 
 
 def test_links_are_refused(folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.onnx"
     (folder / MODEL).rename(outside)
     (folder / MODEL).symlink_to(outside)
-    assert refused(folder, "model.onnx").came == "a link"
+    assert refused(folder, "model.onnx").got == "a link"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -550,7 +550,7 @@ def test_a_link_in_a_zip_is_refused(folder: Path, tmp_path: Path) -> None:
     link = zipfile.ZipInfo(MODEL)
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     path = archive(tmp_path / "b.zip", [(FACTS, b"{}"), (link, b"/etc/passwd"), (GOLDEN, b"")])
-    assert "link" in refused(path, "zip").came
+    assert "link" in refused(path, "zip").got
 
 
 def test_an_entry_twice_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -609,7 +609,7 @@ def test_a_directory_of_many_entries_is_not_parsed(
 ) -> None:
     path = archive(tmp_path / "b.zip", [(f"{i}", b"") for i in range(20_000)])
     monkeypatch.setattr(files.zipfile, "ZipFile", None)
-    assert "20000 entries" in refused(path, "zip").came
+    assert "20000 entries" in refused(path, "zip").got
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,8 @@ def test_with_a_bundle_the_argument_is_the_data(csv: Path, tmp_path: Path) -> No
     run, report = tmp_path / "nowhere", tmp_path / "report"
     both = ("evaluate", "--bundle", "shipped")
     for words, error, says in (
-        ((*both, csv, "--run", run), RunError, "nowhere: came no run.json"),
-        ((*both, csv, run), UsageError, "expected one, the data. To mend: name runs by --run RUN"),
+        ((*both, csv, "--run", run), RunError, "nowhere: got no run.json"),
+        ((*both, csv, run), UsageError, "expected one, the data. Fix: name runs by --run RUN"),
         ((*both, csv, "--data", csv), UsageError, "expected one, the data"),
         (("evaluate", "--run", run), UsageError, "expected run folders as arguments"),
     ):
@@ -161,12 +161,12 @@ def test_a_bundle_is_judged_in_both_modes(
     single = mien("evaluate", "--bundle", "shipped", "--ensemble", csv)
     assert (
         single.returncode == 2
-        and "came 0 run(s) and 1 bundle(s); expected two or more of a kind" in single.stderr
+        and "got 0 run(s) and 1 bundle(s); expected two or more of a kind" in single.stderr
     )
     empty = mien("evaluate")
     assert (
         empty.returncode == 2
-        and "came no network; expected run folders, or --bundle" in empty.stderr
+        and "got no network; expected run folders, or --bundle" in empty.stderr
     )
 
 
@@ -225,7 +225,7 @@ def test_folders_for_results_that_cannot_be_written(faces: Dataset, tmp_path: Pa
     (tmp_path / "audit.txt").mkdir()
     with pytest.raises(
         RunError,
-        match="cannot be written .*To mend: choose another folder with --out, or free space",
+        match="cannot be written .*Fix: choose another folder with --out, or free space",
     ):
         write_audit(faces, tmp_path, say=print)
 
@@ -272,7 +272,7 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
     refused = mien("data", "info", bad)
     assert refused.returncode == 3
     assert refused.stdout == ""
-    assert "bad.csv, row 4: came" in refused.stderr and "Traceback" not in refused.stderr
+    assert "bad.csv, row 4: got" in refused.stderr and "Traceback" not in refused.stderr
     skipped = answer("data", "info", bad, "--on-error", "skip")
     assert len(skipped["left_out"]) == 1 and skipped["left_out"][0]["row"] == 4
     out = tmp_path / "out"
@@ -305,22 +305,22 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["train", "nowhere.csv"], 3, "nowhere.csv: came nothing"),
+        (["train", "nowhere.csv"], 3, "nowhere.csv: got nothing"),
         (["train", "--recipe", "huge"], 2, "huge"),
         (["train", "--learning-rate", "7"], 2, "expected more than 0 and less than 1"),
         (["evaluate", "nowhere"], 4, "expected a folder that `mien train` wrote"),
-        (["data", "get", "affectnet"], 2, "came 'affectnet'; expected fer2013"),
+        (["data", "get", "affectnet"], 2, "got 'affectnet'; expected fer2013"),
         (
             ["evaluate", __file__],
             4,
-            "came a file; expected a folder that `mien train` wrote. To mend: name data by",
+            "got a file; expected a folder that `mien train` wrote. Fix: name data by",
         ),
-        (["train", "--seed", "4294967296"], 2, "seed: came 4294967296; expected less than 2^32"),
-        (["train", "--set", "erase=null"], 2, "came 'erase=null'; expected a value"),
+        (["train", "--seed", "4294967296"], 2, "seed: got 4294967296; expected less than 2^32"),
+        (["train", "--set", "erase=null"], 2, "got 'erase=null'; expected a value"),
         (
             ["data", "draw", "--out", "faces.csv"],
             2,
-            "came the name of a csv for a folder; expected another, or --form",
+            "got the name of a csv for a folder; expected another, or --form",
         ),
         (["data", "draw", "--out", ".", "--form", "csv"], 2, "exists already"),
         (["data", "draw", "--out", "/proc/mien"], None, "/proc/mien"),
@@ -413,7 +413,7 @@ def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
     alone = mien("average", "shipped", "--data", csv, "--out", tmp_path / "alone")
     assert (
         alone.returncode == 2
-        and "came 1 bundle(s)" in alone.stderr
+        and "got 1 bundle(s)" in alone.stderr
         and not (tmp_path / "alone").exists()
     )
 

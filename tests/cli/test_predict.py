@@ -165,12 +165,12 @@ def test_resume_by_other_means_is_refused_and_loses_nothing(
     }
     before = {path: path.read_bytes() for path in (out, beside)}
     for bundle, words, said in (
-        (other, (), f"came with bundle other {digest}; expected bundle {known}"),
-        (toy, ("--best",), "came with mode best; expected mode fast"),
+        (other, (), f"got --resume with bundle other {digest}; expected bundle {known}"),
+        (toy, ("--best",), "got --resume with mode best; expected mode fast"),
         (
             other,
             ("--best",),
-            f"came with bundle other {digest}, mode best; expected bundle {known}, mode fast",
+            f"got --resume with bundle other {digest}, mode best; expected bundle {known}, mode fast",
         ),
     ):
         with pytest.raises(UsageError, match=re.escape(said)) as refused:
@@ -201,16 +201,16 @@ def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path
             f"{out}: with which network and settings its earlier rows were computed is not known"
             in done.stderr
         )
-    with pytest.raises(UsageError, match="came with mode best; expected mode fast"):
+    with pytest.raises(UsageError, match="got --resume with mode best; expected mode fast"):
         run(album, "--out", out, "--resume", "--best", toy=toy)
-    for text, came in (
+    for text, got in (
         ("{", "no JSON"),
         ("[]", "another JSON file"),
         ('{"format": "mine"}', "another JSON file"),
     ):
         beside.write_text(text)
         for word in ("--resume", "--overwrite"):
-            with pytest.raises(DataError, match=f"settings.json: came .*{came}"):
+            with pytest.raises(DataError, match=f"settings.json: got .*{got}"):
                 run(album / "a", "--out", out, word, toy=toy)
         assert beside.read_text() == text and len(table(out)) == 3
     beside.unlink()
@@ -230,9 +230,12 @@ def test_settings_of_videos_count_where_there_are_videos(
     )
     before = out.read_text()
     for words, said in (
-        (("--every", "0.1s"), "came with every_s 0.1; expected every_s 0.2"),
-        ((), "came with every_s none; expected every_s 0.2"),
-        (("--every", "200ms", "--smooth", "0s"), "came with smooth_s 0.0; expected smooth_s 0.3"),
+        (("--every", "0.1s"), "got --resume with every_s 0.1; expected every_s 0.2"),
+        ((), "got --resume with every_s none; expected every_s 0.2"),
+        (
+            ("--every", "200ms", "--smooth", "0s"),
+            "got --resume with smooth_s 0.0; expected smooth_s 0.3",
+        ),
     ):
         with pytest.raises(UsageError, match=re.escape(said)):
             run(talk, "--out", out, "--resume", *words, toy=toy)
@@ -278,9 +281,11 @@ def test_resume_with_another_detector_or_size_is_refused(
             )
 
     go("blind-1", None, resume=False)
-    with pytest.raises(UsageError, match="came with detector blind-2; expected detector blind-1"):
+    with pytest.raises(
+        UsageError, match="got --resume with detector blind-2; expected detector blind-1"
+    ):
         go("blind-2", None, resume=True)
-    with pytest.raises(UsageError, match="came with max_side 640; expected max_side 2560"):
+    with pytest.raises(UsageError, match="got --resume with max_side 640; expected max_side 2560"):
         go("blind-1", 640, resume=True)
     go("blind-1", 2560, resume=True)  # what the default is
     assert len(table(tmp_path / "t.csv")) == 1
@@ -448,15 +453,15 @@ def test_what_cannot_be_meant_is_refused_before_work(
         (tmp_path / name).mkdir()
     for words, said in (
         (["--out", tmp_path / "t.xlsx"], ".xlsx"),
-        (["--every", "often"], "--every: came 'often'; expected a time above 0 such as 0.2s"),
-        (["--smooth", "-1s"], "--smooth: came '-1s'"),
+        (["--every", "often"], "--every: got 'often'; expected a time above 0 such as 0.2s"),
+        (["--smooth", "-1s"], "--smooth: got '-1s'"),
         (["--overwrite"], "--out FILE"),
         (["--columns", "openface"], "--out FILE"),
         (["--columns", "openface", "--out", tmp_path / "t.jsonl"], ".csv or .parquet"),
         (["--out", tmp_path / "t.csv", "--resume", "--overwrite"], "expected one"),
-        (["--out", tmp_path / "folder.csv", "--resume"], "folder.csv: came a folder"),
-        (["--out", tmp_path / "folder.parquet", "--overwrite"], "folder.parquet: came a folder"),
-        (["--max-side", "640"], "detector none: came max_side 640"),
+        (["--out", tmp_path / "folder.csv", "--resume"], "folder.csv: got a folder"),
+        (["--out", tmp_path / "folder.parquet", "--overwrite"], "folder.parquet: got a folder"),
+        (["--max-side", "640"], "detector none: got max_side 640"),
     ):
         with pytest.raises(UsageError, match=re.escape(said)):
             run(album, *words, toy=toy)

@@ -144,8 +144,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_untrusted_archives(tmp_path: Path, case: str) -> None:
-    make, came = BAD[case]
-    with pytest.raises(DataError, match=came):
+    make, got = BAD[case]
+    with pytest.raises(DataError, match=got):
         load_dataset(make(tmp_path / "data.archive"))
     assert [path.name for path in tmp_path.iterdir()] == ["data.archive"]
 

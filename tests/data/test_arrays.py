@@ -102,9 +102,9 @@ BAD: dict[str, tuple[dict[str, np.ndarray], str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_arrays(tmp_path: Path, faces: Dataset, case: str) -> None:
-    changes, came = BAD[case]
+    changes, got = BAD[case]
     path = whole(faces, tmp_path / "f.npz", **changes)
-    with pytest.raises(DataError, match=came):
+    with pytest.raises(DataError, match=got):
         load_dataset(path)
 
 

@@ -165,14 +165,14 @@ def test_labels_of_ones_own(tmp_path: Path, faces: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "came"),
+    ("head", "got"),
     [
         ("a,b,c", "the columns 'a', 'b', 'c'"),
         ("pixel0,pixel1,emotion", "the columns 'pixel0'"),
         ("emotion,pixels,pixels", "the column 'pixels' twice"),
     ],
 )
-def test_headers_that_name_no_pixels(tmp_path: Path, head: str, came: str) -> None:
+def test_headers_that_name_no_pixels(tmp_path: Path, head: str, got: str) -> None:
     (tmp_path / "mine.csv").write_text(f"{head}\n1,2,3\n")
-    with pytest.raises(DataError, match=came):
+    with pytest.raises(DataError, match=got):
         load_dataset(tmp_path / "mine.csv")

@@ -29,7 +29,7 @@ def test_parts_and_counts(faces: Dataset) -> None:
     assert counts.shape == (3, 7) and counts.sum() == 210
     for s, split in enumerate(SPLITS):
         np.testing.assert_array_equal(counts[s], np.bincount(faces.part(split).labels, minlength=7))
-    with pytest.raises(UsageError, match="came 'PublicTest'; expected one of training"):
+    with pytest.raises(UsageError, match="got 'PublicTest'; expected one of training"):
         faces.part("PublicTest")
 
 
@@ -53,7 +53,7 @@ def test_parts_leave_out_rows_without_label(faces: Dataset) -> None:
     ],
 )
 def test_shapes_are_checked(faces: Dataset, change: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=f"Dataset.{next(iter(change))}: came"):
+    with pytest.raises(UsageError, match=f"Dataset.{next(iter(change))}: got"):
         dataclasses.replace(faces, **change)
 
 

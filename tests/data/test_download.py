@@ -143,7 +143,7 @@ def test_without_network_it_stops_at_once_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment(tmp_path, monkeypatch, "http://127.0.0.1:9")  # nobody listens there
-    with pytest.raises(DownloadError, match="came no answer from Kaggle.*check the connection"):
+    with pytest.raises(DownloadError, match="got no answer from Kaggle.*check the connection"):
         get_fer2013(tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -157,7 +157,7 @@ REPLIES: dict[str, tuple[Callable[[Kaggle], None], str]] = {
     ),
     "other content": (
         lambda kaggle: kaggle.archive("DownloadDataset", prices_csv="a,b\n1,2\n"),
-        "came a download without FER2013",
+        "got a download without FER2013",
     ),
     "server error": (
         lambda kaggle: kaggle.replies.update(DownloadDataset=Reply(500, b"oops", "text/plain")),

@@ -238,18 +238,18 @@ BAD_FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_a_bad_file_is_named_or_left_out(tmp_path: Path, case: str) -> None:
-    name, content, came = BAD_FILES[case]
+    name, content, got = BAD_FILES[case]
     make(tmp_path, ("train",))
     bad = tmp_path / "train" / "happy" / name
     bad.write_bytes(content())
     with pytest.raises(DataError) as caught:
         load_dataset(tmp_path)
-    assert caught.value.where == str(bad) and came in caught.value.came
+    assert caught.value.where == str(bad) and got in caught.value.got
     dataset = load_dataset(tmp_path, on_error="skip")
     assert len(dataset) == 14
     assert dataset.images[:, 0, 0, 0].tolist() == list(range(14))
     assert [item.where for item in dataset.left_out] == [str(bad)]
-    assert came in dataset.left_out[0].reason
+    assert got in dataset.left_out[0].reason
 
 
 BAD_LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -281,13 +281,13 @@ BAD_LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("case", BAD_LAYOUTS)
 def test_a_bad_layout_is_named_or_left_out(tmp_path: Path, case: str) -> None:
-    spoil, came = BAD_LAYOUTS[case]
+    spoil, got = BAD_LAYOUTS[case]
     spoil(make(tmp_path / "faces"))
     with pytest.raises(DataError) as caught:
         load_dataset(tmp_path / "faces")
-    assert came in caught.value.came
+    assert got in caught.value.got
     dataset = load_dataset(tmp_path / "faces", on_error="skip")
-    assert len(dataset) == 28 and len(dataset.left_out) == 1 and came in dataset.left_out[0].reason
+    assert len(dataset) == 28 and len(dataset.left_out) == 1 and got in dataset.left_out[0].reason
 
 
 def test_a_split_without_a_class(tmp_path: Path) -> None:

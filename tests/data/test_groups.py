@@ -89,7 +89,7 @@ def test_a_table_inside_of_the_data_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "came"),
+    ("text", "got"),
     [
         ("file,mood\na,b\n", "the columns 'file', 'mood'"),
         ("person,mood\na,b\n", "the columns 'person', 'mood'"),
@@ -99,9 +99,9 @@ def test_a_table_inside_of_the_data_is_found(tmp_path: Path) -> None:
         ("file,person\na,b,c\n", "3 fields"),
     ],
 )
-def test_bad_tables(tmp_path: Path, pictures: Dataset, text: str, came: str) -> None:
+def test_bad_tables(tmp_path: Path, pictures: Dataset, text: str, got: str) -> None:
     (tmp_path / "who.csv").write_text(text)
-    with pytest.raises(DataError, match=came):
+    with pytest.raises(DataError, match=got):
         with_groups(pictures, tmp_path / "who.csv")
 
 

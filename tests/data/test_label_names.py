@@ -77,7 +77,7 @@ def test_bad_names(given: str) -> None:
 
 def test_names_of_other_labels(tmp_path: Path) -> None:
     data = load_dataset(folders(tmp_path / "x", ["happy", "sad"]))
-    with pytest.raises(UsageError, match="came names for 1"):
+    with pytest.raises(UsageError, match="got names for 1"):
         renamed(data, "1=happy")
     with pytest.raises(DataError, match="the single label 'calm'"):
         renamed(load_dataset(folders(tmp_path / "y", ["a", "b"])), "a=calm,b=calm")

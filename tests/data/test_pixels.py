@@ -64,7 +64,7 @@ def test_every_number_that_is_too_large_is_refused_wherever_it_stands(place: int
 
 
 @pytest.mark.parametrize(
-    ("token", "came"),
+    ("token", "got"),
     [
         (b"256", "'256' as pixel 5"),
         (b"-1", "'-1' as pixel 5"),
@@ -80,13 +80,13 @@ def test_every_number_that_is_too_large_is_refused_wherever_it_stands(place: int
         (b"\xe9", "bytes that are not UTF-8 text"),
     ],
 )
-def test_a_bad_value_is_refused_and_named(token: bytes, came: str) -> None:
+def test_a_bad_value_is_refused_and_named(token: bytes, got: str) -> None:
     tokens = [b"7"] * PIXELS
     tokens[4] = token
     field = b" ".join(tokens)
     good = b" ".join([b"7"] * PIXELS)
     assert parse_block([good, field, good]) is None
-    with pytest.raises(BadRow, match=re.escape(came)):
+    with pytest.raises(BadRow, match=re.escape(got)):
         parse_row(field)
 
 

@@ -162,7 +162,7 @@ BAD_ROWS = {
 @pytest.mark.parametrize("case", BAD_ROWS)
 @pytest.mark.parametrize("place", [0, 31, 50])
 def test_a_bad_row_is_named_or_left_out(tmp_path: Path, case: str, place: int) -> None:
-    bad, came, expected = BAD_ROWS[case]
+    bad, got, expected = BAD_ROWS[case]
     lines = table().splitlines()
     lines.insert(1 + place, bad)
     path = write(tmp_path / "fer2013.csv", "\n".join(lines) + "\n")
@@ -170,7 +170,7 @@ def test_a_bad_row_is_named_or_left_out(tmp_path: Path, case: str, place: int) -
         load_dataset(path)
     error = caught.value
     assert (error.where, error.row) == (str(path), place + 2)
-    assert came in error.came and expected in error.expected and "on_error='skip'" in error.mend
+    assert got in error.got and expected in error.expected and "on_error='skip'" in error.fix
 
     dataset = load_dataset(path, on_error="skip")
     assert len(dataset) == COUNT
@@ -178,7 +178,7 @@ def test_a_bad_row_is_named_or_left_out(tmp_path: Path, case: str, place: int) -
     assert place + 2 not in dataset.rows
     assert len(dataset.left_out) == 1
     assert (dataset.left_out[0].where, dataset.left_out[0].row) == (str(path), place + 2)
-    assert came in dataset.left_out[0].reason
+    assert got in dataset.left_out[0].reason
     assert sum("could not be read and were left out" in note for note in dataset.notes) == 1
 
 
@@ -203,7 +203,7 @@ def test_a_cut_off_last_line_is_an_error_or_left_out(tmp_path: Path, kept: str) 
     path = write(tmp_path / "fer2013.csv", table() + kept)
     with pytest.raises(DataError, match="a cut-off last line") as caught:
         load_dataset(path)
-    assert caught.value.row == COUNT + 2 and "download it again" in caught.value.mend
+    assert caught.value.row == COUNT + 2 and "download it again" in caught.value.fix
     dataset = load_dataset(path, on_error="skip")
     assert len(dataset) == COUNT and [item.row for item in dataset.left_out] == [COUNT + 2]
 
@@ -256,13 +256,13 @@ WHOLE: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_what_is_wrong_with_a_whole_file_always_raises(
     tmp_path: Path, case: str, on_error: str
 ) -> None:
-    make, came = WHOLE[case]
+    make, got = WHOLE[case]
     path = tmp_path / "fer2013.csv"
     path.write_bytes(make())
     with pytest.raises(DataError) as caught:
         load_dataset(path, on_error=on_error)
-    assert came in caught.value.came
-    assert caught.value.where.startswith(str(path)) and caught.value.expected and caught.value.mend
+    assert got in caught.value.got
+    assert caught.value.where.startswith(str(path)) and caught.value.expected and caught.value.fix
 
 
 def test_rows_that_are_all_bad_raise_in_both_modes(tmp_path: Path) -> None:

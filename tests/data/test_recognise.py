@@ -63,7 +63,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_what_is_not_read_has_a_name(tmp_path: Path, name: str) -> None:
-    data, came = FOREIGN[name]
+    data, got = FOREIGN[name]
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(DataError, match=came):
+    with pytest.raises(DataError, match=got):
         load_dataset(tmp_path / name)

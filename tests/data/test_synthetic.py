@@ -136,21 +136,21 @@ def test_a_linear_model_does_not_suffice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "seed", "came"),
+    ("labels", "seed", "got"),
     [
-        (np.array([0, 7]), 0, "came values 0 to 7"),
-        (np.array([-1]), 0, "came values -1 to -1"),
-        (np.array([0.5]), 0, "came float64"),
+        (np.array([0, 7]), 0, "got values 0 to 7"),
+        (np.array([-1]), 0, "got values -1 to -1"),
+        (np.array([0.5]), 0, "got float64"),
         (np.array([[1, 2]]), 0, r"\(1, 2\)"),
-        (np.array([1]), -1, "came -1"),
-        (np.array([1]), 1.5, "came 1.5"),
+        (np.array([1]), -1, "got -1"),
+        (np.array([1]), 1.5, "got 1.5"),
     ],
 )
-def test_what_cannot_be_drawn(labels: np.ndarray, seed: int, came: str) -> None:
-    with pytest.raises(UsageError, match=came):
+def test_what_cannot_be_drawn(labels: np.ndarray, seed: int, got: str) -> None:
+    with pytest.raises(UsageError, match=got):
         draw_faces(labels, seed)
 
 
 def test_too_small_a_split() -> None:
-    with pytest.raises(UsageError, match="validation: came 6; expected at least 7"):
+    with pytest.raises(UsageError, match="validation: got 6; expected at least 7"):
         drawn_dataset(20, 6, 20)

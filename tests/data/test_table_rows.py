@@ -71,6 +71,6 @@ def test_the_verb(tmp_path: Path, faces: Dataset) -> None:
 
     path.write_text(path.read_text() + "1 2 3\n")
     done = CliRunner().invoke(app, ["predict", str(path), *bundle, "--overwrite"])
-    assert done.exit_code == 8 and "row 5: came 3 pixels" in done.output
+    assert done.exit_code == 8 and "row 5: got 3 pixels" in done.output
     done = CliRunner().invoke(app, ["predict", str(path), "photo.jpg", *bundle])
     assert "expected tables alone" in str(done.exception)

@@ -154,7 +154,7 @@ def test_two_files_with_rows_of_one_usage_are_refused(tmp_path: Path) -> None:
         for name in ("train.csv", "test.csv"):
             archive.writestr(name, "\n".join(["emotion,pixels,Usage", *rows]))
     with pytest.raises(
-        DataError, match="both have rows of one Usage.*To mend: write all rows into one csv"
+        DataError, match="both have rows of one Usage.*Fix: write all rows into one csv"
     ):
         load_dataset(tmp_path / "both.zip", votes=write_votes(tmp_path / "v.csv", vote_rows()[:14]))
 
@@ -194,10 +194,10 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_wrong_file_is_refused(tmp_path: Path, case: str) -> None:
-    rows, header, came = BAD[case]
+    rows, header, got = BAD[case]
     with pytest.raises(DataError) as caught:
         load_dataset(write_csv(tmp_path), votes=write_votes(tmp_path / "v.csv", rows, header))
-    assert came in caught.value.came and caught.value.where == str(tmp_path / "v.csv")
+    assert got in caught.value.got and caught.value.where == str(tmp_path / "v.csv")
 
 
 def test_a_missing_empty_or_binary_file_is_refused(tmp_path: Path) -> None:

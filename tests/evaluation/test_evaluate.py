@@ -413,8 +413,8 @@ def test_drawn_faces_are_said_to_be_drawn(faces: Dataset) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p[:-1], r"validation: came shape \(34, 7\); expected \(35, 7\)"),
-        (lambda p: p[:, :6], r"came shape \(35, 6\)"),
+        (lambda p: p[:-1], r"validation: got shape \(34, 7\); expected \(35, 7\)"),
+        (lambda p: p[:, :6], r"got shape \(35, 6\)"),
         (lambda p: p * 2, "values that are not probabilities"),
         (lambda p: p * np.nan, "values that are not probabilities"),
         (lambda p: np.log(p), "values that are not probabilities"),
@@ -435,7 +435,7 @@ def test_impossible_questions_are_refused(faces: Dataset) -> None:
         evaluate(faces, [])
     with pytest.raises(UsageError, match="expected one or more, each once"):
         evaluate(faces, [network, network])
-    with pytest.raises(UsageError, match="came the split 'PublicTest'"):
+    with pytest.raises(UsageError, match="got the split 'PublicTest'"):
         evaluate(faces, [Predictions("a", {"PublicTest": network.probabilities["validation"]}, {})])
     with pytest.raises(UsageError, match="no predictions"):
         evaluate(faces, [Predictions("a", {}, {})])

@@ -254,5 +254,5 @@ def test_a_paired_loss_of_equal_networks_or_of_no_rows_has_no_interval() -> None
 
 
 def test_a_negative_number_of_resamples_is_refused() -> None:
-    with pytest.raises(UsageError, match="num_bootstrap: came -1"):
+    with pytest.raises(UsageError, match="num_bootstrap: got -1"):
         metrics.estimates(*fake(10, 2), num_bootstrap=-1)

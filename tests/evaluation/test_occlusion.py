@@ -177,7 +177,7 @@ def test_answers_that_are_no_probabilities_are_refused(answers: np.ndarray) -> N
     network = Predictions("net", {"validation": mouth(data.images)}, {}, lambda faces: answers)
     with pytest.raises(
         UsageError,
-        match=r"explain: came float64 .* expected finite probabilities of shape \(362, 3\)",
+        match=r"explain: got float64 .* expected finite probabilities of shape \(362, 3\)",
     ):
         evaluate(data, [network], num_bootstrap=0)
 

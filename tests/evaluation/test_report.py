@@ -315,7 +315,7 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     data = hostile()
     evaluation = evaluate(data, [network(data, "n", 1, 0, ("validation",))], num_bootstrap=0)
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(RunError, match="taken: cannot be written .*To mend: choose another folder"):
+    with pytest.raises(RunError, match="taken: cannot be written .*Fix: choose another folder"):
         write_report(evaluation, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "a file"
 

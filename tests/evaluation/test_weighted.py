@@ -41,7 +41,7 @@ def test_pairs() -> None:
     assert weights.by_label == {"happy": 4.0, "neutral": 5.5, "sad": 0.0}
     assert parse_weights("Natural").by_label == NATURAL
     for text in ("", "happy", "happy=much", "happy=-1", "happy=nan", "happy=0", "=3"):
-        with pytest.raises(UsageError, match="weights: came"):
+        with pytest.raises(UsageError, match="weights: got"):
             parse_weights(text)
 
 
@@ -58,7 +58,7 @@ def test_in_the_report(faces: Dataset) -> None:
     assert weighed.truth["weights"]["covered"] == 1
     assert "net: weighted to the natural mix it is right on" in weighed.table()
     assert "weighted_accuracy" not in evaluation.truth["networks"][0]["splits"]["test"]
-    with pytest.raises(UsageError, match="came weights of calm"):
+    with pytest.raises(UsageError, match="got weights of calm"):
         weigh(evaluation, parse_weights("calm=1"))
     some = weigh(evaluation, parse_weights("happy=1,calm=1"))
     assert some.truth["weights"]["covered"] == 0.5

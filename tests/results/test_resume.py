@@ -21,12 +21,12 @@ def test_settings_beside_a_table(tmp_path: Path) -> None:
     check_same(tmp_path, {"mode": "fast"}, {"every_s": 1.0})  # nothing that both say
     with pytest.raises(
         UsageError,
-        match=r"came with every_s 0\.2; expected every_s none, as its rows were computed",
+        match=r"got --resume with every_s 0\.2; expected every_s none, as its rows were computed",
     ):
         check_same(tmp_path, settings, settings | {"every_s": 0.2})
     for foreign in (b"\xff", b"{}", b"[]", b'{"format": "mien.settings/2"}'):
         path.write_bytes(foreign)
-        with pytest.raises(DataError, match=r"t\.csv\.settings\.json: came"):
+        with pytest.raises(DataError, match=r"t\.csv\.settings\.json: got"):
             read_settings(path)
     path.unlink()
     path.mkdir()

@@ -51,7 +51,7 @@ def test_numbers_of_numpy_become_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "came"),
+    ("changes", "got"),
     [
         ({"box": (1, 2, 3)}, "the box"),
         ({"box": (5, 2, 3, 4)}, "the box"),
@@ -68,10 +68,10 @@ def test_numbers_of_numpy_become_plain() -> None:
         ({"heads": {"votes": {"happy": 0.2}}}, "heads"),
     ],
 )
-def test_values_that_cannot_be_so_are_refused(changes: dict[str, Any], came: str) -> None:
+def test_values_that_cannot_be_so_are_refused(changes: dict[str, Any], got: str) -> None:
     with pytest.raises(DataError) as caught:
         face(**changes)
-    assert came in caught.value.came
+    assert got in caught.value.got
 
 
 def test_frames_that_cannot_be_so_are_refused() -> None:

@@ -133,7 +133,7 @@ def test_no_path_of_the_one_who_trained_is_given_away(run: runs.Run, tmp_path: P
 
 def test_rows_left_out_are_counted_not_listed(run: runs.Run, tmp_path: Path) -> None:
     left = [
-        {"where": f"/home/somebody/{n}.png", "row": None, "reason": "came an empty file"}
+        {"where": f"/home/somebody/{n}.png", "row": None, "reason": "got an empty file"}
         for n in range(9000)
     ]
     facts = {**run.facts, "data": {**run.facts["data"], "left_out": left}}
@@ -204,15 +204,15 @@ def test_a_weight_beyond_16_bits_is_refused(bundle: Bundle, tmp_path: Path) -> N
     values.flat[0] = 1e6
     largest.CopyFrom(onnx.numpy_helper.from_array(values, largest.name))
     with pytest.raises(
-        BundleError, match="came a weight of 1e[+]06; expected at most 65504.*without --half"
+        BundleError, match="got a weight of 1e[+]06; expected at most 65504.*without --half"
     ):
         halve(graph.SerializeToString(), tmp_path / "half.zip")
 
 
 def test_what_cannot_be_exported(run: runs.Run, faces: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="int8: came no data"):
+    with pytest.raises(UsageError, match="int8: got no data"):
         export(run, tmp_path / "b", int8=True)
-    with pytest.raises(UsageError, match="int8, half: came both; expected at most one"):
+    with pytest.raises(UsageError, match="int8, half: got both; expected at most one"):
         export(run, tmp_path / "b", dataset=faces, int8=True, half=True)
     other = Dataset(**{**vars_of(faces), "label_set": LabelSet(tuple("abcdefg"))})
     with pytest.raises(UsageError, match="the network knows .* has a, b, c"):
@@ -309,7 +309,7 @@ def test_answers_that_differ_are_refused(tmp_path: Path) -> None:
     second.set_weights(first.get_weights())
     second.get_layer("logits").bias.assign(np.full(7, 0.001, np.float32))
     with pytest.raises(
-        BundleError, match="parity: came logits of ONNX and Keras that differ by 0.001"
+        BundleError, match="parity: got logits of ONNX and Keras that differ by 0.001"
     ):
         prove(models.logits_of(first), to_onnx(models.logits_of(second), HEADS), HEADS, tmp_path)
 

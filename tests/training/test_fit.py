@@ -261,9 +261,7 @@ def test_the_vote_head_learns_its_votes_and_only_with_a_weight(
         :, FERPLUS.index("contempt")
     ].mean()
     assert seldom < 0.1  # nobody voted for it; an untrained head says an eighth
-    with pytest.raises(
-        UsageError, match="votes_weight: came 1 and training rows without FER.*To mend"
-    ):
+    with pytest.raises(UsageError, match="votes_weight: got 1 and training rows without FER.*Fix"):
         fit.fit(dataclasses.replace(voted, votes=None), DOUBLE, folder=tmp_path / "b")
 
 
@@ -339,11 +337,11 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
     expected = sum(-(p * np.log(p)).sum(axis=1).mean() for p in entropy)
     assert run.facts["history"][0]["loss"] == pytest.approx(expected, rel=0.05)
     with pytest.raises(
-        UsageError, match="teacher_weight: came 0.5 and 0 teachers; expected both or neither"
+        UsageError, match="teacher_weight: got 0.5 and 0 teachers; expected both or neither"
     ):
         fit.fit(voted, taught, folder=tmp_path / "none")
     with pytest.raises(
-        UsageError, match="teacher_weight: came 0 and 1 teachers; expected both or neither"
+        UsageError, match="teacher_weight: got 0 and 1 teachers; expected both or neither"
     ):
         fit.fit(
             voted,
@@ -353,7 +351,7 @@ def test_teachers_answer_as_their_bundle_does(voted: Dataset, tmp_path: Path) ->
         )
     other = dataclasses.replace(training, label_set=LabelSet(tuple("abcdefg")))
     with pytest.raises(
-        UsageError, match="teacher double: came heads fer2013, votes .*expected a, b"
+        UsageError, match="teacher double: got heads fer2013, votes .*expected a, b"
     ):
         targets.teacher_network(teacher, other, taught, "float32")
     assert run.facts["teachers"] == [teacher.digest]
@@ -375,14 +373,14 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
             DOUBLE, **{"votes_weight": 0.0, "soft_label_weight": 0.0, weight: 0.5}
         )
         with pytest.raises(
-            UsageError, match=f"{weight}: came 0.5 and training rows without FER.*To mend"
+            UsageError, match=f"{weight}: got 0.5 and training rows without FER.*Fix"
         ):
             fit.fit(unvoted, recipe, folder=tmp_path / "run")
-        with pytest.raises(UsageError, match=f"{weight}: came 0.5 and training rows without FER"):
+        with pytest.raises(UsageError, match=f"{weight}: got 0.5 and training rows without FER"):
             fit.fit(elsewhere, recipe, folder=tmp_path / "run")
     dense = export(fit.fit(voted, TINY, folder=tmp_path / "dense"), tmp_path / "dense.zip")
     alone = dataclasses.replace(DOUBLE, votes_weight=0.0, soft_label_weight=0.0, teacher_weight=0.5)
-    with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*To mend: stages"):
+    with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*Fix: stages"):
         fit.fit(voted, alone, folder=tmp_path / "run", sources=fit.Sources([dense]))
     assert not (tmp_path / "run" / "run.json").exists()
     one = dataclasses.replace(alone, teacher_weight=0.0, max_epochs=1)
@@ -518,7 +516,7 @@ def test_a_run_of_before_a_field_was_added_goes_on(
         ).facts["epochs"]
         == 4
     )
-    with pytest.raises(RunError, match="backbone_rate was 1.0, came 0.5"):
+    with pytest.raises(RunError, match="backbone_rate was 1.0, got 0.5"):
         fit.fit(
             faces,
             dataclasses.replace(TINY, backbone_rate=0.5),
@@ -623,7 +621,7 @@ def test_a_stopped_run_that_goes_on_can_be_used_meanwhile(faces: Dataset, tmp_pa
 def test_another_run_in_the_folder_is_refused(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match=r"seed was 0, came 5.*--fresh"):
+    with pytest.raises(RunError, match=r"seed was 0, got 5.*--fresh"):
         fit.fit(
             faces,
             dataclasses.replace(TINY, seed=5),
@@ -661,7 +659,7 @@ def test_fresh_begins_again(faces: Dataset, tmp_path: Path) -> None:
 def test_a_run_does_not_begin_with_itself(faces: Dataset, tmp_path: Path) -> None:
     fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "run")
     again = recipes.recipe("finetune", init=str(tmp_path / "run"))
-    with pytest.raises(UsageError, match="came the run folder itself.*--out"):
+    with pytest.raises(UsageError, match="got the run folder itself.*--out"):
         fit.fit(faces, again, folder=tmp_path / "run", options=fit.FitOptions(fresh=True))
     assert runs.load_run(tmp_path / "run").facts["epochs"] == 1
 
@@ -745,7 +743,7 @@ def test_data_without_validation_or_a_class_is_refused(faces: Dataset, tmp_path:
     labels = np.where(faces.labels == faces.label_set.index("disgust"), UNLABELLED, faces.labels)
     long = dataclasses.replace(faces, label_set=LabelSet(("a" * 65, *"bcdefg")))
     with pytest.raises(
-        DataError, match="came the label 'aaaa.*at most 64 letters.*rename the label"
+        DataError, match="got the label 'aaaa.*at most 64 letters.*rename the label"
     ):
         fit.fit(long, TINY, folder=tmp_path / "run")
     with pytest.raises(DataError, match=r"no training rows of the class\(es\) disgust"):
@@ -871,7 +869,7 @@ def test_checkpoints_of_another_network_and_damaged_best_weights(
     # A finished run whose weights are gone is not reported as finished.
     done = fit.fit(faces, TINY, folder=tmp_path / "done")
     shutil.rmtree(runs.best_folder(done.folder, done.facts["best_epoch"]))
-    with pytest.raises(RunError, match=r"MANIFEST.json is missing.*To mend"):
+    with pytest.raises(RunError, match=r"MANIFEST.json is missing.*Fix"):
         fit.fit(faces, TINY, folder=done.folder)
 
 

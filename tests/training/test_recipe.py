@@ -56,7 +56,7 @@ from mien.training.recipe import Recipe
     ],
 )
 def test_recipes_refuse_what_cannot_be_meant(change: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="came .*expected"):
+    with pytest.raises(UsageError, match="got .*expected"):
         dataclasses.replace(TINY, **change)
 
 
@@ -68,18 +68,18 @@ def test_recipe_by_name() -> None:
     for one in (TINY, DOUBLE, *(make() for make in recipes.RECIPES.values())):
         assert Recipe.from_dict(json.loads(json.dumps(one.to_dict()))) == one
     assert recipes.recipe("small", blocks=[[8], [16]]).blocks == ((8,), (16,))
-    with pytest.raises(UsageError, match="came size; expected some of name, blocks"):
+    with pytest.raises(UsageError, match="got size; expected some of name, blocks"):
         recipes.recipe("small", size=3)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("erase", "much", "came 'much'; expected a number"),
-        ("learning_rate", True, "came True; expected a number"),
-        ("seed", 1.5, "came 1.5; expected a whole number"),
-        ("augment", 1, "came 1; expected true or false"),
-        ("optimizer", 3, "came 3; expected a text"),
+        ("erase", "much", "got 'much'; expected a number"),
+        ("learning_rate", True, "got True; expected a number"),
+        ("seed", 1.5, "got 1.5; expected a whole number"),
+        ("augment", 1, "got 1; expected true or false"),
+        ("optimizer", 3, "got 3; expected a text"),
         ("zoom", (1.0,), "expected two numbers"),
         ("zoom", "wide", "expected two numbers"),
         ("blocks", (8, 16), "expected a list of filters for each block"),
@@ -128,6 +128,6 @@ def test_whole_numbers_do_for_numbers() -> None:
 def test_a_backbone_of_keras_applications_needs_weights() -> None:
     with pytest.raises(
         UsageError,
-        match="backbone: came MobileNetV2 without init; expected init=imagenet:MobileNetV2",
+        match="backbone: got MobileNetV2 without init; expected init=imagenet:MobileNetV2",
     ):
         recipes.recipe("small", backbone="MobileNetV2")

@@ -69,7 +69,7 @@ def test_vote_weight_is_their_share_of_the_targets(torn: Dataset) -> None:
     np.testing.assert_allclose(made.labels[voted], (0.75 * truth + 0.25 * likely)[voted], atol=1e-6)
     np.testing.assert_array_equal(made.labels[~voted], truth[~voted])
     with pytest.raises(
-        UsageError, match="soft_label_weight: came data without FER\\+ votes; expected votes"
+        UsageError, match="soft_label_weight: got data without FER\\+ votes; expected votes"
     ):
         targets.make_targets(
             dataclasses.replace(torn, votes=None),

@@ -364,18 +364,18 @@ def test_bundles_that_cannot_be_begun_with(run: runs.Run, faces: Dataset, tmp_pa
         with pytest.raises(BundleError, match=words):
             transfer.begin(finetune(init=str(init)))
 
-    refused(tmp_path / "nothing", "came nothing; expected a folder or zip")
+    refused(tmp_path / "nothing", "got nothing; expected a folder or zip")
     export(run, tmp_path / "int8", dataset=faces, int8=True)
-    refused(tmp_path / "int8", "precision: came int8; expected float32.*without --int8")
+    refused(tmp_path / "int8", "precision: got int8; expected float32.*without --int8")
     write_toy(tmp_path / "toy")
-    refused(tmp_path / "toy", "training.recipe: came none that mien knows")
+    refused(tmp_path / "toy", "training.recipe: got none that mien knows")
     bundle = export(run, tmp_path / "b")
 
     def deeper(facts: dict[str, Any]) -> None:
         facts["training"]["recipe"]["blocks"] = [[4], [8, 16]]
 
     rewrite(tmp_path / "b", facts=deeper)
-    refused(tmp_path / "b", "model.onnx: weights: came 5 layers of the shapes.*To mend")
+    refused(tmp_path / "b", "model.onnx: weights: got 5 layers of the shapes.*Fix")
     export(run, tmp_path / "b")
     golden = {
         "faces": bundle.golden_faces,
@@ -403,9 +403,9 @@ def test_runs_that_cannot_be_begun_with(run: runs.Run, tmp_path: Path) -> None:
     ],
 )
 def test_recipes_refuse_what_cannot_be_meant(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageError, match=f"{words}: came .*expected"):
+    with pytest.raises(UsageError, match=f"{words}: got .*expected"):
         recipes.recipe("finetune", **{"freeze_epochs": 0, **changes})
-    with pytest.raises(UsageError, match="freeze_epochs: came 2 without init"):
+    with pytest.raises(UsageError, match="freeze_epochs: got 2 without init"):
         dataclasses.replace(TINY, freeze_epochs=2)
     for init in ("imagenet:", "imagenet:VGG16", "imagenet:ResNet50:zeros"):
         with pytest.raises(
@@ -480,7 +480,7 @@ def test_a_network_of_keras_applications_trains_and_is_exported(tmp_path: Path) 
     _, again = begun(done.folder)
     np.testing.assert_allclose(runs.predict(again, FACES), expected, atol=1e-5)
     with pytest.raises(
-        BundleError, match="came a network of MobileNetV2.*begin with the run folder"
+        BundleError, match="got a network of MobileNetV2.*begin with the run folder"
     ):
         transfer.begin(finetune(init=str(tmp_path / "b")))
 
@@ -515,7 +515,7 @@ def test_without_a_connection_it_says_what_to_do(tmp_path: Path) -> None:
     assert done.returncode == 5, done.stderr
     assert (
         "imagenet:MobileNetV2: its weights could not be had" in done.stderr
-        and "To mend: connect" in done.stderr
+        and "Fix: connect" in done.stderr
     )
     assert "Traceback" not in done.stderr and done.stdout == ""
 

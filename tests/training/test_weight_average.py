@@ -103,19 +103,19 @@ def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: P
         (pair, [1e308, 1e308]),
     ):
         with pytest.raises(
-            UsageError, match="came .* bundle.*expected two or more bundles, and a positive share"
+            UsageError, match="got .* bundle.*expected two or more bundles, and a positive share"
         ):
             average(faces, bundles, tmp_path / "run", shares=shares)
     other = export(
         fit.fit(faces, dataclasses.replace(TINY, max_epochs=1), folder=tmp_path / "o"),
         tmp_path / "o.zip",
     )
-    with pytest.raises(UsageError, match="came tiny .*of other layers or labels than double"):
+    with pytest.raises(UsageError, match="got tiny .*of other layers or labels than double"):
         average(faces, [pair[0], other], tmp_path / "run")
-    with pytest.raises(DataError, match="came no labelled validation rows"):
+    with pytest.raises(DataError, match="got no labelled validation rows"):
         average(faces.part("test"), pair, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     average(faces, pair, tmp_path / "run")
-    with pytest.raises(RunError, match="holds a run already. To mend"):
+    with pytest.raises(RunError, match="holds a run already. Fix"):
         average(faces, pair, tmp_path / "run")
     average(faces, pair, tmp_path / "run", fresh=True)

@@ -266,13 +266,13 @@ def test_files_without_a_picture_are_refused(tmp_path: Path) -> None:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         container.start_encoding()
-    assert "audio only" in refused(audio).came
-    assert "0 bytes" in refused(tmp_path / "empty.mp4").came
-    assert "cannot be opened" in refused(tmp_path / "random.mp4").came
-    assert "no video" in refused(tmp_path / "letters.txt").came
+    assert "audio only" in refused(audio).got
+    assert "0 bytes" in refused(tmp_path / "empty.mp4").got
+    assert "cannot be opened" in refused(tmp_path / "random.mp4").got
+    assert "no video" in refused(tmp_path / "letters.txt").got
     assert "at least one frame" in refused(tmp_path / "none.mkv").expected
-    assert "no such file" in refused(tmp_path / "absent.mp4").came
-    assert "folder" in refused(tmp_path).came
+    assert "no such file" in refused(tmp_path / "absent.mp4").got
+    assert "folder" in refused(tmp_path).got
 
 
 def test_a_file_that_names_other_files_reads_none_of_them(tmp_path: Path) -> None:
@@ -281,15 +281,15 @@ def test_a_file_that_names_other_files_reads_none_of_them(tmp_path: Path) -> Non
         "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
     )
     assert (
-        "cannot be opened" in refused(tmp_path / "list.m3u8").came
-        or "no frame" in refused(tmp_path / "list.m3u8").came
+        "cannot be opened" in refused(tmp_path / "list.m3u8").got
+        or "no frame" in refused(tmp_path / "list.m3u8").got
     )
 
 
 def test_an_mp4_that_lost_its_index_is_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", range(0, 2000, 40))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert "lost its index" in refused(path).mend
+    assert "lost its index" in refused(path).fix
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_a_camera_does_not_wait_for_a_slow_reader(tmp_path: Path) -> None:
 
 
 def test_no_camera() -> None:
-    assert "no camera" in refused("camera:63").came
+    assert "no camera" in refused("camera:63").got
 
 
 def test_a_camera_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

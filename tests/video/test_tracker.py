@@ -142,5 +142,5 @@ def test_crossings_and_occlusions() -> None:
 
 @pytest.mark.parametrize("boxes", [np.zeros(4), np.zeros((1, 5)), np.full((1, 4), np.nan)])
 def test_no_boxes(boxes: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="tracker: came boxes"):
+    with pytest.raises(UsageError, match="tracker: got boxes"):
         Tracker().update(0.0, boxes)

@@ -102,7 +102,7 @@ def test_an_address_is_read(server: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "came"),
+    ("path", "got"),
     [
         ("/nothing", "HTTP status 404"),
         ("/page", "a web page"),
@@ -116,12 +116,12 @@ def test_an_address_is_read(server: str, path: str) -> None:
     ],
 )
 def test_what_cannot_be_had_is_said(
-    server: str, path: str, came: str, monkeypatch: pytest.MonkeyPatch
+    server: str, path: str, got: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(addresses, "TIMEOUT_S", 0.7)
-    with pytest.raises(DataError, match=came) as raised:
+    with pytest.raises(DataError, match=got) as raised:
         load_image(server + path, limits=Limits(max_bytes=200_000))
-    assert "To mend" in str(raised.value) and "requests" not in str(raised.value)
+    assert "Fix" in str(raised.value) and "requests" not in str(raised.value)
 
 
 def test_a_slow_answer_ends(server: str, monkeypatch: pytest.MonkeyPatch) -> None:

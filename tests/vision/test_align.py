@@ -142,7 +142,7 @@ def test_landmarks_that_fall_together_still_give_a_crop() -> None:
     [
         (np.zeros(4), None, "yunet", r"expected \(F, 4\)"),
         (np.zeros((1, 4)), np.zeros((2, 5, 2)), "yunet", r"expected \(F, 4\)"),
-        (np.ones((1, 4)), None, "haar", "came 'haar'"),
+        (np.ones((1, 4)), None, "haar", "got 'haar'"),
     ],
 )
 def test_wrong_arguments_are_refused(
@@ -156,5 +156,5 @@ def test_wrong_arguments_are_refused(
     "picture", [np.zeros((5, 5)), np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 3), np.uint8)]
 )
 def test_what_is_no_picture_is_refused(picture: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="picture: came"):
+    with pytest.raises(UsageError, match="picture: got"):
         crop(picture, np.zeros((0, 4), np.float32), None)

@@ -112,7 +112,7 @@ def test_a_small_label_set_and_a_tiny_picture() -> None:
     [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32)],
 )
 def test_what_is_no_picture(image: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="annotate: came"):
+    with pytest.raises(UsageError, match="annotate: got"):
         annotate(image, [], FER2013)
 
 

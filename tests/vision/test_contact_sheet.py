@@ -72,5 +72,5 @@ def test_fewer_faces_than_columns_need_less_paper() -> None:
 def test_what_does_not_fit(
     images: np.ndarray, captions: list[str], columns: int, together: int
 ) -> None:
-    with pytest.raises(UsageError, match="contact sheet: came"):
+    with pytest.raises(UsageError, match="contact sheet: got"):
         contact_sheet(images, captions, columns=columns, together=together)

@@ -20,7 +20,7 @@ def test_mtcnn_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(("kind", "side"), [("haar", None), ("yunet", 8), ("none", 640)])
 def test_unknown_kinds_and_sizes_are_refused(kind: str, side: int | None) -> None:
-    with pytest.raises(UsageError, match="came"):
+    with pytest.raises(UsageError, match="got"):
         find_detector(kind, max_side=side)
 
 
@@ -35,5 +35,5 @@ def test_none_takes_the_whole_picture() -> None:
     assert found.boxes.tolist() == [[0, 0, 30, 20]]
     assert found.scores.tolist() == [1.0] and found.landmarks is None
     assert (WholeImage.name, found.geometry) == ("none", "none")
-    with pytest.raises(UsageError, match=r"came uint8 \(20, 30\)"):
+    with pytest.raises(UsageError, match=r"got uint8 \(20, 30\)"):
         find_detector("none").detect(np.zeros((20, 30), np.uint8))

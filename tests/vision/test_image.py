@@ -111,7 +111,7 @@ def test_arrays(array: np.ndarray, expected: int) -> None:
 def test_arrays_whose_meaning_would_be_a_guess_are_refused(array: np.ndarray) -> None:
     with pytest.raises(DataError, match="not guessed") as caught:
         load_image(array)
-    assert str(array.shape) in caught.value.came
+    assert str(array.shape) in caught.value.got
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
@@ -142,13 +142,13 @@ def test_what_is_no_source(tmp_path: Path) -> None:
         (io.StringIO("text"), "yields str"),
         (tmp_path / "text.txt", "no picture"),
     ]
-    for source, came in cases:
+    for source, got in cases:
         with pytest.raises(DataError) as caught:
             load_image(source)  # type: ignore[arg-type]
-        assert came in caught.value.came
+        assert got in caught.value.got
     with pytest.raises(DataError) as caught, (tmp_path / "text.txt").open() as text:
         load_image(text)  # type: ignore[arg-type]
-    assert "mode 'rb'" in caught.value.mend
+    assert "mode 'rb'" in caught.value.fix
 
 
 # Kinds (service tests 7 and 8)

@@ -149,10 +149,10 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_quickly(name: str) -> None:
-    make, came = BOMBS[name]
+    make, got = BOMBS[name]
     data = make()
     began = time.process_time()
-    with pytest.raises(DataError, match=came):
+    with pytest.raises(DataError, match=got):
         load_image(data)
     assert time.process_time() - began < 0.4
 

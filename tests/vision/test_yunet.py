@@ -22,7 +22,7 @@ from mien.vision.yunet_weights import YUNET_FILE, YUNET_SHA256
 def test_a_file_that_is_no_detector_is_refused(tmp_path: Path) -> None:
     (tmp_path / "face.onnx").write_bytes(b"no network")
     with pytest.raises(
-        DataError, match="face.onnx: came a file that ONNX Runtime cannot use as YuNet"
+        DataError, match="face.onnx: got a file that ONNX Runtime cannot use as YuNet"
     ):
         find_detector("yunet", model=tmp_path / "face.onnx")
 

@@ -166,10 +166,10 @@ def test_auto_takes_what_can_be_had_and_says_why(
     mirrors.bodies = {"first": None, "second": None}
     monkeypatch.setattr(detect, "mtcnn_is_installed", lambda: False)
     with pytest.raises(
-        DownloadError, match=r"came no weights.*install mien with the extra \[mtcnn\]"
+        DownloadError, match=r"got no weights.*install mien with the extra \[mtcnn\]"
     ):
         find_detector()
-    with pytest.raises(DownloadError, match="came no weights"):
+    with pytest.raises(DownloadError, match="got no weights"):
         find_detector("yunet")
 
 
