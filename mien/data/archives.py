@@ -1,10 +1,10 @@
-"""Archives: zip, and tar plain or compressed by gzip, bzip2 or xz. Told by content, not by name.
+"""Archives: zip, and tar, plain or compressed by gzip, bzip2 or xz; recognised by their content.
 
-An archive may come from anyone. Members are counted and measured before anything is unpacked; a
-path that is absolute or climbs out of the folder is refused, as are links and devices; what
-unpacks to more than it says, or to more than the disk holds, ends in a DataError. The litter of
-file managers (`__MACOSX`, `.DS_Store`) is left where it is. Archives inside of archives are
-unpacked into a folder of their name, two deep.
+An archive may come from anyone. Members are counted and measured before anything is unpacked.
+Absolute paths, paths that leave the folder, links and devices are refused. An archive that unpacks
+to more than it declares, or to more than the disk holds, ends in a DataError. Files that file
+managers add (`__MACOSX`, `.DS_Store`) are ignored. Archives inside an archive are unpacked into a
+folder of the same name, at most two levels deep.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mien.errors import DataError
 
 MAX_MEMBERS = 2_000_000
 MAX_BYTES = 100_000_000_000  # unpacked
-MAX_RATIO = 1000  # unpacked bytes for each packed one, above `_HARMLESS`
+MAX_RATIO = 1000  # unpacked bytes for each packed byte, checked above `_HARMLESS` bytes
 _HARMLESS = 1_000_000_000
 _NESTED = 2
 _COPY = 1 << 20
@@ -56,7 +56,7 @@ LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"))
 
 @dataclass(frozen=True)
 class Member:
-    """A file in an archive: its path with `/`, its size unpacked, and how to open it."""
+    """A file in an archive: its path with `/`, its unpacked size, and how to open it."""
 
     name: str
     size: int
@@ -67,7 +67,7 @@ def is_archive(path: Path) -> bool:
     """Whether a file is a zip or a tar.
 
     Raises:
-        DataError: for an archive of a kind that is not read.
+        DataError: for an archive of an unsupported kind.
         OSError: if the file cannot be read.
     """
     with open(path, "rb") as file:
@@ -89,7 +89,7 @@ def is_archive_name(name: str) -> bool:
 
 @contextmanager
 def members(path: Path) -> Iterator[list[Member]]:
-    """The files in an archive, in its order; they can be opened as long as the block lasts.
+    """The files in an archive, in its order; they can be opened inside the `with` block.
 
     Raises:
         DataError: for a damaged, encrypted, oversized or unsafe archive.
@@ -107,7 +107,7 @@ def members(path: Path) -> Iterator[list[Member]]:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
-    """A temporary folder with what is in an archive; removed at the end of the block.
+    """Unpack an archive into a temporary folder, which is removed at the end of the `with` block.
 
     Raises:
         DataError: as `members`, and where the disk has no room.
@@ -125,7 +125,7 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def named_as(folder: Path, path: Path) -> Iterator[None]:
-    """In errors, call what lies in a temporary folder by its place in the archive."""
+    """Make errors about files in a temporary folder name their place in the archive."""
     try:
         yield
     except DataError as error:
@@ -144,7 +144,7 @@ def named_as(folder: Path, path: Path) -> Iterator[None]:
 
 @contextmanager
 def damage(path: Path) -> Iterator[None]:
-    """Turn what the decompressors raise of a damaged archive into a DataError."""
+    """Turn what the decompressors raise for a damaged archive into a DataError."""
     try:
         yield
     except DAMAGE as error:
@@ -179,8 +179,8 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Member]:
             raise DataError(
                 path,
                 got="an encrypted zip",
-                expected="a zip without password",
-                fix="unpack it first",
+                expected="a zip without a password",
+                fix="unpack it and name the folder",
             )
 
         def open_it(info: zipfile.ZipInfo = info) -> IO[bytes]:
@@ -202,13 +202,13 @@ def _in_tar(tar: tarfile.TarFile, path: Path) -> Iterator[Member]:
         yield Member(info.name, info.size, open_it)
 
 
-def _checked(path: Path, found: list[Member]) -> list[Member]:
-    total = sum(member.size for member in found)
+def _checked(path: Path, listing: list[Member]) -> list[Member]:
+    total = sum(member.size for member in listing)
     packed = max(1, path.stat().st_size)
-    if len(found) > MAX_MEMBERS or total > MAX_BYTES:
+    if len(listing) > MAX_MEMBERS or total > MAX_BYTES:
         raise DataError(
             path,
-            got=f"{len(found):,} files of {total:,} bytes in one archive",
+            got=f"{len(listing):,} files of {total:,} bytes in one archive",
             expected=f"at most {MAX_MEMBERS:,} files and {MAX_BYTES:,} bytes",
             fix="unpack it and name the folder",
         )
@@ -217,22 +217,22 @@ def _checked(path: Path, found: list[Member]) -> list[Member]:
             path,
             got=f"an archive of {packed:,} bytes that unpacks to {total:,}",
             expected=f"at most {MAX_RATIO:,} times its size",
-            fix="unpack it by hand if you trust it, and name the folder",
+            fix="if you trust it, unpack it yourself and name the folder",
         )
-    for member in found:
+    for member in listing:
         place = PurePosixPath(member.name)
         if place.is_absolute() or ".." in place.parts or ":" in member.name[:2]:
-            raise _unsafe(path, member.name, "a path outside of the archive")
-    return found
+            raise _unsafe(path, member.name, "a path outside the archive")
+    return listing
 
 
 def _unpack(path: Path, folder: Path, depth: int) -> None:
-    inside: list[Path] = []
-    with members(path) as found:
-        total = sum(member.size for member in found)
+    nested: list[Path] = []
+    with members(path) as listing:
+        total = sum(member.size for member in listing)
         if total > shutil.disk_usage(folder).free:
             raise _no_room(path, f"{total:,} bytes to unpack")
-        for member in found:
+        for member in listing:
             to = folder / PurePosixPath(member.name)
             try:
                 to.parent.mkdir(parents=True, exist_ok=True)
@@ -241,11 +241,11 @@ def _unpack(path: Path, folder: Path, depth: int) -> None:
             except OSError as error:
                 raise _no_room(path, error) from error
             if depth and is_archive_name(to.name):
-                inside.append(to)
-    for one in inside:
-        if is_archive(one):
-            _unpack(one, _folder_for(one), depth - 1)
-            one.unlink()
+                nested.append(to)
+    for archive in nested:
+        if is_archive(archive):
+            _unpack(archive, _folder_for(archive), depth - 1)
+            archive.unlink()
 
 
 def _folder_for(path: Path) -> Path:
@@ -263,7 +263,7 @@ def _folder_for(path: Path) -> Path:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
-    """At most what the archive said there would be."""
+    """Copy `size` bytes, the size that the archive declares, and no more."""
     left = size
     while left and (block := source.read(min(_COPY, left))):
         target.write(block)
@@ -282,8 +282,8 @@ def _unsafe(path: Path, name: str, what: str) -> DataError:
     return DataError(
         path,
         got=f"{what} ({name[:100]!r}) in an archive",
-        expected="plain files with paths inside of the archive",
-        fix="unpack it by hand if you trust it, and name the folder",
+        expected="plain files with paths inside the archive",
+        fix="if you trust it, unpack it yourself and name the folder",
     )
 
 
@@ -292,6 +292,6 @@ def _no_room(path: Path, error: object) -> DataError:
     return DataError(
         path,
         got=f"an archive that cannot be unpacked in {tempfile.gettempdir()} ({reason})",
-        expected="room for its content",
+        expected="enough room for its content",
         fix="free some space, or name another folder in TMPDIR",
     )

@@ -3,8 +3,8 @@
     x, y    images, labels    x_train, y_train, x_val, y_val, x_test, y_test    fdataX, flabels ...
 
 Pictures may be (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W) or (N, H * W), as whole numbers
-from 0 to 255 or as fractions from 0 to 1; labels numbers, names, or a column for each class.
-Nothing that was pickled is loaded.
+from 0 to 255 or as fractions from 0 to 1. Labels may be numbers, names, or a column for each class.
+Pickled arrays are refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MOST_SIDE = 1024  # pixels
 
 @dataclass(frozen=True)
 class _Part:
-    """One split: what its arrays are called."""
+    """The names of the arrays of one split."""
 
     split: str | None
     faces: str
@@ -45,17 +45,17 @@ class _Part:
 
 
 def companions(path: Path) -> list[Path]:
-    """The `.npy` files that lie beside one; an `.npz` alone."""
+    """An `.npz` by itself; an `.npy` together with the others in its folder."""
     if path.suffix.lower() == ".npz":
         return [path]
-    return sorted(one for one in path.parent.iterdir() if one.suffix.lower() == ".npy")
+    return sorted(file for file in path.parent.iterdir() if file.suffix.lower() == ".npy")
 
 
 def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     """Read one `.npz`, or the `.npy` files of a folder.
 
     Raises:
-        DataError: for arrays that are no pictures and labels, or that would have to be unpickled.
+        DataError: for arrays that are not pictures and labels, or that are pickled.
     """
     arrays = _loaded(files)
     where = os.fspath(files[0] if len(files) == 1 else files[0].parent)
@@ -63,22 +63,22 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     pictures, labels, splits, notes = list[np.ndarray](), list[object](), list[int](), list[str]()
     names = next((arrays[name] for name in arrays if name.lower() in _NAMES), None)
     for part in parts:
-        faces, told = _pictures(arrays[part.faces], f"{where}:{part.faces}")
-        notes += told
+        faces, part_notes = _pictures(arrays[part.faces], f"{where}:{part.faces}")
+        notes += part_notes
         n = len(faces)
         pictures += list(faces)
-        found = [None] * n if part.labels is None else _labels(arrays[part.labels], names)
-        if len(found) != n:
+        part_labels = [None] * n if part.labels is None else _labels(arrays[part.labels], names)
+        if len(part_labels) != n:
             raise DataError(
                 f"{where}:{part.labels}",
-                got=f"{len(found):,} labels for {n:,} pictures",
+                got=f"{len(part_labels):,} labels for {n:,} pictures",
                 expected="a label for each picture",
-                fix="save them from the same data",
+                fix="save pictures and labels of the same data",
             )
-        labels += found
+        labels += part_labels
         splits += [SPLITS.index(part.split or "training")] * n
     if all(part.split is None for part in parts):
-        notes.append("The arrays name no splits.")
+        notes.append("The names of the arrays name no splits.")
     read = read_faces(pictures, [f"row {n}" for n in range(len(pictures))], how, where)
     places, label_set, are_numbers = numbered(labels, source)
     if are_numbers:
@@ -112,26 +112,26 @@ def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
             pickled = "pickle" in str(error).lower()
             raise DataError(
                 path,
-                got="an array of Python objects, which would have to be unpickled"
+                got="an array of Python objects, which only unpickling could read"
                 if pickled
                 else f"a damaged array ({error})",
                 expected="arrays of numbers or texts",
-                fix="save it with numbers: np.stack(list(array)).astype('uint8')"
+                fix="save it as numbers: np.stack(list(array)).astype('uint8')"
                 if pickled
                 else "copy the file again",
             ) from error
         except (OSError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 path,
-                got=f"a file that is no whole .npz or .npy ({error})",
-                expected="what numpy.savez or numpy.save wrote",
+                got=f"a file that is not a whole .npz or .npy ({error})",
+                expected="a file written by numpy.savez or numpy.save",
                 fix="copy the file again",
             ) from error
     return arrays
 
 
 def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
-    """Arrays of pictures with the labels that belong to them, by their names without the split's."""
+    """Pair arrays of pictures with their labels, by their names without the name of the split."""
     faces: dict[str | None, str] = {}
     labels: dict[str | None, str] = {}
     for name in arrays:
@@ -140,21 +140,23 @@ def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
             faces[split] = name
         elif word in _LABELS:
             labels[split] = name
-    if not faces and len(arrays) == 2:  # pictures are the larger of two, whatever they are called
+    if not faces and len(arrays) == 2:  # the larger of two arrays has the pictures
         by_size = sorted(arrays, key=lambda name: arrays[name].size)
         faces, labels = {None: by_size[1]}, {None: by_size[0]}
     if not faces:
         raise DataError(
             where,
-            got="arrays called " + ", ".join(list(arrays)[:8]),
-            expected="pictures and labels called x and y, images and labels, or x_train, y_train, ...",
+            got="arrays named " + ", ".join(list(arrays)[:8]),
+            expected=(
+                "pictures and labels named x and y, images and labels, or x_train, y_train, ..."
+            ),
             fix="save them under such names",
         )
     return [_Part(split, name, labels.get(split)) for split, name in faces.items()]
 
 
 def _apart(name: str) -> tuple[str, str | None]:
-    """`x_train` -> (`x`, `training`); `Xtrain` and `train_images` too; `images` -> (`images`, None)."""
+    """Split a name: `x_train`, `Xtrain` -> (`x`, `training`); `images` -> (`images`, None)."""
     plain = name.lower()
     words = [word for word in re.split(r"[_\-. ]+", plain) if word]
     split = [word for word in words if split_word(word)]
@@ -169,21 +171,21 @@ def _apart(name: str) -> tuple[str, str | None]:
 
 
 def _pictures(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
-    """uint8 (N, H, W) or (N, H, W, 3), and notes."""
+    """Pictures as uint8 (N, H, W) or (N, H, W, 3), and notes for the user."""
     shaped = _shaped(array, where)
     if shaped.dtype == np.uint8:
         return shaped, []
     if shaped.dtype == bool or not np.issubdtype(shaped.dtype, np.number):
-        raise _bad_values(where, f"values of the kind {shaped.dtype}")
+        raise _bad_values(where, f"values of the type {shaped.dtype}")
     low, high = float(shaped.min(initial=0)), float(shaped.max(initial=0))
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise _bad_values(where, "values that are no numbers (NaN or infinity)")
+        raise _bad_values(where, "values that are not numbers (NaN or infinity)")
     if low < 0 or high > 255:
         raise _bad_values(where, f"values from {low:g} to {high:g}")
     if np.issubdtype(shaped.dtype, np.integer) or np.array_equal(shaped, np.rint(shaped)):
         if 0 < high <= 1 and np.issubdtype(shaped.dtype, np.floating):
             raise _bad_values(
-                where, "nothing but 0 and 1, which may be black and white or nearly black"
+                where, "only the values 0 and 1, which may mean black and white or nearly black"
             )
         return shaped.astype(np.uint8), []
     if high > 1:
@@ -210,13 +212,15 @@ def _shaped(array: np.ndarray, where: str) -> np.ndarray:
     raise DataError(
         where,
         got=f"an array of the shape {shape}",
-        expected="(N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or (N, H * W) of squares",
-        fix="reshape it before saving",
+        expected=(
+            "(N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or (N, H * W) of square pictures"
+        ),
+        fix="reshape it before saving it",
     )
 
 
 def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
-    """A label for each row: a number or a name; of a column for each class, that of the largest."""
+    """A label for each row: a number or a name, or the largest of a column for each class."""
     if array.ndim == 2 and array.shape[1] > 1:
         array = array.argmax(axis=1)
     flat = array.reshape(-1)
@@ -224,8 +228,8 @@ def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
         return [bytes(value).decode("utf-8", "replace") for value in flat]
     values = flat.tolist()
     if names is not None and flat.dtype.kind in "iuf":
-        known = [str(name) for name in np.asarray(names).reshape(-1)]
-        return [known[int(v)] if 0 <= int(v) < len(known) else v for v in values]
+        texts = [str(name) for name in np.asarray(names).reshape(-1)]
+        return [texts[int(v)] if 0 <= int(v) < len(texts) else v for v in values]
     return values
 
 
@@ -234,5 +238,5 @@ def _bad_values(where: str, got: str) -> DataError:
         where,
         got=got,
         expected="whole numbers from 0 to 255, or fractions from 0 to 1",
-        fix="save pixels before they are normalised, such as array.astype('uint8')",
+        fix="save the pixels before you normalise them, such as array.astype('uint8')",
     )

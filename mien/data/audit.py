@@ -22,9 +22,8 @@ from mien.data.near_duplicates import near_duplicates as find_near
 from mien.data.votes import plurality
 from mien.labels import FERPLUS_VOTES, LabelSet
 
-_BLANK_RANGE = (
-    16  # gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48
-)
+# Gray levels between darkest and brightest pixel; in FER2013 nothing lies between 5 and 48.
+_BLANK_RANGE = 16
 _NO_FACE_VOTES = 5  # of ten: half of the annotators or more
 
 
@@ -32,8 +31,8 @@ _NO_FACE_VOTES = 5  # of ten: half of the annotators or more
 class VoteAgreement:
     """FER2013's labels against FER+'s ten votes a picture.
 
-    The annotators' choice is the expression of the label set with the most votes; of equal ones the
-    first in the label set's order. Labelled rows with no vote for any of them are not counted.
+    The annotators' choice is the label with the most votes; of several with the same number, the
+    first in the label set's order. Labelled rows without a vote for any label are not counted.
 
     Attributes:
         counted: bool (N,), the rows that are counted.
@@ -41,8 +40,7 @@ class VoteAgreement:
         tied: bool (N,), counted rows where another expression has as many votes as the choice.
         agrees: bool (N,), label and choice are the same.
         among_top: bool (N,), the label has the most votes, alone or tied with others.
-        among_two: bool (N,), the label is the choice or the runner-up (chosen alike) and has a
-            vote.
+        among_two: bool (N,), the label is the choice or the runner-up, and has a vote.
         preferred: int64 (K, K), counted rows by label (down) and choice (across).
         decisive: int64 (D,), rows whose label got no vote and whose choice got 5 or more, the
             clearest first.
@@ -67,15 +65,14 @@ class Audit:
         counts: int64 (3, K), labelled rows by split and class.
         distinct: different pictures in each split (order of `SPLITS`).
         shared_rows: `(a, b)` -> int64, rows of split a whose pixels also occur in split b.
-        conflicts: groups of rows with equal pixels and different labels, int64 arrays, the first
-            row's order.
+        conflicts: groups of rows with equal pixels and different labels, int64 arrays, sorted by
+            their first rows.
         blanks: int64, rows without a picture: darkest and brightest pixel differ by less than 16
             gray levels.
-        near: near duplicates among the different pictures (each the first row that shows it); None
-            if not looked for.
-        near_shared_rows: as `shared_rows`, for pictures that nearly equal one in split b, exact
-            ones left out.
-        no_faces: int64, rows that 5 or more of the annotators call no face; None without votes.
+        near: near duplicates among the different pictures (each represented by its first row);
+            None if they were not looked for.
+        near_shared_rows: as `shared_rows`, for near duplicates; exact duplicates are not counted.
+        no_faces: int64, rows that 5 or more annotators say show no face; None without votes.
         vote_agreement: agreement with the annotators; None without votes.
         num_left_out: rows that the reader was told to skip.
     """
@@ -102,8 +99,7 @@ class Audit:
         return int(np.sum(self.splits == SPLITS.index(split)))
 
     def to_dict(self, *, rows: bool = False) -> dict[str, Any]:
-        """The findings as plain values for JSON; with `rows`, also the source rows behind each
-        count.
+        """The findings as plain values for JSON; `rows` adds the source rows behind each count.
 
         Rates are in [0, 1], or None where nothing was counted.
         """
@@ -182,7 +178,7 @@ class Audit:
         return np.flatnonzero((labels[:, 0] != labels[:, 1]) & (labels != UNLABELLED).all(1))
 
     def agreement(self, split: str) -> dict[str, float | int | None]:
-        """How often label and annotators agree in one split: n, and rates in [0, 1] (None where n is 0)."""
+        """How often label and annotators agree in one split: n, and rates (None where n is 0)."""
         names = ("agrees", "among_top", "among_two", "tied")
         if self.vote_agreement is None:
             return {"n": 0, **dict.fromkeys(names)}
@@ -206,8 +202,7 @@ class Audit:
 
 
 def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
-    """Look through a data set: seconds for the whole of FER2013 with near duplicates, one second
-    without.
+    """Audit a data set: FER2013 takes some seconds with near duplicates, one second without.
 
     Args:
         dataset: Any; its pixels are read once more if it is a memory map.
@@ -215,9 +210,8 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
     """
     digests, where = dataset.digests, [dataset.mask(split) for split in SPLITS]
     _, first, group = np.unique(digests, return_index=True, return_inverse=True)
-    present = np.zeros(
-        (len(SPLITS), len(first)), bool
-    )  # which different picture occurs in which split
+    # Which of the different pictures occur in which split.
+    present = np.zeros((len(SPLITS), len(first)), bool)
     for position, rows in enumerate(where):
         present[position, group[rows]] = True
     used = [position for position in range(len(SPLITS)) if where[position].any()]
@@ -269,9 +263,7 @@ def _blanks(images: np.ndarray) -> np.ndarray:
 
 
 def _conflicts(labels: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Labelled rows of the same picture under different labels, one array a picture, in the order
-    of the data.
-    """
+    """Rows of the same picture with different labels: an array for each picture, in data order."""
     rows = np.flatnonzero(labels != UNLABELLED)
     rows = rows[np.argsort(group[rows], kind="stable")]
     parts = np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1)
@@ -282,9 +274,8 @@ def _conflicts(labels: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, ...]:
 def _vote_agreement(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) -> VoteAgreement:
     ballots, choice, tied = plurality(votes, label_set)
     counted = (labels != UNLABELLED) & (choice >= 0)
-    second = np.argsort(-ballots, axis=1, kind="stable")[
-        :, 1
-    ]  # stable: of equal ones the first in the set's order
+    # Stable: of equal counts the first in the set's order.
+    second = np.argsort(-ballots, axis=1, kind="stable")[:, 1]
     most = ballots.max(1)
     own = np.take_along_axis(ballots, np.maximum(labels, 0)[:, None], 1)[:, 0]
     preferred = np.zeros((len(label_set), len(label_set)), np.int64)
@@ -304,5 +295,6 @@ def _vote_agreement(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) 
 
 def _listed(shared: Mapping[tuple[str, str], int]) -> list[dict[str, str | int]]:
     return [
-        {"split": one, "also_in": other, "rows": number} for (one, other), number in shared.items()
+        {"split": split, "also_in": other, "rows": number}
+        for (split, other), number in shared.items()
     ]

@@ -18,12 +18,12 @@ _SHOWN = 48  # faces on one sheet
 
 
 def write_sheets(audit: Audit, dataset: Dataset, folder: str | os.PathLike[str]) -> list[Path]:
-    """Draw what was found as contact sheets (PNG), leaving out what was not found.
+    """Draw the findings as contact sheets (PNG); a finding without pictures has no sheet.
 
     Args:
-        audit: Of this data set.
+        audit: The audit of this data set.
         dataset: The pictures.
-        folder: Made if it is not there; sheets of the same names are replaced.
+        folder: Created if it does not exist; sheets of the same names are replaced.
 
     Returns:
         The files, in the order in which to look at them.
@@ -36,26 +36,24 @@ def write_sheets(audit: Audit, dataset: Dataset, folder: str | os.PathLike[str])
     target, written = Path(folder), []
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-        for one in _sheets(audit, dataset):
-            if not len(one.rows):
+        for sheet in _sheets(audit, dataset):
+            if not len(sheet.rows):
                 continue
-            sheet = contact_sheet(
-                dataset.images[one.rows],
-                one.captions,
+            drawn = contact_sheet(
+                dataset.images[sheet.rows],
+                sheet.captions,
                 columns=8,
-                together=one.together,
-                title=one.title,
+                together=sheet.together,
+                title=sheet.title,
             )
-            path = target / f"{one.file}.png"
-            Image.fromarray(sheet).save(path)
+            path = target / f"{sheet.file}.png"
+            Image.fromarray(drawn).save(path)
             written.append(path)
     return written
 
 
 class _Sheet(NamedTuple):
-    """What one sheet shows: the file's name, the title, rows with a caption each, and how many of
-    them belong together.
-    """
+    """One sheet: file name, title, rows with a caption each, and how many rows belong together."""
 
     file: str
     title: str
@@ -107,11 +105,13 @@ def _sheets(audit: Audit, dataset: Dataset) -> Iterator[_Sheet]:
             for pair in np.repeat(spread, 2)
         ]
         yield near._replace(
-            captions=[f"{one}\n{score}" for one, score in zip(near.captions, scores, strict=True)]
+            captions=[
+                f"{caption}\n{score}" for caption, score in zip(near.captions, scores, strict=True)
+            ]
         )
     yield sheet("blanks", "Blank pictures", audit.blanks[:_SHOWN])
     if audit.no_faces is not None:
-        yield sheet("no-faces", "No face, say the annotators", audit.no_faces[:_SHOWN])
+        yield sheet("no-faces", "No face, the annotators say", audit.no_faces[:_SHOWN])
     if audit.vote_agreement is not None:
         choice = audit.vote_agreement.choice
         decisive = _by_label(audit.vote_agreement.decisive, dataset.labels, len(dataset.label_set))
@@ -122,7 +122,7 @@ def _sheets(audit: Audit, dataset: Dataset) -> Iterator[_Sheet]:
 
 
 def _by_label(rows: np.ndarray, labels: np.ndarray, num_labels: int) -> np.ndarray:
-    """The first rows of each label: 8 a label, a row of the sheet."""
+    """The first 8 rows of each label: a row of the sheet for each."""
     return np.concatenate([rows[labels[rows] == index][:8] for index in range(num_labels)])
 
 
@@ -132,16 +132,18 @@ def _samples(dataset: Dataset) -> np.ndarray:
 
 
 def _two_labels(group: np.ndarray, labels: np.ndarray) -> tuple[int, int]:
-    """The first row of the group, and the first with another label."""
+    """The first row of the group, and the first row with another label."""
     return int(group[0]), int(group[labels[group] != labels[group[0]]][0])
 
 
 def _leaks(dataset: Dataset) -> np.ndarray:
     """The first evaluation rows with a twin in training, each followed by that twin."""
     training = np.flatnonzero(dataset.mask("training"))
-    known, first = np.unique(dataset.digests[training], return_index=True)
+    digests, first = np.unique(dataset.digests[training], return_index=True)
     chosen = np.flatnonzero(twins(dataset))[: _SHOWN // 2]
     same = (
-        training[first[np.searchsorted(known, dataset.digests[chosen])]] if len(chosen) else chosen
+        training[first[np.searchsorted(digests, dataset.digests[chosen])]]
+        if len(chosen)
+        else chosen
     )
     return np.stack([chosen, same], 1).ravel()

@@ -24,7 +24,7 @@ def audit_table(audit: Audit) -> str:
     if audit.num_left_out:
         lines += [
             "",
-            f"{_count(audit.num_left_out)} rows or pictures could not be read and were left out, as asked",
+            f"{_count(audit.num_left_out)} rows or pictures could not be read and were skipped",
         ]
     return "\n".join(line.rstrip() for line in lines).rstrip()
 
@@ -48,7 +48,7 @@ def _counts(audit: Audit, used: Sequence[str]) -> Iterator[str]:
     numbers["different pictures"] = [audit.distinct[SPLITS.index(split)] for split in used]
     numbers["blank pictures"] = [audit.within(audit.blanks, split) for split in used]
     if audit.no_faces is not None:
-        numbers["no face, say the annotators"] = [
+        numbers["no face, the annotators say"] = [
             audit.within(audit.no_faces, split) for split in used
         ]
     # Under the counts, whose shares take the last nine columns.
@@ -57,11 +57,12 @@ def _counts(audit: Audit, used: Sequence[str]) -> Iterator[str]:
 
 
 def _equal(audit: Audit) -> Iterator[str]:
-    for (one, other), shared in audit.shared_rows.items():
-        yield f"  {_count(len(shared)):>7}  {one} rows that also occur in {other}"
+    for (split, other), shared in audit.shared_rows.items():
+        yield f"  {_count(len(shared)):>7}  {split} rows that also occur in {other}"
     rows = sum(map(len, audit.conflicts))
     yield (
-        f"  {_count(len(audit.conflicts)):>7}  groups of equal pictures with different labels ({_count(rows)} rows)"
+        f"  {_count(len(audit.conflicts)):>7}  groups of equal pictures with different labels "
+        f"({_count(rows)} rows)"
     )
 
 
@@ -69,13 +70,13 @@ def _near(audit: Audit) -> Iterator[str]:
     if audit.near is None:
         return
     yield ""
-    yield "nearly equal pictures (shifted, re-saved, stamped or mirrored; equal ones not counted)"
+    yield "nearly equal pictures (shifted, saved again, stamped or mirrored; without equal ones)"
     yield (
-        f"  {_count(len(audit.near)):>7}  pairs, {_count(int(audit.near.mirrored.sum()))} of them mirrored, "
-        f"{_count(len(audit.near_conflicts()))} with different labels"
+        f"  {_count(len(audit.near)):>7}  pairs, {_count(int(audit.near.mirrored.sum()))} of them "
+        f"mirrored, {_count(len(audit.near_conflicts()))} with different labels"
     )
-    for (one, other), number in audit.near_shared_rows.items():
-        yield f"  {_count(number):>7}  {one} rows with a near duplicate in {other}"
+    for (split, other), number in audit.near_shared_rows.items():
+        yield f"  {_count(number):>7}  {split} rows with a near duplicate in {other}"
 
 
 def _votes(audit: Audit, agreement: VoteAgreement, used: Sequence[str]) -> Iterator[str]:
@@ -84,8 +85,8 @@ def _votes(audit: Audit, agreement: VoteAgreement, used: Sequence[str]) -> Itera
     yield _row("  rows with a vote for a label", [_count(int(part["n"] or 0)) for part in parts])
     for name, words in (
         ("agrees", "  label is the annotators' choice"),
-        ("among_top", "  the same, ties counted for it"),
-        ("among_two", "  label is among its first two"),
+        ("among_top", "  the same, or tied with it"),
+        ("among_two", "  label is among their first two"),
     ):
         yield _row(words, [_rate(part[name]) for part in parts])
     yield ""
@@ -94,7 +95,8 @@ def _votes(audit: Audit, agreement: VoteAgreement, used: Sequence[str]) -> Itera
         total = sum(line)
         yield _row("  " + name, [_rate(value / total if total else None) for value in line], 9)
     yield (
-        f"  {_count(len(agreement.decisive)):>7}  rows whose label got no vote, another {DECISIVE} or more"
+        f"  {_count(len(agreement.decisive)):>7}  rows without a vote for their label and "
+        f"{DECISIVE} or more for another"
     )
 
 

@@ -1,4 +1,4 @@
-"""Write a data set in a form that anybody can read: a csv like FER2013's, or a folder of PNG files."""
+"""Write a data set in a form that anybody can read: a csv like FER2013's, or a folder of PNGs."""
 
 from __future__ import annotations
 
@@ -16,42 +16,34 @@ from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES
 
-OTHER_FORMS = (
-    ".zip",
-    ".gz",
-    ".tsv",
-    ".txt",
-    ".json",
-    ".parquet",
-    ".npz",
-)  # names of files that are not written
+# Forms that are not written: refused, since a folder of such a name would mislead.
+OTHER_FORMS = (".zip", ".gz", ".tsv", ".txt", ".json", ".parquet", ".npz")
 _USAGE_OF = {SPLITS.index(split): usage for usage, split in USAGE.items()}
 # FER+'s own column names, in the order of FERPLUS_VOTES.
 _VOTE_COLUMNS = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 
 
 def is_csv(path: Path) -> bool:
-    """Whether a path is written as csv, by its name."""
+    """Whether a path names a csv file."""
     return path.name.lower().endswith((".csv", ".csv.gz"))
 
 
 def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False) -> Path:
-    """Write a data set: as csv where the name ends in .csv or .csv.gz, else as a folder of
-    pictures.
+    """Write a data set: as csv if the name ends in .csv or .csv.gz, else as a folder of pictures.
 
     Reading the result gives equal images, labels and splits; a folder is read sorted by split and
-    label. Votes go into `ferplus_votes.csv` beside a csv.
+    label. Votes are written to `ferplus_votes.csv` beside a csv.
 
     Args:
         destination: A path that does not exist yet.
-        labelled_only: Leave out rows without a label, which neither form can hold.
+        labelled_only: Leave out rows without a label; neither form has a place for them.
 
     Returns:
         The path written.
 
     Raises:
         UsageError: if the destination exists already.
-        DataError: for rows without label, labels that the form cannot hold, or a disk that refuses.
+        DataError: for rows without a label, labels that the form cannot hold, or a write error.
     """
     destination = Path(destination)
     dataset = _convertible(dataset, destination, labelled_only)
@@ -68,12 +60,12 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
             os.rename(made, destination)
         except OSError:
             if votes:
-                votes.unlink()  # or it would be in the way of the next try
+                votes.unlink()  # or the next attempt would refuse to replace it
             raise
     except OSError as error:
         raise DataError(
             destination,
-            got=error.strerror or str(error),
+            got=f"an error while writing ({error.strerror or error})",
             expected="a place to write to",
             fix="free some space or name another destination",
         ) from error
@@ -86,55 +78,56 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
 
 
 def _convertible(dataset: Dataset, destination: Path, labelled_only: bool) -> Dataset:
-    """The rows to write; refuses what the form at `destination` cannot hold."""
+    """The rows to write; refuses what the form of `destination` cannot hold."""
     if os.path.lexists(destination):
         raise UsageError(
-            f"{destination}: got a path that exists already; expected a new one. Nothing was overwritten. "
-            "Fix: name another"
+            f"{destination}: got a path that already exists; expected a new one (nothing was "
+            "overwritten). Fix: name another path"
         )
     num_unlabelled = int(np.sum(dataset.labels == UNLABELLED))
     if num_unlabelled and not labelled_only:
         raise DataError(
             dataset.source,
             got=f"{num_unlabelled:,} rows without a label",
-            expected="a label for each row: csv and folders have no place for others",
-            fix="convert the labelled rows only",
+            expected="a label for each row, since csv and folders have no place for other rows",
+            fix="convert the labelled rows only (--labelled-only)",
         )
     if not is_csv(destination) and destination.name.lower().endswith(OTHER_FORMS):
         raise UsageError(
-            f"{destination}: got a name that ends as a file's; expected .csv, .csv.gz, or a folder's"
+            f"{destination}: got the name of a file that mien does not write; expected .csv, "
+            ".csv.gz or a folder. Fix: name one of these"
         )
     if is_csv(destination) and dataset.label_set != FER2013:
         raise DataError(
             dataset.source,
             got="the labels " + ", ".join(dataset.label_set),
-            expected="FER2013's seven: the csv form names classes by FER2013's numbers",
-            fix="convert to a folder, which names them by name",
+            expected="FER2013's seven labels, whose numbers a csv holds",
+            fix="convert to a folder, which holds any labels by name",
         )
     return dataset.take(dataset.labels != UNLABELLED) if num_unlabelled else dataset
 
 
 def _votes_path(dataset: Dataset, destination: Path) -> Path | None:
-    """Where the votes go; None where there are none, or no place for them."""
+    """The file for the votes; None where there are no votes, or no place for them."""
     if not is_csv(destination) or dataset.votes is None:
         return None
     votes = destination.with_name("ferplus_votes.csv")
     if os.path.lexists(votes):
         raise UsageError(
-            f"{votes}: got a path that exists already; expected none, to write the votes to. Nothing was written. "
-            "Fix: name a csv in another folder"
+            f"{votes}: got a path that already exists; expected none, since the votes go there "
+            "(nothing was written). Fix: name a csv in another folder"
         )
     return votes
 
 
 def _write(dataset: Dataset, made: Path, destination: Path) -> None:
-    """Write at `made` what is to be called `destination`."""
+    """Write to the temporary path `made` what will be renamed to `destination`."""
     if not is_csv(destination):
         _write_folder(dataset, made)
         return
     with open(made, "wb") as file:
         if destination.name.lower().endswith(".gz"):
-            # No time stamp: equal data, equal bytes.
+            # No time stamp, so equal data gives equal bytes.
             with gzip.GzipFile(
                 filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0
             ) as packed:
@@ -166,9 +159,7 @@ def _write_votes(dataset: Dataset, path: Path) -> None:
 
 
 def _write_folder(dataset: Dataset, folder: Path) -> None:
-    """`train/happy/Training_0000012.png` and so on: lossless, named by the place of the row in the
-    data set.
-    """
+    """Write `train/happy/Training_0000012.png` and so on, named by the rows of the data set."""
     from PIL import Image
 
     names = {"training": "train", "validation": "validation", "test": "test"}

@@ -1,11 +1,11 @@
-"""Photographs -> the faces in them, cut by the same rule as for recognition.
+"""Cut the faces out of photographs, by the same rule as for recognition.
 
-A network sees at prediction what `mien.vision.align` cuts around a found face. One that is trained on
-whole photographs squeezed to a square has never seen such a crop; so photographs go through the
-same detector and the same rule. The label of a photograph is that of its largest face.
+At prediction a network sees what `mien.vision.align` cuts around a detected face. A network trained
+on whole photographs squeezed to a square has never seen such a crop. So training photographs go
+through the same detector and the same rule. The label of a photograph belongs to its largest face.
 
-    whole    pictures are faces already (FER2013's kind): resized as they are
-    detect   faces are found and cut; a photograph without a face is left out
+    whole    the pictures are faces already, as in FER2013: resized as they are
+    detect   faces are detected and cut out; a photograph without a face is left out
     auto     decided by looking at a sample: `decide` says what and why
 """
 
@@ -28,29 +28,30 @@ if TYPE_CHECKING:
     from mien.vision.detections import Detections
 
 FACES = ("auto", "detect", "whole")
-SMALL_PX = 64  # shorter side; a picture no larger is a face that somebody has cut out
+SMALL_PX = 64  # shorter side; a picture no larger is taken for a face that is cut out already
 SAMPLE = 100  # pictures that `auto` looks at
-# `auto` cuts where a face is found in this share of the sample; below a quarter the detector does
-# not know such faces (drawings), and between the two only where faces are small parts of pictures.
+# `auto` cuts where a face is found in at least the share MOST of the sample. Below SOME the
+# detector does not know such faces (drawings). Between the two it cuts if faces fill little of the
+# pictures.
 MOST, SOME = 0.9, 0.25
-FILLED = 0.6  # overlap of the crop with the whole picture from which that is a cut-out face
+FILLED = 0.6  # overlap of crop and picture from which on the picture is a cut-out face
 THUMBNAIL_PX = 96
-EXAMPLES = 40  # photographs of each oddity kept to look at
-MARK = b"mien data crop"  # in the first bytes of a face that was written
+EXAMPLES = 40  # photographs without a face, and with several, kept to look at
+MARK = b"mien data crop"  # in the first bytes of a face that `mien data crop` wrote
 NO_FACE, SEVERAL = "no face found", "several faces"
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class CutFace:
     """The face of one photograph.
 
     Attributes:
         pixels: uint8 (S, S), gray.
-        side_px: Side of the crop's square in the photograph, pixels.
+        side_px: Side of the cropped square in the photograph, in pixels.
         num_faces: Faces in the photograph.
         box: x0 y0 x1 y1 in pixels of the photograph.
         score: The detector's confidence, 0 to 1.
-        filled: Overlap (intersection over union) of the crop's square with the whole photograph.
+        filled: Overlap (intersection over union) of the cropped square with the whole photograph.
     """
 
     pixels: np.ndarray
@@ -61,39 +62,38 @@ class Found:
     filled: float
 
 
-def find_face(image: np.ndarray, detector: Detector, side: int = FACE_SIDE) -> Found | None:
-    """The largest face of a photograph, RGB uint8 (H, W, 3), as recognition would cut it out; None
-    where none is found.
-    """
+def find_face(image: np.ndarray, detector: Detector, side: int = FACE_SIDE) -> CutFace | None:
+    """Cut the largest face out of a photograph, RGB uint8 (H, W, 3); None where none is found."""
     from mien.vision.align import crop
 
-    found = detector.detect(image)
-    if not len(found):
+    detections = detector.detect(image)
+    if not len(detections):
         return None
-    one = largest(found)
-    points = None if found.landmarks is None else found.landmarks[one : one + 1]
-    cut = crop(image, found.boxes[one : one + 1], points, geometry=found.geometry, side=side)
-    x0, y0, x1, y1 = (float(value) for value in found.boxes[one])
+    k = largest(detections)
+    points = None if detections.landmarks is None else detections.landmarks[k : k + 1]
+    boxes = detections.boxes[k : k + 1]
+    cut = crop(image, boxes, points, geometry=detections.geometry, side=side)
+    x0, y0, x1, y1 = (float(value) for value in detections.boxes[k])
     corners = cut.corners[0]
     side_px = float(np.hypot(*(corners[1] - corners[0])))
-    return Found(
+    return CutFace(
         cut.faces[0, :, :, 0],
         side_px,
-        len(found),
+        len(detections),
         (x0, y0, x1, y1),
-        float(found.scores[one]),
+        float(detections.scores[k]),
         _filled(corners.mean(axis=0), side_px, image.shape[1], image.shape[0]),
     )
 
 
-def largest(found: Detections) -> int:
-    """Position of the face with the largest box; the first, and so the surest, among equals."""
-    size = (found.boxes[:, 2] - found.boxes[:, 0]) * (found.boxes[:, 3] - found.boxes[:, 1])
-    return int(np.argmax(size))
+def largest(detections: Detections) -> int:
+    """Position of the face with the largest box; among equals the first, which is the surest."""
+    x0, y0, x1, y1 = detections.boxes.T
+    return int(np.argmax((x1 - x0) * (y1 - y0)))
 
 
 def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str]:
-    """What finds the faces of these pictures, None where they are taken whole, and why.
+    """The detector for these pictures, or None to take them whole; and the reason, for the user.
 
     Args:
         pictures: Files, contents of files, or pixels.
@@ -106,7 +106,9 @@ def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str
     from mien.vision.detect import find_detector
 
     if faces not in FACES:
-        raise UsageError(f"faces: got {faces!r}; expected one of {', '.join(FACES)}")
+        raise UsageError(
+            f"faces: got {faces!r}; expected one of {', '.join(FACES)}. Fix: use one of these"
+        )
     if faces == "whole":
         return None, "The pictures were taken whole, as faces (--faces whole)."
     if faces == "detect":
@@ -114,58 +116,58 @@ def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str
         return detector, f"Faces were cut out (--faces detect). {detector.note}".strip()
     looked_at = pictures[:: max(1, len(pictures) // SAMPLE)][:SAMPLE]
     if any(map(_is_marked, looked_at)):
-        return None, "The pictures are faces that mien data crop cut out: they were taken whole."
+        return None, "The pictures are faces cut out by mien data crop: they were taken whole."
     images = _decoded(looked_at)
     sides = [min(image.shape[:2]) for image in images]
     if not images or np.median(sides) <= SMALL_PX:
-        return None, ""  # FER2013's kind, the usual one: nothing to say
+        return None, ""  # as in FER2013, the usual case: nothing to say
     try:
         detector = find_detector()
     except DownloadError:
         return None, (
             f"The pictures are larger than cut-out faces ({np.median(sides):.0f} px), but there is "
-            "no detector to look for faces in them: they were taken whole. If they are photographs, "
-            "--faces detect says how to get the detector."
+            "no detector to look for faces in them: they were taken whole. If they are "
+            "photographs, --faces detect says how to get the detector."
         )
-    found = [find_face(image, detector) for image in images]
-    share = float(np.mean([one is not None for one in found]))
-    filled = float(np.median([one.filled for one in found if one is not None] or [0.0]))
-    seen = (
-        f"in {share:.0%} of {len(images)} pictures looked at {detector.name} finds a face, and its "
-        f"crop and the picture overlap by {filled:.0%} (median)"
+    faces_found = [find_face(image, detector) for image in images]
+    share = float(np.mean([face is not None for face in faces_found]))
+    filled = float(np.median([face.filled for face in faces_found if face is not None] or [0.0]))
+    reason = (
+        f"{detector.name} finds a face in {share:.0%} of a sample of {len(images)} pictures, and "
+        f"its crop and the picture overlap by {filled:.0%} (median)"
     )
     if share >= MOST or (share >= SOME and filled < FILLED):
-        text = f"Faces were cut out, as they are for recognition: {seen}. {detector.note}".strip()
+        text = f"Faces were cut out, as for recognition: {reason}. {detector.note}".strip()
         return detector, f"{text} --faces whole takes the pictures as they are."
-    return None, f"The pictures were taken whole: {seen}. --faces detect cuts faces out."
+    return None, f"The pictures were taken whole: {reason}. --faces detect cuts faces out."
 
 
 def summarised(pictures: Sequence[tuple[str, Gray]], detector: str) -> Cropped:
-    """What came of photographs, each a file's name and what was read, for `Dataset.cropped`."""
-    found = [one.found for _, one in pictures if one.found is not None]
+    """The results for photographs, given as (file name, picture), for `Dataset.cropped`."""
+    faces = [picture.face for _, picture in pictures if picture.face is not None]
     odd: dict[str, list[tuple[str, str, np.ndarray]]] = {NO_FACE: [], SEVERAL: []}
-    for name, one in pictures:
-        if one.thumbnail is not None:
-            odd[NO_FACE if one.found is None else SEVERAL].append(
-                (name, NO_FACE if one.found is None else SEVERAL, one.thumbnail)
-            )
+    for name, picture in pictures:
+        if picture.thumbnail is not None:
+            kind = NO_FACE if picture.face is None else SEVERAL
+            odd[kind].append((name, kind, picture.thumbnail))
     return Cropped(
         detector,
         len(pictures),
-        len(pictures) - len(found),
-        sum(one.num_faces > 1 for one in found),
-        np.array([round(one.side_px) for one in found], np.int32),
+        len(pictures) - len(faces),
+        sum(face.num_faces > 1 for face in faces),
+        np.array([round(face.side_px) for face in faces], np.int32),
         (*odd[NO_FACE][:EXAMPLES], *odd[SEVERAL][:EXAMPLES]),
     )
 
 
 def crop_notes(cropped: Cropped, side: int) -> list[str]:
-    """What a user should know of the faces cut out, a sentence each."""
+    """What a user should know about the faces that were cut out, in sentences."""
     sizes = cropped.faces_px
     kept = cropped.num_pictures - cropped.num_none
     notes = [
-        f"{kept:,} faces came out of {cropped.num_pictures:,} pictures: {cropped.num_none:,} without "
-        f"a face were left out, and in {cropped.num_several:,} with several the largest was taken."
+        f"{kept:,} faces were cut out of {cropped.num_pictures:,} pictures: {cropped.num_none:,} "
+        f"without a face were left out; of {cropped.num_several:,} with several faces the largest "
+        "was taken."
     ]
     if len(sizes):
         small = int(np.sum(sizes < side))
@@ -176,8 +178,8 @@ def crop_notes(cropped: Cropped, side: int) -> list[str]:
     return notes
 
 
-def thumbnail(image: np.ndarray, found: Found | None) -> np.ndarray:
-    """uint8 (T, T, 1): the whole photograph on gray, the chosen face framed."""
+def thumbnail(image: np.ndarray, found: CutFace | None) -> np.ndarray:
+    """uint8 (T, T, 1): the whole photograph on gray, with a frame around the chosen face."""
     import cv2
 
     from mien.vision.preprocess import gray
@@ -208,7 +210,7 @@ def _is_marked(picture: Source) -> bool:
 
 
 def _decoded(pictures: Sequence[Source]) -> list[np.ndarray]:
-    """Decoded pictures; those that cannot be read say so when all are."""
+    """Decode pictures, passing over damaged ones; reading the whole data set names those."""
     from mien.data.pictures import LIMITS
     from mien.vision.image import load_image
 

@@ -1,7 +1,7 @@
-"""Faces cut out of photographs as a folder of pictures, with a table and contact sheets.
+"""Write the faces cut out of photographs as a folder of pictures, a table and contact sheets.
 
-OUT/[split/]label/picture.png    a face; its text says that it was cut out, so that reading it
-                                 again takes it whole
+OUT/[split/]label/picture.png    a face; its metadata says that it was cut out, so that it is taken
+                                 whole when it is read again
 OUT/faces.csv                    file, source, label, split, group, side_px
 """
 
@@ -25,10 +25,10 @@ SHOWN = 80  # faces on the sheet of what was cut out
 
 
 def write_crops(dataset: Dataset, out: Path) -> Path:
-    """Write the faces of pictures as PNG files under their old names.
+    """Write faces as PNG files under the names of their photographs.
 
     Args:
-        dataset: Read from pictures.
+        dataset: A data set read from pictures.
         out: A folder that does not exist yet.
 
     Returns:
@@ -36,17 +36,17 @@ def write_crops(dataset: Dataset, out: Path) -> Path:
 
     Raises:
         UsageError: if the folder exists, or the data did not come from picture files.
-        DataError: where the disk refuses.
+        DataError: if the folder cannot be written.
     """
     if dataset.files is None:
         raise UsageError(
             f"{dataset.source}: got data without picture files; expected photographs as "
-            "label/picture. Fix: mien data convert writes csv data as pictures"
+            "label/picture. Fix: write csv data as pictures with mien data convert"
         )
     if os.path.lexists(out):
         raise UsageError(
-            f"{out}: got a path that exists already; expected a new one. Nothing was overwritten. "
-            "Fix: name another"
+            f"{out}: got a path that already exists; expected a new one (nothing was overwritten). "
+            "Fix: name another path"
         )
     made = out.with_name(f".new-{uuid.uuid4().hex[:8]}-{out.name}")
     try:
@@ -56,7 +56,7 @@ def write_crops(dataset: Dataset, out: Path) -> Path:
     except OSError as error:
         raise DataError(
             out,
-            got=error.strerror or str(error),
+            got=f"an error while writing ({error.strerror or error})",
             expected="a place to write to",
             fix="free some space or name another folder",
         ) from error
@@ -66,7 +66,7 @@ def write_crops(dataset: Dataset, out: Path) -> Path:
 
 
 def write_crop_sheets(dataset: Dataset, folder: Path) -> list[Path]:
-    """Draw `faces.png`, `no-face.png` and `several-faces.png`, leaving out what there is none of.
+    """Draw `faces.png`, `no-face.png` and `several-faces.png`, where there is something to draw.
 
     Raises:
         RunError: if the folder cannot be written.
@@ -85,7 +85,9 @@ def write_crop_sheets(dataset: Dataset, folder: Path) -> list[Path]:
         ("no-face.png", NO_FACE, "pictures without a face, left out"),
         ("several-faces.png", SEVERAL, "pictures with several faces; the framed one was taken"),
     ):
-        shown = [] if cropped is None else [one for one in cropped.examples if one[1] == kind]
+        examples = () if cropped is None else cropped.examples
+        shown = [example for example in examples if example[1] == kind]
+
         if not shown or cropped is None:
             continue
         total = cropped.num_none if kind == NO_FACE else cropped.num_several

@@ -1,10 +1,10 @@
 """The csv forms of FER2013: which files belong together, and how they are packed.
 
-    fer2013.csv            emotion,pixels,Usage         the archive of the competition
+    fer2013.csv            emotion,pixels,Usage         in the archive of the competition
     icml_face_data.csv     emotion, Usage, pixels       the same rows; two column names begin with a
-                                                        blank
-    train.csv, test.csv    emotion,pixels and pixels    the competition's own; the test rows carry
-                                                        no label
+                                                        space
+    train.csv, test.csv    emotion,pixels and pixels    the competition's own; the test rows have no
+                                                        label
 
 Each may be plain, .gz, .bz2 or .xz, or inside a zip or tar. Columns are found by name, in any
 order (`mien.data.csv_header`).
@@ -51,27 +51,23 @@ def plain_name(path: str | os.PathLike[str]) -> str:
 
 
 def companions(path: Path) -> list[Path]:
-    """The csv files that belong together: `train.csv` and `test.csv` side by side, else the file
-    itself.
-    """
+    """The csv files that belong together: `train.csv` and `test.csv`, or else the file itself."""
     if plain_name(path) not in PAIR:
         return [path]
     beside = {
         entry.name.lower(): entry for entry in sorted(path.parent.iterdir()) if entry.is_file()
     }
-    found = []
+    files = []
     for name in PAIR:
         if name == plain_name(path):
-            found.append(path)
+            files.append(path)
         else:
-            found += [beside[name + suffix] for suffix in SUFFIXES if name + suffix in beside][:1]
-    return found
+            files += [beside[name + suffix] for suffix in SUFFIXES if name + suffix in beside][:1]
+    return files
 
 
 def peek(path: Path) -> Header:
-    """The header of a csv file, .gz or .zip, with nothing else read; raises DataError where it is
-    not FER2013's.
-    """
+    """Read only the header of a csv file, .gz or .zip; raises DataError if it is not FER2013's."""
     name, stream = next(streams(path))
     with stream, damage(os.fspath(path)):
         return read_header(stream.readline(LONGEST), os.fspath(path), name or path.name, ALLOWED)
@@ -99,38 +95,40 @@ def damage(where: str) -> Iterator[None]:
 
 
 def streams(path: Path) -> Iterator[tuple[str | None, IO[bytes]]]:
-    """The csv streams in a file: (name inside the archive or None, stream). Told by content, not by
-    file name.
-    """
+    """The csv streams in a file, recognised by content: (name in the archive or None, stream)."""
     with damage(os.fspath(path)):
         with open(path, "rb") as file:
             magic = file.read(6)
         if is_archive(path):
-            with members(path) as found:
-                for member in csv_members(found):
+            with members(path) as listing:
+                for member in csv_members(listing):
                     yield member.name, member.open()
         else:
             opener = next((o for m, o in _PACKED.items() if magic.startswith(m)), open)
             yield None, opener(path, "rb")
 
 
-def csv_members(found: list[Member]) -> list[Member]:
-    """The csv files of FER2013 in an archive: by name, or the only one beside no pictures."""
-    inside = {plain_name(one.name): one for one in found if one.name.lower().endswith(".csv")}
+def csv_members(listing: list[Member]) -> list[Member]:
+    """The csv files of FER2013 in an archive: by name, or the only csv if there are no pictures."""
+    inside = {
+        plain_name(member.name): member
+        for member in listing
+        if member.name.lower().endswith(".csv")
+    }
     for names in (*((name,) for name in NAMES), PAIR):
         if chosen := [inside[name] for name in names if name in inside]:
             return chosen
-    alone = len(inside) == 1 and not any(is_picture_name(one.name) for one in found)
+    alone = len(inside) == 1 and not any(is_picture_name(member.name) for member in listing)
     return list(inside.values()) if alone else []
 
 
-def nothing_inside(path: Path, found: list[Member]) -> DataError:
+def nothing_inside(path: Path, listing: list[Member]) -> DataError:
     """The error for an archive without data."""
-    listing = ", ".join(one.name for one in found[:5]) or "nothing"
+    names = ", ".join(member.name for member in listing[:5]) or "nothing"
     return DataError(
         path,
-        got=f"an archive that holds {listing}" + (", ..." if len(found) > 5 else ""),
+        got=f"an archive that holds {names}" + (", ..." if len(listing) > 5 else ""),
         expected="fer2013.csv, icml_face_data.csv, train.csv and test.csv, a single csv, or "
         "pictures as label/picture",
-        fix="unpack it and name the folder of pictures or the csv file inside",
+        fix="unpack it and name the csv file or the folder of pictures inside",
     )

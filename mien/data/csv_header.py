@@ -1,9 +1,9 @@
-"""What the columns of a csv of faces mean, and one row read by them.
+"""What the columns of a csv of faces mean, and how one row is read.
 
-FER2013's own columns are `emotion`, `pixels` and `Usage`, by name, in any order. The same faces
-are passed on as pandas or a spreadsheet writes them: `;` or tabs between columns, brackets or commas
-between pixels, `5.0` for 5, names for numbers, one column a pixel, other names for columns and
-splits, or no splits at all.
+FER2013's own columns are `emotion`, `pixels` and `Usage`, found by name, in any order. People also
+pass the faces on as pandas or a spreadsheet writes them: `;` or tabs between columns, brackets or
+commas between pixels, `5.0` for 5, names for numbers, a column for each pixel, other names for
+columns and splits, or no splits at all.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Header:
 
     Attributes:
         width: Number of columns.
-        delimiter: What parts them.
-        pixels: Positions of the columns of pixels, in the order of the pixels: one that holds all,
-            or 2,304.
+        delimiter: What separates them.
+        pixels: Positions of the columns of pixels, in the order of the pixels: one column for all
+            pixels, or 2,304.
         emotion, usage: Column positions; None where the file has no such column.
-        split: Position in `SPLITS` of every row when there is no Usage column.
-        notes: What should be known of the file.
+        split: Position in `SPLITS` of every row if there is no Usage column.
+        notes: What the user should know about the file.
     """
 
     width: int
@@ -60,40 +60,40 @@ class Header:
 
 @dataclass
 class Labels:
-    """Names of the labels met so far, FER2013's first; positions are what rows hold."""
+    """Names of the labels met so far, FER2013's first; a row holds the position of its label."""
 
     names: list[str] = field(default_factory=lambda: list(FER2013))
-    known: dict[bytes, int] = field(default_factory=dict)
-    num_texts: int = 0  # labels that are no numbers
+    positions: dict[bytes, int] = field(default_factory=dict)
+    num_texts: int = 0  # labels that are not numbers
 
     def __post_init__(self) -> None:
-        self.known = {str(index).encode(): index for index in range(len(FER2013))}
+        self.positions = {str(index).encode(): index for index in range(len(FER2013))}
 
-    def of(self, got: bytes) -> int:
-        """Position of what an emotion column holds: FER2013's number, another number, or a name;
-        `UNLABELLED` where it is empty.
+    def of(self, cell: bytes) -> int:
+        """Position of the label in a cell of the emotion column: FER2013's number, another number,
+        or a name; `UNLABELLED` for an empty cell.
         """
-        found = self.known.get(got)
-        if found is None:
-            found = self.known[got] = self._place(got)
-        return found
+        position = self.positions.get(cell)
+        if position is None:
+            position = self.positions[cell] = self._place(cell)
+        return position
 
-    def _place(self, got: bytes) -> int:
+    def _place(self, cell: bytes) -> int:
         try:
-            text = got.decode("utf-8").strip(" \"'\r\t")
+            text = cell.decode("utf-8").strip(" \"'\r\t")
         except UnicodeDecodeError as error:
-            raise BadRow(f"the emotion {shown(got)}", "text in UTF-8") from error
+            raise BadRow(f"the emotion {shown(cell)}", "text in UTF-8") from error
         if text.lower() in ("", "nan", "none", "null", "na", "<na>"):
             return UNLABELLED
         if _NUMBER.match(text):
             number = int(re.split("[.,]", text)[0])
             if number < 0:
-                raise BadRow(f"the emotion {shown(got)}", expected_emotion())
+                raise BadRow(f"the emotion {shown(cell)}", expected_emotion())
             if number < len(FER2013):
                 return number
             name = str(number)
         elif _is_number(text):
-            raise BadRow(f"the emotion {shown(got)}", expected_emotion())
+            raise BadRow(f"the emotion {shown(cell)}", expected_emotion())
         else:
             self.num_texts += 1
             name = canonical(text)
@@ -102,7 +102,7 @@ class Labels:
         return self.names.index(name)
 
     def is_ordinary(self, place: int) -> bool:
-        """Whether a label needs no explanation: FER2013's, or a known expression."""
+        """Whether a label is a known expression, FER2013's or FER+'s."""
         return self.names[place] in FERPLUS
 
 
@@ -115,9 +115,9 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
 
     Args:
         line: The first line.
-        where: What the file is called in errors.
-        name: Its own name: `train.csv` and `test.csv` tell the split.
-        allowed: What could be named instead, for errors.
+        where: What errors call the file.
+        name: The file's own name; `train.csv` and `test.csv` name the split.
+        allowed: The forms that are read, for errors.
 
     Raises:
         DataError: for a line that names no column of pixels.
@@ -138,7 +138,7 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
             where,
             row=1,
             got=f"the columns {listed[:300]}",
-            expected="a column 'pixels' (of emotion, pixels, Usage; in any order), or a column for "
+            expected="a column 'pixels' (and emotion and Usage, in any order), or a column for "
             f"each of {PIXELS:,} pixels",
             fix="write the column names in the first line",
         )
@@ -156,14 +156,14 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
 
 
 def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int]:
-    """(pixels, label, split) of one line; pixels are not looked at yet.
+    """(pixels, label, split) of one line; pixels are not parsed yet.
 
     Raises:
-        BadRow: for another number of fields, or a label or split that cannot be meant.
+        BadRow: for another number of fields, or an unknown label or split.
     """
     parts = text.split(header.delimiter)
     if len(parts) != header.width and b'"' in text:
-        # A quoted field may hold delimiters; csv knows how. Latin-1 keeps every byte what it is.
+        # A quoted field may hold delimiters, which csv handles. Latin-1 keeps every byte.
         row = next(csv.reader([text.decode("latin-1")], delimiter=header.delimiter.decode()))
         parts = [part.encode("latin-1") for part in row]
     if len(parts) != header.width:
@@ -181,7 +181,7 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
 
 
 def plain_pixels(pixels: bytes) -> bytes:
-    """Numbers parted by blanks, whatever parted them; `70.0` becomes `70`.
+    """Numbers separated by spaces, whatever separated them before; `70.0` becomes `70`.
 
     Raises:
         BadRow: for pixels cut short as numpy prints large arrays.
@@ -199,14 +199,14 @@ def plain_pixels(pixels: bytes) -> bytes:
 _SPLIT_OF = {usage.encode(): SPLITS.index(split) for usage, split in USAGE.items()}
 
 
-def _split(got: bytes) -> int:
-    found = _SPLIT_OF.get(got)
-    if found is None:
-        word = split_word(got.decode("latin-1"))
+def _split(cell: bytes) -> int:
+    position = _SPLIT_OF.get(cell)
+    if position is None:
+        word = split_word(cell.decode("latin-1"))
         if word is None:
-            raise BadRow(f"the Usage {shown(got)}", " or ".join(USAGE) + ", or train, val, test")
-        found = SPLITS.index(SPLIT_NAMES[word])
-    return found
+            raise BadRow(f"the Usage {shown(cell)}", " or ".join(USAGE) + ", or train, val, test")
+        position = SPLITS.index(SPLIT_NAMES[word])
+    return position
 
 
 def _place(kind: str, columns: list[str], where: str) -> int | None:
@@ -217,7 +217,7 @@ def _place(kind: str, columns: list[str], where: str) -> int | None:
                 row=1,
                 got=f"the column {name!r} twice",
                 expected="each column once",
-                fix="remove one",
+                fix="remove or rename one of them",
             )
         if name in columns:
             return columns.index(name)
@@ -225,7 +225,7 @@ def _place(kind: str, columns: list[str], where: str) -> int | None:
 
 
 def _wide(columns: list[str]) -> tuple[int, ...]:
-    """Columns named by the numbers of pixels, from 0 or 1 on, sorted by these."""
+    """Positions of the columns that are named by pixel numbers, from 0 or 1, sorted by number."""
     numbered = {}
     for place, name in enumerate(columns):
         if match := _WIDE.match(name):
@@ -240,7 +240,7 @@ def _text(line: bytes, where: str, allowed: str) -> str:
     if not line.strip():
         raise DataError(
             where,
-            got="an empty file",
+            got="an empty first line" if line else "an empty file",
             expected="a header with the columns emotion, pixels, Usage",
             fix=f"name {allowed}",
         )
@@ -250,7 +250,10 @@ def _text(line: bytes, where: str, allowed: str) -> str:
         raise DataError(
             where,
             row=1,
-            got=f"bytes that are not UTF-8 text (0x{line[error.start]:02x} at byte {error.start + 1})",
+            got=(
+                f"bytes that are not UTF-8 text (0x{line[error.start]:02x} at byte "
+                f"{error.start + 1})"
+            ),
             expected="a csv file in UTF-8",
             fix=f"save it as UTF-8, or name {allowed}",
         ) from error

@@ -17,7 +17,7 @@ SPLITS = ("training", "validation", "test")
 USAGE = {"Training": "training", "PublicTest": "validation", "PrivateTest": "test"}
 UNLABELLED = -1
 
-# How to go on in spite of a bad row or picture; the end of many error messages.
+# How to continue without a bad row or picture; the end of many error messages.
 LEAVE_OUT = "leave it out with --on-error skip (in Python on_error='skip')"
 
 
@@ -36,11 +36,11 @@ class Cropped:
 
     Attributes:
         detector: What found the faces, with its version.
-        num_pictures: Photographs looked at.
+        num_pictures: Number of photographs searched.
         num_none: Those without a face; they are left out.
         num_several: Those with several faces, of which the largest was taken.
-        faces_px: int32 (N,), side in the photograph of the square that became each face.
-        examples: (file, what is odd, uint8 (T, T, 1)) of some photographs to look at.
+        faces_px: int32 (N,), side of the square cut out for each face, in pixels of the photograph.
+        examples: Some photographs to look at: (file, what is unusual, uint8 (T, T, 1)).
     """
 
     detector: str
@@ -60,18 +60,17 @@ class Dataset:
             read-only memory map.
         labels: int64 (N,), positions in `label_set`; `UNLABELLED` (-1) where the source has none.
         splits: uint8 (N,), positions in `SPLITS`.
-        rows: int64 (N,), line in the source file (header is line 1), or the picture's place in the
-            sorted listing.
-        label_set: The ordered names.
+        rows: int64 (N,), line in the source file (the header is line 1), or the picture's position
+            in the sorted listing.
+        label_set: The ordered label names.
         source: The file or folder read, or `drawn faces, seed 0, ...`.
         votes: uint8 (N, 10), FER+ votes in the order of `labels.FERPLUS_VOTES`, or None.
-        notes: What the reader did that the user should know, a sentence each.
-        left_out: What the reader could not read and was told to skip, and photographs without a
-            face.
+        notes: What the user should know about the reading, in sentences.
+        left_out: What could not be read and was skipped as asked, and photographs without a face.
         files: object (N,), the path of each picture below the source; None for csv.
-        groups: object (N,), whose picture it is: rows of one group never come to lie in two splits;
-            empty where it is not known. None where nothing tells.
-        cropped: How the faces were cut out of photographs; None where whole pictures were read.
+        groups: object (N,), the person or group of each picture, empty where unknown; a random
+            split never separates rows of one group. None if no groups are known.
+        cropped: How the faces were cut out of photographs; None if whole pictures were read.
         numbered: Whether the source gives its labels as numbers, which were read as FER2013's.
     """
 
@@ -94,22 +93,30 @@ class Dataset:
         square = len(shape) == 4 and shape[1] == shape[2] > 0 and shape[3] == 1
         if self.images.dtype != np.uint8 or not square:
             raise UsageError(
-                f"Dataset.images: got {self.images.dtype} {shape}; expected uint8 (N, S, S, 1)"
+                f"Dataset.images: got {self.images.dtype} {shape}; expected uint8 (N, S, S, 1). "
+                "Fix: convert and reshape them"
             )
         for name in ("labels", "splits", "rows", "files", "groups"):
             array = getattr(self, name)
             shape = (n,) if array is None else array.shape
             if shape != (n,):
                 raise UsageError(
-                    f"Dataset.{name}: got shape {shape}; expected ({n},), one value for each image"
+                    f"Dataset.{name}: got shape {shape}; expected ({n},). Fix: give one value for "
+                    "each image"
                 )
         if n and not UNLABELLED <= int(self.labels.min()) <= int(self.labels.max()) < len(
             self.label_set
         ):
-            raise UsageError(f"Dataset.labels: got values outside -1..{len(self.label_set) - 1}")
+            raise UsageError(
+                f"Dataset.labels: got values from {self.labels.min()} to {self.labels.max()}; "
+                f"expected -1 to {len(self.label_set) - 1}. Fix: give positions in label_set, or "
+                "-1 for no label"
+            )
         if self.votes is not None and self.votes.shape != (n, len(FERPLUS_VOTES)):
             raise UsageError(
-                f"Dataset.votes: got shape {self.votes.shape}; expected ({n}, {len(FERPLUS_VOTES)})"
+                f"Dataset.votes: got shape {self.votes.shape}; expected ({n}, "
+                f"{len(FERPLUS_VOTES)}). Fix: give ten votes for each image, in the order of "
+                "labels.FERPLUS_VOTES"
             )
 
     def __len__(self) -> int:
@@ -123,7 +130,9 @@ class Dataset:
     def mask(self, split: str) -> np.ndarray:
         """bool (N,): which rows belong to a split of `SPLITS`."""
         if split not in SPLITS:
-            raise UsageError(f"split: got {split!r}; expected one of {', '.join(SPLITS)}")
+            raise UsageError(
+                f"split: got {split!r}; expected one of {', '.join(SPLITS)}. Fix: use one of these"
+            )
         return np.asarray(self.splits == SPLITS.index(split))
 
     def part(self, split: str) -> Dataset:
@@ -147,7 +156,7 @@ class Dataset:
         )
 
     def resized(self, side: int) -> Dataset:
-        """The faces at another side in pixels: averaged by area to shrink, linear to grow."""
+        """The faces at another side in pixels: shrunk by area averaging, enlarged linearly."""
         if side == self.side:
             return self
         from mien.vision.preprocess import resized
@@ -161,8 +170,8 @@ class Dataset:
         return dataclasses.replace(self, notes=(*self.notes, *notes))
 
     def with_labels(self, label_set: LabelSet) -> Dataset:
-        """The rows with their labels numbered as in another set; as they are where that lacks one
-        that occurs.
+        """The rows with their labels numbered as in another set; unchanged if that set lacks a
+        label that occurs.
         """
         here = np.unique(self.labels[self.labels != UNLABELLED])
         if label_set == self.label_set or any(
@@ -174,37 +183,36 @@ class Dataset:
         return dataclasses.replace(self, labels=to[self.labels + 1], label_set=label_set)
 
     def must_be_labelled_as(self, label_set: LabelSet, whose: str) -> None:
-        """Refuse rows whose labels are not numbered as a network numbers them; `with_labels` makes
-        them so.
+        """Refuse rows whose labels are not numbered as a network numbers them; `with_labels`
+        renumbers them.
 
         Raises:
-            UsageError: if so; `whose` says which network it is.
+            UsageError: naming the network as `whose`.
         """
         if self.label_set != label_set:
             raise UsageError(
-                f"{whose}: the network knows {', '.join(label_set)}; the data {self.source} has "
-                f"{', '.join(self.label_set)}. Fix: give it data with its own labels"
+                f"{whose}: got data {self.source} with the labels {', '.join(self.label_set)}; "
+                f"expected the network's labels, {', '.join(label_set)}. Fix: give it data with "
+                "its own labels"
             )
 
     def with_labels_that_occur(self) -> Dataset:
-        """The rows without the names of labels that no row has; as they are where less than two
-        occur.
-        """
-        there = self.counts().sum(axis=0) > 0
-        names = tuple(name for name, occurs in zip(self.label_set, there, strict=True) if occurs)
+        """The rows with only the label names that occur; unchanged if fewer than two occur."""
+        occur = self.counts().sum(axis=0) > 0
+        names = tuple(name for name, occurs in zip(self.label_set, occur, strict=True) if occurs)
         return self.with_labels(LabelSet(names)) if len(names) > 1 else self
 
     def counts(self) -> np.ndarray:
         """int64 (3, K): labelled rows by split (order of `SPLITS`) and class."""
         table = np.zeros((len(SPLITS), len(self.label_set)), np.int64)
-        known = self.labels != UNLABELLED
-        np.add.at(table, (self.splits[known], self.labels[known]), 1)
+        labelled = self.labels != UNLABELLED
+        np.add.at(table, (self.splits[labelled], self.labels[labelled]), 1)
         return table
 
     @cached_property
     def digests(self) -> np.ndarray:
-        """uint64 (N,): equal pixels, equal digest (chance of a false match among 36,000 pictures:
-        4e-11).
+        """uint64 (N,): equal for equal pixels (a false match among 36,000 pictures has a
+        probability of 4e-11).
         """
         flat = np.ascontiguousarray(self.images).reshape(len(self), -1)
         joined = b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in flat)
@@ -212,9 +220,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of pixels, labels, splits and label names: equal exactly when training would
-        see equal data.
-        """
+        """Hex digest of pixels, labels, splits and label names: equal for equal training data."""
         digest = hashlib.sha256(repr((self.images.shape, self.label_set.names)).encode())
         digest.update(np.ascontiguousarray(self.images).tobytes())
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
@@ -223,9 +229,7 @@ class Dataset:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Split -> hex digest of its labelled pictures, whatever their order: which splits do two
-        sets share?
-        """
+        """Split -> hex digest of its labelled pictures in any order, to compare two data sets."""
         fingerprints = {}
         names = repr(self.label_set.names).encode()
         for split in SPLITS:

@@ -11,7 +11,7 @@ There are several copies, tried in this order:
 
 kagglehub checks each download against the server's MD5 sum and keeps it in its own cache, so a
 second call downloads nothing. Its environment variables (KAGGLEHUB_CACHE, KAGGLE_API_TOKEN, ...)
-apply.
+work as usual.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _BY_HAND = (
     f"{COMPETITION} and put it into the folder data, where mien finds it"
 )
 _SIGN_IN = (
-    "make an API token in your Kaggle account's settings, put it into the environment variable KAGGLE_API_TOKEN "
-    "or the file ~/.kaggle/kaggle.json, and accept the competition's rules on its page"
+    "create an API token in the settings of your Kaggle account, put it into the environment "
+    "variable KAGGLE_API_TOKEN or the file ~/.kaggle/kaggle.json, and accept the competition's "
+    "rules on its page"
 )
 
 
@@ -43,34 +44,33 @@ def get_fer2013(destination: Path | None = None) -> Path:
     """Download FER2013.
 
     Args:
-        destination: Folder to put it into, made where it is missing; None leaves it in kagglehub's
-            cache. A FER2013 that is already there is returned as it is, without any network.
+        destination: Folder to copy it into, created if it does not exist; None leaves it in
+            kagglehub's cache. If FER2013 is already there, nothing is downloaded.
 
     Returns:
-        Path of the csv file, or of the folder, to be given to `load_dataset`.
+        Path of the csv file or folder, for `load_dataset`.
 
     Raises:
         MissingExtraError: if kagglehub is not installed.
-        DownloadError: without network or credentials, for an incomplete download, or where the disk
-            refuses.
+        DownloadError: without network or credentials, for an incomplete download or a write error.
     """
     if destination is not None:
-        there = find_data({}, [destination])
-        if there is not None:
-            return there
+        existing = find_data({}, [destination])
+        if existing is not None:
+            return existing
     folder = _download()
-    present = find_data({}, [folder])
-    if present is None:
+    data = find_data({}, [folder])
+    if data is None:
         raise DownloadError(
-            f"kagglehub: got a download without FER2013 in {folder}; expected fer2013.csv or train/ and test/. "
-            f"Fix: remove that folder and try again, {_BY_HAND}."
+            f"kagglehub: got a download without FER2013 in {folder}; expected fer2013.csv or "
+            f"train/ and test/. Fix: remove that folder and try again, {_BY_HAND}"
         )
-    return present if destination is None else _copy(present, destination)
+    return data if destination is None else _copy(data, destination)
 
 
 def _download() -> Path:
-    """Folder of the first of Kaggle's copies that can be had."""
-    # kagglehub prints its progress to the standard output, which belongs to results.
+    """Folder of the first of Kaggle's copies that can be downloaded."""
+    # kagglehub prints its progress to standard output, which belongs to results.
     with contextlib.redirect_stdout(sys.stderr):
         try:
             import kagglehub
@@ -98,8 +98,9 @@ def _download() -> Path:
             except refused as error:
                 if _no_network(error):
                     raise DownloadError(
-                        f"kagglehub: got no answer from Kaggle ({type(error).__name__}); expected a network. "
-                        f"Fix: check the connection and proxy and try again, {_BY_HAND}."
+                        f"kagglehub: got no answer from Kaggle ({type(error).__name__}); expected "
+                        "a network connection. Fix: check the connection and proxy and try again, "
+                        f"{_BY_HAND}"
                     ) from error
                 if (
                     isinstance(error, OSError)
@@ -107,13 +108,14 @@ def _download() -> Path:
                     and error.filename is not None
                 ):
                     raise DownloadError(
-                        f"{error.filename}: got {error.strerror}; expected a folder with 500 MB to write to. "
-                        "Fix: free some space, or name another folder in KAGGLEHUB_CACHE."
+                        f"{error.filename}: got an error while writing ({error.strerror}); "
+                        "expected a folder with 500 MB of space. Fix: free some space, or name "
+                        "another folder in KAGGLEHUB_CACHE"
                     ) from error
                 reasons.append(f"{handle}: {_in_short(error)}")
     raise DownloadError(
-        f"kagglehub: got a refusal for each of Kaggle's copies ({'; '.join(reasons)}); expected one download. "
-        f"Fix: {_SIGN_IN}, {_BY_HAND}."
+        f"kagglehub: got an error for each of Kaggle's copies ({'; '.join(reasons)}); expected one "
+        f"to be downloaded. Fix: {_SIGN_IN}, {_BY_HAND}"
     )
 
 
@@ -129,7 +131,7 @@ def _in_short(error: Exception) -> str:
 
 
 def _copy(source: Path, destination: Path) -> Path:
-    """Copy aside, then rename, so that what has the final name is whole."""
+    """Copy under a temporary name, then rename, so that the final name is never a partial copy."""
     made = destination / f".new-{os.getpid()}-{source.name}"
     try:
         destination.mkdir(parents=True, exist_ok=True)
@@ -147,7 +149,7 @@ def _copy(source: Path, destination: Path) -> Path:
         with contextlib.suppress(OSError):
             made.unlink()
         raise DownloadError(
-            f"{destination}: got {error.strerror or error}; expected a folder to write {source.name} to. "
-            "Fix: name another folder, or free some space."
+            f"{destination}: got an error while writing ({error.strerror or error}); expected a "
+            f"folder to write {source.name} to. Fix: name another folder, or free some space"
         ) from error
     return final

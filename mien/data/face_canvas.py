@@ -14,22 +14,22 @@ import numpy as np
 from mien.constants import FACE_SIDE
 
 # What moves in a face, with its value at rest. Brows: up, inner ends up, arched, drawn together
-# (pixels). Lids: upper opening (a factor), lower one up, slope (pixels; + the outer end droops, -
+# (pixels). Lids: upper opening (a factor), lower lid up, slope (pixels; + the outer end droops, -
 # the inner end presses down). Mouth: width (a factor), opening, corners up, upper lip up (pixels),
-# squareness (0 to 1), teeth shown, one corner up (pixels). Creases, 0 none to 1 deep: nose
+# squareness (0 to 1), teeth shown, one corner up (pixels). Creases, from 0 (none) to 1 (deep): nose
 # wrinkled, cheek folds, frown lines, forehead lines.
 MOVES = {
     "brow_up": 0.0, "brow_inner": 0.0, "brow_arch": 0.0, "brow_in": 0.0,
     "lid": 1.0, "lower_lid": 0.0, "lid_slope": 0.0,
-    "mouth_width": 1.0, "opening": 0.0, "corners": 0.0, "upper_lip": 0.0, "square": 0.0, "teeth": 0.0,
-    "one_corner": 0.0,
+    "mouth_width": 1.0, "opening": 0.0, "corners": 0.0, "upper_lip": 0.0, "square": 0.0,
+    "teeth": 0.0, "one_corner": 0.0,
     "wrinkle": 0.0, "folds": 0.0, "frown": 0.0, "forehead": 0.0,
 }  # fmt: skip
 
 
 @dataclass
 class EyeSide:
-    """Where one eye and its brow stand: `sign` -1 at the picture's left, 1 at its right."""
+    """Place of one eye and its brow: `sign` is -1 on the picture's left, 1 on its right."""
 
     sign: int
     x: np.ndarray
@@ -39,18 +39,18 @@ class EyeSide:
 def elliptic_radius(
     x: np.ndarray, y: np.ndarray, width: float | np.ndarray, height: float | np.ndarray
 ) -> np.ndarray:
-    """Distance from the centre of an ellipse, 1 on its edge."""
+    """Distance from the centre of an ellipse, in units in which its edge has the distance 1."""
     x, y = x / width, y / height
     return np.asarray(np.sqrt(x * x + y * y))
 
 
 class Canvas:
-    """Some faces to be painted at once: their pixels, the coordinates of their heads, chance.
+    """Some faces to be painted at once: pixels, head coordinates and random values.
 
     Args:
         moves: float32 (N, 18), what moves, in the order of `MOVES`.
-        rng: Where all else comes from: who is drawn, from where, in which light. Its values are
-            drawn in a fixed order that does not depend on `moves`.
+        rng: Random values for everything else: the person, the pose, the light. They are drawn in
+            a fixed order that does not depend on `moves`.
     """
 
     def __init__(self, moves: np.ndarray, rng: np.random.Generator) -> None:
@@ -58,8 +58,10 @@ class Canvas:
         self._num = len(moves)
         self.image = np.empty((self._num, FACE_SIDE, FACE_SIDE), np.float32)
         (
-            self.brow_up, self.brow_inner, self.brow_arch, self.brow_in, self.lid, self.lower_lid, self.lid_slope,
-            self.mouth_width, self.opening, self.corners, self.upper_lip, self.square, self.teeth, self.one_corner,
+            self.brow_up, self.brow_inner, self.brow_arch, self.brow_in,
+            self.lid, self.lower_lid, self.lid_slope,
+            self.mouth_width, self.opening, self.corners, self.upper_lip, self.square,
+            self.teeth, self.one_corner,
             self.wrinkle, self.folds, self.frown, self.forehead,
         ) = (np.ascontiguousarray(moves[:, i, None, None]) for i in range(len(MOVES)))  # fmt: skip
         self.one_corner *= self._sign()
@@ -77,13 +79,11 @@ class Canvas:
         return (self._rng.random((self._num, 1, 1)) < share).astype(np.float32)
 
     def _some(self, share: float) -> np.ndarray:
-        """Indices of the faces that have something which not all have."""
+        """Indices of a random share of the faces, for what only some have, such as glasses."""
         return np.flatnonzero(self._rng.random(self._num) < share)
 
     def _place(self) -> None:
-        """Head coordinates of every pixel: shift, size, turn in the picture plane, turn of the
-        head.
-        """
+        """Head coordinates of every pixel: shift, size, rotation in the plane, turn of the head."""
         angle, self.scale = self._span(-0.2, 0.2), self._span(0.94, 1.16)
         self.yaw, self.pitch = self._span(-0.27, 0.27), self._span(-1.3, 1.3)
         line = np.arange(FACE_SIDE, dtype=np.float32) - np.float32((FACE_SIDE - 1) / 2)
@@ -94,8 +94,8 @@ class Canvas:
         self.screen_x, self.screen_y = line[None, None, :], line[None, :, None]
 
     def _turned(self, x: float | np.ndarray, radius: float = 18.0) -> tuple[np.ndarray, np.ndarray]:
-        """Where a feature at `x` of a frontal head stands on the turned head, and by what factor it
-        is narrowed.
+        """Position on the turned head of a feature at `x` of a frontal head, and the factor by
+        which it is narrowed.
         """
         angle = np.arcsin(np.clip(np.asarray(x, np.float32) / radius, -0.95, 0.95)) + self.yaw
         return np.float32(radius) * np.sin(angle), np.maximum(np.cos(angle), 0.45) / 0.95
@@ -111,11 +111,10 @@ class Canvas:
         opacity: float | np.ndarray = 1.0,
         faces: slice | np.ndarray = slice(None),
     ) -> np.ndarray:
-        """Paint `rows` of `faces` where `inside` (pixels to the edge, positive within) says;
-        returns the coverage.
+        """Paint `rows` of `faces` where `inside` (distance to the edge in pixels) is positive, and
+        return the coverage.
 
-        `inside` covers those rows, or the whole canvas and is cut; `tone` and `opacity` broadcast
-        against it.
+        `inside` covers those rows or the whole canvas; `tone` and `opacity` broadcast against it.
         """
         target = self.image[faces, rows]
         cover = (inside[:, rows] if inside.shape[1] == FACE_SIDE else inside) * (

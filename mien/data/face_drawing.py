@@ -36,7 +36,7 @@ class Painter(Canvas):
             + (slope * np.cos(direction)) * self.screen_x
             + (slope * np.sin(direction)) * self.screen_y
         )
-        # A door frame, a shelf, a horizon behind the head.
+        # Behind the head: a door frame, a shelf, a horizon.
         edge, tone = self._span(-22, 22), self._span(20, 230)
         upright, side = self._chance(0.5), self._sign()
         across = (side * upright) * self.screen_x + (side * (1 - upright)) * self.screen_y
@@ -78,7 +78,7 @@ class Painter(Canvas):
         shade *= shade
         shade = 1.04 - 0.26 * shade * shade
         self.head = self._fill((1 - radius) * 16, self.skin * shade, slice(None))
-        # Hair on the forehead: straight, parted or a fringe; the bald have none.
+        # Hair on the forehead: straight, parted or a fringe; none for bald heads.
         line, part, bend = (
             self._span(-16.5, -12.5),
             self._span(-0.35, 0.35),

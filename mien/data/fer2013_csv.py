@@ -35,7 +35,7 @@ from mien.labels import FER2013, LabelSet
 
 _CHUNK = 4 << 20  # bytes read at a time
 _BLOCK = 32  # rows parsed at a time: about 270 kB, so that the passes stay in the processor's cache
-# Labels that are no known expression are believed from so many rows on, or where all are names.
+# An unknown label that occurs in fewer rows beside known labels is taken for an error.
 _RARE = 5
 
 
@@ -50,7 +50,7 @@ class _Rows:
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     names: Labels = field(default_factory=Labels)
-    dropped: set[int] = field(default_factory=set)  # rows whose label was not believed
+    dropped: set[int] = field(default_factory=set)  # rows whose label was taken for an error
 
 
 def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Dataset:
@@ -58,15 +58,14 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
 
     Args:
         files: As `companions` returns them.
-        source: What the Dataset is to be called.
-        on_error: "raise", or "skip" to leave out bad rows; what is wrong with a file as a whole
-            always raises.
+        source: The name of the Dataset.
+        on_error: "raise", or "skip" to leave out bad rows; errors of a whole file always raise.
 
     Returns:
         Dataset with images uint8 (N, 48, 48, 1) in the order of the file.
 
     Raises:
-        DataError: on the first bad row, or where the file is not FER2013 at all.
+        DataError: for the first bad row, or a file that is not FER2013 at all.
     """
     rows = _Rows()
     for path in files:
@@ -79,14 +78,14 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             source,
             got=f"no readable row ({len(rows.left_out):,} left out)",
             expected="at least one row that can be read",
-            fix="correct the rows; the first: " + rows.left_out[0].reason,
+            fix="correct the rows; the first error: " + rows.left_out[0].reason,
         )
     images = np.concatenate(rows.images).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
     kept = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
     labels, label_set = _numbered(np.array(rows.labels, np.int64)[kept], rows.names, source)
     if num_unlabelled := int(np.sum(labels == UNLABELLED)):
         rows.notes.append(
-            f"{num_unlabelled:,} rows carry no label: they can be predicted, not scored."
+            f"{num_unlabelled:,} rows have no label: they can be predicted, not scored."
         )
     return Dataset(
         images if len(kept) == len(images) else images[kept],
@@ -104,11 +103,11 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
 def _numbered(labels: np.ndarray, names: Labels, source: str) -> tuple[np.ndarray, LabelSet]:
     """Labels as positions in a label set of their own."""
     occur = [names.names[k] for k in np.unique(labels[labels != UNLABELLED])]
-    found = label_set_of(occur, source) if occur else FER2013
+    label_set = label_set_of(occur, source) if occur else FER2013
     to = np.full(len(names.names) + 1, UNLABELLED, np.int64)
     for name in occur:
-        to[names.names.index(name)] = found.names.index(name)
-    return to[labels], found
+        to[names.names.index(name)] = label_set.names.index(name)
+    return to[labels], label_set
 
 
 def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error: str) -> None:
@@ -131,7 +130,7 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         try:
             pixels, label, split = fields(text, header, rows.names)
         except BadRow as bad:
-            block.flush()  # an earlier row may be bad too, and the first one is to be named
+            block.flush()  # an earlier row may be bad too, and the first one must be named
             block.leave_out(number, bad, whole)
             continue
         block.add((number, pixels, label, split), whole)
@@ -151,14 +150,14 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
 
 
 def _parsed(pixels: list[bytes]) -> np.ndarray | None:
-    """uint8 (rows, 2304): as FER2013 has them, else with other marks between the numbers; None
-    where a row needs a closer look.
+    """Parse rows, uint8 (rows, 2304), whatever separates the numbers; None where a row needs a
+    closer look.
     """
     images = parse_block(pixels)
     if images is not None:
         return images
     try:
-        return parse_block([plain_pixels(one) for one in pixels])
+        return parse_block([plain_pixels(row) for row in pixels])
     except BadRow:
         return None
 
@@ -181,7 +180,7 @@ class _Block:
         got, fix = bad.got, bad.fix
         if not whole:
             got = f"a cut-off last line: {got}"
-            fix = "the file ends early: copy or download it again"
+            fix = "copy or download the file again, since it ends early"
         if self._on_error == "raise":
             raise DataError(self._where, row=line, got=got, expected=bad.expected, fix=fix)
         reason = f"got {got}; expected {bad.expected}"
@@ -212,9 +211,7 @@ class _Block:
 def _drop_rare_labels(
     rows: _Rows, first: int, leave_out: Callable[[int, BadRow, bool], None]
 ) -> None:
-    """Take a label for an error that is neither a known expression nor frequent, beside others
-    that are known.
-    """
+    """Treat a label as an error if it is rare and unknown, and other labels are known ones."""
     counts = Counter(label for label in rows.labels[first:] if label != UNLABELLED)
     odd = {label for label in counts if not rows.names.is_ordinary(label)}
     if not odd:
@@ -226,22 +223,22 @@ def _drop_rare_labels(
             got = f"the emotion {rows.names.names[rows.labels[row]]!r}"
             rows.dropped.add(row)
             leave_out(rows.lines[row], BadRow(got, expected_emotion()), True)
-    rows.left_out.sort(key=lambda one: (one.where, one.row or 0))
-    believed = sorted(rows.names.names[label] for label in odd - rare)
-    if believed:
+    rows.left_out.sort(key=lambda row: (row.where, row.row or 0))
+    kept = sorted(rows.names.names[label] for label in odd - rare)
+    if kept:
         rows.notes.append(
-            f"Labels that FER2013 does not have: {', '.join(believed)}. --labels gives them names."
+            f"Labels that FER2013 does not have: {', '.join(kept)}. --labels gives them names."
         )
 
 
 def _records(lines: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool, int]]:
-    """Lines, of which those are joined that a quoted field spans, and how many each was."""
+    """Records with the number of lines of each: a quoted field may span several lines."""
     held: list[bytes] = []
     for text, whole in lines:
         held.append(text)
         spans = b'"' in text and text.count(b'"') % 2 == 1
         if spans != (len(held) > 1) and whole and sum(map(len, held)) < LONGEST:
-            continue  # inside of a quoted field
+            continue  # inside a quoted field
         yield b" ".join(held), whole, len(held)
         held = []
     if held:
@@ -249,7 +246,7 @@ def _records(lines: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool,
 
 
 def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:
-    """Each line without its end, and whether it had one. Holds one chunk and one line in memory."""
+    """Each line without its line end, and whether it had one; reads in chunks."""
     rest = b""
     while True:
         with damage(where):

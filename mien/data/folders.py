@@ -1,7 +1,7 @@
-"""Folders of pictures -> a Dataset, laid out as `mien.data.layout` knows it.
+"""Read a folder of pictures, in a layout of `mien.data.layout`, as a Dataset.
 
-Copies of FER2013 merge PublicTest and PrivateTest into one folder and tell them apart by the file
-name (`PublicTest_123.jpg`); there the name decides.
+Some copies of FER2013 merge PublicTest and PrivateTest into one folder, where only the file names
+(`PublicTest_123.jpg`) tell them apart; there the name decides.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ _PREFIX = re.compile("(" + "|".join(USAGE) + ")_")
 
 
 def looks_like_fer2013(folder: Path) -> bool:
-    """Whether a folder holds train/ and test/ (or validation/) with nothing but FER2013's labels
-    inside, and can be read as that.
-    """
+    """Whether a folder can be read as train/ and test/ (or validation/) with FER2013's labels."""
     try:
         names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
         splits = set(split_folders(names).values())
@@ -40,11 +38,11 @@ def looks_like_fer2013(folder: Path) -> bool:
 
 
 def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
-    """The pictures of a folder, labelled by its folders, or by what stands beside the pictures; with
-    the splits that FER2013's file names tell.
+    """List the pictures of a folder, labelled by its folders or by files beside the pictures;
+    FER2013's file names also give the split.
 
     Raises:
-        DataError: where the folder is not laid out as `split/label/picture` or `label/picture`.
+        DataError: if the folder is not laid out as `split/label/picture` or `label/picture`.
     """
     listing = None if names_labels(folder) else list_by_tables(folder, on_error)
     listing = listing or list_folder(folder, on_error)
@@ -54,16 +52,16 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
 
 
 def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
-    """Decode the pictures of a listing; `rows` are positions in `listing.pictures`, counted from 0.
+    """Decode the pictures of a listing; `rows` are positions in `listing.pictures`, from 0.
 
     Args:
-        listing: What `list_pictures` found.
-        how: How they become faces.
-        source: What the Dataset is to be called.
+        listing: The result of `list_pictures`.
+        how: How the pictures become faces.
+        source: The name of the Dataset.
 
     Raises:
         DataError: for the first picture that cannot be read, or labels that make no label set.
-        DownloadError: where faces are to be detected, and the detector's weights cannot be had.
+        DownloadError: if a detector is needed and its weights cannot be downloaded.
     """
     label_set = label_set_of(listing.labels, source)
     notes = list(listing.notes)
@@ -88,16 +86,16 @@ def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
 
 
 def _split_by_prefix(listing: Listing) -> bool:
-    """Part a merged evaluation folder, or an unsplit one, by FER2013's file names; whether that
-    moved any.
+    """Split a merged evaluation folder, or an unsplit one, by FER2013's file names; returns whether
+    any picture moved to another split.
     """
     folders = {SPLITS[split] for split in listing.splits} if listing.has_splits else set()
     evaluation = folders - {"training"}
     if len(evaluation) > 1 or folders == {"training"}:
-        return False  # the folders part them already, or there is nothing to part
+        return False  # the folders split them already, or there is nothing to split
     prefixes = [_PREFIX.match(path.name) for path in listing.pictures]
     merged = SPLITS.index(next(iter(evaluation))) if evaluation else SPLITS.index("training")
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     moved = False
     for index, match in enumerate(prefixes):
         if match is None or listing.splits[index] != merged:
@@ -106,14 +104,14 @@ def _split_by_prefix(listing: Listing) -> bool:
         if evaluation and usage == "Training":
             continue  # somebody put it there on purpose
         split = SPLITS.index(USAGE[usage])
-        told[usage] += 1
+        counts[usage] += 1
         moved |= listing.splits[index] != split
         listing.splits[index] = split
     if moved:
         parts = ", ".join(
-            f"{told[usage]:,} {usage} ({split})" for usage, split in USAGE.items() if told[usage]
+            f"{counts[usage]:,} {usage} ({split})"
+            for usage, split in USAGE.items()
+            if counts[usage]
         )
-        listing.notes.append(
-            f"Splits were told by FER2013's file names in a merged folder: {parts}."
-        )
+        listing.notes.append(f"A merged folder was split by FER2013's file names: {parts}.")
     return moved

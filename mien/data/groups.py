@@ -1,4 +1,4 @@
-"""Whose picture is whose: a table of files and persons, joined to pictures by their paths."""
+"""Groups of pictures, such as persons, from a table that is joined to pictures by their paths."""
 
 from __future__ import annotations
 
@@ -26,44 +26,47 @@ GROUP_COLUMNS = (
 
 
 def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
-    """The data with the groups that a table names for its pictures.
+    """The data with the groups that a table gives for its pictures.
 
     Args:
         dataset: Pictures; their `files` are looked up in the table.
         table: A csv with a column of paths (`file`, `image`, `path`, ...) and one of groups
-            (`person`, `subject`, `group`, ...). A path may have more or fewer folders in front
-            than those of the data. A file of that name inside of the data is found too.
+            (`person`, `subject`, `group`, ...). A path may have more or fewer leading folders than
+            those of the data. A file of that name inside the data is found too.
 
     Raises:
-        UsageError: for data that is not made of picture files.
-        DataError: for a table without these columns, or one that knows no picture of the data.
+        UsageError: for data that does not consist of picture files.
+        DataError: for a table without these columns, or without any picture of the data.
     """
     if dataset.files is None:
         raise UsageError(
             f"groups: got {os.fspath(table)!r} for {dataset.source}, which has no picture files; "
-            "expected a folder or archive of pictures"
+            "expected a folder or archive of pictures. Fix: leave the table out, or name pictures"
         )
-    where, groups = _read(Path(os.path.expanduser(table)), Path(dataset.source))
-    known = _Places(groups)
-    found = np.array([known.get(file) for file in dataset.files], object)
-    num_found = sum(map(bool, found))
+    where, table_groups = _read(Path(os.path.expanduser(table)), Path(dataset.source))
+    lookup = _Places(table_groups)
+    groups = np.array([lookup.get(file) for file in dataset.files], object)
+    num_found = sum(map(bool, groups))
     if not num_found:
         raise DataError(
             where,
-            got=f"no path that is a picture of {dataset.source} (the first: {next(iter(groups))!r})",
+            got=(
+                f"no path of a picture of {dataset.source} (the first: "
+                f"{next(iter(table_groups))!r})"
+            ),
             expected=f"paths such as {dataset.files[0]!r}",
             fix="name the table of this data",
         )
-    note = f"{len(set(found) - {''}):,} groups were read from {Path(where).name}."
+    note = f"{len(set(groups) - {''}):,} groups were read from {Path(where).name}."
     if num_found < len(dataset):
         note += (
             f" {len(dataset) - num_found:,} pictures are not in it: each counts as its own group."
         )
-    return dataclasses.replace(dataset, groups=found).with_notes(note)
+    return dataclasses.replace(dataset, groups=groups).with_notes(note)
 
 
 class _Places:
-    """Groups by path: of the same path, or of one that has more or fewer folders in front."""
+    """Groups by path, whose leading folders may be missing or more."""
 
     def __init__(self, groups: Mapping[str, str]) -> None:
         self._whole: dict[str, set[str]] = defaultdict(set)
@@ -75,12 +78,12 @@ class _Places:
                 self._ends["/".join(parts[start:])].add(group)
 
     def get(self, file: str) -> str:
-        """Empty where no path fits, or several do whose groups differ."""
+        """The group of a file; empty where no path matches, or several of different groups."""
         parts = PurePosixPath(file.lower()).parts
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
-        for found in (self._ends.get("/".join(parts)), *map(self._whole.get, ends)):
-            if found is not None and len(found) == 1:
-                return next(iter(found))
+        for groups in (self._ends.get("/".join(parts)), *map(self._whole.get, ends)):
+            if groups is not None and len(groups) == 1:
+                return next(iter(groups))
         return ""
 
 
@@ -93,31 +96,31 @@ def _read(table: Path, source: Path) -> tuple[str, dict[str, str]]:
     names, rows = read_table(text, where)
     file = column(names, FILE_COLUMNS, where, "the picture's path")
     group = column(names, GROUP_COLUMNS, where, "its person or group")
-    found = {row[file]: row[group].strip() for row in rows if row[file].strip()}
-    if not found:
+    groups = {row[file]: row[group].strip() for row in rows if row[file].strip()}
+    if not groups:
         raise DataError(
             where,
             got="a table without rows",
             expected="a row for each picture",
             fix="name another table",
         )
-    return where, found
+    return where, groups
 
 
 def _inside(source: Path, name: str) -> tuple[str, bytes]:
-    """A file of that name within the data: (what it is called, its content)."""
+    """A file of that name inside the data: (its name for errors, its content)."""
     if source.is_dir():
         for path in sorted(source.rglob(name)):
             return os.fspath(path), path.read_bytes()
     elif source.is_file() and is_archive(source):
-        with members(source) as found:
-            for member in found:
+        with members(source) as listing:
+            for member in listing:
                 if PurePosixPath(member.name).name == name:
                     with member.open() as stream:
                         return f"{source}:{member.name}", stream.read()
     raise DataError(
         name,
-        got="nothing: there is no such file, nor one of that name in the data",
+        got="nothing: no such file, and none of that name in the data",
         expected="a csv with a column of files and one of persons",
         fix="check the path",
     )

@@ -1,7 +1,6 @@
 """Names for labels that data sets give as numbers, or under names of their own.
 
-What a number means is known only to whoever made the data: it is said with `--labels`, never
-guessed.
+Only the authors of the data know what a number means: it is given with `--labels`, never guessed.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ PRESETS: dict[str, dict[str, str]] = {
 
 
 def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
-    """What labels are to be called: a preset's name, `1=surprise,2=fear`, or a mapping.
+    """New names by old ones, from a preset's name, a text like `1=surprise,2=fear`, or a mapping.
 
-    An empty name leaves the rows of that label out.
+    An empty name leaves out the rows of that label.
 
     Raises:
         UsageError: for anything else.
@@ -60,26 +59,29 @@ def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
         old, equals, new = (piece.strip() for piece in part.partition("="))
         if not equals or not old:
             raise UsageError(
-                f"labels: got {part[:60]!r}; expected one of {', '.join(PRESETS)}, or pairs such "
-                "as 1=surprise,2=fear (an empty name leaves a label out)"
+                f"labels: got {part[:60]!r}; expected one of {', '.join(PRESETS)}, or pairs. Fix: "
+                "write pairs such as 1=surprise,2=fear (an empty name leaves a label out)"
             )
         names[old] = new
     if not names:
-        raise UsageError(f"labels: got {given!r}; expected one of {', '.join(PRESETS)}, or pairs")
+        raise UsageError(
+            f"labels: got {given!r}; expected one of {', '.join(PRESETS)}, or pairs. Fix: write "
+            "pairs such as 1=surprise,2=fear"
+        )
     return names
 
 
 def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
-    """The data with other names for its labels; labels of one name become one, those without a name
-    are left out.
+    """The data with other names for its labels; labels with the same new name are merged, and rows
+    of labels with an empty name are left out.
 
     Args:
         dataset: The data.
-        given: As for `names_for`; labels that it does not name keep theirs.
+        given: As for `names_for`; labels that it does not mention keep their names.
 
     Raises:
-        UsageError: where it names no label of the data.
-        DataError: where fewer than two labels remain.
+        UsageError: if it mentions no label of the data.
+        DataError: if fewer than two labels remain.
     """
     names = {_plain(old): new for old, new in names_for(given).items()}
     if dataset.numbered and set(names) & set(PRESETS["fer2013"]):
@@ -88,48 +90,49 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
     if not any(_plain(name) in names for name in old):
         raise UsageError(
             f"labels: got names for {', '.join(list(names)[:12])}; expected labels of "
-            f"{dataset.source}: {', '.join(old)}"
+            f"{dataset.source}. Fix: name some of {', '.join(old)}"
         )
     new = [canonical(names.get(_plain(name), name)) for name in old]
-    found = label_set_of([name for name in new if name], dataset.source)
-    to = np.array([found.names.index(name) if name else UNLABELLED for name in new] + [UNLABELLED])
+    label_set = label_set_of([name for name in new if name], dataset.source)
+    positions = [label_set.names.index(name) if name else UNLABELLED for name in new]
+    to = np.array([*positions, UNLABELLED])
     dropped = np.array([not name for name in new] + [False])[dataset.labels]
     pairs = ", ".join(f"{a} = {b or 'left out'}" for a, b in zip(old, new, strict=True) if a != b)
     notes = [f"Labels were renamed: {pairs}."] if pairs else []
     if dropped.any():
         notes.append(f"{int(dropped.sum()):,} pictures of labels without a name were left out.")
     changed = dataclasses.replace(
-        dataset, labels=to[dataset.labels], label_set=found, numbered=False
+        dataset, labels=to[dataset.labels], label_set=label_set, numbered=False
     )
     return changed.take(~dropped).with_notes(*notes)
 
 
 def numbered(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSet, bool]:
-    """Labels as data sets hold them: numbers, names, truth values, or nothing.
+    """Turn labels as data sets store them (numbers, names, truth values, nothing) into positions.
 
     Args:
-        values: One a picture: int, float, str, bytes, bool, or None (no label); NaN is none too.
-        source: What the data is called in errors.
+        values: A label for each picture: int, float, str, bytes, bool, or None or NaN for no label.
+        source: The name of the data in errors.
 
     Returns:
         int64 (N,) positions in the label set, the label set, and whether the labels are numbers
-        that were read as FER2013's: where all are whole numbers from 0 to 6. Other numbers are
-        labels by themselves, until they are given names.
+        that were read as FER2013's, because all are whole numbers from 0 to 6. Other numbers are
+        used as label names until they are renamed.
     """
     names = [label_name(value) for value in values]
-    known = {name for name in names if name}
-    are_numbers = bool(known) and known <= set(PRESETS["fer2013"])
+    distinct = {name for name in names if name}
+    are_numbers = bool(distinct) and distinct <= set(PRESETS["fer2013"])
     if are_numbers:
         names = [PRESETS["fer2013"].get(name, name) for name in names]
-        known = set(names) - {""}
-    found = label_set_of(sorted(known), source) if known else FER2013
-    places = {name: found.names.index(name) for name in known}
-    labels = np.array([places.get(name, UNLABELLED) for name in names], np.int64)
-    return labels, found, are_numbers
+        distinct = set(names) - {""}
+    label_set = label_set_of(sorted(distinct), source) if distinct else FER2013
+    positions = {name: label_set.names.index(name) for name in distinct}
+    labels = np.array([positions.get(name, UNLABELLED) for name in names], np.int64)
+    return labels, label_set, are_numbers
 
 
 def label_name(value: object) -> str:
-    """A label's canonical name; whole numbers lose their fraction, and nothing is empty."""
+    """A label's canonical name; `1.0` becomes `1`, and no label becomes an empty text."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if value is None or value != value:  # NaN
@@ -139,8 +142,8 @@ def label_name(value: object) -> str:
 
 
 def label_set_of(labels: Sequence[str], source: str) -> LabelSet:
-    """The set of some canonical labels: FER2013's where all are among these, else the known ones in
-    FER2013's order before others by name.
+    """The label set of some canonical labels: FER2013's if it has them all, else known expressions
+    in FER2013's order, followed by other labels by name.
 
     Raises:
         DataError: for fewer than two labels that are not FER2013's.
@@ -149,31 +152,31 @@ def label_set_of(labels: Sequence[str], source: str) -> LabelSet:
     if names and names <= set(FER2013):
         return FER2013
     known = [name for name in (*FER2013, "contempt") if name in names]
-    found = (*known, *sorted(names - set(known), key=_natural))
-    if len(found) < 2:
+    ordered = (*known, *sorted(names - set(known), key=_natural))
+    if len(ordered) < 2:
         raise DataError(
             source,
-            got=f"the single label {found[0]!r}" if found else "no label",
+            got=f"the single label {ordered[0]!r}" if ordered else "no label",
             expected="two or more labels, or FER2013's",
             fix="check that the folders are split/label/picture or label/picture",
         )
-    return LabelSet(found)
+    return LabelSet(ordered)
 
 
 def _with_numbers(dataset: Dataset) -> Dataset:
-    """Numbers that were read as FER2013's, as numbers again."""
+    """Turn labels that were read as FER2013's back into their numbers."""
     numbers = {name: str(number) for number, name in enumerate(FER2013)}
     names = tuple(numbers.get(name, name) for name in dataset.label_set)
     return dataclasses.replace(dataset, label_set=LabelSet(names))
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """`2` before `10`."""
+    """Sort key: `2` comes before `10`."""
     return (int(name), "") if name.isdecimal() else (1 << 60, name)
 
 
 def _plain(label: str) -> str:
-    """`01`, `1.0` and `1` are one label."""
+    """The same text for `01`, `1.0` and `1`."""
     text = label.strip().lower()
     try:
         number = float(text)

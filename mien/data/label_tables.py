@@ -1,11 +1,11 @@
-"""Pictures whose labels stand beside them: in a table of files and labels, or a file a picture.
+"""Pictures whose labels lie beside them: in a table, or in a file for each picture.
 
-    labels.csv      file,label[,split][,person]     any of the names in use; also tabs, `;`, blanks
+    labels.csv      file,label[,split][,person]     under any of the usual names; also tabs, `;`
     RAF-DB          EmoLabel/list_patition_label.txt: `train_00001.jpg 5`; pictures may be called
                     `train_00001_aligned.jpg`
     AffectNet       train_set/images/123.jpg with train_set/annotations/123_exp.npy
 
-Used where the folders of the pictures do not name labels.
+This is used if the folders of the pictures do not name labels.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from mien.vision.formats import is_picture_name
 
 _ENDS = (".csv", ".tsv", ".txt", ".lst")
 _MOST = 200_000_000  # bytes of a table
-_ENOUGH = 0.5  # share of the pictures that a table must know
-_ENDINGS = ("", "_aligned", "_face", "_cropped")  # of a picture's name, that tables leave out
+_ENOUGH = 0.5  # share of the pictures that a table must list
+_ENDINGS = ("", "_aligned", "_face", "_cropped")  # of a picture's name; tables leave them out
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What a table says of one file."""
+    """What a table says about one file."""
 
     label: str
     split: str | None
@@ -43,17 +43,17 @@ class _Row:
 
 
 @dataclass
-class _Known:
-    """Rows of tables by the paths in them, in lower case with `/`; one path may have a row in the
-    table of each split.
+class _Tables:
+    """Rows of tables by their paths, in lower case with `/`; a path may have a row in the table of
+    each split.
     """
 
     rows: dict[str, list[_Row]] = field(default_factory=lambda: defaultdict(list))
-    tables: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
     def of(self, parts: Sequence[str]) -> _Row | None:
-        """The row of a picture: tables may name more or fewer folders in front, or another ending
-        of the name. None where there is none, or rows that differ.
+        """The row of a picture, whose path in the table may have more or fewer leading folders or
+        another ending of the name. None if there is no such row, or if rows contradict each other.
         """
         stem, suffix = os.path.splitext(parts[-1].lower())
         above = [part.lower() for part in parts[:-1]]
@@ -72,7 +72,7 @@ class _Known:
 
 
 def list_by_tables(folder: Path, on_error: str = "raise") -> Listing | None:
-    """The pictures of a folder with the labels that stand beside them; None where none do.
+    """List the pictures of a folder with the labels that lie beside them; None if there are none.
 
     Raises:
         DataError: for pictures without a label, unless they are to be skipped.
@@ -84,18 +84,18 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> Listing | None:
     if _annotated(folder, tree.pictures[0]):
         _list_annotated(listing, tree.pictures, on_error)
         return listing
-    known = _Known()
+    tables = _Tables()
     for parts in tree.others:
         if parts[-1].lower().endswith(_ENDS) and len(parts) <= 3:
-            _read(folder / Path(*parts), known)
-    found = [(parts, known.of(parts)) for parts in tree.pictures]
-    named = [(parts, row) for parts, row in found if row is not None]
-    if len(named) < max(1, _ENOUGH * len(found)):
+            _read(folder / Path(*parts), tables)
+    pictures = [(parts, tables.of(parts)) for parts in tree.pictures]
+    listed = [(parts, row) for parts, row in pictures if row is not None]
+    if len(listed) < max(1, _ENOUGH * len(pictures)):
         return None
-    alike = sum(row.label in map(label_name, parts[:-1]) for parts, row in named)
-    if alike > _ENOUGH * len(named):
+    alike = sum(row.label in map(label_name, parts[:-1]) for parts, row in listed)
+    if alike > _ENOUGH * len(listed):
         return None  # the folders say the same
-    for parts, row in found:
+    for parts, row in pictures:
         path = folder / Path(*parts)
         if row is not None:
             split = row.split or _split_of(parts[:-1])
@@ -103,7 +103,7 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> Listing | None:
             continue
         error = DataError(
             path,
-            got=f"a picture that {', '.join(known.tables)} does not name",
+            got=f"a picture that {', '.join(tables.names)} does not list",
             expected="a label for each picture",
             fix=f"add a row for it, or {LEAVE_OUT}",
         )
@@ -113,7 +113,7 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> Listing | None:
     listing.has_splits = any(listing.splits)
     listing.notes.append(
         f"The labels of {len(listing.pictures):,} pictures were read from "
-        f"{', '.join(dict.fromkeys(known.tables))}."
+        f"{', '.join(dict.fromkeys(tables.names))}."
     )
     return listing
 
@@ -133,8 +133,8 @@ def _split_of(above: Iterable[str]) -> str | None:
     return None
 
 
-def _read(path: Path, known: _Known) -> None:
-    """Take in a table of files and labels; anything else is passed over."""
+def _read(path: Path, tables: _Tables) -> None:
+    """Add a table of files and labels; any other file is ignored."""
     if path.stat().st_size > _MOST:
         return
     try:
@@ -157,8 +157,8 @@ def _read(path: Path, known: _Known) -> None:
         word = split_word(row[split]) if split is not None else None
         word = word or named or split_word(PurePosixPath(key).stem)
         person = row[group].strip() if group is not None else ""
-        known.rows[key].append(_Row(text, SPLIT_NAMES[word] if word else None, person))
-    known.tables.append(path.name)
+        tables.rows[key].append(_Row(text, SPLIT_NAMES[word] if word else None, person))
+    tables.names.append(path.name)
 
 
 def _first(names: Sequence[str], wanted: Sequence[str]) -> int | None:

@@ -1,11 +1,11 @@
-"""What the folders above a picture mean: its split, its label, whose it is.
+"""What the folders above a picture mean: its split, its label and its group.
 
     split/label/picture     label/picture     split/label/person/picture     person/label/picture
 
-Any of these may be wrapped in further folders, as archives leave them, and links to folders are
-followed. Names decide, never positions: the level that names expressions is that of the labels;
-where none does, the first with several names. A level between, below or above the labels names
-groups, such as persons, which a random validation split keeps whole.
+Any of these may lie in further folders, as archives create them, and links to folders are followed.
+Names decide, never positions: the level whose names are expressions names the labels; if there is
+none, the first level with several names does. Further levels name groups, such as persons, which a
+random validation split keeps whole.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SPLIT_NAMES = {
     "testing": "test",
     "privatetest": "test",
 }
-_EVALUATION = ("eval", "evaluation")  # the test split where another one validates
-_DEEP = 8  # folders below one that is named
-_FEW = 3  # folders above the labels: rather misspelt splits than persons
+_EVALUATION = ("eval", "evaluation")  # the test split if another folder is for validation
+_DEEP = 8  # levels of folders that are searched
+_FEW = 3  # so few folders above the labels are misspelt splits rather than persons
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-# Words beside an expression in the name of a folder of labels.
+# Words that may stand beside an expression in the name of a label folder.
 _BESIDE = {"face", "faces", "image", "images", "emotion", "expression", "class", "label", "set"}
 Parts = tuple[str, ...]
 
@@ -52,9 +52,9 @@ class Listing:
     """The pictures of a folder, sorted by path, before any is opened.
 
     Attributes:
-        root: The folder below which they lie.
-        pictures, labels, splits, groups: A path, a canonical label, a position in `SPLITS` and the
-            name of a group (empty where there is none) each.
+        root: The folder that contains them.
+        pictures, labels, splits, groups: For each picture its path, canonical label, position in
+            `SPLITS` and group name (empty if it has none).
         has_splits: Whether folders name splits.
         notes, left_out: As in Dataset.
     """
@@ -71,7 +71,7 @@ class Listing:
 
 @dataclass
 class Tree:
-    """What lies below a folder, as paths in parts, sorted."""
+    """The content of a folder and its subfolders, as sorted tuples of path parts."""
 
     pictures: list[Parts] = field(default_factory=list)
     others: list[Parts] = field(default_factory=list)
@@ -80,19 +80,19 @@ class Tree:
 
 
 def list_folder(folder: Path, on_error: str = "raise") -> Listing:
-    """Find the pictures of a folder and what each is.
+    """List the pictures of a folder with their labels, splits and groups.
 
     Raises:
-        DataError: where the folders do not say what the pictures are.
-        OSError: where a folder cannot be read.
+        DataError: if the folders do not say what the pictures are.
+        OSError: if a folder cannot be read.
     """
     tree = walk(folder)
     if not tree.folders:
         raise DataError(
             folder,
-            got="a folder without FER2013 csv and without subfolders",
+            got="a folder without a FER2013 csv and without subfolders",
             expected="fer2013.csv, or pictures as split/label/picture or label/picture",
-            fix="name the csv file, or sort the pictures into one folder for each label",
+            fix="name the csv file, or sort the pictures into a folder for each label",
         )
     if not any(len(parts) > 1 for parts in tree.pictures):
         raise DataError(
@@ -128,7 +128,7 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Whether any picture lies in a folder below this one."""
+    """Whether any subfolder contains a picture."""
     for place, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         if len(Path(place).parts) > len(folder.parts) + _DEEP:
@@ -139,23 +139,23 @@ def holds_pictures(folder: Path) -> bool:
 
 
 def split_folders(names: Iterable[str]) -> dict[str, str]:
-    """Which of some folders beside each other are splits: name -> split.
+    """Which of some folders side by side are splits: name -> split.
 
     `train`, `Training_Set`, `FER2013Train`, `val-images`, `2_test` are; `train_happy` is not.
     """
-    found = {name: word for name in names if (word := split_word(name))}
-    exact = {name for name in found if name.lower() in SPLIT_NAMES}
-    splits = {name: SPLIT_NAMES[word] for name, word in found.items()}
-    rest = {splits[name] for name, word in found.items() if word not in _EVALUATION}
+    words = {name: word for name in names if (word := split_word(name))}
+    exact = {name for name in words if name.lower() in SPLIT_NAMES}
+    splits = {name: SPLIT_NAMES[word] for name, word in words.items()}
+    rest = {splits[name] for name, word in words.items() if word not in _EVALUATION}
     if "validation" in rest and "test" not in rest:
-        splits |= {name: "test" for name, word in found.items() if word in _EVALUATION}
-    # Words beside the split's own are believed only where all folders have such names.
-    others = [name for name in names if name not in found]
+        splits |= {name: "test" for name, word in words.items() if word in _EVALUATION}
+    # A split's name with other words beside it counts only if all folders have such names.
+    others = [name for name in names if name not in words]
     return splits if exact or not others else {}
 
 
 def split_word(name: str) -> str | None:
-    """The key of `SPLIT_NAMES` that a name of a folder, file or split means; None: none."""
+    """The key of `SPLIT_NAMES` meant by the name of a folder, file or split, or None."""
     plain = name.strip().lower()
     if plain in SPLIT_NAMES:
         return plain
@@ -165,26 +165,28 @@ def split_word(name: str) -> str | None:
         words += [joined.removesuffix(ending)] if joined.endswith(ending) else []
     if any(canonical(word) in FERPLUS for word in words):
         return None
-    found = {word for word in words if word in SPLIT_NAMES}
-    if {"public", "private"} & set(words) and "test" in found:
+    keys = {word for word in words if word in SPLIT_NAMES}
+    if {"public", "private"} & set(words) and "test" in keys:
         return "publictest" if "public" in words else "privatetest"
-    return found.pop() if len({SPLIT_NAMES[word] for word in found}) == 1 else None
+    return keys.pop() if len({SPLIT_NAMES[word] for word in keys}) == 1 else None
 
 
 def label_of(name: str) -> str:
-    """The label that a folder's name means: `0_Angry`, `happy faces` and `04-Sadness` are known
-    expressions with something beside them.
+    """The label meant by a folder's name; `0_Angry`, `happy faces` and `04-Sadness` contain the
+    names of known expressions.
     """
     plain = canonical(printable(name))
     words = [word.lower() for word in _WORDS.findall(name)]
-    found = {canonical(word) for word in words} & set(FERPLUS)
+    expressions = {canonical(word) for word in words} & set(FERPLUS)
     rest = {word for word in words if canonical(word) not in FERPLUS and not word.isdigit()}
-    return found.pop() if plain not in FERPLUS and len(found) == 1 and rest <= _BESIDE else plain
+    if plain not in FERPLUS and len(expressions) == 1 and rest <= _BESIDE:
+        return expressions.pop()
+    return plain
 
 
 def walk(folder: Path) -> Tree:
-    """All below a folder but hidden files and the litter of file managers; links are followed, once
-    each way.
+    """The content of a folder without hidden files and those that file managers add. Links are
+    followed, but never back to a folder above.
     """
     tree = Tree()
 
@@ -193,8 +195,8 @@ def walk(folder: Path) -> Tree:
         if real in above:
             tree.loops.append(parts)
             return
-        with os.scandir(place) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(place) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
         for entry in entries:
             if entry.name.startswith(".") or entry.name.lower() in LITTER:
                 continue
@@ -208,8 +210,8 @@ def walk(folder: Path) -> Tree:
                 tree.others.append(here)
 
     visit(folder, (), frozenset())
-    for one in (tree.pictures, tree.others, tree.folders):
-        one.sort()
+    for paths in (tree.pictures, tree.others, tree.folders):
+        paths.sort()
     return tree
 
 
@@ -221,7 +223,7 @@ def names_labels(folder: Path) -> bool:
 
 
 def _unwrapped(tree: Tree, folder: Path) -> tuple[Tree, Path]:
-    """Below folders that alone hold pictures, as long as they are neither a split nor a label."""
+    """Descend through folders that contain all pictures and are neither a split nor a label."""
     while True:
         tops = {parts[0] for parts in tree.pictures if len(parts) > 1}
         if len(tops) != 1 or any(len(parts) == 1 for parts in tree.pictures):
@@ -232,22 +234,24 @@ def _unwrapped(tree: Tree, folder: Path) -> tuple[Tree, Path]:
             return tree, folder
         folder /= top
         inside = [
-            [parts[1:] for parts in some if parts[0] == top and len(parts) > 1]
-            for some in (tree.pictures, tree.others, tree.folders, tree.loops)
+            [parts[1:] for parts in paths if parts[0] == top and len(parts) > 1]
+            for paths in (tree.pictures, tree.others, tree.folders, tree.loops)
         ]
         beside = [parts[-1:] for parts in tree.others if parts[0] != top]  # counted, not read
         tree = Tree(inside[0], sorted([*inside[1], *beside]), inside[2], inside[3])
 
 
 def _known_tops(listing: Listing, tree: Tree, splits: dict[str, str], strict: bool) -> list[str]:
-    """The split folders; another with pictures is a copy of them, which is said, or unknown."""
+    """The split folders. Another folder with pictures is either a copy of them, which a note says,
+    or an error.
+    """
     tops = sorted({parts[0] for parts in tree.pictures if len(parts) > 1})
     for top in (name for name in tops if name not in splits):
         inside = {parts[1:] for parts in tree.pictures if parts[0] == top}
         if inside <= set(tree.pictures):
             listing.notes.append(
-                f"The folder {printable(top)} repeats {len(inside):,} pictures that lie beside it; "
-                "it was not read."
+                f"The folder {printable(top)} repeats {len(inside):,} pictures of the folders "
+                "beside it; it was not read."
             )
             continue
         error = DataError(
@@ -261,7 +265,7 @@ def _known_tops(listing: Listing, tree: Tree, splits: dict[str, str], strict: bo
 
 
 def _list_part(listing: Listing, tree: Tree, above: Parts, split: int, strict: bool) -> int:
-    """List the pictures of one split, or of the whole; how many files lie above the labels."""
+    """List the pictures of one split, or of all; returns the number of files above the labels."""
     skip = len(above)
     pictures = [parts for parts in tree.pictures if parts[:skip] == above]
     level = _label_level([parts[skip:-1] for parts in pictures if len(parts) - skip > 1], listing)
@@ -299,10 +303,10 @@ def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
             if level and not listing.has_splits and 1 < len(tops) <= _FEW:
                 raise DataError(
                     listing.root,
-                    got="folders in folders that are no known splits: " + ", ".join(tops),
-                    expected="split/label/picture with splits called "
+                    got="label folders in folders that are not known splits: " + ", ".join(tops),
+                    expected="split/label/picture with splits named "
                     + ", ".join(SPLIT_NAMES)
-                    + "; or label/person/picture",
+                    + ", or label/person/picture",
                     fix="rename the split folders",
                 )
             return level
@@ -313,17 +317,17 @@ def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
 
 
 def _name_groups(listing: Listing) -> None:
-    """Keep the further folders as groups where they part the data otherwise than labels do."""
+    """Keep the further folders as groups, unless each label of a split has only one of them."""
     groups = sorted({group for group in listing.groups if group})
-    seen: dict[tuple[str, int], set[str]] = defaultdict(set)
+    by_label: dict[tuple[str, int], set[str]] = defaultdict(set)
     for label, split, group in zip(listing.labels, listing.splits, listing.groups, strict=True):
-        seen[label, split].add(group)
-    if len(groups) < 2 or all(len(some) == 1 for some in seen.values()):
+        by_label[label, split].add(group)
+    if len(groups) < 2 or all(len(names) == 1 for names in by_label.values()):
         listing.groups = [""] * len(listing.pictures)
         return
     named = ", ".join(printable(group) for group in groups[:3])
     listing.notes.append(
-        f"Folders beside the labels name {len(groups):,} groups ({named}"
+        f"Folders above or below the labels name {len(groups):,} groups ({named}"
         + (", ...)" if len(groups) > 3 else ")")
         + ": a random validation split keeps each whole."
     )
@@ -340,7 +344,7 @@ def _or_skip(listing: Listing, error: DataError, strict: bool) -> None:
 def _outside(path: Path) -> DataError:
     return DataError(
         path,
-        got="a picture outside of any label folder",
+        got="a picture outside any label folder",
         expected="split/label/picture or label/picture",
         fix=f"move it into the folder of its label, or {LEAVE_OUT}",
     )
@@ -349,8 +353,8 @@ def _outside(path: Path) -> DataError:
 def _no_picture(path: Path) -> DataError:
     return DataError(
         path,
-        got=f"a file that is no picture ({path.suffix or 'no suffix'})",
-        expected=f"nothing but pictures below the folder of a label ({path.parent.name!r})",
+        got=f"a file that is not a picture ({path.suffix or 'no suffix'})",
+        expected=f"only pictures in a label folder ({path.parent.name!r})",
         fix=f"move or remove it, or {LEAVE_OUT}",
     )
 
@@ -367,7 +371,7 @@ def _empty(path: Path) -> DataError:
 def _loop(path: Path) -> DataError:
     return DataError(
         path,
-        got="a link to a folder above it",
-        expected="links that lead elsewhere",
+        got="a link to a folder that contains it",
+        expected="links to other folders",
         fix=f"remove the link, or {LEAVE_OUT}",
     )

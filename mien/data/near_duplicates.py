@@ -1,11 +1,10 @@
-"""Pictures that are nearly the same: one photograph shifted, re-scaled, re-saved, stamped or
-mirrored.
+"""Find near duplicates: one photograph shifted, rescaled, saved again, stamped or mirrored.
 
 This takes two steps. Candidates are pairs whose 8x8 area means correlate. Every pair is compared:
 10^9 products of 64 numbers take seconds as matrix products, so no hash and no index is needed.
-Faces cropped alike have similar area means, so most candidates show different people. A pair is
-kept only if the fine detail agrees too: what is left of each picture after subtracting a 7x7 mean,
-correlated at the best shift of up to two pixels.
+Faces cropped alike have similar area means, so most candidates show different people. Therefore a
+pair is kept only if the fine detail agrees too: each picture minus its 7x7 mean, correlated at the
+best shift of up to two pixels.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from mien.constants import FACE_SIDE
 
 _CELLS = 8  # the coarse picture is 8x8
 _COARSE = 0.93  # correlation of the coarse pictures that makes a candidate
-# correlation of the fine detail that makes a near duplicate; docs/data.md says how it was chosen
+# Correlation of the fine detail that makes a near duplicate; docs/data.md says how it was chosen.
 DETAIL = 0.7
 _SHIFT = 2  # pixels
-# candidates looked at for each picture, the most similar first: bounds the work on frames of one
-# video
+# Candidates compared for each picture, the most similar first; this limits the work for frames of
+# one video.
 _MOST = 16
 _FLAT = 4.0  # gray levels; pictures that vary less have no detail to compare
-_ROWS, _PAIRS = 512, 256  # pictures and pairs worked on at once
+_ROWS, _PAIRS = 512, 256  # pictures and pairs processed at once
 
 
 @dataclass(frozen=True, eq=False)
 class NearPairs:
-    """Pairs of pictures that nearly equal each other, the surest first.
+    """Pairs of nearly equal pictures, the surest first.
 
     Attributes:
         pairs: int64 (P, 2), positions of the pictures, the smaller first.
@@ -53,7 +52,7 @@ def near_duplicates(images: np.ndarray) -> NearPairs:
         images: uint8 (N, 48, 48, 1).
 
     Returns:
-        The pairs; equal pictures would be paired too.
+        The pairs. Equal pictures would be pairs too.
     """
     pictures = images[..., 0]
     coarse, flipped = _coarse(pictures, mirrored=False), _coarse(pictures, mirrored=True)
@@ -62,14 +61,14 @@ def near_duplicates(images: np.ndarray) -> NearPairs:
         pairs = _candidates(coarse, other)
         scores = np.empty(len(pairs), np.float32)
         for start in range(0, len(pairs), _PAIRS):
-            some = pairs[start : start + _PAIRS]
-            scores[start : start + _PAIRS] = _detail_correlation(pictures, some, mirrored)
+            block = pairs[start : start + _PAIRS]
+            scores[start : start + _PAIRS] = _detail_correlation(pictures, block, mirrored)
         kept = scores > DETAIL
         matches.append((pairs[kept], scores[kept], np.full(int(kept.sum()), mirrored)))
     pairs, scores, mirror = (np.concatenate(parts) for parts in zip(*matches, strict=True))
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))
     pairs, scores, mirror = pairs[order], scores[order], mirror[order]
-    # A symmetric face matches both ways: keep its better match.
+    # A symmetric face matches both plain and mirrored: keep the better match.
     _, first = np.unique(pairs, axis=0, return_index=True)
     first.sort()
     return NearPairs(pairs[first], scores[first], mirror[first])
@@ -128,7 +127,7 @@ def _detail_correlation(pictures: np.ndarray, pairs: np.ndarray, mirrored: bool)
 
 
 def _detail(pictures: np.ndarray) -> np.ndarray:
-    """float32 (P, 48, 48): pictures less their 7x7 means."""
+    """float32 (P, 48, 48): pictures minus their 7x7 means."""
     sharp = pictures.astype(np.float32)
     smooth = sharp
     for axis in (1, 2):

@@ -1,8 +1,8 @@
-"""Faces and labels as data sets are passed on in Parquet, by Hugging Face above all.
+"""Faces and labels in Parquet files, as Hugging Face distributes them.
 
-A column of pictures: bytes of files (alone, or as {"bytes", "path"}), lists of pixels, nested or
-flat, or texts of pixels. A column of labels: numbers, whose names the file's own metadata may
-give, or names. Files called `train-00000-of-00001.parquet` name their split.
+A column has the pictures: bytes of files (alone, or as {"bytes", "path"}), lists of pixels, nested
+or flat, or pixels as text. Another has the labels: names, or numbers whose names the file's
+metadata may give. Files named like `train-00000-of-00001.parquet` name their split.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     """Read some Parquet files as one data set.
 
     Raises:
-        MissingExtraError: without pyarrow.
-        DataError: for files without a column of pictures, or damaged ones.
+        MissingExtraError: if pyarrow is not installed.
+        DataError: for damaged files, or files without a column of pictures.
     """
     try:
         import pyarrow as arrow
@@ -79,7 +79,7 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     if are_numbers:
         notes.append("Labels are numbers, read as FER2013's (--labels names others).")
     if not any(splits):
-        notes.append("The files name no splits.")
+        notes.append("The files have no splits.")
     return Dataset(
         read.images,
         places[read.rows],
@@ -97,7 +97,7 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
 
 
 def _columns(schema: Any, where: str) -> dict[str, str | None]:
-    """Names of the columns of picture, label, split and group."""
+    """Names of the columns for picture, label, split and group."""
     plain = {name.lower().replace(" ", "_"): name for name in schema.names}
 
     def first(wanted: Sequence[str]) -> str | None:
@@ -131,7 +131,7 @@ def _roots(columns: dict[str, str | None]) -> list[str]:
 
 
 def _meanings(schema: Any, column: str | None) -> list[str]:
-    """Names of numbered labels, as Hugging Face's `ClassLabel` keeps them in the metadata."""
+    """Names of numbered labels, which Hugging Face's `ClassLabel` stores in the metadata."""
     try:
         facts = json.loads((schema.metadata or {})[b"huggingface"])
         return [str(name) for name in facts["info"]["features"][column]["names"]]
@@ -140,12 +140,12 @@ def _meanings(schema: Any, column: str | None) -> list[str]:
 
 
 def _rows(batch: Any, columns: dict[str, str | None]) -> Iterator[dict[str, Any]]:
-    held = {
+    columns_of = {
         kind: [None] * batch.num_rows if name is None else batch.column(name).to_pylist()
         for kind, name in columns.items()
     }
     for row in range(batch.num_rows):
-        yield {kind: values[row] for kind, values in held.items()}
+        yield {kind: values[row] for kind, values in columns_of.items()}
 
 
 def _picture(value: Any, where: str, row: int) -> Source:
@@ -166,9 +166,11 @@ def _picture(value: Any, where: str, row: int) -> Source:
         raise DataError(
             where,
             row=row + 1,
-            got="a picture that is neither the bytes of a file nor a square of pixels from 0 to 255",
+            got=(
+                "a picture that is neither the bytes of a file nor a square of pixels from 0 to 255"
+            ),
             expected="the bytes of a picture, or its pixels",
-            fix="write one of these into the column",
+            fix="store one of these in the column",
         )
     return array.astype(np.uint8)
 
@@ -182,8 +184,8 @@ def _meant(label: Any, meanings: Sequence[str]) -> object:
         return meanings[label]
     if isinstance(label, list) and label:
         return int(np.argmax(label)) if len(label) > 1 else _meant(label[0], meanings)
-    found: object = label
-    return found
+    plain: object = label
+    return plain
 
 
 def _split(value: Any, named: str | None) -> int:

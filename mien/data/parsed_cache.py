@@ -250,7 +250,7 @@ def _identity(stat: os.stat_result) -> list[int]:
 
 
 def _trusted(stat: os.stat_result, now_ns: int) -> bool:
-    """Whether any later change must show in the ctime. On Windows st_ctime is the time of creation."""
+    """Whether any later change must show in the ctime; on Windows it is the time of creation."""
     return os.name != "nt" and 0 < stat.st_ctime_ns < now_ns - SETTLED_NS
 
 

@@ -1,8 +1,8 @@
-"""Picture files of any kind -> gray squares, as FER2013's are.
+"""Turn picture files of any kind into gray squares like FER2013's.
 
-Colour becomes gray with the weights of ITU-R BT.601; other sizes are resized whole, by area
-averaging where they shrink and bilinearly where they grow. What was done to a picture comes back
-with it, so that the reader can say it aloud.
+Colour becomes gray with the weights of ITU-R BT.601. Pictures of other sizes are resized whole, by
+area averaging to shrink and bilinearly to enlarge. Each picture returns with a list of what was
+done to it, so that the reader can report it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from mien.constants import FACE_SIDE
 from mien.data.crop import (
     NO_FACE,
-    Found,
+    CutFace,
     crop_notes,
     decide,
     find_face,
@@ -55,7 +55,7 @@ class How:
     on_error: str = "raise"
 
     def key(self) -> list[object]:
-        """What of it changes the result, for the cache; all but `whole` depend on the detector."""
+        """What changes the result, for the key of the cache; only `whole` needs no detector."""
         from mien.vision.yunet_weights import kept_weights
 
         weights = None if self.faces == "whole" else kept_weights()
@@ -65,11 +65,11 @@ class How:
 
 @dataclass
 class FacesRead:
-    """What came of some pictures.
+    """The faces read from some pictures.
 
     Attributes:
         images: uint8 (N, S, S, 1).
-        rows: int64 (N,), which of the pictures each face is from.
+        rows: int64 (N,), the position of each face's picture.
         notes, left_out, cropped: As in Dataset.
     """
 
@@ -85,33 +85,33 @@ class Gray:
     """One picture.
 
     Attributes:
-        pixels: uint8 (S, S); None where no face was found in it.
-        size: Its own width and height.
-        done: The names of what was done to it.
-        found: The face that was cut out; None where there is none, or none was looked for.
+        pixels: uint8 (S, S); None if no face was found in it.
+        size: Width and height of the original.
+        done: Names of the steps that were applied to it.
+        face: The face that was cut out; None if none was found, or none was looked for.
         thumbnail: uint8 (T, T, 1), of a photograph with no face or several.
     """
 
     pixels: np.ndarray | None
     size: tuple[int, int]
     done: list[str] = field(default_factory=list)
-    found: Found | None = None
+    face: CutFace | None = None
     thumbnail: np.ndarray | None = None
 
 
 def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where: str) -> FacesRead:
-    """The face of each picture.
+    """Read the face of each picture.
 
     Args:
         sources: Files, contents of files, or pixels.
-        names: What each is called in what is told.
+        names: Their names in notes and errors.
         how: How they become faces.
-        where: What they all are called.
+        where: The name of all of them together.
 
     Raises:
-        DataError: for the first picture that cannot be read, unless it is to be skipped; where none
-            is left.
-        DownloadError: where faces are to be detected, and the detector's weights cannot be had.
+        DataError: for the first picture that cannot be read, unless it is to be skipped; or if no
+            picture can be read.
+        DownloadError: if a detector is needed and its weights cannot be downloaded.
     """
     detector, why = decide(sources, how.faces)
     images = np.zeros((len(sources), how.side, how.side, 1), np.uint8)
@@ -139,13 +139,13 @@ def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where:
             where,
             got=f"no readable picture ({len(left_out):,} left out)",
             expected="at least one",
-            fix="replace the pictures; the first: " + left_out[0].reason,
+            fix="replace the pictures; the first error: " + left_out[0].reason,
         )
     rows = np.array(good, np.int64)
     cropped = None if detector is None else summarised(read, detector.name)
     notes = [why] if why else []
     notes += [] if cropped is None else crop_notes(cropped, how.side)
-    notes += notes_about([one for _, one in read], how.side)
+    notes += notes_about([picture for _, picture in read], how.side)
     return FacesRead(
         images if len(good) == len(images) else images[rows], rows, notes, left_out, cropped
     )
@@ -158,8 +158,8 @@ def read_pictures(
 
     Args:
         sources: Files, contents of files, or pixels.
-        side: Width and height of what comes back, in pixels.
-        detector: What finds the face to be cut out; None takes pictures whole.
+        side: Width and height of the results in pixels.
+        detector: Finds the face to cut out; None takes pictures whole.
     """
 
     def attempt(source: Source) -> Gray | DataError:
@@ -170,7 +170,7 @@ def read_pictures(
 
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
-        for start in range(0, len(sources), 4096):  # so that an early error ends the work early
+        for start in range(0, len(sources), 4096):  # so an early error ends the work early
             yield from pool.map(attempt, sources[start : start + 4096])
 
 
@@ -178,7 +178,7 @@ def read_gray(source: Source, *, side: int = FACE_SIDE, detector: Detector | Non
     """Decode one picture; arguments as for `read_pictures`.
 
     Raises:
-        DataError: for an empty, corrupt or oversized file, or one that is no picture.
+        DataError: for an empty, corrupt or oversized file, or one that is not a picture.
     """
     try:
         picture = decode(source, limits=LIMITS)
@@ -213,15 +213,15 @@ def _cut(picture: Picture, done: list[str], side: int, detector: Detector) -> Gr
     size = (image.shape[1], image.shape[0])
     if (image[:, :, :2] != image[:, :, 1:]).any():
         done.append("colour")
-    found = find_face(image, detector, side)
-    if found is None:
+    face = find_face(image, detector, side)
+    if face is None:
         return Gray(None, size, done, None, thumbnail(image, None))
-    odd = thumbnail(image, found) if found.num_faces > 1 else None
-    return Gray(found.pixels, size, done, found, odd)
+    odd = thumbnail(image, face) if face.num_faces > 1 else None
+    return Gray(face.pixels, size, done, face, odd)
 
 
 def notes_about(pictures: Sequence[Gray], side: int = FACE_SIDE) -> list[str]:
-    """Sentences with counts about what was done to the pictures."""
+    """Sentences that count what was done to the pictures."""
     count = {
         kind: 0
         for kind in ("colour", "16-bit", "alpha", "turned", "frames", "resized", "stretched")
@@ -229,23 +229,26 @@ def notes_about(pictures: Sequence[Gray], side: int = FACE_SIDE) -> list[str]:
     for picture in pictures:
         for kind in picture.done:
             count[kind] += 1
-    found = {picture.size for picture in pictures if "resized" in picture.done}
-    sizes = sorted(found, key=lambda size: size[0] * size[1])
+    resized_from = {picture.size for picture in pictures if "resized" in picture.done}
+    sizes = sorted(resized_from, key=lambda size: size[0] * size[1])
     span = " to ".join(
         f"{width} x {height}" for width, height in dict.fromkeys((*sizes[:1], *sizes[-1:]))
     )
     texts = {
-        "colour": "in colour turned to gray (ITU-R BT.601)",
-        "16-bit": "of 16 bits scaled to 8",
-        "alpha": "with transparency laid on mid-gray",
-        "turned": "turned upright as their EXIF data say",
-        "frames": "with several frames, of which the first was read",
-        "resized": f"resized to {side} x {side} (from {span}; averaged by area to shrink, bilinear to grow)",
-        "stretched": "not square and resized whole, without cropping: their proportions changed",
+        "colour": "were converted from colour to gray (ITU-R BT.601)",
+        "16-bit": "were scaled from 16 bits to 8",
+        "alpha": "were transparent and placed on mid-gray",
+        "turned": "were rotated upright as their EXIF data say",
+        "frames": "had several frames, of which the first was read",
+        "resized": (
+            f"were resized to {side} x {side} (from {span}; by area averaging to shrink, "
+            "bilinearly to enlarge)"
+        ),
+        "stretched": "were not square and were resized whole, which changed their proportions",
     }
     total = len(pictures)
     return [
-        f"Of {total:,} pictures {count[kind]:,} were {text}."
+        f"Of {total:,} pictures {count[kind]:,} {text}."
         for kind, text in texts.items()
         if count[kind]
     ]

@@ -1,8 +1,8 @@
 """Decimal text to pixels: the inner loop of reading FER2013 as csv.
 
 83 million decimal numbers become bytes here. `parse_block` does it in some fifteen numpy passes
-over a few hundred kilobytes at a time and accepts only exact input. A block that holds anything
-else is read again row by row by `parse_row`, which says what is wrong.
+over a few hundred kilobytes at a time and accepts only exact input. If a block contains anything
+else, `parse_row` reads it again row by row and says what is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PIXELS = FACE_SIDE * FACE_SIDE
 
 
 class BadRow(Exception):
-    """What is wrong with one row; becomes a DataError or a LeftOut."""
+    """What is wrong with one row; it becomes a DataError or a LeftOut."""
 
     def __init__(self, got: str, expected: str, fix: str = f"correct the row, or {LEAVE_OUT}"):
         super().__init__(got)
@@ -24,13 +24,12 @@ class BadRow(Exception):
 
 
 def parse_block(fields: list[bytes]) -> np.ndarray | None:
-    """Pixel fields of several rows -> uint8 (rows, 2304), or None where any row needs a closer
-    look.
+    """Pixel fields of several rows -> uint8 (rows, 2304), or None if any row needs a closer look.
 
-    Accepts only blanks and numbers of one to three digits up to 255, 2,304 in each field.
+    Accepts only spaces and numbers of one to three digits up to 255, 2,304 in each field.
     """
     text = np.frombuffer(b"   " + b" ".join(fields) + b" ", np.uint8)
-    digit = text - np.uint8(48)  # a blank becomes 240
+    digit = text - np.uint8(48)  # a space becomes 240
     is_digit = digit < 10
     if np.count_nonzero(is_digit) + np.count_nonzero(digit == 240) != len(text):
         return None
@@ -62,7 +61,8 @@ def parse_block(fields: list[bytes]) -> np.ndarray | None:
 
 
 def parse_row(pixels: bytes) -> np.ndarray:
-    """One pixel field -> uint8 (2304,), slowly; raises BadRow that says what is wrong."""
+    """One pixel field -> uint8 (2304,), slowly; raises a BadRow that says what is wrong."""
+
     tokens = pixels.split()
     values = np.zeros(len(tokens), np.uint8)
     for index, token in enumerate(tokens):

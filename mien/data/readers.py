@@ -1,8 +1,7 @@
-"""Read a data set: the one entry for every form it comes in.
+"""Read a data set: the one entry point for all its forms.
 
 `load_dataset` recognises a form by name and content, calls its reader, joins the FER+ votes, and
-keeps the result in the parsed cache. `find_data` looks for FER2013 in the places where it usually
-lies.
+keeps the result in the parsed cache. `find_data` looks for FER2013 in the usual places.
 """
 
 from __future__ import annotations
@@ -56,26 +55,28 @@ def load_dataset(
             plain, .gz, or in a zip or tar), a folder that holds one of these, or a folder, zip or
             tar of pictures as `split/label/picture` or `label/picture`. None looks where
             `find_data` looks, and falls back on drawn faces.
-        votes: FER+'s vote file of the same rows. A file called `ferplus_votes.csv` or
+        votes: FER+'s vote file for the same rows. A file called `ferplus_votes.csv` or
             `fer2013new.csv` beside the csv is joined without being named.
-        faces: How faces come out of pictures: `whole`, `detect` or `auto` (`mien.data.crop`).
-        side: Width and height in pixels of the faces that come back; 48 is FER2013's own.
-        on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves such
-            out, counts them in the notes and lists them in `Dataset.left_out`. What is wrong with a
-            file as a whole always raises.
-        cache: Keep the parsed result in, and take it from, $MIEN_CACHE or the user's cache folder.
-            Nothing is kept of data of which something could not be read.
+        faces: How pictures become faces: `whole`, `detect` or `auto` (`mien.data.crop`).
+        side: Width and height of the faces in pixels; 48 is FER2013's own.
+        on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves it
+            out, counts it in the notes and lists it in `Dataset.left_out`. Errors of a whole file
+            always raise.
+        cache: Use the parsed cache in $MIEN_CACHE or the user's cache folder. Data with parts that
+            could not be read is not cached.
 
     Returns:
         Dataset with images uint8 (N, side, side, 1), read-only, and notes that say what was done.
 
     Raises:
         DataError: naming file and row: what was read, what was expected, and the fix.
-        UsageError: for an `on_error` that does not exist, or votes for data that has no rows to
-            join them to.
+        UsageError: for an unknown `on_error`, or votes for data that has no rows to join them to.
     """
     if on_error not in _ON_ERROR:
-        raise UsageError(f"on_error: got {on_error!r}; expected one of {', '.join(_ON_ERROR)}")
+        raise UsageError(
+            f"on_error: got {on_error!r}; expected one of {', '.join(_ON_ERROR)}. Fix: use one of "
+            "these"
+        )
     store = Cache(cache_dir()) if cache else None
     path = Path(os.path.expanduser(source)) if source is not None else find_data()
     if path is None:
@@ -83,9 +84,9 @@ def load_dataset(
     if not path.exists():
         raise DataError(
             path,
-            got="nothing: there is no such file or folder",
+            got="nothing: no such file or folder",
             expected="a FER2013 csv or a folder of pictures",
-            fix="check the path, or give none to have the data looked for",
+            fix="check the path, or give none, and mien looks for the data",
         )
     try:
         form = form_of(path)
@@ -97,7 +98,8 @@ def load_dataset(
         dataset = _with_votes(dataset, list(form.files), votes).resized(side)
     elif votes is not None:
         raise UsageError(
-            f"votes: got {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a csv to join them to"
+            f"votes: got {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a FER2013 csv to "
+            "join them to. Fix: leave the votes out, or name that csv"
         )
     else:
         dataset = _read_form(form, path, how, store)
@@ -116,20 +118,18 @@ def load_dataset(
 def find_data(
     environ: Mapping[str, str] | None = None, roots: Sequence[Path] | None = None
 ) -> Path | None:
-    """Where FER2013 lies: $MIEN_DATA, else the first find in the Kaggle input folder, ./data, the
-    working directory.
+    """Look for FER2013: $MIEN_DATA, then the Kaggle input folder, ./data, the working directory.
 
     Args:
         environ: The environment; the process's own by default.
-        roots: Folders to search instead of the three; each with four levels below it, the working
-            directory alone.
+        roots: Folders to search instead of the three. Four levels of subfolders are searched, none
+            below the working directory.
 
     Returns:
-        A csv file, a folder with train.csv and test.csv, or a folder copy; None where there is
-        nothing.
+        A csv file, a folder with train.csv and test.csv, or a folder copy; None if there is none.
 
     Raises:
-        DataError: if $MIEN_DATA names something that is not there.
+        DataError: if $MIEN_DATA names a path that does not exist.
     """
     named = (os.environ if environ is None else environ).get("MIEN_DATA")
     if named:
@@ -137,7 +137,7 @@ def find_data(
         if not path.exists():
             raise DataError(
                 "$MIEN_DATA",
-                got=f"{named!r}, which does not exist",
+                got=f"the path {named!r}, which does not exist",
                 expected="the path of a data set",
                 fix="correct or unset MIEN_DATA",
             )
@@ -145,14 +145,14 @@ def find_data(
     here = Path.cwd()
     for root in (KAGGLE_INPUT, here / "data", here) if roots is None else roots:
         depth = 0 if root == here and roots is None else _DEPTH
-        found = search(root, depth)
-        if found is not None:
-            return found
+        data = search(root, depth)
+        if data is not None:
+            return data
     return None
 
 
 def _read_files(form: Form, path: Path, how: How, store: Cache | None) -> Dataset:
-    """csv, Parquet or arrays."""
+    """Read csv, Parquet or arrays."""
     source, files = os.fspath(path), form.files
     of_pictures = how.key() if form.kind != "csv" else []
 
@@ -190,7 +190,7 @@ def _read_pictures(path: Path, how: How, store: Cache | None) -> Dataset:
 
     def key() -> str | None:
         try:
-            # What the listing left out is not in the key.
+            # The key does not cover what the listing left out.
             return (
                 None
                 if store is None or listing.left_out
@@ -203,7 +203,7 @@ def _read_pictures(path: Path, how: How, store: Cache | None) -> Dataset:
 
 
 def _read_packed(path: Path, how: How, store: Cache | None) -> Dataset:
-    """What is in an archive, unpacked into a temporary folder unless it is in the cache."""
+    """Read an archive, unpacked into a temporary folder unless it is in the cache."""
     source = os.fspath(path)
 
     def key() -> str | None:
@@ -247,17 +247,15 @@ def _from_cache_or(
         return dataset
     if key_now() != key:
         return dataset.with_notes(
-            "The data changed while it was being read: read it again to be sure of it."
+            "The data changed while it was being read: read it again to be sure."
         )
     obstacle = store.write(key, dataset)
     if damaged:
-        dataset = dataset.with_notes(
-            "A damaged entry of the parsed cache was read anew and replaced."
-        )
+        dataset = dataset.with_notes("A damaged entry of the parsed cache was replaced.")
     if obstacle:
         dataset = dataset.with_notes(
-            f"The parsed data could not be kept in {store.folder} ({obstacle}): reading will take as long again. "
-            "MIEN_CACHE names another folder."
+            f"The parsed data could not be cached in {store.folder} ({obstacle}), so the next "
+            "reading takes as long. MIEN_CACHE names another folder."
         )
     return dataset
 
@@ -273,17 +271,15 @@ def _with_votes(
     try:
         joined = join_votes(dataset, beside)
     except DataError as error:
-        # Nobody asked for this file, so it must not stop the reading, but it must be said.
+        # Nobody asked for this file, so it must not stop the reading, but the user must know.
         return dataset.with_notes(f"{beside.name} lies beside the data and was not joined: {error}")
-    return joined.with_notes(
-        f"{beside.name} was joined without being named, because it lies beside the data."
-    )
+    return joined.with_notes(f"{beside.name} was joined because it lies beside the data.")
 
 
 def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
-    """A split that lacks a class which another split has is an error, or a note when told to go on.
+    """Check for splits that lack a class of another split: an error, or a note for "skip".
 
-    A class that training lacks cannot be learned: going on means going on without it.
+    A class that training lacks cannot be learned, so it is then removed from the data.
     """
     counts, names = dataset.counts(), dataset.label_set
     notes = []
@@ -299,16 +295,19 @@ def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
             continue
         text = f"the {split} split has no picture of: {', '.join(lacking)}"
         if on_error == "raise":
-            go_on = (
-                "go on without that class"
+            without = (
+                "continue without that class"
                 if split == "training"
                 else "judge that split without that class"
             )
             raise DataError(
                 dataset.source,
-                got=f"a split without a class: {text}, while another split has",
+                got=f"a split without a class: {text}, but another split has",
                 expected="pictures of every class in every split that has labels",
-                fix=f"add such pictures, or {go_on} with --on-error skip (in Python on_error='skip')",
+                fix=(
+                    f"add such pictures, or {without} with --on-error skip (in Python "
+                    "on_error='skip')"
+                ),
             )
         notes.append(f"{text[0].upper()}{text[1:]}.")
         if split == "training":
@@ -317,7 +316,7 @@ def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
 
 
 def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """The data without some classes; their rows are listed among those left out."""
+    """The data without some classes, whose rows are listed as left out."""
     old = dataset.label_set
     kept = LabelSet(tuple(name for name in old if name not in names))
     out = np.isin(dataset.labels, [old.index(name) for name in names])
@@ -332,11 +331,12 @@ def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
 
 def _printable(dataset: Dataset) -> Dataset:
-    """The data with names of files that any report can hold; the last step, since the names are
-    read by until then.
+    """The data with file names that any report can print; the last step, since until then the names
+    are used to read files.
     """
     left_out = [
-        LeftOut(printable(one.where), one.row, printable(one.reason)) for one in dataset.left_out
+        LeftOut(printable(item.where), item.row, printable(item.reason))
+        for item in dataset.left_out
     ]
     return dataclasses.replace(
         dataset,
@@ -349,23 +349,25 @@ def _printable(dataset: Dataset) -> Dataset:
 def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
     if votes is not None:
         raise UsageError(
-            f"votes: got {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join to"
+            f"votes: got {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join them "
+            "to. Fix: name the csv, or leave the votes out"
         )
     from mien.data.synthetic import drawn_dataset
 
     notes = [
-        "No data was named and none was found ($MIEN_DATA, the Kaggle input folder, ./data, the working directory): "
-        "these are the embedded drawn faces, not photographs. `mien data get fer2013` fetches FER2013."
+        "No data was named and none was found ($MIEN_DATA, the Kaggle input folder, ./data, the "
+        "working directory): these are the embedded drawn faces, not photographs. `mien data get "
+        "fer2013` downloads FER2013."
     ]
     if Path("data").is_dir() and any(Path("data").iterdir()):
-        notes.append("There is a folder ./data, which is not FER2013; to read it, name it.")
+        notes.append("The folder ./data is not FER2013; name it to read it.")
     return drawn_dataset().with_notes(*notes)
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(
         path,
-        got=f"something that cannot be read ({error.strerror or error})",
-        expected="a file or folder that you may read",
+        got=f"a path that cannot be read ({error.strerror or error})",
+        expected="a readable file or folder",
         fix="check its permissions and the disk",
     )

@@ -1,4 +1,4 @@
-"""What a path holds: one decision, for data that is named and for data that is looked for.
+"""Recognise what a path holds, in one place for data that is named and data that is looked for.
 
 csv         fer2013.csv and the like, train.csv with test.csv, or any csv with pixels
 parquet     *.parquet, in a folder or in its folder data/
@@ -30,8 +30,8 @@ from mien.data.pixels import PIXELS
 from mien.errors import DataError
 from mien.vision.formats import is_picture_name
 
-_DEPTH = 3  # folders below one that is named, in which a table is looked for
-# First bytes of files that people name, and what they are.
+_DEPTH = 3  # levels of subfolders in which a table is looked for
+# First bytes of files that people try to read, and what they are.
 _FOREIGN = {
     b"\x89HDF": "an HDF5 file",
     b"\x80\x04\x95": "a pickle, which could run any program",
@@ -44,7 +44,7 @@ _FOREIGN = {
 
 @dataclass(frozen=True)
 class Form:
-    """What is to be read.
+    """The form of some data.
 
     Attributes:
         kind: `csv`, `parquet`, `arrays`, `pictures` or `archive`.
@@ -56,18 +56,18 @@ class Form:
 
 
 def form_of(path: Path) -> Form:
-    """What a file or folder holds.
+    """Recognise the form of a file or folder.
 
     Raises:
-        DataError: for what holds nothing that can be read.
-        OSError: for what may not be read.
+        DataError: if it holds nothing that mien reads.
+        OSError: if it cannot be opened.
     """
     return _form_of_folder(path) if path.is_dir() else _form_of_file(path)
 
 
 def search(folder: Path, depth: int) -> Path | None:
-    """The first place below a folder with FER2013 in it, breadth before depth, names sorted, so that
-    the same tree always gives the same answer.
+    """The first place in a folder that holds FER2013, breadth first with sorted names, so that the
+    same tree always gives the same answer.
     """
     level = [folder]
     for _ in range(depth + 1):
@@ -77,12 +77,12 @@ def search(folder: Path, depth: int) -> Path | None:
                 entries = sorted(candidate.iterdir())
                 csv = _csv_in([entry for entry in entries if entry.is_file()])
             except OSError:
-                continue  # not there, or not ours to read
+                continue  # missing, or not readable
             if csv is not None:
                 return csv
             if looks_like_fer2013(candidate):
                 return candidate
-            below += [one for one in entries if not one.name.startswith(".") and one.is_dir()]
+            below += [path for path in entries if not path.name.startswith(".") and path.is_dir()]
         level = below
     return None
 
@@ -95,38 +95,38 @@ def _form_of_folder(path: Path) -> Form:
             expected="a csv file",
             fix="name the file inside it, or rename the folder",
         )
-    if found := _table_in(path):
-        return found
+    if table := _table_in(path):
+        return table
     if holds_pictures(path):
         return Form("pictures", (path,))
     level = [path]
     for _ in range(_DEPTH):
         level = [
-            one
+            below
             for folder in level
-            for one in sorted(folder.iterdir())
-            if one.is_dir() and not one.name.startswith(".")
+            for below in sorted(folder.iterdir())
+            if below.is_dir() and not below.name.startswith(".")
         ]
         for folder in level:
-            if found := _table_in(folder):
-                return found
-    return Form("pictures", (path,))  # listing it says what is missing
+            if table := _table_in(folder):
+                return table
+    return Form("pictures", (path,))  # listing the pictures then says what is missing
 
 
 def _table_in(folder: Path) -> Form | None:
-    """A csv, Parquet files or arrays in a folder itself."""
+    """A csv, Parquet files or arrays directly in a folder."""
     entries = sorted(
-        one for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")
+        path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
     )
     if csv := _csv_in(entries):
         return Form("csv", tuple(_together(csv)))
     for kind, suffixes in (("parquet", parquet.SUFFIXES), ("arrays", arrays.SUFFIXES)):
-        files = [one for one in entries if one.suffix.lower() in suffixes]
+        files = [path for path in entries if path.suffix.lower() in suffixes]
         if kind == "arrays" and (archives := [f for f in files if f.suffix.lower() == ".npz"]):
             files = archives[:1]
         if files and not holds_pictures(folder):
             return Form(kind, tuple(files))
-    tables = [one for one in entries if one.name.lower().endswith((".csv", ".tsv"))]
+    tables = [path for path in entries if path.name.lower().endswith((".csv", ".tsv"))]
     if len(tables) == 1 and not holds_pictures(folder) and _has_pixels(tables[0]):
         return Form("csv", (tables[0],))
     return None
@@ -150,14 +150,14 @@ def _form_of_file(path: Path) -> Form:
     if is_picture_name(path.name):
         raise DataError(
             path,
-            got="one picture",
-            expected="data: a csv, or a folder with a folder for each label",
-            fix="mien predict answers pictures",
+            got="a single picture",
+            expected="a data set: a csv, or a folder with a folder for each label",
+            fix="name the folder, or recognise the picture with mien predict",
         )
     if is_archive(path):
-        with members(path) as found:
-            names = [one.name for one in found]
-            if csv_members(found):
+        with members(path) as listing:
+            names = [member.name for member in listing]
+            if csv_members(listing):
                 return Form("csv", tuple(_together(path)))
             if any(name.startswith("xl/") for name in names):
                 raise DataError(
@@ -171,26 +171,24 @@ def _form_of_file(path: Path) -> Form:
                 is_picture_name(name) or is_archive_name(name) or name.lower().endswith(ends)
                 for name in names
             ):
-                raise nothing_inside(path, found)
+                raise nothing_inside(path, listing)
         return Form("archive", (path,))
     return Form("csv", tuple(_together(path)))
 
 
 def _siblings(path: Path) -> list[Path]:
-    """`train-00000-of-00002.parquet` brings the other parts and splits beside it along."""
+    """`train-00000-of-00002.parquet` with the other parts and splits beside it."""
     if "-of-" not in path.stem:
         return [path]
     return sorted(
-        one
-        for one in path.parent.iterdir()
-        if "-of-" in one.stem and one.suffix.lower() in parquet.SUFFIXES
+        file
+        for file in path.parent.iterdir()
+        if "-of-" in file.stem and file.suffix.lower() in parquet.SUFFIXES
     )
 
 
 def _csv_in(entries: Sequence[Path]) -> Path | None:
-    """The FER2013 csv among the files of one folder; train.csv only where its columns say that it
-    is one.
-    """
+    """The FER2013 csv among the files of one folder; train.csv only if it has columns of pixels."""
     named = {entry.name.lower(): entry for entry in entries}
     for name in (*NAMES, *PAIR):
         for suffix in SUFFIXES:
@@ -208,9 +206,7 @@ def _has_pixels(path: Path) -> bool:
 
 
 def _together(path: Path) -> list[Path]:
-    """train.csv brings test.csv along and the other way round, unless one of them names each row's
-    Usage itself.
-    """
+    """train.csv and test.csv together, unless one of them has a Usage column."""
     files = companions(path)
     if len(files) > 1 and any(peek(file).usage is not None for file in files):
         return [path]

@@ -1,4 +1,4 @@
-"""Where data comes from, and the jobs of `mien data`: count, audit, draw, convert, crop."""
+"""The source of data with its reading options, and the jobs of `mien data`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ RECORD = "data.json"  # beside run.json: what the run was trained on, and how it
 
 @dataclass(frozen=True)
 class Source:
-    """What data is read, and how.
+    """Which data is read, and how.
 
     Attributes:
         path: None searches for it (`mien.data.readers.find_data`).
         votes: FER+ votes for the same rows.
-        on_error: `raise`, or `skip` what cannot be read, and say which.
-        faces, side: How faces come out of pictures, and their size (`mien.data.crop`).
+        on_error: `raise`, or `skip` what cannot be read, and report it.
+        faces, side: How pictures become faces, and their size (`mien.data.crop`).
         labels: Names for the labels (`mien.data.label_names`).
-        groups: Table of whose picture is whose (`mien.data.groups`).
+        groups: Table with the person or group of each picture (`mien.data.groups`).
     """
 
     path: str | os.PathLike[str] | None
@@ -49,7 +49,7 @@ class Source:
     groups: Path | None = None
 
     def load(self) -> Dataset:
-        """The data as these options say, its splits as they are."""
+        """Read the data with these options; its splits stay as they are."""
         dataset = load_dataset(
             self.path,
             votes=self.votes,
@@ -62,61 +62,61 @@ class Source:
         return dataset if self.groups is None else with_groups(dataset, self.groups)
 
     def save(self, folder: Path, found: str) -> None:
-        """Keep it beside what was trained on it, with paths that hold from anywhere.
+        """Save it in a run folder, with absolute paths.
 
         Args:
             folder: The run folder.
-            found: What was read, where no path was named.
+            found: The data that was read, if no path was named.
 
         Raises:
             RunError: if the folder cannot be written.
         """
-        held = {**dataclasses.asdict(self), "path": found if self.path is None else self.path}
+        record = {**dataclasses.asdict(self), "path": found if self.path is None else self.path}
         for name in ("path", "votes", "groups"):
-            if held[name] is not None:
-                path = Path(held[name]).expanduser()
-                held[name] = os.fspath(path.resolve() if path.exists() else path)
+            if record[name] is not None:
+                path = Path(record[name]).expanduser()
+                record[name] = os.fspath(path.resolve() if path.exists() else path)
         with writing(folder):
-            (folder / RECORD).write_text(json.dumps(held, indent=1), encoding="utf-8")
+            (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     def or_of(self, folders: Sequence[Path]) -> Source:
-        """Where no path is named: the data that the runs in some folders were trained on, read as
-        then, but for the options that are given.
+        """If no path is named: the data that the runs in some folders were trained on, read as it
+        was then, except for the options that are given.
 
         Raises:
-            UsageError: where runs were trained on different data.
+            UsageError: if the runs were trained on different data.
         """
         if self.path is not None:
             return self
-        found = [one for one in map(_recorded, folders) if one is not None]
-        if not found:
+        recorded = [source for source in map(_recorded, folders) if source is not None]
+        if not recorded:
             return self
-        if len(set(found)) > 1:
+        if len(set(recorded)) > 1:
             raise UsageError(
                 "data: got none, and runs that were trained on different data "
-                f"({', '.join(dict.fromkeys(str(one.path) for one in found))}); expected one. "
-                "Fix: --data DATA"
+                f"({', '.join(dict.fromkeys(str(source.path) for source in recorded))}); expected "
+                "one data set. Fix: name it with --data DATA"
             )
         given = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default and field.name != "path"
         }
-        return dataclasses.replace(found[0], **given)
+        return dataclasses.replace(recorded[0], **given)
 
 
 def _recorded(folder: Path) -> Source | None:
-    """What a run was trained on, where that was kept and is still there."""
+    """The data that a run was trained on, if that was recorded and still exists."""
     try:
-        held = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         source = Source(
-            path=held["path"],
-            votes=None if held["votes"] is None else Path(held["votes"]),
-            on_error=str(held["on_error"]),
-            faces=str(held["faces"]),
-            side=int(held["side"]),
-            labels=held["labels"],
-            groups=None if held["groups"] is None else Path(held["groups"]),
+            path=record["path"],
+            votes=None if record["votes"] is None else Path(record["votes"]),
+            on_error=str(record["on_error"]),
+            faces=str(record["faces"]),
+            side=int(record["side"]),
+            labels=record["labels"],
+            groups=None if record["groups"] is None else Path(record["groups"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -124,7 +124,7 @@ def _recorded(folder: Path) -> Source | None:
 
 
 def count(source: Source) -> dict[str, Any]:
-    """Counts by split and class, and what was left out."""
+    """Count the data by split and class, and list what was left out."""
     dataset = source.load()
     counts = dataset.counts()
     return {
@@ -143,7 +143,7 @@ def count(source: Source) -> dict[str, Any]:
 
 
 def audit_source(source: Source, *, out: Path | None, say: Say) -> Audit:
-    """The audit of data; written into `out` if that is given."""
+    """Audit data, and write the findings into `out` if that is given."""
     from mien.data.audit import audit
 
     dataset = source.load()
@@ -161,7 +161,8 @@ def draw(out: Path, *, num: int, seed: int, form: str) -> dict[str, Any]:
     dataset = drawn_dataset(num - 2 * eighth, eighth, eighth, seed)
     if form != "csv" and is_csv(out):
         raise UsageError(
-            f"{out}: got the name of a csv for a folder; expected another, or --form csv"
+            f"{out}: got the name of a csv for a folder; expected the name of a folder. Fix: name "
+            "one, or draw a csv with --form csv"
         )
     if form == "csv" and out.name and not is_csv(out):
         out = out.with_name(f"{out.name}.csv")
@@ -169,7 +170,7 @@ def draw(out: Path, *, num: int, seed: int, form: str) -> dict[str, Any]:
 
 
 def convert_source(source: Source, out: Path, *, labelled_only: bool, say: Say) -> dict[str, Any]:
-    """Read data in any form and write it as `out`: `.csv`, `.csv.gz`, or else a folder."""
+    """Read data in any form and write it to `out`: `.csv`, `.csv.gz`, or else a folder."""
     dataset = source.load()
     for note in dataset.notes:
         say(note)
@@ -195,11 +196,11 @@ def crop(source: Source, out: Path, *, sheets: Path | None, say: Say) -> dict[st
 
 
 def draw_crops(dataset: Dataset, folder: Path, *, say: Say) -> list[Path]:
-    """Contact sheets of faces cut out, and of pictures without a face or with several."""
+    """Draw contact sheets of the faces cut out, and of pictures without a face or with several."""
     from mien.data.crop_folder import write_crop_sheets
 
     drawn = write_crop_sheets(dataset, folder)
-    say(f"Look at what was cut out: {', '.join(str(path) for path in drawn)}")
+    say(f"Contact sheets of the faces cut out: {', '.join(str(path) for path in drawn)}")
     return drawn
 
 
@@ -239,4 +240,4 @@ def make_folder(folder: Path) -> None:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()  # of a name that no other process has
+        tempfile.TemporaryFile(dir=folder).close()  # its name is unique, also among processes

@@ -1,8 +1,8 @@
 """A validation split for data that has none: by pixels, or by whole groups.
 
 Pictures of one person, or frames of one film, resemble each other more than pictures of different
-people do; split between training and validation they make a network look better than it is. So
-where groups are known no group is cut in two.
+people do. If they are in both training and validation, a network looks better than it is. So if
+groups are known, each group stays in one split.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ SHARE = 0.1  # of the training rows of each class
 
 
 def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
-    """Give a data set without validation rows some of its training rows: every class alike, equal
-    pixels together, and groups whole where they are known.
+    """Move some training rows to validation if a data set has no validation rows: the same share of
+    every class, with equal pixels and known groups kept together.
 
     Which rows move depends only on their pixels, or on the names of their groups, so the same data
-    always splits the same way. Data that has a validation split, or no training rows, is returned
-    as it is; test rows are never touched.
+    is always split the same way. Data that has a validation split, or no training rows, is returned
+    unchanged; test rows never move.
 
     Args:
         dataset: The data.
-        share: Of each class's training rows that validate; at least one row.
+        share: The share of each class's training rows that moves, at least one row.
 
     Raises:
-        DataError: if a class has too few training rows, or groups, to share.
+        DataError: if a class has too few training rows, or groups, to split.
     """
     training = dataset.mask("training") & (dataset.labels != UNLABELLED)
     if np.any(dataset.mask("validation") & (dataset.labels != UNLABELLED)) or not training.any():
@@ -54,8 +54,8 @@ def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
         raise DataError(
             dataset.source,
             got=f"{num} training picture(s) of the class {alone[0]!r} and no validation split",
-            expected="at least 2 different pictures of each class, to train on one and validate on "
-            "another",
+            expected="at least 2 different pictures of each class, one for training and one for "
+            "validation",
             fix="add pictures of that class, or a validation split",
         )
     splits = dataset.splits.copy()
@@ -67,10 +67,13 @@ def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
     )
     notes = [
         f"The data has no validation split: {chosen.sum()} of {len(rows)} training pictures, "
-        f"{how} serve as one."
+        f"{how} are used for validation."
     ]
     if alone:
-        notes.append(f"A single group shows {', '.join(alone)}: it trains, and none validates.")
+        notes.append(
+            f"Only one group has {', '.join(alone)}; it is used for training, so validation has no "
+            "such pictures."
+        )
     return dataclasses.replace(dataset, splits=splits).with_notes(*notes)
 
 
@@ -80,17 +83,16 @@ def _by_pixels(units: np.ndarray, labels: np.ndarray, share: float) -> np.ndarra
         members = np.flatnonzero(labels == label)
         unique = np.unique(units[members])
         if len(unique) > 1:
-            some = unique[: max(1, round(share * len(unique)))]
-            chosen[members[np.isin(units[members], some)]] = True
+            moving = unique[: max(1, round(share * len(unique)))]
+            chosen[members[np.isin(units[members], moving)]] = True
     return chosen
 
 
 def _by_groups(units: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:
-    """Whole units, in the order of their hashed names, until each class has its share.
+    """Choose whole units, in the order of their hashed names, until each class has its share.
 
-    A unit is passed over where no class needs it, or where it would leave a class without training
-    rows. Rare classes choose first, or frequent ones would fill up with whoever also shows a rare
-    expression.
+    A unit is passed over if no class needs it, or if a class would be left without training rows.
+    Rare classes choose first, before frequent classes take the units that contain rare ones.
     """
     names, place = np.unique(units, return_inverse=True)
     counts = np.zeros((len(names), int(labels.max()) + 1), np.int64)
@@ -107,21 +109,21 @@ def _by_groups(units: np.ndarray, labels: np.ndarray, share: float) -> np.ndarra
             if taken[i] or not counts[i, label]:
                 continue
             if np.any((counts[i] > 0) & (have + counts[i] >= total)):
-                continue  # nothing would be left to train on
+                continue  # no row of a class would be left for training
             taken[i] = True
             have += counts[i]
     return np.asarray(taken[place])
 
 
 def _units(groups: np.ndarray, digests: np.ndarray) -> np.ndarray:
-    """str (R,): what moves as a whole: a group; a row of unknown group by itself; and groups that
-    share a picture together.
+    """str (R,): the unit of each row, which moves as a whole: its group, or the row itself if its
+    group is unknown. Groups that share a picture form one unit.
     """
     own = [f"picture {digest}" for digest in digests]
-    names = np.array([group or one for group, one in zip(groups, own, strict=True)], str)
+    names = np.array([group or alone for group, alone in zip(groups, own, strict=True)], str)
     _, unit = np.unique(names, return_inverse=True)
     _, picture = np.unique(digests, return_inverse=True)
-    while True:  # spread the lowest number through shared pictures and groups until nothing moves
+    while True:  # spread the lowest number through shared pictures and groups until it is stable
         lowest = np.full(picture.max() + 1, len(names))
         np.minimum.at(lowest, picture, unit)
         of_group = np.full(unit.max() + 1, len(names))

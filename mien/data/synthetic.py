@@ -1,8 +1,7 @@
-"""Drawn faces for tests, demos and a first try: seven expressions made of brow, eye and mouth
-movements.
+"""Drawn faces for tests, demos and a first try: brows, eyes and mouths of seven expressions.
 
 The movements follow the Facial Action Coding System (Ekman and Friesen 1978; the usual combinations
-per expression:
+for each expression:
 https://imotions.com/blog/learning/research-fundamentals/facial-action-coding-system/). Everything
 else is random: who is drawn (head, skin, hair, glasses, beard), how strong the expression is, the
 light, the pose, and what hides the face. Nothing here was made from photographs.
@@ -23,8 +22,8 @@ from mien.labels import FER2013
 
 _BLOCK = 48  # faces painted together: their working arrays fit a core's cache
 
-# How far each part moves (in the order of `painter.MOVES`), two ways for each expression; a face
-# lies between them.
+# How far each part moves (in the order of `face_canvas.MOVES`) in two variants of each expression;
+# a face lies between them.
 _REST = tuple(MOVES.values())
 _WAYS = {
     "angry": (
@@ -265,22 +264,15 @@ _WAYS = {
 # (7, 2, 18): the same in label order.
 _TABLE = np.array([_WAYS[name] for name in FER2013], np.float32)
 
-_SHARES = (
-    0.135,
-    0.105,
-    0.14,
-    0.175,
-    0.15,
-    0.135,
-    0.16,
-)  # of the classes in `drawn_dataset`: mildly skewed
+# Shares of the classes in `drawn_dataset`: mildly imbalanced.
+_SHARES = (0.135, 0.105, 0.14, 0.175, 0.15, 0.135, 0.16)
 
 
 def draw_faces(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """Draw one face for each label.
 
-    Face i depends on the seed, on i and on label i alone, so the first faces stay the same however
-    many follow.
+    Face i depends only on the seed, i and label i, so the first faces stay the same however many
+    follow.
 
     Args:
         labels: integers (N,), positions in `labels.FER2013`.
@@ -295,11 +287,13 @@ def draw_faces(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise UsageError(
-            f"draw_faces labels: got {labels.dtype} {labels.shape}; expected integers of shape (N,)"
+            f"draw_faces labels: got {labels.dtype} {labels.shape}; expected integers of shape "
+            "(N,). Fix: give positions in labels.FER2013"
         )
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < len(FER2013):
         raise UsageError(
-            f"draw_faces labels: got values {labels.min()} to {labels.max()}; expected 0 to {len(FER2013) - 1}"
+            f"draw_faces labels: got values {labels.min()} to {labels.max()}; expected 0 to "
+            f"{len(FER2013) - 1}. Fix: give positions in labels.FER2013"
         )
     return _draw(labels.astype(np.int64), (_checked_seed(seed), len(SPLITS)))
 
@@ -309,7 +303,7 @@ def drawn_dataset(
 ) -> Dataset:
     """A data set of drawn faces with all three splits and every class in each.
 
-    The splits are drawn apart: their faces do not change when another split grows.
+    The splits are drawn independently: their faces do not change if another split grows.
 
     Raises:
         UsageError: if a split would have fewer pictures than there are classes.
@@ -320,7 +314,8 @@ def drawn_dataset(
     for position, (split, size) in enumerate(zip(SPLITS, sizes, strict=True)):
         if size < len(FER2013):
             raise UsageError(
-                f"drawn faces for {split}: got {size}; expected at least {len(FER2013)}, one of each class"
+                f"drawn faces for {split}: got {size}; expected at least {len(FER2013)}, one of "
+                "each class. Fix: draw more"
             )
         order = np.random.default_rng((seed, position)).permutation(size)
         labels.append(np.repeat(np.arange(len(FER2013)), _class_sizes(size))[order])
@@ -333,8 +328,8 @@ def drawn_dataset(
         label_set=FER2013,
         source=f"drawn faces (seed {seed})",
         notes=(
-            "These are drawn faces, made by mien: they try out the whole way from data to report, "
-            "but say nothing about photographs of people.",
+            "These are faces drawn by mien: they try out every step from data to report, but say "
+            "nothing about photographs of people.",
         ),
     )
 
@@ -346,13 +341,13 @@ def _checked_seed(seed: int) -> int:
         value = -1
     if value < 0:
         raise UsageError(
-            f"seed of the drawn faces: got {seed!r}; expected a whole number, 0 or more"
+            f"seed of the drawn faces: got {seed!r}; expected a whole number. Fix: give 0 or more"
         )
     return value
 
 
 def _class_sizes(size: int) -> np.ndarray:
-    """int64 (7,): pictures of each class, at least one, near `_SHARES`, in sum `size`."""
+    """int64 (7,): pictures of each class, at least one, near `_SHARES`; the sum is `size`."""
     ideal = np.array(_SHARES) * (size - len(FER2013))
     sizes = np.floor(ideal).astype(np.int64)
     sizes[np.argsort(sizes - ideal, kind="stable")[: size - len(FER2013) - int(sizes.sum())]] += 1
@@ -363,7 +358,7 @@ def _draw(labels: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     out = np.empty((len(labels), FACE_SIDE, FACE_SIDE, 1), np.uint8)
     for start in range(0, len(labels), _BLOCK):
         part = labels[start : start + _BLOCK]
-        # Always a whole block: what is drawn for a face must not depend on how many follow it.
+        # Always a whole block, so that a face does not depend on how many follow it.
         block = np.zeros(_BLOCK, np.int64)
         block[: len(part)] = part
         rng = np.random.default_rng((*key, start // _BLOCK))
@@ -372,14 +367,14 @@ def _draw(labels: np.ndarray, key: tuple[int, int]) -> np.ndarray:
 
 
 def _moves(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """float32 (N, 18): what moves in each face, for `Painter`."""
+    """float32 (N, 18): the movements of each face, for `Painter`."""
     between, strength = (
         rng.uniform(0, 1, (len(labels), 1)),
         rng.uniform(0.7, 1.15, (len(labels), 1)),
     )
-    between = between * between * (3 - 2 * between)  # most faces show mostly one of the two ways
+    between = between * between * (3 - 2 * between)  # most faces are near one of the two variants
     full = _TABLE[labels, 0] * (1 - between) + _TABLE[labels, 1] * between
     moves = np.array(_REST) + (full - np.array(_REST)) * strength
-    # No two faces move quite alike, whatever they express.
+    # No two faces move exactly alike, whatever they express.
     moves += rng.normal(0, 0.06, moves.shape) * np.abs(_TABLE).max((0, 1))
     return np.asarray(moves, np.float32)

@@ -1,6 +1,6 @@
-"""Rows of a csv, Parquet file or arrays as faces to be answered: `mien predict test.csv`.
+"""Rows of a csv, Parquet file or arrays as faces to predict: `mien predict test.csv`.
 
-The rows without labels are those that somebody wants answered; where all have labels, all are.
+The rows without labels are predicted; if all rows have labels, all are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENDS = (
 
 
 def is_table(path: str) -> bool:
-    """Whether a path is named as a table of faces is, and is there."""
+    """Whether a path has the name of a table of faces, and exists."""
     return path.lower().endswith(_ENDS) and Path(path).is_file()
 
 
@@ -33,8 +33,8 @@ def rows_to_answer(
     """The faces of tables.
 
     Returns:
-        uint8 (48, 48) by `path:line` (of arrays `path:row`, from 0), notes, and rows that could not
-        be read.
+        uint8 (48, 48) by `path:line` (for arrays `path:row`, from 0), notes, and the rows that
+        could not be read.
 
     Raises:
         DataError: for a table that cannot be read at all.
@@ -45,19 +45,19 @@ def rows_to_answer(
     for path in paths:
         dataset = _read(Path(path))
         left_out += dataset.left_out
-        asked = dataset.labels == UNLABELLED
-        num = int(asked.sum())
+        chosen = dataset.labels == UNLABELLED
+        num = int(chosen.sum())
         if not num:
-            asked[:] = True
+            chosen[:] = True
             notes.append(
-                f"{path}: all {len(dataset):,} rows have labels; all are answered. mien evaluate "
+                f"{path}: all {len(dataset):,} rows have labels; all are predicted. mien evaluate "
                 "says how many are right."
             )
         elif num < len(dataset):
             notes.append(
-                f"{path}: {num:,} of {len(dataset):,} rows have no label; they are answered."
+                f"{path}: {num:,} of {len(dataset):,} rows have no label; they are predicted."
             )
-        for row, image in zip(dataset.rows[asked], dataset.images[asked], strict=True):
+        for row, image in zip(dataset.rows[chosen], dataset.images[chosen], strict=True):
             faces[f"{path}:{row}"] = image[:, :, 0]
     return faces, notes, left_out
 

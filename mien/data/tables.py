@@ -1,5 +1,5 @@
-"""Tables of text as people have them: csv with `,`, `;` or tabs, with or without a byte order mark,
-in UTF-8, UTF-16 or Latin-1, lines ended as on any system.
+"""Read text tables as people have them: csv with `,`, `;` or tabs, with or without a byte order
+mark, in UTF-8, UTF-16 or Latin-1, with the line ends of any system.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ DELIMITERS = ",;\t| "
 
 
 def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
-    """Column names in lower case without blanks around them, and the rows, each as wide as these.
+    """Column names in lower case without surrounding spaces, and the rows, filled up to the header.
 
     Raises:
-        DataError: for an empty table, or a row that is wider than the header.
+        DataError: for an empty table, or a row with more fields than the header.
     """
     lines = list(csv.reader(io.StringIO(text_of(data)), delimiter=delimiter_of(data)))
     lines = [line for line in lines if any(cell.strip() for cell in line)]
@@ -36,16 +36,16 @@ def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
                 row=number,
                 got=f"{len(line)} fields",
                 expected=f"{len(names)}, as in the header",
-                fix="put texts that hold the delimiter in quotes",
+                fix="put texts that contain the delimiter in quotes",
             )
     return names, [line + [""] * (len(names) - len(line)) for line in lines[1:]]
 
 
 def column(names: Sequence[str], wanted: Sequence[str], where: str, what: str) -> int:
-    """Position of the first of some names.
+    """Position of the first wanted name.
 
     Raises:
-        DataError: where there is none.
+        DataError: if there is none.
     """
     plain = [name.replace(" ", "_").replace("-", "_").replace(".", "_") for name in names]
     for name in wanted:
@@ -55,13 +55,13 @@ def column(names: Sequence[str], wanted: Sequence[str], where: str, what: str) -
         where,
         row=1,
         got=f"the columns {', '.join(map(repr, names[:8]))}",
-        expected=f"a column with {what}, called {', '.join(wanted[:6])} ...",
+        expected=f"a column with {what}, named {', '.join(wanted[:6])} ...",
         fix="rename the column",
     )
 
 
 def text_of(data: bytes) -> str:
-    """Decode: by byte order mark, else UTF-8, else Latin-1."""
+    """Decode by the byte order mark, else as UTF-8, else as Latin-1."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
     try:
@@ -71,7 +71,7 @@ def text_of(data: bytes) -> str:
 
 
 def delimiter_of(data: bytes) -> str:
-    """The delimiter that occurs most in the first line; a blank only where no other does."""
+    """The delimiter that occurs most often in the first line; a space only if no other occurs."""
     first = text_of(data[:65536]).lstrip().split("\n", 1)[0]
-    found = max(DELIMITERS[:-1], key=first.count)
-    return found if first.count(found) else DELIMITERS[-1]
+    commonest = max(DELIMITERS[:-1], key=first.count)
+    return commonest if first.count(commonest) else DELIMITERS[-1]

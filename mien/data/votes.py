@@ -7,8 +7,8 @@ order:
     Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF
 
 The image name is empty for pictures that FER+ dropped, and unreliable elsewhere. So rows are joined
-by their order within each Usage. The join is refused where counts, Usages or the votes themselves
-show that the two files do not belong together.
+by their order within each Usage. The join is refused if counts, Usages or the votes themselves show
+that the two files do not belong together.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ MOST = 10  # votes a picture
 # FER+ agrees with 64.5 % of FER2013's labels; votes that belong to other rows agree with a fifth.
 _LEAST_AGREEMENT = 0.35
 _ENOUGH_ROWS = 1000
-_MEND = "name the FER+ file of this very fer2013.csv, with its rows in the same order, or read without votes"
+_FIX = (
+    "name the FER+ file of this very fer2013.csv, with its rows in the same order, or read "
+    "without votes"
+)
 
 
 def votes_beside(files: list[Path]) -> Path | None:
-    """A FER+ file that lies in the folder of the csv."""
+    """A FER+ file in the folder of the csv."""
     for name in FILE_NAMES:
         path = files[0].parent / name
         if path.is_file():
@@ -50,7 +53,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
         `FERPLUS_VOTES`.
 
     Raises:
-        DataError: with the row, where the file is not FER+'s.
+        DataError: with the row, if the file is not FER+'s.
     """
     splits: list[int] = []
     votes: list[list[int]] = []
@@ -63,7 +66,10 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 lines = list(csv.reader(text))
             except (UnicodeDecodeError, csv.Error) as error:
                 raise DataError(
-                    path, got=f"no csv in UTF-8 ({error})", expected="FER+'s votes", fix=_MEND
+                    path,
+                    got=f"a file that is not csv in UTF-8 ({error})",
+                    expected="FER+'s votes",
+                    fix=_FIX,
                 ) from error
     header = [_column(name) for name in lines[0]] if lines else []
     missing = [name for name in ("usage", *FERPLUS_VOTES) if name not in header]
@@ -74,7 +80,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
             got="the columns "
             + (", ".join(map(repr, lines[0]))[:300] if lines else "of an empty file"),
             expected="Usage and " + ", ".join(FERPLUS_VOTES) + f" (missing: {', '.join(missing)})",
-            fix=_MEND,
+            fix=_FIX,
         )
     columns = [header.index(name) for name in FERPLUS_VOTES]
     for number, line in enumerate(lines[1:], start=2):
@@ -82,7 +88,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
             continue
         if len(line) != len(header):
             raise DataError(
-                path, row=number, got=f"{len(line)} fields", expected=f"{len(header)}", fix=_MEND
+                path, row=number, got=f"{len(line)} fields", expected=f"{len(header)}", fix=_FIX
             )
         usage = line[header.index("usage")].strip()
         if usage not in usages:
@@ -91,7 +97,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 row=number,
                 got=f"the Usage {usage!r}",
                 expected=" or ".join(USAGE),
-                fix=_MEND,
+                fix=_FIX,
             )
         values = [line[column].strip() for column in columns]
         for name, value in zip(FERPLUS_VOTES, values, strict=True):
@@ -101,7 +107,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
                     row=number,
                     got=f"{value!r} votes for {name}",
                     expected=f"a whole number from 0 to {MOST}",
-                    fix=_MEND,
+                    fix=_FIX,
                 )
         splits.append(usages[usage])
         votes.append([int(value) for value in values])
@@ -111,8 +117,8 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def join_votes(dataset: Dataset, path: Path) -> Dataset:
     """The data set with the votes of a FER+ file.
 
-    Splits that only one of the two files has take no part: rows without votes get zeros, and a
-    note.
+    Splits that only one of the two files has are not joined: their rows get zeros, and a note says
+    so.
 
     Raises:
         DataError: if the files do not belong together.
@@ -129,16 +135,22 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
             got=f"votes for {_described(vote_splits)}",
             expected=f"{_described(dataset.splits[labelled])}, as in {dataset.source}"
             + (f" ({len(left_out):,} of its rows were left out)" if left_out else ""),
-            fix=_MEND,
+            fix=_FIX,
         )
     differs = np.flatnonzero(vote_splits[matched] != dataset.splits[ours])
     if len(differs):
         first = differs[0]
         raise DataError(
             path,
-            got=f"the Usages in another order: {SPLITS[vote_splits[matched[first]]]} in line {matched[first] + 2:,}",
-            expected=f"{SPLITS[dataset.splits[ours[first]]]}, as in row {dataset.rows[ours[first]]:,} of the data",
-            fix=_MEND,
+            got=(
+                f"Usages in another order: {SPLITS[vote_splits[matched[first]]]} in line "
+                f"{matched[first] + 2:,}"
+            ),
+            expected=(
+                f"{SPLITS[dataset.splits[ours[first]]]}, as in row {dataset.rows[ours[first]]:,} "
+                "of the data"
+            ),
+            fix=_FIX,
         )
     joined = np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
     joined[ours] = votes[matched]
@@ -146,11 +158,11 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
     if agreement is not None and agreement < _LEAST_AGREEMENT:
         raise DataError(
             path,
-            got=f"votes whose plurality is the label of only {agreement:.1%} of the rows",
-            expected="about 65 %, as where votes and rows belong together; by chance it is about 20 %",
-            fix=_MEND,
+            got=f"votes whose plurality equals the label of only {agreement:.1%} of the rows",
+            expected="about 65 %, as for votes of the same rows (by chance it is about 20 %)",
+            fix=_FIX,
         )
-    note = f"FER+ votes of {path.name} were joined to {len(ours):,} of {len(dataset):,} rows"
+    note = f"FER+ votes from {path.name} were joined to {len(ours):,} of {len(dataset):,} rows"
     note += "; the others have none." if len(ours) < len(dataset) else "."
     return replace(dataset, votes=joined).with_notes(note)
 
@@ -158,13 +170,13 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
 def _matched(
     dataset: Dataset, ours: np.ndarray, vote_splits: np.ndarray, common: np.ndarray
 ) -> np.ndarray | None:
-    """The row of votes of each of our rows; None where the counts differ.
+    """The row of votes for each of our rows; None if the counts differ.
 
-    Of one file the n-th line is the n-th of the votes. `train.csv` and `test.csv` count their lines
-    anew, and each is a split: there it is the n-th line of that split.
+    In a single file, line n has the n-th votes. `train.csv` and `test.csv` each count their own
+    lines and are a split each, so line n has the n-th votes of that split.
 
     Raises:
-        DataError: if both of two files have rows of one split.
+        DataError: if two files both have rows of one split.
     """
     # A row that was left out still has its line of votes.
     left_out = [
@@ -182,8 +194,11 @@ def _matched(
         if len(np.unique(lines)) < len(lines):
             raise DataError(
                 dataset.source,
-                got="two files that both have rows of one Usage, so that nothing tells which votes are whose",
-                expected="one csv, or train.csv and test.csv with a Usage each",
+                got=(
+                    "two files that both have rows of one Usage, so it is unknown which votes "
+                    "belong to which"
+                ),
+                expected="one csv, or train.csv and test.csv with a different Usage each",
                 fix="write all rows into one csv, or read without votes",
             )
         if len(lines) != len(theirs):
@@ -197,16 +212,16 @@ def _split_of_file(where: str) -> int:
 
 
 def plurality(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The annotators' choice among the labels of a set; votes for what the set lacks, such as
-    `unknown`, do not count.
+    """The annotators' choice among the labels of a set. Votes for others, such as `unknown`, do not
+    count.
 
     Args:
         votes: uint8 (N, 10), in the order of `FERPLUS_VOTES`.
 
     Returns:
-        ballots int64 (N, K), the votes for each label; choice int64 (N,), the label with the most,
-        of equal ones the first in the set's order, -1 where none got a vote; tied bool (N,),
-        another label has as many as the choice.
+        ballots int64 (N, K), the votes for each label; choice int64 (N,), the label with the most
+        votes (the first in the set's order if several have as many, -1 if none has a vote); tied
+        bool (N,), whether another label has as many votes as the choice.
     """
     ballots = np.zeros((len(votes), len(label_set)), np.int64)
     for index, name in enumerate(label_set):
@@ -218,17 +233,17 @@ def plurality(votes: np.ndarray, label_set: LabelSet) -> tuple[np.ndarray, np.nd
 
 
 def vote_shares(votes: np.ndarray) -> np.ndarray:
-    """How the annotators' votes are spread over FER+'s eight expressions.
+    """The distribution of the annotators' votes over FER+'s eight expressions.
 
-    Lone votes are dropped, as FER+'s authors do (Barsoum et al. 2016), and so are those for
+    Single votes are dropped, as by FER+'s authors (Barsoum et al. 2016), and so are votes for
     `unknown` and `not_a_face`.
 
     Args:
         votes: uint8 (N, 10), in the order of `FERPLUS_VOTES`.
 
     Returns:
-        float32 (N, 8) in the order of `labels.FERPLUS`; a row sums to 1, or is zeros where no votes
-        are left.
+        float32 (N, 8) in the order of `labels.FERPLUS`; a row sums to 1, or is 0 if no votes are
+        left.
     """
     kept = np.where(votes > 1, votes, 0)[:, [FERPLUS_VOTES.index(name) for name in FERPLUS]].astype(
         np.float32
@@ -237,11 +252,9 @@ def vote_shares(votes: np.ndarray) -> np.ndarray:
 
 
 def majority(votes: np.ndarray) -> np.ndarray:
-    """int64 (N,): the winner by FER+'s majority protocol, a position in `labels.FERPLUS`; -1 where
-    there is none.
+    """int64 (N,): the winner by FER+'s majority protocol, a position in `labels.FERPLUS`, or -1.
 
-    Of the ten votes the lone ones are dropped; the winner has more than half of the rest, and is an
-    expression.
+    Single votes are dropped; the winner has more than half of the rest, and is an expression.
     """
     kept = np.where(votes > 1, votes, 0).astype(np.int64)
     best = kept.argmax(axis=1)
@@ -253,7 +266,8 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
 
 def _agreement(dataset: Dataset, votes: np.ndarray, rows: np.ndarray) -> float | None:
-    """Share of the rows whose label has the most votes; None for too few rows to tell."""
+    """Share of the rows whose label has the most votes; None if there are too few rows."""
+
     if len(rows) < _ENOUGH_ROWS:
         return None
     names = np.array([FERPLUS_VOTES.index(name) for name in dataset.label_set])

@@ -167,7 +167,7 @@ def _check_target(path: Path, *, resume: bool, overwrite: bool) -> bool:
         )
     if path.exists() and not resume and not overwrite:
         raise UsageError(
-            f"{path}: got a file that exists already; expected a new one. "
+            f"{path}: got a file that already exists; expected a new one. "
             "Fix: name another, or give --resume to go on with it, or --overwrite to replace it"
         )
     return resume and path.exists()

@@ -1,1 +1,1 @@
-"""Pictures: any file to RGB, faces found, cut out and prepared, and what is drawn on pictures."""
+"""Pictures: decoding files, detecting and cutting out faces, and drawing on pictures."""

@@ -1,6 +1,6 @@
 """Pictures that are not files: addresses (http, https), `data:` URLs, base64 text.
 
-An address may lead anywhere, so size, time and redirects are bounded, and only http and https are
+An address may lead anywhere, so size, time and redirects are limited, and only http and https are
 followed. `mien serve` never takes addresses from a request.
 """
 
@@ -21,15 +21,15 @@ from mien.vision.formats import PICTURE_SUFFIXES
 if TYPE_CHECKING:
     import requests
 
-TIMEOUT_S = 20.0  # to connect, and for each piece
+TIMEOUT_S = 20.0  # to connect, and for each chunk
 TOTAL_S = 120.0
 MOST_REDIRECTS = 5
 _WEB = ("http://", "https://")
 _OTHER = re.compile(r"(?:file|ftp|ftps|sftp|s3|gs|smb|blob|javascript|about|chrome)://?", re.I)
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*)(;base64)?,", re.I)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_LEAST_BASE64 = 64  # letters; shorter ones are names
-# Beginnings of pictures in base64: JPEG, PNG, GIF, RIFF (WebP), BMP, TIFF.
+_LEAST_BASE64 = 64  # letters; shorter texts are names
+# First letters of pictures in base64: JPEG, PNG, GIF, RIFF (WebP), BMP, TIFF.
 _HEADS = ("/9j/", "iVBORw", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
 _VIDEOS = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .m3u8 .mpd".split())
 
@@ -42,8 +42,8 @@ def is_address(source: object) -> bool:
 
 
 def is_picture_address(source: str) -> bool:
-    """Whether an address leads to a picture and not to a video: by its ending, else by the type that
-    the server says. One that cannot be reached counts as a picture.
+    """Whether an address leads to a picture and not to a video, by its ending or else by the type
+    that the server declares. An address that cannot be reached counts as a picture.
     """
     if not source[:8].lower().startswith(_WEB):
         return is_address(source)
@@ -89,9 +89,9 @@ def _data_url(source: str, max_bytes: int) -> tuple[str, bytes]:
     if head is None:
         raise DataError(
             name,
-            got=f"one that begins {in_short(source, 40)!r}",
-            expected="data:image/png;base64,... or the like",
-            fix="copy it whole",
+            got=f"a data: URL that begins {in_short(source, 40)!r}",
+            expected="one like data:image/png;base64,...",
+            fix="copy the whole URL",
         )
     body = source[head.end() :]
     if head[3]:
@@ -108,9 +108,9 @@ def _decoded(text: str, name: str, max_bytes: int) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise DataError(
             name,
-            got=f"letters that are no base64 ({error})",
+            got=f"text that is not base64 ({error})",
             expected="the base64 of a picture",
-            fix="copy it whole, or give its bytes",
+            fix="copy the whole text, or give the bytes of the picture",
         ) from error
 
 
@@ -160,7 +160,7 @@ def _answer(session: requests.Session, address: str, began: float) -> requests.R
     for _ in range(MOST_REDIRECTS + 1):
         if not address[:8].lower().startswith(_WEB):
             kind = in_short(address.partition(":")[0], 20)
-            raise _Refused(f"an address of the kind {kind}:", "name a file, or an http address")
+            raise _Refused(f"an address of the kind {kind}:", "give a file, or an http address")
         answer = session.get(
             address,
             stream=True,
@@ -185,11 +185,11 @@ def _answer(session: requests.Session, address: str, began: float) -> requests.R
 
 
 def _what_failed(error: Exception) -> tuple[str, str]:
-    """What happened, in words without a library's names, and what to do."""
+    """What happened, without names of libraries, and what to do about it."""
     import requests
 
     if isinstance(error, requests.Timeout):
-        return f"no answer within {TIMEOUT_S:.0f} s", "try again later, or download it first"
+        return f"no answer within {TIMEOUT_S:.0f} s", "try again later, or download the file first"
     if isinstance(error, requests.exceptions.SSLError):
         return "a certificate that cannot be trusted", "check the address and this machine's clock"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
@@ -198,7 +198,7 @@ def _what_failed(error: Exception) -> tuple[str, str]:
         return "an address that cannot be read", "check its spelling"
     if isinstance(error, requests.ConnectionError):
         return (
-            "no connection (this machine may be offline, or the server's name unknown)",
+            "no connection (this machine may be offline, or the server unknown)",
             "check the network and the address, or give a file",
         )
     return "an answer that cannot be read", "download it in a browser, and give the file"

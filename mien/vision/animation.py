@@ -1,4 +1,4 @@
-"""Moving pictures: GIF, WebP, PNG and AVIF with several frames, read frame by frame with their times."""
+"""Animations: GIF, WebP, PNG and AVIF with several frames, read one by one with their times."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mien.vision.reading import Limits, bytes_of
 from mien.vision.safety import bad_picture, gif_has_frames, inspect
 
 _SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif", ".avifs")
-_HEAD = 65_536  # bytes; what says that a PNG moves comes before its pixels
+_HEAD = 65_536  # bytes; a PNG says before its pixels that it is animated
 _MOST_FRAMES = 100_000
 _SHORTEST_S, _INSTEAD_S = 0.011, 0.1  # browsers show frames of 10 ms and less for 100 ms
 
 
 def is_animated(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a moving picture: told by its name and its first bytes."""
+    """Whether a file is an animation, by its name and its first bytes."""
     text = os.fspath(path)
     if os.path.splitext(text)[1].lower() not in _SUFFIXES:
         return False
@@ -54,7 +54,7 @@ def animation_frames(
     """Time in seconds and picture, RGB uint8 (H, W, 3), of each frame; one is in memory at a time.
 
     Raises:
-        DataError: for a file that is no whole picture, or too large; also in its middle.
+        DataError: for a file that is damaged or too large; also after some frames.
     """
     where, data = bytes_of(path, limits)
     kind = inspect(data, where, max_scans=limits.max_scans).kind
@@ -73,4 +73,4 @@ def animation_frames(
                 time_s += duration_s if duration_s >= _SHORTEST_S else _INSTEAD_S
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise bad_picture(where, f"a corrupt moving picture ({reason})") from error
+        raise bad_picture(where, f"a corrupt animation ({reason})") from error

@@ -1,9 +1,9 @@
 """Draw predictions on a copy of a picture: boxes, labels with percentages, bars of all
 probabilities.
 
-An uncertain prediction has a dashed box, a question mark, and below its label the reason.
-Colours are those of the label set, but colour alone never carries meaning. No label lies on another
-label or on another face; one that finds no room near its face is left out.
+An uncertain prediction has a dashed box, a question mark, and the reason below its label. Colours
+are those of the label set, but colour alone never carries meaning. No label covers another label or
+another face; a label without room near its face is left out.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     """Draw faces onto a copy of a picture.
 
     Sizes follow the picture and the face: readable at 320 pixels and at 12 megapixels. The label
-    stands above its box, else below, beside or near it, with a line to it; in the box only where a
-    face fills the picture. The bars stand beside the box, or are left out where there is no room.
+    stands above its box, or else below, beside or near it with a line to it. It stands in the box
+    only if the face fills the picture. The bars stand beside the box, if there is room.
 
     Args:
         image: uint8 RGB (H, W, 3).
-        faces: What was found in it; empty for none. Several that were not followed are numbered as
-            in tables, from 0.
-        labels: For the colours.
+        faces: The faces in it. Several faces without tracks are numbered from 0, as in tables.
+        labels: The label set, for the colours.
 
     Returns:
         uint8 RGB (H, W, 3).
@@ -50,7 +49,10 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     from PIL import Image, ImageDraw
 
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise UsageError(f"annotate: got {image.dtype} {image.shape}; expected uint8 RGB (H, W, 3)")
+        raise UsageError(
+            f"annotate: got {image.dtype} {image.shape}; expected uint8 RGB (H, W, 3). Fix: "
+            "convert it, for example with mien.vision.image.load_image"
+        )
     if not faces:
         return image.copy()
     canvas = Image.fromarray(image)
@@ -80,16 +82,16 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
 
 
 class _Room:
-    """What of a picture is taken: by faces, and by what was drawn."""
+    """The parts of a picture that are occupied, by faces and by what was drawn."""
 
     def __init__(self, size: tuple[int, int], boxes: Sequence[tuple[float, ...]]) -> None:
         self.size = size
         self._taken = np.array(boxes, np.float64).reshape(-1, 4)
 
     def first(self, places: np.ndarray, box: tuple[float, ...], *, on_it: bool) -> int | None:
-        """The first of the places (n, 4) about a face's box that lies in the picture and on
-        nothing, nor on the way from it to the box; None if none. The face itself may be covered
-        where `on_it`.
+        """The first of the places (n, 4) around a face's box that is inside the picture and free,
+        as is the line from it to the box; None if there is none. With `on_it` the place may cover
+        the face itself.
         """
         others = self._taken[np.abs(self._taken - np.array(box)).max(axis=1) > 0]
         taken = others if on_it else self._taken
@@ -139,8 +141,8 @@ class _Plate:
 def _placed(
     face: Face, size: float, room: _Room, number: int | None = None
 ) -> tuple[_Plate, np.ndarray] | None:
-    """The label with percent, with the reason where the answer is uncertain, and its place: near
-    its face, smaller, farther away, without the reason, or on the face, whichever is first free.
+    """The label with its percentage, the reason if it is uncertain, and its place: near its face,
+    smaller, farther away, without the reason, or on the face, whichever is free first.
     """
     who = "" if number is None else f"{number}: "
     if face.track is not None:
@@ -171,11 +173,11 @@ def _placed(
 
 
 def _around(box: tuple[float, ...], plate: _Plate, size: tuple[int, int], where: str) -> np.ndarray:
-    """float64 (n, 4): places of a plate `near` or `far` from a box or `on it`, the best first."""
+    """float64 (n, 4): places for a plate `near` or `far` from a box or `on it`, the best first."""
     wide, high = plate.size
     x0, y0, x1, y1 = box
     gap = plate.pad + 1
-    # A face may reach beyond the picture: stay with the part that is in it.
+    # A face may reach beyond the picture: use the part inside it.
     lefts = [min(max(x, 0), max(0, size[0] - wide)) for x in (x0, x1 - wide)]
     if where == "on it":
         tops = [max(y0, 0) + gap, min(y1, size[1]) - high - gap]
@@ -196,7 +198,7 @@ def _around(box: tuple[float, ...], plate: _Plate, size: tuple[int, int], where:
 
 
 def _meet(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """bool (n, m): which of some rectangles lie on which others."""
+    """bool (n, m): which rectangles overlap which others."""
     some, others = some[:, None], others[None]
     return np.asarray(
         ((some[..., :2] < others[..., 2:]) & (others[..., :2] < some[..., 2:])).all(-1)
@@ -214,7 +216,7 @@ def _way(place: np.ndarray, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndar
 def _line_to(
     pen: ImageDraw, place: np.ndarray, box: tuple[float, ...], colour: str, gap: int
 ) -> None:
-    """A line from a plate to its box where it does not stand at it."""
+    """Draw a line from a plate to its box, if they do not touch."""
     start, end = _way(place, box)
     if np.abs(end - start).max() > 2 * gap:
         for fill, width in (((0, 0, 0, 200), gap // 2 + 2), (colour, max(1, gap // 2))):
@@ -222,7 +224,7 @@ def _line_to(
 
 
 def _box(pen: ImageDraw, face: Face, colour: str, line: int) -> None:
-    """The box: a line in the label's colour with a dark one on either side, dashed where uncertain."""
+    """Draw the box in the label's colour with dark edges, dashed if the answer is uncertain."""
     x0, y0, x1, y1 = (round(value) for value in face.box)
     corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))
     dash = 5 * line if face.uncertain else 0
@@ -241,7 +243,7 @@ def _box(pen: ImageDraw, face: Face, colour: str, line: int) -> None:
 
 
 def _bars(pen: ImageDraw, face: Face, labels: LabelSet, size: float, room: _Room) -> None:
-    """A panel with a bar for each label beside the box, or nothing where there is no room."""
+    """Draw a panel with a bar for each label beside the box, if there is room."""
     letters = Letters(max(_LEAST_FONT, round(0.72 * size)))
     pad = max(2, round(letters.size / 4))
     names = max(letters.length(name) for name in face.labels)

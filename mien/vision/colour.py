@@ -1,4 +1,4 @@
-"""Any mode of Pillow to upright RGB, strip by strip, so that no second copy is needed."""
+"""Convert any mode of Pillow to upright RGB, strip by strip, without a second copy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 BACKGROUND = 128  # mid-gray behind transparent pixels
 _STRIP_PIXELS = 1 << 20  # pixels converted at a time, so that conversions need little memory
-# What Pillow's Transpose member undoes each EXIF orientation.
+# The member of Pillow's Transpose that undoes each EXIF orientation.
 UPRIGHT = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -26,7 +26,7 @@ UPRIGHT = {
 
 
 def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> np.ndarray:
-    """Convert and turn a picture strip by strip, which needs no second copy of it."""
+    """Convert and rotate a picture strip by strip, without a second copy."""
     from PIL import Image
 
     width, height = image.size
@@ -58,8 +58,8 @@ def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> 
 
 
 def _extrema(image: Image) -> tuple[int, int]:
-    """Least and greatest value of an integer picture; Pillow's own `getextrema` knows not every
-    kind of them.
+    """Least and greatest value of an integer picture; Pillow's own `getextrema` does not know all
+    modes.
     """
     rows = max(1, _STRIP_PIXELS // image.width)
     strips = [
@@ -73,7 +73,7 @@ def _rgb_strip(strip: Image, done: list[str]) -> Image:
     """Any mode of Pillow but F -> RGB."""
     from PIL import Image
 
-    if strip.mode.startswith("I"):  # which Pillow's own conversion would clip to white
+    if strip.mode.startswith("I"):  # Pillow's own conversion would clip it to white
         return Image.fromarray(eight_bits(np.asarray(strip))).convert("RGB")
     if strip.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in strip.info:
         strip = strip.convert("RGBA")

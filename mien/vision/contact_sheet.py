@@ -26,12 +26,12 @@ def contact_sheet(
 
     Args:
         images: uint8 (N, H, W, 1), N at least 1.
-        captions: one for each image, or none at all; a newline starts a second line. What is too
-            long is cut.
-        columns: cells a row.
-        scale: whole-number enlargement of the faces.
-        together: how many neighbours belong together (2 for pairs); a wider gap follows each group.
-        title: a line above the faces.
+        captions: One for each image, or none at all; a newline starts a second line. Long lines are
+            cut.
+        columns: Cells in a row.
+        scale: Whole-number enlargement of the faces.
+        together: How many neighbours belong together (2 for pairs); a wider gap follows each group.
+        title: A line above the faces.
 
     Returns:
         uint8 RGB (H', W', 3).
@@ -85,16 +85,18 @@ def _check_sheet(images: np.ndarray, captions: Sequence[str], sizes: tuple[int, 
     columns, scale, together = sizes
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 1 or len(images) == 0:
         raise UsageError(
-            f"contact sheet: got {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at least 1"
+            f"contact sheet: got {images.dtype} {images.shape}; expected uint8 (N, H, W, 1), N at "
+            "least 1. Fix: convert and reshape the images"
         )
     if captions and len(captions) != len(images):
         raise UsageError(
-            f"contact sheet: got {len(captions)} captions for {len(images)} images; expected as many"
+            f"contact sheet: got {len(captions)} captions for {len(images)} images; expected one "
+            "for each. Fix: give a caption for each image, or none at all"
         )
     if min(sizes) < 1 or columns % together:
         raise UsageError(
             f"contact sheet: got columns {columns}, scale {scale}, together {together}; "
-            "expected each at least 1, and columns a multiple of together"
+            "expected each to be at least 1, and columns a multiple of together. Fix: change them"
         )
 
 
@@ -103,8 +105,8 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
 
     Args:
         face: uint8 (48, 48, 1).
-        heat: float (48, 48), of `mien.vision.explain.occlusion_map`.
-        caption: The answer.
+        heat: float (48, 48), from `mien.vision.explain.occlusion_map`.
+        caption: The prediction.
 
     Returns:
         uint8 RGB (H, W, 3).
@@ -124,8 +126,8 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     pen = ImageDraw.Draw(sheet)
     lines = (
         caption,
-        "orange speaks for it, blue against it",
-        f"most of it: {float(np.abs(heat).max()):.0%} of probability",
+        "orange supports it, blue opposes it",
+        f"strongest effect: {float(np.abs(heat).max()):.0%} of probability",
     )
     for number, line in enumerate(lines):
         y = side + _MARGIN + 4 + number * (_LINE + 2)

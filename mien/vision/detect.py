@@ -1,10 +1,11 @@
-"""Where the faces are in a picture: YuNet, MTCNN, or the whole picture taken for a face.
+"""Face detectors: YuNet, MTCNN, or the whole picture taken as one face.
 
-YuNet is in yunet.py, its weights, 230 KB, in yunet_weights.py. MTCNN (Zhang et al. 2016) comes
-whole in the wheel `mtcnn`, needs TensorFlow, and is what an offline machine can fall back on.
+YuNet is in yunet.py, its weights (230 KB) in yunet_weights.py. The wheel `mtcnn` contains MTCNN
+(Zhang et al. 2016) with its weights, so an offline machine can fall back on it; it needs
+TensorFlow.
 
-Which detector found a face changes what is found, so a detector's name goes with every result, and
-`auto` says in `note` why it did not take YuNet. Figures: docs/photos.md.
+Results depend on the detector, so its name is part of every result, and `auto` says in `note` why
+it did not choose YuNet. Figures: docs/photos.md.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ from mien.vision.yunet_weights import yunet_weights
 
 FALLBACK = (
     "YuNet's weights could not be fetched, so MTCNN finds the faces, slower and fewer of them. "
-    "`--detector yunet` says what went wrong and how to mend it."
+    "`--detector yunet` says what went wrong and how to fix it."
 )
 KINDS = ("auto", "yunet", "yunet-close", "mtcnn", "none")
 
 
 class Detector(Protocol):
-    """What finds faces. `detect` may be called from several threads at once."""
+    """A face detector. `detect` may be called from several threads at once."""
 
     @property
     def name(self) -> str:
-        """What found the faces, with its version; part of every result."""
+        """The detector with its version; part of every result."""
 
     @property
     def geometry(self) -> str:
-        """Whose boxes these are; the same as in its `Detections`."""
+        """The kind of its boxes, as in `Detections.geometry`."""
 
     @property
     def note(self) -> str:
-        """Why this detector and not the preferred one; empty where there is nothing to say."""
+        """Why this detector was chosen and not the preferred one; empty if it is that one."""
 
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3)."""
@@ -54,31 +55,35 @@ def find_detector(
     """The detector of a kind, ready for use.
 
     Args:
-        kind: `yunet`; `yunet-close`, which looks at enlarged parts of the picture too; `mtcnn`;
-            `none` for pictures that are faces already; `auto` for YuNet where its weights can be
-            had, else MTCNN where it is installed.
-        model: File with YuNet's weights, to be taken instead of looking for them.
-        max_side: Longest side in pixels at which faces are looked for; larger pictures are shrunk
-            for it. More finds smaller faces and takes longer. None is 2560.
+        kind: `yunet`; `yunet-close`, which also looks at enlarged parts of the picture; `mtcnn`;
+            `none` for pictures that are faces already; `auto` for YuNet if its weights can be
+            found or downloaded, else MTCNN if it is installed.
+        model: File with YuNet's weights, instead of the usual places.
+        max_side: Longest side in pixels at which faces are detected; larger pictures are shrunk to
+            it. A larger value finds smaller faces and takes longer. None means 2560.
 
     Raises:
-        UsageError: for an unknown kind or size, and for a model or size that the kind has no use
-            for.
-        DataError: if a file named for the weights is missing or is no face detector.
-        DownloadError: if the weights are nowhere and cannot be fetched (with `auto`: and MTCNN is
-            not installed).
-        MissingExtraError: for `mtcnn` where it is not installed.
+        UsageError: for an unknown kind or size, and for a model or size that the kind does not use.
+        DataError: if a file named for the weights is missing or is not a face detector.
+        DownloadError: if the weights are missing and cannot be downloaded (with `auto`: and MTCNN
+            is not installed).
+        MissingExtraError: for `mtcnn` if it is not installed.
     """
     if kind not in KINDS:
-        raise UsageError(f"detector: got {kind!r}; expected one of {', '.join(KINDS)}")
+        raise UsageError(
+            f"detector: got {kind!r}; expected one of {', '.join(KINDS)}. Fix: use one of these"
+        )
     for name, given, kinds in (("model", model, KINDS[:3]), ("max_side", max_side, KINDS[:4])):
         if given is not None and kind not in kinds:
             raise UsageError(
-                f"detector {kind}: got {name} {given}, which is for {', '.join(kinds)} only"
+                f"detector {kind}: got {name} {given}; expected none, since it is for "
+                f"{', '.join(kinds)} only. Fix: leave it out, or use one of these detectors"
             )
     side = MAX_SIDE if max_side is None else max_side
     if side < 32:
-        raise UsageError(f"detector size: got {side} px; expected at least 32")
+        raise UsageError(
+            f"detector size: got {side} px; expected at least 32. Fix: give a larger max_side"
+        )
     if kind == "none":
         return WholeImage()
     if kind == "mtcnn":
@@ -92,7 +97,7 @@ def find_detector(
 
 
 class WholeImage:
-    """Takes the whole picture for one face: for crops such as FER2013's own."""
+    """Takes the whole picture as one face: for crops such as FER2013's."""
 
     name = geometry = "none"
     note = ""

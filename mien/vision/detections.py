@@ -1,4 +1,4 @@
-"""What a detector gives, and the rules that make rows of any detector valid boxes."""
+"""The result of a detector, and the rules that turn rows of any detector into valid boxes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.errors import UsageError
 
-_SAME = 0.4  # overlap (intersection over union) from which two boxes are one face
+_SAME = 0.4  # overlap (intersection over union) from which on two boxes are one face
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +21,10 @@ class Detections:
         boxes: float32 (F, 4), x0 y0 x1 y1 in pixels of the picture, within it.
         scores: float32 (F,), 0 to 1, the detector's own confidence.
         landmarks: float32 (F, 5, 2) pixels, or None: the person's right eye, left eye, nose tip,
-            right and left corner of the mouth. They may lie outside of the picture where a face is
-            cut off.
-        geometry: Whose boxes these are, `yunet`, `mtcnn` or `none`; `mien.vision.align` crops each in its
-            own way.
+            right and left corner of the mouth. They may lie outside the picture if a face is cut
+            off.
+        geometry: The kind of boxes: `yunet`, `mtcnn` or `none`. `mien.vision.align` crops each kind
+            in its own way.
     """
 
     boxes: np.ndarray
@@ -36,7 +36,7 @@ class Detections:
         return len(self.boxes)
 
     def left_to_right(self) -> Detections:
-        """The same in the order of the boxes' middles, from left to right: how people number faces."""
+        """The same, sorted by the centres of the boxes, from left to right."""
         order = np.lexsort((self.boxes[:, 1], self.boxes[:, 0] + self.boxes[:, 2]))
         points = None if self.landmarks is None else self.landmarks[order]
         return Detections(self.boxes[order], self.scores[order], points, self.geometry)
@@ -60,19 +60,22 @@ def checked(image: np.ndarray) -> np.ndarray:
             else type(image).__name__
         )
         raise UsageError(
-            f"picture: got {kind}; expected RGB uint8 (H, W, 3), as mien.vision.image.load_image gives it"
+            f"picture: got {kind}; expected RGB uint8 (H, W, 3). Fix: read it with "
+            "mien.vision.image.load_image"
         )
     if image.size == 0:
-        raise UsageError(f"picture: got {image.shape}; expected at least one pixel")
+        raise UsageError(
+            f"picture: got {image.shape}; expected at least one pixel. Fix: give another picture"
+        )
     return image
 
 
 def shrunk(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with its longest side at most `side` pixels (averaged by area), and the way back.
+    """The picture shrunk by area averaging to a longest side of at most `side` pixels.
 
     Returns:
-        uint8 (H', W', 3), and float32 (2,): what x and y must be multiplied with to be pixels of
-        the picture.
+        uint8 (H', W', 3), and float32 (2,): the factors that turn its x and y into pixels of the
+        original.
     """
     height, width = image.shape[:2]
     scale = side / max(height, width)
@@ -86,12 +89,11 @@ def shrunk(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def found_faces(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detections:
-    """Detections from rows x0 y0 x1 y1, ten coordinates of landmarks, score: valid, each face once,
-    in order.
+    """Valid, sorted detections, each face once, from rows: x0 y0 x1 y1, ten landmark coordinates,
+    score.
 
-    Boxes are clipped to the picture. Dropped are rows with a value that is not finite, boxes that
-    keep less than one pixel a side within the picture, and of boxes that overlap the ones with the
-    lower score.
+    Boxes are clipped to the picture. Rows with values that are not finite are dropped, as are boxes
+    with less than a pixel inside the picture, and the less sure of two boxes that overlap.
     """
     height, width = image.shape[:2]
     faces = faces[np.isfinite(faces).all(axis=1)]
@@ -107,7 +109,7 @@ def found_faces(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detectio
 
 
 def distinct(boxes: np.ndarray, order: Sequence[int] | np.ndarray) -> list[int]:
-    """Indices in the given order, without boxes that overlap an earlier one by more than `_SAME`."""
+    """Indices in the given order, without boxes that overlap an earlier one by over `_SAME`."""
     kept: list[int] = []
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     for index in map(int, order):

@@ -1,7 +1,7 @@
-"""Occlusion maps: which parts of a face a prediction rests on.
+"""Occlusion maps: which parts of a face a prediction depends on.
 
-A patch of the face is replaced by a blurred copy of itself and the face is classified again. Where
-the label's probability falls, the patch spoke for it (Zeiler and Fergus 2014,
+A patch of the face is replaced by a blurred copy of itself and the face is classified again. If the
+label's probability falls, the patch supported the label (Zeiler and Fergus 2014,
 https://arxiv.org/abs/1311.2901). This needs only predictions, so it works with any network. It
 shows what this network uses, not why the face has that expression.
 """
@@ -25,7 +25,7 @@ _FAINT = 0.02  # probability; smaller drops are not drawn
 def occlusion_map(
     classify: Callable[[np.ndarray], np.ndarray], face: np.ndarray, index: int
 ) -> np.ndarray:
-    """How much probability of a label each place of a face is worth.
+    """How much each part of a face contributes to the probability of a label.
 
     Args:
         classify: uint8 (N, 48, 48, 1) -> float (N, K) probabilities.
@@ -33,11 +33,14 @@ def occlusion_map(
         index: Position of the label among the K.
 
     Returns:
-        float32 (48, 48): mean fall of the probability over the patches that cover a pixel, in
-        -1..1; positive speaks for the label.
+        float32 (48, 48): mean fall of the probability over the patches that cover a pixel, from
+        -1 to 1; positive values support the label.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[2] != 1:
-        raise UsageError(f"face: got {face.dtype} {face.shape}; expected uint8 (48, 48, 1)")
+        raise UsageError(
+            f"face: got {face.dtype} {face.shape}; expected uint8 (48, 48, 1). Fix: give a face as "
+            "the network sees it"
+        )
     side = face.shape[0]
     blurred = cv2.GaussianBlur(face[..., 0], (0, 0), _BLUR)
     starts = range(
@@ -61,13 +64,13 @@ def occlusion_map(
 
 
 def overlay(face: np.ndarray, heat: np.ndarray, *, side: int = 192) -> np.ndarray:
-    """Lay a map over its face: orange speaks for the label, blue against it; the strongest place is
+    """Draw a map over its face: orange supports the label, blue opposes it; the strongest place is
     opaque.
 
     Args:
         face: uint8 (48, 48, 1).
         heat: float (48, 48).
-        side: Of the result, in pixels.
+        side: Width and height of the result in pixels.
 
     Returns:
         RGB uint8 (side, side, 3).

@@ -1,8 +1,8 @@
 """Letters of any script in drawings.
 
 Noto Sans (Latin, Greek, Cyrillic; OFL) comes with the package fontpkg-noto-sans. Letters that it
-lacks are taken from the fonts installed on this machine, the plain sans-serif ones first. What no
-font has is drawn as an empty box, and `take_missing` says so once.
+lacks are taken from the fonts installed on this machine, plain sans-serif fonts first. Letters that
+no font has are drawn as empty boxes, and `take_missing` reports them once.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-_MOST_FONTS = 600  # looked into for one letter
-_NEVER_A_GLYPH = "\U0010ffff"  # what a font draws for it is what it draws for all it lacks
+_MOST_FONTS = 600  # searched for one letter
+_NEVER_A_GLYPH = "\U0010ffff"  # every font lacks it and draws its box for missing letters
 _lock = threading.Lock()
-_missing: dict[str, None] = {}  # letters that no font has, not yet told
+_missing: dict[str, None] = {}  # letters that no font has, not yet reported
 _told: set[str] = set()
 
 
@@ -54,11 +54,11 @@ class Letters:
         """Draw a line of text.
 
         Args:
-            pen: Of Pillow.
+            pen: Pillow's ImageDraw.
             place: x and y in pixels.
             text: Without line breaks.
             fill: Colour.
-            anchor: What of the text stands at `place`: `l`, `m` or `r` for its left edge, middle or
+            anchor: The point of the text at `place`: `l`, `m` or `r` for its left edge, middle or
                 right edge, then `a`, `m` or `b` for its upper edge, middle or lower edge.
         """
         ascent, descent = self._own.getmetrics()
@@ -70,7 +70,7 @@ class Letters:
             x += font.getlength(part)
 
     def fitting(self, text: str, width: float) -> str:
-        """The text, cut with two dots if it is wider than so many pixels."""
+        """The text, cut and ended with two dots if it is wider than so many pixels."""
         if self.length(text) <= width:
             return text
         while text and self.length(text + "..") > width:
@@ -82,11 +82,11 @@ class Letters:
         return _opened(font_files()[0], self.size)
 
     def _parts(self, text: str) -> Iterator[tuple[FreeTypeFont, str]]:
-        """The text in parts of one font each."""
+        """The text split into parts, each in one font."""
         text = unicodedata.normalize("NFC", text)
         chosen = [(_font_for(letter), letter) for letter in text]
         for i, (font, letter) in enumerate(chosen):
-            # Marks and joiners go with their letter, spaces with what comes before.
+            # Marks and joiners belong to their letter, spaces to the part before them.
             if i and (font is None or unicodedata.combining(letter) or letter in " \u200d\ufe0f"):
                 chosen[i] = (chosen[i - 1][0], letter)
         for file, part in groupby(chosen, key=lambda one: one[0]):
@@ -95,8 +95,8 @@ class Letters:
 
 
 def take_missing() -> str:
-    """A sentence about letters that were drawn as boxes since the last call; '' if there is none.
-    Each letter is told once.
+    """A sentence about letters drawn as boxes since the last call, or ''. Each letter is reported
+    once.
     """
     with _lock:
         letters = "".join(_missing)
@@ -106,7 +106,7 @@ def take_missing() -> str:
         return ""
     return (
         f"no installed font has the letters {letters[:20]!r}{' ...' if len(letters) > 20 else ''}; "
-        "drawings show boxes for them. Fix: install a font that has them, such as Noto Sans"
+        "drawings show boxes instead. Fix: install a font that has them, such as Noto Sans"
     )
 
 
@@ -162,11 +162,11 @@ def _rank(path: Path) -> tuple[bool, bool, bool, str]:
 
 @functools.lru_cache(maxsize=4096)
 def _font_for(letter: str) -> Path | None:
-    """The first font that has a letter; None where none has, or where there is nothing to see."""
+    """The first font that has a letter; None if none has it, or if it is invisible."""
     if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf", "Mn", "Me"):
         return None
     script = unicodedata.name(letter, "").partition(" ")[0]
-    # Where no font had another letter of a script, not all of them are searched again.
+    # If no font had another letter of this script, they are not all searched again.
     files = _in_use if script in _scripts_without else (*_in_use, *font_files()[:_MOST_FONTS])
     for path in files:
         if _has(path, letter):
@@ -182,7 +182,7 @@ def _font_for(letter: str) -> Path | None:
     return None
 
 
-_in_use: list[Path] = []  # fonts that had a letter before: letters of a word come from one font
+_in_use: list[Path] = []  # fonts that had a letter before, so that a word is drawn in one font
 _scripts_with: set[str] = set()
 _scripts_without: set[str] = set()
 
@@ -190,7 +190,7 @@ _scripts_without: set[str] = set()
 def _has(path: Path, letter: str) -> bool:
     try:
         font = _opened(path, 24)
-        # A box that stands for a letter is as wide and dark as that of what is never a letter.
+        # The box for a missing letter is as wide and dark as that for `_NEVER_A_GLYPH`.
         mask, none = font.getmask(letter), font.getmask(_NEVER_A_GLYPH)
         return bytes(mask) != bytes(none) and mask.getbbox() is not None
     except (OSError, ValueError):

@@ -1,7 +1,6 @@
 """Names of picture files, one list for training and for use.
 
-What a file really is decides its content, when it is decoded; a name only tells pictures from what
-lies beside them.
+Names only tell pictures from other files beside them; the content decides what a file really is.
 """
 
 from __future__ import annotations
@@ -18,5 +17,5 @@ PICTURE_SUFFIXES = frozenset(
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a path ends as a picture's does."""
+    """Whether a path has the ending of a picture."""
     return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES

@@ -1,16 +1,16 @@
-"""Where a head is turned: yaw, pitch and roll from five landmarks.
+"""Head pose: yaw, pitch and roll from five landmarks.
 
 The landmarks are compared with those of a mean face in space (Perspective-n-Point, OpenCV's SQPNP:
-Terzakis and Lourakis 2020, https://doi.org/10.1007/978-3-030-58452-8_28). Across and down, the mean
-face is where YuNet sees the landmarks of FER2013's pictures (`mien.vision.align`); its depths are
-those of MediaPipe's canonical face model.
+Terzakis and Lourakis 2020, https://doi.org/10.1007/978-3-030-58452-8_28). The mean face's x and y
+are where YuNet sees the landmarks of FER2013's pictures (`mien.vision.align`); its depths are those
+of MediaPipe's canonical face model.
 
-Angles are those between the face and the line of sight to it, so they need no camera: somebody at
-the edge of a wide picture who looks straight into the camera has yaw 0. Nobody is a mean face, and
-an open mouth or a tilted chin look alike in five points: even true landmarks of 68 points leave 6
-degrees of yaw, 12 of pitch and 8 of roll (mean absolute errors on AFLW2000, Ruiz et al. 2018, table
-1, https://arxiv.org/abs/1710.00925). docs/photos.md has what was measured here. It is the head's
-direction, not the gaze.
+Angles are measured between the face and the line of sight to it, so they need no camera: somebody
+at the edge of a wide picture who looks straight into the camera has yaw 0. Nobody has a mean face,
+and in five points an open mouth looks like a tilted chin. Even with 68 true landmarks, mean
+absolute errors are 6 degrees of yaw, 12 of pitch and 8 of roll (AFLW2000, Ruiz et al. 2018, table
+1, https://arxiv.org/abs/1710.00925). docs/photos.md has the errors measured here. The pose is the
+head's direction, not the gaze.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float] | None:
     Returns:
         Yaw from -90 to 90, above 0 where the face looks to the right of the picture; pitch from
         -90 to 90, above 0 where it looks up; roll from -180 to 180, above 0 where the head is
-        tilted clockwise as the picture shows it. The head is first turned by yaw, then by pitch,
-        then by roll as the viewer sees it. None where the points are no face (all in one place, or
-        in one line).
+        tilted clockwise in the picture. The head is first turned by yaw, then by pitch, then by
+        roll as the viewer sees it. None if the points are not a face (all in one place or on one
+        line).
 
     Raises:
         UsageError: for another shape.
@@ -60,12 +60,14 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float] | None:
 
     points = np.asarray(landmarks, np.float64)
     if points.shape != (5, 2):
-        raise UsageError(f"head pose: got landmarks {points.shape}; expected (5, 2)")
+        raise UsageError(
+            f"head pose: got landmarks {points.shape}; expected (5, 2). Fix: give five points"
+        )
     middle = points.mean(0)
     size = float(np.sqrt(((points - middle) ** 2).sum() / (MEAN_FACE**2).sum()))
     if not (math.isfinite(size) and size > 0):
         return None
-    # The picture as seen by a camera that looks at the middle of the face.
+    # The picture from a camera that looks at the centre of the face.
     seen = (points - middle) / size / _FAR
     if np.linalg.svd(seen, compute_uv=False)[1] * _FAR < 0.05:
         return None
@@ -84,14 +86,14 @@ def angles(rotation: np.ndarray) -> tuple[float, float, float]:
     ahead = -rotation[:, 2]  # where the nose points: x right, y down, z away
     yaw = math.atan2(ahead[0], -ahead[2])
     pitch = math.asin(min(1.0, max(-1.0, -float(ahead[1]))))
-    # What is left when yaw and pitch are undone.
+    # The rotation that remains when yaw and pitch are undone.
     rest = turned(math.degrees(yaw), math.degrees(pitch), 0.0).T @ rotation
     roll = math.atan2(rest[1, 0], rest[0, 0])
     return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
 
 
 def turned(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """float64 (3, 3): the rotation of a face by angles in degrees, the way back from `angles`."""
+    """float64 (3, 3): the rotation of a face by angles in degrees, the inverse of `angles`."""
     (sy, cy), (sp, cp), (sr, cr) = (
         (math.sin(math.radians(v)), math.cos(math.radians(v))) for v in (yaw, pitch, roll)
     )

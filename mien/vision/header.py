@@ -1,6 +1,6 @@
-"""The size that a picture's first bytes declare, found without decoding anything.
+"""The size that a picture's first bytes declare, read without decoding.
 
-It says what a picture would cost before it is taken; `image.decode` counts again.
+It says what a picture would cost before it is accepted; `image.decode` checks again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})"
 
 
 def declared_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels, not turned; None where the first bytes do not tell."""
+    """Width and height in pixels, not rotated; None if the first bytes do not say."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _numbers(data, (16, 20), 4, "big")
     if data.startswith(b"\xff\xd8\xff"):
@@ -21,7 +21,7 @@ def declared_size(data: bytes) -> tuple[int, int] | None:
     if data.startswith((b"GIF87a", b"GIF89a")):
         return _numbers(data, (6, 8), 2, "little")
     if data.startswith(b"BM"):
-        size = _numbers(data, (18, 22), 4, "little")  # a height below 0: from the top down
+        size = _numbers(data, (18, 22), 4, "little")  # a negative height means from the top down
         return size and (size[0], min(size[1], (1 << 32) - size[1]))
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)

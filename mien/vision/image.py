@@ -1,24 +1,22 @@
-"""Pictures of any kind -> RGB uint8 (H, W, 3), upright, within limits. The only place that decodes
-pictures.
+"""Decode pictures of any kind to upright RGB uint8 (H, W, 3), within limits. No other module does.
 
-A picture may come from anyone, so nothing is believed before it is counted: bytes, width and
-height, the scans of a JPEG, the chunks and compressed texts of a PNG are checked before a pixel is
-decoded. What a picture needs at most in memory is its own pixels as Pillow holds them (4 bytes
-each) and the result (3 bytes each).
+A picture may come from anyone, so nothing is trusted before it is checked: bytes, width and height,
+the scans of a JPEG, the chunks and compressed texts of a PNG are checked before a pixel is decoded.
+At most, a picture needs memory for its own pixels in Pillow (4 bytes each) and for the result (3
+bytes each).
 
-- Transparent pixels lie on mid-gray (128), as a face crop with a cut-out background is best neither
+- Transparent pixels become mid-gray (128), since the background of a cut-out face is best neither
   black nor white.
 - 16-bit gray (and arrays of uint16) is scaled from 0..65535 to 0..255, not clipped; 16-bit colour
   likewise.
 - Colour profiles (ICC) are ignored; CMYK becomes RGB by Pillow's formula.
-- Of several frames or pages the first is read.
-- EXIF orientation is applied. EXIF data that cannot be read counts as none.
-- Bytes after the end of a JPEG or PNG are ignored, as telephones append short films to photographs,
-  unless they are a document of another kind (zip, PDF, HTML): such a file is two things at once and
-  is refused.
+- The first of several frames or pages is read.
+- EXIF orientation is applied. Unreadable EXIF data is ignored.
+- Bytes after the end of a JPEG or PNG are ignored, since telephones append short films to
+  photographs. If they are a document of another kind (zip, PDF, HTML), the file is refused.
 
-Formats: JPEG, PNG, WebP, BMP, TIFF, GIF, PGM/PPM, AVIF where Pillow was built with it, and HEIC
-with the extra [heif]. Nothing global in Pillow is changed: any thread may call.
+Formats: JPEG, PNG, WebP, BMP, TIFF, GIF, PGM/PPM, AVIF if Pillow was built with it, and HEIC with
+the extra [heif]. Nothing global in Pillow is changed, so any thread may call.
 """
 
 from __future__ import annotations
@@ -86,7 +84,7 @@ class Picture:
         pixels: RGB uint8 (H, W, 3), contiguous, upright.
         done: What was done to it: any of `frames` (the first of several was read), `turned`,
             `16-bit`, `alpha`.
-        num_frames: How many frames or pages there are; None for several.
+        num_frames: The number of frames or pages; None if there are several, not counted.
     """
 
     pixels: np.ndarray
@@ -95,7 +93,7 @@ class Picture:
 
     @property
     def note(self) -> str:
-        """What a person should know of it; '' for nothing."""
+        """What the user should know about it, or ''."""
         if "frames" not in self.done:
             return ""
         many = "several" if self.num_frames is None else f"{self.num_frames:,}"
@@ -109,18 +107,18 @@ def load_image(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> np
     """Read a picture from a path, bytes, a binary file, an array or Pillow's Image.
 
     Args:
-        source: A path; the bytes of a file; an open binary file (read from where it stands);
+        source: A path; the bytes of a file; an open binary file (read from its position);
             an array: uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint16 of these
             shapes (0..65535 scaled to 0..255), or bool (False 0, True 255); or a PIL.Image.Image.
         limits: What the picture may cost.
 
     Returns:
-        RGB uint8 (H, W, 3), contiguous. A contiguous uint8 (H, W, 3) array comes back as it is, not
-        copied.
+        RGB uint8 (H, W, 3), contiguous. A contiguous uint8 (H, W, 3) array is returned as it is,
+        not copied.
 
     Raises:
-        DataError: for a file that is missing, empty, cut off, corrupt, too large or no picture, for
-            an array of another shape or kind, and for a source that is none of these.
+        DataError: for a file that is missing, empty, cut off, corrupt, too large or not a picture,
+            for an array of another shape or type, and for a source of another kind.
 
     >>> load_image(np.full((2, 3), 7, np.uint8)).shape
     (2, 3, 3)
@@ -153,10 +151,10 @@ def _from_bytes(data: bytes, where: str, limits: Limits) -> Picture:
 
 
 def opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
-    """What opens one format and no other.
+    """Pillow's class that opens this format and no other.
 
-    Not `Image.open`, which warns of every picture over 89 megapixels, whatever our own limit,
-    through the process-wide filters of `warnings`, which no thread can change for itself.
+    `Image.open` would warn about every picture over 89 megapixels, whatever our own limit, through
+    the process-wide filters of `warnings`, which a thread cannot change for itself alone.
     """
     if kind == "HEIF":
         try:
@@ -195,7 +193,7 @@ def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
         ) from error
     except Image.DecompressionBombError as error:
         raise bad_picture(
-            where, "a picture of too many pixels for Pillow", fix="make it smaller"
+            where, "a picture with too many pixels for Pillow", fix="make it smaller"
         ) from error
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -227,7 +225,7 @@ def _from_pillow(
 
 
 def _num_frames(image: Image, container: Container | None) -> int | None:
-    """How many frames there are; None where counting would cost much."""
+    """The number of frames; None if counting them would be slow."""
     if container is not None and (container.kind == "PNG" or len(container.data) > _COUNTED_BYTES):
         return None
     try:
@@ -250,8 +248,10 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
         raise DataError(
             "array",
             got=f"{array.dtype} {array.shape}",
-            expected="uint8, uint16 or bool of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA",
-            fix="convert it: whether floating-point pixels reach 1 or 255 is not guessed",
+            expected=(
+                "uint8, uint16 or bool of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA"
+            ),
+            fix="convert it; for floating-point pixels only you know whether they reach 1 or 255",
         )
     check_size((array.shape[1], array.shape[0]), "array", limits)
     done: list[str] = []

@@ -1,4 +1,4 @@
-"""Areas filled with a colour and a pattern, so that nothing is told by colour alone."""
+"""Areas filled with a colour and a pattern, so that colour alone never carries meaning."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def fill(image: Image, mask: Image, colour: str, pattern: str) -> None:
 
     Args:
         image: RGB, painted in place.
-        mask: L, of the same size; 255 where to paint.
+        mask: L, of the same size; 255 where it is painted.
         colour: Hex.
-        pattern: One of `mien.labels.PATTERNS`; lines are lighter than the colour, or darker where it
-            is light.
+        pattern: One of `mien.labels.PATTERNS`; lines are lighter than the colour, or darker if
+            it is light.
 
     Raises:
         UsageError: for another pattern.
@@ -42,8 +42,8 @@ def fill(image: Image, mask: Image, colour: str, pattern: str) -> None:
 
 
 def _lines(pattern: str, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """bool: where the lines of a pattern are; places count from the picture's corner, so that areas
-    side by side go on in each other.
+    """bool: where the lines of a pattern are. They are counted from the picture's corner, so that
+    the patterns of neighbouring areas join.
     """
     rising, falling = (x + y) % STEP < 2, (x - y) % STEP < 2
     level, upright = (y + 0 * x) % STEP < 2, (x + 0 * y) % STEP < 2
@@ -58,5 +58,8 @@ def _lines(pattern: str, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         "squares": level | upright,
     }
     if pattern not in masks:
-        raise UsageError(f"pattern: got {pattern!r}; expected one of {', '.join(PATTERNS)}")
+        raise UsageError(
+            f"pattern: got {pattern!r}; expected one of {', '.join(PATTERNS)}. Fix: use one of "
+            "these"
+        )
     return masks[pattern]

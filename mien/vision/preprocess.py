@@ -1,8 +1,7 @@
-"""Pixels of a face to the input of a network: gray uint8, 48 x 48.
+"""Turn the pixels of a face into the input of a network: gray uint8, 48 x 48.
 
 Colour becomes gray with the weights of ITU-R BT.601, rounded as Pillow rounds them. Other sizes are
-averaged by area where they shrink and interpolated linearly where they grow. Data sets and
-photographs go the same way.
+shrunk by area averaging and enlarged linearly. Data sets and photographs go the same way.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ def gray(rgb: np.ndarray) -> np.ndarray:
 
 
 def resized(image: np.ndarray, side: int = FACE_SIDE) -> np.ndarray:
-    """uint8 (side, side) from uint8 (H, W): averaged along an axis that shrinks, linear along one
-    that grows.
+    """uint8 (side, side) from uint8 (H, W): averaged along an axis that shrinks, interpolated
+    linearly along one that grows.
     """
     import cv2
 

@@ -9,17 +9,17 @@ from mien.results import Quality
 from mien.results.types import NO_FACE
 from mien.vision.align import turn_aside
 
-# An answer is uncertain when one of these holds; docs/photos.md says what that costs and gains.
+# An answer is uncertain if one of these holds; docs/photos.md says what that costs and gains.
 MIN_SIZE_PX = 24.0  # shorter side of the box; the networks see 48 x 48
 MAX_TURN = 0.65
-# What the detector is less sure of, and the network not sure of at all, is perhaps no face; nor is
-# what is nearly black.
+# A box is perhaps no face if the detector is unsure and the network is not certain, or if it is
+# nearly black.
 MIN_SCORE = 0.78
 MIN_BRIGHTNESS = 0.06
 
 
 def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> Quality:
-    """Size, sharpness and turn of one face.
+    """Size, sharpness and frontality of one face.
 
     Args:
         box: float (4,), x0 y0 x1 y1 in pixels of the picture.
@@ -39,14 +39,13 @@ def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> 
 
 
 def doubt(probability: float, quality: Quality, certain_from: float, *, score: float = 1.0) -> str:
-    """Why an answer is uncertain, in words; '' where it is not.
+    """Why an answer is uncertain, in words; '' if it is certain.
 
     Args:
-        probability: Of the likeliest label, calibrated.
+        probability: The calibrated probability of the likeliest label.
         quality: How well the face can be seen.
-        certain_from: The least probability at which an answer may be relied on
-            (`mien.bundle.answer.AnswerRule`).
-        score: The detector's, 0 to 1.
+        certain_from: The least probability of a certain answer (`mien.bundle.answer.AnswerRule`).
+        score: The detector's score, 0 to 1.
     """
     reasons = []
     is_dark = quality.brightness is not None and quality.brightness < MIN_BRIGHTNESS

@@ -15,13 +15,13 @@ from mien.vision.safety import bad_picture
 
 @dataclass(frozen=True)
 class Limits:
-    """What a picture may cost; checked before decoding.
+    """Limits of a picture, checked before decoding.
 
     Attributes:
         max_bytes: Size of the file.
         max_pixels: Width times height.
         longest_side: Width or height, in pixels.
-        max_scans: Passes over a JPEG: each costs the time of a whole picture. Real ones have about
+        max_scans: Scans of a JPEG: each takes the time of a whole picture. Real files have about
             ten.
     """
 
@@ -51,16 +51,16 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
                 raise bad_picture(where, "a folder", fix="name the pictures in it")
             if status.st_size > limits.max_bytes:
                 raise _too_many_bytes(where, limits)
-            # Asked for more than there is, Python would make room for it.
+            # Asked to read more than there is, Python would allocate memory for it.
             room = status.st_size if stat.S_ISREG(status.st_mode) else limits.max_bytes
             with open(where, "rb", opener=_without_waiting) as file:
                 data = file.read(room + 1)
         except FileNotFoundError:
-            raise bad_picture(where, "no such file", fix="check the name") from None
+            raise bad_picture(where, "nothing: no such file", fix="check the path") from None
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
             reason = getattr(error, "strerror", None) or error
             raise bad_picture(
-                where, f"a file that cannot be read ({reason})", fix="check its rights"
+                where, f"a file that cannot be read ({reason})", fix="check its permissions"
             ) from error
     elif hasattr(source, "read"):
         name = getattr(source, "name", None)
@@ -71,7 +71,7 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             data = source.read(limits.max_bytes + 1)
         except (OSError, ValueError) as error:
             raise bad_picture(
-                where, f"a file that cannot be read ({error})", fix="open it anew"
+                where, f"a file that cannot be read ({error})", fix="open it again"
             ) from error
         if inspect.isawaitable(data):
             if inspect.iscoroutine(data):
@@ -87,8 +87,8 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
 
 
 def name_of(source: Any) -> str:
-    """What a picture is called where nobody named it: its path or address, or what kind of thing it
-    is; never its content, and never more than 200 letters of what is no file.
+    """A name for a picture without one: its path or address, or its kind; never its content, and at
+    most 200 letters of a text that is not a file.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return f"picture of {len(source):,} bytes"
@@ -109,7 +109,7 @@ def name_of(source: Any) -> str:
 
 
 def is_one_picture(source: Any) -> bool:
-    """Whether somebody gave one picture where several are expected."""
+    """Whether a source is a single picture where several are expected."""
     one = isinstance(source, str | bytes | bytearray | memoryview | os.PathLike)
     is_array = isinstance(getattr(source, "ndim", None), int) and source.ndim < 4
     return one or is_array or hasattr(source, "read") or not hasattr(source, "__iter__")
@@ -131,19 +131,19 @@ def _checked(where: str, data: bytes, limits: Limits) -> tuple[str, bytes]:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a pipe that nobody writes to as an empty file; otherwise `open` would wait for ever."""
+    """Open a pipe without a writer as an empty file; `open` would wait for ever."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if hasattr(os, "O_NONBLOCK"):
-        os.set_blocking(descriptor, True)  # one that is written to is read to its end
+        os.set_blocking(descriptor, True)  # a pipe with a writer is read to its end
     return descriptor
 
 
 def _too_many_bytes(where: str, limits: Limits) -> DataError:
     return DataError(
         where,
-        got="a file of more bytes",
-        expected=f"at most {limits.max_bytes:,} bytes",
-        fix="save it smaller",
+        got=f"more than {limits.max_bytes:,} bytes",
+        expected="at most that many",
+        fix="save the picture smaller",
     )
 
 
@@ -152,7 +152,7 @@ def _asynchronous(source: Any) -> DataError:
         "picture",
         got=f"a file that is read with await ({type(source).__name__})",
         expected="a path, bytes, or a file whose read() gives bytes at once",
-        fix="give what it holds: await file.read()",
+        fix="give its content: await file.read()",
     )
 
 

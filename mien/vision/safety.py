@@ -1,12 +1,10 @@
-"""What the bytes of a picture say before it is decoded: its format, its orientation, and whether it
-is safe.
+"""Check the bytes of a picture before decoding: format, orientation, and whether it is safe.
 
-Pixel limits do not see everything: a JPEG of 29 kB may hold a thousand scans, each of which costs
-the time of a whole picture; a PNG of 49 kB a text of 50 MB; a TIFF ten thousand tags that all name
-the same megabytes. Pillow's readers of such things are Python loops that believe what they read. So
-segments, chunks, blocks and tags are counted here first, and what is not needed for the pixels of a
-JPEG or PNG (texts, profiles, EXIF) is not passed on. Every walk is bounded, and takes well under a
-second for 64 MB.
+Limits of pixels are not enough: a JPEG of 29 kB may hold a thousand scans, each of which takes the
+time of a whole picture; a PNG of 49 kB a text of 50 MB; a TIFF ten thousand tags that all refer to
+the same megabytes. Pillow reads these in Python loops that trust the file. So segments, chunks,
+blocks and tags are counted here first, and what the pixels of a JPEG or PNG do not need (texts,
+profiles, EXIF) is not passed on. Every loop is limited, and takes well under a second for 64 MB.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ _MOST_EXTENSIONS = 1 << 20  # bytes of comments and the like before it
 _MOST_STRIPS = 200_000  # of a TIFF
 _MOST_TAGS = 1000  # of a TIFF directory
 _MOST_EXIF = 20  # blocks of EXIF data in an AVIF, where there is one
-_MOST_SLOW = 4 << 20  # bytes of the forms that are decoded in Python: text PNM, run-length BMP
+_MOST_SLOW = 4 << 20  # bytes of formats that are decoded in Python: text PNM, run-length BMP
 
 _ORIENTATION = 0x0112
 _SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
@@ -78,9 +76,9 @@ class Container:
 
     Attributes:
         kind: One of `FORMATS`.
-        data: The bytes to decode; of a JPEG or PNG without what the pixels do not need.
-        orientation: As in EXIF, 1 to 8; None where the decoder must be asked.
-        frames: True if it holds several; None where the decoder must be asked.
+        data: The bytes to decode; for a JPEG or PNG only what the pixels need.
+        orientation: As in EXIF, 1 to 8; None if only the decoder knows.
+        frames: True if it has several; None if only the decoder knows.
     """
 
     kind: str
@@ -90,15 +88,15 @@ class Container:
 
 
 def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
-    """Tell the format of a picture, and refuse what would be dear to decode.
+    """Recognise the format of a picture, and refuse files that would be costly to decode.
 
     Args:
         data: The whole file.
         where: Its name, for errors.
-        max_scans: How many passes a JPEG may make.
+        max_scans: How many scans a JPEG may have.
 
     Raises:
-        DataError: if it is no picture, a bomb, or a picture and a document of another kind at once.
+        DataError: if it is not a picture, a decompression bomb, or both a picture and a document.
     """
     kind = kind_of(data)
     if kind == "JPEG":
@@ -111,7 +109,7 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
         return Container(kind, data, 1, gif_has_frames(data, where))
     if kind == "TIFF":
         _check_tags(data, 0, where)
-        return Container(kind, data, 1)  # turned by Pillow itself
+        return Container(kind, data, 1)  # Pillow itself applies the orientation
     if kind in ("AVIF", "HEIF"):
         exif = re.finditer(rb"II\*\0|MM\0\*", data)  # EXIF may lie anywhere
         heads = [match.start() for match in islice(exif, _MOST_EXIF + 1)]
@@ -128,7 +126,7 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
         if data[1:2] in b"123" and len(data) > _MOST_SLOW:
             raise bad_picture(where, "a large picture written as text", fix="save it as PNG")
         return Container(kind, data, 1, False)
-    raise bad_picture(where, "a file that is no picture")
+    raise bad_picture(where, "a file that is not a picture")
 
 
 def bad_picture(where: str, got: str, fix: str = "replace or remove the file") -> DataError:
@@ -137,7 +135,7 @@ def bad_picture(where: str, got: str, fix: str = "replace or remove the file") -
 
 
 def kind_of(data: bytes) -> str | None:
-    """Pillow's name of the format, told by the first bytes."""
+    """Pillow's name of the format, recognised by the first bytes."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(_PNG_HEAD):
@@ -165,9 +163,7 @@ def kind_of(data: bytes) -> str | None:
 
 
 def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
-    """Walk the markers: count scans, leave out what is neither pixels nor how to read them, find
-    the orientation.
-    """
+    """Read the markers: count scans, drop what the pixels do not need, find the orientation."""
     if (
         _FILL in data
     ):  # libjpeg gives back what it cannot use yet, and Pillow would copy it again with every read
@@ -184,13 +180,13 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
                 num_scans += 1
                 if num_scans > max_scans:
                     reason = f"a JPEG of more than {max_scans} scans"
-                    raise bad_picture(where, reason, fix="save it anew, as baseline JPEG")
+                    raise bad_picture(where, reason, fix="save it again as a baseline JPEG")
         else:
             num_junk += start - position
         num_segments += 1
         if num_segments > _MOST_SEGMENTS or num_junk > _MOST_JUNK:
             raise bad_picture(
-                where, "a JPEG of uncommonly many segments, or with something else between them"
+                where, "a JPEG with too many segments, or with other bytes between them"
             )
         length = int.from_bytes(data[match.end() : match.end() + 2], "big")
         position = match.end() + max(2, length)
@@ -211,7 +207,7 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
 
 
 def _png(data: bytes, where: str) -> Container:
-    """Walk the chunks: count them, inflate compressed texts to a limit, find the orientation."""
+    """Read the chunks: count them, inflate compressed texts up to a limit, find the orientation."""
     kept = [_PNG_HEAD]
     position, num_chunks, total, orientation, frames = 8, 0, 0, 1, False
     while position + 8 <= len(data):
@@ -239,9 +235,7 @@ def _png(data: bytes, where: str) -> Container:
 
 
 def _inflated(kind: bytes, body: bytes, where: str) -> int:
-    """How long a chunk is when inflated; what is not compressed, or not readable, is as long as it
-    is.
-    """
+    """The length of a chunk when inflated; its own length if it cannot be inflated."""
     packed = body.partition(b"\0")[2][1:]  # after the keyword and the method
     if kind == b"iTXt":  # keyword, 0, compressed, method, language, 0, translated keyword, 0, text
         if not body.partition(b"\0")[2].startswith(b"\1"):
@@ -261,7 +255,7 @@ def _inflated(kind: bytes, body: bytes, where: str) -> int:
 def _refuse_second_document(data: bytes, end: int, where: str, kind: str) -> None:
     zipped = end < len(data) and data.rfind(_ZIP_END, max(end, len(data) - _ZIP_TAIL)) >= 0
     if zipped or _OTHER_DOCUMENT.match(data, end):
-        raise bad_picture(where, f"a {kind} with a document of another kind after its end")
+        raise bad_picture(where, f"a {kind} with a document after its end")
 
 
 def _orientation_of_webp(data: bytes) -> int:
@@ -278,7 +272,7 @@ def _orientation_of_webp(data: bytes) -> int:
 
 
 def gif_has_frames(data: bytes, where: str) -> bool:
-    """Walk the blocks up to the second frame."""
+    """Read the blocks up to the second frame."""
 
     def after_table(position: int) -> int:
         flags = data[position - 1] if position <= len(data) else 0
@@ -310,12 +304,12 @@ def gif_has_frames(data: bytes, where: str) -> bool:
             position += 1
             num_blocks += 1
         if num_blocks > _MOST_BLOCKS or (kind == 0x21 and position - before > _MOST_EXTENSIONS):
-            raise bad_picture(where, "a GIF of uncommonly many blocks")
+            raise bad_picture(where, "a GIF with too many blocks")
     return num_frames > 1
 
 
 def _orientation(exif: bytes) -> int:
-    """The orientation in a block of EXIF data; 1 where there is none or it cannot be read."""
+    """The orientation in a block of EXIF data; 1 if there is none or it cannot be read."""
     for tag, kind, _, value in _directory(exif, 0):
         if tag == _ORIENTATION and kind == 3:
             number = int.from_bytes(
@@ -326,9 +320,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int, int, int, int]]:
-    """Entries (tag, type, count, place of the value) of a TIFF directory, the first one unless `at`
-    says where.
-    """
+    """Entries (tag, type, count, offset of the value) of a TIFF directory, by default the first."""
     head = data[base : base + 4]
     if head not in _TIFF_HEADS:
         return []
@@ -359,8 +351,8 @@ def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int,
 
 
 def _check_tags(data: bytes, base: int, where: str) -> None:
-    """Refuse directories whose values together are longer than the file: then they overlap, and are
-    a bomb.
+    """Refuse directories whose values together are longer than the file: they overlap, which makes
+    them a decompression bomb.
     """
     total, ahead = 0, _directory(data, base)
     for _ in range(8):

@@ -1,9 +1,9 @@
 """YuNet (Wu, Peng, Yu 2023, https://doi.org/10.1007/s11633-023-1423-y; OpenCV Zoo, MIT) in ONNX
 Runtime.
 
-The network is a file of OpenCV Zoo; what is done before and after it is the arithmetic of OpenCV's
-FaceDetectorYN, whose boxes these are to 3e-5 px (tests/vision/test_yunet.py) in half of its time,
-and one session serves all threads.
+The network is a file of OpenCV Zoo. The arithmetic before and after it is that of OpenCV's
+FaceDetectorYN: its boxes to 3e-5 px (tests/vision/test_yunet.py) in half the time, with one session
+for all threads.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ FIRST_SIDE = (
     640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
 )
 MIN_SCORE = 0.6
-_LARGE_PX = 300  # one above this size that it sees in a larger picture is mostly a part of a face
-# What would be larger than this in the first look and is seen only in the second must be surer:
-# badges, patterns.
+_LARGE_PX = 300  # a larger box in the second look is mostly a part of a face
+# A face that would be larger than this in the first look, but appears only in the second, must be
+# surer: it may be a badge or a pattern.
 _SEEN_PX, _SURE = 48, 0.8
-# The close look: tiles of the picture, enlarged. A face no larger than what they share lies whole
-# in one of them.
+# The close look: enlarged tiles of the picture. A face no larger than their overlap lies whole in
+# one of them.
 _TILE, _SHARED, _ENLARGED = 1280, 64, 2.0  # px at most, px, times
-# Of the network: the sides of its cells in pixels, and its outputs for each.
+# The sides of the network's cells in pixels, and its outputs for each.
 _STRIDES = (8, 16, 32)
 _OUTPUTS = tuple(
     f"{kind}_{stride}" for stride in _STRIDES for kind in ("cls", "obj", "bbox", "kps")
 )
-_OVERLAP, _TOP = 0.3, 5000  # FaceDetectorYN's own suppression, before ours
+_OVERLAP, _TOP = 0.3, 5000  # FaceDetectorYN's own non-maximum suppression, before ours
 
 
 class YuNet:
-    """Looks for faces in a picture of any size, once or twice, or closely."""
+    """Detects faces in a picture of any size, in one, two or three passes."""
 
     geometry = "yunet"
 
@@ -81,11 +81,11 @@ class YuNet:
 
     @property
     def weights(self) -> Path:
-        """The file of the network, for whoever runs it elsewhere."""
+        """The file of the network, to run it elsewhere."""
         return self._weights
 
     def at(self, max_side: int) -> YuNet:
-        """The same network looking at another longest side, in the same session."""
+        """The same network and session at another longest side."""
         other = object.__new__(YuNet)
         other.__dict__.update(self.__dict__)
         other._max_side = max_side
@@ -94,8 +94,8 @@ class YuNet:
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3).
 
-        A picture larger than `FIRST_SIDE` is looked at twice: small, for large faces, and at
-        `max_side`. The close look is a third, at tiles.
+        A picture larger than `FIRST_SIDE` gets two looks: one at that size, for large faces, and
+        one at `max_side`. The close look is a third one, at tiles.
         """
         longest = max(checked(image).shape[:2])
         most = min(longest, self._max_side)
@@ -111,15 +111,13 @@ class YuNet:
         return found_faces(np.concatenate(faces), image, "yunet")
 
     def glance(self, image: np.ndarray) -> Detections | None:
-        """The faces that the first look finds; None if there is no second one for this picture."""
+        """The faces that the first look finds; None if this picture gets no second look."""
         if not self._close and min(max(checked(image).shape[:2]), self._max_side) <= FIRST_SIDE:
             return None
         return found_faces(self._look(*shrunk(image, FIRST_SIDE)), image, "yunet")
 
     def _look_closely(self, image: np.ndarray) -> np.ndarray:
-        """As `_look`, at enlarged tiles; each place of the picture is the business of one tile
-        alone.
-        """
+        """As `_look`, at enlarged tiles; each point of the picture belongs to exactly one tile."""
         import cv2
 
         found = []
@@ -174,9 +172,8 @@ class YuNet:
 
 
 def tiles(length: int) -> list[tuple[int, int, float, float]]:
-    """An axis of so many pixels in parts that overlap by `_SHARED` or more: where each begins and
-    ends, and from where to where it alone decides what is a face, which are the middles of what it
-    shares with its neighbours.
+    """Divide an axis into parts that overlap by `_SHARED` or more: where each begins and ends, and
+    the range of face centres that belong to it, up to the middle of each overlap.
     """
     num = max(1, math.ceil((length - _SHARED) / (_TILE - _SHARED)))
     size = min(length, math.ceil((length + (num - 1) * _SHARED) / num))
@@ -205,9 +202,7 @@ def _size(faces: np.ndarray) -> np.ndarray:
 
 
 def _mostly_faces(faces: np.ndarray, seen_px: float) -> np.ndarray:
-    """Rows without those that an earlier look should have seen, being larger than so many pixels,
-    unless sure.
-    """
+    """Rows without unsure faces larger than so many pixels: an earlier look would see them."""
     return np.asarray(faces[(_size(faces) <= seen_px) | (faces[:, 14] >= _SURE)])
 
 

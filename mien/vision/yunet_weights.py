@@ -1,4 +1,4 @@
-"""YuNet's weights: an explicit path, $MIEN_YUNET, the package, the cache, a checked download."""
+"""YuNet's weights: from a path, $MIEN_YUNET, the package, the cache or a checked download."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ YUNET_FILE = "face_detection_yunet_2026may.onnx"
 YUNET_SHA256 = "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0"
 YUNET_URLS = (
     # OpenCV Zoo itself, at a fixed commit (the address that serves Git LFS content, not pointers).
-    "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/"
-    f"models/face_detection_yunet/{YUNET_FILE}",
+    f"https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_detection_yunet/{YUNET_FILE}",
     f"https://huggingface.co/opencv/face_detection_yunet/resolve/main/{YUNET_FILE}",
     f"https://huggingface.co/pollen-robotics/face_detection_yunet_2026may/resolve/main/{YUNET_FILE}",
 )
 DOWNLOAD_TIMEOUT_S = 20
-# Where `make vendor` puts the weights; a wheel that was built after it has them.
+# Where `make vendor` puts the weights; a wheel built after it contains them.
 PACKAGED = Path(__file__).parents[1] / "serving" / "page" / "vendor" / "yunet" / YUNET_FILE
 
 
 def yunet_weights(model: Path | None = None) -> Path:
-    """File with YuNet's weights, fetched into the cache where it is nowhere else.
+    """File with YuNet's weights, downloaded into the cache if it is nowhere else.
 
     Raises:
         DataError: if `model` or $MIEN_YUNET names no file.
-        DownloadError: if no mirror gave the file.
+        DownloadError: if no mirror has the file.
     """
     return kept_weights(model) or _download(_cached())
 
 
 def kept_weights(model: Path | None = None) -> Path | None:
-    """File with YuNet's weights on this machine; None if it would have to be fetched.
+    """File with YuNet's weights on this machine; None if it would have to be downloaded.
 
     Raises:
         DataError: if `model` or $MIEN_YUNET names no file.
@@ -44,7 +43,8 @@ def kept_weights(model: Path | None = None) -> Path | None:
         path = Path(os.path.expanduser(named))
         if not path.is_file():
             raise bad_weights(
-                path, "no such file" if model else "no such file, though MIEN_YUNET names it"
+                path,
+                "nothing: no such file" if model else "nothing: no such file, named by MIEN_YUNET",
             )
         return path
     for kept in (PACKAGED, _cached()):
@@ -52,7 +52,7 @@ def kept_weights(model: Path | None = None) -> Path | None:
             if hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:
                 return kept
         except OSError:
-            continue  # not there yet
+            continue  # not downloaded yet
     return None
 
 
@@ -61,8 +61,8 @@ def _cached() -> Path:
 
 
 def _download(kept: Path) -> Path:
-    """Fetch the weights from the first mirror that has them; what appears under the final name is
-    whole and checked.
+    """Download the weights from the first mirror that has them; the final name is given only to a
+    whole, checked file.
     """
     import pooch
     import requests
@@ -86,14 +86,16 @@ def _download(kept: Path) -> Path:
             reasons.append(f"{_host(url)}: a file with another checksum")
         except OSError as error:
             raise DownloadError(
-                f"{kept.parent}: got {error.strerror or error}; expected a folder to keep YuNet's weights in. "
-                "Fix: free some space, name another folder in MIEN_CACHE, or name the file in MIEN_YUNET."
+                f"{kept.parent}: got an error while writing ({error.strerror or error}); expected "
+                "a folder for YuNet's weights. Fix: free some space, name another folder in "
+                "MIEN_CACHE, or name the file in MIEN_YUNET"
             ) from error
     raise DownloadError(
-        f"YuNet, the face detector: got no weights ({'; '.join(dict.fromkeys(reasons))}); expected one download of "
-        f"230 KB. Fix: connect once to the internet; or bring {YUNET_URLS[0]} to {kept}, or name it in MIEN_YUNET "
-        "or --detector-model; or install mien with the extra [mtcnn] (in a checkout: pip install '.[mtcnn]') for "
-        "MTCNN, which needs no download; or give --detector none for pictures that are faces already."
+        f"YuNet, the face detector: got no weights ({'; '.join(dict.fromkeys(reasons))}); expected "
+        f"to download 230 KB once. Fix: connect to the internet; or copy {YUNET_URLS[0]} to "
+        f"{kept}, or name the file in MIEN_YUNET or --detector-model; or install mien with the "
+        "extra [mtcnn] (in a checkout: pip install '.[mtcnn]') for MTCNN, which needs no "
+        "download; or give --detector none if the pictures are faces already"
     )
 
 
@@ -120,5 +122,5 @@ def bad_weights(path: Path, got: str) -> DataError:
         path,
         got=got,
         expected=f"YuNet's weights, as in {YUNET_FILE} of OpenCV Zoo",
-        fix="name the right file in --detector-model or MIEN_YUNET, or name none and let mien fetch it",
+        fix="name the right file in --detector-model or MIEN_YUNET, or none, and mien downloads it",
     )

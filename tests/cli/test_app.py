@@ -320,9 +320,9 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         (
             ["data", "draw", "--out", "faces.csv"],
             2,
-            "got the name of a csv for a folder; expected another, or --form",
+            "got the name of a csv for a folder; expected the name of a folder",
         ),
-        (["data", "draw", "--out", ".", "--form", "csv"], 2, "exists already"),
+        (["data", "draw", "--out", ".", "--form", "csv"], 2, "already exists"),
         (["data", "draw", "--out", "/proc/mien"], None, "/proc/mien"),
         (
             ["run", "--recipe", "small", "--recipe", "robust"],

@@ -91,7 +91,7 @@ def test_arrays_in_an_archive(tmp_path: Path, faces: Dataset) -> None:
 
 
 BAD: dict[str, tuple[dict[str, np.ndarray], str]] = {
-    "objects": ({"y": np.array([{}] * 210, object)}, "would have to be unpickled"),
+    "objects": ({"y": np.array([{}] * 210, object)}, "only unpickling could read"),
     "shape": ({"x": np.zeros((210, 47))}, r"the shape \(210, 47\)"),
     "negative": ({"x": np.full((210, 48, 48), -0.5)}, "values from -0.5"),
     "too large": ({"x": np.full((210, 48, 48), 300)}, "values from 0 to 300|values from 300"),
@@ -117,5 +117,5 @@ def test_names_that_say_nothing(tmp_path: Path) -> None:
 def test_a_cut_off_file(tmp_path: Path, faces: Dataset) -> None:
     path = whole(faces, tmp_path / "f.npz")
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"no whole \.npz"):
+    with pytest.raises(DataError, match=r"not a whole \.npz"):
         load_dataset(path)

@@ -46,7 +46,7 @@ def test_votes_are_written_beside_a_csv(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.votes, votes)
     with pytest.raises(
         UsageError,
-        match="ferplus_votes.csv: got a path that exists already.*Fix: name a csv in",
+        match="ferplus_votes.csv: got a path that already exists.*Fix: name a csv in",
     ):
         convert(dataset, tmp_path / "second.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fer2013.csv", "ferplus_votes.csv"]
@@ -74,7 +74,7 @@ def test_a_folder_reads_back_equal(tmp_path: Path, label_set: LabelSet) -> None:
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "there.csv").write_text("mine")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         convert(some(), tmp_path / "there.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
     with pytest.raises(

@@ -110,7 +110,7 @@ def test_what_was_odd_is_told_and_kept(photos: Path) -> None:
             ("sad/empty.png", "no face found"),
             ("happy/group.png", "several faces"),
         ]
-        assert any("15 faces came out of 16 pictures" in note for note in dataset.notes)
+        assert any("15 faces were cut out of 16 pictures" in note for note in dataset.notes)
         assert any("in 94% of 16 pictures" in note for note in dataset.notes)
     assert np.array_equal(first.images, again.images)
 
@@ -186,7 +186,7 @@ def test_written_faces_are_read_whole_and_equal(photos: Path, tmp_path: Path) ->
         "group": "",
         "side_px": "110",
     }
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_crops(dataset, out)
 
 

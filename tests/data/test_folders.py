@@ -151,10 +151,10 @@ def test_colour_size_and_shape_are_converted_and_said(tmp_path: Path) -> None:
     assert np.abs(dataset.images[8, :, :, 0] - expected).max() <= 1.01
     assert np.unique(dataset.images[9]).tolist() == [70]
     assert dataset.notes == (
-        "Of 16 pictures 1 were in colour turned to gray (ITU-R BT.601).",
-        "Of 16 pictures 2 were resized to 48 x 48 (from 20 x 20 to 144 x 96; averaged by area to shrink, "
-        "bilinear to grow).",
-        "Of 16 pictures 1 were not square and resized whole, without cropping: their proportions changed.",
+        "Of 16 pictures 1 were converted from colour to gray (ITU-R BT.601).",
+        "Of 16 pictures 2 were resized to 48 x 48 (from 20 x 20 to 144 x 96; by area averaging to shrink, "
+        "bilinearly to enlarge).",
+        "Of 16 pictures 1 were not square and were resized whole, which changed their proportions.",
     )
     again = load_dataset(tmp_path)
     assert again.fingerprint == dataset.fingerprint
@@ -227,12 +227,12 @@ def cut_png() -> bytes:
 
 BAD_FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "zero bytes": ("z.png", lambda: b"", "an empty file of 0 bytes"),
-    "no picture inside": ("z.jpg", lambda: b"hello, world" * 9, "a file that is no picture"),
+    "no picture inside": ("z.jpg", lambda: b"hello, world" * 9, "a file that is not a picture"),
     "cut off": ("z.png", cut_png, "a corrupt picture"),
     "20,000 x 20,000": ("z.png", lambda: huge_png(20_000), "a picture of 400 megapixels"),
     "10,000 x 10,000": ("z.png", lambda: huge_png(10_000), "a picture of 100 megapixels"),
     "8,000 x 8,000": ("z.png", lambda: huge_png(8_000), "a picture of 64 megapixels"),
-    "a text file": ("z.txt", lambda: b"notes", "a file that is no picture (.txt)"),
+    "a text file": ("z.txt", lambda: b"notes", "a file that is not a picture (.txt)"),
 }
 
 
@@ -263,18 +263,18 @@ BAD_LAYOUTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "loose picture": (
         lambda root: save(root / "train" / "1.png"),
-        "a picture outside of any label folder",
+        "a picture outside any label folder",
     ),
     "text below a label": (
         lambda root: (
             (root / "train" / "sad" / "S01").mkdir(),
             (root / "train" / "sad" / "S01" / "1.txt").write_text("x"),
         ),
-        "a file that is no picture (.txt)",
+        "a file that is not a picture (.txt)",
     ),
     "link to above": (
         lambda root: (root / "train" / "sad" / "again").symlink_to(root / "train"),
-        "a link to a folder above it",
+        "a link to a folder that contains it",
     ),
 }
 

@@ -95,7 +95,7 @@ def test_a_table_inside_of_the_data_is_found(tmp_path: Path) -> None:
         ("person,mood\na,b\n", "the columns 'person', 'mood'"),
         ("", "an empty table"),
         ("file,person\n", "a table without rows"),
-        ("file,person\nother.png,Ann\n", "no path that is a picture"),
+        ("file,person\nother.png,Ann\n", "no path of a picture"),
         ("file,person\na,b,c\n", "3 fields"),
     ],
 )
@@ -108,5 +108,5 @@ def test_bad_tables(tmp_path: Path, pictures: Dataset, text: str, got: str) -> N
 def test_data_without_files(tmp_path: Path, faces: Dataset) -> None:
     with pytest.raises(UsageError, match="no picture files"):
         with_groups(faces, tmp_path / "who.csv")
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="no such file"):
         with_groups(load_dataset(folder(tmp_path / "faces")), tmp_path / "who.csv")

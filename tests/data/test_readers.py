@@ -281,7 +281,7 @@ def test_a_directory_a_missing_path_and_a_wrong_mode(tmp_path: Path) -> None:
         load_dataset(tmp_path / "nowhere.csv")
     with pytest.raises(UsageError, match="on_error"):
         load_dataset(tmp_path, on_error="ignore")
-    with pytest.raises(DataError, match="a folder without FER2013 csv"):
+    with pytest.raises(DataError, match="a folder without a FER2013 csv"):
         load_dataset((tmp_path / "fer2013.csv").rename(tmp_path / "empty"))
 
 

@@ -96,7 +96,7 @@ def test_data_set() -> None:
     assert 1.3 < counts[0].max() / counts[0].min() < 2.5
     assert data.label_set == FER2013
     assert data.source == "drawn faces (seed 2)"
-    assert "drawn faces, made by mien" in data.notes[0]
+    assert "faces drawn by mien" in data.notes[0]
     assert data.rows.tolist() == list(range(2, 402))
     assert len(np.unique(data.digests)) == 400
     # Shuffled: a first batch holds more than one class.

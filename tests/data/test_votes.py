@@ -208,7 +208,7 @@ def test_a_missing_empty_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="an empty file"):
         load_dataset(path, votes=tmp_path / "v.csv")
     (tmp_path / "v.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no csv in UTF-8"):
+    with pytest.raises(DataError, match="not csv in UTF-8"):
         load_dataset(path, votes=tmp_path / "v.csv")
 
 
