@@ -1,6 +1,6 @@
 """What spoils a network's answers: the same faces blurred, noisy, dark, small, turned, covered.
 
-    python benchmarks/robustness.py fer2013.csv shipped
+    python benchmarks/robustness.py fer2013.csv shipped --prior balanced
 
 Judged on the validation split (PublicTest): against the labels, and against the winners of FER+'s
 majority protocol where votes lie beside the data. Each change is applied to the 48 x 48 face by a
@@ -115,21 +115,24 @@ CHANGES: dict[str, Change] = {
 def main() -> None:
     asked = judged.parser(__doc__)
     asked.add_argument("--mode", choices=["fast", "best"], default="fast")
+    asked.add_argument("--prior", help="class prior of the answer; by default the bundle's own")
     options = asked.parse_args()
     dataset, bundle = judged.opened(options)
     part = dataset.part("validation")
     winner = None if part.votes is None else majority(part.votes)
     print(
-        f"{bundle.name} {bundle.digest[:16]}, --{options.mode}, validation n = {len(part)}, seed 0"
+        f"{bundle.name} {bundle.digest[:16]}, --{options.mode}, prior {options.prior or 'as it says'}, "
+        f"validation n = {len(part)}, seed 0"
     )
     print(f"{'':28}  accuracy (95 %)      loss of points  FER+ majority  mean confidence")
     first: float | None = None
     with Classifier(bundle) as classify:
+        rule = classify.rule(options.prior)
         for name, change in CHANGES.items():
             random = np.random.default_rng(0)
             faces = np.stack([change(face[..., 0], random) for face in part.images])[..., None]
             heads = classify(faces, mode=options.mode)
-            shown = classify.answer(heads, mode=options.mode)
+            shown = classify.answer(heads, rule=rule, mode=options.mode)
             scores, _ = metrics.estimates(part.labels, shown, num_bootstrap=1000, seed=0)
             found = scores["accuracy"]
             value = float(found["value"] or 0)

@@ -52,7 +52,7 @@ BEGUN = (
     "data",
     "keep_leaks",
 )  # what a bundle says of what its network began with
-# What the main head and the vote head each give to the answer that is shown; docs/results.md has what
+# What the main head and the vote head each give to the answer that is shown; docs/history.md has what
 # others give.
 ANSWER = (0.85, 0.15)
 _PACKAGES = (
