@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.training.callbacks import Moment
+    from rich.progress import Progress, ProgressColumn
 
-REFRESH_S = 0.25
+    from mien.training.callbacks import Moment
 
 
 def epoch_line(recipe: str, max_epochs: int, line: dict[str, Any]) -> str:
@@ -25,57 +24,32 @@ def epoch_line(recipe: str, max_epochs: int, line: dict[str, Any]) -> str:
     )
 
 
-def time_left(seconds: float) -> str:
-    """Seconds as `1:05:09` or `5:09`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 @contextmanager
 def training_bar() -> Iterator[Callable[[Moment], None]]:
     """Yields a watcher for `mien.training.fit.fit`."""
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(file=sys.stderr)
-    shown: tuple[str, int] | None = None  # recipe and number of epochs already printed
-    began = last = time.monotonic()
-    first_step = 0
-
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    shown = ("", 0)  # recipe, and how many of its epochs are printed
+    left = (TextColumn("at most"), TimeRemainingColumn(), TextColumn("left"))  # it may stop early
+    with _bar(TextColumn("  {task.description}", markup=False), BarColumn(24), *left) as bar:
+        task = bar.add_task("", total=None, visible=False)
 
         def show(moment: Moment) -> None:
-            nonlocal shown, began, last, first_step
-            name, total = moment.recipe.name, moment.recipe.max_epochs
+            nonlocal shown
+            name, epochs = moment.recipe.name, moment.recipe.max_epochs
             done = (moment.epoch - 1) * moment.num_steps + moment.step
-            now = time.monotonic()
-            if shown is None or shown[0] != name:
-                shown, began, first_step = (name, len(moment.history)), now, done - 1
+            if shown[0] != name:
+                shown = (name, len(moment.history))
+                total = epochs * moment.num_steps
+                bar.reset(task, total=total, completed=done - 1, visible=True)
                 if moment.history:
-                    console.print(
-                        f"  goes on after epoch {len(moment.history)}",
-                        highlight=False,
-                        soft_wrap=True,
-                    )
+                    _print(bar, f"  goes on after epoch {len(moment.history)}")
             for line in moment.history[shown[1] :]:
-                console.print(epoch_line(name, total, line), highlight=False, soft_wrap=True)
+                _print(bar, epoch_line(name, epochs, line))
             shown = (name, len(moment.history))
-            if not console.is_terminal or (
-                now - last < REFRESH_S and moment.step != moment.num_steps
-            ):
-                return
-            last = now
-            left = (now - began) / (done - first_step) * (total * moment.num_steps - done)
-            filled = 24 * moment.step // moment.num_steps
-            live.update(
-                Text(
-                    f"  {name} epoch {moment.epoch}/{total} [{'#' * filled}{'.' * (24 - filled)}] "
-                    f"loss {moment.loss:.3f}, accuracy {moment.accuracy:.1%}, at most {time_left(left)} left"
-                ),
-                refresh=True,
-            )
+            now = f"loss {moment.loss:.3f}, accuracy {moment.accuracy:.1%}"
+            text = f"{name} epoch {moment.epoch}/{epochs}: {now}"
+            bar.update(task, completed=done, description=text)
 
         def watch(moment: Moment) -> None:
             with contextlib.suppress(BrokenPipeError):  # nobody listens any more; training goes on
@@ -92,29 +66,34 @@ def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
     if not total or not sys.stderr.isatty():
         yield lambda done, now: None
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    with Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        transient=True,
-        # or rows on their way to a file would come to the terminal
-        redirect_stdout=sys.stdout.isatty(),
-    ) as bar:
+    now_column = TextColumn("{task.description}", markup=False)
+    with _bar(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), now_column) as bar:
         task = bar.add_task("", total=total)
 
         def move(done: float, now: str) -> None:
             with contextlib.suppress(BrokenPipeError):
-                bar.update(task, completed=done, description=now[-60:].replace("[", "("))
+                bar.update(task, completed=done, description=now[-60:])
 
         yield move
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    """A bar on stderr that is gone when it ends, and is drawn on a terminal only."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        # or rows on their way to a file would come to the terminal
+        redirect_stdout=sys.stdout.isatty(),
+    )
+
+
+def _print(bar: Progress, line: str) -> None:
+    bar.console.print(line, highlight=False, soft_wrap=True, markup=False)
