@@ -51,8 +51,7 @@ print(json.dumps({{"rows": len(images), "sum": total, "seconds": taken, "cpu_s":
 READERS = (
     ("naive", "split and float32 (pandas)", "import numpy, pandas", NAIVE),
     ("fromstring", "np.fromstring by row (pandas)", "import numpy, pandas", FROMSTRING),
-    ("mien_first", "mien, first time", "from mien.data.readers import load_dataset", MIEN),
-    ("mien_second", "mien, from its cache", "from mien.data.readers import load_dataset", MIEN),
+    ("mien", "mien", "from mien.data.readers import load_dataset", MIEN),
 )
 
 

@@ -23,7 +23,8 @@ from mien.data.dataset import Cropped
 from mien.errors import DataError, DownloadError, UsageError
 
 if TYPE_CHECKING:
-    from mien.data.pictures import Gray, Source
+    from mien.data.face_cache import Source
+    from mien.data.pictures import Gray
     from mien.vision.detect import Detector
     from mien.vision.detections import Detections
 

@@ -18,10 +18,11 @@ import numpy as np
 
 from mien.data.csv_header import COLUMNS
 from mien.data.dataset import SPLITS, Dataset
+from mien.data.face_cache import Source
 from mien.data.groups import GROUP_COLUMNS
 from mien.data.label_names import numbered
 from mien.data.layout import SPLIT_NAMES, split_word
-from mien.data.pictures import How, Source, read_faces
+from mien.data.pictures import How, read_faces
 from mien.errors import DataError, MissingExtraError
 
 SUFFIXES = (".parquet", ".pq")

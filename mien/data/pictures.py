@@ -7,17 +7,17 @@ done to it, so that the reader can report it.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.constants import FACE_SIDE
+from mien.constants import FACE_SIDE, cache_dir
 from mien.data.crop import (
     NO_FACE,
     CutFace,
@@ -27,7 +27,8 @@ from mien.data.crop import (
     summarised,
     thumbnail,
 )
-from mien.data.dataset import LEAVE_OUT, Cropped, LeftOut
+from mien.data.dataset import LEAVE_OUT, LeftOut
+from mien.data.face_cache import FacesRead, Source, keep, kept, key_of
 from mien.errors import DataError
 from mien.vision.image import Picture, decode
 from mien.vision.preprocess import gray, resized
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from mien.vision.detect import Detector
 
 LIMITS = Limits(max_bytes=1_000_000_000, max_pixels=50_000_000, longest_side=50_000_000)
-Source = Path | bytes | np.ndarray  # a file, its content, or uint8 (H, W), (H, W, 1 or 3)
 
 
 @dataclass(frozen=True)
@@ -48,36 +48,13 @@ class How:
         faces: `auto`, `detect` or `whole`, as for `mien.data.crop`.
         side: Width and height of the faces in pixels.
         on_error: "raise", or "skip" to leave out pictures that cannot be read.
+        cache: Keep what is read, and take what is kept.
     """
 
     faces: str = "auto"
     side: int = FACE_SIDE
     on_error: str = "raise"
-
-    def key(self) -> list[object]:
-        """What changes the result, for the key of the cache; only `whole` needs no detector."""
-        from mien.vision.yunet_weights import kept_weights
-
-        weights = None if self.faces == "whole" else kept_weights()
-        name = "" if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest()
-        return [self.faces, self.side, self.on_error, name]
-
-
-@dataclass
-class FacesRead:
-    """The faces read from some pictures.
-
-    Attributes:
-        images: uint8 (N, S, S, 1).
-        rows: int64 (N,), the position of each face's picture.
-        notes, left_out, cropped: As in Dataset.
-    """
-
-    images: np.ndarray
-    rows: np.ndarray
-    notes: list[str]
-    left_out: list[LeftOut]
-    cropped: Cropped | None
+    cache: bool = False
 
 
 @dataclass
@@ -114,6 +91,48 @@ def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where:
         DownloadError: if a detector is needed and its weights cannot be downloaded.
     """
     detector, why = decide(sources, how.faces)
+    reading = partial(_read_faces, sources, names, how, where, detector)
+    read = reading() if not how.cache else _kept_or(reading, sources, names, how, detector)
+    return replace(read, notes=[why, *read.notes] if why else read.notes)
+
+
+def _kept_or(
+    reading: Callable[[], FacesRead],
+    sources: Sequence[Source],
+    names: Sequence[str],
+    how: How,
+    detector: Detector | None,
+) -> FacesRead:
+    """What the cache keeps of these pictures, or else what is read now and kept from now on."""
+    key_now = partial(key_of, sources, names, [how.side, detector and detector.name])
+    key = key_now()
+    read = kept(key) if key else None
+    if read is not None:
+        return read
+    read = reading()
+    if any(one.reason != NO_FACE for one in read.left_out) or key is None:
+        return read
+    if key_now() != key:
+        note = (
+            "The pictures changed while they were being read: read them again to be sure of them."
+        )
+    elif obstacle := keep(key, read):
+        note = (
+            f"What was read could not be kept in {cache_dir()} ({obstacle}): reading will take as "
+            "long again. MIEN_CACHE names another folder."
+        )
+    else:
+        return read
+    return replace(read, notes=[*read.notes, note])
+
+
+def _read_faces(
+    sources: Sequence[Source],
+    names: Sequence[str],
+    how: How,
+    where: str,
+    detector: Detector | None,
+) -> FacesRead:
     images = np.zeros((len(sources), how.side, how.side, 1), np.uint8)
     good: list[int] = []
     read: list[tuple[str, Gray]] = []
@@ -143,8 +162,7 @@ def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where:
         )
     rows = np.array(good, np.int64)
     cropped = None if detector is None else summarised(read, detector.name)
-    notes = [why] if why else []
-    notes += [] if cropped is None else crop_notes(cropped, how.side)
+    notes = [] if cropped is None else crop_notes(cropped, how.side)
     notes += notes_about([picture for _, picture in read], how.side)
     return FacesRead(
         images if len(good) == len(images) else images[rows], rows, notes, left_out, cropped

@@ -1,19 +1,19 @@
 """Read a data set: the one entry point for all its forms.
 
 `load_dataset` recognises a form by name and content, calls its reader, joins the FER+ votes, and
-keeps the result in the parsed cache. `find_data` looks for FER2013 in the usual places.
+caches what it reads of pictures. `find_data` looks for FER2013 in the usual places.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mien.constants import FACE_SIDE, cache_dir
+from mien.constants import FACE_SIDE
 from mien.data.archives import named_as, unpacked
 from mien.data.arrays import read_arrays
 from mien.data.crop import NO_FACE
@@ -21,7 +21,6 @@ from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013_csv import read_csv
 from mien.data.folders import list_pictures, read_folder
 from mien.data.parquet import read_parquet
-from mien.data.parsed_cache import Cache
 from mien.data.pictures import How
 from mien.data.recognise import Form, form_of, search
 from mien.data.votes import join_votes, votes_beside
@@ -62,8 +61,8 @@ def load_dataset(
         on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves it
             out, counts it in the notes and lists it in `Dataset.left_out`. Errors of a whole file
             always raise.
-        cache: Use the parsed cache in $MIEN_CACHE or the user's cache folder. Data with parts that
-            could not be read is not cached.
+        cache: Keep what is read of pictures in, and take it from, $MIEN_CACHE or the user's cache
+            folder (`mien.data.face_cache`). Nothing is kept if a picture could not be read.
 
     Returns:
         Dataset with images uint8 (N, side, side, 1), read-only, and notes that say what was done.
@@ -77,7 +76,6 @@ def load_dataset(
             f"on_error: got {on_error!r}; expected one of {', '.join(_ON_ERROR)}. Fix: use one of "
             "these"
         )
-    store = Cache(cache_dir()) if cache else None
     path = Path(os.path.expanduser(source)) if source is not None else find_data()
     if path is None:
         return _drawn(votes)
@@ -92,9 +90,9 @@ def load_dataset(
         form = form_of(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-    how = How(faces, side, on_error)
+    how = How(faces, side, on_error, cache)
     if form.kind == "csv":
-        dataset = _read_files(form, path, how, store)
+        dataset = _read_files(form, path, how)
         dataset = _with_votes(dataset, list(form.files), votes).resized(side)
     elif votes is not None:
         raise UsageError(
@@ -102,7 +100,7 @@ def load_dataset(
             "join them to. Fix: leave the votes out, or name that csv"
         )
     else:
-        dataset = _read_form(form, path, how, store)
+        dataset = _read_form(form, path, how)
     if dataset.left_out and any(one.reason != NO_FACE for one in dataset.left_out):
         dataset = dataset.with_notes(
             f"{len(dataset.left_out):,} row(s) or file(s) could not be read and were left out; "
@@ -111,7 +109,7 @@ def load_dataset(
             + f": {dataset.left_out[0].reason}."
         )
     dataset = _printable(_with_class_check(dataset, on_error))
-    dataset.images.flags.writeable = False  # as it is when it comes from the cache
+    dataset.images.flags.writeable = False
     return dataset
 
 
@@ -151,113 +149,52 @@ def find_data(
     return None
 
 
-def _read_files(form: Form, path: Path, how: How, store: Cache | None) -> Dataset:
-    """Read csv, Parquet or arrays."""
+def _read_files(form: Form, path: Path, how: How) -> Dataset:
+    """csv, Parquet or arrays."""
     source, files = os.fspath(path), form.files
-    of_pictures = how.key() if form.kind != "csv" else []
-
-    def key() -> str | None:
-        try:
-            return None if store is None else store.file_key(files, [form.kind, *of_pictures])
-        except OSError as error:
-            raise _unreadable(path, error) from error
-
-    def read() -> Dataset:
-        if form.kind == "csv":
-            return read_csv(list(files), source=source, on_error=how.on_error)
-        return (read_parquet if form.kind == "parquet" else read_arrays)(files, how, source=source)
-
-    dataset = _from_cache_or(store, key, source, read)
-    if form.kind == "csv" and len(files) > 1:
+    if form.kind != "csv":
+        read = read_parquet if form.kind == "parquet" else read_arrays
+        return read(files, how, source=source)
+    try:
+        dataset = read_csv(list(files), source=source, on_error=how.on_error)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(files) > 1:
         dataset = dataset.with_notes(f"{files[0].name} and {files[1].name} were read together.")
     return dataset
 
 
-def _read_form(form: Form, path: Path, how: How, store: Cache | None) -> Dataset:
+def _read_form(form: Form, path: Path, how: How) -> Dataset:
     if form.kind == "archive":
-        return _read_packed(path, how, store)
+        return _read_packed(path, how)
     if form.kind == "pictures":
-        return _read_pictures(path, how, store)
-    return _read_files(form, path, how, store)
-
-
-def _read_pictures(path: Path, how: How, store: Cache | None) -> Dataset:
-    source = os.fspath(path)
-    try:
-        listing = list_pictures(path, how.on_error)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-    def key() -> str | None:
         try:
-            # The key does not cover what the listing left out.
-            return (
-                None
-                if store is None or listing.left_out
-                else store.listing_key(listing.root, listing.pictures, how.key())
-            )
+            listing = list_pictures(path, how.on_error)
         except OSError as error:
             raise _unreadable(path, error) from error
+        return read_folder(listing, how, source=os.fspath(path))
+    return _read_files(form, path, how)
 
-    return _from_cache_or(store, key, source, lambda: read_folder(listing, how, source=source))
 
-
-def _read_packed(path: Path, how: How, store: Cache | None) -> Dataset:
-    """Read an archive, unpacked into a temporary folder unless it is in the cache."""
+def _read_packed(path: Path, how: How) -> Dataset:
+    """What is in an archive, unpacked into a temporary folder."""
     source = os.fspath(path)
+    with unpacked(path) as folder, named_as(folder, path):
+        form = form_of(folder)
+        dataset = _read_form(form, folder, how)
+        if form.kind == "csv":
+            dataset = dataset.resized(how.side)
 
-    def key() -> str | None:
-        try:
-            return None if store is None else store.file_key([path], how.key())
-        except OSError as error:
-            raise _unreadable(path, error) from error
+    def called(text: str) -> str:
+        return text.replace(f"{folder}/", f"{path}:").replace(os.fspath(folder), source)
 
-    def read() -> Dataset:
-        with unpacked(path) as folder, named_as(folder, path):
-            form = form_of(folder)
-            dataset = _read_form(form, folder, how, None)
-            if form.kind == "csv":
-                dataset = dataset.resized(how.side)
-
-        def called(text: str) -> str:
-            return text.replace(f"{folder}/", f"{path}:").replace(os.fspath(folder), source)
-
-        left_out = [dataclasses.replace(one, where=called(one.where)) for one in dataset.left_out]
-        return dataclasses.replace(
-            dataset,
-            source=source,
-            notes=tuple(map(called, dataset.notes)),
-            left_out=tuple(left_out),
-        )
-
-    return _from_cache_or(store, key, source, read)
-
-
-def _from_cache_or(
-    store: Cache | None, key_now: Callable[[], str | None], source: str, read: Callable[[], Dataset]
-) -> Dataset:
-    key = key_now()
-    if store is None or key is None:
-        return read()
-    cached, damaged = store.read(key, source)
-    if cached is not None:
-        return cached
-    dataset = read()
-    if any(one.reason != NO_FACE for one in dataset.left_out):
-        return dataset
-    if key_now() != key:
-        return dataset.with_notes(
-            "The data changed while it was being read: read it again to be sure."
-        )
-    obstacle = store.write(key, dataset)
-    if damaged:
-        dataset = dataset.with_notes("A damaged entry of the parsed cache was replaced.")
-    if obstacle:
-        dataset = dataset.with_notes(
-            f"The parsed data could not be cached in {store.folder} ({obstacle}), so the next "
-            "reading takes as long. MIEN_CACHE names another folder."
-        )
-    return dataset
+    left_out = [dataclasses.replace(one, where=called(one.where)) for one in dataset.left_out]
+    return dataclasses.replace(
+        dataset,
+        source=source,
+        notes=tuple(map(called, dataset.notes)),
+        left_out=tuple(left_out),
+    )
 
 
 def _with_votes(

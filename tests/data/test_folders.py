@@ -322,27 +322,6 @@ def test_folders_that_hold_nothing_to_read(tmp_path: Path) -> None:
         load_dataset(tmp_path / "d", on_error="skip")
 
 
-def test_a_settled_folder_is_cached_and_a_changed_picture_is_read_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import os
-    import time
-
-    monkeypatch.setattr("mien.data.parsed_cache.SETTLED_NS", 50_000_000)
-    root = make(tmp_path / "faces")
-    time.sleep(0.08)
-    load_dataset(root)
-    assert isinstance(load_dataset(root).images, np.memmap)
-    victim = root / "test" / "angry" / "a.png"
-    before = victim.stat()
-    save(victim, 201)
-    os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert load_dataset(root).images[0, 0, 0, 0] == 201
-    time.sleep(0.08)
-    save(root / "test" / "angry" / "c.png", 202)
-    assert len(load_dataset(root)) == 29
-
-
 def test_a_label_that_is_not_utf8_has_a_name_to_print(tmp_path: Path) -> None:
     odd = os.fsdecode(b"m\xfcde")
     try:

@@ -91,7 +91,7 @@ def test_numbers_that_were_read_as_fer2013s(tmp_path: Path, faces: Dataset) -> N
     fear, disgust = FER2013.index("fear"), FER2013.index("disgust")
     assert {dataset.label_set[k] for k in dataset.labels[faces.labels == fear]} == {"sad"}
     assert {dataset.label_set[k] for k in dataset.labels[faces.labels == disgust]} == {"happy"}
-    again = renamed(load_dataset(tmp_path / "faces.csv"), "fer2013")  # from the cache
+    again = renamed(load_dataset(tmp_path / "faces.csv"), "fer2013")
     assert (again.labels == faces.labels).all()
     named = renamed(data, "happy=calm")
     assert "calm" in named.label_set.names

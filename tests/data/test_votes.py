@@ -64,7 +64,7 @@ def test_a_file_beside_the_csv_is_joined_and_said(tmp_path: Path, name: str) -> 
     path = write_csv(tmp_path)
     assert load_dataset(path).votes is None
     write_votes(tmp_path / name, vote_rows())
-    dataset = load_dataset(path)  # the cache holds the rows only, so the new file counts
+    dataset = load_dataset(path)
     assert dataset.votes is not None
     assert any("without being named" in note for note in dataset.notes)
 
