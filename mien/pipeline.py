@@ -93,15 +93,17 @@ class TrainOptions:
     watch: Callable[[Moment], None] | None = None
 
 
-def read(source: Source, *, say: Say, to_train: bool = True) -> Dataset:
+def read(source: Source, *, say: Say, side: int = FACE_SIDE, to_train: bool = True) -> Dataset:
     """Load data, make sure of a validation split, and say what was found.
+
+    Faces are cut out of photographs at the `side` in pixels that the networks take.
 
     Data `to_train` on that is too few to be split is refused; other data keeps its splits, and
     `judge` decides what they mean.
     """
-    if source.side != FACE_SIDE:  # what every network takes
-        say(f"  --side {source.side}: the networks take {FACE_SIDE} px, so faces are read at that")
-    dataset = dataclasses.replace(source, side=FACE_SIDE).load()
+    if source.side not in (FACE_SIDE, side):
+        say(f"  --side {source.side}: the networks take {side} px, so faces are read at that")
+    dataset = dataclasses.replace(source, side=side).load()
     if to_train:
         dataset = with_validation(dataset)
     say(f"Data: {dataset.source}: {_sizes(dataset)}, {len(dataset.label_set)} classes")
@@ -112,6 +114,16 @@ def read(source: Source, *, say: Say, to_train: bool = True) -> Dataset:
     if len(dataset.left_out) > SHOWN:
         say(f"  and {len(dataset.left_out) - SHOWN:,} more; report.json and run.json list all")
     return dataset
+
+
+def input_side(recipe: Recipe) -> int:
+    """Side in pixels of the faces that a network of this recipe takes: its own, or that of the
+    network it begins with.
+    """
+    need_train_extra()
+    from mien.training import transfer
+
+    return max(recipe.input_side, transfer.input_side(recipe.init))
 
 
 def _sizes(dataset: Dataset) -> str:
@@ -322,7 +334,7 @@ def export(
             "No --data: the bundle has no scores, and its probabilities are as the network gives them."
         )
     else:
-        dataset = read(source, say=say, to_train=False)
+        dataset = read(source, say=say, side=run.recipe.input_side, to_train=False)
         with contextlib.suppress(DataError):
             dataset = with_validation(dataset)  # it calibrates
         dataset = dataset.with_labels(run.label_set)

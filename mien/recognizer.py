@@ -91,7 +91,7 @@ class _Found:
     height: int
     note: str
     detections: Detections
-    crops: np.ndarray  # uint8 (F, 48, 48, 1)
+    crops: np.ndarray  # uint8 (F, S, S, 1), S as the network takes them
 
 
 class Recognizer:
@@ -174,8 +174,10 @@ class Recognizer:
         return self._answer(found, self.classify(found.crops))
 
     def classify(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Calibrated probabilities of each head, float32 (N, K), of gray faces uint8 (N, 48, 48,
-        1).
+        """Calibrated probabilities of each head, float32 (N, K), of gray faces.
+
+        Args:
+            crops: uint8 (N, A, A, 1), cut as FER2013's are; any side A, such as FER2013's own 48.
         """
         return self._classifier(crops, mode=self.mode)
 
@@ -227,12 +229,14 @@ class Recognizer:
             face: What `faces` answered.
 
         Returns:
-            The face as the network sees it, uint8 (48, 48, 1), and its map, float32 (48, 48).
+            The face as the network sees it, uint8 (S, S, 1), and its map, float32 (S, S).
         """
         image = load_image(picture)
         boxes = np.array([face.box], np.float32)
         points = None if face.landmarks is None else np.array([face.landmarks], np.float32)
-        seen = crop(image, boxes, points, geometry=self.detector.geometry).faces[0]
+        [seen] = crop(
+            image, boxes, points, geometry=self.detector.geometry, side=self.bundle.side
+        ).faces
         one_view = self._classifier
         return seen, occlusion_map(
             lambda faces: one_view.answer(one_view(faces), rule=self._rule),
@@ -302,7 +306,13 @@ class Recognizer:
         return self._cut_out(image, self.detector.detect(image).left_to_right())
 
     def _cut_out(self, image: np.ndarray, detections: Detections) -> _Found:
-        crops = crop(image, detections.boxes, detections.landmarks, geometry=detections.geometry)
+        crops = crop(
+            image,
+            detections.boxes,
+            detections.landmarks,
+            geometry=detections.geometry,
+            side=self.bundle.side,
+        )
         return _Found(image.shape[1], image.shape[0], "", detections, crops.faces)
 
     def _finish(self, items: Sequence[tuple[str, Future[_Found | MienError]]]) -> Iterator[Frame]:

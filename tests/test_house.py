@@ -31,11 +31,11 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "runtime": ((), ("onnxruntime", "tensorflow")),
     "results": (CORE, ("pyarrow",)),
     "vision": ((*CORE, "results"), ("cv2", "mtcnn", "pooch", "requests")),
-    "bundle": (CORE, ("onnxruntime",)),
+    "bundle": ((*CORE, "vision"), ("onnxruntime",)),
     "data": ((*CORE, "vision"), ("cv2", "kagglehub", "pandas", "pyarrow", "requests")),
     "recognizer": ((*CORE, "results", "vision", "bundle"), ()),
     "training": (
-        (*CORE, "bundle", "data"),
+        (*CORE, "vision", "bundle", "data"),
         ("filelock", "keras", "onnx", "onnxruntime", "scipy", "tensorflow", "tf2onnx"),
     ),
     "video": ((*CORE, "results", "vision", "recognizer"), ("av", "cv2")),

@@ -14,6 +14,7 @@ from mien.bundle.tta import NUM_VIEWS, views
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError, UsageError
 from mien.runtime import cores, onnx_errors, onnx_session
+from mien.vision.preprocess import all_resized
 
 MAX_BATCH = 64  # larger ones gain nothing on a CPU, and memory grows with them
 MAX_THREADS = 8
@@ -48,7 +49,8 @@ class Classifier:
         """Calibrated probabilities.
 
         Args:
-            faces: uint8 (N, 48, 48, 1), gray, 0 black to 255 white; N may be 0.
+            faces: uint8 (N, A, A, 1), gray, 0 black to 255 white; N may be 0. Faces of another
+                side than the network's (`Bundle.side`) are resized (`mien.vision.preprocess`).
             mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.bundle.tta`), at 14
                 times the cost.
 
@@ -107,13 +109,12 @@ class Classifier:
         session = self._session
         if session is None:
             raise UsageError("this classifier was closed; make another from its bundle")
-        if (
-            faces.dtype != np.uint8
-            or faces.ndim != 4
-            or faces.shape[1:] != (FACE_SIDE, FACE_SIDE, 1)
-        ):
+        square = faces.ndim == 4 and faces.shape[1] == faces.shape[2] > 0 == faces.shape[3] - 1
+        if faces.dtype != np.uint8 or not square:
             raise UsageError(
-                f"faces: got {faces.dtype} {faces.shape}; expected uint8 (N, {FACE_SIDE}, {FACE_SIDE}, 1)"
+                f"faces: got {faces.dtype} {faces.shape}; expected uint8 (N, {FACE_SIDE}, "
+                f"{FACE_SIDE}, 1), or squares of another side. Fix: faces.astype('uint8'), and "
+                "reshape"
             )
         answers = {
             head.name: np.empty((len(faces), len(head.labels)), np.float32)
@@ -122,11 +123,11 @@ class Classifier:
         # As many faces at a time as make batches of at most `MAX_BATCH` pictures.
         num = MAX_BATCH if mode == "fast" else max(1, MAX_BATCH // NUM_VIEWS)
         for start in range(0, len(faces), num):
-            batch = faces[start : start + num]
+            batch = all_resized(faces[start : start + num], self.bundle.side)
             seen = (
                 batch.astype(np.float32)
                 if mode == "fast"
-                else views(batch).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
+                else views(batch).reshape(-1, *batch.shape[1:])
             )
             try:
                 parts = session.run(self._outputs, {self.bundle.input_name: seen})

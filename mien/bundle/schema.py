@@ -16,11 +16,12 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from mien.bundle.answer import TEMPERATURE, TRAINING, AnswerRule, plain_rule
+from mien.bundle.facts import Facts, parsed
 from mien.bundle.files import (
     FACTS,
     GOLDEN,
@@ -29,7 +30,6 @@ from mien.bundle.files import (
 )
 from mien.bundle.onnx_file import OnnxFile, read_onnx
 from mien.bundle.types import Bundle, Head
-from mien.constants import FACE_SIDE
 from mien.errors import BundleError
 from mien.labels import LabelSet
 
@@ -57,64 +57,21 @@ _MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
         "num_left_out_as_leaks": _INTEGER,
     },
 }  # fmt: skip
-INPUT = {
-    "shape": [None, FACE_SIDE, FACE_SIDE, 1],
-    "dtype": "float32",
-    "range": [0, 255],
-    "colour": "gray",
-}
+SIDES = (16, 512)  # of the faces that a network takes, in pixels
 
 
-class Facts:
-    """bundle.json, asked for one field at a time; each refusal names the field."""
-
-    def __init__(self, where: Path, found: Mapping[str, Any]) -> None:
-        self.where = where
-        self.found = found
-
-    def refuse(self, name: str, got: object, expected: str) -> NoReturn:
-        text = repr(got)
-        raise BundleError(
-            self.where,
-            f"{FACTS}: {name}",
-            got=text if len(text) < 100 else text[:97] + "...",
-            expected=expected,
-        )
-
-    def get(
-        self,
-        name: str,
-        kind: type | tuple[type, ...],
-        expected: str,
-        inside: Any = None,
-        path: str = "",
-    ) -> Any:
-        values = self.found if inside is None else inside
-        if not isinstance(values, dict) or name not in values:
-            self.refuse(path + name, None, expected)
-        value = values[name]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.refuse(path + name, value, expected)
-        return value
-
-    def text(self, name: str, inside: Any = None, path: str = "") -> str:
-        value: str = self.get(name, str, "a text of 1 to 200 characters", inside, path)
-        if not 1 <= len(value) <= 200 or not value.isprintable():
-            self.refuse(path + name, value, "a text of 1 to 200 characters")
-        return value
-
-    def number(
-        self, name: str, low: float, high: float, inside: Any = None, path: str = ""
-    ) -> float:
-        expected = f"a number from {low:g} to {high:g}"
-        value = self.get(name, (int, float), expected, inside, path)
-        if not low <= value <= high:
-            self.refuse(path + name, value, expected)
-        return float(value)
+def input_contract(side: int) -> dict[str, Any]:
+    """What a network takes, as bundle.json says it."""
+    return {
+        "shape": [None, side, side, 1],
+        "dtype": "float32",
+        "range": [0, 255],
+        "colour": "gray",
+    }
 
 
 def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
-    facts = Facts(where, _parse(where, contents[FACTS]))
+    facts = Facts(where, parsed(where, contents[FACTS]))
     if facts.get("format", str, repr(FORMAT)) != FORMAT:
         facts.refuse("format", facts.found["format"], repr(FORMAT))
     version = facts.get("format_version", int, f"{FORMAT_VERSION}")
@@ -138,11 +95,11 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
     _check_files(facts, contents)
     heads = heads_of(facts)
     rules = rules_of(facts, heads)
-    input_name = _input(facts)
+    input_name, side = _input(facts)
     graph = read_onnx(contents[MODEL], where)
-    _check_graph(where, graph, input_name, heads)
+    _check_graph(where, graph, (input_name, side), heads)
     priors = list(rules) if "answer" in facts.found else []
-    faces, logits, answers = _goldens(where, contents[GOLDEN], heads, priors)
+    faces, logits, answers = _goldens(where, contents[GOLDEN], side, heads, priors)
     precision = facts.text("precision")
     if precision not in PRECISIONS:
         facts.refuse("precision", precision, f"one of {', '.join(PRECISIONS)}")
@@ -155,6 +112,7 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         heads=heads,
         rules=rules,
         input_name=input_name,
+        side=side,
         precision=precision,
         licence=facts.text("licence"),
         training=_training(facts),
@@ -169,31 +127,6 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         operators=graph.operators,
         facts=facts.found,
     )
-
-
-def _parse(where: Path, data: bytes) -> dict[str, Any]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise ValueError("a name occurs twice in one object")
-        return dict(pairs)
-
-    def finite(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError(f"the number {text[:20]}")
-        return value
-
-    try:
-        found = json.loads(
-            data.decode("utf-8"), object_pairs_hook=once, parse_float=finite, parse_constant=finite
-        )
-    except (ValueError, RecursionError) as error:
-        raise BundleError(
-            where, FACTS, got=f"no JSON ({str(error)[:200]})", expected="a JSON object"
-        ) from error
-    if not isinstance(found, dict):
-        raise BundleError(where, FACTS, got=type(found).__name__, expected="a JSON object")
-    return found
 
 
 def own_hash(facts: Mapping[str, Any]) -> str:
@@ -327,16 +260,25 @@ def _temperatures(facts: Facts, inside: Any, path: str) -> tuple[float, float]:
     return value, facts.number(best, 0.01, 100, inside, path) if best in inside else value
 
 
-def _input(facts: Facts) -> str:
+def _input(facts: Facts) -> tuple[str, int]:
+    """Name of the input, and the side of the faces that it takes."""
     contract = facts.get("input", dict, "an object")
-    for name, value in INPUT.items():
+    shape = facts.get("shape", list, "[null, S, S, 1]", contract, "input.")
+    side = shape[1] if len(shape) == 4 else None
+    low, high = SIDES
+    if not isinstance(side, int) or isinstance(side, bool) or not low <= side <= high:
+        facts.refuse("input.shape", shape, f"[null, S, S, 1] with S from {low} to {high}")
+    for name, value in input_contract(side).items():
         if contract.get(name) != value:
             facts.refuse(f"input.{name}", contract.get(name), str(value))
-    return facts.text("name", contract, "input.")
+    return facts.text("name", contract, "input."), side
 
 
-def _check_graph(where: Path, graph: OnnxFile, input_name: str, heads: tuple[Head, ...]) -> None:
-    wanted = (input_name, "float32", (None, FACE_SIDE, FACE_SIDE, 1))
+def _check_graph(
+    where: Path, graph: OnnxFile, taken: tuple[str, int], heads: tuple[Head, ...]
+) -> None:
+    input_name, side = taken
+    wanted = (input_name, "float32", (None, side, side, 1))
     inputs = [(one.name, one.dtype, one.shape) for one in graph.inputs]
     if inputs != [wanted]:
         raise BundleError(
@@ -359,7 +301,7 @@ def _check_graph(where: Path, graph: OnnxFile, input_name: str, heads: tuple[Hea
 
 
 def _goldens(
-    where: Path, data: bytes, heads: tuple[Head, ...], priors: Collection[str]
+    where: Path, data: bytes, side: int, heads: tuple[Head, ...], priors: Collection[str]
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The faces, what each head answers to them, and what is shown under each prior."""
     arrays = read_npz(where, data)
@@ -371,9 +313,7 @@ def _goldens(
         )
     faces = arrays["faces"]
     num = len(faces) if faces.ndim else 0
-    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
-        "faces": ("uint8", (num, FACE_SIDE, FACE_SIDE, 1))
-    }
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {"faces": ("uint8", (num, side, side, 1))}
     wanted |= {f"logits_{head.name}": ("float32", (num, len(head.labels))) for head in heads}
     wanted |= {f"answer_{prior}": ("float32", (num, len(heads[0].labels))) for prior in priors}
     for name, (dtype, shape) in wanted.items():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mien.bundle.answer import softmax
+from mien.bundle.facts import Facts
 from mien.bundle.files import (
     FACTS,
     GOLDEN,
@@ -29,10 +30,9 @@ from mien.bundle.files import (
 from mien.bundle.schema import (
     FORMAT,
     FORMAT_VERSION,
-    INPUT,
-    Facts,
     check,
     heads_of,
+    input_contract,
     own_hash,
     rules_of,
     sha256_of,
@@ -92,7 +92,7 @@ def write_bundle(
         target: A folder, or a zip where the name ends in `.zip`. A model that lies there is
             replaced.
         model: An ONNX file.
-        golden_faces: uint8 (G, 48, 48, 1), 1 <= G <= 256.
+        golden_faces: uint8 (G, S, S, 1) of the side that the network takes, 1 <= G <= 256.
         golden_logits: Head name -> float32 (G, K).
         facts: What bundle.json holds besides format, hashes and input contract: name, heads,
             input_name, precision, licence, training, metrics, parity, versions, golden_tolerance.
@@ -107,7 +107,8 @@ def write_bundle(
             **_golden_answers(target, facts, golden_logits),
         }
     )
-    contents = _contents(target, model, golden, facts)
+    contract = {"name": facts["input_name"], **input_contract(int(golden_faces.shape[1]))}
+    contents = _contents(target, model, golden, {**facts, "input": contract})
     bundle = check(target, contents)  # nothing that could not be opened is written
     refuse_foreign(target)
     # New, also after a kill.
@@ -146,7 +147,6 @@ def _contents(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         **facts,
-        "input": {"name": facts["input_name"], **INPUT},
         "files": {
             name: {"bytes": len(data), "sha256": sha256_of(data)} for name, data in contents.items()
         },

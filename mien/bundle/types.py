@@ -42,7 +42,8 @@ class Bundle:
         heads: One or more; the first is the main one.
         rules: Name of a class prior -> how the heads make the answer that is shown under it; the
             default first.
-        input_name: Name of the graph's input: float32 (N, 48, 48, 1), gray, 0 black to 255 white.
+        input_name: Name of the graph's input: float32 (N, S, S, 1), gray, 0 black to 255 white.
+        side: S, width and height in pixels of the faces that it takes.
         precision: How weights are stored: `float32`, `float16` (computed in float32) or `int8`.
         licence: SPDX name.
         training: Recipe, data fingerprint and what else is known of its making.
@@ -50,7 +51,7 @@ class Bundle:
         parity: How far the file's answers are from those of the network that was trained.
         versions: Package -> version it was made with.
         model: The bytes of model.onnx.
-        golden_faces: uint8 (G, 48, 48, 1).
+        golden_faces: uint8 (G, S, S, 1).
         golden_logits: Head name -> float32 (G, K), the answers to expect.
         golden_answers: Name of a prior of bundle.json -> float32 (G, K), the probabilities to
             expect under it, looked at once.
@@ -64,6 +65,7 @@ class Bundle:
     heads: tuple[Head, ...]
     rules: Mapping[str, AnswerRule]
     input_name: str
+    side: int
     precision: str
     licence: str
     training: Mapping[str, Any]

@@ -34,7 +34,9 @@ def calibrate(
     pipeline.need_train_extra()
     opened = open_bundle(bundle)
     faces = pipeline.read(source_of(data, votes, OnError.raise_), say=say)
-    everyday = pipeline.read(source_of(photographs, None, OnError.raise_), say=say)
+    everyday = pipeline.read(
+        source_of(photographs, None, OnError.raise_), say=say, side=opened.side
+    )
     new, measured = recalibrate(opened, out, dataset=faces, photographs=everyday)
     answer({"bundle": str(out), "digest": new.digest, "measured": measured}, _table(measured), json)
     say_next("predict", "photo.jpg", "--bundle", out, as_json=json)

@@ -115,7 +115,8 @@ def evaluate(
     loaded = pipeline.load_runs(folders) if folders else []
     opened = [open_bundle(one) for one in bundles]
     source = source_of(path, votes, on_error, faces, side, labels, groups).or_of(folders)
-    dataset = pipeline.read(source, say=say, to_train=False)
+    sides = [one.recipe.input_side for one in loaded] + [one.side for one in opened]
+    dataset = pipeline.read(source, say=say, side=max(sides), to_train=False)
     job = pipeline.judge(
         dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say, weights=mix
     )

@@ -164,12 +164,15 @@ def train(
     folder = out or Path("runs") / chosen.name
     teachers = [open_bundle(one) for one in teacher or []]
     source = source_of(data, votes, on_error, faces, side, labels, groups)
-    dataset = pipeline.read(source, say=say).with_labels_that_occur()
+    seen = pipeline.input_side(chosen)
+    dataset = pipeline.read(source, say=say, side=seen).with_labels_that_occur()
     if dataset.cropped is not None:
         draw_crops(dataset, folder.with_name(f"{folder.name}-faces"), say=say)
     everyday = None
     if photographs is not None:
-        everyday = pipeline.read(source_of(photographs, None, on_error, groups=groups), say=say)
+        everyday = pipeline.read(
+            source_of(photographs, None, on_error, groups=groups), say=say, side=seen
+        )
     say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
     with training_bar() as bar:
         options = pipeline.TrainOptions(
@@ -271,7 +274,8 @@ def average(
 
     pipeline.need_train_extra()
     opened = [open_bundle(one) for one in bundles]
-    dataset = pipeline.read(source_of(data, votes, on_error, faces, side, labels, groups), say=say)
+    source = source_of(data, votes, on_error, faces, side, labels, groups)
+    dataset = pipeline.read(source, say=say, side=opened[0].side)
     done = pipeline.average(dataset, opened, folder=out, shares=share or [], fresh=fresh)
     print_run(done, out, json)
 

@@ -159,12 +159,9 @@ class Dataset:
         """The faces at another side in pixels: shrunk by area averaging, enlarged linearly."""
         if side == self.side:
             return self
-        from mien.vision.preprocess import resized
+        from mien.vision.preprocess import all_resized
 
-        images = np.empty((len(self), side, side, 1), np.uint8)
-        for row, image in enumerate(self.images):
-            images[row, :, :, 0] = resized(image[:, :, 0], side)
-        return dataclasses.replace(self, images=images)
+        return dataclasses.replace(self, images=all_resized(self.images, side))
 
     def with_notes(self, *notes: str) -> Dataset:
         return dataclasses.replace(self, notes=(*self.notes, *notes))

@@ -57,7 +57,8 @@ def load_dataset(
         votes: FER+'s vote file for the same rows. A file called `ferplus_votes.csv` or
             `fer2013new.csv` beside the csv is joined without being named.
         faces: How pictures become faces: `whole`, `detect` or `auto` (`mien.data.crop`).
-        side: Width and height of the faces in pixels; 48 is FER2013's own.
+        side: Width and height of the faces in pixels; 48 is FER2013's own. Rows of pixels are not
+            enlarged: FER2013's csv stays at 48 where more is asked for.
         on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves it
             out, counts it in the notes and lists it in `Dataset.left_out`. Errors of a whole file
             always raise.
@@ -93,7 +94,8 @@ def load_dataset(
     how = How(faces, side, on_error, cache)
     if form.kind == "csv":
         dataset = _read_files(form, path, how)
-        dataset = _with_votes(dataset, list(form.files), votes).resized(side)
+        dataset = _with_votes(dataset, list(form.files), votes)
+        dataset = dataset.resized(min(side, dataset.side))
     elif votes is not None:
         raise UsageError(
             f"votes: got {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a FER2013 csv to "
@@ -183,7 +185,7 @@ def _read_packed(path: Path, how: How) -> Dataset:
         form = form_of(folder)
         dataset = _read_form(form, folder, how)
         if form.kind == "csv":
-            dataset = dataset.resized(how.side)
+            dataset = dataset.resized(min(how.side, dataset.side))
 
     def called(text: str) -> str:
         return text.replace(f"{folder}/", f"{path}:").replace(os.fspath(folder), source)

@@ -130,14 +130,19 @@ def _map_classes(
 
 
 def _ninths(heat: np.ndarray) -> np.ndarray:
-    """Mean of a map in each ninth of the picture, float64 (9,), row by row from the upper left."""
-    third = FACE_SIDE // 3
-    return np.asarray(heat.astype(np.float64).reshape(3, third, 3, third).mean((1, 3)).ravel())
+    """Mean of a map in each ninth of the picture, float64 (9,), row by row from the upper left.
+
+    What is left over of a side that 3 does not divide is not counted.
+    """
+    third = len(heat) // 3
+    whole = heat[: 3 * third, : 3 * third].astype(np.float64)
+    return np.asarray(whole.reshape(3, third, 3, third).mean((1, 3)).ravel())
 
 
 def _kept(heat: np.ndarray) -> dict[str, Any]:
     """A map as report.json holds it: patches move by STRIDE pixels, so one number a step loses
     nothing.
     """
-    grid = heat[::STRIDE, ::STRIDE].astype(np.float64).round(MAP_DIGITS)
+    step = STRIDE * max(1, round(len(heat) / FACE_SIDE))
+    grid = heat[::step, ::step].astype(np.float64).round(MAP_DIGITS)
     return {"grid": grid.tolist(), "peak": float(grid.max())}

@@ -14,7 +14,6 @@ from typing import Any
 from mien import __version__
 from mien.bundle import Head
 from mien.bundle.tta import VIEWS
-from mien.constants import FACE_SIDE
 from mien.recognizer import Recognizer
 from mien.results import Face, Frame, Quality
 from mien.results.columns import column_kinds
@@ -44,7 +43,7 @@ def device_document(
         "name": bundle.name,
         "digest": bundle.digest,
         "licence": bundle.licence,
-        "input": {"name": bundle.input_name, "side": FACE_SIDE},
+        "input": {"name": bundle.input_name, "side": bundle.side},
         "heads": [_head(head) for head in bundle.heads],
         "rules": [asdict(rule) for rule in bundle.rules.values()],
         "views": VIEWS,

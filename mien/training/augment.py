@@ -44,7 +44,7 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE
     """Change each face by its own random amounts, as large as the recipe says.
 
     Args:
-        images: float32 (N, 48, 48, 1), 0..255.
+        images: float32 (N, S, S, 1), 0..255.
         seed: int32 (2,); the same seed and batch give the same pictures (stateless random numbers).
         recipe: Its `turn`, `zoom`, `shift` and `light`.
         side: Height and width of the answer.
@@ -59,8 +59,8 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE
         turn=r[0] * math.radians(recipe.turn),
         zoom=tf.exp(tf.where(r[1] > 0, r[1] * math.log(largest), r[1] * -math.log(smallest))),
         flip=tf.where(r[2] > 0, 1.0, -1.0),
-        dx=r[3] * recipe.shift * FACE_SIDE,
-        dy=r[4] * recipe.shift * FACE_SIDE,
+        dx=r[3] * recipe.shift * images.shape[1],
+        dy=r[4] * recipe.shift * images.shape[1],
         side=side,
     )
     if recipe.light:
@@ -171,8 +171,8 @@ def _jpeg(pixels: tf.Tensor, quality: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def resize(images: tf.Tensor, side: int) -> tf.Tensor:
-    """Faces float32 (N, 48, 48, 1) at another side, sampled as `augment` samples."""
-    if side == FACE_SIDE:
+    """Faces float32 (N, S, S, 1) at another side, sampled as `augment` samples."""
+    if side == images.shape[1]:
         return images
     one = tf.ones(tf.shape(images)[:1])
     return _affine(images, turn=0 * one, zoom=one, flip=one, dx=0 * one, dy=0 * one, side=side)
@@ -190,9 +190,10 @@ def _affine(
 ) -> tf.Tensor:
     # Output pixel p is read at A (p - its centre) + the input's centre + shift: turn and zoom,
     # mirrored in x.
-    step = FACE_SIDE / side
+    before = images.shape[1]
+    step = before / side
     a, b = tf.cos(turn) / zoom * step, tf.sin(turn) / zoom * step
-    centre, middle = (FACE_SIDE - 1) / 2, (side - 1) / 2
+    centre, middle = (before - 1) / 2, (side - 1) / 2
     zero = tf.zeros_like(a)
     rows = [
         a * flip, -b, centre - (a * flip - b) * middle + dx,

@@ -26,7 +26,6 @@ import numpy as np
 from mien import __version__
 from mien.bundle import Bundle, write_bundle
 from mien.bundle.answer import CERTAIN_FROM, TRAINING
-from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.data.synthetic import draw_faces
 from mien.errors import BundleError, UsageError
@@ -37,6 +36,7 @@ from mien.training.onnx_graph import INPUT, halve, quantise, to_onnx
 from mien.training.recipe import FOLDED
 from mien.training.runs import Run
 from mien.training.scoring import Measure, accuracy, add_scores
+from mien.vision.preprocess import all_resized
 
 PARITY_BATCHES = (1, 7, 64)
 PARITY_ATOL = 1e-4
@@ -112,9 +112,9 @@ def export(
     own = run.recipe.backbone in ("", FOLDED)
     parity = prove(plain_keras, plain, heads, out, atol=PARITY_ATOL if own else PARITY_ATOL_DEEP)
     parity["batch_norm_folded"] = folded is not None
-    model, golden_faces = plain, _golden_faces()
+    model, golden_faces = plain, _golden_faces(run.recipe.input_side)
     if int8 and dataset is not None:
-        model = quantise(plain, dataset)
+        model = quantise(plain, dataset.resized(run.recipe.input_side))
     elif half:
         model = halve(plain, out)
     golden = _keras_logits(plain_keras, golden_faces)
@@ -212,10 +212,10 @@ def prove(
     Raises:
         BundleError: if any logit differs by more than `atol`.
     """
-    noise = np.random.default_rng(0).integers(0, 256, (32, FACE_SIDE, FACE_SIDE, 1), np.uint8)
-    faces = np.concatenate(
-        [_golden_faces(), draw_faces(np.arange(16) % len(FER2013), seed=1), noise]
-    )
+    side = network.input_shape[1]
+    noise = np.random.default_rng(0).integers(0, 256, (32, side, side, 1), np.uint8)
+    drawn = draw_faces(np.arange(16) % len(FER2013), seed=1)
+    faces = np.concatenate([_golden_faces(side), all_resized(drawn, side), noise])
     worst = 0.0
     for size in PARITY_BATCHES:
         batch = faces[:size]
@@ -241,7 +241,7 @@ def prove(
 def logits(
     model: bytes, heads: Mapping[str, LabelSet], faces: np.ndarray, *, batch_size: int = 64
 ) -> dict[str, np.ndarray]:
-    """Head name -> float32 (N, K): what an ONNX file answers to uint8 faces (N, 48, 48, 1), N >= 1."""
+    """Head name -> float32 (N, K): what an ONNX file answers to uint8 faces (N, S, S, 1), N >= 1."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.bundle.classifier does
     import onnxruntime
 
@@ -260,9 +260,9 @@ def _keras_logits(network: keras.Model, faces: np.ndarray) -> dict[str, np.ndarr
     return {name: np.asarray(keras.ops.convert_to_numpy(value)) for name, value in outputs.items()}
 
 
-def _golden_faces() -> np.ndarray:
-    """uint8 (16, 48, 48, 1): two drawn faces of each expression, a black and a white square."""
-    faces = draw_faces(np.arange(2 * len(FER2013)) % len(FER2013), seed=0)
+def _golden_faces(side: int) -> np.ndarray:
+    """uint8 (16, S, S, 1): two drawn faces of each expression, a black and a white square."""
+    faces = all_resized(draw_faces(np.arange(2 * len(FER2013)) % len(FER2013), seed=0), side)
     return np.concatenate([faces, np.zeros_like(faces[:1]), np.full_like(faces[:1], 255)])
 
 

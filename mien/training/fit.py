@@ -112,6 +112,7 @@ def fit(
         )
     start = transfer.begin(recipe) if recipe.init else None
     recipe = start.recipe if start else recipe
+    training, validation = (part.resized(recipe.input_side) for part in (training, validation))
     facts = _facts(dataset, training, validation, recipe, num_leaks) | {
         "deterministic": options.deterministic,
         "teachers": [teacher.digest for teacher in teachers],

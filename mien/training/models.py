@@ -31,7 +31,7 @@ def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
 
 
 def build(
-    recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", side: int | None = FACE_SIDE
+    recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", any_side: bool = False
 ) -> keras.Model:
     """A network of Conv2D, MaxPooling2D, Dropout and Dense layers with batch norm.
 
@@ -47,16 +47,17 @@ def build(
         label_set: The labels of the main head.
         policy: Keras' dtype policy of the layers, such as `mixed_bfloat16`; weights and logits are
             float32.
-        side: Height and width of the faces in pixels; None leaves them open (without a dense layer
-            only).
+        any_side: Leave height and width of the faces open (without a dense layer only).
 
-    Input shape: (N, 48, 48, 1), gray values 0..255; they are scaled inside the graph.
+    Input shape: (N, S, S, 1) with S = `recipe.input_side`, gray values 0..255; they are scaled
+    inside the graph.
     Output shape: (N, K) probabilities, for several heads a dict of them by name. The layers
     `logits` (main head) and `logits_votes` before them are what the loss is computed from.
     """
     options = {"dtype": policy}
     norm = layers.BatchNormalization if policy == "float32" else FusedBatchNorm
     folded = recipe.backbone == FOLDED
+    side = None if any_side else recipe.input_side
     faces = keras.Input((side, side, 1), name="faces")
     if recipe.backbone and not folded:
         return _headed(
@@ -76,8 +77,7 @@ def build(
             added = recipe.residual and given.shape[-1] == width
             x = layers.Conv2D(
                 width,
-                3,
-                padding="same",
+                **_window(recipe, first=b == c == 1),
                 use_bias=folded,
                 kernel_initializer=recipe.initializer,
                 name=f"conv{b}_{c}",
@@ -126,12 +126,18 @@ def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str
     )
 
 
+def _window(recipe: Recipe, *, first: bool) -> dict[str, Any]:
+    """Kernel, stride and padding of a convolution. The first one brings faces of 96 px to 48."""
+    factor = recipe.input_side // FACE_SIDE if first else 1
+    return {"kernel_size": 3 * factor, "strides": factor, "padding": "same"}
+
+
 def build_folded(
     recipe: Recipe,
     label_sets: Mapping[str, LabelSet],
     *,
     policy: str = "float32",
-    side: int | None = FACE_SIDE,
+    any_side: bool = False,
 ) -> keras.Model:
     """The network as it is given away: each batch norm is in the weights of the layer before it.
 
@@ -143,12 +149,13 @@ def build_folded(
         recipe: What to build.
         label_sets: The heads, as `heads` names them.
         policy: As for `build`.
-        side: As for `build`.
+        any_side: As for `build`.
 
-    Input shape: (N, 48, 48, 1), gray values 0..255. Without `Recipe.centre` the first kernel holds
+    Input shape: (N, S, S, 1) as for `build`, gray values 0..255. Without `Recipe.centre` the first kernel holds
     the division. Output shape: for each head (N, K) logits, by the name of the head.
     """
     options = {"dtype": policy}
+    side = None if any_side else recipe.input_side
     x = faces = keras.Input((side, side, 1), name="faces")
     if recipe.centre:
         x = layers.Rescaling(1 / 64, -2.0, name="scale", **options)(x)
@@ -156,7 +163,11 @@ def build_folded(
         for c, width in enumerate(filters, 1):
             given = x
             x = layers.Conv2D(
-                width, 3, padding="same", activation="relu", name=f"conv{b}_{c}", **options
+                width,
+                **_window(recipe, first=b == c == 1),
+                activation="relu",
+                name=f"conv{b}_{c}",
+                **options,
             )(x)
             if recipe.residual and given.shape[-1] == width:
                 x = layers.Add(name=f"add{b}_{c}", **options)([given, x])

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.errors import BundleError
 from mien.labels import LabelSet
@@ -24,14 +23,13 @@ SMALL = 1_000  # numbers; smaller tensors, such as biases, stay float32
 
 
 def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
-    """An ONNX file of faces (N, 48, 48, 1) -> logits (N, K), an output for each head, named after
+    """An ONNX file of faces (N, S, S, 1) -> logits (N, K), an output for each head, named after
     it.
     """
     import onnx
 
-    signature = [
-        keras.InputSpec(shape=(None, FACE_SIDE, FACE_SIDE, 1), dtype="float32", name=INPUT)
-    ]
+    side = network.input_shape[1]
+    signature = [keras.InputSpec(shape=(None, side, side, 1), dtype="float32", name=INPUT)]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of tf2onnx, about numpy
         path = Path(folder) / "model.onnx"
@@ -47,7 +45,7 @@ def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
         node.output[:] = [made.get(name, name) for name in node.output]
     outputs = zip(model.graph.output, heads.items(), strict=True)
     for value, name, shape in (
-        (model.graph.input[0], INPUT, ("N", FACE_SIDE, FACE_SIDE, 1)),
+        (model.graph.input[0], INPUT, ("N", side, side, 1)),
         *((value, name, ("N", len(labels))) for value, (name, labels) in outputs),
     ):
         value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))

@@ -23,6 +23,7 @@ RETIRED = ("live_teachers",)  # fields that recipes had once
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 SCORES = ("accuracy", "loss")
+INPUT_SIDES = (FACE_SIDE, 2 * FACE_SIDE)
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 FOLDED = "folded"
 BACKBONES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")  # of keras.applications
@@ -50,8 +51,8 @@ def up_to(high: float) -> Bounds:
     return Bounds(f"0 to {high}", lambda value: 0 <= value <= high)
 
 
-def one_of(*choices: str) -> Bounds:
-    return Bounds(f"one of {', '.join(choices)}", lambda value: value in choices)
+def one_of(*choices: str | int) -> Bounds:
+    return Bounds(f"one of {', '.join(map(str, choices))}", lambda value: value in choices)
 
 
 BELOW_ONE = Bounds("at least 0 and less than 1", lambda value: 0 <= value < 1)
@@ -114,7 +115,7 @@ class Recipe:
         warmup_epochs: Over which the rate rises linearly from a hundredth.
         stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that
             side in pixels; the last is (1, 48), and the last epoch belongs to it. Small faces first
-            make most of the training cheap.
+            make most of the training cheap. For an `input_side` of 96 all sides count double.
         turn: Degrees to either side.
         zoom: Smallest and largest scale.
         shift: Of the picture's side, in each direction.
@@ -133,6 +134,8 @@ class Recipe:
             or `auto`: bfloat16 where the machine has it, float16 on NVIDIA GPUs that have only
             that. Weights are float32 in any case.
         centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
+        input_side: Side in pixels of the faces that the network takes, 48 or 96. At 96 the first
+            convolution is 6x6 with stride 2, and the layers behind it are as at 48.
         initializer: Keras' name of how the kernels of the convolutions begin.
         init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run
             folder, `imagenet:NAME`, `imagenet:NAME:random`. That also decides `backbone`, `blocks`,
@@ -193,6 +196,7 @@ class Recipe:
     votes_weight: Annotated[float, up_to(100)] = 0.0
     precision: Annotated[str, one_of(*PRECISIONS)] = "float32"
     centre: bool = False
+    input_side: Annotated[int, one_of(*INPUT_SIDES)] = FACE_SIDE
     initializer: Annotated[str, one_of(*INITIALIZERS)] = "glorot_uniform"
     init: str = ""
     backbone: Annotated[str, one_of("", FOLDED, *BACKBONES)] = ""
@@ -242,6 +246,11 @@ class Recipe:
         ):
             raise UsageError(
                 f"blocks: got {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters (48 pixels halve 4 times)"
+            )
+        if self.backbone not in ("", FOLDED) and self.input_side != FACE_SIDE:
+            raise UsageError(
+                f"input_side: got {self.input_side} with {self.backbone}; expected {FACE_SIDE}. "
+                "Fix: leave it out; backbone_side says at which side that network looks"
             )
         if self.freeze_epochs and not self.init:
             raise UsageError(
@@ -297,7 +306,7 @@ class Recipe:
 
     @property
     def one_side(self) -> bool:
-        """Whether all epochs see faces of 48 px."""
+        """Whether all epochs see faces of the side that the network takes."""
         return all(side == FACE_SIDE for _, side in self.stages)
 
     @property
@@ -313,9 +322,11 @@ class Recipe:
 
     def side(self, epoch: int) -> int:
         """Side in pixels of the faces in an epoch (from 1)."""
+        scale = self.input_side // FACE_SIDE
         if epoch >= self.last_stage:
-            return FACE_SIDE
-        return next(side for share, side in self.stages if (epoch - 1) / self.max_epochs < share)
+            return self.input_side
+        passed = (epoch - 1) / self.max_epochs
+        return next(side for share, side in self.stages if passed < share) * scale
 
 
 @cache

@@ -24,7 +24,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.data.votes import majority
 from mien.errors import RunError
@@ -33,6 +32,7 @@ from mien.training import checkpoint, models
 from mien.training.augment import resize
 from mien.training.calibration import fit_temperature, nll
 from mien.training.recipe import Recipe
+from mien.vision.preprocess import all_resized
 
 RUN_FILE = "run.json"
 PREDICT_BATCH = 256
@@ -109,21 +109,24 @@ def load_network(run: Run) -> keras.Model:
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """float32 (N, K) probabilities of the main head for uint8 (N, 48, 48, 1) faces."""
+    """float32 (N, K) probabilities of the main head for uint8 (N, S, S, 1) faces."""
     return next(iter(predict_heads(model, images).values()))
 
 
 def predict_heads(
-    model: keras.Model, images: np.ndarray, *, side: int = FACE_SIDE
+    model: keras.Model, images: np.ndarray, *, side: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Head name -> float32 (N, K) probabilities for uint8 (N, 48, 48, 1) faces, the main head
+    """Head name -> float32 (N, K) probabilities for uint8 (N, S, S, 1) faces, the main head
     first.
 
     Args:
         model: What `mien.training.models.build` made.
         images: The faces.
-        side: Resample the faces to this side in pixels first.
+        side: Resample the faces to this side in pixels first; None: to the one it takes.
     """
+    if side is None:
+        side = model.input_shape[1] or images.shape[1]
+        images = all_resized(images, side)
     parts = []
     for start in range(0, max(len(images), 1), PREDICT_BATCH):
         answer = model(
@@ -133,7 +136,7 @@ def predict_heads(
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
-def evaluated(network: keras.Model, part: Dataset, *, side: int = FACE_SIDE) -> dict[str, float]:
+def evaluated(network: keras.Model, part: Dataset, *, side: int | None = None) -> dict[str, float]:
     """What a network scores on labelled faces: `val_loss`, that loss with the temperature that
     suits these faces best, `val_calibrated_loss`, `val_accuracy` and, of a head for the votes,
     where the faces have some, `val_votes_accuracy` by FER+'s majority protocol."""

@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.labels import VOTES_HEAD
 from mien.training import models
@@ -32,7 +31,7 @@ def compiled(
     optimizer: keras.optimizers.Optimizer,
     teachers: Sequence[keras.Model] = (),
     num_steps: int,
-    side: int = FACE_SIDE,
+    side: int,
     mixing: bool = False,
     variables: list[Any],
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
@@ -58,7 +57,7 @@ def compiled(
     """
     network = models.logits_of(model)
     main = next(iter(models.heads(recipe, training.label_set)))
-    # uint8: 2,304 bytes a face, the whole set stays in memory
+    # uint8: 2,304 or 9,216 bytes a face, the whole set stays in memory
     images, labels = tf.constant(training.images), tf.constant(training.labels)
     constants = _Goals(main, goals)
     slopes = _slopes(network, optimizer, variables, main)

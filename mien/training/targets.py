@@ -70,7 +70,7 @@ def joined(training: Dataset, photographs: Dataset) -> Dataset:
     unlabelled = np.full(len(photographs), UNLABELLED, training.labels.dtype)
     return dataclasses.replace(
         training,
-        images=np.concatenate([training.images, photographs.images]),
+        images=np.concatenate([training.images, photographs.resized(training.side).images]),
         labels=np.concatenate([training.labels, unlabelled]),
         splits=np.concatenate([training.splits, np.zeros_like(photographs.splits)]),
         rows=np.concatenate([training.rows, photographs.rows]),
@@ -153,15 +153,22 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
     wanted = models.heads(recipe, training.label_set)
     _check(teacher, training, wants_votes=VOTES_HEAD in wanted)
     theirs, folded = transfer.rebuilt(teacher, teacher.name, "or teach with another bundle")
+    if theirs.input_side > recipe.input_side:
+        raise UsageError(
+            f"teacher {teacher.name}: got a network for faces of {theirs.input_side} px and a recipe for "
+            f"{recipe.input_side}; expected none larger than the student's. Fix: input_side={theirs.input_side}"
+        )
     if theirs.dense and any(side != FACE_SIDE for _, side in recipe.stages):
         raise UsageError(
             f"teacher {teacher.name}: got a network with a dense layer, which sees {FACE_SIDE} px only, and the stages "
             f"{recipe.stages}. Fix: stages=[[1,{FACE_SIDE}]]"
         )
     known = {head.name: head for head in teacher.heads}
-    side = FACE_SIDE if theirs.dense else None
     fast = models.build_folded(
-        theirs, {name: head.labels for name, head in known.items()}, policy=policy, side=side
+        theirs,
+        {name: head.labels for name, head in known.items()},
+        policy=policy,
+        any_side=not theirs.dense,
     )
     fast.set_weights(folded.get_weights())
     heads = [
@@ -172,7 +179,12 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
         ours: fast.output[head.name] / head.temperature
         for ours, head in zip(wanted, heads, strict=True)
     }
-    return keras.Model(fast.input, outputs)
+    answers = keras.Model(fast.input, outputs)
+    factor = recipe.input_side // theirs.input_side
+    if factor <= 1:
+        return answers
+    faces = keras.Input((None, None, 1))  # at twice the side that the teacher takes
+    return keras.Model(faces, answers(keras.layers.AveragePooling2D(factor)(faces)))
 
 
 def _check(teacher: Bundle, training: Dataset, *, wants_votes: bool) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from mien.bundle import Bundle
-from mien.constants import FACE_SIDE
 from mien.data.dataset import Dataset
 from mien.errors import RunError
 from mien.runtime import has_bf16, peak_memory_mb, reset_peak_memory
@@ -74,9 +73,9 @@ class Trainer:
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
         policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
-        side = FACE_SIDE if recipe.one_side else None
-        self.model = models.build(recipe, training.label_set, policy=policy, side=side)
-        self.averaged = models.build(recipe, training.label_set, side=side)
+        any_side = not recipe.one_side
+        self.model = models.build(recipe, training.label_set, policy=policy, any_side=any_side)
+        self.averaged = models.build(recipe, training.label_set, any_side=any_side)
         self.averaged.set_weights(self.model.get_weights())
         self.optimizer = optimizer(recipe, self.num_steps)
         if self.precision == "float16":  # whose small gradients would be zeros

@@ -54,7 +54,7 @@ class Start:
         """Give a network of `models.build(self.recipe, ...)` these weights.
 
         Batch norms that are to come back (`Recipe.restore_batch_norm`) take their statistics from some of the
-        `faces`, uint8 (N, 48, 48, 1). Each head keeps what is known of its labels by name, whatever
+        `faces`, uint8 (N, S, S, 1) of the side that it takes. Each head keeps what is known of its labels by name, whatever
         their order: all of it, some columns (the others begin at zero), or nothing, and then it
         begins as it was drawn.
         """
@@ -140,6 +140,18 @@ def begin(recipe: Recipe) -> Start:
     )
 
 
+def input_side(init: str) -> int:
+    """Side in pixels of the faces that the network `Recipe.init` names takes; 48 of those that can
+    be made to take any.
+    """
+    path = Path(init)
+    if not init or init.partition(":")[0] == IMAGENET:
+        return FACE_SIDE
+    if init != OWN and (path / runs.RUN_FILE).exists():
+        return runs.load_run(path).recipe.input_side
+    return open_bundle(SHIPPED if init == OWN else path).side
+
+
 def of_folded(
     recipe: Recipe,
     theirs: Recipe,
@@ -157,6 +169,7 @@ def of_folded(
         dense=theirs.dense,
         residual=theirs.residual,
         centre=theirs.centre,
+        input_side=max(recipe.input_side, theirs.input_side),
         stages=((1.0, FACE_SIDE),) if theirs.dense else recipe.stages,
     )
     weights = {layer.name: layer.get_weights() for layer in folded.layers if layer.weights}
@@ -167,6 +180,10 @@ def of_folded(
         # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which
         # know no scale, would be large beside its tiny weights.
         weights["conv1_1"][0] = weights["conv1_1"][0] * np.float32(255)
+    if (factor := adopted.input_side // theirs.input_side) > 1:
+        # Each weight over the pixels that one had become: it answers as to the faces' means.
+        wide = np.repeat(np.repeat(weights["conv1_1"][0], factor, axis=0), factor, axis=1)
+        weights["conv1_1"][0] = wide / np.float32(factor**2)
     return Start(adopted, facts, lambda: weights, known)
 
 

@@ -104,8 +104,8 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     """A face beside its occlusion map, with a caption under both.
 
     Args:
-        face: uint8 (48, 48, 1).
-        heat: float (48, 48), from `mien.vision.explain.occlusion_map`.
+        face: uint8 (S, S, 1).
+        heat: float (S, S), from `mien.vision.explain.occlusion_map`.
         caption: The prediction.
 
     Returns:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from mien.constants import FACE_SIDE
 from mien.errors import UsageError
 
-PATCH = 12  # pixels of 48
+PATCH = 12  # pixels of a face of 48, as the next two
 STRIDE = 3
 _BLUR = 8.0  # standard deviation: details go, brightness stays
 _FOR, _AGAINST = (230, 159, 0), (86, 180, 233)  # orange and sky blue of Okabe and Ito
@@ -28,12 +29,12 @@ def occlusion_map(
     """How much each part of a face contributes to the probability of a label.
 
     Args:
-        classify: uint8 (N, 48, 48, 1) -> float (N, K) probabilities.
-        face: uint8 (48, 48, 1).
+        classify: uint8 (N, S, S, 1) -> float (N, K) probabilities.
+        face: uint8 (S, S, 1), S a multiple of 48, or nearly.
         index: Position of the label among the K.
 
     Returns:
-        float32 (48, 48): mean fall of the probability over the patches that cover a pixel, from
+        float32 (S, S): mean fall of the probability over the patches that cover a pixel, from
         -1 to 1; positive values support the label.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[2] != 1:
@@ -42,12 +43,13 @@ def occlusion_map(
             "the network sees it"
         )
     side = face.shape[0]
-    blurred = cv2.GaussianBlur(face[..., 0], (0, 0), _BLUR)
-    starts = range(
-        STRIDE - PATCH, side, STRIDE
-    )  # patches reach over the edge, so that each pixel is covered as often
+    scale = max(1, round(side / FACE_SIDE))
+    patch, stride = PATCH * scale, STRIDE * scale
+    blurred = cv2.GaussianBlur(face[..., 0], (0, 0), _BLUR * scale)
+    # Patches reach over the edge, so that each pixel is covered as often.
+    starts = range(stride - patch, side, stride)
     places = [
-        (slice(max(0, y), min(side, y + PATCH)), slice(max(0, x), min(side, x + PATCH)))
+        (slice(max(0, y), min(side, y + patch)), slice(max(0, x), min(side, x + patch)))
         for y in starts
         for x in starts
     ]
@@ -68,8 +70,8 @@ def overlay(face: np.ndarray, heat: np.ndarray, *, side: int = 192) -> np.ndarra
     opaque.
 
     Args:
-        face: uint8 (48, 48, 1).
-        heat: float (48, 48).
+        face: uint8 (S, S, 1).
+        heat: float (S, S).
         side: Width and height of the result in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Turn the pixels of a face into the input of a network: gray uint8, 48 x 48.
+"""Turn the pixels of a face into the input of a network: gray uint8, S x S.
 
 Colour becomes gray with the weights of ITU-R BT.601, rounded as Pillow rounds them. Other sizes are
 shrunk by area averaging and enlarged linearly. Data sets and photographs go the same way.
@@ -32,3 +32,11 @@ def resized(image: np.ndarray, side: int = FACE_SIDE) -> np.ndarray:
     if image.shape != (side, side):
         image = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     return np.asarray(image, np.uint8)
+
+
+def all_resized(faces: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (N, side, side, 1) from uint8 (N, S, S, 1), each as `resized` does it."""
+    if faces.shape[1] == side:
+        return faces
+    pixels = [resized(face[..., 0], side) for face in faces]
+    return np.array(pixels, np.uint8).reshape(-1, side, side, 1)

@@ -8,6 +8,7 @@ import numpy as np
 from mien.results import Quality
 from mien.results.types import NO_FACE
 from mien.vision.align import turn_aside
+from mien.vision.preprocess import resized
 
 # An answer is uncertain if one of these holds; docs/photos.md says what that costs and gains.
 MIN_SIZE_PX = 24.0  # shorter side of the box; the networks see 48 x 48
@@ -24,9 +25,9 @@ def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> 
     Args:
         box: float (4,), x0 y0 x1 y1 in pixels of the picture.
         landmarks: float (5, 2) or None; right eye, left eye, nose tip, mouth corners.
-        crop: uint8 (48, 48, 1), the face as the network sees it.
+        crop: uint8 (S, S, 1), the face as the network sees it. Sharpness is that at 48 pixels.
     """
-    gray = crop[..., 0].astype(np.float32)
+    gray = resized(crop[..., 0]).astype(np.float32)
     contrast = float(gray.std())
     sharpness = float(cv2.Laplacian(gray, cv2.CV_32F).std() / contrast) if contrast > 0 else 0.0
     size = float(min(box[2] - box[0], box[3] - box[1]))

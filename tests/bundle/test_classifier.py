@@ -14,6 +14,7 @@ from mien.bundle import Bundle, open_bundle
 from mien.bundle.answer import softmax
 from mien.bundle.classifier import MAX_BATCH, Classifier
 from mien.errors import BundleError, UsageError
+from mien.vision.preprocess import all_resized
 
 
 @pytest.fixture
@@ -72,12 +73,20 @@ def test_goldens(bundle: Bundle, tmp_path: Path) -> None:
         np.zeros((48, 48, 1), np.uint8),
         np.zeros((1, 48, 48), np.uint8),
         np.zeros((1, 48, 48, 3), np.uint8),
-        np.zeros((1, 64, 64, 1), np.uint8),
+        np.zeros((1, 48, 64, 1), np.uint8),
     ],
 )
 def test_other_arrays_are_refused(bundle: Bundle, faces: np.ndarray) -> None:
     with pytest.raises(UsageError, match=r"faces: got .*expected uint8 \(N, 48, 48, 1\)"):
         Classifier(bundle)(faces)
+
+
+def test_faces_of_another_side_are_resized(bundle: Bundle) -> None:
+    large = np.random.default_rng(3).integers(0, 256, (70, 96, 96, 1), np.uint8)
+    classify = Classifier(bundle)
+    for mode in ("fast", "best"):
+        found = classify(large, mode=mode)["mood"]
+        np.testing.assert_array_equal(found, classify(all_resized(large, 48), mode=mode)["mood"])
 
 
 def test_views_are_taken_as_they_are(bundle: Bundle) -> None:
@@ -190,12 +199,12 @@ print(sorted(heavy & set(sys.modules)))
     assert done.stdout == "[]\n"
 
 
-def test_the_nine_lines_of_the_docs_do_without_mien(tmp_path: Path) -> None:
+def test_the_lines_of_the_docs_do_without_mien(tmp_path: Path) -> None:
     bundle = write_toy(tmp_path / "small", ("expression", "mood"))
     page = (Path(__file__).parents[2] / "docs" / "bundle.md").read_text(encoding="utf-8")
     block = page.split("## Without mien")[1].split("## ")[0]
-    lines = [line[4:] for line in block.splitlines() if line.startswith("    ")]
-    assert len(lines) == 9 and "mien" not in "".join(lines)
+    lines = [line for line in block.split("```")[1].splitlines()[1:] if line]
+    assert len(lines) == 11 and "mien" not in "".join(lines)
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, capture_output=True, text=True
     )

@@ -48,7 +48,7 @@ def test_two_heads_over_one_trunk() -> None:
     )
     assert {name: p.shape for name, p in answers.items()} == {"fer2013": (3, 7), "votes": (3, 8)}
     assert models.heads(DOUBLE, FER2013) == {"fer2013": FER2013, "votes": FERPLUS}
-    open_sided = models.build(DOUBLE, FER2013, side=None)
+    open_sided = models.build(DOUBLE, FER2013, any_side=True)
     assert runs.predict_heads(open_sided, np.zeros((2, 48, 48, 1), np.uint8), side=32)[
         "votes"
     ].shape == (2, 8)

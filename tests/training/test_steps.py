@@ -50,6 +50,7 @@ def stepping(
         averaged=averaged,
         optimizer=optimizer,
         num_steps=1,
+        side=48,
         variables=variables,
     )
     everything = np.arange(len(training), dtype=np.int32)[None]
