@@ -36,7 +36,7 @@ vendor: .venv/ready  ## What the page of `mien serve` takes from npm, and YuNet,
 
 docs: .venv/docs-ready  ## The documentation site: docs/_build/html/index.html. Any warning, such as a broken link, fails
 	$(BIN)/python -m mien.cli.docs > docs/cli.md
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 
 .venv/docs-ready: .venv/ready
 	$(BIN)/python -m pip install --quiet --group docs

@@ -47,6 +47,29 @@ def test_anchors_are_headings(page: Path) -> None:
     assert missing == []
 
 
+def test_the_map_is_true() -> None:
+    """Of docs/design.md: each folder and file of mien/ has a row, and each row is there."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    folder = page[page.index("\nmien/\n") : page.index("\ntests/")]
+    rows = re.findall(r"^  ([\w.]+/?) ", folder, re.M)
+    there = {path.name + "/" * path.is_dir() for path in (ROOT / "mien").iterdir()}
+    there -= {"__pycache__/", "__main__.py", "py.typed"}
+    assert sorted(rows) == sorted(there)
+
+
+def test_entries_of_the_log_have_at_most_ten_lines() -> None:
+    page = (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
+    entries = page.split("\n## ")[1:]
+    assert len(entries) > 30
+    titles = [entry.splitlines()[0] for entry in entries]
+    assert [title for title in titles if not re.match(r"\d{4}-\d\d-\d\d: .+", title)] == []
+    assert [title for title in titles if len(title) > 97] == []
+    dates = [title[:10] for title in titles]
+    assert dates == sorted(dates, reverse=True)
+    lines = {entry.splitlines()[0]: sum(map(bool, entry.splitlines()[1:])) for entry in entries}
+    assert {title: n for title, n in lines.items() if n > 10} == {}
+
+
 def test_each_page_is_in_the_contents() -> None:
     contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = re.findall(r"^([a-z-]+)$", contents, re.M)
@@ -58,3 +81,13 @@ def test_each_public_name_is_in_the_python_reference() -> None:
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     missing = [name for name in mien.__all__ if not re.search(rf":: mien\.{name}\b", page)]
     assert missing == ["__version__"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_have_at_most_100_characters(page: Path) -> None:
+    """Rows of tables apart, which Markdown cannot break."""
+    if page.name in ("README.md", "CHANGELOG.md"):
+        pytest.skip("to be rewritten")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    long = [line for line in lines if len(line) > 100 and not line.startswith("|")]
+    assert long == []

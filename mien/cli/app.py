@@ -24,9 +24,10 @@ from mien.cli.serve import serve
 from mien.cli.train import average, export, info, run, train
 from mien.errors import MienError
 
-EXIT_CODES = """Exit codes: 0 done, 1 other failure, 2 wrong option, 3 data cannot be read, 4 run folder cannot be used,
-5 download failed, 6 a part of mien is not installed, 7 bundle cannot be used, 8 some pictures or videos could not be
-read, 130 Ctrl-C (what was computed is on disk), 143 terminated."""
+EXIT_CODES = """\
+Exit codes: 0 done, 1 other failure, 2 wrong option, 3 data cannot be read, 4 run folder cannot
+be used, 5 download failed, 6 a part of mien is not installed, 7 bundle cannot be used, 8 some
+pictures or videos could not be read, 130 Ctrl-C (what was computed is on disk), 143 terminated."""
 
 # After Ctrl-C: what the same command does.
 GOES_ON = {

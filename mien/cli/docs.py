@@ -7,6 +7,15 @@ from typer.testing import CliRunner
 from mien.cli.app import EXIT_CODES, app
 from mien.cli.data import data_app
 
+INTRODUCTION = """\
+Every verb with its options. The program tells the same:
+
+    mien --help
+    mien predict --help
+    mien --install-completion        # completes verbs and options in your shell
+
+Results go to stdout, everything else to stderr; `--json` prints an answer for programs."""
+
 
 def cli_docs() -> str:
     """The page as Markdown."""
@@ -16,7 +25,7 @@ def cli_docs() -> str:
         ["data"],
     ]
     verbs += [["data", command.name or ""] for command in data_app.registered_commands]
-    parts = ["# Command line", "Written by `make docs` from the program's own help.", EXIT_CODES]
+    parts = ["# Command line", INTRODUCTION, EXIT_CODES]
     for verb in verbs:
         shown = CliRunner().invoke(
             app, [*verb, "--help"], prog_name="mien", env={"COLUMNS": "100", "TERM": "dumb"}
