@@ -202,7 +202,8 @@ def judge(
     need_evaluate_extra()
     from mien.evaluation import predictions
     from mien.evaluation.evaluate import NUM_MAPS, evaluate
-    from mien.evaluation.judged_data import data_to_judge
+    from mien.evaluation.judged_data import with_known_labels, with_splits
+    from mien.evaluation.other_heads import with_other_heads
     from mien.evaluation.report import write_report
     from mien.evaluation.weighted import weigh
 
@@ -212,17 +213,18 @@ def judge(
     names = each_once([printable(bundle.name) for bundle in bundles])
     known_bundles = [predictions.known_of_bundle(*one) for one in zip(bundles, names, strict=True)]
     num_notes, before = len(dataset.notes), _sizes(dataset)
-    dataset = data_to_judge(dataset, [*known_runs, *known_bundles])
+    whole = with_splits(dataset, [*known_runs, *known_bundles])
+    dataset = with_known_labels(whole, [*known_runs, *known_bundles])
     for note in dataset.notes[num_notes:]:
         say(f"  {note}")
     sizes = _sizes(dataset)
     say("Evaluating" if sizes == before else f"Evaluating {sizes}")
     from_runs = [
-        predictions.among(dataset, known, predictions.of_run, run)
+        predictions.among(dataset, known, predictions.of_run, run, say)
         for run, known in zip(runs, known_runs, strict=True)
     ]
     from_bundles = [
-        predictions.among(dataset, known, predictions.of_bundle, one)
+        predictions.among(dataset, known, predictions.of_bundle, one, say)
         for one, known in zip(bundles, known_bundles, strict=True)
     ]
     networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
@@ -231,6 +233,10 @@ def judge(
     evaluation = evaluate(
         dataset, networks, num_bootstrap=1000, data_notes=data_notes, num_maps=NUM_MAPS
     )
+    asks = [predictions.ask_run(one) for one in runs]
+    asks += [predictions.ask_bundle(one) for one in bundles]
+    known = zip([*known_runs, *known_bundles], asks, strict=True)
+    evaluation = with_other_heads(evaluation, whole, list(known))
     if weights is not None:
         evaluation = weigh(evaluation, weights)
     if other_data := evaluation.truth["words"]["other_data"]:

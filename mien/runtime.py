@@ -1,4 +1,6 @@
-"""This machine and process: processor, cores, peak memory, and keeping libraries quiet."""
+"""This machine and process: processor, cores, peak memory, keeping libraries quiet, and how far a
+long job is.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,30 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+
+Watcher = Callable[[str, int, int], None]  # what is done, how many of it, of how many
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched_by(watcher: Watcher) -> Iterator[None]:
+    """Let somebody be told, within the block, how far a long job is."""
+    before = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(before)
+
+
+def tell_progress(what: str, done: int, total: int) -> None:
+    """Tell whoever watches; nobody does unless a verb of the command line began it."""
+    if (watcher := _watcher.get()) is not None:
+        watcher(what, done, total)
 
 
 def cpuinfo() -> str:

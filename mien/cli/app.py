@@ -20,6 +20,7 @@ from mien.cli.data import data_app
 from mien.cli.evaluate import evaluate
 from mien.cli.options import Json, answer
 from mien.cli.predict import predict
+from mien.cli.progress import job_bar
 from mien.cli.serve import serve
 from mien.cli.train import average, export, info, run, train
 from mien.errors import MienError
@@ -94,7 +95,8 @@ def main() -> NoReturn:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        app()
+        with job_bar():
+            app()
     except MienError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

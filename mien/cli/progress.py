@@ -1,19 +1,25 @@
-"""Progress bars on stderr: for training (a line an epoch where stderr is no terminal), and for
-counting sources.
+"""Progress on stderr: of training (a line an epoch where stderr is no terminal), of sources, and of
+any long job (now and then a line where it is none).
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from mien.runtime import watched_by
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
     from mien.training.callbacks import Moment
+
+QUIET_S = 3.0  # a job that ends sooner needs no word
+LINE_S = 30.0  # between lines where stderr is no terminal
 
 
 def epoch_line(recipe: str, max_epochs: int, line: dict[str, Any]) -> str:
@@ -77,6 +83,65 @@ def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
                 bar.update(task, completed=done, description=now[-60:])
 
         yield move
+
+
+@contextmanager
+def job_bar() -> Iterator[None]:
+    """Show how far `mien.runtime.tell_progress` says that a long job is: a bar on a terminal, else a
+    line each half minute.
+    """
+    bar = _JobBar()
+
+    def watch(what: str, done: int, total: int) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the work goes on
+            bar.show(what, done, total)
+
+    with watched_by(watch):
+        try:
+            yield
+        finally:
+            bar.clear()
+
+
+class _JobBar:
+    """How far one job is, of those that follow each other."""
+
+    def __init__(self) -> None:
+        self._job, self._began, self._last = "", 0.0, 0.0
+        self._bar: Progress | None = None
+
+    def show(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self._job:
+            self.clear()
+            self._job, self._began, self._last = what, now, -LINE_S
+        if done >= total:
+            self.clear()
+        elif done and now - self._began >= QUIET_S:
+            if sys.stderr.isatty():
+                self._move(done, total)
+            elif now - self._last >= LINE_S:
+                self._last = now
+                left = round((now - self._began) / done * (total - done))
+                minutes, seconds = divmod(left, 60)
+                line = f"  {what}: {done:,} of {total:,}, about {minutes}:{seconds:02d} left"
+                print(line, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar, self._job = None, ""
+
+    def _move(self, done: int, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            text = TextColumn("  {task.description}", markup=False)
+            self._bar = _bar(text, BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar.add_task(self._job, total=total)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done)
 
 
 def _bar(*columns: ProgressColumn) -> Progress:

@@ -30,6 +30,7 @@ from mien.data.crop import (
 from mien.data.dataset import LEAVE_OUT, LeftOut
 from mien.data.face_cache import FacesRead, Source, keep, kept, key_of
 from mien.errors import DataError
+from mien.runtime import tell_progress
 from mien.vision.image import Picture, decode
 from mien.vision.preprocess import gray, resized
 from mien.vision.reading import Limits
@@ -137,7 +138,9 @@ def _read_faces(
     good: list[int] = []
     read: list[tuple[str, Gray]] = []
     left_out: list[LeftOut] = []
+    doing = "Reading pictures" if detector is None else "Cutting faces out"
     for index, result in enumerate(read_pictures(sources, side=how.side, detector=detector)):
+        tell_progress(doing, index + 1, len(sources))
         if isinstance(result, DataError):
             path = isinstance(sources[index], Path)
             error = result if path else _called(result, f"{where}:{names[index]}")

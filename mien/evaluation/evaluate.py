@@ -86,6 +86,17 @@ class Evaluation:
         """All numbers, JSON-able (no NaN): the content of report.json."""
         return copy.deepcopy(self.truth)
 
+    def with_findings(self, name: str, values: Any, told: Sequence[str]) -> Evaluation:
+        """The evaluation with further numbers under a name, and sentences about them, which the
+        report and the terminal show.
+        """
+        truth = copy.deepcopy(self.truth)
+        truth[name] = _plain(values)
+        words = truth["words"]
+        words["further"] = [*words.get("further", []), *told]
+        words["verdict"] = [*words["verdict"], *told]
+        return dataclasses.replace(self, truth=truth)
+
     def table(self) -> str:
         """The networks side by side, for a terminal."""
         return findings.table(self.truth)

@@ -267,7 +267,7 @@ def table(truth: Truth) -> str:
     lines.insert(1, "-" * max(len(line) for line in lines))
     if truth["best"]["name"] is not None:
         lines.append("* best on validation, which chose it; brackets: 95 % interval")
-    lines += truth["words"].get("weighted", [])
+    lines += truth["words"].get("weighted", []) + truth["words"].get("further", [])
     for n in truth["networks"]:
         lines += [*without_twins(n), *ferplus(n)]
     if told := other_data(truth["networks"]):

@@ -19,6 +19,7 @@ from mien.data.label_names import PRESETS, label_set_of
 from mien.data.split import with_validation
 from mien.errors import DataError, UsageError
 from mien.evaluation.evaluate import Predictions
+from mien.evaluation.provenance import taught_by_photographs
 from mien.labels import LabelSet
 
 
@@ -31,12 +32,14 @@ class Learned:
         labels: What it answers with.
         data: Facts about what it was trained on; None where they are not known.
         heads: Labels of its further heads, by name.
+        photographs: Facts about further photographs that it learned from; None: it had none.
     """
 
     name: str
     labels: LabelSet
     data: Mapping[str, Any] | None
     heads: Mapping[str, LabelSet] = dataclasses.field(default_factory=dict)
+    photographs: Mapping[str, Any] | None = None
 
 
 def data_to_judge(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
@@ -45,7 +48,13 @@ def data_to_judge(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
     Raises:
         UsageError: where the networks know none of the labels, or fewer than two of them.
     """
-    return _with_known_labels(_with_splits(dataset, networks), networks)
+    return with_known_labels(with_splits(dataset, networks), networks)
+
+
+def lacking(dataset: Dataset, networks: Sequence[Learned]) -> list[str]:
+    """Labels that occur in the data, and that not all networks answer with."""
+    occur = [dataset.label_set[k] for k in np.unique(dataset.labels[dataset.labels != UNLABELLED])]
+    return [name for name in occur if not all(name in one.labels.names for one in networks)]
 
 
 def widened(network: Predictions, labels: LabelSet, to: LabelSet) -> Predictions:
@@ -67,7 +76,8 @@ def widened(network: Predictions, labels: LabelSet, to: LabelSet) -> Predictions
     )
 
 
-def _with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
+def with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
+    """The data with the splits that it is judged as."""
     labelled = dataset.labels != UNLABELLED
     if np.any(dataset.mask("test") & labelled) and np.any(dataset.mask("validation") & labelled):
         return dataset
@@ -86,6 +96,8 @@ def _with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
 
 
 def _trained_on(dataset: Dataset, network: Learned) -> bool:
+    if taught_by_photographs(network.photographs, dataset):
+        return True
     known = (network.data or {}).get("fingerprints")
     if not isinstance(known, Mapping):
         return bool(network.data) and (network.data or {}).get("fingerprint") in (
@@ -102,9 +114,15 @@ def _trained_on(dataset: Dataset, network: Learned) -> bool:
     )
 
 
-def _with_known_labels(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
+def with_known_labels(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
+    """The rows whose labels all networks know.
+
+    Raises:
+        UsageError: where there are none.
+    """
     occur = [dataset.label_set[k] for k in np.unique(dataset.labels[dataset.labels != UNLABELLED])]
-    known = [name for name in occur if all(name in one.labels.names for one in networks)]
+    lacked = lacking(dataset, networks)
+    known = [name for name in occur if name not in lacked]
     if not known:
         names = ", ".join(f"{one.name}: {', '.join(one.labels)}" for one in networks)
         numbers = all(name.isdecimal() for name in occur)
@@ -117,24 +135,26 @@ def _with_known_labels(dataset: Dataset, networks: Sequence[Learned]) -> Dataset
             f"{dataset.source}: got the labels {', '.join(occur)}, none of which all networks "
             f"know; expected some of theirs ({names}). Fix: {fix}"
         )
-    lacking = [name for name in occur if name not in known]
-    if lacking:
+    if lacked:
         kept = np.isin(dataset.labels, [dataset.label_set.index(name) for name in known])
         kept |= dataset.labels == UNLABELLED
         notes = [
-            f"Not judged: {int(np.sum(~kept)):,} pictures of {', '.join(lacking)}, which "
-            f"{_who_lacks(lacking, networks)} not know."
+            f"Not judged: {int(np.sum(~kept)):,} pictures of {', '.join(lacked)}, which "
+            f"{_who_lacks(lacked, networks)} not know."
         ]
         for one in networks:
             for head, labels in one.heads.items():
-                if knows := [name for name in lacking if name in labels.names]:
-                    notes.append(f"The head {head} of {one.name} knows {', '.join(knows)}.")
+                if knows := [name for name in lacked if name in labels.names]:
+                    notes.append(
+                        f"The head {head} of {one.name} knows {', '.join(knows)} and is judged "
+                        "beside it."
+                    )
         dataset = dataset.take(kept).with_notes(*dict.fromkeys(notes))
     sets = list(dict.fromkeys(one.labels for one in networks))
     every = sets[0] if len(sets) == 1 else label_set_of([n for s in sets for n in s], "networks")
     return dataset.with_labels(every)
 
 
-def _who_lacks(lacking: Sequence[str], networks: Sequence[Learned]) -> str:
-    who = [one.name for one in networks if any(name not in one.labels.names for name in lacking)]
+def _who_lacks(lacked: Sequence[str], networks: Sequence[Learned]) -> str:
+    who = [one.name for one in networks if any(name not in one.labels.names for name in lacked)]
     return f"{' and '.join(who)} {'does' if len(who) == 1 else 'do'}"

@@ -13,21 +13,27 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         same_data, same_test: as of `_same_data`, for the least known of the members. other_data:
-            what others of them
-        were trained on. inherited: of what it began with and was taught by name, how, source of the
+        what others of them were trained on, photographs beside it included. inherited: of what it began with and was taught by name, how, source of the
         data, whether that is the same, and whether rows with a twin in validation or test were
         kept.
     """
-    data = [one.get("data") for one in info.get("members") or [info]]
-    same = [_same_data(one, dataset) for one in data]
+    members = info.get("members") or [info]
+    same = [
+        {"same_data": True, "same_test": None}
+        if taught_by_photographs(one.get("photographs"), dataset)
+        else _same_data(one.get("data"), dataset)
+        for one in members
+    ]
     facts: dict[str, Any] = {
         key: False if any(s[key] is False for s in same) else all(s[key] for s in same) or None
         for key in ("same_data", "same_test")
     }
     facts["other_data"] = [
-        {"source": one.get("source", "an unnamed source"), "fingerprint": one["fingerprint"]}
-        for one, s in zip(data, same, strict=True)
-        if isinstance(one, Mapping) and s["same_data"] is False
+        {"source": one.get("source", "an unnamed source"), "fingerprint": one.get("fingerprint")}
+        for member, s in zip(members, same, strict=True)
+        if s["same_data"] is False
+        for one in (member.get("data"), member.get("photographs"))
+        if isinstance(one, Mapping)
     ]
     facts["inherited"] = [
         {
@@ -46,6 +52,15 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
         and one.get("digest")  # ImageNet's weights have none, nor faces of such data
     ]
     return facts
+
+
+def taught_by_photographs(photographs: Any, dataset: Dataset) -> bool:
+    """Whether the further photographs of a network are the training split of this data."""
+    known = photographs.get("fingerprint") if isinstance(photographs, Mapping) else None
+    return known is not None and known in (
+        dataset.part("training").fingerprint,
+        dataset.with_labels_that_occur().part("training").fingerprint,
+    )
 
 
 def _same_data(data: Any, dataset: Dataset) -> dict[str, bool | None]:

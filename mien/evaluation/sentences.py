@@ -52,7 +52,13 @@ def other_data(networks: Sequence[Truth]) -> str:
         seen = listed(
             list(
                 dict.fromkeys(
-                    f"{d['source']} (fingerprint {d['fingerprint']})" for d in n["other_data"]
+                    f"{d['source']} ("
+                    + (
+                        f"fingerprint {d['fingerprint']})"
+                        if d["fingerprint"]
+                        else "no fingerprint)"
+                    )
+                    for d in n["other_data"]
                 )
             )
         )

@@ -89,7 +89,7 @@ def test_faces_are_what_recognition_cuts(photos: Path, tmp_path: Path) -> None:
 def test_predict_answers_what_evaluate_judges(photos: Path, tmp_path: Path) -> None:
     dataset = load_dataset(photos)
     bundle = write_toy(tmp_path / "toy")
-    judged = of_bundle(dataset, bundle, "toy")[" --fast"].probabilities["training"]
+    judged = of_bundle(dataset, bundle, "toy", print)[" --fast"].probabilities["training"]
     assert dataset.files is not None and len(judged) == 15
     recognizer = Recognizer(bundle, FindsFrames())
     for row, file in enumerate(dataset.files):

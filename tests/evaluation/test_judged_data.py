@@ -14,8 +14,10 @@ from mien.data.dataset import SPLITS, Dataset
 from mien.data.readers import load_dataset
 from mien.data.split import with_validation
 from mien.errors import UsageError
-from mien.evaluation.evaluate import Predictions
+from mien.evaluation.evaluate import Predictions, evaluate
 from mien.evaluation.judged_data import Learned, data_to_judge, widened
+from mien.evaluation.other_heads import with_other_heads
+from mien.evaluation.provenance import origins
 from mien.labels import FER2013, FERPLUS, LabelSet
 from tests.toy_bundle import write_toy
 
@@ -64,7 +66,7 @@ def test_labels_that_a_network_lacks_are_left_out_and_said(faces: Dataset) -> No
     lost = int(np.sum(faces.labels == FER2013.index("neutral")))
     assert judged.label_set == FER2013 and len(judged) == len(faces) - lost
     assert f"Not judged: {lost} pictures of contempt, which stranger does not know." in judged.notes
-    assert "The head votes of stranger knows contempt." in judged.notes
+    assert "The head votes of stranger knows contempt and is judged beside it." in judged.notes
 
 
 def test_networks_of_different_labels_are_judged_on_what_all_know(faces: Dataset) -> None:
@@ -112,3 +114,44 @@ def test_a_bundle_on_a_folder_without_splits(tmp_path: Path, faces: Dataset) -> 
     assert truth["yardstick"] == "test"
     assert truth["networks"][0]["splits"]["test"]["n"] == 35
     assert truth["networks"][0]["splits"]["training"] is None
+
+
+def test_the_head_that_knows_a_label_is_judged_on_it(faces: Dataset) -> None:
+    names = tuple("contempt" if name == "neutral" else name for name in FER2013)
+    whole = dataclasses.replace(faces, label_set=LabelSet(names))
+    network = dataclasses.replace(NOWHERE, heads={"votes": FERPLUS})
+    data = data_to_judge(whole, [network])
+    blind = {"test": np.full((len(data.part("test")), 7), 1 / 7, np.float32)}
+    judged = evaluate(data, [Predictions("stranger", blind, {})], num_bootstrap=50, num_maps=0)
+    part = whole.part("test")
+
+    def ask(images: np.ndarray) -> dict[str, np.ndarray]:
+        """Always right but for the first face of contempt, which it calls sad."""
+        assert len(images) == len(part) == 35
+        said = [FERPLUS.index(names[k]) for k in part.labels]
+        said[said.index(FERPLUS.index("contempt"))] = FERPLUS.index("sad")
+        return {"votes": np.eye(8, dtype=np.float32)[said]}
+
+    found = with_other_heads(judged, whole, [(network, ask)])
+    [one] = found.truth["other_heads"]
+    assert (one["name"], one["head"], one["n"]) == ("stranger", "votes", 35)
+    assert one["recall_of_lacking"] == {"contempt": {"n": 5, "right": 4}}
+    assert one["accuracy"]["value"] == pytest.approx(34 / 35)
+    told = (
+        "stranger, head votes (knows contempt too, looked at once): right on 97.1 % (91.4-100.0) "
+        "of all 35 test faces with labels it knows, among them on 4 of 5 of contempt."
+    )
+    assert told in found.table() and told in found.truth["words"]["verdict"]
+    assert with_other_heads(judged, data, [(network, ask)]) is judged  # nothing is lacking
+
+
+def test_photographs_that_taught_a_network_are_training_data(unsplit: Dataset) -> None:
+    split = with_validation(unsplit)
+    taught = {"fingerprint": split.part("training").fingerprint}
+    network = dataclasses.replace(NOWHERE, photographs=taught)
+    assert sizes(data_to_judge(unsplit, [network])) == sizes(split)
+    assert origins({"data": NOWHERE.data, "photographs": taught}, split)["same_data"] is True
+    unknown = {"source": "press", "fingerprint": None, "num_training": 9}
+    found = origins({"data": NOWHERE.data, "photographs": unknown}, split)
+    assert found["same_data"] is False
+    assert found["other_data"][1] == {"source": "press", "fingerprint": None}

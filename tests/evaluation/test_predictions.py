@@ -45,7 +45,9 @@ def test_the_mean_of_networks_is_that_of_their_probabilities() -> None:
 
 def test_each_answer_of_a_bundle_is_explained_by_itself_in_one_view() -> None:
     data = drawn_dataset(7, 7, 7)
-    kinds = predictions.of_bundle(data, open_bundle("shipped"), "net")
+    told: list[str] = []
+    kinds = predictions.of_bundle(data, open_bundle("shipped"), "net", told.append)
+    assert len(told) == 1 and told[0].startswith("  net --fast: right on ")
     kind = ("", ", balanced", ", fer2013")
     assert list(kinds) == [f"{which} --{mode}" for mode in ("fast", "best") for which in kind]
     faces = data.part("validation").images
@@ -66,7 +68,7 @@ def test_a_bundle_of_somebody_else_with_two_heads_and_no_votes(
 ) -> None:
     bundle = write_toy(tmp_path / "toy", ("expression", "mood"), training={"data": None})
     voted = dataclasses.replace(faces, votes=np.ones((len(faces), len(FERPLUS_VOTES)), np.uint8))
-    kinds = predictions.of_bundle(voted, bundle, "toy")
+    kinds = predictions.of_bundle(voted, bundle, "toy", print)
     assert list(kinds)[:2] == [" --fast", ", expression --fast"]
     assert all(
         network.votes is None and network.info["num_trained_on"] is None
