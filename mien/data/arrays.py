@@ -2,8 +2,8 @@
 
     x, y    images, labels    x_train, y_train, x_val, y_val, x_test, y_test    fdataX, flabels ...
 
-Pictures may be (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W) or (N, H * W), as whole numbers
-from 0 to 255 or as fractions from 0 to 1. Labels may be numbers, names, or a column for each class.
+Pictures may be (N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W) or (N, H * W), as whole
+numbers from 0 to 255 or as fractions from 0 to 1; labels numbers, names, or a column for each class.
 Pickled arrays are refused.
 """
 
@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,10 @@ _LABELS = (
     *("y", "labels", "label", "targets", "target", "emotions", "emotion", "expressions"),
     *("classes", "flabels", "arr_1"),
 )
+_GROUPS = (
+    *("groups", "group", "subjects", "subject", "persons", "person", "identities", "identity"),
+    *("person_ids", "person_id", "subject_ids", "subject_id", "participants"),
+)
 _NAMES = ("label_names", "class_names", "names", "categories")
 MOST_SIDE = 1024  # pixels
 
@@ -42,6 +47,7 @@ class _Part:
     split: str | None
     faces: str
     labels: str | None
+    groups: str | None = None
 
 
 def companions(path: Path) -> list[Path]:
@@ -61,6 +67,7 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     where = os.fspath(files[0] if len(files) == 1 else files[0].parent)
     parts = _parts(arrays, where)
     pictures, labels, splits, notes = list[np.ndarray](), list[object](), list[int](), list[str]()
+    groups = list[str]()
     names = next((arrays[name] for name in arrays if name.lower() in _NAMES), None)
     for part in parts:
         faces, part_notes = _pictures(arrays[part.faces], f"{where}:{part.faces}")
@@ -76,6 +83,7 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
                 fix="save pictures and labels of the same data",
             )
         labels += part_labels
+        groups += _groups(arrays, part, n, where)
         splits += [SPLITS.index(part.split or "training")] * n
     if all(part.split is None for part in parts):
         notes.append("The names of the arrays name no splits.")
@@ -92,12 +100,29 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         source,
         notes=(*dict.fromkeys(notes), *read.notes),
         left_out=tuple(read.left_out),
+        groups=np.array(groups, object)[read.rows] if any(groups) else None,
         cropped=read.cropped,
         numbered=are_numbers,
     )
 
 
+def _groups(arrays: Mapping[str, np.ndarray], part: _Part, n: int, where: str) -> list[str]:
+    """Whose picture each is; empty where no array says."""
+    if part.groups is None:
+        return [""] * n
+    found = [str(one) for one in arrays[part.groups].reshape(-1).tolist()]
+    if len(found) != n:
+        raise DataError(
+            f"{where}:{part.groups}",
+            got=f"{len(found):,} groups for {n:,} pictures",
+            expected="a group for each picture",
+            fix="save them from the same data",
+        )
+    return found
+
+
 def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """All arrays by name, but pickled ones that are neither pictures, labels nor groups."""
     arrays: dict[str, np.ndarray] = {}
     for path in files:
         try:
@@ -105,20 +130,19 @@ def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
                 loaded = np.load(file, allow_pickle=False)
                 if isinstance(loaded, np.ndarray):
                     arrays[path.stem] = loaded
-                else:
-                    with loaded:
-                        arrays |= {name: loaded[name] for name in loaded.files}
+                    continue
+                with loaded:
+                    for name in loaded.files:
+                        if (array := _unpickled(loaded, name, path)) is not None:
+                            arrays[name] = array
         except ValueError as error:
-            pickled = "pickle" in str(error).lower()
+            if "pickle" in str(error).lower():
+                raise _pickled(path, path.stem) from error
             raise DataError(
                 path,
-                got="an array of Python objects, which only unpickling could read"
-                if pickled
-                else f"a damaged array ({error})",
+                got=f"a damaged array ({error})",
                 expected="arrays of numbers or texts",
-                fix="save it as numbers: np.stack(list(array)).astype('uint8')"
-                if pickled
-                else "copy the file again",
+                fix="copy the file again",
             ) from error
         except (OSError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
@@ -130,16 +154,42 @@ def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _unpickled(loaded: Any, name: str, path: Path) -> np.ndarray | None:
+    try:
+        return np.asarray(loaded[name])
+    except ValueError as error:
+        if "pickle" not in str(error).lower():
+            raise
+        if _apart(name)[0] in (*_FACES, *_LABELS, *_GROUPS):
+            raise _pickled(f"{path}:{name}", name) from error
+        return None
+
+
+def _pickled(where: str | Path, name: str) -> DataError:
+    pictures = _apart(name)[0] in _FACES
+    return DataError(
+        where,
+        got="an array of Python objects, which only unpickling could read",
+        expected="an array of numbers or texts",
+        fix="save it as np.stack(list(array)).astype('uint8')"
+        if pictures
+        else "save it as array.astype(str)",
+    )
+
+
 def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
     """Pair arrays of pictures with their labels, by their names without the name of the split."""
     faces: dict[str | None, str] = {}
     labels: dict[str | None, str] = {}
+    groups: dict[str | None, str] = {}
     for name in arrays:
         word, split = _apart(name)
         if word in _FACES:
             faces[split] = name
         elif word in _LABELS:
             labels[split] = name
+        elif word in _GROUPS:
+            groups[split] = name
     if not faces and len(arrays) == 2:  # the larger of two arrays has the pictures
         by_size = sorted(arrays, key=lambda name: arrays[name].size)
         faces, labels = {None: by_size[1]}, {None: by_size[0]}
@@ -152,7 +202,9 @@ def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
             ),
             fix="save them under such names",
         )
-    return [_Part(split, name, labels.get(split)) for split, name in faces.items()]
+    return [
+        _Part(split, name, labels.get(split), groups.get(split)) for split, name in faces.items()
+    ]
 
 
 def _apart(name: str) -> tuple[str, str | None]:
@@ -181,7 +233,12 @@ def _pictures(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise _bad_values(where, "values that are not numbers (NaN or infinity)")
     if low < 0 or high > 255:
-        raise _bad_values(where, f"values from {low:g} to {high:g}")
+        fix = (
+            "scale them first: (array / 257).round().astype('uint8') for 16 bits"
+            if high > 255
+            else ""
+        )
+        raise _bad_values(where, f"values from {low:g} to {high:g}", fix)
     if np.issubdtype(shaped.dtype, np.integer) or np.array_equal(shaped, np.rint(shaped)):
         if 0 < high <= 1 and np.issubdtype(shaped.dtype, np.floating):
             raise _bad_values(
@@ -205,6 +262,8 @@ def _shaped(array: np.ndarray, where: str) -> np.ndarray:
     if len(shape) == 3 and 8 <= min(shape[1:]) and max(shape[1:]) <= MOST_SIDE:
         return array
     if len(shape) == 4:
+        if shape[3] == 4 and min(shape[1:3]) >= 8:
+            return _on_gray(array, where)
         if shape[3] in (1, 3) and min(shape[1:3]) >= 8:
             return array[..., 0] if shape[3] == 1 else array
         if shape[1] in (1, 3) and min(shape[2:]) >= 8:
@@ -213,10 +272,18 @@ def _shaped(array: np.ndarray, where: str) -> np.ndarray:
         where,
         got=f"an array of the shape {shape}",
         expected=(
-            "(N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or (N, H * W) of square pictures"
+            "(N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W), or (N, H * W) of square pictures"
         ),
         fix="reshape it before saving it",
     )
+
+
+def _on_gray(array: np.ndarray, where: str) -> np.ndarray:
+    """Red, green, blue and opacity, laid on mid-gray as transparent pictures are."""
+    if array.dtype != np.uint8:
+        raise _bad_values(where, f"four channels of {array.dtype}")
+    opacity = array[..., 3:].astype(np.float32) / 255
+    return np.rint(array[..., :3] * opacity + 128 * (1 - opacity)).astype(np.uint8)
 
 
 def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
@@ -233,10 +300,10 @@ def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
     return values
 
 
-def _bad_values(where: str, got: str) -> DataError:
+def _bad_values(where: str, got: str, fix: str = "") -> DataError:
     return DataError(
         where,
         got=got,
         expected="whole numbers from 0 to 255, or fractions from 0 to 1",
-        fix="save the pixels before you normalise them, such as array.astype('uint8')",
+        fix=fix or "save the pixels before you normalise them, such as array.astype('uint8')",
     )

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from mien.data.archives import DAMAGE, Member, is_archive, members
 from mien.data.csv_header import LONGEST, Header, read_header
+from mien.data.encodings import as_utf8, is_separator_line
 from mien.errors import DataError
 from mien.vision.formats import is_picture_name
 
@@ -70,7 +71,16 @@ def peek(path: Path) -> Header:
     """Read only the header of a csv file, .gz or .zip; raises DataError if it is not FER2013's."""
     name, stream = next(streams(path))
     with stream, damage(os.fspath(path)):
-        return read_header(stream.readline(LONGEST), os.fspath(path), name or path.name, ALLOWED)
+        line, _ = first_line(stream)
+        return read_header(line, os.fspath(path), name or path.name, ALLOWED)
+
+
+def first_line(stream: IO[bytes]) -> tuple[bytes, int]:
+    """The line with the names of the columns, and its number: 2 where a spreadsheet's `sep=;` stands
+    above it.
+    """
+    line = stream.readline(LONGEST)
+    return (stream.readline(LONGEST), 2) if is_separator_line(line) else (line, 1)
 
 
 @contextmanager
@@ -102,10 +112,10 @@ def streams(path: Path) -> Iterator[tuple[str | None, IO[bytes]]]:
         if is_archive(path):
             with members(path) as listing:
                 for member in csv_members(listing):
-                    yield member.name, member.open()
+                    yield member.name, as_utf8(member.open())
         else:
             opener = next((o for m, o in _PACKED.items() if magic.startswith(m)), open)
-            yield None, opener(path, "rb")
+            yield None, as_utf8(opener(path, "rb"))
 
 
 def csv_members(listing: list[Member]) -> list[Member]:

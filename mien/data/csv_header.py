@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.data.dataset import LEAVE_OUT, SPLITS, UNLABELLED, USAGE
+from mien.data.encodings import decoded
 from mien.data.layout import SPLIT_NAMES, split_word
 from mien.data.pixels import PIXELS, BadRow, shown
 from mien.errors import DataError
@@ -32,6 +33,7 @@ _WIDE = re.compile(r"(?:pixels?|px|p|x|feature|f)?[_\- .]*(\d+)(?:\.0)?$")
 _DELIMITERS = (",", ";", "\t", "|")
 _BLANK = bytes.maketrans(b"[](){},;|\t\"'", b" " * 12)
 _ZEROS = re.compile(rb"\.0*(?=\D|$)")
+_FOREIGN = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"\x00")  # pictures under the name of a csv
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]0*)?$")
 
 
@@ -47,6 +49,8 @@ class Header:
         emotion, usage: Column positions; None where the file has no such column.
         split: Position in `SPLITS` of every row if there is no Usage column.
         notes: What the user should know about the file.
+        classes: Where there is no column of labels: a column for each class, as (position, label).
+        is_row: Whether the first line is a row already: the file names no columns.
     """
 
     width: int
@@ -56,6 +60,8 @@ class Header:
     usage: int | None
     split: int
     notes: tuple[str, ...] = ()
+    classes: tuple[tuple[int, bytes], ...] = ()
+    is_row: bool = False
 
 
 @dataclass
@@ -79,10 +85,7 @@ class Labels:
         return position
 
     def _place(self, cell: bytes) -> int:
-        try:
-            text = cell.decode("utf-8").strip(" \"'\r\t")
-        except UnicodeDecodeError as error:
-            raise BadRow(f"the emotion {shown(cell)}", "text in UTF-8") from error
+        text = decoded(cell).strip(" \"'\r\t")
         if text.lower() in ("", "nan", "none", "null", "na", "<na>"):
             return UNLABELLED
         if _NUMBER.match(text):
@@ -129,20 +132,25 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
     text = _text(line, where, allowed)
     delimiter = max(_DELIMITERS, key=text.count)
     given = [column.strip() for column in next(csv.reader([text], delimiter=delimiter))]
+    if bare := _without_names(given, delimiter, Path(name).name):
+        return bare
     columns = [column.lower().replace(" ", "_") for column in given]
     places = {kind: _place(kind, columns, where) for kind in COLUMNS}
-    pixels = _wide(columns) if places["pixels"] is None else (places["pixels"],)
+    pixels = wide(columns) if places["pixels"] is None else (places["pixels"],)
     if not pixels:
-        listed = ", ".join(map(repr, given[:6])) + (", ..." if len(given) > 6 else "")
+        listed = ", ".join(repr(one[:40]) for one in given[:6]) + (", ..." if given[6:] else "")
         raise DataError(
             where,
             row=1,
-            got=f"the columns {listed[:300]}",
-            expected="a column 'pixels' (and emotion and Usage, in any order), or a column for "
+            got=f"the columns {listed}",
+            expected="a column 'pixels' (of emotion, pixels, Usage; in any order), or a column for "
             f"each of {PIXELS:,} pixels",
             fix="write the column names in the first line",
         )
     stem = Path(name).name.lower().split(".")[0]
+    classes = class_columns(columns) if places["emotion"] is None else ()
+    if places["emotion"] is None and (classes or not split_word(stem)):
+        notes.append(_told_of_labels(Path(name).name, columns, pixels, classes))
     split = split_word(stem) if places["usage"] is None else None
     return Header(
         len(columns),
@@ -152,6 +160,7 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
         places["usage"],
         SPLITS.index(SPLIT_NAMES[split] if split else "training"),
         tuple(notes),
+        classes,
     )
 
 
@@ -171,6 +180,8 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
     label, split = UNLABELLED, header.split
     if header.emotion is not None:
         label = labels.of(parts[header.emotion].strip(b' "\r'))
+    elif header.classes:
+        label = _of_classes(parts, header, labels)
     if header.usage is not None:
         split = _split(parts[header.usage].strip(b' "\r'))
     if len(header.pixels) == 1:
@@ -209,6 +220,78 @@ def _split(cell: bytes) -> int:
     return position
 
 
+def _of_classes(parts: list[bytes], header: Header, labels: Labels) -> int:
+    """The label whose column has the largest number; `UNLABELLED` where several have it, or all are
+    zero.
+    """
+    values = []
+    for place, name in header.classes:
+        try:
+            values.append((float(parts[place].strip(b' "\r') or b"0"), name))
+        except ValueError as error:
+            raise BadRow(
+                f"{shown(parts[place])} in the column of {name.decode()}", "a number"
+            ) from error
+    most = max(value for value, _ in values)
+    found = [name for value, name in values if value == most]
+    return labels.of(found[0]) if len(found) == 1 and most > 0 else UNLABELLED
+
+
+def class_columns(columns: list[str]) -> tuple[tuple[int, bytes], ...]:
+    """Columns named by expressions, at least two: one-hot labels, or votes."""
+    found = [
+        (place, canonical(name).encode())
+        for place, name in enumerate(columns)
+        if canonical(name) in FERPLUS
+    ]
+    names = [name for _, name in found]
+    return tuple(found) if len(set(names)) == len(names) > 1 else ()
+
+
+def _told_of_labels(
+    name: str, columns: list[str], pixels: tuple[int, ...], classes: tuple[tuple[int, bytes], ...]
+) -> str:
+    if classes:
+        named = ", ".join(columns[place] for place, _ in classes)
+        return f"Each row of {name} has the label of the largest of the columns {named}."
+    others = [column for place, column in enumerate(columns) if place not in pixels]
+    return (
+        f"{name} has no column of labels ({', '.join(COLUMNS['emotion'][:4])}, ...)"
+        + (
+            f"; it has {', '.join(one[:40] or 'an unnamed one' for one in others[:8])}"
+            if others
+            else ""
+        )
+        + "."
+    )
+
+
+def _without_names(given: list[str], delimiter: str, name: str) -> Header | None:
+    """The columns of a file whose first line is a row of FER2013 already; None where it is not."""
+    pixels = [
+        place
+        for place, cell in enumerate(given)
+        if len(cell) > 2 * PIXELS - 2 and len(plain_pixels(cell.encode()).split()) == PIXELS
+    ]
+    if len(pixels) != 1 or len(given) > 3:
+        return None
+    others = [place for place in range(len(given)) if place != pixels[0]]
+    usage = [place for place in others if split_word(given[place])]
+    emotion = [place for place in others if place not in usage]
+    if len(usage) > 1 or len(emotion) > 1:
+        return None
+    return Header(
+        len(given),
+        delimiter.encode(),
+        (pixels[0],),
+        emotion[0] if emotion else None,
+        usage[0] if usage else None,
+        SPLITS.index("training"),
+        (f"{name} names no columns: they were told by what is in its first row.",),
+        is_row=True,
+    )
+
+
 def _place(kind: str, columns: list[str], where: str) -> int | None:
     for name in COLUMNS[kind]:
         if columns.count(name) > 1:
@@ -224,8 +307,8 @@ def _place(kind: str, columns: list[str], where: str) -> int | None:
     return None
 
 
-def _wide(columns: list[str]) -> tuple[int, ...]:
-    """Positions of the columns that are named by pixel numbers, from 0 or 1, sorted by number."""
+def wide(columns: list[str]) -> tuple[int, ...]:
+    """Columns named by the numbers of pixels, from 0 or 1 on, sorted by these."""
     numbered = {}
     for place, name in enumerate(columns):
         if match := _WIDE.match(name):
@@ -244,19 +327,15 @@ def _text(line: bytes, where: str, allowed: str) -> str:
             expected="a header with the columns emotion, pixels, Usage",
             fix=f"name {allowed}",
         )
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
+    if b"\0" in line or line.startswith(_FOREIGN):
         raise DataError(
             where,
             row=1,
-            got=(
-                f"bytes that are not UTF-8 text (0x{line[error.start]:02x} at byte "
-                f"{error.start + 1})"
-            ),
-            expected="a csv file in UTF-8",
-            fix=f"save it as UTF-8, or name {allowed}",
-        ) from error
+            got="bytes that are no text",
+            expected="a csv file",
+            fix=f"name {allowed}",
+        )
+    text = decoded(line)
     if len(line) >= LONGEST:
         raise DataError(
             where,

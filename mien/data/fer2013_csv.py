@@ -7,6 +7,7 @@ the pictures.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import IO
 import numpy as np
 
 from mien.constants import FACE_SIDE
-from mien.data.csv_formats import ALLOWED, damage, streams
+from mien.data.csv_formats import ALLOWED, damage, first_line, streams
 from mien.data.csv_header import (
     LONGEST,
     Labels,
@@ -27,6 +28,7 @@ from mien.data.csv_header import (
     read_header,
 )
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
+from mien.data.fractions import WHOLE, settle, to_bytes
 from mien.data.label_names import label_set_of
 from mien.data.layout import split_word
 from mien.data.pixels import PIXELS, BadRow, parse_block, parse_row
@@ -51,6 +53,7 @@ class _Rows:
     notes: list[str] = field(default_factory=list)
     names: Labels = field(default_factory=Labels)
     dropped: set[int] = field(default_factory=set)  # rows whose label was taken for an error
+    fractions: dict[int, int] = field(default_factory=dict)  # rows whose pixels are not whole
 
 
 def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Dataset:
@@ -112,7 +115,8 @@ def _numbered(labels: np.ndarray, names: Labels, source: str) -> tuple[np.ndarra
 
 def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error: str) -> None:
     with damage(where):
-        header = read_header(stream.readline(LONGEST), where, name, ALLOWED)
+        line, number = first_line(stream)
+    header = read_header(line, where, name, ALLOWED)
     rows.notes += header.notes
     if header.usage is None:
         named = split_word(Path(name).name.split(".")[0])
@@ -121,8 +125,11 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
     before, first = len(rows.labels) + len(rows.left_out), len(rows.labels)
     block = _Block(rows, where, on_error)
     num_blank = 0
-    number = 1
-    for text, whole, num_lines in _records(_lines(stream, where)):
+    lines = _lines(stream, where)
+    if header.is_row:
+        number -= 1
+        lines = itertools.chain([(line.rstrip(b"\r\n"), True)], lines)
+    for text, whole, num_lines in _records(lines):
         number += num_lines
         if len(text) < 4 and not text.strip():
             num_blank += 1
@@ -135,6 +142,7 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
             continue
         block.add((number, pixels, label, split), whole)
     block.flush()
+    _settle_fractions(rows, first, block.leave_out)
     _drop_rare_labels(rows, first, block.leave_out)
     if len(rows.labels) + len(rows.left_out) == before:
         raise DataError(
@@ -160,6 +168,21 @@ def _parsed(pixels: list[bytes]) -> np.ndarray | None:
         return parse_block([plain_pixels(row) for row in pixels])
     except BadRow:
         return None
+
+
+def _one(pixels: bytes) -> tuple[np.ndarray, int]:
+    """uint8 (2304,) of one row, and what was done to its numbers; raises BadRow."""
+    try:
+        return parse_row(pixels), WHOLE
+    except BadRow:
+        try:
+            values = np.array(pixels.split(), np.float64)
+        except ValueError:
+            values = np.empty(0)
+        found = to_bytes(values) if len(values) == PIXELS else None
+        if found is None:
+            raise
+        return found
 
 
 class _Block:
@@ -198,14 +221,37 @@ class _Block:
             good = []
             for entry in self._entries:
                 try:
-                    self._rows.images.append(parse_row(plain_pixels(entry[1]))[None])
-                    good.append(entry)
+                    image, done = _one(plain_pixels(entry[1]))
                 except BadRow as bad:
                     self.leave_out(entry[0], bad, whole or entry is not self._entries[-1])
+                    continue
+                if done != WHOLE:
+                    self._rows.fractions[len(self._rows.labels) + len(good)] = done
+                self._rows.images.append(image[None])
+                good.append(entry)
         self._rows.lines += [line for line, _, _, _ in good]
         self._rows.labels += [label for _, _, label, _ in good]
         self._rows.splits += [split for _, _, _, split in good]
         self._entries.clear()
+
+
+def _settle_fractions(
+    rows: _Rows, first: int, leave_out: Callable[[int, BadRow, bool], None]
+) -> None:
+    """Give all rows of a file one scale; a row of another scale than the others is a bad one."""
+    if not any(row >= first for row in rows.fractions):
+        return
+    images = list(np.concatenate(rows.images))
+    rows.images = [np.array(images[:first], np.uint8).reshape(-1, PIXELS)]
+    part = images[first:]
+    done = [rows.fractions.get(row, WHOLE) for row in range(first, first + len(part))]
+    odd, notes = settle(part, done)
+    for row in odd:
+        rows.dropped.add(first + row)
+        bad = BadRow("pixels above 1", "fractions from 0 to 1, as in other rows")
+        leave_out(rows.lines[first + row], bad, True)
+    rows.images.append(np.array(part, np.uint8))
+    rows.notes += notes
 
 
 def _drop_rare_labels(

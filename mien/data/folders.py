@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from mien.data.csv_header import COLUMNS
 from mien.data.dataset import SPLITS, USAGE, Dataset
-from mien.data.label_names import PRESETS, label_set_of
-from mien.data.label_tables import list_by_tables
+from mien.data.label_names import PRESETS, label_set_of, number_in
+from mien.data.label_tables import groups_beside, list_by_tables
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import How, read_faces
 from mien.errors import DataError
 from mien.labels import FER2013
 
+_LABELS = COLUMNS["emotion"][:4]
 _PREFIX = re.compile("(" + "|".join(USAGE) + ")_")
 
 
@@ -44,8 +48,13 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
     Raises:
         DataError: if the folder is not laid out as `split/label/picture` or `label/picture`.
     """
-    listing = None if names_labels(folder) else list_by_tables(folder, on_error)
-    listing = listing or list_folder(folder, on_error)
+    listing, unread = (None, []) if names_labels(folder) else list_by_tables(folder, on_error)
+    if listing is None:
+        with _table_named(unread):
+            listing = list_folder(folder, on_error)
+        listing.unread = unread
+    if not any(listing.groups):
+        groups_beside(listing, folder)
     if not _split_by_prefix(listing) and not listing.has_splits:
         listing.notes.append("The folder has no splits.")
     return listing
@@ -63,9 +72,10 @@ def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
         DataError: for the first picture that cannot be read, or labels that make no label set.
         DownloadError: if a detector is needed and its weights cannot be downloaded.
     """
-    label_set = label_set_of(listing.labels, source)
+    with _table_named(listing.unread):
+        label_set = label_set_of(listing.labels, source)
     notes = list(listing.notes)
-    if all(name.isdecimal() for name in label_set):
+    if all(number_in(name) for name in label_set):
         notes.append(f"Labels are numbers: --labels ({', '.join(PRESETS)}) gives them names.")
     names = [path.relative_to(listing.root).as_posix() for path in listing.pictures]
     read = read_faces(listing.pictures, names, how, source)
@@ -83,6 +93,22 @@ def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
         groups=np.array(listing.groups, object)[read.rows] if any(listing.groups) else None,
         cropped=read.cropped,
     )
+
+
+@contextmanager
+def _table_named(unread: Sequence[str]) -> Iterator[None]:
+    """In errors about folders, name a table that might have told the labels."""
+    try:
+        yield
+    except DataError as error:
+        if not unread:
+            raise
+        raise DataError(
+            error.where,
+            got=f"{error.got}; {unread[0]}, none of which is called {', '.join(_LABELS)} ...",
+            expected=error.expected,
+            fix=f"call the column of labels 'label', or {error.fix}",
+        ) from error
 
 
 def _split_by_prefix(listing: Listing) -> bool:

@@ -18,6 +18,18 @@ from mien.errors import DataError, UsageError
 FILE_COLUMNS = (
     *("file", "filename", "file_name", "image", "img", "path", "filepath", "file_path"),
     *("image_path", "image_name", "img_path", "pth", "picture", "name", "subdirectory_filepath"),
+    *(
+        "photo",
+        "images",
+        "files",
+        "filenames",
+        "img_name",
+        "pic",
+        "frame",
+        "image_id",
+        "img_id",
+        "id",
+    ),
 )
 GROUP_COLUMNS = (
     *("person", "group", "subject", "identity", "person_id", "subject_id", "group_id"),

@@ -6,6 +6,7 @@ Only the authors of the data know what a number means: it is given with `--label
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from mien.data.dataset import UNLABELLED, Dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, LabelSet, canonical
 
+_NUMBERED = re.compile(r"(?:class|label|emotion|expression|emo|exp|category|cat)?[ _.\-]*(\d+)")
 # Numbers as the authors of the data sets give them.
 PRESETS: dict[str, dict[str, str]] = {
     # http://www.whdeld.cn/RAFDB.html: list_patition_label.txt
@@ -84,15 +86,20 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
         DataError: if fewer than two labels remain.
     """
     names = {_plain(old): new for old, new in names_for(given).items()}
+
+    def named(label: str) -> str | None:
+        plain = _plain(label)
+        return names.get(plain, names.get(number_in(plain) or plain))
+
     if dataset.numbered and set(names) & set(PRESETS["fer2013"]):
         dataset = _with_numbers(dataset)
     old = dataset.label_set.names
-    if not any(_plain(name) in names for name in old):
+    if all(named(name) is None for name in old):
         raise UsageError(
             f"labels: got names for {', '.join(list(names)[:12])}; expected labels of "
             f"{dataset.source}. Fix: name some of {', '.join(old)}"
         )
-    new = [canonical(names.get(_plain(name), name)) for name in old]
+    new = [canonical(name if (meant := named(name)) is None else meant) for name in old]
     label_set = label_set_of([name for name in new if name], dataset.source)
     positions = [label_set.names.index(name) if name else UNLABELLED for name in new]
     to = np.array([*positions, UNLABELLED])
@@ -168,6 +175,12 @@ def _with_numbers(dataset: Dataset) -> Dataset:
     numbers = {name: str(number) for number, name in enumerate(FER2013)}
     names = tuple(numbers.get(name, name) for name in dataset.label_set)
     return dataclasses.replace(dataset, label_set=LabelSet(names))
+
+
+def number_in(label: str) -> str | None:
+    """`3`, `03`, `class003` and `emotion 3` are the number 3; None: another name."""
+    found = _NUMBERED.fullmatch(label.strip().lower())
+    return str(int(found[1])) if found else None
 
 
 def _natural(name: str) -> tuple[int, str]:

@@ -1,15 +1,18 @@
 """Pictures whose labels lie beside them: in a table, or in a file for each picture.
 
-    labels.csv      file,label[,split][,person]     under any of the usual names; also tabs, `;`
+    labels.csv      file,label[,split][,person]     any of the names in use; also tabs, `;`, blanks
+    metadata.jsonl  {"file_name": ..., "label": ...} a line, as Hugging Face writes folders
     RAF-DB          EmoLabel/list_patition_label.txt: `train_00001.jpg 5`; pictures may be called
                     `train_00001_aligned.jpg`
     AffectNet       train_set/images/123.jpg with train_set/annotations/123_exp.npy
 
-This is used if the folders of the pictures do not name labels.
+Used where the folders of the pictures do not name labels. A table that says whose picture is whose
+is used in any case.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,33 +26,46 @@ from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
 from mien.data.layout import SPLIT_NAMES, Listing, split_word, walk
-from mien.data.tables import read_table
+from mien.data.tables import read_table, text_of
 from mien.errors import DataError, printable
 from mien.vision.formats import is_picture_name
 
-_ENDS = (".csv", ".tsv", ".txt", ".lst")
+_ENDS = (".csv", ".tsv", ".txt", ".lst", ".jsonl")
 _MOST = 200_000_000  # bytes of a table
-_ENOUGH = 0.5  # share of the pictures that a table must list
-_ENDINGS = ("", "_aligned", "_face", "_cropped")  # of a picture's name; tables leave them out
+_ENOUGH = 0.5  # share of the pictures that a table must know
+_MOST_LABELS = 50  # in a column that has no name of a column of labels
+_ENDINGS = ("", "_aligned", "_face", "_cropped")  # of a picture's name, that tables leave out
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What a table says about one file."""
+    """What a table says of one file: its label or its group."""
 
-    label: str
+    told: str
     split: str | None
-    group: str
 
 
 @dataclass
-class _Tables:
-    """Rows of tables by their paths, in lower case with `/`; a path may have a row in the table of
-    each split.
+class _Index:
+    """What tables say by the paths in them, in lower case with `/`; one path may have a row in the
+    table of each split.
+
+    Attributes:
+        whole: By whole paths.
+        ends: By each end of a path, for tables that name more folders in front.
+        tables: Names of the tables.
     """
 
-    rows: dict[str, list[_Row]] = field(default_factory=lambda: defaultdict(list))
-    names: list[str] = field(default_factory=list)
+    whole: dict[str, list[_Row]] = field(default_factory=lambda: defaultdict(list))
+    ends: dict[str, list[_Row]] = field(default_factory=lambda: defaultdict(list))
+    tables: dict[str, None] = field(default_factory=dict)
+
+    def add(self, key: str, row: _Row, table: str) -> None:
+        self.whole[key].append(row)
+        self.tables[table] = None
+        parts = key.split("/")
+        for start in range(1, len(parts)):
+            self.ends["/".join(parts[start:])].append(row)
 
     def of(self, parts: Sequence[str]) -> _Row | None:
         """The row of a picture, whose path in the table may have more or fewer leading folders or
@@ -58,52 +74,75 @@ class _Tables:
         stem, suffix = os.path.splitext(parts[-1].lower())
         above = [part.lower() for part in parts[:-1]]
         own = _split_of(parts[:-1])
-        for ending in _ENDINGS:
-            if not stem.endswith(ending):
-                continue
-            name = stem.removesuffix(ending)
-            for start in range(len(above) + 1):
-                for end in (suffix, ""):
-                    rows = self.rows.get("/".join((*above[start:], f"{name}{end}")), [])
-                    fitting = [row for row in rows if own in (None, row.split)] or rows
-                    if len({row.label for row in fitting}) == 1:
-                        return fitting[0]
+        for held in (self.whole, self.ends):
+            for ending in (one for one in _ENDINGS if stem.endswith(one)):
+                name = stem.removesuffix(ending)
+                for start in range(len(above) + 1):
+                    for end in (suffix, ""):
+                        rows = held.get("/".join((*above[start:], f"{name}{end}")), [])
+                        fitting = [row for row in rows if own in (None, row.split)] or rows
+                        if len({row.told for row in fitting}) == 1:
+                            return fitting[0]
         return None
 
 
-def list_by_tables(folder: Path, on_error: str = "raise") -> Listing | None:
-    """List the pictures of a folder with the labels that lie beside them; None if there are none.
+@dataclass
+class _Known:
+    """The tables of a folder: of labels, of whose picture is whose, and sentences about tables of
+    pictures without a column of either.
+    """
+
+    labels: _Index = field(default_factory=_Index)
+    groups: _Index = field(default_factory=_Index)
+    unread: list[str] = field(default_factory=list)
+
+
+def groups_beside(listing: Listing, folder: Path) -> None:
+    """Take in a table in a folder that says whose the pictures below it are."""
+    known = _tables(folder, walk(folder).others).groups
+    paths = [path.relative_to(folder).parts for path in listing.pictures]
+    found = [known.of(parts) for parts in paths]
+    groups = ["" if row is None else row.told for row in found]
+    if sum(map(bool, groups)) <= _ENOUGH * len(groups) or len(set(groups)) < 2:
+        return
+    listing.groups = groups
+    listing.notes.append(
+        f"{len(set(groups) - {''}):,} groups were read from {', '.join(known.tables)}, which lies "
+        "beside the pictures: a random validation split keeps each whole."
+    )
+
+
+def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | None, list[str]]:
+    """The pictures of a folder with the labels that stand beside them (None where none do), and
+    sentences about tables that could not be used.
 
     Raises:
         DataError: for pictures without a label, unless they are to be skipped.
     """
     tree = walk(folder)
     if not tree.pictures:
-        return None
+        return None, []
     listing = Listing(folder)
     if _annotated(folder, tree.pictures[0]):
         _list_annotated(listing, tree.pictures, on_error)
-        return listing
-    tables = _Tables()
-    for parts in tree.others:
-        if parts[-1].lower().endswith(_ENDS) and len(parts) <= 3:
-            _read(folder / Path(*parts), tables)
-    pictures = [(parts, tables.of(parts)) for parts in tree.pictures]
-    listed = [(parts, row) for parts, row in pictures if row is not None]
-    if len(listed) < max(1, _ENOUGH * len(pictures)):
-        return None
-    alike = sum(row.label in map(label_name, parts[:-1]) for parts, row in listed)
-    if alike > _ENOUGH * len(listed):
-        return None  # the folders say the same
-    for parts, row in pictures:
+        return listing, []
+    known = _tables(folder, tree.others)
+    found = [(parts, known.labels.of(parts)) for parts in tree.pictures]
+    named = [(parts, row) for parts, row in found if row is not None]
+    if len(named) < max(1, _ENOUGH * len(found)):
+        return None, known.unread
+    alike = sum(row.told in map(label_name, parts[:-1]) for parts, row in named)
+    if alike > _ENOUGH * len(named):
+        return None, []  # the folders say the same
+    for parts, row in found:
         path = folder / Path(*parts)
         if row is not None:
             split = row.split or _split_of(parts[:-1])
-            _add(listing, path, row.label, split, row.group)
+            _add(listing, path, row.told, split)
             continue
         error = DataError(
             path,
-            got=f"a picture that {', '.join(tables.names)} does not list",
+            got=f"a picture that {', '.join(known.labels.tables)} does not name",
             expected="a label for each picture",
             fix=f"add a row for it, or {LEAVE_OUT}",
         )
@@ -113,16 +152,16 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> Listing | None:
     listing.has_splits = any(listing.splits)
     listing.notes.append(
         f"The labels of {len(listing.pictures):,} pictures were read from "
-        f"{', '.join(dict.fromkeys(tables.names))}."
+        f"{', '.join(known.labels.tables)}."
     )
-    return listing
+    return listing, []
 
 
-def _add(listing: Listing, path: Path, label: str, split: str | None, group: str) -> None:
+def _add(listing: Listing, path: Path, label: str, split: str | None) -> None:
     listing.pictures.append(path)
     listing.labels.append(printable(label))
     listing.splits.append(SPLITS.index(split or "training"))
-    listing.groups.append(group)
+    listing.groups.append("")
 
 
 def _split_of(above: Iterable[str]) -> str | None:
@@ -133,32 +172,76 @@ def _split_of(above: Iterable[str]) -> str | None:
     return None
 
 
-def _read(path: Path, tables: _Tables) -> None:
-    """Add a table of files and labels; any other file is ignored."""
+def _tables(folder: Path, others: Iterable[Sequence[str]]) -> _Known:
+    known = _Known()
+    for parts in others:
+        if parts[-1].lower().endswith(_ENDS) and len(parts) <= 3:
+            _read(folder / Path(*parts), known)
+    return known
+
+
+def _read(path: Path, known: _Known) -> None:
+    """Take in a table of files and labels or groups; anything else is passed over."""
     if path.stat().st_size > _MOST:
         return
     try:
-        names, rows = read_table(path.read_bytes(), os.fspath(path))
-    except (DataError, OSError):
+        text = path.read_bytes()
+        lines = path.suffix.lower() == ".jsonl"
+        names, rows = _of_lines(text) if lines else read_table(text, os.fspath(path))
+    except (DataError, OSError, ValueError):
         return
     file = _first(names, FILE_COLUMNS)
+    if file is None and (file := _of_pictures(rows)) is not None and is_picture_name(names[file]):
+        rows = [names, *rows]  # no header: a first row of a picture and its label
+        names = [f"column {number}" for number in range(1, len(names) + 1)]
+    if file is None:
+        return
     label = _first(names, (*COLUMNS["emotion"], "expression_label", "emotion_label"))
-    if file is None or label is None:
-        if len(names) < 2 or not is_picture_name(names[0]):
-            return  # neither a header nor a first row of a picture and its label
-        file, label, rows = 0, 1, [names, *rows]
-    split, group = _first(names, COLUMNS["usage"]), _first(names, GROUP_COLUMNS)
+    group, split = _first(names, GROUP_COLUMNS), _first(names, COLUMNS["usage"])
+    others = [place for place in range(len(names)) if place not in (file, group, split)]
+    if label is None and others and (names[0] == "column 1" or len(names) == 2):
+        few = len({row[others[0]] for row in rows}) <= _MOST_LABELS
+        label = others[0] if few else None
+    if label is None and group is None:
+        if _of_pictures(rows) is not None:
+            columns = ", ".join(names[:8])
+            known.unread.append(f"{path.name} names pictures beside the columns {columns}")
+        return
     named = split_word(path.stem)
     for row in rows:
         key = PurePosixPath(row[file].strip().replace("\\", "/").lower()).as_posix()
-        text = label_name(row[label])
-        if not key or key == "." or not text:
+        if not key or key == ".":
             continue
         word = split_word(row[split]) if split is not None else None
         word = word or named or split_word(PurePosixPath(key).stem)
-        person = row[group].strip() if group is not None else ""
-        tables.rows[key].append(_Row(text, SPLIT_NAMES[word] if word else None, person))
-    tables.names.append(path.name)
+        meant = SPLIT_NAMES[word] if word else None
+        if label is not None and (told := label_name(row[label])):
+            known.labels.add(key, _Row(told, meant), path.name)
+        if group is not None and (told := row[group].strip()):
+            known.groups.add(key, _Row(told, meant), path.name)
+
+
+def _of_lines(data: bytes) -> tuple[list[str], list[list[str]]]:
+    """Column names and rows of JSON objects, one a line.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    found = [json.loads(line) for line in text_of(data).splitlines() if line.strip()]
+    if not found or not all(isinstance(one, dict) for one in found):
+        raise ValueError("no JSON objects")
+    names = list(dict.fromkeys(name for one in found for name in one))
+    rows = [["" if one.get(name) is None else str(one[name]) for name in names] for one in found]
+    return [name.strip().lower() for name in names], rows
+
+
+def _of_pictures(rows: Sequence[Sequence[str]]) -> int | None:
+    """The column whose cells are names of picture files; None where there is none."""
+    some = rows[:50]
+    for place in range(len(some[0]) if some else 0):
+        if sum(is_picture_name(row[place].strip()) for row in some) > _ENOUGH * len(some):
+            return place
+    return None
 
 
 def _first(names: Sequence[str], wanted: Sequence[str]) -> int | None:
@@ -190,7 +273,7 @@ def _list_annotated(listing: Listing, pictures: Iterable[Sequence[str]], on_erro
                 raise wrong from error
             listing.left_out.append(LeftOut(wrong.where, None, f"got {wrong.got}"))
             continue
-        _add(listing, path, label, _split_of(parts[:-1]), "")
+        _add(listing, path, label, _split_of(parts[:-1]))
     listing.has_splits = len(set(listing.splits)) > 1 or any(listing.splits)
     listing.notes.append(
         f"The labels of {len(listing.pictures):,} pictures were read from their annotations."

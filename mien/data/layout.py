@@ -57,6 +57,7 @@ class Listing:
             `SPLITS` and group name (empty if it has none).
         has_splits: Whether folders name splits.
         notes, left_out: As in Dataset.
+        unread: Sentences about tables beside the pictures that could not be used.
     """
 
     root: Path
@@ -67,6 +68,7 @@ class Listing:
     has_splits: bool = False
     notes: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -92,7 +94,8 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
             folder,
             got="a folder without a FER2013 csv and without subfolders",
             expected="fer2013.csv, or pictures as split/label/picture or label/picture",
-            fix="name the csv file, or sort the pictures into a folder for each label",
+            fix="sort the pictures into one folder for each label, or put a table labels.csv with "
+            "the columns file,label beside them",
         )
     if not any(len(parts) > 1 for parts in tree.pictures):
         raise DataError(

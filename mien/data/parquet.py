@@ -1,12 +1,13 @@
 """Faces and labels in Parquet files, as Hugging Face distributes them.
 
-A column has the pictures: bytes of files (alone, or as {"bytes", "path"}), lists of pixels, nested
-or flat, or pixels as text. Another has the labels: names, or numbers whose names the file's
-metadata may give. Files named like `train-00000-of-00001.parquet` name their split.
+A column of pictures: bytes of files (alone, or as {"bytes", "path"}), lists of pixels, nested or
+flat, or texts of pixels; or a column for each pixel. A column of labels: numbers, whose names the
+file's own metadata may give, or names; or a column for each class. Files called `train-00000-of-00001.parquet` name their split.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -16,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.csv_header import COLUMNS
+from mien.data.csv_header import COLUMNS, class_columns, wide
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.face_cache import Source
+from mien.data.fractions import WHOLE, settle, to_bytes
 from mien.data.groups import GROUP_COLUMNS
 from mien.data.label_names import numbered
 from mien.data.layout import SPLIT_NAMES, split_word
@@ -42,21 +44,20 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError("pyarrow", "parquet") from error
-    pictures, labels, splits = list[Source](), list[object](), list[int]()
+    pictures, labels, splits, done = list[Source](), list[object](), list[int](), list[int]()
     groups, names, notes = list[str](), list[str](), list[str]()
     for path in files:
         try:
             with parquet.ParquetFile(path) as file:
                 schema = file.schema_arrow
                 columns = _columns(schema, os.fspath(path))
-                meanings = _meanings(schema, columns["label"])
-                above = path.parent.name.lower()
-                named = split_word(path.stem.split("-")[0]) or (
-                    above if above in SPLIT_NAMES else None
-                )
+                meanings = _meanings(schema, columns["label"][:1])
+                named = _named_split(path)
                 for batch in file.iter_batches(_BATCH, columns=_roots(columns)):
                     for row in _rows(batch, columns):
-                        pictures.append(_picture(row["picture"], os.fspath(path), len(pictures)))
+                        picture, kind = _picture(row["picture"], os.fspath(path), len(pictures))
+                        pictures.append(picture)
+                        done.append(kind)
                         labels.append(_meant(row["label"], meanings))
                         splits.append(_split(row["split"], named))
                         groups.append("" if row["group"] is None else str(row["group"]))
@@ -75,6 +76,7 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
             expected="a row for each picture",
             fix="download them again",
         )
+    notes += _settled(pictures, done, source)
     read = read_faces(pictures, names, how, source)
     places, label_set, are_numbers = numbered(labels, source)
     if are_numbers:
@@ -97,26 +99,31 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     )
 
 
-def _columns(schema: Any, where: str) -> dict[str, str | None]:
-    """Names of the columns for picture, label, split and group."""
-    plain = {name.lower().replace(" ", "_"): name for name in schema.names}
+def _columns(schema: Any, where: str) -> dict[str, list[str]]:
+    """Names of the columns of picture (one, or one a pixel), label (one, or one a class), split and
+    group.
+    """
+    columns = [name.lower().replace(" ", "_") for name in schema.names]
+    plain = dict(zip(columns, schema.names, strict=True))
 
-    def first(wanted: Sequence[str]) -> str | None:
-        return next((plain[name] for name in wanted if name in plain), None)
+    def first(wanted: Sequence[str]) -> list[str]:
+        return next(([plain[name]] for name in wanted if name in plain), [])
 
-    picture = first(_PICTURES) or next(
-        (name for name in schema.names if _holds_pictures(schema.field(name).type)), None
-    )
-    if picture is None:
+    picture = first(_PICTURES) or [schema.names[place] for place in wide(columns)]
+    if not picture:
+        held = (one for one in schema.names if _holds_pictures(schema.field(one).type))
+        picture = list(itertools.islice(held, 1))
+    if not picture:
         raise DataError(
             where,
             got="the columns " + ", ".join(schema.names[:8]),
             expected="a column of pictures: image, pixels, ...",
             fix="rename the column of pictures to image",
         )
+    label = first(COLUMNS["emotion"])
     return {
         "picture": picture,
-        "label": first(COLUMNS["emotion"]),
+        "label": label or [schema.names[place] for place, _ in class_columns(columns)],
         "split": first(COLUMNS["usage"]),
         "group": first(GROUP_COLUMNS),
     }
@@ -127,33 +134,47 @@ def _holds_pictures(kind: Any) -> bool:
     return "binary" in text or text.startswith(("list", "large_list", "fixed_size_list"))
 
 
-def _roots(columns: dict[str, str | None]) -> list[str]:
-    return [name for name in columns.values() if name is not None]
+def _roots(columns: dict[str, list[str]]) -> list[str]:
+    return [name for names in columns.values() for name in names]
 
 
-def _meanings(schema: Any, column: str | None) -> list[str]:
-    """Names of numbered labels, which Hugging Face's `ClassLabel` stores in the metadata."""
+def _meanings(schema: Any, column: Sequence[str]) -> list[str]:
+    """Names of numbered labels, as Hugging Face's `ClassLabel` keeps them in the metadata."""
     try:
         facts = json.loads((schema.metadata or {})[b"huggingface"])
-        return [str(name) for name in facts["info"]["features"][column]["names"]]
-    except (KeyError, TypeError, ValueError):
+        return [str(name) for name in facts["info"]["features"][column[0]]["names"]]
+    except (IndexError, KeyError, TypeError, ValueError):
         return []
 
 
-def _rows(batch: Any, columns: dict[str, str | None]) -> Iterator[dict[str, Any]]:
-    columns_of = {
-        kind: [None] * batch.num_rows if name is None else batch.column(name).to_pylist()
-        for kind, name in columns.items()
-    }
+def _rows(batch: Any, columns: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+    held: dict[str, Sequence[Any]] = {}
+    for kind, names in columns.items():
+        if len(names) > 1:  # a column for each pixel, or for each class
+            parts = [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
+            values: Sequence[Any] = np.column_stack(parts)  # type: ignore[assignment]
+            held[kind] = values if kind == "picture" else _largest(values, names)
+        else:
+            held[kind] = batch.column(names[0]).to_pylist() if names else [None] * batch.num_rows
     for row in range(batch.num_rows):
-        yield {kind: values[row] for kind, values in columns_of.items()}
+        yield {kind: values[row] for kind, values in held.items()}
 
 
-def _picture(value: Any, where: str, row: int) -> Source:
+def _largest(values: Sequence[Any], names: Sequence[str]) -> list[str | None]:
+    """The class whose column has the largest number of a row; None where several have it."""
+    numbers = np.nan_to_num(np.asarray(values, np.float64))
+    most = numbers.max(axis=1, keepdims=True)
+    alone = ((numbers == most).sum(axis=1) == 1) & (most[:, 0] > 0)
+    chosen = numbers.argmax(axis=1)
+    return [names[k] if one else None for k, one in zip(chosen, alone, strict=True)]
+
+
+def _picture(value: Any, where: str, row: int) -> tuple[Source, int]:
+    """Bytes of a file, or uint8 pixels; and what was done to their numbers (`fractions`)."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("data")
     if isinstance(value, bytes):
-        return value
+        return value, WHOLE
     if isinstance(value, str):
         value = value.translate(str.maketrans("[],;", "    ")).split()
     try:
@@ -163,7 +184,8 @@ def _picture(value: Any, where: str, row: int) -> Source:
     if array.ndim == 1:
         side = math.isqrt(array.size)
         array = array.reshape(side, side) if side * side == array.size else np.zeros(0)
-    if array.ndim not in (2, 3) or array.size < 64 or not _are_pixels(array):
+    found = to_bytes(array) if array.ndim in (2, 3) and array.size >= 64 else None
+    if found is None:
         raise DataError(
             where,
             row=row + 1,
@@ -173,11 +195,25 @@ def _picture(value: Any, where: str, row: int) -> Source:
             expected="the bytes of a picture, or its pixels",
             fix="store one of these in the column",
         )
-    return array.astype(np.uint8)
+    return found
 
 
-def _are_pixels(array: np.ndarray) -> bool:
-    return bool(array.min() >= 0 and array.max() <= 255 and np.array_equal(array, np.rint(array)))
+def _settled(pictures: list[Source], done: list[int], where: str) -> list[str]:
+    """Give all pixels of some files one scale."""
+    rows = [row for row, one in enumerate(pictures) if isinstance(one, np.ndarray)]
+    images = [one for one in pictures if isinstance(one, np.ndarray)]
+    odd, notes = settle(images, [done[row] for row in rows])
+    if odd:
+        raise DataError(
+            where,
+            row=rows[odd[0]] + 1,
+            got="pixels above 1 among rows of fractions",
+            expected="all pixels from 0 to 1, or all from 0 to 255",
+            fix="write all rows in one scale",
+        )
+    for row, image in zip(rows, images, strict=True):
+        pictures[row] = image
+    return notes
 
 
 def _meant(label: Any, meanings: Sequence[str]) -> object:
@@ -187,6 +223,12 @@ def _meant(label: Any, meanings: Sequence[str]) -> object:
         return int(np.argmax(label)) if len(label) > 1 else _meant(label[0], meanings)
     plain: object = label
     return plain
+
+
+def _named_split(path: Path) -> str | None:
+    """The split that a file's name tells, or its folder's."""
+    above = path.parent.name.lower()
+    return split_word(path.stem.split("-")[0]) or (above if above in SPLIT_NAMES else None)
 
 
 def _split(value: Any, named: str | None) -> int:

@@ -168,7 +168,7 @@ def _read_files(form: Form, path: Path, how: How) -> Dataset:
 
 def _read_form(form: Form, path: Path, how: How) -> Dataset:
     if form.kind == "archive":
-        return _read_packed(path, how)
+        return _read_packed(form.files[0], how)
     if form.kind == "pictures":
         try:
             listing = list_pictures(path, how.on_error)

@@ -110,7 +110,26 @@ def _form_of_folder(path: Path) -> Form:
         for folder in level:
             if table := _table_in(folder):
                 return table
-    return Form("pictures", (path,))  # listing the pictures then says what is missing
+    return _packed_in(path) or Form(
+        "pictures", (path,)
+    )  # listing the pictures then says what is missing
+
+
+def _packed_in(folder: Path) -> Form | None:
+    """The only archive in a folder without data of its own."""
+    found = sorted(
+        one
+        for one in folder.iterdir()
+        if is_archive_name(one.name) and not one.name.startswith(".")
+    )
+    if len(found) > 1:
+        raise DataError(
+            folder,
+            got="a folder of archives: " + ", ".join(one.name for one in found[:5]),
+            expected="one archive, or unpacked data",
+            fix="name one of them, unpack them side by side, or pack them into one zip",
+        )
+    return form_of(found[0]) if found else None
 
 
 def _table_in(folder: Path) -> Form | None:
@@ -166,7 +185,8 @@ def _form_of_file(path: Path) -> Form:
                     expected="a csv file",
                     fix="save the sheet as csv",
                 )
-            ends = (*parquet.SUFFIXES, *arrays.SUFFIXES)
+            packed = tuple(f".csv{one}" for one in (".gz", ".bz2", ".xz"))
+            ends = (*parquet.SUFFIXES, *arrays.SUFFIXES, *packed)
             if not any(
                 is_picture_name(name) or is_archive_name(name) or name.lower().endswith(ends)
                 for name in names

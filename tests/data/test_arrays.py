@@ -119,3 +119,28 @@ def test_a_cut_off_file(tmp_path: Path, faces: Dataset) -> None:
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(DataError, match=r"not a whole \.npz"):
         load_dataset(path)
+
+
+def test_whose_picture_is_whose(tmp_path: Path, faces: Dataset) -> None:
+    people = np.arange(len(faces)) % 9
+    dataset = load_dataset(whole(faces, tmp_path / "f.npz", subjects=people))
+    assert dataset.groups is not None and dataset.groups.tolist() == [str(one) for one in people]
+    with pytest.raises(DataError, match="3 groups for 210 pictures"):
+        load_dataset(whole(faces, tmp_path / "g.npz", groups=np.arange(3)))
+
+
+def test_opacity_lies_on_gray_and_texts_of_objects_are_named(
+    tmp_path: Path, faces: Dataset
+) -> None:
+    opaque = np.full((len(faces), 48, 48, 1), 255, np.uint8)
+    rgba = np.concatenate([np.repeat(faces.images, 3, axis=3), opaque], axis=3)
+    dataset = load_dataset(whole(faces, tmp_path / "f.npz", x=rgba))
+    np.testing.assert_array_equal(dataset.images, faces.images)
+    rgba[..., 3] = 0
+    assert set(np.unique(load_dataset(whole(faces, tmp_path / "g.npz", x=rgba)).images)) == {128}
+    names = np.array([FER2013[k] for k in faces.labels], object)
+    with pytest.raises(DataError, match=r"h\.npz:y: .* Fix: save it as array\.astype\(str\)"):
+        load_dataset(whole(faces, tmp_path / "h.npz", y=names))
+    # What is neither pictures, labels nor groups need not be understood.
+    dataset = load_dataset(whole(faces, tmp_path / "i.npz", filenames=names))
+    assert len(dataset) == len(faces)

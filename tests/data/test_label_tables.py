@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,10 +50,47 @@ def flat(root: Path) -> None:
     (root / "index.tsv").write_text("\n".join(lines).replace("C:\\data\\faces\\", ""))
 
 
+def windows_paths(root: Path) -> None:
+    flat(root)
+    lines = ["split\tfile\tclass"]
+    for n in range(14):
+        kind = "val" if n > 6 else "train"
+        lines.append(f"{kind}\tC:\\Users\\me\\faces\\{n}.png\t{FER2013[n % 7]}")
+    (root / "index.tsv").write_text("\n".join(lines))
+
+
+def json_lines(root: Path) -> None:
+    lines = []
+    for n in range(14):
+        save(root / "train" / f"{n}.png", n)
+        lines.append(json.dumps({"file_name": f"{n}.png", "label": FER2013[n % 7]}))
+    (root / "train" / "metadata.jsonl").write_text("\n".join(lines))
+
+
+def foreign_columns(root: Path) -> None:
+    lines = ["Bild;Ausdruck"]
+    for n in range(14):
+        save(root / "bilder" / f"{n}.png", n)
+        lines.append(f"{n}.png;{FER2013[n % 7]}")
+    root.joinpath("liste.csv").write_text("\r\n".join(lines), encoding="utf-16")
+
+
+def ids(root: Path) -> None:
+    lines = ["id,emotion"]
+    for n in range(14):
+        save(root / "images" / f"{n:04d}.png", n)
+        lines.append(f"{n:04d},{FER2013[n % 7]}")
+    (root / "labels.csv").write_text("\n".join(lines))
+
+
 KINDS: dict[str, tuple[Callable[[Path], None], list[int]]] = {
     "plain": (plain, [14, 0, 0]),
     "two tables": (two_tables, [14, 0, 14]),
     "beside the pictures": (flat, [7, 7, 0]),
+    "paths of another machine": (windows_paths, [7, 7, 0]),
+    "lines of JSON": (json_lines, [14, 0, 0]),
+    "foreign columns": (foreign_columns, [14, 0, 0]),
+    "names without endings": (ids, [14, 0, 0]),
 }
 
 
@@ -110,6 +148,37 @@ def test_a_picture_without_a_label(tmp_path: Path) -> None:
         load_dataset(tmp_path)
     dataset = load_dataset(tmp_path, on_error="skip")
     assert len(dataset) == 14 and len(dataset.left_out) == 1
+
+
+def test_a_table_that_changes_is_read_again(tmp_path: Path) -> None:
+    ids(tmp_path)
+    assert load_dataset(tmp_path).labels.tolist() == [n % 7 for n in range(14)]
+    path = tmp_path / "labels.csv"
+    path.write_text(path.read_text().replace("angry", "neutral"))
+    assert load_dataset(tmp_path).labels.tolist() == [n % 7 or 6 for n in range(14)]
+
+
+def test_a_table_without_a_column_that_is_known_is_named(tmp_path: Path) -> None:
+    ids(tmp_path)
+    (tmp_path / "labels.csv").write_text("photo,mood,age\n0000.png,glad,3\n0001.png,sad,4\n")
+    with pytest.raises(
+        DataError, match=r"labels\.csv names pictures .* photo, mood, age"
+    ) as caught:
+        load_dataset(tmp_path)
+    assert caught.value.fix.startswith("call the column of labels 'label'")
+
+
+def test_a_table_of_persons_beside_folders_of_labels(tmp_path: Path) -> None:
+    lines = ["file,subject"]
+    for n in range(21):
+        save(tmp_path / "data" / "faces" / FER2013[n % 7] / f"{n}.png", n)
+        lines.append(f"{FER2013[n % 7]}/{n}.png,s{n % 5}")
+    (tmp_path / "data" / "people.csv").write_text("\n".join(lines))
+    dataset = load_dataset(tmp_path / "data")
+    gray = dataset.images[:, 0, 0, 0].astype(int)
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [f"s{n % 5}" for n in gray]
+    assert any("5 groups were read from people.csv" in note for note in dataset.notes)
 
 
 def test_folders_that_name_labels_come_first(tmp_path: Path) -> None:

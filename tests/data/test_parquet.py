@@ -102,3 +102,27 @@ def test_bad_files(tmp_path: Path, faces: Dataset) -> None:
     pq.write_table(table(faces, png, image=bad), tmp_path / "c.parquet")
     with pytest.raises(DataError, match="neither the bytes"):
         load_dataset(tmp_path / "c.parquet")
+
+
+def test_a_column_for_each_pixel_and_for_each_class(tmp_path: Path, faces: Dataset) -> None:
+    part = faces.part("test")
+    flat = part.images.reshape(len(part), -1)
+    columns = {f"pixel{k}": flat[:, k] for k in range(2304)}
+    one_hot = {name: (part.labels == k).astype(int) for k, name in enumerate(FER2013)}
+    pq.write_table(pa.table({**columns, **one_hot}), tmp_path / "wide.parquet")
+    dataset = load_dataset(tmp_path / "wide.parquet")
+    np.testing.assert_array_equal(dataset.images, part.images)
+    np.testing.assert_array_equal(dataset.labels, part.labels)
+
+
+def test_fractions_have_one_scale_in_all_rows(tmp_path: Path, faces: Dataset) -> None:
+    part = faces.part("test")
+    pixels = [(image[:, :, 0] / 255).ravel().tolist() for image in part.images]
+    labels = [FER2013[k] for k in part.labels]
+    pq.write_table(pa.table({"pixels": pixels, "label": labels}), tmp_path / "f.parquet")
+    dataset = load_dataset(tmp_path / "f.parquet")
+    np.testing.assert_array_equal(dataset.images, part.images)
+    pixels[4] = [200.0] * 2304
+    pq.write_table(pa.table({"pixels": pixels, "label": labels}), tmp_path / "f.parquet")
+    with pytest.raises(DataError, match="row 5: got pixels above 1 among rows of fractions"):
+        load_dataset(tmp_path / "f.parquet")
