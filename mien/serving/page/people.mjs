@@ -48,6 +48,11 @@ export class People {
     };
   }
 
+  // Another scene begins: nobody is who was seen before.
+  cut() {
+    this.tracker.forget();
+  }
+
   // For so many seconds from the next frame on, everybody's mean is their face at rest.
   learnRest(seconds) {
     this.learning = { seconds, until: null, sums: new Map() };

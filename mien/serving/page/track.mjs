@@ -65,6 +65,11 @@ export class Tracker {
     this.timeS = null;
   }
 
+  // End every track; numbers go on.
+  forget() {
+    this.tracks = [];
+  }
+
   // Boxes [x0, y0, x1, y1] found at a time -> a number each, none ever given twice.
   update(timeS, boxes) {
     const stepS = this.timeS === null ? 0 : Math.max(0, timeS - this.timeS);

@@ -1,6 +1,7 @@
 // The panel "Video": a file is looked at a few times a second, from its beginning to its end; then people,
 // their timelines, and the tables that mien predict would write.
 import { boxes } from "./boxes.mjs";
+import { Cuts, HEIGHT, shrunkGray, WIDTH } from "./cuts.mjs";
 import { announce, fit, h, icon, percent, plural, sentence } from "./dom.mjs";
 import { asked, engine, ruleInUse } from "./engine.mjs";
 import { People } from "./people.mjs";
@@ -125,6 +126,8 @@ async function analyse() {
   const count = Math.max(1, Math.floor(duration * film.perSecond));
   const step = 1 / film.perSecond;
   const canvas = h("canvas", { width: film.player.videoWidth, height: film.player.videoHeight });
+  const small = h("canvas", { width: WIDTH, height: HEIGHT });
+  const cuts = new Cuts();
   try {
     await loaded(source);
     for (let i = 0; i < count && !job.stopped && mine === film; i++) {
@@ -132,6 +135,7 @@ async function analyse() {
       canvas.getContext("2d").drawImage(source, 0, 0);
       const { frame } = await engine().faces(await createImageBitmap(canvas), settings);
       Object.assign(frame, { index: i, time_s: Number((i * step).toFixed(6)) });
+      if (cuts.isCut(shrunkGray(canvas, small))) people.cut();
       people.follow(frame);
       mine.session.add(frame);
       keep(mine, frame);

@@ -13,6 +13,7 @@ from browsing import Page
 
 from mien.bundle import open_bundle
 from mien.bundle.answer import TEMPERATURE, rule_under
+from mien.video import cuts
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker, assign
 from mien.vision import head_pose
@@ -76,6 +77,42 @@ def test_people_have_the_librarys_numbers(page: Page, seed: int) -> None:
     body = "const t = new m.Tracker(); return values[0].map(([at, boxes]) => t.update(at, boxes))"
     assert call(page, "track.mjs", body, looks) == expected
     assert max(max(numbers, default=0) for numbers in expected) >= 3
+
+
+def test_pictures_are_as_far_apart_as_in_the_library(page: Page) -> None:
+    made = np.random.default_rng(5)
+    looks = [
+        cv2.GaussianBlur(made.integers(0, 256, (cuts.HEIGHT, cuts.WIDTH), np.uint8), (0, 0), sigma)
+        for sigma in (0.5, 1, 2, 4, 8, 16)
+    ]
+    pairs = [(one, other) for one in looks for other in looks]
+    body = "return values[0].map(([a, b]) => m.distances(m.lookOf(a), m.lookOf(b)))"
+    lists = [[one.ravel().tolist(), other.ravel().tolist()] for one, other in pairs]
+    found = call(page, "cuts.mjs", body, lists)
+    seen = [(cuts._look(0, one), cuts._look(0, other)) for one, other in pairs]
+    expected = [(cuts._pattern_distance(*two), cuts._block_distance(*two)) for two in seen]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert max(block for _, block in expected) > cuts._BLOCK_ALONE
+
+
+def test_a_cut_is_another_picture_not_light_or_a_step(page: Page) -> None:
+    made = np.random.default_rng(6)
+    scene, other = (
+        cv2.GaussianBlur(made.integers(0, 256, (cuts.HEIGHT, cuts.WIDTH), np.uint8), (0, 0), 3)
+        for _ in range(2)
+    )
+    shown = [
+        scene,
+        np.roll(scene, 1, 1),
+        scene // 2 + 60,
+        other,
+        other,
+        np.zeros_like(other),
+        other,
+    ]
+    body = "const c = new m.Cuts(); return values[0].map((gray) => c.isCut(gray))"
+    found = call(page, "cuts.mjs", body, [one.ravel().tolist() for one in shown])
+    assert found == [False, False, False, True, False, False, True]
 
 
 def test_assignments_are_the_librarys(page: Page) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from browsing import Page, Server
@@ -19,22 +20,25 @@ from mien.results import Frame
 NUM_FRAMES, RATE = 30, 10
 
 
-@pytest.fixture(scope="module")
-def clip() -> bytes:
-    """Three seconds of a drawn face that crosses the picture, as WebM."""
+def webm(pictures: list[np.ndarray]) -> bytes:
     av = pytest.importorskip("av", reason="the extra [video] is not installed")
     held = io.BytesIO()
     with av.open(held, "w", format="webm") as file:
         stream = file.add_stream("libvpx", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
         stream.bit_rate = 2_000_000
-        for step in range(NUM_FRAMES):
-            picture = person(step, NUM_FRAMES)
+        for picture in pictures:
             for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
                 file.mux(packet)
         for packet in stream.encode():
             file.mux(packet)
     return held.getvalue()
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    """Three seconds of a drawn face that crosses the picture, as WebM."""
+    return webm([person(step, NUM_FRAMES) for step in range(NUM_FRAMES)])
 
 
 def open_film(page: Page, data: bytes, name: str = "walk.webm") -> None:
@@ -83,6 +87,24 @@ def test_the_player_shows_the_faces_of_its_moment(page: Page, clip: bytes) -> No
             page.page.locator("#video .box").evaluate("(box) => parseFloat(box.style.left)")
         )
     assert lefts[1] - lefts[0] > 20
+
+
+def test_a_cut_ends_every_person(page: Page) -> None:
+    """Half way another scene begins, with a face at the same place."""
+    drawn = person(NUM_FRAMES // 2, NUM_FRAMES)
+    made = np.random.default_rng(1)
+    grounds = [made.integers(0, 256, (6, 8, 3), np.uint8) for _ in range(2)]
+    face = cv2.GaussianBlur((np.abs(drawn.astype(int) - drawn[0, 0]).max(2) > 8) * 1.0, (0, 0), 2)
+    one, other = (
+        (drawn * face[..., None] + cv2.resize(ground, (640, 480)) * (1 - face[..., None])).astype(
+            np.uint8
+        )
+        for ground in grounds
+    )
+    open_film(page, webm([one] * 15 + [other] * 15), "cut.webm")
+    page.page.click('button:has-text("Look at it")')
+    page.expect("#video .u-wrap canvas").to_be_visible(timeout=60_000)
+    page.expect("#video h3").to_have_text(["Person 1", "Person 2"])
 
 
 def test_a_file_that_cannot_be_played_says_what_can(page: Page) -> None:
