@@ -8,7 +8,6 @@ from mien import __version__
 
 project = "mien"
 author = "the mien contributors"
-copyright = "MIT licence"
 version = release = __version__
 
 extensions = [
@@ -27,7 +26,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
-nb_merge_streams = True
+nb_output_stderr = "remove"  # progress bars that complain of notebooks
 nb_ipywidgets_js = {}  # else the pages would fetch them from a CDN
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
@@ -54,6 +53,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 _LIGHT = {"primary": "#1d1b18", "content": "#1f5fd6", "visited": "#1f5fd6"}
 _DARK = {"primary": "#f3f0ea", "content": "#8db4ff", "visited": "#8db4ff"}
 html_theme_options = {
