@@ -23,11 +23,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imports go downhill. A row a folder (or a file directly in mien/), in the order of the house: what it
 # may import of the rows above it, and which third-party packages it owns, anywhere in its files.
-CORE = ("errors", "labels", "constants", "runtime")
+CORE = ("errors", "labels", "constants", "text_table", "runtime")
 HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "errors": ((), ()),
     "labels": (("errors",), ()),
     "constants": ((), ()),
+    "text_table": ((), ()),
     "runtime": ((), ("onnxruntime", "tensorflow")),
     "results": (CORE, ("pyarrow",)),
     "vision": ((*CORE, "results"), ("cv2", "mtcnn", "pooch", "requests")),

@@ -12,6 +12,7 @@ from mien.bundle.classifier import Classifier
 from mien.data.readers import find_data
 from mien.errors import MienError
 from mien.runtime import cores, has_bf16, processor
+from mien.text_table import aligned
 from mien.vision.detect import mtcnn_is_installed
 from mien.vision.yunet import YuNet
 from mien.vision.yunet_weights import kept_weights
@@ -42,8 +43,7 @@ def examine() -> tuple[dict[str, Any], str]:
     }
     rows = [(name, _words(value)) for name, value in facts.items() if name != "packages"]
     rows += [(f"package {name}", version) for name, version in versions.items()]
-    width = max(len(name) for name, _ in rows)
-    return facts, "\n".join(f"{name.ljust(width)}  {value}" for name, value in rows)
+    return facts, "\n".join(aligned(rows, num_left=2))
 
 
 def _version(package: str) -> str:

@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import printable
 from mien.labels import VOTES_HEAD
+from mien.text_table import aligned
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle
     from mien.results import Face, Frame
     from mien.training.recipe import Recipe
     from mien.training.runs import Run
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of equal length as text, the first column left, the others right aligned."""
-    widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if c == 0 else cell.rjust(width)
-            for c, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
 
 
 def summary_table(runs: Sequence[Run]) -> str:
@@ -61,7 +50,7 @@ def summary_table(runs: Sequence[Run]) -> str:
                 f"{best['val_accuracy']:.1%} (n = {judged_on})",
             )
         )
-    return aligned(rows)
+    return "\n".join(aligned(rows))
 
 
 def recipe_table(recipes: Sequence[Recipe]) -> str:
@@ -79,7 +68,7 @@ def recipe_table(recipes: Sequence[Recipe]) -> str:
                 f"{one.learning_rate:g}",
             )
         )
-    return aligned(rows)
+    return "\n".join(aligned(rows))
 
 
 def count_table(facts: Mapping[str, Any]) -> str:
@@ -91,7 +80,7 @@ def count_table(facts: Mapping[str, Any]) -> str:
         rows.append((label, *map(str, numbers), str(sum(numbers))))
     totals = [sum(counts[split].values()) for split in counts]
     rows.append(("all", *map(str, totals), str(sum(totals))))
-    lines = [f"Data: {facts['source']} (fingerprint {facts['fingerprint']})", "", aligned(rows)]
+    lines = [f"Data: {facts['source']} (fingerprint {facts['fingerprint']})", "", *aligned(rows)]
     if facts["num_unlabelled"]:
         lines.append(f"{facts['num_unlabelled']} rows have no label")
     return "\n".join([*lines, *facts["notes"]])
@@ -119,7 +108,7 @@ def bundle_table(bundle: Bundle, where: str | Path) -> str:
             rows.append(("  in 14 views", f"{scores['best']['accuracy']['value']:.1%}"))
         if votes := scores.get("heads", {}).get(VOTES_HEAD):
             rows.append(("  FER+ majority", f"{votes['accuracy']['value']:.1%} (n = {votes['n']})"))
-    return aligned(rows)
+    return "\n".join(aligned(rows, num_left=2))
 
 
 def describe(frame: Frame) -> str:
@@ -169,7 +158,7 @@ def persons_table(rows: Sequence[Mapping[str, Any]]) -> str:
                 "n/a" if row["uncertain"] is None else f"{row['uncertain']:.0%}",
             )
         )
-    return f"{printable(first['source'])}{_left_out(first)}\n{aligned(lines)}"
+    return "\n".join([f"{printable(first['source'])}{_left_out(first)}", *aligned(lines)])
 
 
 def _left_out(row: Mapping[str, Any]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mien.data.dataset import SPLITS
+from mien.text_table import aligned
 
 if TYPE_CHECKING:
     from mien.data.audit import Audit, VoteAgreement
@@ -29,31 +30,30 @@ def audit_table(audit: Audit) -> str:
     return "\n".join(line.rstrip() for line in lines).rstrip()
 
 
-def _counts(audit: Audit, used: Sequence[str]) -> Iterator[str]:
+def _counts(audit: Audit, used: Sequence[str]) -> list[str]:
     """Labelled rows by class, and other counts by split."""
-    yield _row("labelled rows", used, 20)
     totals = [int(audit.counts[SPLITS.index(split)].sum()) for split in used]
+    # A column of counts and one of shares for each split.
+    rows = [["labelled rows", *(cell for split in used for cell in (split, ""))]]
+
+    def add(name: str, counts: Sequence[int], shares: Sequence[str] = ()) -> None:
+        cells = zip(counts, shares or [""] * len(counts), strict=True)
+        rows.append([name, *(cell for n, share in cells for cell in (_count(n), share))])
+
     for index, name in enumerate(audit.label_set):
         counts = [int(audit.counts[SPLITS.index(split), index]) for split in used]
-        shares = [
-            _rate(n / total if total else None) for n, total in zip(counts, totals, strict=True)
-        ]
-        cells = [f"{_count(n)} {share:>8}" for n, share in zip(counts, shares, strict=True)]
-        yield _row("  " + name, cells, 20)
-    numbers = {"  all": totals}
-    if any(audit.size(split) > total for split, total in zip(used, totals, strict=True)):
-        numbers["  without a label"] = [
-            audit.size(split) - n for split, n in zip(used, totals, strict=True)
-        ]
-    numbers["different pictures"] = [audit.distinct[SPLITS.index(split)] for split in used]
-    numbers["blank pictures"] = [audit.within(audit.blanks, split) for split in used]
+        shares = [n / total if total else None for n, total in zip(counts, totals, strict=True)]
+        add("  " + name, counts, [_rate(share) for share in shares])
+    add("  all", totals)
+    unlabelled = [audit.size(split) - n for split, n in zip(used, totals, strict=True)]
+    if any(unlabelled):
+        add("  without a label", unlabelled)
+    add("different pictures", [audit.distinct[SPLITS.index(split)] for split in used])
+    add("blank pictures", [audit.within(audit.blanks, split) for split in used])
     if audit.no_faces is not None:
-        numbers["no face, the annotators say"] = [
-            audit.within(audit.no_faces, split) for split in used
-        ]
-    # Under the counts, whose shares take the last nine columns.
-    for name, values in numbers.items():
-        yield _row(name, [_count(value) + " " * 9 for value in values], 20)
+        no_faces = [audit.within(audit.no_faces, split) for split in used]
+        add("no face, the annotators say", no_faces)
+    return aligned(rows)
 
 
 def _equal(audit: Audit) -> Iterator[str]:
@@ -80,28 +80,26 @@ def _near(audit: Audit) -> Iterator[str]:
 
 
 def _votes(audit: Audit, agreement: VoteAgreement, used: Sequence[str]) -> Iterator[str]:
-    yield _row("the annotators (FER+)", used)
     parts = [audit.agreement(split) for split in used]
-    yield _row("  rows with a vote for a label", [_count(int(part["n"] or 0)) for part in parts])
+    with_votes = [_count(int(part["n"] or 0)) for part in parts]
+    rows = [["the annotators (FER+)", *used], ["  rows with a vote for a label", *with_votes]]
     for name, words in (
         ("agrees", "  label is the annotators' choice"),
         ("among_top", "  the same, or tied with it"),
         ("among_two", "  label is among their first two"),
     ):
-        yield _row(words, [_rate(part[name]) for part in parts])
+        rows.append([words, *(_rate(part[name]) for part in parts)])
+    yield from aligned(rows)
     yield ""
-    yield _row("label (down), votes (across)", audit.label_set, 9)
+    rows = [["label (down), votes (across)", *audit.label_set]]
     for name, line in zip(audit.label_set, agreement.preferred.tolist(), strict=True):
         total = sum(line)
-        yield _row("  " + name, [_rate(value / total if total else None) for value in line], 9)
+        rows.append(["  " + name, *(_rate(value / total if total else None) for value in line)])
+    yield from aligned(rows)
     yield (
         f"  {_count(len(agreement.decisive)):>7}  rows without a vote for their label and "
         f"{DECISIVE} or more for another"
     )
-
-
-def _row(name: str, cells: Iterable[str], width: int = 12) -> str:
-    return f"{name:<31}" + "".join(f"{cell:>{width}}" for cell in cells)
 
 
 def _count(number: int) -> str:

@@ -26,6 +26,7 @@ from mien.evaluation.sentences import (
     without_twins,
     worst,
 )
+from mien.text_table import aligned
 
 FEW = 200  # rows in a split; with fewer the report warns
 NAMED = 4  # classes equally good or bad; more are counted, not named
@@ -254,16 +255,7 @@ def table(truth: Truth) -> str:
         cells += [count(info.get("parameters")), decimal(info.get("seconds_per_epoch"), 1)]
         cells.append(count(info.get("peak_memory_mb")))
         rows.append(cells)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
+    lines = aligned(rows)
     lines.insert(1, "-" * max(len(line) for line in lines))
     if truth["best"]["name"] is not None:
         lines.append("* best on validation, which chose it; brackets: 95 % interval")

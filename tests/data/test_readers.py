@@ -115,7 +115,7 @@ def test_the_competitions_pair_is_read_whole_from_either_file(tmp_path: Path, gi
     assert dataset.labels.tolist() == EMOTIONS[:42] + [UNLABELLED] * 28
     assert [SPLITS[split] for split in dataset.splits] == ["training"] * 42 + ["test"] * 28
     assert dataset.rows.tolist() == [*range(2, 44), *range(2, 30)]
-    assert any("28 rows carry no label" in note for note in dataset.notes)
+    assert any("28 rows have no label" in note for note in dataset.notes)
 
 
 def test_a_zip_with_the_pair_inside_is_read_whole(tmp_path: Path) -> None:
