@@ -1,9 +1,12 @@
 # Each target makes its own .venv when there is none, with this Python (`make demo PYTHON=python3.12` picks another).
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-page check fix bench docs vendor train-champion clean
+.PHONY: help demo test test-page check fix bench docs vendor wheel train-champion clean
+
+help:  ## What each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s%s\n", $$1, $$2}' Makefile
 
 demo: .venv/ready  ## The main job on the drawn faces: three networks and a report; then a portrait, marked and explained
 	$(BIN)/python facial_expression_recognition.py --epochs 5 --out mien-run
@@ -11,16 +14,17 @@ demo: .venv/ready  ## The main job on the drawn faces: three networks and a repo
 	$(BIN)/mien predict mien-run/astronaut.png --draw mien-run/portrait --explain mien-run/portrait
 	@echo "The page: $(BIN)/mien serve, then open http://127.0.0.1:8000 (make vendor first, to analyse in the browser)"
 
-test: .venv/ready  ## In two processes: nearly twice as fast on two cores
-	$(BIN)/python -m pytest -q -m "not shared and not slow and not browser" -n 2 --dist loadfile
+# In two processes: nearly twice as fast on two cores.
+test: .venv/ready  ## The tests, without the slow ones; PYTEST=... adds options
+	$(BIN)/python -m pytest -q -m "not shared and not slow and not browser" -n 2 --dist loadfile $(PYTEST)
 
 test-page: .venv/ready  ## The page of `mien serve` in Debian's chromium; after `make vendor`
 	$(BIN)/python -m pytest -q -m browser -n 2 --dist loadfile
 
-check: .venv/ready
+check: .venv/ready  ## What has to be clean: the formatter, the linter, the type checker
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
-fix: .venv/ready
+fix: .venv/ready  ## Format, and mend what the linter can
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.csv for the real file
@@ -33,6 +37,9 @@ bench: .venv/ready  ## Ratios against named alternatives; DATA=path/to/fer2013.c
 
 vendor: .venv/ready  ## What the page of `mien serve` takes from npm, and YuNet, into the package: then a wheel works offline
 	$(BIN)/python web/vendor.py
+
+wheel: .venv/ready  ## Build the wheel and try it in a clean environment without the extras
+	$(BIN)/python .ci/wheel.py
 
 docs: .venv/docs-ready  ## The documentation site: docs/_build/html/index.html. Any warning, such as a broken link, fails
 	$(BIN)/python -m mien.cli.docs > docs/cli.md
@@ -69,5 +76,5 @@ train-champion: .venv/ready  ## The network that ships, from the csv: make train
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	touch $@
 
-clean:
+clean:  ## Remove .venv and what make demo wrote
 	rm -rf .venv mien-run

@@ -168,6 +168,8 @@ def test_version_is_in_the_changelog() -> None:
     newest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest is not None
     assert newest[1] == mien.__version__
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited is not None and cited[1] == mien.__version__
 
 
 def test_import_has_no_side_effects(tmp_path: Path) -> None:
