@@ -49,8 +49,8 @@ def main() -> None:
         # The portrait of scikit-image, without making that a dependency of the wheel.
         run(*pip, "install", "--no-deps", "--target", there / "data", "scikit-image", cwd=there)
         (portrait,) = (there / "data").rglob("astronaut.png")
-        rows = json.loads(run(mien, "predict", portrait, "--json", cwd=there))
-        labels = [row["label"] for row in rows]
+        answer = json.loads(run(mien, "predict", portrait, "--json", cwd=there))
+        labels = [face["label"] for frame in answer["frames"] for face in frame["faces"]]
         if labels != ["happy"]:
             raise SystemExit(f"got the faces {labels}; expected one happy face")
         run(mien, "train", portrait, cwd=there, exit_code=6)  # says which extra is lacking

@@ -1,4 +1,4 @@
-"""What several parts need and none owns: the side of a face, the cache folder."""
+"""What several parts need and none owns: the side of a face, words to choose from, the cache folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FACE_SIDE = 48  # pixels; FER2013's own size
+# Words that the command line and the library share.
+ON_ERROR = ("raise", "skip")
+FACES = ("auto", "detect", "whole")  # mien.data.crop says what each does
+DETECTORS = ("auto", "yunet", "yunet-close", "mtcnn", "none")
+COLUMNS = ("mien", "openface", "pyfeat")  # names of a table's columns
+FORMS = ("csv", "folder")  # of drawn faces
+RECIPES = ("small", "medium", "large", "champion", "robust", "swa", "everyday", "finetune")
+CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 
 
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:

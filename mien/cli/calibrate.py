@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli.options import DATA_HELP, Json, OnError, Votes, answer, say, say_next, source_of
+from mien.cli.options import DATA_HELP, Json, Votes, answer, say, say_next, source_of
 
 
 def calibrate(
@@ -33,10 +33,8 @@ def calibrate(
 
     pipeline.need_train_extra()
     opened = open_bundle(bundle)
-    faces = pipeline.read(source_of(data, votes, OnError.raise_), say=say)
-    everyday = pipeline.read(
-        source_of(photographs, None, OnError.raise_), say=say, side=opened.side
-    )
+    faces = pipeline.read(source_of(data, votes, "raise"), say=say)
+    everyday = pipeline.read(source_of(photographs, None, "raise"), say=say, side=opened.side)
     new, measured = recalibrate(opened, out, dataset=faces, photographs=everyday)
     answer({"bundle": str(out), "digest": new.digest, "measured": measured}, _table(measured), json)
     say_next("predict", "photo.jpg", "--bundle", out, as_json=json)

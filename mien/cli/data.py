@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +9,10 @@ import typer
 
 from mien.cli.options import (
     Data,
-    Faces,
     FacesOption,
     Groups,
     Json,
     LabelNames,
-    OnError,
     OnErrorOption,
     Side,
     Votes,
@@ -26,6 +23,7 @@ from mien.cli.options import (
     source_of,
 )
 from mien.cli.tables import count_table
+from mien.constants import FACES, FORMS
 from mien.errors import UsageError
 
 data_app = typer.Typer(
@@ -33,17 +31,12 @@ data_app = typer.Typer(
 )
 
 
-class Form(StrEnum):
-    csv = "csv"
-    folder = "folder"
-
-
 @data_app.command("info")
 def data_info(
     data: Data = None,
     votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     groups: Groups = None,
@@ -70,8 +63,8 @@ def data_audit(
         ),
     ] = None,
     votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     groups: Groups = None,
@@ -120,8 +113,8 @@ def data_draw(
     num: Annotated[int, typer.Option(help="Faces in all; three quarters train.", min=70)] = 5600,
     seed: Annotated[int, typer.Option(help="The same seed draws the same faces.", min=0)] = 0,
     form: Annotated[
-        Form, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.", **choice(Form))
-    ] = Form.folder,
+        str, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.", **choice(FORMS))
+    ] = "folder",
     json: Json = False,
 ) -> None:
     """Draw faces with seven expressions, as data to try things on.
@@ -130,7 +123,7 @@ def data_draw(
     """
     from mien.data import source as sources
 
-    _print_written(sources.draw(out, num=num, seed=seed, form=str(form)), json)
+    _print_written(sources.draw(out, num=num, seed=seed, form=form), json)
 
 
 @data_app.command("convert")
@@ -140,8 +133,8 @@ def data_convert(
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Leave out rows without a label.")
     ] = False,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     json: Json = False,
@@ -168,18 +161,18 @@ def data_crop(
     out: Annotated[Path, typer.Argument(help="A new folder for the faces.")],
     side: Side = 48,
     faces: Annotated[
-        Faces,
+        str,
         typer.Option(
-            help="detect: find and cut faces; auto: where it finds them.", **choice(Faces)
+            help="detect: find and cut faces; auto: where it finds them.", **choice(FACES)
         ),
-    ] = Faces.detect,
+    ] = "detect",
     labels: LabelNames = None,
     groups: Groups = None,
     sheets: Annotated[
         Path | None,
         typer.Option(help="Folder for contact sheets; OUT-sheets by default.", show_default=False),
     ] = None,
-    on_error: OnErrorOption = OnError.raise_,
+    on_error: OnErrorOption = "raise",
     json: Json = False,
 ) -> None:
     """Cut the faces out of photographs, once and for all, by the rule of `mien predict`.

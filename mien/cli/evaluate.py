@@ -10,12 +10,10 @@ import typer
 
 from mien.cli.options import (
     DATA_HELP,
-    Faces,
     FacesOption,
     Groups,
     Json,
     LabelNames,
-    OnError,
     OnErrorOption,
     OutFolder,
     Side,
@@ -81,8 +79,8 @@ def evaluate(
     weights: Mix = None,
     out: OutFolder = Path("mien-report"),
     votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     groups: Groups = None,

@@ -7,73 +7,33 @@ import difflib
 import json as json_module
 import shlex
 import sys
-from enum import StrEnum
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.constants import CLASS_WEIGHTS, FACES, ON_ERROR, RECIPES
 from mien.errors import printable
 
 if TYPE_CHECKING:
     from mien.data.source import Source
 
 
-def choice(kind: type[StrEnum]) -> dict[str, Any]:
-    """Arguments of `typer.Option` for one of a few words; a near miss is told the word meant."""
-    words = [one.value for one in kind]
+def choice(words: Iterable[str]) -> dict[str, Any]:
+    """Arguments of `typer.Option` for one of a few words; for a near miss the error names the word
+    that was probably meant.
+    """
+    known = tuple(words)
 
-    def parse(text: str) -> StrEnum:
-        word = str(text)
-        if word in words:
-            return kind(word)
-        near = difflib.get_close_matches(word.lower(), words, 1)
+    def parse(word: str) -> str:
+        if word in known:
+            return word
+        near = difflib.get_close_matches(word.lower(), known, 1)
         meant = f" Did you mean {near[0]}?" if near else ""
-        raise typer.BadParameter(f"got {word}; expected one of {', '.join(words)}.{meant}")
+        raise typer.BadParameter(f"got {word}; expected one of {', '.join(known)}.{meant}")
 
-    return {"parser": parse, "metavar": f"[{'|'.join(words)}]"}
-
-
-class OnError(StrEnum):
-    raise_ = "raise"
-    skip = "skip"
-
-
-class ClassWeights(StrEnum):
-    none = "none"
-    sqrt = "sqrt"
-    balanced = "balanced"
-
-
-class RecipeName(StrEnum):
-    small = "small"
-    medium = "medium"
-    large = "large"
-    champion = "champion"
-    robust = "robust"
-    swa = "swa"
-    everyday = "everyday"
-    finetune = "finetune"
-
-
-class DetectorKind(StrEnum):
-    auto = "auto"
-    yunet = "yunet"
-    yunet_close = "yunet-close"
-    mtcnn = "mtcnn"
-    none = "none"
-
-
-class Faces(StrEnum):
-    auto = "auto"
-    detect = "detect"
-    whole = "whole"
-
-
-class Columns(StrEnum):
-    mien = "mien"
-    openface = "openface"
-    pyfeat = "pyfeat"
+    return {"parser": parse, "metavar": f"[{'|'.join(known)}]"}
 
 
 DATA_HELP = (
@@ -97,20 +57,20 @@ Votes = Annotated[
     typer.Option(help="FER+ votes (fer2013new.csv) for the same rows.", show_default=False),
 ]
 OnErrorOption = Annotated[
-    OnError,
+    str,
     typer.Option(
         "--on-error",
         help="raise: stop at the first bad row; skip: leave it out, count it, list it.",
-        **choice(OnError),
+        **choice(ON_ERROR),
     ),
 ]
 FacesOption = Annotated[
-    Faces,
+    str,
     typer.Option(
         "--faces",
         help="Pictures are photographs, whose faces are cut out as predict does (detect), or faces "
         "already (whole); auto looks at some and says what it did.",
-        **choice(Faces),
+        **choice(FACES),
     ),
 ]
 Side = Annotated[
@@ -152,9 +112,9 @@ Settings = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
 Weights = Annotated[
-    ClassWeights,
+    str,
     typer.Option(
-        "--class-weights", help="Weight of each class in the loss.", **choice(ClassWeights)
+        "--class-weights", help="Weight of each class in the loss.", **choice(CLASS_WEIGHTS)
     ),
 ]
 Augment = Annotated[
@@ -204,12 +164,12 @@ Photographs = Annotated[
     ),
 ]
 WhichRecipe = Annotated[
-    RecipeName | None,
+    str | None,
     typer.Option(
         "--recipe",
         help="Which network; medium by default, with --init finetune.",
         show_default=False,
-        **choice(RecipeName),
+        **choice(RECIPES),
     ),
 ]
 RunFolder = Annotated[
@@ -221,8 +181,8 @@ RunFolder = Annotated[
 def source_of(
     data: str | None,
     votes: Path | None,
-    on_error: OnError,
-    faces: Faces = Faces.auto,
+    on_error: str,
+    faces: str = "auto",
     side: int = 48,
     labels: str | None = None,
     groups: Path | None = None,
@@ -230,7 +190,7 @@ def source_of(
     """Where data is read from, and how, from the options of a verb."""
     from mien.data.source import Source
 
-    return Source(data, votes, str(on_error), str(faces), side, labels, groups)
+    return Source(data, votes, on_error, faces, side, labels, groups)
 
 
 def say(sentence: str) -> None:

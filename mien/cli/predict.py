@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import Columns, DetectorKind, Json, choice, say, say_next
+from mien.cli.options import Json, choice, say, say_next
 from mien.cli.progress import counting_bar
+from mien.constants import COLUMNS, DETECTORS
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ Network = Annotated[
     str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
 ]
 Finder = Annotated[
-    DetectorKind,
+    str,
     typer.Option(
         help="What finds faces; yunet-close: smaller ones too, slowly; none: the pictures are faces already.",
-        **choice(DetectorKind),
+        **choice(DETECTORS),
     ),
 ]
 FinderWeights = Annotated[
@@ -65,9 +66,7 @@ TableFile = Annotated[
         "--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False
     ),
 ]
-ColumnNames = Annotated[
-    Columns, typer.Option(help="Names of the table's columns.", **choice(Columns))
-]
+ColumnNames = Annotated[str, typer.Option(help="Names of the table's columns.", **choice(COLUMNS))]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with --out: leave out what it holds whole.")
 ]
@@ -114,13 +113,13 @@ Prior = Annotated[
 def predict(
     paths: Paths,
     bundle: Network = "shipped",
-    detector: Finder = DetectorKind.auto,
+    detector: Finder = "auto",
     detector_model: FinderWeights = None,
     max_side: MaxSide = None,
     best: Best = False,
     prior: Prior = None,
     out: TableFile = None,
-    columns: ColumnNames = Columns.mien,
+    columns: ColumnNames = "mien",
     resume: Resume = False,
     overwrite: Overwrite = False,
     draw: DrawFolder = None,
@@ -146,7 +145,7 @@ def predict(
     from mien.vision.fonts import take_missing
 
     tell = _nothing if quiet else say
-    outputs = job.Outputs(out, str(columns), resume, overwrite, draw, explain, summary)
+    outputs = job.Outputs(out, columns, resume, overwrite, draw, explain, summary)
     options = job.Options(
         every=None if every is None else parse_seconds(every, "--every"),
         smooth_s=_time_constant(smooth),
@@ -154,9 +153,9 @@ def predict(
     )
     sources, options, num_bad = _sources(paths, options, tell)
     if options.pictures:
-        detector = DetectorKind.none
+        detector = "none"
     mode = "best" if best else "fast"
-    finder = find_detector(str(detector), model=detector_model, max_side=max_side)
+    finder = find_detector(detector, model=detector_model, max_side=max_side)
     recognizer = load(bundle, detector=finder, mode=mode, prior=prior)
     if recognizer.detector.note:
         tell(recognizer.detector.note)

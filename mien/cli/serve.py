@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import DetectorKind, choice, say
+from mien.cli.options import choice, say
 from mien.cli.predict import Prior
+from mien.constants import DETECTORS
 
 
 def serve(
@@ -22,9 +23,7 @@ def serve(
     bundle: Annotated[
         str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
     ] = "shipped",
-    detector: Annotated[
-        DetectorKind, typer.Option(help="What finds faces.", **choice(DetectorKind))
-    ] = DetectorKind.auto,
+    detector: Annotated[str, typer.Option(help="What finds faces.", **choice(DETECTORS))] = "auto",
     detector_model: Annotated[
         Path | None,
         typer.Option(
@@ -88,7 +87,7 @@ def serve(
         limits = replace(limits, max_side_px=max_side)
     options = Options(
         bundle=bundle,
-        detector=str(detector),
+        detector=detector,
         detector_model=detector_model,
         prior=prior,
         host=host,

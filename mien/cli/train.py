@@ -12,11 +12,9 @@ from mien.cli.evaluate import print_job
 from mien.cli.options import (
     Augment,
     BatchSize,
-    ClassWeights,
     Data,
     Deterministic,
     Epochs,
-    Faces,
     FacesOption,
     Fresh,
     Groups,
@@ -25,12 +23,10 @@ from mien.cli.options import (
     KeepLeaks,
     LabelNames,
     LearningRate,
-    OnError,
     OnErrorOption,
     OutFolder,
     Patience,
     Photographs,
-    RecipeName,
     RunFolder,
     Seed,
     Settings,
@@ -47,31 +43,32 @@ from mien.cli.options import (
     source_of,
 )
 from mien.cli.progress import training_bar
+from mien.constants import RECIPES as RECIPE_NAMES
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
     from mien.training.runs import Run
 
-ORIGINALS = (RecipeName.small, RecipeName.medium, RecipeName.large)  # the networks of the report
+ORIGINALS = ("small", "medium", "large")  # the networks of the report
 
 
 def run(
     data: Data = None,
     recipe: Annotated[
-        list[RecipeName] | None,
+        list[str] | None,
         typer.Option(
-            help="Which networks; all three by default.", show_default=False, **choice(RecipeName)
+            help="Which networks; all three by default.", show_default=False, **choice(RECIPE_NAMES)
         ),
     ] = None,
     out: OutFolder = Path("mien-run"),
     epochs: Epochs = None,
     seed: Seed = 0,
-    class_weights: Weights = ClassWeights.none,
+    class_weights: Weights = "none",
     augment: Augment = True,
     keep_leaks: KeepLeaks = False,
     votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     groups: Groups = None,
@@ -90,11 +87,11 @@ def run(
     changes = {
         "max_epochs": epochs,
         "seed": seed,
-        "class_weights": str(class_weights),
+        "class_weights": class_weights,
         "augment": augment,
         "keep_leaks": keep_leaks,
     }
-    recipes = [recipe_of(str(name), **changes) for name in dict.fromkeys(recipe or ORIGINALS)]
+    recipes = [recipe_of(name, **changes) for name in dict.fromkeys(recipe or ORIGINALS)]
     for one in recipes:
         if one.init:
             raise UsageError(
@@ -119,15 +116,15 @@ def train(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     seed: Seed = 0,
-    class_weights: Weights = ClassWeights.none,
+    class_weights: Weights = "none",
     augment: Augment = True,
     keep_leaks: KeepLeaks = False,
     settings: Settings = None,
     teacher: Teachers = None,
     photographs: Photographs = None,
     votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     groups: Groups = None,
@@ -154,13 +151,13 @@ def train(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
-        "class_weights": str(class_weights),
+        "class_weights": class_weights,
         "augment": augment,
         "keep_leaks": keep_leaks,
         **settings_of(settings or []),
     }
-    name = recipe or (RecipeName.finetune if init else RecipeName.medium)
-    chosen = recipe_of(str(name), **changes)
+    name = recipe or ("finetune" if init else "medium")
+    chosen = recipe_of(name, **changes)
     folder = out or Path("runs") / chosen.name
     teachers = [open_bundle(one) for one in teacher or []]
     source = source_of(data, votes, on_error, faces, side, labels, groups)
@@ -257,8 +254,8 @@ def average(
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
     votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     groups: Groups = None,
@@ -297,8 +294,8 @@ def export(
         ),
     ] = None,
     votes: Votes = None,
-    on_error: OnErrorOption = OnError.raise_,
-    faces: FacesOption = Faces.auto,
+    on_error: OnErrorOption = "raise",
+    faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
     groups: Groups = None,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.constants import FACE_SIDE
+from mien.constants import FACE_SIDE, FACES
 from mien.data.dataset import Cropped
 from mien.errors import DataError, DownloadError, UsageError
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mien.vision.detect import Detector
     from mien.vision.detections import Detections
 
-FACES = ("auto", "detect", "whole")
 SMALL_PX = 64  # shorter side; a picture no larger is taken for a face that is cut out already
 SAMPLE = 100  # pictures that `auto` looks at
 # `auto` cuts where a face is found in at least the share MOST of the sample. Below SOME the

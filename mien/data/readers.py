@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.constants import FACE_SIDE
+from mien.constants import FACE_SIDE, ON_ERROR
 from mien.data.archives import named_as, unpacked
 from mien.data.arrays import read_arrays
 from mien.data.crop import NO_FACE
@@ -29,7 +29,6 @@ from mien.labels import LabelSet
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _DEPTH = 4  # folders below a root in which data is looked for
-_ON_ERROR = ("raise", "skip")
 _CALLED = {
     "pictures": "a folder of pictures",
     "archive": "an archive",
@@ -72,9 +71,9 @@ def load_dataset(
         DataError: naming file and row: what was read, what was expected, and the fix.
         UsageError: for an unknown `on_error`, or votes for data that has no rows to join them to.
     """
-    if on_error not in _ON_ERROR:
+    if on_error not in ON_ERROR:
         raise UsageError(
-            f"on_error: got {on_error!r}; expected one of {', '.join(_ON_ERROR)}. Fix: use one of "
+            f"on_error: got {on_error!r}; expected one of {', '.join(ON_ERROR)}. Fix: use one of "
             "these"
         )
     path = Path(os.path.expanduser(source)) if source is not None else find_data()

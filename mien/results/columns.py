@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from mien.constants import COLUMNS
 from mien.errors import UsageError
 from mien.results import Face, Frame
 from mien.results.types import ANGLES, LANDMARKS
@@ -233,15 +234,21 @@ def _pyfeat_row(frame: Frame, number: int | None, face: Face | None) -> Row:
 
 
 _Columns = Callable[[Sequence[str], Mapping[str, Sequence[str]], bool], dict[str, str]]
-_PRESETS: dict[str, tuple[_Columns, Callable[[Frame, int | None, Face | None], Row]]] = {
-    "mien": (_mien_columns, _mien_row),
-    "openface": (_openface_columns, _openface_row),
-    "pyfeat": (_pyfeat_columns, _pyfeat_row),
-}
-PRESETS = tuple(_PRESETS)
+_Preset = tuple[_Columns, Callable[[Frame, int | None, Face | None], Row]]
+_PRESETS: dict[str, _Preset] = dict(
+    zip(
+        COLUMNS,
+        (
+            (_mien_columns, _mien_row),
+            (_openface_columns, _openface_row),
+            (_pyfeat_columns, _pyfeat_row),
+        ),
+        strict=True,
+    )
+)
 
 
-def _preset(columns: str) -> tuple[_Columns, Callable[[Frame, int | None, Face | None], Row]]:
+def _preset(columns: str) -> _Preset:
     if columns not in _PRESETS:
         raise UsageError(f"columns: got {columns!r}; expected one of " + ", ".join(_PRESETS))
     return _PRESETS[columns]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
-from mien.constants import FACE_SIDE
+from mien.constants import CLASS_WEIGHTS, FACE_SIDE
 from mien.errors import UsageError
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -24,7 +24,6 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 SCORES = ("accuracy", "loss")
 INPUT_SIDES = (FACE_SIDE, 2 * FACE_SIDE)
-CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 FOLDED = "folded"
 BACKBONES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")  # of keras.applications
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mien import constants
 from mien.constants import FACE_SIDE
 from mien.errors import UsageError
 from mien.training.recipe import Recipe, kinds, tuples
@@ -172,16 +173,13 @@ def finetune() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {
-    "small": small,
-    "medium": medium,
-    "large": large,
-    "champion": champion,
-    "robust": robust,
-    "swa": swa,
-    "everyday": everyday,
-    "finetune": finetune,
-}
+RECIPES: dict[str, Callable[[], Recipe]] = dict(
+    zip(
+        constants.RECIPES,
+        (small, medium, large, champion, robust, swa, everyday, finetune),
+        strict=True,
+    )
+)
 
 
 def recipe(name: str, /, **changes: Any) -> Recipe:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mien import runtime
+from mien.constants import DETECTORS
 from mien.errors import DownloadError, MissingExtraError, UsageError
 from mien.vision.detections import Detections, checked, found_faces, shrunk
 from mien.vision.yunet import MAX_SIDE, MIN_SCORE, YuNet
@@ -27,7 +28,6 @@ FALLBACK = (
     "YuNet's weights could not be fetched, so MTCNN finds the faces, slower and fewer of them. "
     "`--detector yunet` says what went wrong and how to fix it."
 )
-KINDS = ("auto", "yunet", "yunet-close", "mtcnn", "none")
 
 
 class Detector(Protocol):
@@ -69,11 +69,14 @@ def find_detector(
             is not installed).
         MissingExtraError: for `mtcnn` if it is not installed.
     """
-    if kind not in KINDS:
+    if kind not in DETECTORS:
         raise UsageError(
-            f"detector: got {kind!r}; expected one of {', '.join(KINDS)}. Fix: use one of these"
+            f"detector: got {kind!r}; expected one of {', '.join(DETECTORS)}. Fix: use one of these"
         )
-    for name, given, kinds in (("model", model, KINDS[:3]), ("max_side", max_side, KINDS[:4])):
+    for name, given, kinds in (
+        ("model", model, DETECTORS[:3]),
+        ("max_side", max_side, DETECTORS[:4]),
+    ):
         if given is not None and kind not in kinds:
             raise UsageError(
                 f"detector {kind}: got {name} {given}; expected none, since it is for "

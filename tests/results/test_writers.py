@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from some_frames import frame, random_face
 
+from mien.constants import COLUMNS
 from mien.errors import DataError, MissingExtraError, UsageError
 from mien.labels import FER2013
 from mien.results import Frame
-from mien.results.columns import PRESETS, column_kinds, rows
+from mien.results.columns import column_kinds, rows
 from mien.results.resume import SETTINGS, as_written, keep_whole
 from mien.results.writers import FORMAT, FORMS, open_writer
 
@@ -43,7 +44,7 @@ def written(path: Path, form: str = "csv", frames: tuple[Frame, ...] = FRAMES, *
     return path
 
 
-@pytest.mark.parametrize("columns", PRESETS)
+@pytest.mark.parametrize("columns", COLUMNS)
 def test_every_frame_has_a_row(tmp_path: Path, columns: str) -> None:
     got = read(written(tmp_path / "a.csv", columns=columns))
     assert list(got[0]) == list(column_kinds(NAMES, columns))
@@ -280,7 +281,7 @@ def test_parquet_without_its_package_says_what_to_install(
 
 def test_forms_and_presets_are_documented() -> None:
     page = (Path(__file__).parents[2] / "docs" / "results-format.md").read_text(encoding="utf-8")
-    for columns in PRESETS:
+    for columns in COLUMNS:
         missing = [
             name
             for name in column_kinds(NAMES, columns)
