@@ -37,7 +37,17 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "recognizer": ((*CORE, "results", "vision", "bundle"), ()),
     "training": (
         (*CORE, "vision", "bundle", "data"),
-        ("filelock", "keras", "onnx", "onnxruntime", "scipy", "tensorflow", "tf2onnx"),
+        (
+            "filelock",
+            "keras",
+            "onnx",
+            "onnxruntime",
+            "pooch",
+            "requests",
+            "scipy",
+            "tensorflow",
+            "tf2onnx",
+        ),
     ),
     "video": ((*CORE, "results", "vision", "recognizer"), ("av", "cv2")),
     "predict": ((*CORE, "results", "vision", "bundle", "recognizer", "video"), ()),

@@ -24,7 +24,7 @@ from mien.bundle.schema import MAX_LABELS, MAX_LETTERS
 from mien.data.dataset import Dataset, leaked
 from mien.errors import DataError, UsageError
 from mien.labels import FERPLUS, FERPLUS_VOTES
-from mien.training import checkpoint, transfer
+from mien.training import checkpoint, face_api, transfer
 from mien.training.callbacks import Moment
 from mien.training.recipe import Recipe
 from mien.training.runs import (
@@ -120,6 +120,8 @@ def fit(
             known_of(teacher.name, teacher.digest, teacher.training) for teacher in teachers
         ],
     }
+    if recipe.face_api_weight:
+        facts["taught_by"].append(known_of(face_api.NAME, face_api.DIGEST, {}))
     if photographs is not None:
         facts["photographs"] = {
             "source": photographs.source,
@@ -136,6 +138,8 @@ def fit(
             run = load_run(folder)
             load_network(run)  # or it would be found damaged when it is needed
             return run
+        if recipe.face_api_weight:
+            options.say("  face-api is asked about each training face, which takes some minutes")
         trainer = Trainer(
             training, validation, recipe, teachers=teachers, start=start, photographs=photographs
         )

@@ -153,6 +153,9 @@ class Recipe:
             Doubles the time.
         soft_label_weight: Share of the labels' targets that the FER+ votes of the face tell
             (`targets.labels_by_votes`).
+        face_api_weight: Share of the labels' targets that face-api's network tells, asked once about
+            each training face as it is (`mien.training.face_api`); of photographs, all of them; 0:
+            it is not fetched.
         photograph_share: Share of each batch that is drawn from photographs, whose labels teach the
             head of the votes alone (`fit.Sources`); 0: the run has none.
         restore_batch_norm: With `init` of mien's own layers: begin with batch norms again, not with biases, to
@@ -205,6 +208,7 @@ class Recipe:
     teacher_weight: Annotated[float, up_to(1)] = 0.0
     sam_radius: Annotated[float, up_to(10)] = 0.0
     soft_label_weight: Annotated[float, up_to(1)] = 0.0
+    face_api_weight: Annotated[float, up_to(1)] = 0.0
     photograph_share: Annotated[float, BELOW_ONE] = 0.0
     restore_batch_norm: bool = False
 

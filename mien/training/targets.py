@@ -15,7 +15,7 @@ from mien.data.dataset import UNLABELLED, Dataset
 from mien.data.votes import vote_shares
 from mien.errors import UsageError
 from mien.labels import FERPLUS, FERPLUS_VOTES, VOTES_HEAD
-from mien.training import models, transfer
+from mien.training import face_api, models, transfer
 from mien.training.recipe import Recipe
 
 
@@ -38,7 +38,13 @@ class Targets:
 
 
 def make_targets(training: Dataset, recipe: Recipe) -> Targets:
-    """Labels with `Recipe.label_smoothing` and `Recipe.soft_label_weight`, and votes."""
+    """Labels with `Recipe.label_smoothing`, `Recipe.soft_label_weight` and
+    `Recipe.face_api_weight`, and votes.
+
+    Raises:
+        UsageError: if votes are wanted and there are none, or face-api does not know the labels.
+        DataError, DownloadError: if face-api's weights are wanted and cannot be had.
+    """
     num = len(training.label_set)
     known = training.labels != UNLABELLED  # photographs teach the head of the votes alone
     truth = np.eye(num, dtype=np.float32)[np.where(known, training.labels, 0)]
@@ -50,6 +56,10 @@ def make_targets(training: Dataset, recipe: Recipe) -> Targets:
         np.float32
     )
     weights[~known] = 0
+    if share := recipe.face_api_weight:
+        told = face_api.answers(training.images, training.label_set)
+        labels = np.where(known[:, None], (1 - share) * labels + share * told, told)
+        weights[~known] = share
     shares, share_weights = None, np.zeros(len(training), np.float32)
     if recipe.votes_weight and training.votes is not None:
         shares = vote_shares(training.votes)

@@ -81,7 +81,7 @@ def _download(kept: Path) -> Path:
             )
             return kept
         except requests.RequestException as error:
-            reasons.append(f"{_host(url)}: {_in_short(error)}")
+            reasons.append(f"{_host(url)}: {why_failed(error)}")
         except ValueError:
             reasons.append(f"{_host(url)}: a file with another checksum")
         except OSError as error:
@@ -103,7 +103,7 @@ def _host(url: str) -> str:
     return url.split("/")[2]
 
 
-def _in_short(error: Exception) -> str:
+def why_failed(error: Exception) -> str:
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -1,0 +1,124 @@
+"""Weights of others that are no part of mien: a folder that a variable names, an installed package,
+the cache, or one checked download.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.constants import cache_dir
+from mien.errors import DataError, DownloadError
+from mien.vision.yunet_weights import DOWNLOAD_TIMEOUT_S, why_failed
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Files that somebody else publishes in an archive.
+
+    Attributes:
+        name: What they are called, and their folder in the cache.
+        url: Of the archive, a `.tar.gz`.
+        sha256: Its checksum.
+        megabytes: Its size.
+        files: Name of a file in the archive -> its checksum.
+        variable: Environment variable that names a folder with these files.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    megabytes: int
+    files: Mapping[str, str]
+    variable: str
+
+
+def folder_with(weights: Weights, installed: Sequence[Path] = ()) -> Path:
+    """A folder that holds the files, whole: the one that the variable names, one of `installed`, or
+    the cache's, into which they are fetched where they are missing.
+
+    Raises:
+        DataError: if the variable names a folder without them.
+        DownloadError: if they cannot be had.
+    """
+    if named := os.environ.get(weights.variable):
+        path = Path(os.path.expanduser(named))
+        if wrong := _wrong(path, weights):
+            raise DataError(
+                path,
+                got=wrong,
+                expected=f"{', '.join(map(_base, weights.files))} of {weights.url}",
+                fix=f"name a folder with these files in {weights.variable}, or unset it and let mien "
+                "fetch them",
+            )
+        return path
+    kept = cache_dir() / "models" / weights.name
+    there = next((one for one in (*installed, kept) if not _wrong(one, weights)), None)
+    return there or _download(weights, kept)
+
+
+def _base(member: str) -> str:
+    return member.rpartition("/")[2]
+
+
+def _wrong(folder: Path, weights: Weights) -> str:
+    """What is wrong with the files in a folder; empty where nothing is."""
+    for member, sha256 in weights.files.items():
+        try:
+            found = hashlib.sha256((folder / _base(member)).read_bytes()).hexdigest()
+        except OSError as error:
+            return f"{_base(member)}: {(error.strerror or str(error)).lower()}"
+        if found != sha256:
+            return f"{_base(member)} with another checksum, {found[:16]}"
+    return ""
+
+
+def _download(weights: Weights, kept: Path) -> Path:
+    """Fetch the archive and keep its files; what appears under the final name is whole and
+    checked.
+    """
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")  # it writes a line for each download
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{kept.name}-", dir=kept.parent) as scratch:
+            archive = pooch.retrieve(
+                weights.url,
+                known_hash=f"sha256:{weights.sha256}",
+                fname="archive",
+                path=scratch,
+                downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S),
+            )
+            made = Path(scratch) / "files"
+            made.mkdir()
+            with tarfile.open(archive) as members:
+                for member in weights.files:
+                    content = members.extractfile(member)
+                    (made / _base(member)).write_bytes(content.read() if content else b"")
+            shutil.rmtree(kept, ignore_errors=True)  # a damaged one
+            made.rename(kept)
+            return kept
+    except requests.RequestException as error:
+        reason = why_failed(error)
+    except ValueError:
+        reason = "a file with another checksum"
+    except KeyError as error:
+        reason = f"an archive without {error.args[0].split(chr(39))[1]}"
+    except OSError as error:
+        raise DownloadError(
+            f"{kept.parent}: got {error.strerror or error}; expected a folder to keep {weights.name}'s weights in. "
+            f"Fix: free some space, or name another folder in MIEN_CACHE"
+        ) from error
+    raise DownloadError(
+        f"{weights.name}: got no weights ({weights.url.split('/')[2]}: {reason}); expected one download of "
+        f"{weights.megabytes} MB. Fix: connect once to the internet; or bring {weights.url}, unpack it, and name the "
+        f"folder that holds {' and '.join(map(_base, weights.files))} in {weights.variable}"
+    )
