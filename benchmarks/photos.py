@@ -68,9 +68,7 @@ def main() -> None:
             recognizer.frames([data] * options.pictures, names=map(str, range(options.pictures)))
         )
         each = (time.perf_counter() - began) / options.pictures
-        labels = (
-            ", ".join(f"{face.label} {max(face.probabilities):.0%}" for face in answer) or "no face"
-        )
+        labels = ", ".join(f"{face.label} {face[face.label]:.0%}" for face in answer) or "no face"
         print(f"{name}: {len(data) / 1e6:.1f} MB, {labels}")
         print("  " + "; ".join(f"{stage} {ms:.1f} ms" for stage, ms in times.items()))
         print(

@@ -43,6 +43,8 @@ toc_object_entries_show_parents = "hide"
 # looking them up would need the network.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r".*")]
+# The names under "Attributes:" count as links, and more than one class has `labels`.
+suppress_warnings = ["ref.python"]
 
 # Colours and mark are those of the page that `mien serve` opens.
 html_theme = "furo"

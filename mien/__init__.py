@@ -17,6 +17,7 @@ _HOME = {
     "Evaluation": "mien.evaluation.evaluate",
     "Face": "mien.results",
     "Frame": "mien.results",
+    "Frames": "mien.results",
     "LabelSet": "mien.labels",
     "MienError": "mien.errors",
     "Predictions": "mien.evaluation.evaluate",
@@ -29,6 +30,7 @@ _HOME = {
     "load_dataset": "mien.data.readers",
     "load_run": "mien.training.runs",
     "open_bundle": "mien.bundle",
+    "predictions": "mien.evaluation.predictions",
     "recipe": "mien.training.recipes",
     "watch": "mien.video.recognize",
     "write_report": "mien.evaluation.report",
@@ -40,10 +42,11 @@ if TYPE_CHECKING:
     from mien.data.readers import load_dataset
     from mien.errors import MienError
     from mien.evaluation.evaluate import Evaluation, Predictions, evaluate
+    from mien.evaluation.predictions import predictions
     from mien.evaluation.report import write_report
     from mien.labels import LabelSet
     from mien.recognizer import Recognizer, load
-    from mien.results import Face, Frame
+    from mien.results import Face, Frame, Frames
     from mien.training.fit import fit
     from mien.training.recipe import Recipe
     from mien.training.recipes import recipe
@@ -56,6 +59,7 @@ __all__ = [
     "Evaluation",
     "Face",
     "Frame",
+    "Frames",
     "LabelSet",
     "MienError",
     "Predictions",
@@ -69,6 +73,7 @@ __all__ = [
     "load_dataset",
     "load_run",
     "open_bundle",
+    "predictions",
     "recipe",
     "watch",
     "write_report",

@@ -138,6 +138,11 @@ def in_short(text: str, most: int = 200) -> str:
     return f"{text[: most - end - 5]} ... {text[-end:]}"
 
 
+def counted(count: int, thing: str) -> str:
+    """Such as `1 face`, `2 faces`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """The text, odd bytes in it as `\\udcff`: a path that is not UTF-8 has lone surrogates, which
     nothing can print.

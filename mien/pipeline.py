@@ -208,9 +208,9 @@ def judge(
     from mien.evaluation.weighted import weigh
 
     make_folder(out)
-    names = each_once([printable(run.folder.resolve().name) for run in runs])
+    names = predictions.each_once([printable(run.folder.resolve().name) for run in runs])
     known_runs = [predictions.known_of_run(*one) for one in zip(runs, names, strict=True)]
-    names = each_once([printable(bundle.name) for bundle in bundles])
+    names = predictions.each_once([printable(bundle.name) for bundle in bundles])
     known_bundles = [predictions.known_of_bundle(*one) for one in zip(bundles, names, strict=True)]
     num_notes, before = len(dataset.notes), _sizes(dataset)
     whole = with_splits(dataset, [*known_runs, *known_bundles])
@@ -242,19 +242,6 @@ def judge(
     if other_data := evaluation.truth["words"]["other_data"]:
         say(f"  {other_data}")
     return Job(evaluation, write_report(evaluation, out))
-
-
-def each_once(names: Sequence[str]) -> list[str]:
-    """Names, with a number behind those that occur more than once."""
-    numbered = [
-        name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)
-    ]
-    # A name may have been that of another with its number.
-    return (
-        numbered
-        if len(set(numbered)) == len(numbered)
-        else [f"{name} {n}" for n, name in enumerate(names, 1)]
-    )
 
 
 def describe(recipe: Recipe) -> str:

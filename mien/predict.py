@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, UsageError, counted
 from mien.results import Face, Frame
 from mien.results.names import STDIN, output_names, written_by_us
 from mien.results.resume import Layout, ResumableTable, make_folder, unwritable
@@ -105,11 +105,6 @@ class Tally:
         if self.num_failed:
             parts.append(f"{self.num_failed} could not be read")
         return "; ".join(parts)
-
-
-def counted(count: int, thing: str) -> str:
-    """Such as `1 face`, `2 faces`."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -320,8 +315,8 @@ def _video(
 
 def caption(face: Face) -> str:
     """The label and what it is followed by, with their probabilities."""
-    order = sorted(range(len(face.labels)), key=lambda k: -face.probabilities[k])[:2]
-    first, second = (f"{face.labels[k]} {face.probabilities[k]:.0%}" for k in order)
+    order = sorted(face.probabilities, key=lambda label: -face[label])[:2]
+    first, second = (f"{label} {face[label]:.0%}" for label in order)
     person = "" if face.track is None or face.perhaps_no_face else f"person {face.track}: "
     return f"{person}{first}, then {second}"
 

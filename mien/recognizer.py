@@ -1,8 +1,8 @@
 """Picture in, faces with calibrated probabilities out: decode, detect, crop, classify.
 
 >>> import mien
->>> recognizer = mien.load()                            # doctest: +SKIP
->>> recognizer.faces("photo.jpg")[0].label              # doctest: +SKIP
+>>> recognizer = mien.load()
+>>> recognizer("photo.jpg").faces[0].label
 'happy'
 """
 
@@ -13,8 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -23,17 +22,21 @@ from mien.bundle.answer import Prior
 from mien.bundle.classifier import Classifier, check_mode
 from mien.errors import MienError, UsageError
 from mien.labels import LabelSet
-from mien.results import Face, Frame
-from mien.vision import quality
+from mien.results import Face, Faces, Frame, Frames
 from mien.vision.align import crop
+from mien.vision.answers import faces_of
 from mien.vision.detect import Detector, find_detector
 from mien.vision.detections import Detections
 from mien.vision.explain import occlusion_map
-from mien.vision.head_pose import head_pose
 from mien.vision.image import decode, load_image
-from mien.vision.reading import is_one_picture, name_of
+from mien.vision.reading import is_file, is_one_picture, kept, name_of
 
-BATCH = 64  # faces
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mien.vision.image import Source
+
+    Picture = Source | Image
 
 
 def load(
@@ -66,6 +69,10 @@ def load(
         BundleError: if the bundle cannot be trusted.
         UsageError: if the bundle knows no such prior, or no such labels.
         DownloadError: if the detector's weights cannot be had.
+
+    >>> recognizer = mien.load()
+    >>> recognizer.labels.names
+    ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
     """
     if isinstance(detector, str):
         detector = find_detector(detector, max_side=max_side)
@@ -75,11 +82,7 @@ def load(
             "other. Fix: give find_detector(..., max_side=...)"
         )
     return Recognizer(
-        open_bundle(bundle),
-        detector,
-        num_threads=num_threads,
-        mode=mode,
-        prior=prior,
+        open_bundle(bundle), detector, num_threads=num_threads, mode=mode, prior=prior
     )
 
 
@@ -92,6 +95,7 @@ class _Found:
     note: str
     detections: Detections
     crops: np.ndarray  # uint8 (F, S, S, 1), S as the network takes them
+    picture: Any = None  # what a frame draws on
 
 
 class Recognizer:
@@ -145,24 +149,63 @@ class Recognizer:
         found = {head.name: head.labels for head in self.bundle.heads}
         return found if len(found) > 1 else {}
 
-    def faces(self, picture: Any) -> list[Face]:
-        """The faces of one picture, from left to right.
+    @overload
+    def __call__(self, picture: Picture) -> Frame: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, picture: Iterable[Picture]) -> Frames: ...
+    def __call__(self, picture: Any) -> Frame | Frames:
+        """One picture, or several.
+
+        Of one picture comes a `Frame`; it raises where the picture cannot be read. Of several come
+        `Frames`, a list with a frame for each, in their order; one that cannot be read has its
+        `error` and no faces. `frames` gives the same one by one, for more than fit into memory.
 
         Args:
-            picture: Whatever `mien.vision.image.load_image` takes: path, bytes, file object, array, PIL
-                image.
+            picture: Whatever `mien.vision.image.load_image` takes: path, address, bytes, file
+                object, array, PIL image; or a list or other iterable of these. The answer keeps
+                what was given, to draw on it.
+
+        Raises:
+            DataError: if the one picture is not a picture, or too large.
+
+        >>> recognizer = mien.load()
+        >>> recognizer("photo.jpg")
+        Frame('photo.jpg', 512x512, [Face('happy' 1.00, box=(178, 63, 268, 176))])
+        >>> recognizer(["photo.jpg", "coffee.jpg"]).to_frame()[["source", "faces", "label"]]
+               source  faces  label
+        0   photo.jpg      1  happy
+        1  coffee.jpg      0   <NA>
+        """
+        if not is_one_picture(picture):
+            return Frames(self._frames(((name_of(one), one) for one in picture), keep=True))
+        decoded = decode(picture)
+        found = self._find(decoded.pixels)
+        found = replace(found, note=decoded.note, picture=kept(picture, decoded.pixels))
+        return self._frame(name_of(picture), found, self.classify(found.crops))
+
+    def faces(self, picture: Picture) -> Faces:
+        """The faces of one picture, from left to right: a list, with a `to_frame` of its own.
+
+        Args:
+            picture: One picture, as for a call.
 
         Raises:
             DataError: if it is not a picture, or too large.
+            UsageError: for several pictures.
         """
+        if not is_one_picture(picture):
+            raise UsageError(
+                f"faces: got several pictures, a {type(picture).__name__}; expected one. Fix: "
+                "recognizer([...]) for a list of frames, or recognizer.frames([...]) one by one"
+            )
         return self.faces_in(load_image(picture))
 
-    def faces_in(self, image: np.ndarray) -> list[Face]:
+    def faces_in(self, image: np.ndarray) -> Faces:
         """The faces of one decoded picture, RGB uint8 (H, W, 3)."""
         found = self._find(image)
         return self._answer(found, self.classify(found.crops))
 
-    def glance(self, image: np.ndarray) -> list[Face] | None:
+    def glance(self, image: np.ndarray) -> Faces | None:
         """As `faces_in`, with the detector's first and smaller look alone, which misses small faces;
         None where that would be the same look, or the detector has no other.
         """
@@ -199,23 +242,26 @@ class Recognizer:
                 f"frames: got one source, {name_of(sources)}; expected several. "
                 "Fix: use [source], or faces()"
             )
+        named_sources = (
+            ((name_of(one), one) for one in sources)
+            if names is None
+            else zip(names, sources, strict=True)
+        )
+        yield from self._frames(named_sources, keep=False)
+
+    def _frames(self, sources: Iterable[tuple[str, Any]], *, keep: bool) -> Iterator[Frame]:
+        """A frame for each name and picture; `keep`: also pictures that are no files are kept."""
         workers = max(2, os.cpu_count() or 2)
         with ThreadPoolExecutor(workers, thread_name_prefix="mien") as pool:
             waiting: deque[tuple[str, Future[_Found | MienError]]] = deque()
-            named = (
-                ((name_of(s), s) for s in sources)
-                if names is None
-                else zip(names, sources, strict=True)
-            )
             try:
-                for name, source in named:
-                    waiting.append((name, pool.submit(self._decode_and_find, source)))
+                for name, source in sources:
+                    waiting.append((name, pool.submit(self._decode_and_find, source, keep)))
                     if len(waiting) > 2 * workers:
                         yield from self._finish([waiting.popleft() for _ in range(workers)])
                 while waiting:
-                    yield from self._finish(
-                        [waiting.popleft() for _ in range(min(workers, len(waiting)))]
-                    )
+                    num = min(workers, len(waiting))
+                    yield from self._finish([waiting.popleft() for _ in range(num)])
             finally:
                 for _, future in waiting:
                     future.cancel()
@@ -282,12 +328,7 @@ class Recognizer:
     def __enter__(self) -> Recognizer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> Any:
@@ -295,10 +336,12 @@ class Recognizer:
             "a Recognizer holds native sessions and cannot be pickled; call mien.load() in each process"
         )
 
-    def _decode_and_find(self, source: Any) -> _Found | MienError:
+    def _decode_and_find(self, source: Any, keep: bool) -> _Found | MienError:
         try:
-            picture = decode(source)
-            return replace(self._find(picture.pixels), note=picture.note)
+            decoded = decode(source)
+            found = replace(self._find(decoded.pixels), note=decoded.note)
+            is_kept = keep or is_file(source)
+            return replace(found, picture=kept(source, decoded.pixels)) if is_kept else found
         except MienError as error:
             return error
 
@@ -323,65 +366,35 @@ class Recognizer:
         start = 0
         for name, result in results:
             if not isinstance(result, _Found):
-                yield Frame(name, 0, None, 0, 0, self.detector.name, (), str(result), self.prior)
+                yield replace(self._empty, source=name, error=str(result))
                 continue
             rows = slice(start, start + len(result.crops))
             start = rows.stop
-            answers = self._answer(result, {head: p[rows] for head, p in heads.items()})
-            yield Frame(
-                name,
-                0,
-                None,
-                result.width,
-                result.height,
-                self.detector.name,
-                tuple(answers),
-                prior=self.prior,
-                note=result.note,
-            )
+            yield self._frame(name, result, {head: p[rows] for head, p in heads.items()})
 
-    def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> list[Face]:
-        first = self.bundle.heads[0]
-        shown, names = self._classifier.answer(heads, mode=self.mode, rule=self._rule), self.heads
-        boxes, scores, landmarks = (
-            found.detections.boxes,
-            found.detections.scores,
-            found.detections.landmarks,
+    @property
+    def _empty(self) -> Frame:
+        """A frame of nothing, which tells of this network and detector."""
+        return Frame(
+            *("", 0, None, 0, 0, self.detector.name),
+            prior=self.prior,
+            labels=self.labels.names,
+            heads={name: labels.names for name, labels in self.heads.items()},
         )
-        faces = []
-        for i in range(len(boxes)):
-            p = shown[i]
-            points = None if landmarks is None else landmarks[i]
-            measured = quality.measure(boxes[i], points, found.crops[i])
-            reason = quality.doubt(
-                float(p.max()), measured, self.certain_from, score=float(scores[i])
-            )
-            x0, y0, x1, y1 = (float(v) for v in boxes[i])
-            faces.append(
-                Face(
-                    box=(x0, y0, x1, y1),
-                    score=float(scores[i]),
-                    landmarks=None
-                    if points is None
-                    else tuple((float(x), float(y)) for x, y in points),
-                    label=first.labels[int(p.argmax())],
-                    labels=first.labels.names,
-                    probabilities=tuple(float(v) for v in p),
-                    entropy=entropy(p),
-                    quality=measured,
-                    uncertain=bool(reason),
-                    reason=reason,
-                    heads={
-                        name: {n: float(v) for n, v in zip(labels, heads[name][i], strict=True)}
-                        for name, labels in names.items()
-                    },
-                    pose=None if points is None else head_pose(points),
-                )
-            )
-        return faces
 
+    def _frame(self, name: str, found: _Found, heads: dict[str, np.ndarray]) -> Frame:
+        return replace(
+            self._empty,
+            source=name,
+            width=found.width,
+            height=found.height,
+            faces=tuple(self._answer(found, heads)),
+            note=found.note,
+            picture=found.picture,
+        )
 
-def entropy(p: np.ndarray) -> float:
-    """Entropy of probabilities (K,) over that of a uniform answer: 0 sure, 1 no idea."""
-    inside = p[p > 0].astype(np.float64)
-    return float(min(1.0, max(0.0, -(inside * np.log(inside)).sum() / np.log(len(p)))))
+    def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> Faces:
+        shown = self._classifier.answer(heads, mode=self.mode, rule=self._rule)
+        labelled = {name: (labels, heads[name]) for name, labels in self.heads.items()}
+        least, own = self.certain_from, (self.labels, shown)
+        return faces_of(found.detections, found.crops, own, labelled, certain_from=least)

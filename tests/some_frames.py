@@ -21,13 +21,16 @@ def face(**changes: Any) -> Face:
         "score": 0.93,
         "landmarks": POINTS,
         "label": "happy",
-        "labels": FER2013.names,
         "probabilities": PROBABILITIES,
         "entropy": 0.4,
         "quality": Quality(80, 12.5, 0.1, 0.4),
         "pose": (12.0, -5.0, -3.0),
     }
-    return Face(**(values | changes))
+    values |= changes
+    for name in ("probabilities", "raw"):  # given as rows
+        if isinstance(values.get(name), tuple | np.ndarray):
+            values[name] = dict(zip(FER2013.names, values[name], strict=False))
+    return Face(**values)
 
 
 def random_face(seed: int, **changes: Any) -> Face:

@@ -17,10 +17,11 @@ from mien.bundle import open_bundle
 from mien.bundle.answer import softmax
 from mien.constants import FACE_SIDE
 from mien.data.synthetic import draw_faces
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 from mien.labels import FER2013
-from mien.recognizer import Recognizer, entropy, load
-from mien.results import Frame
+from mien.recognizer import Recognizer, load
+from mien.results import Faces, Frame, Frames
+from mien.vision.answers import entropy
 from mien.vision.detect import WholeImage
 from mien.vision.detections import Detections
 
@@ -57,7 +58,7 @@ def test_a_face_crop_gives_the_networks_own_answer(bundle_path: Path, crops: np.
         for crop in crops[:3]:
             [face] = recognizer.faces(crop)
             expected = softmax(answers("expression", crop[None]), 0.5)[0]
-            np.testing.assert_allclose(face.probabilities, expected, atol=1e-6)
+            np.testing.assert_allclose(np.asarray(face.probabilities), expected, atol=1e-6)
             assert face.label == FER2013[int(expected.argmax())]
             assert (
                 face.box == (0, 0, FACE_SIDE, FACE_SIDE)
@@ -102,7 +103,9 @@ def test_frames_come_in_order_and_a_bad_one_has_its_error(
         if not frame.error:
             assert (frame.width, frame.height, frame.detector) == (FACE_SIDE, FACE_SIDE, "none")
             np.testing.assert_allclose(
-                frame.faces[0].probabilities, alone[n][0].probabilities, atol=1e-6
+                np.asarray(frame.faces[0].probabilities),
+                np.asarray(alone[n][0].probabilities),
+                atol=1e-6,
             )
 
 
@@ -134,6 +137,86 @@ def test_an_explanation_has_the_crop_and_a_map(bundle_path: Path, crops: np.ndar
         seen, heat = recognizer.explain(crops[0], face)
     np.testing.assert_array_equal(seen, crops[0])
     assert heat.shape == (FACE_SIDE, FACE_SIDE) and np.abs(heat).max() > 0
+
+
+def test_called_it_answers_with_a_frame_or_with_frames(
+    bundle_path: Path, crops: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "face.png"
+    Image.fromarray(crops[0, ..., 0]).save(path)
+    with load(bundle_path, detector="none") as recognizer:
+        one = recognizer(path)
+        [same] = recognizer.frames([path])
+        several = recognizer([path, tmp_path / "nowhere.png", crops[1]])
+        from_batch = recognizer(crops[:2])
+        from_generator = recognizer(crop for crop in crops[:2])
+        faces = recognizer.faces(path)
+        with pytest.raises(DataError, match="no such file"):
+            recognizer(tmp_path / "nowhere.png")
+    assert isinstance(one, Frame) and one == same and list(one.faces) == faces
+    assert isinstance(several, Frames) and len(several) == 3
+    assert several[0] == one and "no such file" in str(several[1].error)
+    assert from_batch == from_generator and len(from_batch) == 2
+    assert isinstance(faces, Faces) and faces == list(faces) and len(faces.to_frame()) == 1
+    assert one.labels == FER2013.names and one.heads["mood"] == ("low", "high")
+    table = several.to_frame()
+    assert table["source"].tolist() == [str(path), str(tmp_path / "nowhere.png"), one_name(crops)]
+    assert table["p_mood_low"].notna().tolist() == [True, False, True]
+
+
+def one_name(crops: np.ndarray) -> str:
+    return f"ndarray {crops[1].shape}"
+
+
+def test_a_picture_without_a_face_makes_a_table_with_every_column(bundle_path: Path) -> None:
+    image = np.full((60, 60, 3), 90, np.uint8)
+    one = Recognizer(open_bundle(bundle_path), Fixed([[10, 10, 50, 50]]))
+    nobody = Recognizer(open_bundle(bundle_path), Fixed([]))
+    columns = list(one(image).to_frame())
+    assert "p_happy" in columns and "p_mood_low" in columns
+    assert list(nobody(image).to_frame()) == columns
+    assert list(nobody([image]).to_frame()) == columns
+    assert list(nobody.faces(image).to_frame()) == list(one.faces(image).to_frame())
+    assert len(nobody.faces(image).to_frame()) == 0
+
+
+def test_a_frame_draws_on_what_was_given(
+    bundle_path: Path, crops: np.ndarray, tmp_path: Path
+) -> None:
+    held = io.BytesIO()
+    Image.fromarray(crops[0, ..., 0]).save(held, "PNG")
+    path = tmp_path / "face.png"
+    path.write_bytes(held.getvalue())
+    with load(bundle_path, detector="none") as recognizer:
+        frames = [recognizer(one) for one in (path, str(path), held.getvalue(), crops[0])]
+        with path.open("rb") as file:
+            frames.append(recognizer(file))
+        frames += recognizer([Image.open(path), io.BytesIO(held.getvalue())])
+        frames += recognizer.frames([path])
+        [streamed] = recognizer.frames([crops[0]])
+    assert len(frames) == 8
+    assert len({frame.draw().tobytes() for frame in frames}) == 1
+    assert frames[3].picture is crops[0].base or np.shares_memory(frames[3].picture, crops)
+    assert streamed.picture is None  # one by one, nothing is held
+    with pytest.raises(UsageError, match="does not know its picture"):
+        streamed.draw()
+
+
+def test_faces_of_several_pictures_name_what_takes_them(
+    bundle_path: Path, crops: np.ndarray
+) -> None:
+    with load(bundle_path, detector="none") as recognizer:
+        for several in (["a.png", "b.png"], ("a.png",), crops, iter(crops)):
+            with pytest.raises(UsageError, match=r"expected one\. Fix: recognizer\(.*frames"):
+                recognizer.faces(several)  # type: ignore[arg-type]
+
+
+def test_a_face_keeps_what_the_network_saw(bundle_path: Path, crops: np.ndarray) -> None:
+    with load(bundle_path, detector="none") as recognizer:
+        [face] = recognizer.faces(crops[0])
+    assert face.crop is not None
+    np.testing.assert_array_equal(face.crop, crops[0])
+    assert face.crop.base is None  # its own, or it would hold those of all faces
 
 
 def test_closed_and_pickled(bundle_path: Path, crops: np.ndarray) -> None:

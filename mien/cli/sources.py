@@ -8,8 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mien.errors import UsageError
-from mien.predict import counted
+from mien.errors import UsageError, counted
 from mien.results.names import STDIN
 from mien.vision.addresses import is_address
 from mien.vision.formats import is_picture_name

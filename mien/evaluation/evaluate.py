@@ -14,7 +14,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from mien.evaluation.judge import best, comparisons, judge
 from mien.evaluation.occlusion import maps_of_best
 from mien.evaluation.provenance import origins
 from mien.runtime import cores, processor
+
+if TYPE_CHECKING:
+    from mien.evaluation.predictions import Network
 
 # Faces of a class that are mapped: 21 maps are 7,602 questions, 7 s for `large` on two cores.
 NUM_MAPS = 3
@@ -104,19 +107,23 @@ class Evaluation:
 
 def evaluate(
     dataset: Dataset,
-    networks: Sequence[Predictions],
+    networks: Predictions | Network | Sequence[Predictions | Network],
     *,
     num_bootstrap: int = 1000,
     seed: int = 0,
     data_notes: Sequence[str] = (),
     num_maps: int = NUM_MAPS,
 ) -> Evaluation:
-    """Judge one or more networks on the splits they predicted.
+    """Judge one or more networks, side by side.
 
     Args:
         dataset: The data as read, before training rows were left out, so that twins are seen.
-        networks: Their predictions; the best is chosen by the validation split, never by the test
-            split.
+        networks: The networks: runs and bundles, or where they lie (`shipped` is the one in the
+            package). As in `mien evaluate` they are then judged on the labels that all of them
+            know, and data without splits is judged whole, unless one was trained on it:
+            `Evaluation.dataset` is what was judged, and its notes say so. Or predictions, of
+            whatever network, which are judged as they are (`mien.predictions` has those of runs
+            and bundles). The best is chosen by the validation split, never by the test split.
         num_bootstrap: Resamples for the 95 % intervals; 0 leaves the intervals out.
         seed: Of the resamples and of the choice of example faces.
         data_notes: Sentences about the data to print beside `dataset.notes`.
@@ -124,8 +131,17 @@ def evaluate(
             where none is the best) if it brings `explain`; 0 leaves the maps out.
 
     Raises:
-        UsageError: for predictions that cannot belong to this data.
+        UsageError: for predictions that cannot belong to this data, and for data with none of the
+            labels that the networks know.
+        RunError, BundleError: if a network is not there.
+
+    >>> dataset = mien.load_dataset("faces")  # faces/happy/1.png and so on, no splits
+    >>> evaluation = mien.evaluate(dataset, "shipped", num_bootstrap=0, num_maps=0)
+    >>> truth = evaluation.to_dict()
+    >>> truth["measured"], truth["networks"][0]["splits"]["test"]["n"]
+    (['test'], 21)
     """
+    dataset, networks = _predicted(dataset, networks)
     _check(dataset, networks)
     parts = {split: dataset.part(split) for split in SPLITS}
     places = {
@@ -176,6 +192,25 @@ def evaluate(
     truth["maps"] = maps_of_best(truth, parts, places, networks, num_maps, seed)
     truth["words"] = findings.sentences(truth)
     return Evaluation(dataset, tuple(networks), truth)
+
+
+def _predicted(
+    dataset: Dataset, networks: Predictions | Network | Sequence[Any]
+) -> tuple[Dataset, list[Predictions]]:
+    """The data that is judged, and the predictions; networks are asked for theirs."""
+    from mien.evaluation.predictions import all_answers
+
+    one = isinstance(networks, str) or not isinstance(networks, Sequence)
+    listed: list[Any] = [networks] if one else list(networks)  # type: ignore[arg-type]
+    given = [one for one in listed if isinstance(one, Predictions)]
+    if len(given) == len(listed):
+        return dataset, given
+    if given:
+        raise UsageError(
+            "networks: got predictions beside runs or bundles; expected one or the other. Fix: "
+            "mien.predictions(dataset, network) for each"
+        )
+    return all_answers(dataset, listed)
 
 
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:

@@ -4,30 +4,134 @@ several.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mien.bundle import Bundle, open_bundle
 from mien.bundle.answer import TEMPERATURE, AnswerRule
-from mien.bundle.classifier import Classifier
+from mien.bundle.classifier import Classifier, check_mode
 from mien.data.dataset import SPLITS, Dataset
+from mien.errors import UsageError, printable
 from mien.evaluation.evaluate import Predictions
-from mien.evaluation.judged_data import Learned, widened
+from mien.evaluation.judged_data import Learned, data_to_judge, widened
 from mien.evaluation.phrasing import percent
 from mien.labels import FERPLUS, VOTES_HEAD
 from mien.runtime import tell_progress
 
 if TYPE_CHECKING:
-    from mien.bundle import Bundle
     from mien.training.runs import Run
+
+    Network = Run | Bundle | str | os.PathLike[str]
 
 Asked = TypeVar("Asked")
 Say = Callable[[str], None]
 _LEARNED_FROM = ("data", "photographs")  # what tells of a network's training data
 _BLOCK = 512  # faces asked between two words on how far it is; whole batches of either mode
 Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names end in that
+
+
+def predictions(
+    dataset: Dataset, network: Network, *, mode: str = "fast", name: str | None = None
+) -> list[Predictions]:
+    """What a trained network answers for every labelled row, for `mien.evaluate`.
+
+    Of a run comes one `Predictions`. Of a bundle come its answer, its answer under each further
+    class prior, and its main head by itself, as `mien evaluate --bundle` shows them.
+
+    Args:
+        dataset: The data; its labels must be those of the network, in its order
+            (`dataset.with_labels`). `mien.evaluate(dataset, network)` sees to that itself.
+        network: What `mien.fit` or `mien.open_bundle` gave, a run folder, or a bundle: its folder,
+            its zip, or `shipped`.
+        mode: `fast`; or of a bundle `best`, in 14 views, of the validation and test rows alone.
+        name: What the answers are called; by default as the run's folder, or the bundle.
+
+    Raises:
+        UsageError: if network and data have different labels, or there are no rows to answer.
+        RunError, BundleError: if there is no such network.
+
+    >>> dataset = mien.load_dataset("faces")  # faces/happy/1.png and so on
+    >>> found = mien.predictions(dataset, "shipped")
+    >>> [one.name for one in found]
+    ['mien --fast', 'mien, balanced --fast', 'mien, fer2013 --fast']
+    >>> found[0].probabilities["training"].shape  # a row for each face, a column for each label
+    (21, 7)
+    """
+    check_mode(mode)
+    opened = opened_network(network)
+    known = name or _name(opened)
+    if isinstance(opened, Bundle):
+        found = of_bundle(dataset, opened, known, _quiet, modes=(mode,))
+    elif mode == "fast":
+        found = of_run(dataset, opened, known, _quiet)
+    else:
+        raise UsageError(
+            f"mode: got {mode!r} for the run {known}; expected 'fast'. Fix: export it, and give "
+            "the bundle"
+        )
+    if not any(one.probabilities for one in found.values()):
+        raise UsageError(
+            f"{dataset.source}: got no labelled rows to answer in mode {mode!r}; expected some in "
+            "a validation or test split (in mode 'fast' in any)"
+        )
+    return list(found.values())
+
+
+def all_answers(dataset: Dataset, networks: Sequence[Network]) -> tuple[Dataset, list[Predictions]]:
+    """The rows that all networks can be judged on, and what each answers, looked at once."""
+    opened = [opened_network(network) for network in networks]
+    to_ask: list[tuple[Learned, Any, Any]] = []
+    for network, name in zip(opened, each_once([_name(one) for one in opened]), strict=True):
+        if isinstance(network, Bundle):
+            ask = partial(of_bundle, modes=("fast",))
+            to_ask.append((known_of_bundle(network, name), ask, network))
+        else:
+            to_ask.append((known_of_run(network, name), of_run, network))
+    dataset = data_to_judge(dataset, [known for known, _, _ in to_ask])
+    found = [among(dataset, *one, _quiet) for one in to_ask]
+    return dataset, [network for kinds in found for network in kinds.values()]
+
+
+def opened_network(network: Network) -> Run | Bundle:
+    """A run or bundle, opened where it is named.
+
+    Raises:
+        RunError, BundleError: if there is no such network.
+    """
+    if not isinstance(network, str | os.PathLike):
+        return network
+    if (Path(network) / "run.json").is_file():
+        from mien.training.runs import load_run
+
+        return load_run(Path(network))
+    return open_bundle(network)
+
+
+def _quiet(text: str) -> None:
+    """For functions, which say nothing while they work; the verbs do."""
+
+
+def _name(network: Run | Bundle) -> str:
+    named = network.name if isinstance(network, Bundle) else network.folder.resolve().name
+    return printable(named)
+
+
+def each_once(names: Sequence[str]) -> list[str]:
+    """Names, with a number behind those that occur more than once."""
+    numbered = [
+        name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)
+    ]
+    # A name may have been that of another with its number.
+    return (
+        numbered
+        if len(set(numbered)) == len(numbered)
+        else [f"{name} {n}" for n, name in enumerate(names, 1)]
+    )
 
 
 def known_of_run(run: Run, name: str) -> Learned:
@@ -123,7 +227,14 @@ def of_run(dataset: Dataset, run: Run, name: str, say: Say) -> Kinds:
     return {"": found}
 
 
-def of_bundle(dataset: Dataset, bundle: Bundle, name: str, say: Say) -> Kinds:
+def of_bundle(
+    dataset: Dataset,
+    bundle: Bundle,
+    name: str,
+    say: Say,
+    *,
+    modes: Sequence[str] = tuple(TEMPERATURE),
+) -> Kinds:
     """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views
     (`best`).
 
@@ -137,6 +248,7 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str, say: Say) -> Kinds:
         bundle: What is asked.
         name: What the answers are called, before their kind.
         say: Told how right the first mode is, as soon as that is known: the second takes longer.
+        modes: `fast`, `best` or both.
 
     Returns:
         Kinds such as ` --best` (the answer as shown by default), `, balanced --best` (under another
@@ -156,7 +268,7 @@ def of_bundle(dataset: Dataset, bundle: Bundle, name: str, say: Say) -> Kinds:
     info["num_trained_on"] = (bundle.training.get("data") or {}).get("num_training")
     found = dict[str, Predictions]()
     classify = Classifier(bundle)
-    for mode in TEMPERATURE:
+    for mode in modes:
         rules = bundle.rules
         shown = {prior: dict[str, np.ndarray]() for prior in rules}
         alone, votes = dict[str, np.ndarray](), dict[str, np.ndarray]()

@@ -58,7 +58,7 @@ _FACTS = (
 )  # fmt: skip
 
 
-def write_report(evaluation: Evaluation, folder: Path) -> Path:
+def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
     """Write report.html, report.json, report.md and a folder of pictures into `folder`.
 
     Files of an earlier report are replaced one by one, each whole or not at all.
@@ -69,6 +69,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     Raises:
         RunError: if the folder cannot be written.
     """
+    folder = Path(folder)
     with writing(folder):  # before the drawing, which takes seconds
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
     truth = evaluation.to_dict()

@@ -1,5 +1,7 @@
 """What was found in pictures and videos, and how it is written: csv, jsonl, json, parquet."""
 
-from mien.results.types import Face, Frame, Quality
+from mien.results.frame import Frame
+from mien.results.lists import Faces, Frames
+from mien.results.types import Face, Quality
 
-__all__ = ["Face", "Frame", "Quality"]
+__all__ = ["Face", "Faces", "Frame", "Frames", "Quality"]

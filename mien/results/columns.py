@@ -16,9 +16,9 @@ from dataclasses import asdict
 from typing import Any
 
 from mien.constants import COLUMNS
-from mien.errors import UsageError
-from mien.results import Face, Frame
-from mien.results.types import ANGLES, LANDMARKS
+from mien.errors import DataError, UsageError
+from mien.results.frame import Frame
+from mien.results.types import ANGLES, LANDMARKS, Face
 
 # py-feat's names of our labels, in its order. Labels that it has no name for follow, as they are.
 _PYFEAT = {
@@ -67,6 +67,22 @@ def column_kinds(
         UsageError: for an unknown preset.
     """
     return _preset(columns)[0](labels, heads or {}, raw)
+
+
+def check_labels(frame: Frame, labels: Sequence[str]) -> None:
+    """Refuse a frame that does not fit into a table with the columns of `labels`.
+
+    Raises:
+        DataError: if a face of it has other labels.
+    """
+    for face in frame.faces:
+        if face.labels != tuple(labels):
+            raise DataError(
+                frame.source,
+                got="a face with the labels " + ", ".join(face.labels),
+                expected=", ".join(labels),
+                fix="write the answers of each network to a file of its own",
+            )
 
 
 def _mien_columns(
@@ -131,9 +147,8 @@ def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
     row |= dict(zip(("x0", "y0", "x1", "y1"), face.box, strict=True))
     for name, point in zip(LANDMARKS, face.landmarks or (), strict=face.landmarks is not None):
         row[f"{name}_x"], row[f"{name}_y"] = point
-    row |= {f"p_{name}": value for name, value in zip(face.labels, face.probabilities, strict=True)}
-    if face.raw is not None:
-        row |= {f"raw_{name}": value for name, value in zip(face.labels, face.raw, strict=True)}
+    row |= {f"p_{name}": value for name, value in face.probabilities.items()}
+    row |= {f"raw_{name}": value for name, value in (face.raw or {}).items()}
     row |= {
         f"p_{head}_{name}": value
         for head, answer in face.heads.items()
@@ -184,7 +199,7 @@ def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
     if face.pose is not None:  # radians; down, to the left of the picture, clockwise
         yaw, pitch, roll = (math.radians(angle) for angle in face.pose)
         row |= {"pose_Rx": -pitch, "pose_Ry": -yaw, "pose_Rz": roll}
-    row |= dict(zip(face.labels, face.probabilities, strict=True))
+    row |= face.probabilities
     row["valence"] = face.valence
     identity = number if face.track is None else face.track
     return row | {"face_id": identity, "confidence": face.score, "success": 1, "label": face.label}
@@ -220,10 +235,7 @@ def _pyfeat_row(frame: Frame, number: int | None, face: Face | None) -> Row:
         return row
     x0, y0, x1, y1 = face.box
     row |= {"FaceRectX": x0, "FaceRectY": y0, "FaceRectWidth": x1 - x0, "FaceRectHeight": y1 - y0}
-    row |= {
-        _PYFEAT.get(name, name): value
-        for name, value in zip(face.labels, face.probabilities, strict=True)
-    }
+    row |= {_PYFEAT.get(name, name): value for name, value in face.probabilities.items()}
     if face.pose is not None:  # degrees; up, clockwise, to the left of the picture
         row |= {"Pitch": face.pose[1], "Roll": face.pose[2], "Yaw": -face.pose[0]}
     return row | {

@@ -1,16 +1,17 @@
-"""Answers: a face, and a frame with its faces. A frame is what was looked at: a picture, or one
-picture of a video.
-"""
+"""An answer about one face."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError
+from mien.results.mappings import Probabilities, ReadOnly
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LANDMARKS = (
     "right_eye",
@@ -66,20 +67,23 @@ class Quality:
         for name in ("size_px", "sharpness", "turn", "brightness"):
             value = getattr(self, name)
             if value is not None or name not in ("turn", "brightness"):
-                object.__setattr__(self, name, _number(value, name))
+                object.__setattr__(self, name, number_of(value, name))
 
 
 @dataclass(frozen=True, repr=False)
 class Face:
     """One face and what its expression looks like. It says nothing about what the person feels.
 
+    `face["happy"]` is the probability of a label; a notebook shows the face with a bar for each.
+
     Attributes:
         box: x0, y0, x1, y1 in pixels of the picture, origin top left.
         score: The detector's, 0 to 1.
         landmarks: Five points (x, y) in the order of `LANDMARKS`, or None.
         label: The likeliest of `labels`.
-        labels: The names of all expressions, in the order of the network.
-        probabilities: Calibrated, one for each label, sum 1; of a video smoothed in time.
+        probabilities: Label -> calibrated probability, a float that holds a 32-bit value, in the
+            order of the network, sum 1; of a video smoothed in time. Read-only; `.values()` is
+            the row.
         entropy: -sum(p ln p) / ln K, from 0 (sure) to 1 (no idea).
         quality: How well the face can be seen.
         uncertain: Whether the label should not be relied upon, for `reason` ('' if it may).
@@ -87,72 +91,85 @@ class Face:
         raw: Probabilities of this frame alone, where `probabilities` are smoothed.
         heads: Probabilities of further outputs of the network: name -> label -> probability.
         pose: The head's yaw, pitch and roll in degrees (`mien.vision.head_pose`), or None.
+        crop: The face as the network sees it, uint8 (48, 48, 1); None where it was not kept, as in
+            a face that was read from JSON. It takes no part in comparing.
 
     Raises:
         DataError: for values that cannot be so.
+
+    >>> face = mien.load(detector="none").faces("face.png")[0]
+    >>> face
+    Face('happy' 1.00, box=(0, 0, 120, 120))
+    >>> list(face.probabilities)
+    ['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral']
+    >>> round(sum(face.probabilities.values()), 3), face["happy"] == max(face.probabilities.values())
+    (1.0, True)
     """
 
     box: tuple[float, float, float, float]
     score: float
     landmarks: tuple[tuple[float, float], ...] | None
     label: str
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
+    probabilities: Mapping[str, float]
     entropy: float
     quality: Quality
     uncertain: bool = False
     reason: str = ""
     track: int | None = None
-    raw: tuple[float, ...] | None = None
-    heads: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    raw: Mapping[str, float] | None = None
+    heads: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pose: tuple[float, float, float] | None = None
+    crop: np.ndarray | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "box", tuple(_number(value, "box") for value in self.box))
-        put(self, "score", _number(self.score, "score"))
-        put(self, "entropy", _number(self.entropy, "entropy"))
+        put(self, "box", tuple(number_of(value, "box") for value in self.box))
+        put(self, "score", number_of(self.score, "score"))
+        put(self, "entropy", number_of(self.entropy, "entropy"))
         put(self, "uncertain", bool(self.uncertain))
-        put(self, "labels", tuple(str(name) for name in self.labels))
-        put(
-            self,
-            "probabilities",
-            _probabilities(self.probabilities, len(self.labels), "probabilities"),
-        )
+        put(self, "probabilities", _probabilities(self.probabilities, "probabilities"))
         if self.raw is not None:
-            put(self, "raw", _probabilities(self.raw, len(self.labels), "raw"))
+            put(self, "raw", _probabilities(self.raw, "raw"))
+            if tuple(self.raw) != self.labels:
+                raise wrong(f"raw of {', '.join(self.raw)}", "the labels of the probabilities")
         if self.track is not None:
             put(self, "track", int(self.track))
         if self.pose is not None:
-            put(self, "pose", tuple(_number(value, "pose") for value in self.pose))
+            put(self, "pose", tuple(number_of(value, "pose") for value in self.pose))
             if len(self.pose) != 3:
-                raise _wrong(f"the pose {self.pose}", "yaw, pitch and roll, or None")
+                raise wrong(f"the pose {self.pose}", "yaw, pitch and roll, or None")
         if self.landmarks is not None:
             points = tuple(
-                (_number(x, "landmarks"), _number(y, "landmarks")) for x, y in self.landmarks
+                (number_of(x, "landmarks"), number_of(y, "landmarks")) for x, y in self.landmarks
             )
             put(self, "landmarks", points)
             if len(points) != len(LANDMARKS):
-                raise _wrong(f"{len(points)} landmarks", f"{len(LANDMARKS)}, or None")
-        heads = {}
-        for name, answer in self.heads.items():
-            values = _probabilities(tuple(answer.values()), len(answer), f"heads[{name!r}]")
-            heads[name] = dict(zip(answer, values, strict=True))
-        put(self, "heads", heads)
+                raise wrong(f"{len(points)} landmarks", f"{len(LANDMARKS)}, or None")
+        heads = {
+            str(name): _probabilities(answer, f"heads[{name!r}]")
+            for name, answer in self.heads.items()
+        }
+        put(self, "heads", ReadOnly(heads))
         if len(self.box) != 4 or self.box[0] > self.box[2] or self.box[1] > self.box[3]:
-            raise _wrong(f"the box {self.box}", "x0, y0, x1, y1 with x0 <= x1 and y0 <= y1")
+            raise wrong(f"the box {self.box}", "x0, y0, x1, y1 with x0 <= x1 and y0 <= y1")
         if self.label not in self.labels:
-            raise _wrong(f"the label {self.label!r}", "one of " + ", ".join(self.labels))
+            raise wrong(f"the label {self.label!r}", "one of " + ", ".join(self.labels))
         for name in ("score", "entropy"):
             if not -1e-6 <= getattr(self, name) <= 1 + 1e-6:
-                raise _wrong(f"{name} {getattr(self, name)}", "a number from 0 to 1")
+                raise wrong(f"{name} {getattr(self, name)}", "a number from 0 to 1")
 
     def __getitem__(self, label: str) -> float:
-        """The probability of a label."""
-        try:
-            return self.probabilities[self.labels.index(label)]
-        except ValueError:
-            raise KeyError(f"{label!r}: expected one of {', '.join(self.labels)}") from None
+        """The probability of a label.
+
+        Raises:
+            KeyError: for another label; it lists those that there are.
+        """
+        return self.probabilities[label]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of all expressions, in the order of the network."""
+        return tuple(self.probabilities)
 
     @property
     def top(self) -> tuple[str, float]:
@@ -164,6 +181,11 @@ class Face:
         doubt = f", uncertain: {self.reason}" if self.uncertain else ""
         return f"Face({self.label!r} {self[self.label]:.2f}, box=({box}){doubt})"
 
+    def _repr_html_(self) -> str:
+        from mien.results.html import face_html
+
+        return face_html(self)
+
     @property
     def perhaps_no_face(self) -> bool:
         """Whether the reason to doubt is that there may be no face at all."""
@@ -174,7 +196,7 @@ class Face:
         """How pleasant the face looks, -1 to 1; None where `labels` have no happy face or no
         unpleasant one.
         """
-        return valence(self.labels, self.probabilities)
+        return valence(self.labels, tuple(self.probabilities.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; `probabilities` and `raw` are label -> number, in the order of `labels`."""
@@ -185,7 +207,7 @@ class Face:
             if self.landmarks is None
             else [list(point) for point in self.landmarks],
             "label": self.label,
-            "probabilities": dict(zip(self.labels, self.probabilities, strict=True)),
+            "probabilities": dict(self.probabilities),
             "valence": self.valence,
             "entropy": self.entropy,
             "pose": None if self.pose is None else dict(zip(ANGLES, self.pose, strict=True)),
@@ -193,7 +215,7 @@ class Face:
             "uncertain": self.uncertain,
             "reason": self.reason,
             "track": self.track,
-            "raw": None if self.raw is None else dict(zip(self.labels, self.raw, strict=True)),
+            "raw": None if self.raw is None else dict(self.raw),
             "heads": {name: dict(answer) for name, answer in self.heads.items()},
         }
 
@@ -211,121 +233,42 @@ class Face:
                 values["score"],
                 None if points is None else tuple((x, y) for x, y in points),
                 values["label"],
-                tuple(values["probabilities"]),
-                tuple(values["probabilities"].values()),
+                values["probabilities"],
                 values["entropy"],
                 Quality(**values["quality"]),
                 values["uncertain"],
                 values["reason"],
                 values["track"],
-                None if raw is None else tuple(raw[name] for name in values["probabilities"]),
+                None if raw is None else {name: raw[name] for name in values["probabilities"]},
                 values["heads"],
                 None if pose is None else tuple(pose[name] for name in ANGLES),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _wrong(
+            raise wrong(
                 f"values that are no face ({type(error).__name__}: {error})",
                 "those of Face.to_dict",
             ) from error
 
 
-@dataclass(frozen=True, repr=False)
-class Frame:
-    """What was looked at, and the faces in it.
-
-    Attributes:
-        source: The file, as the user named it.
-        index: Number of the frame in its video, from 0; 0 for a picture.
-        time_s: Seconds since the video's beginning; None for a picture.
-        width, height: Of the picture, upright, in pixels; 0 if it could not be read.
-        detector: Which detector looked for faces.
-        faces: What it found.
-        error: What went wrong; then there are no faces.
-        prior: The class prior under which the probabilities were made (`mien.load`).
-        note: What a person should know of the picture, such as `first of 4 frames`.
-        drawn: Where the copy with the answers drawn in was written, or None.
-
-    Raises:
-        DataError: for values that cannot be so.
-    """
-
-    source: str
-    index: int
-    time_s: float | None
-    width: int
-    height: int
-    detector: str
-    faces: tuple[Face, ...] = ()
-    error: str | None = None
-    prior: str = ""
-    note: str = ""
-    drawn: str | None = None
-
-    def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "source", os.fspath(self.source))
-        put(self, "faces", tuple(self.faces))
-        for name in ("index", "width", "height"):
-            put(self, name, int(getattr(self, name)))
-            if getattr(self, name) < 0:
-                raise _wrong(f"{name} {getattr(self, name)}", "0 or more")
-        if self.time_s is not None:
-            put(self, "time_s", _number(self.time_s, "time_s"))
-        if self.error is not None and self.faces:
-            raise _wrong(f"{len(self.faces)} faces and an error", "faces or an error")
-
-    def __repr__(self) -> str:
-        time = "" if self.time_s is None else f" at {self.time_s:.3f} s"
-        what = self.error or list(self.faces)
-        return f"Frame({self.source!r}{time}, {self.width}x{self.height}, {what!r})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        names = ("source", "index", "time_s", "width", "height", "detector", "prior")
-        values = {"faces": [face.to_dict() for face in self.faces], "error": self.error}
-        last = {"note": self.note, "drawn": self.drawn}
-        return {name: getattr(self, name) for name in names} | values | last
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Frame:
-        """The way back from `to_dict`.
-
-        Raises:
-            DataError: if something is missing or cannot be so.
-        """
-        try:
-            later: dict[str, Any] = {
-                "note": "",
-                "drawn": None,
-                "prior": "",
-            }  # older files lack these
-            known = {**later, **values}
-            rest = {name: known[name] for name in cls.__dataclass_fields__ if name != "faces"}
-            return cls(**rest, faces=tuple(Face.from_dict(face) for face in values["faces"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _wrong(
-                f"values that are no frame ({type(error).__name__}: {error})", "Frame.to_dict's"
-            ) from error
-
-
-def _number(value: Any, name: str) -> float:
+def number_of(value: Any, name: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise _wrong(f"{name} {value!r}", "a finite number")
+        raise wrong(f"{name} {value!r}", "a finite number")
     return number
 
 
-def _probabilities(values: tuple[Any, ...], expected: int, name: str) -> tuple[float, ...]:
-    numbers = tuple(_number(value, name) for value in values)
-    if len(numbers) != expected:
-        raise _wrong(f"{len(numbers)} {name}", f"{expected}, one for each label")
-    if any(not -1e-6 <= number <= 1 + 1e-6 for number in numbers) or abs(sum(numbers) - 1) > 1e-3:
-        raise _wrong(f"{name} {numbers}", "numbers from 0 to 1 whose sum is 1")
-    return numbers
+def _probabilities(values: Mapping[str, Any], name: str) -> Probabilities:
+    if not isinstance(values, Mapping):
+        raise wrong(f"{name} as {type(values).__name__}", "a mapping label -> number")
+    numbers = {str(label): number_of(value, name) for label, value in values.items()}
+    inside = all(-1e-6 <= number <= 1 + 1e-6 for number in numbers.values())
+    if not inside or abs(sum(numbers.values()) - 1) > 1e-3:
+        raise wrong(f"{name} {numbers}", "numbers from 0 to 1 whose sum is 1")
+    return Probabilities(numbers)
 
 
-def _wrong(got: str, expected: str) -> DataError:
+def wrong(got: str, expected: str) -> DataError:
     return DataError("result", got=got, expected=expected, fix="make the result anew")

@@ -15,11 +15,10 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TextIO, cast
 
 from mien.errors import DataError, MissingExtraError, UsageError, printable
-from mien.results import Frame
-from mien.results.columns import Row, column_kinds, rows
+from mien.results.columns import Row, check_labels, column_kinds, rows
+from mien.results.frame import FORMAT, Frame
 
 FORMS = ("csv", "jsonl", "json", "parquet")
-FORMAT = "mien.frames/1"  # changes when a reader of JSON would have to
 ROWS_A_GROUP = 10_000  # of a Parquet file
 
 
@@ -91,7 +90,7 @@ def open_writer(
     if form == "csv":
 
         def lines(frame: Frame) -> str:
-            _check_labels(frame, tuple(labels))
+            check_labels(frame, tuple(labels))
             return csv_text(
                 [
                     [cell(row.get(name), kind) for name, kind in kinds.items()]
@@ -191,7 +190,7 @@ class _ParquetWriter:
         self._is_open = True
 
     def write(self, frame: Frame) -> None:
-        _check_labels(frame, self._labels)
+        check_labels(frame, self._labels)
         self._rows += rows(frame, self._columns)
         if len(self._rows) >= ROWS_A_GROUP:
             self._flush()
@@ -247,17 +246,6 @@ def _cut_to_whole_lines(path: Path, head: str) -> bool:
             end = start
         file.truncate(end)
     return end > 0
-
-
-def _check_labels(frame: Frame, labels: tuple[str, ...]) -> None:
-    for face in frame.faces:
-        if face.labels != labels:
-            raise DataError(
-                frame.source,
-                got="a face with the labels " + ", ".join(face.labels),
-                expected=", ".join(labels),
-                fix="write the answers of each network to a file of its own",
-            )
 
 
 def _json(frame: Frame) -> str:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien import __version__
 from mien.errors import MienError
-from mien.results.writers import FORMAT
+from mien.results.frame import FORMAT
 from mien.serving import metrics, schema
 from mien.serving.device_routes import device_router
 from mien.serving.guard import REQUEST_ID, Access, Guard

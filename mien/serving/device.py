@@ -20,7 +20,7 @@ from mien.results.columns import column_kinds
 from mien.vision import align, detections, head_pose, quality, yunet
 
 _A_FACE = Face(
-    (0, 0, 1, 1), 1, None, "a", ("a", "b"), (1, 0), 0, Quality(1, 1)
+    (0, 0, 1, 1), 1, None, "a", {"a": 1, "b": 0}, 0, Quality(1, 1)
 )  # its fields and defaults count
 RUNTIME = Path(__file__).parent / "page" / "vendor" / "ort" / "ort-wasm-simd-threaded.wasm"
 

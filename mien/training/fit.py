@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def fit(
     dataset: Dataset,
     recipe: Recipe,
     *,
-    folder: Path,
+    folder: str | os.PathLike[str],
     sources: Sources = Sources(),
     watch: Callable[[Moment], None] | None = None,
     options: FitOptions = FitOptions(),
@@ -100,6 +101,7 @@ def fit(
         RunError: if the folder holds another run, is in use, cannot be written, or has no whole
             checkpoint.
     """
+    folder = Path(folder)
     training, num_leaks = training_rows(dataset, recipe)
     validation = dataset.part("validation")
     _check(dataset, training, validation)

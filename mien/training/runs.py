@@ -11,6 +11,7 @@ model.keras     the same weights as Keras saves them, for use elsewhere; mien do
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,12 +57,13 @@ class Run:
     facts: dict[str, Any]
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: str | os.PathLike[str]) -> Run:
     """The run in a folder that `fit` wrote.
 
     Raises:
         RunError: if there is none, or it has no network yet.
     """
+    folder = Path(folder)
     try:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if "best_epoch" not in facts:

@@ -169,7 +169,7 @@ class _Finder:
         for face in frame.faces:
             if face.track is None and len(frame.faces) > 1:
                 continue
-            for label, value in zip(face.labels, face.probabilities, strict=True):
+            for label, value in face.probabilities.items():
                 self._weigh(frame.source, (face.track, label), value, time_s)
 
     def _weigh(self, source: str, key: tuple[int | None, str], value: float, time_s: float) -> None:

@@ -15,14 +15,15 @@ import numpy as np
 
 from mien.errors import UsageError
 from mien.labels import LabelSet
-from mien.recognizer import entropy
 from mien.results import Face, Frame
+from mien.results.mappings import named
 from mien.video.decoding import Tell
 from mien.video.frames import VideoFrame, check_every, is_video, read_frames
 from mien.video.glances import Glances
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
 from mien.vision import quality
+from mien.vision.answers import entropy
 
 __all__ = [
     "SMOOTH_S",
@@ -120,7 +121,7 @@ def _watch(
                 glances.cut()
             if frame.image is None:
                 place = source, frame.index, frame.time_s, width, height, detector
-                yield Frame(*place, (), frame.error, recognizer.prior)
+                yield Frame(*place, (), frame.error, recognizer.prior, labels=labels.names)
                 continue
             height, width = frame.image.shape[:2]
             found = glances.faces(frame.time_s, frame.image)
@@ -128,7 +129,7 @@ def _watch(
             if draw is not None:
                 copy.write(frame.time_s, annotate(frame.image, faces, labels))
             place = source, frame.index, frame.time_s, width, height, detector
-            yield Frame(*place, faces, prior=recognizer.prior)
+            yield Frame(*place, faces, prior=recognizer.prior, labels=labels.names)
 
 
 def follow(
@@ -144,7 +145,7 @@ def follow(
     )
     followed = []
     for face, number in zip(faces, numbers, strict=True):
-        p = smoother.update(number, time_s, np.array(face.probabilities))
+        p = smoother.update(number, time_s, np.array([*face.probabilities.values()]))
         p = (p / p.sum()).astype(np.float32)
         best = int(p.argmax())
         reason = quality.doubt(float(p[best]), face.quality, certain_from, score=face.score)
@@ -153,7 +154,7 @@ def follow(
                 face,
                 track=number,
                 label=face.labels[best],
-                probabilities=tuple(float(value) for value in p),
+                probabilities=named(face.labels, p),
                 raw=face.probabilities,
                 entropy=entropy(p),
                 uncertain=bool(reason),

@@ -118,7 +118,7 @@ class _Person:
         self.last_label, self.last_s = face.label, time_s
         self.first_s = time_s if self.first_s is None else self.first_s
         self.num_no_face += face.perhaps_no_face
-        for name, value in zip(face.labels, face.probabilities, strict=True):
+        for name, value in face.probabilities.items():
             self.labels.setdefault(name, _Measure()).add(value)
         for name, other in zip(_OTHERS, (face.valence, *(face.pose or (None,) * 3)), strict=True):
             if other is not None:

@@ -88,7 +88,7 @@ class Timelines:
             if place not in counted:
                 counted[place] = np.zeros(len(self._labels) + 3)
             doubts = float(face.uncertain), float(face.perhaps_no_face)
-            counted[place] += (*face.probabilities, *doubts, 1.0)
+            counted[place] += (*face.probabilities.values(), *doubts, 1.0)
 
     def write(self, folder: str | os.PathLike[str], *, most: int = 20) -> list[Path]:
         """Write `person-0.png` and so on, and `overview.png` with all of them.

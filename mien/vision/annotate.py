@@ -147,7 +147,7 @@ def _placed(
     who = "" if number is None else f"{number}: "
     if face.track is not None:
         who = "" if face.perhaps_no_face else f"#{face.track} "
-    text = f"{who}{face.label}{'?' if face.uncertain else ''} {max(face.probabilities):.0%}"
+    text = f"{who}{face.label}{'?' if face.uncertain else ''} {face[face.label]:.0%}"
     reasons = [part for part in face.reason.split("; ") if part] if face.uncertain else []
     whole = []
     for scale in (1.0, 0.8, 0.64):
@@ -260,7 +260,7 @@ def _bars(pen: ImageDraw, face: Face, labels: LabelSet, size: float, room: _Room
     place = places[found]
     room.take(place)
     pen.rectangle(tuple(place), fill=_PLATE)
-    for index, (name, probability) in enumerate(zip(face.labels, face.probabilities, strict=True)):
+    for index, (name, probability) in enumerate(face.probabilities.items()):
         y = place[1] + pad + row * index
         letters.draw(pen, (place[0] + pad, y + row / 2), name, _INK, "lm")
         x = place[0] + names + 2 * pad

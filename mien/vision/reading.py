@@ -97,7 +97,7 @@ def name_of(source: Any) -> str:
             return source
         if source[:5].lower() == "data:":
             return f"data: URL of {len(source):,} letters"
-        return source if _is_file(source) else in_short(source)
+        return source if is_file(source) else in_short(source)
     if isinstance(source, os.PathLike):
         return printable(str(os.fspath(source)))
     for name in ("filename", "name"):
@@ -115,9 +115,19 @@ def is_one_picture(source: Any) -> bool:
     return one or is_array or hasattr(source, "read") or not hasattr(source, "__iter__")
 
 
-def _is_file(path: str) -> bool:
+def kept(source: Any, pixels: Any) -> Any:
+    """What is kept of a picture to draw on: what was given, which costs nothing; the pixels where
+    that cannot be read twice, as an open file or an address.
+    """
+    if is_file(source) or not (isinstance(source, str) or hasattr(source, "read")):
+        return source
+    return pixels
+
+
+def is_file(source: object) -> bool:
+    """Whether a source is a path to something that is there."""
     try:
-        return os.path.exists(path)
+        return isinstance(source, str | os.PathLike) and os.path.exists(source)
     except (OSError, ValueError):
         return False
 

@@ -18,7 +18,6 @@ from PIL import Image
 from toy_bundle import write_toy
 from typer.testing import CliRunner
 
-from mien import pipeline
 from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier
 from mien.cli.app import app
@@ -29,6 +28,7 @@ from mien.data.readers import load_dataset
 from mien.data.source import make_folder, write_audit
 from mien.data.synthetic import draw_faces
 from mien.errors import RunError, UsageError
+from mien.evaluation.predictions import each_once
 
 ROOT = Path(__file__).parents[2]
 
@@ -419,9 +419,9 @@ def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
 
 
 def test_networks_of_one_name_are_numbered() -> None:
-    assert pipeline.each_once(["a", "b"]) == ["a", "b"]
-    assert pipeline.each_once(["a", "b", "a"]) == ["a 1", "b", "a 3"]
-    assert pipeline.each_once(["a", "a", "a 2"]) == ["a 1", "a 2", "a 2 3"]
+    assert each_once(["a", "b"]) == ["a", "b"]
+    assert each_once(["a", "b", "a"]) == ["a 1", "b", "a 3"]
+    assert each_once(["a", "a", "a 2"]) == ["a 1", "a 2", "a 2 3"]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from toy_bundle import write_toy
 
+import mien
 from mien.bundle import open_bundle
 from mien.data.dataset import Dataset
 from mien.data.synthetic import drawn_dataset
+from mien.errors import BundleError, UsageError
 from mien.evaluation import predictions
 from mien.evaluation.evaluate import Predictions
-from mien.labels import FERPLUS_VOTES
+from mien.labels import FERPLUS_VOTES, LabelSet
 
 
 def network(name: str, first: float, *, votes: bool = True, **info: Any) -> Predictions:
@@ -88,3 +90,60 @@ def test_the_mean_says_only_what_all_its_networks_say() -> None:
         ]
     }
     assert predictions.means([{"": one}]) == []
+
+
+def test_predictions_are_those_of_the_verb() -> None:
+    data = drawn_dataset(7, 7, 7)
+    kinds = predictions.of_bundle(data, open_bundle("shipped"), "mien", print)
+    for mode in ("fast", "best"):
+        found = mien.predictions(data, "shipped", mode=mode)
+        assert [one.name for one in found] == [
+            one.name for kind, one in kinds.items() if kind.endswith(mode)
+        ]
+        for one in found:
+            expected = kinds[one.name.removeprefix("mien")].probabilities
+            assert list(one.probabilities) == list(expected)
+            for split, rows in one.probabilities.items():
+                np.testing.assert_allclose(rows, expected[split], atol=1e-6)
+    [named, *_] = mien.predictions(data, open_bundle("shipped"), name="net")
+    assert named.name == "net --fast"
+
+
+def test_predictions_that_cannot_be_had() -> None:
+    data = drawn_dataset(7, 7, 7)
+    with pytest.raises(UsageError, match="mode: got 'slow'"):
+        mien.predictions(data, "shipped", mode="slow")
+    with pytest.raises(UsageError, match=r"got no labelled rows.*'best'"):
+        mien.predictions(data.part("training"), "shipped", mode="best")
+    with pytest.raises(BundleError):
+        mien.predictions(data, "nowhere")
+    other = data.with_labels(LabelSet(data.label_set.names[::-1]))
+    with pytest.raises(UsageError, match=r"Fix: .*with_labels"):
+        mien.predictions(other, "shipped")
+
+
+def test_networks_are_judged_as_the_verb_judges_them() -> None:
+    """Labels that the data lacks or has besides, in another order, and no splits."""
+    data = drawn_dataset(14, 7, 7).part("training")
+    labels = LabelSet(("neutral", "wink", "happy", "sad"))
+    names = np.array(labels.names)[data.labels % 4]
+    strange = dataclasses.replace(
+        data, label_set=labels, labels=np.array([labels.index(name) for name in names])
+    )
+    evaluation = mien.evaluate(strange, "shipped", num_bootstrap=0, num_maps=0)
+    assert [network.name for network in evaluation.networks] == [
+        *("mien --fast", "mien, balanced --fast", "mien, fer2013 --fast"),
+    ]
+    assert evaluation.truth["measured"] == ["test"]
+    assert len(evaluation.dataset) == int(np.sum(names != "wink"))
+    assert any("of wink" in note for note in evaluation.dataset.notes)
+    [known, *_] = mien.predictions(evaluation.dataset, "shipped")
+    np.testing.assert_array_equal(
+        known.probabilities["test"], evaluation.networks[0].probabilities["test"]
+    )
+    again = mien.evaluate(evaluation.dataset, known, num_bootstrap=0, num_maps=0)
+    assert again.truth["networks"][0]["splits"] == evaluation.truth["networks"][0]["splits"]
+    twice = mien.evaluate(strange, ["shipped", open_bundle("shipped")], num_bootstrap=0, num_maps=0)
+    assert [network.name for network in twice.networks][::3] == ["mien 1 --fast", "mien 2 --fast"]
+    with pytest.raises(UsageError, match=r"got predictions beside runs or bundles.*Fix"):
+        mien.evaluate(evaluation.dataset, [known, "shipped"])  # type: ignore[list-item]

@@ -43,9 +43,9 @@ def test_numbers_of_numpy_become_plain() -> None:
         track=np.int64(3),
     )
     assert type(one.score) is float and type(one.track) is int
-    assert {type(value) for value in (*one.box, *one.probabilities)} == {float}
+    assert {type(value) for value in (*one.box, *one.probabilities.values())} == {float}
     assert np.array_equal(np.asarray(one.probabilities, np.float32), probabilities)
-    assert one["happy"] == one.probabilities[3]
+    assert one["happy"] == list(one.probabilities.values())[3]
     with pytest.raises(KeyError):
         one["joyous"]
 
@@ -61,10 +61,11 @@ def test_numbers_of_numpy_become_plain() -> None:
         ({"entropy": -0.1}, "entropy"),
         ({"landmarks": POINTS[:4]}, "4 landmarks"),
         ({"label": "joyous"}, "the label 'joyous'"),
-        ({"probabilities": PROBABILITIES[:6]}, "6 probabilities"),
+        ({"probabilities": PROBABILITIES[:4]}, "probabilities"),
+        ({"probabilities": [0.5, 0.5]}, "probabilities as list"),
         ({"probabilities": (0.5, *PROBABILITIES[1:])}, "probabilities"),
         ({"probabilities": (-0.5, 0.5, *PROBABILITIES[2:])}, "probabilities"),
-        ({"raw": (1.0,)}, "1 raw"),
+        ({"raw": (1.0,)}, "raw of angry"),
         ({"heads": {"votes": {"happy": 0.2}}}, "heads"),
     ],
 )

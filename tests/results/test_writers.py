@@ -80,10 +80,10 @@ def test_columns_of_mien(tmp_path: Path) -> None:
         "",
     ]
     assert row["uncertain"] == "true" and row["reason"] == "small" and row["label"] == one.label
-    for name, value, raw in zip(NAMES, one.probabilities, one.raw or (), strict=True):
-        assert np.float32(row[f"p_{name}"]) == np.float32(value) and np.float32(
-            row[f"raw_{name}"]
-        ) == np.float32(raw)
+    assert one.labels == NAMES and one.raw is not None
+    for name, value in one.probabilities.items():
+        assert np.float32(row[f"p_{name}"]) == np.float32(value)
+        assert np.float32(row[f"raw_{name}"]) == np.float32(one.raw[name])
     assert np.float32(row["x0"]) == np.float32(one.box[0]) and row["left_mouth_x"] == "65"
     assert (row["p_votes_happy"], row["p_votes_contempt"]) == ("0.25", "0.75")
     assert got[1]["time_s"] == "0.1" and got[1]["track"] == "2" and got[2]["face"] == "1"
@@ -246,7 +246,7 @@ def test_what_cannot_be_meant(tmp_path: Path) -> None:
         open_writer(tmp_path / "a", "xlsx", labels=NAMES)
     with pytest.raises(UsageError, match="mien, openface, pyfeat"):
         open_writer(tmp_path / "a", "csv", labels=NAMES, columns="excel")
-    other = random_face(0, labels=("happy", "sad"), probabilities=(0.5, 0.5), label="sad")
+    other = random_face(0, probabilities={"happy": 0.5, "sad": 0.5}, label="sad")
     with (
         open_writer(tmp_path / "a", "csv", labels=NAMES) as writer,
         pytest.raises(DataError, match="a face with the labels happy, sad"),

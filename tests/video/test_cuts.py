@@ -99,9 +99,7 @@ class _Middle:
 
     def faces_in(self, image: np.ndarray) -> list[Face]:
         size = Quality(size_px=50, sharpness=1)
-        return [
-            Face((50, 30, 100, 90), 0.9, None, "happy", self.labels.names, (0.9, 0.1), 0.5, size)
-        ]
+        return [Face((50, 30, 100, 90), 0.9, None, "happy", {"happy": 0.9, "sad": 0.1}, 0.5, size)]
 
 
 def write_film(path: Path, frames: np.ndarray) -> Path:

@@ -11,7 +11,7 @@ IMAGE = np.zeros((720, 1280, 3), np.uint8)  # a face is large from 64 px
 
 
 def face(side: float) -> Face:
-    return Face((0, 0, side, side), 0.9, None, "a", ("a", "b"), (1, 0), 0, Quality(side, 1))
+    return Face((0, 0, side, side), 0.9, None, "a", {"a": 1, "b": 0}, 0, Quality(side, 1))
 
 
 class Finder:

@@ -17,12 +17,12 @@ NAMES = ("happy", "sad", "neutral")
 
 
 def face(happy: float, sad: float = 0.0, **changes: Any) -> Face:
-    probabilities = (happy, sad, 1 - happy - sad)
+    row = (happy, sad, 1 - happy - sad)
     values: dict[str, Any] = {
-        "label": NAMES[int(np.argmax(probabilities))],
-        "probabilities": probabilities,
+        "label": NAMES[int(np.argmax(row))],
+        "probabilities": dict(zip(NAMES, row, strict=True)),
     }
-    values |= {"box": (0, 0, 9, 9), "score": 1, "landmarks": None, "labels": NAMES, "entropy": 0.5}
+    values |= {"box": (0, 0, 9, 9), "score": 1, "landmarks": None, "entropy": 0.5}
     return Face(**(values | {"quality": Quality(9, 1), "track": 0} | changes))
 
 

@@ -28,9 +28,8 @@ def face(
     p = [(1 - share) / 6] * 7
     p[FER2013.index(label)] = share
     box = (0.0, 0.0, 10.0, 10.0)
-    return Face(
-        box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(9, 1), uncertain, reason, track
-    )
+    p = dict(zip(FER2013, p, strict=True))
+    return Face(box, 0.9, None, label, p, 0.3, Quality(9, 1), uncertain, reason, track)
 
 
 def frame(time_s: float | None, *faces: Face, error: str | None = None) -> Frame:
@@ -114,7 +113,8 @@ def test_names_of_any_script_are_drawn(tmp_path: Path) -> None:
     own = LabelSet(("радость", "гнев", "покой"))
     lines = Timelines(own)
     for k in range(10):
-        one = Face((0, 0, 9, 9), 0.9, None, "гнев", own.names, (0.2, 0.7, 0.1), 0.3, Quality(9, 1))
+        p = dict(zip(own, (0.2, 0.7, 0.1), strict=True))
+        one = Face((0, 0, 9, 9), 0.9, None, "гнев", p, 0.3, Quality(9, 1))
         lines.add(frame(k / 10, replace(one, track=0)))
     assert len(lines.write(tmp_path)) == 2
     assert take_missing() == ""

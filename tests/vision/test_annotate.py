@@ -18,9 +18,8 @@ def face(
 ) -> Face:
     p = [0.02] * 7
     p[FER2013.index(label)] = 0.88
-    return Face(
-        box, 0.9, None, label, FER2013.names, tuple(p), 0.3, Quality(40.0, 1.0, 0.1), uncertain, ""
-    )
+    p = dict(zip(FER2013, p, strict=True))
+    return Face(box, 0.9, None, label, p, 0.3, Quality(40.0, 1.0, 0.1), uncertain, "")
 
 
 def gray(width: int, height: int) -> np.ndarray:

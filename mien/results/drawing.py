@@ -1,0 +1,89 @@
+"""The picture of a frame, and its answers drawn onto it. Only here do results import vision, when
+somebody asks for a drawing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import DataError, UsageError
+from mien.labels import LabelSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    from mien.results.frame import Frame
+
+
+def drawn(frame: Frame, picture: Any = None) -> Image:
+    """A copy of the frame's picture with boxes, labels and bars.
+
+    Raises:
+        DataError: if the picture could not be read, or is another one.
+        UsageError: if the frame does not know its picture, and none is given.
+    """
+    from PIL import Image
+
+    from mien.vision.annotate import annotate
+
+    image = pixels(frame, picture)
+    if frame.faces:
+        image = annotate(image, frame.faces, LabelSet(frame.faces[0].labels))
+    return Image.fromarray(image)
+
+
+def pixels(frame: Frame, picture: Any = None) -> np.ndarray:
+    """The frame's picture, RGB uint8 (H, W, 3), read again where it is a file.
+
+    Raises:
+        DataError: if it could not be read, or is another one.
+        UsageError: if the frame does not know it, and none is given.
+    """
+    from mien.vision.image import load_image
+
+    if picture is None and frame.error is not None:
+        raise UsageError(
+            f"{frame.source}: got a frame without a picture ({frame.error}); expected one that "
+            "could be read. Fix: leave out frames whose error is not None"
+        )
+    if picture is None:
+        picture = frame.picture
+    if picture is None:
+        # Only a file: an address that stands in somebody's JSON is not fetched.
+        if frame.time_s is not None or not os.path.isfile(frame.source):
+            raise UsageError(
+                f"{frame.source}: got a frame that does not know its picture; expected the one "
+                "that was looked at. Fix: frame.draw(picture)"
+            )
+        picture = frame.source
+    image = load_image(picture)
+    if image.shape[:2] != (frame.height, frame.width):
+        raise DataError(
+            frame.source,
+            got=f"a picture of {image.shape[1]} x {image.shape[0]} pixels",
+            expected=f"the one that was looked at, {frame.width} x {frame.height}",
+            fix="frame.draw(picture) with that picture, or recognize it again",
+        )
+    return image
+
+
+def show(image: Image) -> None:
+    """Show a picture: in a notebook below the cell, else with the system's viewer.
+
+    Raises:
+        UsageError: where nothing here can show a picture.
+    """
+    if "ipykernel" in sys.modules:
+        importlib.import_module("IPython.display").display(image)
+        return
+    from PIL import ImageShow
+
+    if not ImageShow.show(image):
+        raise UsageError(
+            "show: got no program here that shows pictures; expected a notebook, or a desktop. "
+            'Fix: frame.draw().save("drawn.png")'
+        )

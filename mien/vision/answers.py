@@ -1,0 +1,68 @@
+"""Detections, crops and probabilities -> faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mien.labels import LabelSet
+from mien.results import Face, Faces
+from mien.results.mappings import named
+from mien.vision import quality
+from mien.vision.detections import Detections
+from mien.vision.head_pose import head_pose
+
+Labelled = tuple[LabelSet, np.ndarray]  # probabilities float32 (F, K), and what their columns are
+
+
+def faces_of(
+    detections: Detections,
+    crops: np.ndarray,
+    shown: Labelled,
+    heads: Mapping[str, Labelled],
+    *,
+    certain_from: float,
+) -> Faces:
+    """The faces of one picture, in the order of their detections.
+
+    Args:
+        detections: F boxes, with landmarks or without.
+        crops: What the network saw, uint8 (F, S, S, 1).
+        shown: The probabilities that are shown.
+        heads: Those of each head, by name.
+        certain_from: The least probability of the likeliest label of a certain answer.
+    """
+    labels, probabilities = shown
+    faces = Faces(labels=labels.names, heads={n: its.names for n, (its, _) in heads.items()})
+    for i, (box, score) in enumerate(zip(detections.boxes, detections.scores, strict=True)):
+        p = probabilities[i]
+        points = None if detections.landmarks is None else detections.landmarks[i]
+        measured = quality.measure(box, points, crops[i])
+        reason = quality.doubt(float(p.max()), measured, certain_from, score=float(score))
+        x0, y0, x1, y1 = (float(value) for value in box)
+        faces.append(
+            Face(
+                box=(x0, y0, x1, y1),
+                score=float(score),
+                landmarks=None
+                if points is None
+                else tuple((float(x), float(y)) for x, y in points),
+                label=labels[int(p.argmax())],
+                probabilities=named(labels.names, p),
+                entropy=entropy(p),
+                quality=measured,
+                uncertain=bool(reason),
+                reason=reason,
+                heads={name: named(its.names, rows[i]) for name, (its, rows) in heads.items()},
+                pose=None if points is None else head_pose(points),
+                crop=crops[i].copy(),  # not a view, which would keep all of them in memory
+            )
+        )
+    return faces
+
+
+def entropy(p: np.ndarray) -> float:
+    """Entropy of probabilities (K,) over that of a uniform answer: 0 sure, 1 no idea."""
+    inside = p[p > 0].astype(np.float64)
+    return float(min(1.0, max(0.0, -(inside * np.log(inside)).sum() / np.log(len(p)))))
