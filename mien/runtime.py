@@ -147,7 +147,8 @@ def onnx_session(model: bytes, num_threads: int) -> Any:
     """A session of ONNX Runtime on the processor; any number of threads may call it at once.
 
     Args:
-        model: The bytes of the network, not a path: so no path inside it can be followed.
+        model: The bytes of the network. ONNX Runtime follows relative paths in it, to weights beside
+            the working directory, so a stranger's must be checked first (`mien.bundle.onnx_file`).
         num_threads: Threads that work on one call.
 
     Raises:

@@ -1,5 +1,6 @@
 """Read what an ONNX file holds, without the `onnx` package and before any runtime opens it.
 
+Without it a bundle can read files of this machine and end or hang the process (docs/log.md).
 ONNX is a protocol buffer (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). This reads only
 what is needed to refuse a file: versions, operators, inputs, outputs, and where the weights are. It
 is stricter than the format: a field that is not listed in `onnx_fields`, occurs twice where once is
@@ -73,7 +74,6 @@ class OnnxFile:
         ir_version, opset: Versions of the format and of the operators.
         operators: Name -> how many nodes.
         inputs, outputs: Of the graph.
-        num_weights: Numbers in all its stored tensors.
     """
 
     ir_version: int
@@ -81,7 +81,6 @@ class OnnxFile:
     operators: Mapping[str, int]
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
-    num_weights: int
 
 
 def read_onnx(model: bytes, where: str | os.PathLike[str]) -> OnnxFile:
@@ -225,13 +224,13 @@ class _Reader:
 
     def graph(self, data: memoryview, ir_version: int, opset: int) -> OnnxFile:
         operators: dict[str, int] = {}
-        inputs, outputs, num_tensors, num_weights = list[Value](), list[Value](), 0, 0
+        inputs, outputs, num_tensors = list[Value](), list[Value](), 0
         for name, value in self.fields(data, GRAPH, "graph"):
             if name == "node":
                 operator = self.node(_bytes(value), sum(operators.values()))
                 operators[operator] = operators.get(operator, 0) + 1
             elif name == "initializer":
-                num_weights += self.tensor(_bytes(value), num_tensors)
+                self.tensor(_bytes(value), num_tensors)
                 num_tensors += 1
             elif name in ("input", "output", "value_info"):
                 value_info = self.value(_bytes(value), f"graph.{name}")
@@ -242,7 +241,7 @@ class _Reader:
         ):
             if not 1 <= num <= most:
                 raise self.refuse(field, str(num), f"1 to {most}")
-        return OnnxFile(ir_version, opset, operators, tuple(inputs), tuple(outputs), num_weights)
+        return OnnxFile(ir_version, opset, operators, tuple(inputs), tuple(outputs))
 
     def node(self, data: memoryview, index: int) -> str:
         path = f"graph.node[{index}]"
@@ -267,7 +266,7 @@ class _Reader:
             )
         return operator
 
-    def tensor(self, data: memoryview, index: int) -> int:
+    def tensor(self, data: memoryview, index: int) -> None:
         path = f"graph.initializer[{index}]"
         if index >= MAX_TENSORS:
             raise self.refuse(
@@ -300,7 +299,6 @@ class _Reader:
             raise self.refuse(
                 f"{path}.raw_data", f"{size} bytes", f"{num * _ITEM_BYTES[kind]}, as its dims say"
             )
-        return num
 
     def dim(self, value: int, field: str) -> int:
         if value > MAX_DIM:

@@ -59,7 +59,6 @@ def test_reads_what_the_onnx_package_reads() -> None:
         Value("expression", "float32", (None, 7)),
         Value("mood", "float32", (None, 2)),
     )
-    assert found.num_weights == 2 + 2304 * 9
 
 
 def test_every_operator_of_the_list_exists_in_onnx() -> None:
