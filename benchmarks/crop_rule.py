@@ -13,11 +13,11 @@ crop that a rule without error would give back.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import cv2
+import harness
 import numpy as np
 
 from mien.constants import FACE_SIDE
@@ -92,9 +92,7 @@ def errors(centre: np.ndarray, side: np.ndarray, aside: np.ndarray) -> dict[str,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("--detector", default="yunet", choices=sorted(GEOMETRIES))
     parser.add_argument("--model", type=Path)

@@ -10,12 +10,12 @@ OpenCV that cannot lie beside mien's, so it is no dependency).
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import harness
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -53,7 +53,7 @@ def scene_detect(name: str) -> Finder | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--films", type=int, default=20)
     parser.add_argument("--every", type=int, default=1, help="only every such frame is there")
     args = parser.parse_args()

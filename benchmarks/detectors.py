@@ -19,7 +19,6 @@ higher), each with its surroundings
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import statistics
@@ -27,6 +26,7 @@ import time
 from pathlib import Path
 
 import cv2
+import harness
 import numpy as np
 from pasted_faces import background
 from PIL import Image, ImageOps
@@ -109,9 +109,7 @@ def scene(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("photographs", type=Path)
     parser.add_argument(
         "--try", dest="tried", nargs="+", default=list(TRY), metavar="KIND:FACE_SIDE"

@@ -9,7 +9,6 @@ pictures are shrunk too), gives all to the page in Debian's chromium, and compar
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import socket
@@ -21,6 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
@@ -44,7 +44,7 @@ ENDS = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--num", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)

@@ -8,7 +8,6 @@ alternative) and trains the small network, and prints the accuracy of both on th
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import harness
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -28,7 +28,7 @@ from mien.training.runs import load_network, predict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument(
         "--epochs", type=int, help="of the small network; the recipe's own by default"
     )

@@ -10,14 +10,14 @@ is the median round, in processor time.
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import time
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import harness
 import numpy as np
 
 from mien import runtime
@@ -27,9 +27,7 @@ BATCHES = (1, 64)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--recipe", default="small")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=0.1, help="of each round")
@@ -52,41 +50,20 @@ def main() -> None:
     sessions: dict[str, Any] = {}
     for name, model in (("as trained", logits_of(network)), ("folded", folded)):
         plain = onnx_graph.to_onnx(model, found)
-        sessions[f"float32, {name}"] = session(plain)
-        sessions[f"int8, {name}"] = session(onnx_graph.quantise(plain, dataset))
+        sessions[f"float32, {name}"] = runtime.onnx_session(plain, 1)
+        sessions[f"int8, {name}"] = runtime.onnx_session(onnx_graph.quantise(plain, dataset), 1)
     for batch in BATCHES:
         faces = {onnx_graph.INPUT: dataset.images[:batch].astype(np.float32)}
-        rounds = [
-            {
-                name: milliseconds(one, faces, options.seconds) / batch
-                for name, one in sessions.items()
-            }
-            for _ in range(options.rounds + 1)
-        ]
-        medians = {name: statistics.median(one[name] for one in rounds[1:]) for name in sessions}
+        rates = {
+            name: harness.timed(partial(one.run, None, faces), batch, time.process_time)
+            for name, one in sessions.items()
+        }
+        speeds = harness.in_turns(rates, options.rounds, options.seconds)
         for kind in ("float32", "int8"):
-            before, after = medians[f"{kind}, as trained"], medians[f"{kind}, folded"]
+            before, after = (1000 / speeds[f"{kind}, {form}"] for form in ("as trained", "folded"))
             print(
                 f"{kind:8s} batch {batch:2d}: {before:.3f} ms a face, folded {after:.3f}, ratio {before / after:.2f}"
             )
-
-
-def session(model: bytes) -> Any:
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
-    settings.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
-
-
-def milliseconds(one: Any, faces: dict[str, np.ndarray], seconds: float) -> float:
-    """Processor time of a call."""
-    began, num = time.process_time(), 0
-    while time.process_time() - began < seconds:
-        one.run(None, faces)
-        num += 1
-    return 1000 * (time.process_time() - began) / num
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ last checkpoint (weights, moving average, Adam's moments, dropout state) is equa
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
@@ -21,13 +20,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import harness
 import numpy as np
 
 from mien.training import checkpoint
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--faces", type=int, default=560)

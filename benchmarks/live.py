@@ -9,7 +9,6 @@ the camera delivered meanwhile. The alternative in the same run is the server.
 
 from __future__ import annotations
 
-import argparse
 import io
 import re
 import socket
@@ -19,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import harness
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Error as PlaywrightError
@@ -35,7 +35,7 @@ STEPS = 60
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--detail", type=int, default=320, choices=(320, 480, 640))
     options = parser.parse_args()

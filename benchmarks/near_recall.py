@@ -8,10 +8,10 @@ all of them. Counted are the faces whose pair with their own altered copy is fou
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import cv2
+import harness
 import numpy as np
 
 from mien.constants import FACE_SIDE
@@ -61,9 +61,7 @@ WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("--count", type=int, default=1000)
     options = parser.parse_args()

@@ -22,16 +22,20 @@ GPU it runs too, slowly.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
-import torch
-import torch.nn.functional as F
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    raise SystemExit("got no PyTorch; expected one. Fix: pip install torch") from None
 
 from mien.bundle.tta import NUM_VIEWS, views
 from mien.constants import FACE_SIDE
@@ -63,9 +67,7 @@ Known = tuple[Recipe, Tensors]  # a trained network: its recipe and averaged wei
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("runs", type=Path)
     options = parser.parse_args()

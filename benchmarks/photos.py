@@ -10,13 +10,13 @@ is Pillow at full size.
 
 from __future__ import annotations
 
-import argparse
 import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 from PIL import Image
 from skimage.data import astronaut
@@ -30,7 +30,7 @@ SIZES = {"2 megapixels": (1632, 1224), "12 megapixels": (4000, 3000)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=12)
     parser.add_argument("--max-side", type=int)

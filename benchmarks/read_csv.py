@@ -12,13 +12,14 @@ machine. On a busy one the ratio of processor time is the steadier.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import harness
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"Training": 28_709, "PublicTest": 3_589, "PrivateTest": 3_589}
@@ -96,7 +97,7 @@ def measure(imports: str, body: str, path: Path, environ: dict[str, str]) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = harness.parser(__doc__)
     parser.add_argument(
         "csv", nargs="?", type=Path, help="rows to repeat; drawn faces when left out"
     )

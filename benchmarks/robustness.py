@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import cv2
-import judged
+import harness
 import numpy as np
 
 from mien.bundle.classifier import Classifier
@@ -113,11 +113,12 @@ CHANGES: dict[str, Change] = {
 
 
 def main() -> None:
-    asked = judged.parser(__doc__)
+    asked = harness.parser(__doc__)
+    harness.add_data_and_bundle(asked)
     asked.add_argument("--mode", choices=["fast", "best"], default="fast")
     asked.add_argument("--prior", help="class prior of the answer; by default the bundle's own")
     options = asked.parse_args()
-    dataset, bundle = judged.opened(options)
+    dataset, bundle = harness.opened(options)
     part = dataset.part("validation")
     winner = None if part.votes is None else majority(part.votes)
     print(

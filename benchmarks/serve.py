@@ -20,7 +20,6 @@ other work on the machine changes least.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import io
 import json
@@ -35,6 +34,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import harness
 import numpy as np
 from PIL import Image
 from skimage.data import astronaut
@@ -225,9 +225,7 @@ async def ready(port: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--max-side", type=int, default=1280)
     parser.add_argument("--port", type=int, default=8765)

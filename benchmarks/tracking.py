@@ -13,13 +13,13 @@ deviations of the prediction; the best of its settings counts, which are tried o
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -66,9 +66,7 @@ def mistakes(seeds: Sequence[int], seconds: float, step_s: float) -> tuple[int, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     seeds = range(100, 100 + options.seeds)  # not those of the test

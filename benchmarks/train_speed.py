@@ -17,7 +17,6 @@ torch     plain PyTorch, channels last, bfloat16 autocast, no augmentation; left
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import harness
 import keras
 import numpy as np
 import tensorflow as tf
@@ -43,9 +43,7 @@ Round = Callable[[], object]  # trains once on all faces
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = harness.parser(__doc__)
     parser.add_argument("--recipe", nargs="+", default=["champion"], choices=list(recipes.RECIPES))
     parser.add_argument("--faces", type=int, default=1280)
     parser.add_argument("--rounds", type=int, default=3)

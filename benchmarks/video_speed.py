@@ -24,6 +24,7 @@ from pathlib import Path
 
 import av
 import cv2
+import harness
 import numpy as np
 
 import mien
@@ -38,7 +39,7 @@ SIZE, RATE = (1280, 720), 25
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = harness.parser(__doc__)
     parser.add_argument("--bundle", default="shipped")
     parser.add_argument("--detector-model", type=Path, help="file with YuNet's weights")
     parser.add_argument(

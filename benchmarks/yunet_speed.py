@@ -9,11 +9,11 @@ boxes and landmarks in pixels.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
 import cv2
+import harness
 import numpy as np
 from skimage.data import astronaut
 
@@ -24,7 +24,7 @@ SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (2560, 1920))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     cv2.setNumThreads(1)
