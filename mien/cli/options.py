@@ -47,8 +47,8 @@ OutFolder = Annotated[
 Init = Annotated[
     str | None,
     typer.Option(
-        metavar="mien|PATH|imagenet:NAME",
-        help="Begin with trained weights: mien's own, a bundle's, a run's, or ImageNet's (docs/train.md).",
+        metavar="mien|PATH|dlib|imagenet:NAME",
+        help="Begin with trained weights: mien's own, a bundle's, a run's, dlib's or ImageNet's (docs/train.md).",
         show_default=False,
     ),
 ]

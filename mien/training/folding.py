@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.labels import LabelSet
 from mien.training import models
-from mien.training.recipe import FOLDED, Recipe
+from mien.training.recipe import FOLDED, LAYOUTS, Recipe
 
 
 def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) -> keras.Model | None:
@@ -24,18 +24,12 @@ def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) ->
         return None
     folded = models.build_folded(recipe, heads)
     scale_in = 1.0 if recipe.centre else network.get_layer("scale").scale
-    norms = {
-        f"conv{b}_{c}": f"norm{b}_{c}"
-        for b, filters in enumerate(recipe.blocks, 1)
-        for c in range(1, len(filters) + 1)
-    }
-    norms["dense"] = "norm_dense"
-    if recipe.backbone == FOLDED:
-        norms = {}
+    pooled_before = recipe.layout == LAYOUTS[0]  # only that needs positive scales
     for layer in folded.layers:
         if not layer.weights:
             continue
-        kernel, bias = _folded(network, layer.name, norms.get(layer.name))
+        normed = recipe.backbone != FOLDED and layer.name not in models.LOGITS
+        kernel, bias = _folded(network, layer.name, normed, pooled_before)
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             return None
         if layer.name == "conv1_1":
@@ -44,18 +38,21 @@ def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) ->
     return folded
 
 
-def _folded(network: keras.Model, name: str, norm: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """float64 kernel and bias of a layer with the batch norm after it; NaN where its scale is not
-    positive.
+def _folded(
+    network: keras.Model, name: str, normed: bool, positive: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64 kernel and bias of a layer, where it is `normed` with the batch norm after it; NaN where
+    its scale has to be `positive` and is not.
     """
     layer = network.get_layer(name)
     kernel = _numpy(layer.kernel)
     bias = _numpy(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
-    if norm is None:
+    if not normed:
         return kernel, bias
-    after = network.get_layer(norm)
+    after = network.get_layer(models.norm_of(name))
     scale = _numpy(after.gamma) / np.sqrt(_numpy(after.moving_variance) + after.epsilon)
-    scale[scale <= 0] = np.nan
+    if positive:
+        scale[scale <= 0] = np.nan
     return kernel * scale, (bias - _numpy(after.moving_mean)) * scale + _numpy(after.beta)
 
 

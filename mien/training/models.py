@@ -11,7 +11,7 @@ from keras import layers
 
 from mien.constants import FACE_SIDE
 from mien.labels import FERPLUS, VOTES_HEAD, LabelSet
-from mien.training import backbones
+from mien.training import backbones, dlib_trunk
 from mien.training.layers import FusedBatchNorm
 from mien.training.recipe import FOLDED, Recipe
 
@@ -40,7 +40,7 @@ def build(
     second; docs/log.md). With `Recipe.backbone` "folded" there are biases instead of batch norms;
     otherwise it names a network of keras.applications, whose features go through dropout into the
     heads. In a residual network a convolution that keeps the number of filters adds its answer to
-    what it was given.
+    what it was given. `Recipe.layout` may join the convolutions in pairs instead.
 
     Args:
         recipe: What to build.
@@ -69,6 +69,9 @@ def build(
         )
     scale, offset = (1 / 64, -2.0) if recipe.centre else (1 / 255, 0.0)
     x = layers.Rescaling(scale, offset, name="scale", **options)(faces)
+    if recipe.layout == dlib_trunk.NAME:
+        x = _in_pairs(recipe, x, None if folded else norm, options)
+        return _headed(recipe, label_set, faces, x, policy)
     for b, filters in enumerate(recipe.blocks, 1):
         pooled = b < len(recipe.blocks) or recipe.dense
         for c, width in enumerate(filters, 1):
@@ -107,6 +110,33 @@ def build(
     else:
         x = layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
     return _headed(recipe, label_set, faces, x, policy)
+
+
+def _in_pairs(recipe: Recipe, x: Any, norm: Any, options: dict[str, Any]) -> Any:
+    """Features (N, F) of a network in dlib's layout; without `norm` its convolutions have biases."""
+
+    def convolved(x: Any, name: str, width: int, size: int, stride: int, padding: str) -> Any:
+        made = layers.Conv2D(
+            width,
+            size,
+            stride,
+            padding,
+            use_bias=norm is None,
+            kernel_initializer=recipe.initializer,
+            name=name,
+            **options,
+        )(x)
+        if norm is None:
+            return made
+        return norm(momentum=NORM_MOMENTUM, name=norm_of(name), **options)(made)
+
+    x = dlib_trunk.features(x, recipe.blocks, convolved, **options)
+    return layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
+
+
+def norm_of(name: str) -> str:
+    """Name of the batch norm behind the layer of that name."""
+    return name.replace("conv", "norm") if name.startswith("conv") else f"norm_{name}"
 
 
 def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str) -> keras.Model:
@@ -159,7 +189,8 @@ def build_folded(
     x = faces = keras.Input((side, side, 1), name="faces")
     if recipe.centre:
         x = layers.Rescaling(1 / 64, -2.0, name="scale", **options)(x)
-    for b, filters in enumerate(recipe.blocks, 1):
+    in_pairs = recipe.layout == dlib_trunk.NAME
+    for b, filters in enumerate(() if in_pairs else recipe.blocks, 1):
         for c, width in enumerate(filters, 1):
             given = x
             x = layers.Conv2D(
@@ -173,7 +204,9 @@ def build_folded(
                 x = layers.Add(name=f"add{b}_{c}", **options)([given, x])
         if b < len(recipe.blocks) or recipe.dense:
             x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)
-    if recipe.dense:
+    if in_pairs:
+        x = _in_pairs(recipe, x, None, options)
+    elif recipe.dense:
         # Flatten asks for the batch size while it runs, which takes ONNX six nodes more.
         x = keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
         x = layers.Dense(recipe.dense, activation="relu", name="dense", **options)(x)

@@ -25,6 +25,7 @@ INITIALIZERS = ("glorot_uniform", "he_normal")
 SCORES = ("accuracy", "loss")
 INPUT_SIDES = (FACE_SIDE, 2 * FACE_SIDE)
 FOLDED = "folded"
+LAYOUTS = ("plain", "dlib")
 BACKBONES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")  # of keras.applications
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _EXAMPLES = {
@@ -108,6 +109,8 @@ class Recipe:
         seed: Of initial weights, batch order, dropout and augmentation.
         residual: Convolutions that keep the number of filters add their answer to what they were
             given.
+        layout: How the convolutions of `blocks` are joined: `plain`, one after the other, or `dlib`,
+            in pairs as in dlib's face-recognition network (`mien.training.dlib_trunk`).
         optimizer: `adam`, `adamw`, or `sgd` with Nesterov momentum 0.9.
         weight_decay: Adds so much of each kernel to its gradient (L2); AdamW takes it, times the
             rate, from the kernel.
@@ -137,8 +140,8 @@ class Recipe:
             convolution is 6x6 with stride 2, and the layers behind it are as at 48.
         initializer: Keras' name of how the kernels of the convolutions begin.
         init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run
-            folder, `imagenet:NAME`, `imagenet:NAME:random`. That also decides `backbone`, `blocks`,
-            `dense`, `residual` and `centre`; without `restore_batch_norm` faces have 48 pixels throughout, and
+            folder, `dlib`, `imagenet:NAME`, `imagenet:NAME:random`. That also decides `backbone`,
+            `blocks`, `layout`, `dense`, `residual` and `centre`; without `restore_batch_norm` faces have 48 pixels throughout, and
             a network of keras.applications is float32.
         backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases
             instead, as in bundles. Otherwise a network of keras.applications under a new head.
@@ -182,6 +185,7 @@ class Recipe:
     keep_leaks: bool = False
     seed: Annotated[int, at_least(0), _SEED] = 0
     residual: bool = False
+    layout: Annotated[str, one_of(*LAYOUTS)] = "plain"
     optimizer: Annotated[str, one_of(*OPTIMIZERS)] = "adam"
     weight_decay: Annotated[float, BELOW_ONE] = 0.0
     warmup_epochs: Annotated[int, up_to(1000)] = 1
@@ -250,6 +254,13 @@ class Recipe:
             raise UsageError(
                 f"blocks: got {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters (48 pixels halve 4 times)"
             )
+        if self.layout != LAYOUTS[0] and not self._in_pairs():
+            raise UsageError(
+                f"layout: got {self.layout} with the blocks {self.blocks}, dense {self.dense}, residual "
+                f"{self.residual} and input_side {self.input_side}; expected equal filters in each block, "
+                f"odd in number in the first and even in others, and dense=0, residual=false, "
+                f"input_side={INPUT_SIDES[1]}. Fix: init=dlib, which says all that"
+            )
         if self.backbone not in ("", FOLDED) and self.input_side != FACE_SIDE:
             raise UsageError(
                 f"input_side: got {self.input_side} with {self.backbone}; expected {FACE_SIDE}. "
@@ -264,6 +275,14 @@ class Recipe:
                 "restore_batch_norm: got true without init; expected init, which says whose weights to begin with"
             )
 
+    def _in_pairs(self) -> bool:
+        """Whether convolutions can be joined in pairs, behind the first one of all."""
+        pairs = all(
+            len(set(filters)) == 1 and len(filters) % 2 == (block == 0)
+            for block, filters in enumerate(self.blocks)
+        )
+        return pairs and not self.dense and not self.residual and self.input_side == INPUT_SIDES[1]
+
     def _check_stages(self) -> None:
         shares = [share for share, _ in self.stages]
         sides = [side for _, side in self.stages]
@@ -277,7 +296,8 @@ class Recipe:
             raise UsageError(
                 f"stages: got {self.stages}; expected rising shares to (1.0, {FACE_SIDE}), and sides from 16 to 256"
             )
-        if self.init and not self.restore_batch_norm and sides != [FACE_SIDE]:
+        fixed = self.init not in ("", LAYOUTS[1]) and not self.restore_batch_norm
+        if fixed and sides != [FACE_SIDE]:
             raise UsageError(
                 f"stages: got {self.stages} with init={self.init}; expected [[1,{FACE_SIDE}]], the one side it "
                 "begins at, or restore_batch_norm=true with the weights of mien's own layers"

@@ -21,7 +21,7 @@ from mien.bundle import SHIPPED, Bundle, open_bundle
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import VOTES_HEAD, LabelSet
-from mien.training import backbones, models, runs
+from mien.training import backbones, dlib_trunk, models, runs
 from mien.training.folding import fold
 from mien.training.recipe import BACKBONES, FOLDED, Recipe
 
@@ -97,9 +97,7 @@ def _restore_batch_norm(
     kernel, bias = values
     lengths = np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))) / KERNEL_NORM
     network.get_layer(name).set_weights([kernel / np.maximum(lengths, 1e-12)])
-    norm = network.get_layer(
-        name.replace("conv", "norm") if name.startswith("conv") else f"norm_{name}"
-    )
+    norm = network.get_layer(models.norm_of(name))
     before = keras.Model(network.input, norm.input)
     some = faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
     answers = np.asarray(before(some.astype(np.float32), training=False), np.float64)
@@ -114,8 +112,8 @@ def begin(recipe: Recipe) -> Start:
     """Find what `recipe.init` names, prove it, and say what network it is.
 
     Args:
-        recipe: Its `init` is `mien`, the path of a bundle or of a run folder, `imagenet:NAME` or
-            `imagenet:NAME:random` with a NAME of `recipe.BACKBONES`.
+        recipe: Its `init` is `mien`, the path of a bundle or of a run folder, `dlib`,
+            `imagenet:NAME` or `imagenet:NAME:random` with a NAME of `recipe.BACKBONES`.
 
     Raises:
         UsageError: if there is no such network of keras.applications.
@@ -125,6 +123,8 @@ def begin(recipe: Recipe) -> Start:
     """
     if recipe.init.partition(":")[0] == IMAGENET:
         return _imagenet(recipe)
+    if recipe.init == dlib_trunk.NAME:
+        return _dlib(recipe)
     path = Path(recipe.init)
     if recipe.init != OWN and (path / runs.RUN_FILE).exists():
         return _run(recipe, path)
@@ -147,6 +147,8 @@ def input_side(init: str) -> int:
     path = Path(init)
     if not init or init.partition(":")[0] == IMAGENET:
         return FACE_SIDE
+    if init == dlib_trunk.NAME:
+        return dlib_trunk.SIDE
     if init != OWN and (path / runs.RUN_FILE).exists():
         return runs.load_run(path).recipe.input_side
     return open_bundle(SHIPPED if init == OWN else path).side
@@ -168,6 +170,7 @@ def of_folded(
         blocks=theirs.blocks,
         dense=theirs.dense,
         residual=theirs.residual,
+        layout=theirs.layout,
         centre=theirs.centre,
         input_side=max(recipe.input_side, theirs.input_side),
         stages=((1.0, FACE_SIDE),) if theirs.dense else recipe.stages,
@@ -210,6 +213,13 @@ def _run(recipe: Recipe, path: Path) -> Start:
             "positive scales. Fix: begin with another run or with --init mien"
         )
     return of_folded(recipe, run.recipe, folded, heads, facts)
+
+
+def _dlib(recipe: Recipe) -> Start:
+    adopted = dataclasses.replace(recipe, **dlib_trunk.FIELDS)
+    weights = dlib_trunk.weights()
+    facts = runs.known_of(dlib_trunk.NAME, dlib_trunk.DIGEST, {})
+    return Start(adopted, {"source": dlib_trunk.NAME, **facts, "heads": {}}, lambda: weights)
 
 
 def _imagenet(recipe: Recipe) -> Start:
@@ -321,7 +331,8 @@ def _put_weights(
         for name, head in zip(heads, bundle.heads, strict=True)
     }
     trunk, ends = _onnx_weights(bundle.model, list(tops.values()))
-    weights = dict(zip([name for name in layers if name not in tops], trunk, strict=False))
+    names = sorted(layers.keys() - tops.keys(), key=dlib_trunk.place)
+    weights = dict(zip(names, trunk, strict=False))
     weights |= {name: ends.get(output, []) for name, output in tops.items()}
     shapes = {name: [value.shape for value in values] for name, values in weights.items()}
     wanted = {
