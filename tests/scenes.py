@@ -14,7 +14,7 @@ ONE_SCENE = (
     *("still", "handheld", "shaky", "pan", "whip", "large_face"),
     *("flash", "light_switch", "strobe", "exposure"),
 )
-TWO_SCENES = ("cut", "cut_in_motion", "fade_black", "fade_white", "quick_fade")
+TWO_SCENES = ("cut", "cut_in_motion", "fade_black", "fade_white", "quick_fade", "cross_fade")
 
 
 def film(kind: str, seed: int, *, num: int = 75, rate: float = 25) -> tuple[np.ndarray, int | None]:
@@ -34,6 +34,12 @@ def film(kind: str, seed: int, *, num: int = 75, rate: float = 25) -> tuple[np.n
         other[:long] = other[:long] * weights[::-1] + end * (1 - weights[::-1])
         blank = np.full((int(rng.choice((0, 2, 8))), HEIGHT, WIDTH, 3), end)
         one, begins = np.concatenate([one, blank]), len(one) + len(blank)
+    if kind == "cross_fade":
+        long = min(int(rng.choice((10, 18, 25))), num // 2 - 8)
+        weights = np.linspace(1, 0, long + 2)[1:-1, None, None, None]
+        mixed = one[-long:] * weights + other[:long] * (1 - weights)
+        one, other = np.concatenate([one[:-long], mixed]), other[long:]
+        begins = len(one)
     return _grain(np.concatenate([one, other]), rng), begins
 
 

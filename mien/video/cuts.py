@@ -10,7 +10,11 @@ adaptive detector), which a whipping camera does not, and must last: where the o
 within a quarter of a second it was a flash. A blank picture (black, white) that lasts for 0.2 s, as
 between two fades, is a cut too.
 
-Slow cross-fades from one picture into another are not told. docs/log.md has what was measured.
+A cross-fade is told once its picture is mostly the other one: its frames are weighted sums of a
+first and a last picture whose weights add up to 1, so that there is less contrast in the middle
+(Alattar 1993, "Detecting and compressing dissolve regions in video sequences"). Pans and zooms fit
+such sums too, but with weights of more than 1. Where both scenes move much, cross-fades are missed.
+docs/log.md has what was measured.
 """
 
 from __future__ import annotations
@@ -34,6 +38,10 @@ _STANDS_OUT = 3.5  # times the change between neighbours
 _NEAR_S = 0.125
 _FLASH_S = 0.25
 _BLANK, _BLANK_S = 3.0, 0.2  # spread of the 16 x 12 in gray levels, and how long it must last
+_FADE_S = (0.25, 2.6)  # how long a cross-fade may last
+_FADE_DISTANCE = 0.5  # of the patterns of its ends; nearer ones fit pans as well
+_FADE_SUM, _FADE_REST = 0.035, 0.06  # of the weights from 1, and the share they do not explain
+_MOST_PAST, _MOST_STARTS = 80, 8
 _MOST_HELD = 16  # frames; films of very many frames a second have shorter flashes
 
 Item = TypeVar("Item")
@@ -43,6 +51,7 @@ Item = TypeVar("Item")
 class _Look:
     time_s: float
     pattern: np.ndarray  # float32 (192,), mean 0, length 1
+    contrast: float  # what the pattern's length was
     blocks: np.ndarray  # float32 (16, 8), counts of brightness ranks
     blank: bool
 
@@ -92,9 +101,20 @@ class _Finder:
         self._last: _Look | None = None
         self._blank_since: float | None = None
         self._steps: deque[tuple[float, float]] = deque(maxlen=2)  # when, how much it changed
+        self._past: deque[_Look] = deque(maxlen=_MOST_PAST)  # of this scene
 
     def decide(self, looks: list[_Look], ended: bool) -> int:
         """How many of the looks ahead are settled, 0 to wait for more; `is_cut` is about them."""
+        settled = self._decide(looks, ended)
+        if settled:
+            now = looks[settled - 1]
+            self.is_cut = self.is_cut or _ends_fade([*self._past, now])
+            if self.is_cut or now.blank:
+                self._past.clear()
+            self._past.append(now)
+        return settled
+
+    def _decide(self, looks: list[_Look], ended: bool) -> int:
         now, last = looks[0], self._last
         self.is_cut = False
         if now.blank:
@@ -140,6 +160,39 @@ class _Finder:
         return distance > _PATTERN_ALONE and _block_distance(self._last, now) > _BLOCK_ALONE
 
 
+def _ends_fade(looks: list[_Look]) -> bool:
+    """Whether a cross-fade has led from some earlier look to the last one."""
+    now = looks[-1]
+    some = [one for one in looks if _FADE_S[0] <= now.time_s - one.time_s <= _FADE_S[1]]
+    if len(looks) < 4 or not some or _pattern_distance(looks[-2], now) > _PATTERN / 2:
+        return False
+    starts = [one for one in some if _pattern_distance(one, now) >= _FADE_DISTANCE]
+    starts = starts[:: -(len(starts) // -_MOST_STARTS) or 1]
+    return any(
+        _block_distance(one, now) > _BLOCK
+        and _are_sums([look for look in looks[:-1] if look.time_s > one.time_s], one, now)
+        for one in starts
+    )
+
+
+def _are_sums(between: list[_Look], one: _Look, other: _Look) -> bool:
+    """Whether looks go from one picture to the other as a cross-fade does."""
+    ends = np.stack([look.pattern * look.contrast for look in (one, other)], axis=1)
+    middle = np.stack([look.pattern * look.contrast for look in between], axis=1)
+    weights, *_ = np.linalg.lstsq(ends, middle, rcond=None)
+    rest = ((middle - ends @ weights) ** 2).sum(0) / np.maximum((middle**2).sum(0), 1e-6)
+    share = weights[1]  # of the other picture
+    mixed = (share > 0.15) & (share < 0.85)
+    return bool(
+        mixed.sum() >= 2
+        and abs(share[-1] - 1) < 0.1
+        and share[0] < 0.5
+        and np.all(np.diff(share) > -0.1)
+        and abs(weights.sum(0)[mixed].mean() - 1) < _FADE_SUM
+        and rest[mixed].mean() < _FADE_REST
+    )
+
+
 def _look(time_s: float, gray: np.ndarray) -> _Look:
     if gray.shape != (HEIGHT, WIDTH):
         raise ValueError(f"got {gray.shape}; expected {(HEIGHT, WIDTH)}")
@@ -155,7 +208,8 @@ def _look(time_s: float, gray: np.ndarray) -> _Look:
     )
     parts = levels.transpose(0, 2, 1, 3).reshape(_BLOCKS**2, -1)
     counts = (parts[:, :, None] == np.arange(_LEVELS)).sum(1)
-    return _Look(time_s, coarse / max(length, 1e-6), counts.astype(np.float32), blank)
+    pattern = coarse / max(length, 1e-6)
+    return _Look(time_s, pattern, length, counts.astype(np.float32), blank)
 
 
 def _pattern_distance(one: _Look, other: _Look) -> float:

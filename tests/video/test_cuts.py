@@ -127,3 +127,26 @@ def test_a_cut_ends_every_track_also_between_frames_looked_at(
     assert tracks[1] == pytest.approx(begins / 25, abs=0.21 if every else 0.001)
     whole = write_film(tmp_path / "whole.mp4", scenes.film("handheld", 0)[0])
     assert {frame.faces[0].track for frame in watch(whole, _Middle(), every=every)} == {0}
+
+
+def dissolve(one: np.ndarray, other: np.ndarray, seconds: float) -> tuple[np.ndarray, int]:
+    """Two still pictures, 1.5 s each with noise, one fading into the other; and where it ends."""
+    long = round(25 * seconds)
+    weights = [0.0] * 37 + list(np.linspace(0, 1, long + 2)[1:-1]) + [1.0] * 37
+    frames = np.stack([one * (1 - weight) + other * weight for weight in weights])
+    noise = np.random.default_rng(0).normal(0, 3, frames.shape)
+    return np.clip(frames + noise, 0, 255).astype(np.uint8), 37 + long
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 2.0])
+def test_a_cross_fade_is_one_cut_within_it(seconds: float) -> None:
+    for seed in SEEDS:
+        one, other = (scenes.film("still", 10 * seed + k, num=1)[0][0] for k in range(2))
+        frames, ends = dissolve(one.astype(float), other.astype(float), seconds)
+        found = cuts(frames)
+        assert len(found) == 1 and 37 + (ends - 37) / 3 < found[0] <= ends + 3, (seed, found, ends)
+
+
+def test_a_picture_that_turns_brighter_slowly_is_no_cross_fade() -> None:
+    one = scenes.film("still", 1, num=1)[0][0].astype(float)
+    assert cuts(dissolve(one * 0.4, one * 0.95, 1.0)[0]) == []
