@@ -15,8 +15,9 @@ Each message says "got X; expected Y. Fix: Z." They are caught only in `mien/cli
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
@@ -128,6 +129,12 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
             f"{os.fspath(folder)}: cannot be written ({error.strerror or error}). Fix: choose another folder with "
             "--out, or free space and permissions there"
         ) from error
+
+
+def meant(word: str, words: Iterable[str], otherwise: str) -> str:
+    """The fix for a word that there is not: the nearest that there is, else what is said otherwise."""
+    near = difflib.get_close_matches(word.strip().lower(), list(words), 1)
+    return f"write {near[0]}, if that was meant" if near else otherwise
 
 
 def in_short(text: str, most: int = 200) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.errors import UsageError
+from mien.errors import UsageError, meant
 from mien.labels import LabelSet
 
 # How carefully a face is looked at: once, or in several views (`mien.bundle.tta`) -> where its
@@ -119,7 +119,12 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
         else:
             raise UsageError(
                 f"prior: got {prior!r}; expected {', '.join({**rules, BALANCED: None})}, or weights "
-                "of labels. Fix: choose one of these, or write weights such as happy=3,neutral=5"
+                "of labels. Fix: "
+                + meant(
+                    prior,
+                    (*rules, BALANCED),
+                    "choose one of these, or write weights such as happy=3,neutral=5",
+                )
             )
     return _reweighted(rules, _shares(prior, labels), labels)
 

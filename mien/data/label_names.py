@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mien.data.dataset import UNLABELLED, Dataset
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, UsageError, meant
 from mien.labels import FER2013, LabelSet, canonical
 
 _NUMBERED = re.compile(r"(?:class|label|emotion|expression|emo|exp|category|cat)?[ _.\-]*(\d+)")
+_PAIRS = "write pairs such as 1=surprise,2=fear (an empty name leaves a label out)"
 # Numbers as the authors of the data sets give them.
 PRESETS: dict[str, dict[str, str]] = {
     # http://www.whdeld.cn/RAFDB.html: list_patition_label.txt
@@ -62,13 +63,12 @@ def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
         if not equals or not old:
             raise UsageError(
                 f"labels: got {part[:60]!r}; expected one of {', '.join(PRESETS)}, or pairs. Fix: "
-                "write pairs such as 1=surprise,2=fear (an empty name leaves a label out)"
+                + meant(part, PRESETS, _PAIRS)
             )
         names[old] = new
     if not names:
         raise UsageError(
-            f"labels: got {given!r}; expected one of {', '.join(PRESETS)}, or pairs. Fix: write "
-            "pairs such as 1=surprise,2=fear"
+            f"labels: got {given!r}; expected one of {', '.join(PRESETS)}, or pairs. Fix: {_PAIRS}"
         )
     return names
 

@@ -25,7 +25,7 @@ from mien.data.csv_header import COLUMNS
 from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
-from mien.data.layout import SPLIT_NAMES, Listing, split_word, walk
+from mien.data.layout import SPLIT_NAMES, Listing, loose_note, split_word, walk
 from mien.data.tables import read_table, text_of
 from mien.errors import DataError, printable
 from mien.vision.formats import is_picture_name
@@ -110,6 +110,10 @@ def groups_beside(listing: Listing, folder: Path) -> None:
         f"{len(set(groups) - {''}):,} groups were read from {', '.join(known.tables)}, which lies "
         "beside the pictures: a random validation split keeps each whole."
     )
+    if listing.loose:  # the table was counted among what is not read
+        listing.notes.remove(loose_note(listing.loose))
+        if rest := max(0, listing.loose - len(known.tables)):
+            listing.notes.append(loose_note(rest))
 
 
 def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | None, list[str]]:

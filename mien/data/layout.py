@@ -58,6 +58,7 @@ class Listing:
         has_splits: Whether folders name splits.
         notes, left_out: As in Dataset.
         unread: Sentences about tables beside the pictures that could not be used.
+        loose: How many files that are no pictures lie beside the label folders.
     """
 
     root: Path
@@ -69,6 +70,7 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    loose: int = 0
 
 
 @dataclass
@@ -125,9 +127,14 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
             if len(parts) == 1:
                 _or_skip(listing, _outside(root / parts[0]), strict)
     if loose:
-        listing.notes.append(f"{loose} file(s) beside the label folders were not read.")
+        listing.loose = loose
+        listing.notes.append(loose_note(loose))
     _name_groups(listing)
     return listing
+
+
+def loose_note(number: int) -> str:
+    return f"{number} file(s) beside the label folders were not read."
 
 
 def holds_pictures(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mien.data.dataset import SPLITS
-from mien.errors import UsageError
+from mien.errors import UsageError, meant
 from mien.evaluation import metrics
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.phrasing import interval, percent
@@ -64,7 +64,8 @@ def parse_weights(text: str) -> ClassWeights:
         if not (equals and label and math.isfinite(weight) and weight >= 0):
             raise UsageError(
                 f"weights: got {part[:60]!r}; expected natural, balanced, or pairs of a label and "
-                "a number of 0 or more, such as neutral=5,happy=4"
+                "a number of 0 or more. Fix: "
+                + meant(part, ("natural", "balanced"), "write pairs such as neutral=5,happy=4")
             )
         found[canonical(label)] = weight
     if not any(found.values()):

@@ -13,7 +13,7 @@ from typing import Any
 
 from mien import constants
 from mien.constants import FACE_SIDE
-from mien.errors import UsageError
+from mien.errors import UsageError, meant
 from mien.training.recipe import Recipe, kinds, tuples
 
 
@@ -211,7 +211,8 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or name not in kinds():
             raise UsageError(
-                f"--set: got {text!r}; expected FIELD=VALUE, with one of {', '.join(kinds())}"
+                f"--set: got {text!r}; expected FIELD=VALUE, with one of {', '.join(kinds())}. Fix: "
+                + meant(name, kinds(), "mien info --json lists the fields with their values")
             )
         try:
             fields[name] = tuples(json.loads(value))

@@ -30,7 +30,7 @@ _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*)(;base64)?,
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _LEAST_BASE64 = 64  # letters; shorter texts are names
 # First letters of pictures in base64: JPEG, PNG, GIF, RIFF (WebP), BMP, TIFF.
-_HEADS = ("/9j/", "iVBORw", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
+_HEADS = ("/9j/", "_9j_", "iVBORw", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
 _VIDEOS = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .m3u8 .mpd".split())
 
 

@@ -179,6 +179,9 @@ def test_a_table_of_persons_beside_folders_of_labels(tmp_path: Path) -> None:
     assert dataset.groups is not None
     assert dataset.groups.tolist() == [f"s{n % 5}" for n in gray]
     assert any("5 groups were read from people.csv" in note for note in dataset.notes)
+    assert not any("not read" in note for note in dataset.notes)
+    (tmp_path / "data" / "readme.txt").write_text("about")
+    assert "1 file(s) beside the label folders were not read." in load_dataset(tmp_path).notes
 
 
 def test_folders_that_name_labels_come_first(tmp_path: Path) -> None:

@@ -162,6 +162,10 @@ def test_data_urls_and_base64(wrapped: bool) -> None:
         text = "\n".join(text[i : i + 76] for i in range(0, len(text), 76))
     for source in (text, text.rstrip("="), "data:image/png;base64," + text):
         assert (load_image(source) == PIXELS).all()
+    held = io.BytesIO()
+    Image.fromarray(PIXELS).save(held, "JPEG")
+    jpeg = base64.urlsafe_b64encode(held.getvalue()).decode()
+    assert jpeg.startswith("_9j_") and load_image(jpeg).shape == PIXELS.shape
     urlsafe = base64.urlsafe_b64encode(png()).decode()
     assert (load_image("data:image/png;base64," + urlsafe) == PIXELS).all()
 
