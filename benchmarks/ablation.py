@@ -125,8 +125,8 @@ def strided(build: Callable[..., keras.Model], *arguments: Any, **options: Any) 
 
 
 def by_agreement(training: Dataset, recipe: Recipe) -> targets.Targets:
-    """Targets weighted by the share of the annotators who see the label: from 0.5 to 1.5, before they
-    are scaled.
+    """Targets weighted by the share of the annotators who see the label: from 0.5 to 1.5, before
+    they are scaled.
     """
     made = targets.make_targets(training, recipe)
     ballots, _, _ = plurality(votes_of(training), training.label_set)
@@ -138,14 +138,15 @@ def by_agreement(training: Dataset, recipe: Recipe) -> targets.Targets:
 def votes_of(dataset: Dataset) -> np.ndarray:
     if dataset.votes is None:
         raise SystemExit(
-            f"ablation: got {dataset.source} without FER+ votes; expected ferplus_votes.csv beside it"
+            f"ablation: got {dataset.source} without FER+ votes; expected ferplus_votes.csv beside "
+            "it"
         )
     return dataset.votes
 
 
 def without_non_faces(dataset: Dataset) -> Dataset:
-    """Training rows in which at least half of the annotators see no face, or nothing that they can name,
-    taken out.
+    """Training rows in which at least half of the annotators see no face, or nothing that they can
+    name, taken out.
     """
     votes = votes_of(dataset).astype(int)
     unseen = votes[:, [FERPLUS_VOTES.index(name) for name in ("unknown", "not_a_face")]].sum(axis=1)
@@ -213,7 +214,8 @@ def main() -> None:
         seed=options.seed,
     )
     print(
-        f"{processor()}, {cores()} cores; {options.epochs} epochs, seed {options.seed}, {trainer.precision(base)}"
+        f"{processor()}, {cores()} cores; {options.epochs} epochs, seed {options.seed}, "
+        f"{trainer.precision(base)}"
     )
     right: dict[str, np.ndarray] = {}
     if options.curve:
@@ -252,15 +254,19 @@ def row(name: str, dataset: Dataset, recipe: Recipe, right: dict[str, np.ndarray
     first = next(iter(right))
     against = "" if name == first else f"  {paired(right[name], right[first])}"
     print(
-        f"{name:55} {scores['accuracy']['value']:6.1%}  macro-F1 {scores['macro_f1']['value']:.3f}  votes {votes}  "
-        f"training {last['accuracy']:.1%}  {time.perf_counter() - began:.0f} s{against}",
+        f"{name:55} {scores['accuracy']['value']:6.1%}  macro-F1 "
+        f"{scores['macro_f1']['value']:.3f}  votes {votes}  training {last['accuracy']:.1%}  "
+        f"{time.perf_counter() - began:.0f} s{against}",
         flush=True,
     )
 
 
 def paired(ours: np.ndarray, theirs: np.ndarray) -> str:
     found = metrics.mcnemar(ours, theirs)
-    return f"against the first row {found['only_first']} to {found['only_second']}, p = {found['p_value']:.3f}"
+    return (
+        f"against the first row {found['only_first']} to {found['only_second']}, p = "
+        f"{found['p_value']:.3f}"
+    )
 
 
 def shared(dataset: Dataset, share: float, seed: int) -> Dataset:

@@ -51,7 +51,8 @@ def main() -> None:
                     times[name].append(time.perf_counter() - began)
     for name, seconds in times.items():
         print(
-            f"{name}: median {np.median(seconds):.2f} s, least {min(seconds):.2f} s (n = {len(seconds)})"
+            f"{name}: median {np.median(seconds):.2f} s, least {min(seconds):.2f} s (n = "
+            f"{len(seconds)})"
         )
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/device_parity.py PICTURES/ [--num 150] [--seed 0]
 
-Takes pictures from a folder by chance, saves them in six formats in turn, adds six sheets of sixteen (so that
-pictures are shrunk too), gives all to the page in Debian's chromium, and compares what it writes as JSON with
-`mien.load(max_side=1280)`. Needs `make vendor` and the package playwright.
+Takes pictures from a folder by chance, saves them in six formats in turn, adds six sheets of
+sixteen (so that pictures are shrunk too), gives all to the page in Debian's chromium, and compares
+what it writes as JSON with `mien.load(max_side=1280)`. Needs `make vendor` and the package
+playwright.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def main() -> None:
             labels += other["label"] != face.label and first - second > 0.01
     found = np.array(away)
     print(
-        f"{len(made)} pictures, {len(found)} faces, {lost} found by one of both only, {labels} other labels; "
-        f"probabilities within 1e-3: {np.mean(found <= 1e-3):.1%}, 95 % within "
+        f"{len(made)} pictures, {len(found)} faces, {lost} found by one of both only, {labels} "
+        f"other labels; probabilities within 1e-3: {np.mean(found <= 1e-3):.1%}, 95 % within "
         f"{np.percentile(found, 95):.1e}, all within {found.max():.1e}"
     )
 

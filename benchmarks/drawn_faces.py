@@ -37,7 +37,8 @@ def main() -> None:
     dataset = drawn_dataset()
     seconds, busy = time.perf_counter() - began, time.process_time() - busy
     print(
-        f"drawing: {len(dataset) / seconds:.0f} faces/s ({len(dataset)} faces, {busy:.1f} s of processor time)"
+        f"drawing: {len(dataset) / seconds:.0f} faces/s ({len(dataset)} faces, {busy:.1f} s of "
+        "processor time)"
     )
     training, test = dataset.part("training"), dataset.part("test")
     for steps in (30, 100, 600):
@@ -45,8 +46,8 @@ def main() -> None:
             warnings.simplefilter("ignore", ConvergenceWarning)  # stopped on purpose
             linear = LogisticRegression(max_iter=steps).fit(flat(training), training.labels)
         print(
-            f"logistic regression, {steps} steps: test {linear.score(flat(test), test.labels):.1%} (n = {len(test)}), "
-            f"training {linear.score(flat(training), training.labels):.1%}",
+            f"logistic regression, {steps} steps: test {linear.score(flat(test), test.labels):.1%} "
+            f"(n = {len(test)}), training {linear.score(flat(training), training.labels):.1%}",
             flush=True,
         )
     recipe = recipes.recipe("small", max_epochs=options.epochs)
@@ -56,7 +57,8 @@ def main() -> None:
     reached = [f"{line['val_accuracy']:.0%}" for line in run.facts["history"]]
     print(f"small network, validation by epoch: {' '.join(reached)}")
     print(
-        f"small network: test {np.mean(probabilities.argmax(axis=1) == test.labels):.1%} (n = {len(test)}, seed 0)"
+        f"small network: test {np.mean(probabilities.argmax(axis=1) == test.labels):.1%} (n = "
+        f"{len(test)}, seed 0)"
     )
 
 

@@ -62,7 +62,8 @@ def main() -> None:
         for kind in ("float32", "int8"):
             before, after = (1000 / speeds[f"{kind}, {form}"] for form in ("as trained", "folded"))
             print(
-                f"{kind:8s} batch {batch:2d}: {before:.3f} ms a face, folded {after:.3f}, ratio {before / after:.2f}"
+                f"{kind:8s} batch {batch:2d}: {before:.3f} ms a face, folded {after:.3f}, ratio "
+                f"{before / after:.2f}"
             )
 
 

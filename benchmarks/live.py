@@ -1,10 +1,12 @@
-"""Frames a second that the page of `mien serve` analyses of a camera, on the device and on the server.
+"""Frames a second that the page of `mien serve` analyses of a camera, on the device and on the
+server.
 
     python benchmarks/live.py [--seconds 10] [--detail 320]
 
-Needs `make vendor`, the package playwright and Debian's chromium. The camera is chromium's fake one; it plays a
-drawn clip of 640 x 480 at 30 frames a second. Printed for each place: frames analysed and frames that
-the camera delivered meanwhile. The alternative in the same run is the server.
+Needs `make vendor`, the package playwright and Debian's chromium. The camera is chromium's fake
+one; it plays a drawn clip of 640 x 480 at 30 frames a second. Printed for each place: frames
+analysed and frames that the camera delivered meanwhile. The alternative in the same run is the
+server.
 """
 
 from __future__ import annotations

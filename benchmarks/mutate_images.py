@@ -5,9 +5,9 @@
 About two dozen small pictures of all formats are drawn, and each case spoils one of them: bytes
 flipped, pieces cut out, doubled, swapped or taken from another file, the end cut off, header fields
 overwritten; checksums of PNG are mended in half of the cases, so that the damage reaches the
-decoder. `mien.vision.image.load_image` may give a picture or a DataError, nothing else. The cases run in a
-child process, so that a crash is a result and not the end; case n depends on the seed and n alone,
-so `--first n --count 1` repeats it.
+decoder. `mien.vision.image.load_image` may give a picture or a DataError, nothing else. The cases
+run in a child process, so that a crash is a result and not the end; case n depends on the seed and
+n alone, so `--first n --count 1` repeats it.
 
 Ends with exit code 1 if a case crashed, raised anything but DataError, or took more than 2 s of
 processor time, or if resident memory grew by 50 MB or more after the first 200 cases.

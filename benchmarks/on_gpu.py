@@ -112,7 +112,8 @@ class Training:
         unknown = [name for name in UNKNOWN if getattr(recipe, name)]
         if unknown or recipe.optimizer != "sgd" or not recipe.votes_weight:
             raise SystemExit(
-                f"expected a recipe with SGD and two heads, without {', '.join(UNKNOWN)}; got {recipe}"
+                f"expected a recipe with SGD and two heads, without {', '.join(UNKNOWN)}; got "
+                f"{recipe}"
             )
         self.recipe, self.teachers = recipe, teachers
         self.faces = torch.from_numpy(training.images[..., 0].copy()).to(

@@ -267,12 +267,14 @@ def main() -> None:
         print(json.dumps(report))
         return
     print(
-        f"{detector.name}: found {len(found):,} of {len(faces):,} faces, and {result['strays']} that were not pasted"
+        f"{detector.name}: found {len(found):,} of {len(faces):,} faces, and {result['strays']} "
+        "that were not pasted"
     )
     print("  by size (px): " + "; ".join(report["by_size_px"]))
     print("  by turn (degrees): " + "; ".join(report["by_turn_deg"]))
     print(
-        f"  accuracy on their own pictures {report['original_found']} % (all {report['original_all']} %)"
+        f"  accuracy on their own pictures {report['original_found']} % (all "
+        f"{report['original_all']} %)"
     )
     for name, figures in report["rules"].items():
         print(f"  {name}: {figures}")

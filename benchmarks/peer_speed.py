@@ -117,7 +117,8 @@ def found(folder: Path | None, file: str, package: str) -> Path | None:
     """The folder of a package if it is one; None where none is named, which is said."""
     if folder is None:
         print(
-            f"{package}: no folder named, left out (npm pack {package}, unpack it, name its folder `package`)"
+            f"{package}: no folder named, left out (npm pack {package}, unpack it, name its folder "
+            "`package`)"
         )
     elif not (folder / file).is_file():
         raise SystemExit(

@@ -42,7 +42,8 @@ def main() -> None:
         detector=find_detector(model=options.detector_model, max_side=options.max_side),
     )
     print(
-        f"detector {recognizer.detector.name}, network {recognizer.bundle.name}, n = {options.rounds} rounds, medians"
+        f"detector {recognizer.detector.name}, network {recognizer.bundle.name}, n = "
+        f"{options.rounds} rounds, medians"
     )
     for name, size in SIZES.items():
         data = photograph(size)

@@ -46,8 +46,10 @@ began, worked = time.perf_counter(), time.process_time()
 {body}
 taken, worked = time.perf_counter() - began, time.process_time() - worked
 total = int(images.sum(dtype="float64"))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024)
-print(json.dumps({{"rows": len(images), "sum": total, "seconds": taken, "cpu_s": worked, "peak_mb": peak}}))
+unit = 1024 if sys.platform != "darwin" else 1024 * 1024
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+facts = {{"rows": len(images), "sum": total, "seconds": taken, "cpu_s": worked, "peak_mb": peak}}
+print(json.dumps(facts))
 """
 READERS = (
     ("naive", "split and float32 (pandas)", "import numpy, pandas", NAIVE),
@@ -126,7 +128,8 @@ def main() -> None:
         return
     print(f"{sum(SIZES.values()):,} rows, {size_mb:,.0f} MB, {os.cpu_count()} processors")
     print(
-        f"{'reader':<32}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}{'times as fast':>15}{'by CPU time':>13}"
+        f"{'reader':<32}{'seconds':>9}{'CPU s':>8}{'peak MB':>9}"
+        f"{'times as fast':>15}{'by CPU time':>13}"
     )
     for name, title, _, _ in READERS:
         result = results[name]

@@ -122,8 +122,8 @@ def main() -> None:
     part = dataset.part("validation")
     winner = None if part.votes is None else majority(part.votes)
     print(
-        f"{bundle.name} {bundle.digest[:16]}, --{options.mode}, prior {options.prior or 'as it says'}, "
-        f"validation n = {len(part)}, seed 0"
+        f"{bundle.name} {bundle.digest[:16]}, --{options.mode}, prior "
+        f"{options.prior or 'as it says'}, validation n = {len(part)}, seed 0"
     )
     print(f"{'':28}  accuracy (95 %)      loss of points  FER+ majority  mean confidence")
     first: float | None = None
@@ -144,8 +144,9 @@ def main() -> None:
                 share = np.mean(heads[bundle.heads[1].name].argmax(1)[rows] == winner[rows])
                 votes = f"{100 * share:.1f}"
             print(
-                f"{name:28}  {100 * value:.1f} ({100 * (found['low'] or 0):.1f}-{100 * (found['high'] or 0):.1f})"
-                f"  {100 * (first - value):14.1f}  {votes:>13}  {100 * shown.max(1).mean():15.1f}",
+                f"{name:28}  {100 * value:.1f} "
+                f"({100 * (found['low'] or 0):.1f}-{100 * (found['high'] or 0):.1f})  "
+                f"{100 * (first - value):14.1f}  {votes:>13}  {100 * shown.max(1).mean():15.1f}",
                 flush=True,
             )
 

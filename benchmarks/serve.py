@@ -3,9 +3,9 @@
     MIEN_YUNET=FILE python benchmarks/serve.py [--seconds 5] [--max-side 640] [--json]
 
 The picture is a JPEG of 640 x 480 with one face (scikit-image's astronaut, shrunk into a plain
-background). The plain endpoint is what one writes first: `def faces(file: UploadFile)`, which FastAPI
-runs in its thread pool, calling the same recogniser. Both run alone, one after the other, with the
-load on the same cores.
+background). The plain endpoint is what one writes first: `def faces(file: UploadFile)`, which
+FastAPI runs in its thread pool, calling the same recogniser. Both run alone, one after the other,
+with the load on the same cores.
 
 closed c  so many clients, each on a connection of its own, ask again as soon as they are answered;
           one that is refused waits as Retry-After says.

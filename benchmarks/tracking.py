@@ -75,7 +75,8 @@ def main() -> None:
         tracking._closeness, tracking._LEAST_CLOSENESS = own
         returns, changed, mistaken = mistakes(seeds, seconds, 1 / rate)
         print(
-            f"{rate:2d} looks a second, Gaussian: returns {returns}, changed {changed}, somebody else's {mistaken}"
+            f"{rate:2d} looks a second, Gaussian: returns {returns}, changed {changed}, somebody "
+            f"else's {mistaken}"
         )
         tried = []
         for grown, least in itertools.product(GROWN, LEAST):
@@ -84,8 +85,8 @@ def main() -> None:
             tried.append((changed, mistaken, returns, grown, least))
         changed, mistaken, returns, grown, least = min(tried)
         print(
-            f"{rate:2d} looks a second, overlap : returns {returns}, changed {changed}, somebody else's {mistaken} "
-            f"(best of {len(tried)}: grown by {grown}, least {least})",
+            f"{rate:2d} looks a second, overlap : returns {returns}, changed {changed}, somebody "
+            f"else's {mistaken} (best of {len(tried)}: grown by {grown}, least {least})",
             flush=True,
         )
 

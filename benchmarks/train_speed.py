@@ -77,7 +77,8 @@ def main() -> None:
         speed = {key: len(training) / float(np.median(times[1:])) for key, times in seconds.items()}
         madds = models.multiply_adds(models.build(recipe, dataset.label_set)) / 1e6
         print(
-            f"{name}: {madds:.0f} M multiply-adds, batch {recipe.batch_size}, {trainer.precision(recipe)}; faces/s: "
+            f"{name}: {madds:.0f} M multiply-adds, batch {recipe.batch_size}, "
+            f"{trainer.precision(recipe)}; faces/s: "
             + ", ".join(f"{key} {value:.0f}" for key, value in speed.items())
         )
         for key in speed:

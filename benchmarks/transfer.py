@@ -9,10 +9,10 @@ each class to train on (at most half of a class; of those a tenth chooses the ep
 does it), all others to judge; faces with equal pixels go together. PublicTest chose the epoch of
 the package's network, which flatters a little what begins with it.
 
-Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+ annotators'
-majority (negative, positive, and the known neutral and surprise). Each by `--init mien`, by the
-recipe `champion` and by `small` from scratch with the same batches, and by the package's network as
-it is (moods: sums of its probabilities). Prints a line as each is done.
+Two label sets: FER2013's seven, which the network knows, and four moods made of the FER+
+annotators' majority (negative, positive, and the known neutral and surprise). Each by `--init
+mien`, by the recipe `champion` and by `small` from scratch with the same batches, and by the
+package's network as it is (moods: sums of its probabilities). Prints a line as each is done.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def line(
     hits = probabilities.argmax(1) == rest.labels
     recall = np.mean([hits[rest.labels == label].mean() for label in np.unique(rest.labels)])
     return (
-        f"{labels:16} {len(few):10}  {network:15}  {found['value']:.1%} ({found['low']:.1%} to {found['high']:.1%}), "
-        f"n = {len(rest)}   {recall:11.1%} {seconds:9.0f}"
+        f"{labels:16} {len(few):10}  {network:15}  {found['value']:.1%} ({found['low']:.1%} to "
+        f"{found['high']:.1%}), n = {len(rest)}   {recall:11.1%} {seconds:9.0f}"
     )
 
 
@@ -109,11 +109,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         print(
-            f"PublicTest, n = {len(public)}; it chose the epoch of the package's network, {bundle.name}"
+            f"PublicTest, n = {len(public)}; it chose the epoch of the package's network, "
+            f"{bundle.name}"
         )
         print(f"seed {options.seed}, at most {options.per_class} faces a class to train on")
         print(
-            "labels           trained on  network          accuracy on the rest (95 %)     mean recall   seconds"
+            "labels           trained on  network          accuracy on the rest (95 %)     mean "
+            "recall   seconds"
         )
         for name, dataset in sets.items():
             few, rest = few_and_rest(dataset, options.per_class, options.seed)

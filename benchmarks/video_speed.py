@@ -4,10 +4,10 @@ against ten.
     python benchmarks/video_speed.py
     python benchmarks/video_speed.py --only memory --every 0.2
 
-The films are drawn: faces of `mien.data.synthetic` that move over a picture. Speed is that of the whole
-way (decode, find, follow, classify, smooth), beside decoding alone and beside the same with the
-annotated copy. For memory each film is watched in a process of its own, with a CSV, a drawn copy
-and timelines, as `mien predict` would; the ten minutes are the one minute ten times over.
+The films are drawn: faces of `mien.data.synthetic` that move over a picture. Speed is that of the
+whole way (decode, find, follow, classify, smooth), beside decoding alone and beside the same with
+the annotated copy. For memory each film is watched in a process of its own, with a CSV, a drawn
+copy and timelines, as `mien predict` would; the ten minutes are the one minute ten times over.
 """
 
 from __future__ import annotations
@@ -138,8 +138,9 @@ def speed(folder: Path, options: argparse.Namespace) -> None:
             drawing = time.perf_counter() - began
             print(
                 f"{SIZE[0]} x {SIZE[1]}, {num_faces} faces ({np.mean(found):.2f} found): "
-                f"{num_frames / watching:.1f} frames/s; with a drawn copy {num_frames / drawing:.1f}; "
-                f"decoding alone {num_frames / decoding:.0f} (n = {num_frames} frames)",
+                f"{num_frames / watching:.1f} frames/s; with a drawn copy "
+                f"{num_frames / drawing:.1f}; decoding alone {num_frames / decoding:.0f} (n = "
+                f"{num_frames} frames)",
                 flush=True,
             )
 

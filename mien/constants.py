@@ -1,4 +1,4 @@
-"""What several parts need and none owns: the side of a face, words to choose from, the cache folder."""
+"""What several parts of mien share: the side of a face, words to choose from, the cache folder."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
     """$MIEN_CACHE, or the user's cache folder as the system defines it.
 
-    A user without a home, or with one that cannot be written to, as in a container, has a folder
-    that is deleted when the process ends.
+    Without a writable home folder, as in a container, it is a temporary folder that is deleted when
+    the process ends.
     """
     named = (os.environ if environ is None else environ).get("MIEN_CACHE")
     if named:
@@ -32,17 +32,18 @@ def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
 
     try:
         folder = platformdirs.user_cache_path("mien")
-    except RuntimeError:  # no home folder, nor an entry for the user
-        return _passing()
-    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
-    return folder if there is not None and os.access(there, os.W_OK) else _passing()
+    except RuntimeError:  # no home folder and no entry for the user
+        return _temporary()
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    is_writable = existing is not None and os.access(existing, os.W_OK)
+    return folder if is_writable else _temporary()
 
 
 @functools.cache
-def _passing() -> Path:
-    held = tempfile.TemporaryDirectory(prefix="mien-")
-    _held.append(held)
-    return Path(held.name)
+def _temporary() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="mien-")
+    _kept.append(folder)
+    return Path(folder.name)
 
 
-_held: list[tempfile.TemporaryDirectory[str]] = []  # deleted when Python ends
+_kept: list[tempfile.TemporaryDirectory[str]] = []  # deleted when Python exits

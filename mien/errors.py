@@ -22,26 +22,26 @@ from contextlib import contextmanager
 
 
 class MienError(Exception):
-    """Base of mien's errors; its text is one message for a person."""
+    """Base of mien's errors; its text is a message for the user."""
 
     exit_code = 1
 
 
 class UsageError(MienError):
-    """An option or argument that cannot be meant."""
+    """An option or argument that makes no sense."""
 
     exit_code = 2
 
 
 class DataError(MienError):
-    """Data that cannot be read as what it claims to be.
+    """Data that is not what it claims to be, or cannot be read.
 
     Args:
         where: The file or folder, as the user would name it.
         got: What is there.
         expected: What should be there.
         fix: What the user can do about it.
-        row: Line number in the file, the header being line 1 (None where there are no rows).
+        row: Line number in the file, where the header is line 1; None if there are no rows.
     """
 
     exit_code = 3
@@ -83,13 +83,13 @@ class MissingExtraError(MienError):
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(
-            f"this needs the package {module}, which is not installed. "
-            f"Fix: install mien with the extra [{extra}] (in a checkout: pip install '.[{extra}]')"
+            f"{module}: got no such package; expected it to be installed. Fix: install mien with "
+            f"the extra [{extra}] (in a checkout: pip install '.[{extra}]')"
         )
 
 
 class BundleError(MienError):
-    """A model on disk that cannot be trusted to be what it claims to be.
+    """A model on disk that is not what it claims to be, or cannot be trusted.
 
     Args:
         where: The folder or zip, as the user would name it.
@@ -109,7 +109,7 @@ class BundleError(MienError):
         *,
         got: str,
         expected: str,
-        fix: str = "copy or download the model again, or make it anew with mien export",
+        fix: str = "copy or download the model again, or export it again with mien export",
     ) -> None:
         self.where = os.fspath(where)
         self.field = field
@@ -121,24 +121,25 @@ class BundleError(MienError):
 
 @contextmanager
 def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Whatever the system says against writing results into `folder`, as a RunError."""
+    """Turn errors of the system while writing results into `folder` into a RunError."""
     try:
         yield
     except OSError as error:
         raise RunError(
-            f"{os.fspath(folder)}: cannot be written ({error.strerror or error}). Fix: choose another folder with "
-            "--out, or free space and permissions there"
+            f"{os.fspath(folder)}: got an error while writing ({error.strerror or error}); "
+            "expected a folder for results. Fix: choose another folder with --out, or check space "
+            "and permissions there"
         ) from error
 
 
 def meant(word: str, words: Iterable[str], otherwise: str) -> str:
-    """The fix for a word that there is not: the nearest that there is, else what is said otherwise."""
+    """The fix for an unknown word: the most similar known one, or `otherwise`."""
     near = difflib.get_close_matches(word.strip().lower(), list(words), 1)
     return f"write {near[0]}, if that was meant" if near else otherwise
 
 
 def in_short(text: str, most: int = 200) -> str:
-    """The text, or of a long one its beginning and its end with dots between."""
+    """The text; of a long one the beginning and the end with dots between."""
     if len(text) <= most:
         return text
     end = most // 4
@@ -151,7 +152,7 @@ def counted(count: int, thing: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text, odd bytes in it as `\\udcff`: a path that is not UTF-8 has lone surrogates, which
-    nothing can print.
+    """The text with lone surrogates escaped as `\\udcff`: paths that are not UTF-8 have them, and
+    they cannot be printed.
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

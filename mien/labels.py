@@ -47,9 +47,7 @@ PATTERNS = ("plain", "rising", "falling", "level", "upright", "dots", "crossed",
 
 
 def canonical(name: str) -> str:
-    """The name by which mien knows an expression: lower case, synonyms joined (`Happiness` ->
-    `happy`).
-    """
+    """mien's name of an expression: lower case, synonyms merged (`Happiness` -> `happy`)."""
     plain = (
         unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_")
     )  # macOS takes letters apart
@@ -72,8 +70,8 @@ class LabelSet:
         if len(self.names) < 2 or len(set(self.names)) != len(self.names):
             raise DataError(
                 "label set",
-                got=f"names {self.names}",
-                expected="two or more distinct names",
+                got=f"the names {self.names}",
+                expected="two or more different names",
                 fix="name each class once",
             )
 
@@ -106,19 +104,19 @@ class LabelSet:
             ) from None
 
     def colour(self, index: int) -> str:
-        """Hex colour of a label, the same wherever the label is drawn; of up to 24 labels no two
-        have the same.
+        """Hex colour of a label, the same wherever it is drawn; up to 24 labels have different
+        colours.
         """
         name = self.names[index]
         if name in _COLOURS:
             return _COLOURS[name]
         taken = {_COLOURS[other] for other in self.names if other in _COLOURS}
-        free = [one for one in (*_COLOURS.values(), *_MORE_COLOURS) if one not in taken]
+        free = [colour for colour in (*_COLOURS.values(), *_MORE_COLOURS) if colour not in taken]
         own = [other for other in self.names if other not in _COLOURS]
         return free[own.index(name) % len(free)]
 
     def pattern(self, index: int) -> str:
-        """One of `PATTERNS`: with the colour it tells a label apart; eight labels have eight."""
+        """One of `PATTERNS`, which with the colour identifies a label; eight labels have eight."""
         known, name = list(_COLOURS), self.names[index]
         if name in known:
             return PATTERNS[known.index(name)]

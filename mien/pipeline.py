@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 FEW = 100  # validation faces; with fewer an export warns
-SHOWN = 20  # rows left out that are told one by one
+SHOWN = 20  # rows left out that are listed one by one
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the main job left: its numbers, and where the page lies."""
+    """The result of the main job: its numbers, and the path of the report."""
 
     evaluation: Evaluation
     report: Path
@@ -53,13 +53,13 @@ def run(
 ) -> Job:
     """Read, audit, train a network by each recipe, evaluate them and write the report.
 
-    Stopped and called again with the same arguments it goes on where it was.
+    If it is stopped and called again with the same arguments, it continues where it was.
 
     Args:
         source: Data to read.
-        recipes: What to train, each under its own name.
+        recipes: The recipes to train, each with its own name.
         out: Folder for everything.
-        say: Takes each sentence for the user.
+        say: Receives sentences for the user.
         options: How to train.
     """
     need_train_extra()
@@ -83,7 +83,7 @@ def run(
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What does not change which network comes out, but how it gets there."""
+    """Options that do not belong to a recipe."""
 
     deterministic: bool = False
     fresh: bool = False
@@ -94,31 +94,32 @@ class TrainOptions:
 
 
 def read(source: Source, *, say: Say, side: int = FACE_SIDE, to_train: bool = True) -> Dataset:
-    """Load data, make sure of a validation split, and say what was found.
+    """Load data, with a validation split if it is for training, and report its size and notes.
 
     Faces are cut out of photographs at the `side` in pixels that the networks take.
 
-    Data `to_train` on that is too few to be split is refused; other data keeps its splits, and
+    Data `to_train` on is refused if it is too small to be split; other data keeps its splits, and
     `judge` decides what they mean.
     """
     if source.side not in (FACE_SIDE, side):
-        say(f"  --side {source.side}: the networks take {side} px, so faces are read at that")
+        say(f"  --side {source.side}: networks take {side} px, so faces are read at that size")
     dataset = dataclasses.replace(source, side=side).load()
     if to_train:
         dataset = with_validation(dataset)
     say(f"Data: {dataset.source}: {_sizes(dataset)}, {len(dataset.label_set)} classes")
     for note in dataset.notes:
         say(f"  {note}")
-    for one in dataset.left_out[:SHOWN]:
-        say(f"  left out: {one.where}{'' if one.row is None else f', row {one.row}'}: {one.reason}")
+    for item in dataset.left_out[:SHOWN]:
+        row = "" if item.row is None else f", row {item.row}"
+        say(f"  left out: {item.where}{row}: {item.reason}")
     if len(dataset.left_out) > SHOWN:
-        say(f"  and {len(dataset.left_out) - SHOWN:,} more; report.json and run.json list all")
+        say(f"  and {len(dataset.left_out) - SHOWN:,} more; report.json and run.json list them all")
     return dataset
 
 
 def input_side(recipe: Recipe) -> int:
     """Side in pixels of the faces that a network of this recipe takes: its own, or that of the
-    network it begins with.
+    network it starts from.
     """
     need_train_extra()
     from mien.training import transfer
@@ -127,17 +128,17 @@ def input_side(recipe: Recipe) -> int:
 
 
 def _sizes(dataset: Dataset) -> str:
-    """`140 training, 35 validation faces`; `175 faces` where no split has a name."""
+    """`140 training, 35 validation faces`; `175 faces` if there are no splits."""
     counts = [len(dataset.part(split)) for split in SPLITS]
     named = [f"{n:,} {split}" for n, split in zip(counts, SPLITS, strict=True) if n]
-    told = ", ".join(named) if any(counts[1:]) else f"{counts[0]:,}"
-    return f"{told} {'face' if sum(counts) == 1 else 'faces'}"
+    sizes = ", ".join(named) if any(counts[1:]) else f"{counts[0]:,}"
+    return f"{sizes} {'face' if sum(counts) == 1 else 'faces'}"
 
 
 def train(
     dataset: Dataset, recipe: Recipe, *, folder: Path, say: Say, options: TrainOptions
 ) -> Run:
-    """Train one network and say how it ended."""
+    """Train one network and report the result."""
     need_train_extra()
     runtime.import_tensorflow()
     from mien.training import fit
@@ -145,7 +146,8 @@ def train(
 
     if (recipe.votes_weight or recipe.soft_label_weight) and not fit.has_votes(dataset):
         say(
-            "  no FER+ votes came with the data: the network learns its labels alone, without the vote head"
+            "  the data has no FER+ votes: the network learns only its labels, without the vote "
+            "head"
         )
         recipe = dataclasses.replace(recipe, votes_weight=0.0, soft_label_weight=0.0)
     watchers = [options.watch] if options.watch else []
@@ -165,16 +167,18 @@ def train(
         options=fit.FitOptions(options.deterministic, options.fresh, say),
     )
     for warning in done.facts["warnings"]:
-        say(f"  a damaged checkpoint was passed over: {warning}")
+        say(f"  a damaged checkpoint was skipped: {warning}")
     if begun := done.facts.get("begun_from"):
         kept = ", ".join(begun["labels_kept"]) or "none"
         say(
-            f"  began with {begun['name']} ({(begun['digest'] or 'no digest')[:16]}); labels its head knew: {kept}"
+            f"  started from {begun['name']} ({(begun['digest'] or 'no digest')[:16]}); labels "
+            f"that its head already had: {kept}"
         )
     best = done.facts["history"][done.facts["best_epoch"] - 1]
     say(
-        f"  {recipe.name}: {best['val_accuracy']:.1%} of {done.facts['data']['num_validation']} validation faces at "
-        f"epoch {best['epoch']} of {done.facts['epochs']}; {done.facts['stopped']}"
+        f"  {recipe.name}: {best['val_accuracy']:.1%} of {done.facts['data']['num_validation']} "
+        f"validation faces at epoch {best['epoch']} of {done.facts['epochs']}; "
+        f"{done.facts['stopped']}"
     )
     return done
 
@@ -193,8 +197,8 @@ def judge(
     """Predict every split with every network, evaluate, and write the report into `out`.
 
     Args:
-        bundles: What `open_bundle` gave, judged beside the runs.
-        ensemble: Judge also the mean of what the runs answer, and of what the bundles answer.
+        bundles: Bundles from `open_bundle`, judged beside the runs.
+        ensemble: Also judge the mean of the runs' predictions, and that of the bundles'.
         data_notes: Sentences about the data for the report, such as those of
             `findings.audit_sentences`.
         weights: Class mix for a weighted accuracy beside the plain one.
@@ -239,8 +243,6 @@ def judge(
     evaluation = with_other_heads(evaluation, whole, list(known))
     if weights is not None:
         evaluation = weigh(evaluation, weights)
-    if other_data := evaluation.truth["words"]["other_data"]:
-        say(f"  {other_data}")
     return Job(evaluation, write_report(evaluation, out))
 
 
@@ -251,12 +253,12 @@ def describe(recipe: Recipe) -> str:
         else f"class weights {recipe.class_weights}"
     )
     augment = "augmentation" if recipe.augment else "no augmentation"
-    begun = f"begins with {recipe.init}, " if recipe.init else ""
+    begun = f"starts from {recipe.init}, " if recipe.init else ""
     return f"{begun}at most {recipe.max_epochs} epochs, {weights}, {augment}, seed {recipe.seed}"
 
 
 def need_train_extra() -> None:
-    """Refuse early when what training imports is not installed.
+    """Refuse early if a package for training is not installed.
 
     Raises:
         MissingExtraError: naming the first package that is missing.
@@ -266,7 +268,7 @@ def need_train_extra() -> None:
 
 
 def need_evaluate_extra() -> None:
-    """Refuse early when what judging imports is not installed; bundles need no TensorFlow.
+    """Refuse early if a package for evaluation is not installed; bundles need no TensorFlow.
 
     Raises:
         MissingExtraError: naming the first package that is missing.
@@ -292,7 +294,7 @@ def average(
     shares: Sequence[float],
     fresh: bool,
 ) -> Run:
-    """A run whose weights are the mean of those of bundles (`mien.training.weight_average`)."""
+    """Write a run whose weights are the mean of those of bundles."""
     runtime.import_tensorflow()
     from mien.training.weight_average import average as write
 
@@ -308,7 +310,7 @@ def export(
     half: bool = False,
     say: Say,
 ) -> Bundle:
-    """Write the network of a run as a bundle; with data also calibrated and measured."""
+    """Write the network of a run as a bundle; with data it is also calibrated and measured."""
     refuse_foreign(out)  # before the work, not after it
     [run] = load_runs([folder])
     from mien.evaluation import metrics
@@ -323,20 +325,18 @@ def export(
 
     dataset = None
     if source is None:
-        say(
-            "No --data: the bundle has no scores, and its probabilities are as the network gives them."
-        )
+        say("No --data: the bundle has no scores, and its probabilities are not calibrated.")
     else:
         dataset = read(source, say=say, side=run.recipe.input_side, to_train=False)
         with contextlib.suppress(DataError):
-            dataset = with_validation(dataset)  # it calibrates
+            dataset = with_validation(dataset)  # for the calibration
         dataset = dataset.with_labels(run.label_set)
         _warn_before_export(run, dataset, say)
     return write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
 
 
 def _warn_before_export(run: Run, dataset: Dataset, say: Say) -> None:
-    """Say what makes calibration and scores worth less than they look."""
+    """Warn if calibration and scores mean less than they seem to."""
     theirs = run.facts["data"].get("fingerprints", {})
     other = [
         split
@@ -345,15 +345,17 @@ def _warn_before_export(run: Run, dataset: Dataset, say: Say) -> None:
     ]
     if other:
         say(
-            f"  ! The run was trained on other data ({' and '.join(other)} differ): scores are of these faces."
+            f"  ! The run was trained on other data ({' and '.join(other)} differ): the scores are "
+            "for these faces."
         )
     validation = dataset.part("validation")
     if len(validation) < FEW:
         say(
-            f"  ! {len(validation)} labelled validation faces: too few to say how sure the network may be."
+            f"  ! {len(validation)} labelled validation faces are too few to calibrate the network "
+            "well."
         )
     if run.recipe.votes_weight and (validation.votes is None or not validation.votes.any()):
-        say("  ! No FER+ votes came with the data: the vote head is not calibrated.")
+        say("  ! The data has no FER+ votes: the vote head is not calibrated.")
 
 
 def load_runs(folders: Sequence[Path]) -> list[Run]:

@@ -1,7 +1,6 @@
-"""The job of `mien predict`: pictures, videos and cameras in; rows, marked copies and explanations
-out.
+"""The job of `mien predict`: from pictures, videos and cameras to rows, marked copies and maps.
 
-Every source gets rows, also one without a face and one that could not be read.
+Every source has rows, even one without a face and one that cannot be read.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ class Outputs:
     Attributes:
         table: A .csv, .jsonl, .json or .parquet file.
         columns: Preset of a table's columns: `mien`, `openface` or `pyfeat`.
-        resume: Go on with the table: sources that it holds already are left out, those that failed
-            or were broken off are looked at again.
-        overwrite: Replace a table that is there.
+        resume: Continue the table: sources that it already has are skipped, and those that failed
+            or were interrupted are analysed again.
+        overwrite: Replace an existing table.
         draw: Folder for copies with the answers drawn in.
         explain: Folder for a picture of each face with its occlusion map.
-        summary: Folder for what a video comes to: summary.csv, events and a timeline of each
+        summary: Folder for the summary of videos: summary.csv, events and a timeline of each
             person.
     """
 
@@ -63,10 +62,13 @@ class Outputs:
             (f"--columns {self.columns}", self.columns != "mien"),
         ):
             if given and self.table is None:
-                raise UsageError(f"{option}: got no table; expected --out FILE beside it")
+                raise UsageError(
+                    f"{option}: got no table; expected one. Fix: name the table with --out FILE"
+                )
         if self.resume and self.overwrite:
             raise UsageError(
-                "--resume and --overwrite: got both; expected one, to go on with the table or to replace it"
+                "--resume and --overwrite: got both; expected one of them. Fix: give --resume to "
+                "continue the table, or --overwrite to replace it"
             )
         if (
             self.columns != "mien"
@@ -74,13 +76,14 @@ class Outputs:
             and form_of(self.table) in ("json", "jsonl")
         ):
             raise UsageError(
-                f"--columns {self.columns}: got {self.table}; expected .csv or .parquet, for JSON has no columns"
+                f"--columns {self.columns}: got {self.table}; expected .csv or .parquet, since "
+                "JSON has no columns. Fix: name such a table, or leave --columns out"
             )
 
 
 @dataclass
 class Tally:
-    """What was looked at."""
+    """Counts of what was analysed."""
 
     num_frames: int = 0  # pictures, and frames of videos
     num_faces: int = 0
@@ -99,7 +102,7 @@ class Tally:
             f"{counted(self.num_faces, 'face')} in {counted(self.num_frames, 'picture')} or frames"
         ]
         if self.num_resumed:
-            parts.append(f"{counted(self.num_resumed, 'source')} there from an earlier run")
+            parts.append(f"{counted(self.num_resumed, 'source')} already in the table")
         if self.num_without_face:
             parts.append(f"{self.num_without_face} without a face")
         if self.num_failed:
@@ -109,16 +112,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Options:
-    """How sources are looked at; None for the default of each.
+    """How sources are analysed; None for the default of each.
 
     Attributes:
         every: Seconds between the frames of a video that are looked at; None for every frame.
         smooth_s: Time constant of the smoothing in videos.
-        max_side: What the recognizer was loaded with; kept beside the table, so that `resume` can
-            tell.
-        pictures: Pictures that are in memory, uint8 (H, W), by the names that sources have.
-        below: The path of a source below a folder that was given, where there is one: the drawn
-            copy lies in folders of the same names.
+        max_side: The recognizer's setting; stored beside the table, so that `resume` can compare.
+        pictures: Pictures in memory, uint8 (H, W), by the names of sources.
+        below: The path of a source below a given folder, if there is one; its drawn copy lies in
+            the same subfolders.
     """
 
     every: float | None = None
@@ -143,9 +145,9 @@ def predict(
         sources: Paths of pictures and videos, cameras, `-` for a picture on stdin.
         recognizer: From `mien.load`.
         outputs: Where predictions go.
-        options: How sources are looked at.
-        say: Takes sentences for a person.
-        show: Takes each frame, as soon as it is known.
+        options: How sources are analysed.
+        say: Receives sentences for the user.
+        show: Receives each frame as soon as it is ready.
     """
     from mien.video.frames import is_video
     from mien.vision.reading import name_of
@@ -158,8 +160,8 @@ def predict(
     ours = written_by_us(names, videos, outputs.folders())
     if ours:
         say(
-            f"left out {counted(len(ours), 'file')} that this command wrote (marked copies, maps, timelines): "
-            f"{next(iter(ours))} ..."
+            f"skipped {counted(len(ours), 'file')} that this command wrote (marked copies, maps, "
+            f"timelines): {next(iter(ours))} ..."
         )
         sources = [source for source in sources if source not in ours]
         names = output_names(sources, options.below)
@@ -207,7 +209,7 @@ def predict(
 def _say_what_is_unused(
     outputs: Outputs, options: Options, num_videos: int, num_pictures: int, say: Say
 ) -> None:
-    """Say which options do nothing for some of the sources."""
+    """Say which options have no effect on some of the sources."""
     for option, given, kind, num_others in (
         ("--summary", outputs.summary, "videos", num_pictures),
         ("--explain", outputs.explain, "pictures", num_videos),
@@ -216,12 +218,13 @@ def _say_what_is_unused(
     ):
         if given is not None and num_others:
             say(
-                f"{option} is for {kind} only: nothing of it for {counted(num_others, 'other source')}"
+                f"{option} is for {kind} only: it has no effect on "
+                f"{counted(num_others, 'other source')}"
             )
 
 
 def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> dict[str, Any]:
-    """What predictions depend on."""
+    """The settings that predictions depend on."""
     from mien.video.recognize import SMOOTH_S
     from mien.vision.yunet import MAX_SIDE
 
@@ -232,7 +235,7 @@ def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> 
         "prior": recognizer.prior,
         "detector": detector.name,
     }
-    if detector.geometry != "none":  # it looks for faces
+    if detector.geometry != "none":  # it detects faces
         settings["max_side"] = MAX_SIDE if options.max_side is None else options.max_side
     if has_videos:
         settings["every_s"] = options.every
@@ -247,7 +250,7 @@ def _draw_picture(
     name: str,
     outputs: Outputs,
 ) -> Frame:
-    """The marked copy and the explanations of one picture; the frame that knows of its copy."""
+    """Write the marked copy and the maps of one picture; returns the frame with its copy's path."""
     if frame.error is not None or (
         outputs.draw is None and (outputs.explain is None or not frame.faces)
     ):
@@ -279,8 +282,8 @@ def _video(
     options: Options,
     say: Say,
 ) -> Iterator[Frame]:
-    """The frames of one video; its copy, summary, events and timelines are written when it ends,
-    however it ends.
+    """The frames of one video; its copy, summary, events and timelines are written at its end, even
+    if that is an error.
     """
     from mien.video.outputs import summed_up
     from mien.video.recognize import SMOOTH_S, watch
@@ -314,7 +317,7 @@ def _video(
 
 
 def caption(face: Face) -> str:
-    """The label and what it is followed by, with their probabilities."""
+    """The two likeliest labels with their probabilities."""
     order = sorted(face.probabilities, key=lambda label: -face[label])[:2]
     first, second = (f"{label} {face[label]:.0%}" for label in order)
     person = "" if face.track is None or face.perhaps_no_face else f"person {face.track}: "

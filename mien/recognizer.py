@@ -1,4 +1,4 @@
-"""Picture in, faces with calibrated probabilities out: decode, detect, crop, classify.
+"""From a picture to its faces with calibrated probabilities: decode, detect, crop, classify.
 
 >>> import mien
 >>> recognizer = mien.load()
@@ -48,27 +48,27 @@ def load(
     mode: str = "fast",
     prior: Prior = None,
 ) -> Recognizer:
-    """A recognizer that is ready to use.
+    """Load a recognizer.
 
     Args:
-        bundle: A bundle that `mien export` wrote (folder or zip), or `shipped`.
-        detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`; `none`: the pictures are
-            faces already. Or what `mien.vision.detect.find_detector` gave, which also takes a file
-            with YuNet's weights.
-        max_side: Longest side in pixels at which faces are looked for; more finds smaller faces,
-            and takes longer.
+        bundle: A bundle written by `mien export` (folder or zip), or `shipped`.
+        detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`; `none` if the pictures
+            are faces already. Or a detector from `mien.vision.detect.find_detector`, which also
+            takes a file with YuNet's weights.
+        max_side: Longest side in pixels at which faces are detected; a larger value finds smaller
+            faces and takes longer.
         num_threads: Threads of the classifier; by default those of the machine.
         mode: `fast`: each face is classified once; `best`: in 14 views, slower, with better
             probabilities.
-        prior: How often each expression occurs where the pictures come from: `everyday` (press,
-            film, family: mostly neutral and happy), `balanced` (experiments, posed collections), or
-            weights of your own by label, `{"happy": 3, "neutral": 5}` or "happy=3,neutral=5"; by
-            default what the bundle says, for the network in the package `everyday`.
+        prior: How often each expression occurs in the kind of pictures: `everyday` (press, film,
+            family: mostly neutral and happy), `balanced` (experiments, posed collections), or
+            weights of your own by label, `{"happy": 3, "neutral": 5}` or "happy=3,neutral=5". By
+            default the bundle decides; for the network in the package it is `everyday`.
 
     Raises:
         BundleError: if the bundle cannot be trusted.
-        UsageError: if the bundle knows no such prior, or no such labels.
-        DownloadError: if the detector's weights cannot be had.
+        UsageError: if the bundle has no such prior, or no such labels.
+        DownloadError: if the detector's weights cannot be downloaded.
 
     >>> recognizer = mien.load()
     >>> recognizer.labels.names
@@ -78,8 +78,8 @@ def load(
         detector = find_detector(detector, max_side=max_side)
     elif max_side is not None:
         raise UsageError(
-            f"max_side: got {max_side} with a detector that is made already; expected one or the "
-            "other. Fix: give find_detector(..., max_side=...)"
+            f"max_side: got {max_side} and a detector object; expected one or the other. Fix: "
+            "create the detector with find_detector(..., max_side=...)"
         )
     return Recognizer(
         open_bundle(bundle), detector, num_threads=num_threads, mode=mode, prior=prior
@@ -88,7 +88,7 @@ def load(
 
 @dataclass(frozen=True)
 class _Found:
-    """A picture on its way: where its faces are, not yet what they show."""
+    """A picture whose faces are detected and not yet classified."""
 
     width: int
     height: int
@@ -99,12 +99,12 @@ class _Found:
 
 
 class Recognizer:
-    """Decode, detect, crop and classify. Safe to use from several threads at once; a process makes
-    its own.
+    """Decodes, detects, crops and classifies. Several threads may use it at once; each process
+    needs its own.
 
     Args:
         bundle: The network.
-        detector: What finds faces.
+        detector: The face detector.
         num_threads: Threads of the classifier; None leaves it to ONNX Runtime.
         mode: `fast` or `best`, as for `load`.
         prior: As for `load`.
@@ -128,12 +128,12 @@ class Recognizer:
 
     @property
     def prior(self) -> str:
-        """The class prior under which it answers: a name, or shares such as `happy=0.75,sad=0.25`."""
+        """The class prior of its answers: a name, or shares such as `happy=0.75,sad=0.25`."""
         return self._rule.prior
 
     @property
     def certain_from(self) -> float:
-        """The least probability of the likeliest label at which an answer may be relied on."""
+        """The least probability of the likeliest label in a certain answer."""
         return self._rule.certain_from
 
     @property
@@ -143,9 +143,7 @@ class Recognizer:
 
     @property
     def heads(self) -> dict[str, LabelSet]:
-        """What `Face.heads` holds: each head's labels by its name; empty where the network has but
-        one.
-        """
+        """The labels of each head in `Face.heads`, by its name; empty for a network with one."""
         found = {head.name: head.labels for head in self.bundle.heads}
         return found if len(found) > 1 else {}
 
@@ -206,8 +204,8 @@ class Recognizer:
         return self._answer(found, self.classify(found.crops))
 
     def glance(self, image: np.ndarray) -> Faces | None:
-        """As `faces_in`, with the detector's first and smaller look alone, which misses small faces;
-        None where that would be the same look, or the detector has no other.
+        """As `faces_in`, but only with the detector's first, small look, which misses small faces;
+        None if the detector has no second look for this picture.
         """
         look = getattr(self.detector, "glance", None)
         detections = None if look is None else look(image)
@@ -227,20 +225,20 @@ class Recognizer:
     def frames(
         self, sources: Iterable[Any], *, names: Iterable[str] | None = None
     ) -> Iterator[Frame]:
-        """A Frame for each picture, in their order; one that cannot be read has an error and no
-        faces.
+        """A Frame for each picture, in their order; one for an unreadable picture has an error and
+        no faces.
 
-        Pictures are decoded and searched ahead in threads, and classified in batches across
-        pictures; at most a few are in memory at a time.
+        Threads decode pictures and detect faces ahead; faces are classified in batches across
+        pictures. Only a few pictures are in memory at a time.
 
         Args:
             sources: What `faces` takes.
-            names: What the frames are called; by default the path, or what kind of thing it is.
+            names: The names of the frames; by default the path, or the kind of picture.
         """
         if is_one_picture(sources):
             raise UsageError(
-                f"frames: got one source, {name_of(sources)}; expected several. "
-                "Fix: use [source], or faces()"
+                f"frames: got a single source, {name_of(sources)}; expected a list of sources. "
+                "Fix: use frames([source]), or faces(source)"
             )
         named_sources = (
             ((name_of(one), one) for one in sources)
@@ -267,12 +265,12 @@ class Recognizer:
                     future.cancel()
 
     def explain(self, picture: Any, face: Face) -> tuple[np.ndarray, np.ndarray]:
-        """Which parts of a face its label rests on (`mien.vision.explain`), looked at once, also where
-        `mode` is `best`.
+        """Which parts of a face its label depends on (`mien.vision.explain`), in a single view even
+        if `mode` is `best`.
 
         Args:
-            picture: The picture in which the face was found.
-            face: What `faces` answered.
+            picture: The picture that contains the face.
+            face: A face from `faces`.
 
         Returns:
             The face as the network sees it, uint8 (S, S, 1), and its map, float32 (S, S).
@@ -296,9 +294,9 @@ class Recognizer:
         """The same network with other settings, in the same session; `close` ends both.
 
         Args:
-            mode: As for `load`; None: as here.
-            detector: What finds faces; None: as here.
-            prior: As for `load`; None: as here.
+            mode: As for `load`; None keeps it.
+            detector: The face detector; None keeps it.
+            prior: As for `load`; None keeps it.
 
         Raises:
             UsageError: if there is no such mode or prior.
@@ -333,7 +331,8 @@ class Recognizer:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "a Recognizer holds native sessions and cannot be pickled; call mien.load() in each process"
+            "a Recognizer has native sessions and cannot be pickled; call mien.load() in each "
+            "process"
         )
 
     def _decode_and_find(self, source: Any, keep: bool) -> _Found | MienError:

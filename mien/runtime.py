@@ -1,6 +1,4 @@
-"""This machine and process: processor, cores, peak memory, keeping libraries quiet, and how far a
-long job is.
-"""
+"""This machine and process: processor, cores, memory, quiet libraries, progress of long jobs."""
 
 from __future__ import annotations
 
@@ -15,13 +13,13 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-Watcher = Callable[[str, int, int], None]  # what is done, how many of it, of how many
+Watcher = Callable[[str, int, int], None]  # the job, how many parts are done, of how many
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 @contextmanager
 def watched_by(watcher: Watcher) -> Iterator[None]:
-    """Let somebody be told, within the block, how far a long job is."""
+    """Report the progress of long jobs to `watcher` within the block."""
     before = _watcher.set(watcher)
     try:
         yield
@@ -30,13 +28,13 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
 
 
 def tell_progress(what: str, done: int, total: int) -> None:
-    """Tell whoever watches; nobody does unless a verb of the command line began it."""
+    """Report progress to the watcher, if there is one: the command line sets it."""
     if (watcher := _watcher.get()) is not None:
         watcher(what, done, total)
 
 
 def cpuinfo() -> str:
-    """What Linux says about the processor; empty elsewhere."""
+    """Linux's description of the processor; empty elsewhere."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -57,7 +55,7 @@ def cores() -> int:
 
 
 def has_bf16() -> bool | None:
-    """Whether the processor multiplies bfloat16; None where the system does not tell."""
+    """Whether the processor multiplies bfloat16; None if the system does not say."""
     flags = cpuinfo()
     return (
         None
@@ -67,8 +65,8 @@ def has_bf16() -> bool | None:
 
 
 def reset_peak_memory() -> None:
-    """Let `peak_memory_mb` count from now on. Only Linux can; elsewhere the peak stays the
-    process's own.
+    """Let `peak_memory_mb` count from now on. This works only on Linux; elsewhere the peak remains
+    that of the whole process.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -77,9 +75,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_mb() -> int:
-    """Most resident memory in MiB since `reset_peak_memory`; 0 where the system does not tell
-    (Windows).
-    """
+    """Most resident memory in MiB since `reset_peak_memory`; 0 on Windows, which does not say."""
     try:
         match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
         if match:
@@ -94,8 +90,8 @@ def peak_memory_mb() -> int:
     return peak // 2**20 if sys.platform == "darwin" else peak // 1024
 
 
-# Said on every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is: its logging is
-# not set up yet.
+# Printed at every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is, since
+# logging is not set up yet.
 _NOISE = (
     "All log messages before absl::InitializeLog()",
     "oneDNN custom operations are on",
@@ -105,30 +101,28 @@ _NOISE = (
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow; what native code writes to stderr meanwhile is passed on, less lines known
-    to say nothing.
-    """
+    """Import TensorFlow. Native code's output to stderr is passed on without known noise."""
     if "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 2)
         try:
             import tensorflow  # noqa: F401
         finally:
-            os.dup2(shown, 2)
-            os.close(shown)
-            held.seek(0)
-            for line in held.read().decode(errors="replace").splitlines():
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            output.seek(0)
+            for line in output.read().decode(errors="replace").splitlines():
                 if not any(noise in line for noise in _NOISE):
                     print(line, file=sys.stderr)
 
 
 @contextmanager
 def closed_files_closed_again() -> Iterator[None]:
-    """lz4's files flush what they have closed already, which Python from 3.13 on prints as an
-    exception ignored.
+    """Suppress a message: lz4's files are flushed after they are closed, and Python 3.13 and newer
+    print that as an ignored exception.
     """
     shown = sys.unraisablehook
 
@@ -147,15 +141,15 @@ def onnx_session(model: bytes, num_threads: int) -> Any:
     """A session of ONNX Runtime on the processor; any number of threads may call it at once.
 
     Args:
-        model: The bytes of the network. ONNX Runtime follows relative paths in it, to weights beside
+        model: The bytes of the network. ONNX Runtime follows relative paths in it, to weights in
             the working directory, so a stranger's must be checked first (`mien.bundle.onnx_file`).
-        num_threads: Threads that work on one call.
+        num_threads: Threads for each call.
 
     Raises:
         Exception: one of `onnx_errors()`, if ONNX Runtime cannot run the network.
     """
-    # Its events (paths, processor, system) would go to its maker; nothing leaves this machine
-    # unasked.
+    # ONNX Runtime would send events (paths, processor, system) to its maker; nothing leaves this
+    # machine unasked.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # Imported when first needed: it takes most of the time of a cold start.
     import onnxruntime
@@ -163,10 +157,8 @@ def onnx_session(model: bytes, num_threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = (
-        4  # what goes wrong is raised; a second telling on stderr helps nobody
-    )
-    # Threads that wait by spinning hold the cores of whatever else runs there.
+    options.log_severity_level = 4  # errors are raised, so they need not be logged too
+    # Threads that spin while waiting take cores from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -182,5 +174,5 @@ def onnx_errors() -> tuple[type[Exception], ...]:
         raised.InvalidProtobuf,
         raised.NotImplemented,
         raised.RuntimeException,
-        UnicodeDecodeError,  # of its message, when that quotes a damaged name
+        UnicodeDecodeError,  # from its message, if that quotes a damaged name
     )

@@ -23,11 +23,11 @@ def test_a_user_without_a_home_goes_on_without_a_cache(monkeypatch: pytest.Monke
         raise RuntimeError("could not determine the home directory")
 
     monkeypatch.setattr(platformdirs, "user_cache_path", nowhere)
-    constants._passing.cache_clear()
+    constants._temporary.cache_clear()
     folder = cache_dir({})
     assert folder.is_dir() and folder == cache_dir({})
-    constants._held.pop().cleanup()
-    constants._passing.cache_clear()
+    constants._kept.pop().cleanup()
+    constants._temporary.cache_clear()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -29,7 +29,7 @@ def test_unknown_names_are_refused() -> None:
 
 @pytest.mark.parametrize("names", [(), ("happy",), ("happy", "happy")])
 def test_a_label_set_has_two_or_more_distinct_names(names: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="two or more distinct names"):
+    with pytest.raises(DataError, match="two or more different names"):
         LabelSet(names)
 
 

@@ -225,7 +225,7 @@ def test_closed_and_pickled(bundle_path: Path, crops: np.ndarray) -> None:
         pickle.dumps(recognizer)
     recognizer.close()
     recognizer.close()
-    with pytest.raises(UsageError, match="closed"):
+    with pytest.raises(UsageError, match="after close"):
         recognizer.faces(crops[0])
 
 

@@ -62,8 +62,8 @@ label: int = recognizer.faces("photo.jpg")[0].label
 
 
 def mypy(folder: Path, script: str) -> list[str]:
-    """Errors of a script under `--strict`; Keras and the like are skipped, as in `make check`, which
-    leaves its cache for this.
+    """Errors of a script under `--strict`; Keras and the like are skipped, as in `make check`,
+    which leaves its cache for this.
     """
     pytest.importorskip("mypy")
     path = folder / "script.py"

@@ -1,4 +1,4 @@
-"""What is taken from npm: pinned, compared, never committed; and what is said where it cannot be."""
+"""What is taken from npm: pinned, compared, never committed; and the errors of taking it."""
 
 from __future__ import annotations
 

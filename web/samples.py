@@ -87,12 +87,84 @@ DISGUST = Look(
 NEUTRAL = Look()
 
 PEOPLE = (
-    dict(skin="#e8bd9b", shade="#bf8a68", hair="#4a3023", cut="long", cloth="#7a4e57", wall="#dfe4e6"),
-    dict(skin="#8d5a3b", shade="#5f3a25", hair="#1d1714", cut="short", cloth="#d8a93e", wall="#cfd8d6"),
-    dict(skin="#f0cdb2", shade="#cc9a7c", hair="#a8632e", cut="short", cloth="#3f6b58", wall="#e4ded4"),
-    dict(skin="#c98f66", shade="#976341", hair="#241b16", cut="long", cloth="#39507a", wall="#dcd9e4"),
-    dict(skin="#5f3d2b", shade="#3d261a", hair="#15110f", cut="crop", cloth="#b8574a", wall="#d7dee2"),
-    dict(skin="#ecc5a6", shade="#c19172", hair="#8b8782", cut="crop", cloth="#56505f", wall="#e2e6e0"),
+    dict(skin=(
+        "#e8bd9b"
+    ), shade=(
+        "#bf8a68"
+    ), hair=(
+        "#4a3023"
+    ), cut=(
+        "long"
+    ), cloth=(
+        "#7a4e57"
+    ), wall=(
+        "#dfe4e6"
+    )),
+    dict(skin=(
+        "#8d5a3b"
+    ), shade=(
+        "#5f3a25"
+    ), hair=(
+        "#1d1714"
+    ), cut=(
+        "short"
+    ), cloth=(
+        "#d8a93e"
+    ), wall=(
+        "#cfd8d6"
+    )),
+    dict(skin=(
+        "#f0cdb2"
+    ), shade=(
+        "#cc9a7c"
+    ), hair=(
+        "#a8632e"
+    ), cut=(
+        "short"
+    ), cloth=(
+        "#3f6b58"
+    ), wall=(
+        "#e4ded4"
+    )),
+    dict(skin=(
+        "#c98f66"
+    ), shade=(
+        "#976341"
+    ), hair=(
+        "#241b16"
+    ), cut=(
+        "long"
+    ), cloth=(
+        "#39507a"
+    ), wall=(
+        "#dcd9e4"
+    )),
+    dict(skin=(
+        "#5f3d2b"
+    ), shade=(
+        "#3d261a"
+    ), hair=(
+        "#15110f"
+    ), cut=(
+        "crop"
+    ), cloth=(
+        "#b8574a"
+    ), wall=(
+        "#d7dee2"
+    )),
+    dict(skin=(
+        "#ecc5a6"
+    ), shade=(
+        "#c19172"
+    ), hair=(
+        "#8b8782"
+    ), cut=(
+        "crop"
+    ), cloth=(
+        "#56505f"
+    ), wall=(
+        "#e2e6e0"
+    )),
 )  # fmt: skip
 
 SAMPLES = {
@@ -108,7 +180,10 @@ GROUP = ((HAPPY, 1), (NEUTRAL, 0), (SURPRISE, 5), (SAD, 3), (HAPPY, 2))
 
 def face(look: Look, name: str) -> str:
     """Head and shoulders around (240, 240), without the wall behind them."""
-    head = "M240 78C332 78 368 150 364 236C361 318 300 396 240 396C180 396 119 318 116 236C112 150 148 78 240 78Z"
+    head = (
+        "M240 78C332 78 368 150 364 236C361 318 300 396 240 396C180 396 119 318 116 236C112 150 "
+        "148 78 240 78Z"
+    )
     parts = [
         f'<radialGradient id="{name}s" cx="0.46" cy="0.42" r="0.62"><stop offset="0.45" stop-color="{look.skin}"/>'
         f'<stop offset="1" stop-color="{look.shade}"/></radialGradient>'
@@ -133,9 +208,18 @@ def face(look: Look, name: str) -> str:
 
 def hair(look: Look) -> str:
     shapes = {
-        "long": "M240 52C352 48 388 150 372 236C362 170 330 130 262 116C206 126 142 142 110 240C92 150 130 52 240 52Z",
-        "short": "M240 46C356 44 388 138 370 226C358 160 336 128 262 122C190 118 144 132 110 226C94 132 130 46 240 46Z",
-        "crop": "M240 60C344 60 380 138 366 196C350 136 320 114 240 112C160 114 130 136 114 196C100 138 136 60 240 60Z",
+        "long": (
+            "M240 52C352 48 388 150 372 236C362 170 330 130 262 116C206 126 142 142 110 240C92 "
+            "150 130 52 240 52Z"
+        ),
+        "short": (
+            "M240 46C356 44 388 138 370 226C358 160 336 128 262 122C190 118 144 132 110 226C94 "
+            "132 130 46 240 46Z"
+        ),
+        "crop": (
+            "M240 60C344 60 380 138 366 196C350 136 320 114 240 112C160 114 130 136 114 196C100 "
+            "138 136 60 240 60Z"
+        ),
     }
     return f'<path fill="{look.hair}" d="{shapes[look.cut]}"/>'
 
@@ -144,7 +228,10 @@ def eye(look: Look, name: str, side: int) -> str:
     x, y = 240 + side * 62, 222
     upper, lower = 21 * look.lid, 13 - look.lower_lid
     left, right = x - 32, x + 32
-    almond = f"M{left} {y + 2}Q{x} {y - 2 * upper + 2:.0f} {right} {y + 2}Q{x} {y + 2 * lower:.0f} {left} {y + 2}Z"
+    almond = (
+        f"M{left} {y + 2}Q{x} {y - 2 * upper + 2:.0f} {right} {y + 2}Q{x} {y + 2 * lower:.0f} "
+        f"{left} {y + 2}Z"
+    )
     iris = 15 if look.lid > 1.2 else 16
     inner, outer = x - side * 38, x + side * 44
     brow_y = y - 46 - look.brow_up
@@ -180,9 +267,15 @@ def mouth(look: Look) -> str:
             f'<path d="M{left + 14} {end + 5}Q{x} {bend + 22} {right - 14} {end + 5}" fill="none" stroke="{lip}" stroke-width="8" stroke-linecap="round" opacity=".8"/>'
         )
     top, bottom = y - gap * 0.32 + up * 0.35, y + gap * 1.15 + up * 0.55
-    hole = f"M{left} {end}Q{x} {top:.0f} {right} {end}Q{x + wide * 0.55:.0f} {bottom:.0f} {x} {bottom:.0f}Q{x - wide * 0.55:.0f} {bottom:.0f} {left} {end}Z"
+    hole = (
+        f"M{left} {end}Q{x} {top:.0f} {right} {end}Q{x + wide * 0.55:.0f} {bottom:.0f} {x} "
+        f"{bottom:.0f}Q{x - wide * 0.55:.0f} {bottom:.0f} {left} {end}Z"
+    )
     if gap > 50:
-        hole = f"M{left} {y + 12}C{left} {y - gap * 0.42:.0f} {right} {y - gap * 0.42:.0f} {right} {y + 12}C{right} {y + gap * 0.72:.0f} {left} {y + gap * 0.72:.0f} {left} {y + 12}Z"
+        hole = (
+            f"M{left} {y + 12}C{left} {y - gap * 0.42:.0f} {right} {y - gap * 0.42:.0f} {right} "
+            f"{y + 12}C{right} {y + gap * 0.72:.0f} {left} {y + gap * 0.72:.0f} {left} {y + 12}Z"
+        )
     teeth = ""
     if look.teeth:
         rim = min(16.0, gap * 0.6)

@@ -54,7 +54,7 @@ PINNED = {
 
 
 class VendorError(Exception):
-    """What could not be taken, and how to mend it."""
+    """What could not be taken, and how to fix it."""
 
 
 def main() -> int:
@@ -109,7 +109,8 @@ def install() -> None:
     if done.returncode:
         reason = " ".join(done.stderr.split())[-300:]
         raise VendorError(
-            f"got {reason!r} from npm ci; expected two packages. Fix: connect once to npm's registry"
+            f"got {reason!r} from npm ci; expected two packages. Fix: connect once to npm's "
+            "registry"
         )
 
 

@@ -1,13 +1,13 @@
-"""From what the heads of a network say to the probabilities that are shown.
+"""From the probabilities of a network's heads to the answer that is shown.
 
-How often each expression occurs where a picture comes from (the class prior) decides close calls:
-half of the faces in a newspaper are neutral, of a posed collection a seventh. So the answer is given
-under a prior that has a name, and the rule for it is data in `bundle.json`:
+How often each expression occurs in the kind of picture (the class prior) decides close calls: half
+of the faces in a newspaper are neutral, but a seventh of those in a posed collection. So the answer
+is given under a named prior, and the rule for it is data in `bundle.json`:
 
     q = sum over heads of weight * probabilities      (of the labels of the main head)
     p = softmax((log q + log_factors) / temperature + log_shift)
 
-`log_shift` is zero under the priors that the bundle names. A prior of the user's own reweights the
+`log_shift` is zero under the priors that the bundle names. The user's own prior reweights the
 answer under `balanced` by Bayes' rule (Saerens et al. 2002,
 https://doi.org/10.1162/089976602753284446).
 """
@@ -24,33 +24,31 @@ import numpy as np
 from mien.errors import UsageError, meant
 from mien.labels import LabelSet
 
-# How carefully a face is looked at: once, or in several views (`mien.bundle.tta`) -> where its
-# temperature stands.
+# Mode, one view or several (`mien.bundle.tta`) -> the field with its temperature.
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 BALANCED = "balanced"
-TRAINING = "training"  # the prior of a bundle that names none: that of the data it was trained on
+TRAINING = "training"  # the prior of a bundle that names none: that of its training data
 CERTAIN_FROM = 0.5
 _LEAST = 1e-9  # a probability of 0 counts as this in logarithms
 
-# A prior as it is asked for: None for the bundle's default, a name, or weights by label.
+# A prior as requested: None for the bundle's default, a name, or weights by label.
 Prior = str | Mapping[str, float] | None
 
 
 @dataclass(frozen=True)
 class AnswerRule:
-    """How the heads make the probabilities that are shown under one class prior.
+    """How the heads' probabilities become the answer under one class prior.
 
     Attributes:
-        prior: Its name, or for a prior of one's own the shares, such as `happy=0.75,sad=0.25`.
+        prior: Its name, or the shares of the user's own prior, such as `happy=0.75,sad=0.25`.
         class_shares: How often each label of the main head occurs under it, K numbers whose sum is
-            1; None where that is not known.
-        weights: Head -> share of its probabilities in the mixture. A head with more labels than the
-            main one counts by those they share.
+            1; None if unknown.
+        weights: Head -> share of its probabilities in the mixture. Of a head with more labels than
+            the main one, only the shared labels count.
         log_factors: Added to the logarithm of the mixture, K numbers.
         temperature: Divides the sum (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
         temperature_best: The same for several views (`mien.bundle.tta`).
-        certain_from: The least probability of the likeliest label at which an answer may be relied
-            on.
+        certain_from: The least probability of the likeliest label in a certain answer.
         log_shift: Added after the temperature, K numbers; -inf rules a label out.
     """
 
@@ -71,7 +69,7 @@ class AnswerRule:
         Args:
             heads: Head -> calibrated probabilities, float (N, K of the head); the main head first.
             labels: Head -> its labels; the main head first.
-            mode: `fast` or `best`: how carefully the heads looked.
+            mode: `fast` or `best`, as for the heads.
 
         Returns:
             float32 (N, K), by the labels of the main head; rows sum to 1.
@@ -87,23 +85,23 @@ class AnswerRule:
 
 
 def plain_rule(main: str, num_labels: int, shares: Sequence[float] | None = None) -> AnswerRule:
-    """The rule of a bundle that has none: the main head as it is, under the prior of its data."""
+    """The rule for a bundle without one: the main head unchanged, under the prior of its data."""
     known = None if shares is None else tuple(shares)
     return AnswerRule(TRAINING, known, {main: 1.0}, (0.0,) * num_labels, 1.0, 1.0)
 
 
 def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) -> AnswerRule:
-    """The rule for a prior as somebody asked for it.
+    """The rule for a requested prior.
 
     Args:
-        prior: None for the default (the first of `rules`), a name, weights by label as a mapping, or
-            as a text such as `happy=3,neutral=1`. Weights are scaled to the sum 1, labels that are
+        prior: None for the default (the first of `rules`), a name, or weights by label as a mapping
+            or a text such as `happy=3,neutral=1`. Weights are scaled to the sum 1; labels that are
             not named have the weight 0.
         rules: Name -> rule, the default first.
         labels: Those of the main head.
 
     Raises:
-        UsageError: if there is no such prior, or the weights are no weights of these labels.
+        UsageError: if there is no such prior, or the weights do not fit these labels.
     """
     if prior is None:
         return next(iter(rules.values()))
@@ -118,8 +116,8 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
             return dataclasses.replace(shifted, prior=BALANCED)
         else:
             raise UsageError(
-                f"prior: got {prior!r}; expected {', '.join({**rules, BALANCED: None})}, or weights "
-                "of labels. Fix: "
+                f"prior: got {prior!r}; expected {', '.join({**rules, BALANCED: None})}, or "
+                "weights of labels. Fix: "
                 + meant(
                     prior,
                     (*rules, BALANCED),
@@ -132,7 +130,7 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
 def pool(
     heads: Mapping[str, np.ndarray], labels: Mapping[str, LabelSet], weights: Mapping[str, float]
 ) -> np.ndarray:
-    """float32 (N, K): the weighted mean of what the heads say about the labels of the main one."""
+    """float32 (N, K): the weighted mean of the heads' probabilities for the main head's labels."""
     main = next(iter(labels))
     mixed = np.zeros_like(heads[main])
     for head, own in labels.items():
@@ -143,12 +141,12 @@ def pool(
 
 
 def logs(probabilities: np.ndarray) -> np.ndarray:
-    """Their natural logarithms, as logits to calibrate; 0 counts as 1e-9."""
+    """Natural logarithms, as logits to calibrate; 0 counts as 1e-9."""
     return np.asarray(np.log(probabilities + _LEAST))
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float32 (N, K) probabilities of float (N, K) logits divided by a temperature; rows sum to 1."""
+    """float32 (N, K) probabilities of float (N, K) logits at a temperature; rows sum to 1."""
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
@@ -157,17 +155,24 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def _reweighted(
     rules: Mapping[str, AnswerRule], shares: tuple[float, ...], labels: LabelSet
 ) -> AnswerRule:
-    """The rule under shares of one's own: that of `balanced`, or else the default, reweighted."""
+    """The rule for the user's own shares: that of `balanced`, or else the default, reweighted."""
     base = rules.get(BALANCED, next(iter(rules.values())))
     if base.class_shares is None:
         raise UsageError(
-            "prior: got weights for a bundle that does not say how often each label occurred where "
-            "it learned; expected no prior. Fix: export the bundle again with mien export --data"
+            "prior: got weights for a bundle that does not say how often each label occurred in "
+            "its training data; expected no prior. Fix: export the bundle again with mien export "
+            "--data"
         )
     shift = tuple(
         math.log(share / known) if share and known else -math.inf
         for share, known in zip(shares, base.class_shares, strict=True)
     )
+    if not any(map(math.isfinite, shift)):
+        known = [name for name, n in zip(labels, base.class_shares, strict=True) if n]
+        raise UsageError(
+            "prior: got weights only of labels that the network never learned; expected one of the "
+            f"others. Fix: give a weight to {', '.join(known)}"
+        )
     text = ",".join(
         f"{name}={share:.4g}" for name, share in zip(labels, shares, strict=True) if share
     )
@@ -196,8 +201,8 @@ def _shares(weights: Mapping[str, float], labels: LabelSet) -> tuple[float, ...]
     unknown = [str(name)[:40] for name in weights if name not in labels.names]
     if unknown:
         raise UsageError(
-            f"prior: got a weight of {', '.join(unknown)}; expected labels of the network. Fix: use "
-            + ", ".join(labels)
+            f"prior: got a weight of {', '.join(unknown)}; expected labels of the network. Fix: "
+            "use " + ", ".join(labels)
         )
     try:
         values = [float(weights.get(name, 0.0)) for name in labels]
@@ -205,7 +210,8 @@ def _shares(weights: Mapping[str, float], labels: LabelSet) -> tuple[float, ...]
         values = [math.nan]
     if not all(math.isfinite(value) and value >= 0 for value in values) or sum(values) <= 0:
         raise UsageError(
-            f"prior: got the weights {dict(weights)!r:.200}; expected numbers from 0 on, one of them "
-            "more than 0. Fix: give each label that can occur a weight, such as happy=3,neutral=5"
+            f"prior: got the weights {dict(weights)!r:.200}; expected numbers from 0 on, one of "
+            "them more than 0. Fix: give each label that can occur a weight, such as "
+            "happy=3,neutral=5"
         )
     return tuple(value / sum(values) for value in values)

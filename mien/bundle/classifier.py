@@ -21,16 +21,15 @@ MAX_THREADS = 8
 
 
 class Classifier:
-    """The network of a bundle, ready to answer.
+    """The network of a bundle in an ONNX Runtime session.
 
-    One classifier may be called from many threads at once. It can be pickled: the copy carries the
-    model and starts a session of its own. A session does not survive `os.fork`: make the classifier
-    in the child.
+    Many threads may call a classifier at once. It can be pickled: the copy has the model and starts
+    its own session. A session does not survive `os.fork`: create the classifier in the child.
 
     Args:
-        bundle: What `open_bundle` returned.
-        num_threads: Threads that work on one batch; by default as many as this process may use, at
-            most 8. A server that answers many requests at once does best with 1.
+        bundle: A bundle from `open_bundle`.
+        num_threads: Threads for one batch; by default as many as this process may use, at most 8. A
+            server that answers many requests at once does best with 1.
 
     Raises:
         BundleError: if ONNX Runtime cannot run the model.
@@ -39,7 +38,10 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, *, num_threads: int | None = None) -> None:
         if num_threads is not None and num_threads < 1:
-            raise UsageError(f"num_threads: got {num_threads}; expected 1 or more")
+            raise UsageError(
+                f"num_threads: got {num_threads}; expected 1 or more. Fix: give None for the "
+                "default"
+            )
         self.bundle = bundle
         self.num_threads = num_threads or min(cores(), MAX_THREADS)
         self._outputs = [head.output for head in bundle.heads]
@@ -51,8 +53,8 @@ class Classifier:
         Args:
             faces: uint8 (N, A, A, 1), gray, 0 black to 255 white; N may be 0. Faces of another
                 side than the network's (`Bundle.side`) are resized (`mien.vision.preprocess`).
-            mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.bundle.tta`), at 14
-                times the cost.
+            mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.bundle.tta`), at
+                14 times the cost.
 
         Returns:
             Head name -> float32 (N, K) in the order of the head's labels; rows sum to 1. `answer`
@@ -60,7 +62,7 @@ class Classifier:
 
         Raises:
             UsageError: if the faces have another type or shape, or the classifier was closed.
-            BundleError: if the network answers with something that is no number.
+            BundleError: if the network's answers are not finite numbers.
         """
         logits = self.logits(faces, mode=mode)
         return {
@@ -69,7 +71,7 @@ class Classifier:
         }
 
     def rule(self, prior: Prior = None) -> AnswerRule:
-        """How the heads make the answer that is shown under a class prior.
+        """The rule by which the heads' probabilities become the answer under a class prior.
 
         Args:
             prior: None for the bundle's default, a name, or weights by label
@@ -87,12 +89,12 @@ class Classifier:
         mode: str = "fast",
         rule: AnswerRule | None = None,
     ) -> np.ndarray:
-        """The probabilities that are shown, made of what the heads say.
+        """The probabilities that are shown, from those of the heads.
 
         Args:
-            heads: What calling the classifier gave.
-            mode: The mode that it was called with.
-            rule: What `rule` gave; None for the bundle's default.
+            heads: The result of calling the classifier.
+            mode: The mode of that call.
+            rule: A rule from `rule`; None for the bundle's default.
 
         Returns:
             float32 (N, K), by the labels of the first head; rows sum to 1.
@@ -101,14 +103,17 @@ class Classifier:
         return (rule or self.rule()).answer(heads, labels, mode=mode)
 
     def logits(self, faces: np.ndarray, *, mode: str = "fast") -> dict[str, np.ndarray]:
-        """What the network answers before temperature and softmax: head name -> float32 (N, K).
+        """The network's logits, without temperature: head name -> float32 (N, K).
 
         In the mode `best`, the mean over the views.
         """
         check_mode(mode)
         session = self._session
         if session is None:
-            raise UsageError("this classifier was closed; make another from its bundle")
+            raise UsageError(
+                "classifier: got a call after close(); expected an open one. Fix: create another "
+                "from its bundle"
+            )
         square = faces.ndim == 4 and faces.shape[1] == faces.shape[2] > 0 == faces.shape[3] - 1
         if faces.dtype != np.uint8 or not square:
             raise UsageError(
@@ -148,10 +153,10 @@ class Classifier:
         return answers
 
     def replay_goldens(self) -> float:
-        """Largest difference between the probabilities answered here, of each head and under each
-        prior, and those the bundle says to expect.
+        """Largest difference between the probabilities computed here, of each head and under each
+        prior, and those stored in the bundle.
 
-        A sound installation stays below `bundle.golden_tolerance`.
+        In a sound installation it is below `bundle.golden_tolerance`.
         """
         heads = self(self.bundle.golden_faces)
         pairs = [
@@ -163,7 +168,7 @@ class Classifier:
         return max(float(np.abs(answer - expected).max()) for answer, expected in pairs)
 
     def close(self) -> None:
-        """Free the session; calls under way in other threads end well, later ones are refused."""
+        """Free the session; running calls in other threads finish, later calls are refused."""
         self._session = None
 
     def __enter__(self) -> Self:
@@ -182,13 +187,15 @@ class Classifier:
 
 
 def check_mode(mode: str) -> None:
-    """Refuse what is neither `fast` nor `best`.
+    """Refuse a mode that is neither `fast` nor `best`.
 
     Raises:
         UsageError: naming both.
     """
     if mode not in TEMPERATURE:
-        raise UsageError(f"mode: got {mode!r}; expected {' or '.join(TEMPERATURE)}")
+        raise UsageError(
+            f"mode: got {mode!r}; expected {' or '.join(TEMPERATURE)}. Fix: use one of these"
+        )
 
 
 def _again(bundle: Bundle, num_threads: int) -> Classifier:

@@ -61,7 +61,9 @@ class Facts:
 
 
 def parsed(where: Path, data: bytes) -> dict[str, Any]:
-    """The object in bundle.json; names that occur twice and numbers that are not finite are refused."""
+    """The object in bundle.json; names that occur twice and numbers that are not finite are
+    refused.
+    """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) != len(pairs):

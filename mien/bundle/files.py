@@ -57,11 +57,10 @@ def refuse_others(where: Path, names: list[str]) -> None:
 
 
 def refuse_foreign(target: Path) -> None:
-    """Refuse to write a bundle where anything but a bundle lies; that may be replaced, also a
-    damaged one.
+    """Refuse to write a bundle over anything but a bundle, which may be a damaged one.
 
     Raises:
-        BundleError: naming what lies there.
+        BundleError: naming what is there.
     """
 
     def refuse(got: str) -> NoReturn:
@@ -81,18 +80,17 @@ def refuse_foreign(target: Path) -> None:
         except (OSError, *_ZIP_ERRORS):
             known = False
         if not known or target.suffix != ".zip":
-            refuse("a file that is no bundle")
+            refuse("a file that is not a bundle")
 
 
 def put(made: Path, target: Path) -> None:
-    """Rename what was made to the target, in place of what lies there, which is deleted only
-    afterwards.
+    """Rename the new bundle to the target; an old one there is deleted only afterwards.
 
-    A folder cannot be replaced in one step. Killed between the two that it takes, the old one lies
-    beside as `.*.old`.
+    A folder cannot be replaced in one step. If the process is killed between the two steps, the old
+    folder remains beside it as `.*.old`.
 
     Raises:
-        OSError: if it cannot be; what was there is there then.
+        OSError: if that fails; the old bundle is then still there.
     """
     if not target.is_dir():
         os.replace(made, target)
@@ -132,9 +130,7 @@ def read_folder(where: Path, *, links: bool = False) -> dict[str, bytes]:
 
 
 def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes; a link or device is refused without
-    being read.
-    """
+    """The bytes of a regular file of at most `limit` bytes; links and devices are refused."""
     path = where / name if name else where
     what = name or "path"
     try:
@@ -149,7 +145,7 @@ def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
             known = os.fstat(file.fileno())
             if not stat.S_ISREG(known.st_mode):
                 raise BundleError(
-                    where, what, got="something that is no regular file", expected="a file"
+                    where, what, got="something that is not a regular file", expected="a file"
                 )
             if known.st_size > limit:
                 raise BundleError(
@@ -158,7 +154,7 @@ def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
             return file.read(known.st_size)
     except FileNotFoundError as error:
         raise BundleError(
-            where, what, got="no such file", expected=f"the files {', '.join(MAX_BYTES)}"
+            where, what, got="nothing: no such file", expected=f"the files {', '.join(MAX_BYTES)}"
         ) from error
     except OSError as error:
         raise BundleError(
@@ -167,7 +163,7 @@ def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
 
 
 def read_zip(where: Path) -> dict[str, bytes]:
-    """Both folder and zip lead here to the same bytes; nothing is ever unpacked to disk."""
+    """The files of a folder or zip as bytes; nothing is unpacked to disk."""
     data = _read_file(where, "", sum(MAX_BYTES.values()) + _SLACK, links=True)
 
     def refuse(got: str, expected: str) -> NoReturn:
@@ -220,7 +216,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 def read_npz(where: Path, data: bytes) -> dict[str, np.ndarray]:
     """The arrays of an npz: uint8 and float32 only, so there is nothing to unpickle.
 
-    numpy's own reader would make room for whatever shape a header names; this one asks for the
+    numpy's own reader allocates memory for whatever shape a header declares; this one checks the
     bytes first.
     """
     arrays: dict[str, np.ndarray] = {}
@@ -273,7 +269,7 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def zip_bytes(contents: Mapping[str, bytes]) -> bytes:
-    """Equal contents, equal bytes: the entries carry no time."""
+    """The zip of these files: equal for equal contents, since the entries have no time."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in contents.items():

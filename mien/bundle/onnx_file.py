@@ -47,8 +47,9 @@ OPSETS = range(13, 24)
 # What feed-forward image networks are made of: no control flow, nothing that makes a tensor of a
 # size found in a tensor, no file, no text, no randomness.
 OPERATORS = frozenset(
-    """Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Flatten Gather Gemm
-    GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MatMul MaxPool Mul PRelu QuantizeLinear ReduceMean Relu
+    """Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Flatten Gather
+    Gemm GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MatMul MaxPool Mul PRelu
+    QuantizeLinear ReduceMean Relu
     Reshape Shape Sigmoid Slice Softmax Sqrt Squeeze Sub Transpose Unsqueeze""".split()
 )
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}

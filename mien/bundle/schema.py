@@ -44,12 +44,15 @@ MAX_PRIORS = 16
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _OBJECT, _LIST = (dict, "an object"), (list, "a list")
 _TEXT, _INTEGER = (str, "a text"), (int, "an integer")
-# What mien reads of a network's making, with its type where it is given; the rest may be anything.
+# The facts about training that mien reads, with their types; other facts may be anything.
 _MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "training.": {
-        "data": _OBJECT, "recipe": _OBJECT, "begun_from": _OBJECT, "taught_by": _LIST, "averaged": _LIST,
-        "parameters": _INTEGER, "multiply_adds": _INTEGER, "epochs": _INTEGER, "best_epoch": _INTEGER,
-        "seconds_per_epoch": ((int, float), "a number"), "peak_memory_mb": ((int, float), "a number"),
+        "data": _OBJECT, "recipe": _OBJECT, "begun_from": _OBJECT, "taught_by": _LIST,
+        "averaged": _LIST, "parameters": _INTEGER, "multiply_adds": _INTEGER, "epochs": _INTEGER,
+        "best_epoch": _INTEGER,
+        "seconds_per_epoch": ((int, float), "a "
+                                            "number"), "peak_memory_mb": ((int, float), "a "
+                                                                                          "number"),
         "stopped": _TEXT,
     },
     "training.data.": {
@@ -61,7 +64,7 @@ SIDES = (16, 512)  # of the faces that a network takes, in pixels
 
 
 def input_contract(side: int) -> dict[str, Any]:
-    """What a network takes, as bundle.json says it."""
+    """The input of a network, as in bundle.json."""
     return {
         "shape": [None, side, side, 1],
         "dtype": "float32",
@@ -130,7 +133,7 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
 
 
 def own_hash(facts: Mapping[str, Any]) -> str:
-    """sha256 of all fields but `sha256`, written without blanks, names sorted."""
+    """sha256 of all fields but `sha256`, as JSON without spaces and with sorted names."""
     rest = {name: value for name, value in facts.items() if name != "sha256"}
     return sha256_of(
         json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
@@ -243,9 +246,7 @@ def _by_label(
 
 
 def _training(facts: Facts) -> dict[str, Any]:
-    """What is known of the network's making: all of it optional, but what mien reads has the type
-    it expects.
-    """
+    """The facts about training: all are optional, but those that mien reads must have its types."""
     training: dict[str, Any] = facts.get("training", dict, "an object")
     for path, known in (("training.", training), ("training.data.", training.get("data") or {})):
         for name, (kind, expected) in _MAKING[path].items():
@@ -303,7 +304,7 @@ def _check_graph(
 def _goldens(
     where: Path, data: bytes, side: int, heads: tuple[Head, ...], priors: Collection[str]
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The faces, what each head answers to them, and what is shown under each prior."""
+    """The golden faces, each head's logits for them, and the answer under each prior."""
     arrays = read_npz(where, data)
     expected = {"faces", *(f"logits_{head.name}" for head in heads)}
     expected |= {f"answer_{prior}" for prior in priors}

@@ -50,7 +50,8 @@ def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
         source: A folder, a zip, or `shipped`: the model inside this package.
 
     Raises:
-        BundleError: naming the field, if it is absent, damaged, foreign, unsafe or of a newer mien.
+        BundleError: naming the field, if it is missing, damaged, unsafe, of a newer mien, or not a
+            bundle.
     """
     if source == SHIPPED:
         where = Path(str(importlib.resources.files("mien") / "models" / SHIPPED))
@@ -60,9 +61,12 @@ def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
                 "models/shipped",
                 got="no such folder in this installation",
                 expected="the model that comes with mien",
-                fix="install mien from its wheel again, or name a model of your own (mien export RUN)",
+                fix=(
+                    "install mien from its wheel again, or name a model of your own (mien export "
+                    "RUN)"
+                ),
             )
-        # Some installers make every file a link into their store: links are refused elsewhere only.
+        # Some installers turn every file into a link to their store, so links are allowed here.
         return check(where, read_folder(where, links=True))
     where = Path(source)
     if where.is_dir():
@@ -71,7 +75,7 @@ def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
         raise BundleError(
             where,
             "path",
-            got="nothing",
+            got="nothing: no such file or folder",
             expected="a folder or zip written by mien export",
             fix="check the spelling, or use the model that comes with mien: shipped",
         )
@@ -89,16 +93,15 @@ def write_bundle(
     """Write a model, whole or not at all, and open it again.
 
     Args:
-        target: A folder, or a zip where the name ends in `.zip`. A model that lies there is
-            replaced.
+        target: A folder, or a zip if the name ends in `.zip`. An existing model is replaced.
         model: An ONNX file.
         golden_faces: uint8 (G, S, S, 1) of the side that the network takes, 1 <= G <= 256.
         golden_logits: Head name -> float32 (G, K).
-        facts: What bundle.json holds besides format, hashes and input contract: name, heads,
-            input_name, precision, licence, training, metrics, parity, versions, golden_tolerance.
+        facts: The content of bundle.json besides format, hashes and input: name, heads, input_name,
+            precision, licence, training, metrics, parity, versions, golden_tolerance.
 
     Raises:
-        BundleError: if what was given does not make a valid model, or the target cannot be written.
+        BundleError: if the result is not a valid model, or the target cannot be written.
     """
     golden = npz_bytes(
         {
@@ -141,7 +144,7 @@ def write_bundle(
 def _contents(
     target: Path, model: bytes, golden: bytes, facts: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """The three files, of which bundle.json names the hashes of all."""
+    """The three files; bundle.json has the hashes of the others."""
     contents = {MODEL: model, GOLDEN: golden}
     whole = {
         "format": FORMAT,
@@ -183,7 +186,7 @@ def _golden_answers(
     known = Facts(target, facts)
     heads = heads_of(known)
     if set(logits) != {head.name for head in heads}:
-        return {}  # refused when all of it is checked
+        return {}  # the check of the whole bundle refuses it
     outputs = {head.name: softmax(logits[head.name], head.temperature) for head in heads}
     labels = {head.name: head.labels for head in heads}
     rules = rules_of(known, heads)

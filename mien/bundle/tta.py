@@ -1,5 +1,5 @@
-"""Test-time augmentation: a face is scaled, turned and mirrored a little, each view is classified,
-and the results are averaged.
+"""Test-time augmentation: classify slightly scaled, rotated and mirrored views of a face, and
+average the results.
 
 Outside the picture its edge is repeated, as in training.
 """
@@ -16,8 +16,7 @@ NUM_VIEWS = 2 * len(VIEWS)
 
 
 def views(faces: np.ndarray, kinds: tuple[tuple[float, float], ...] = VIEWS) -> np.ndarray:
-    """Each view of all of the faces, then each mirrored; by default the first are the faces as they
-    are.
+    """All views of the faces, then all mirrored; by default the first view is the face itself.
 
     Args:
         faces: uint8 (N, S, S, 1).
@@ -39,8 +38,8 @@ def views(faces: np.ndarray, kinds: tuple[tuple[float, float], ...] = VIEWS) -> 
 
 @cache
 def _samplers(kinds: tuple[tuple[float, float], ...], side: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each view V the four pixels that each of its pixels is made of, int (V, 4, S * S), and
-    how much of each (V, 4, S * S, 1)."""
+    """For each view V the four source pixels of each pixel, int (V, 4, S * S), and their weights
+    (V, 4, S * S, 1)."""
     middle = (side - 1) / 2
     y, x = (np.indices((side, side)).reshape(2, -1) - middle).astype(np.float32)
     places, shares = [], []

@@ -32,9 +32,9 @@ pictures or videos could not be read, 130 Ctrl-C (what was computed is on disk),
 
 # After Ctrl-C: what the same command does.
 GOES_ON = {
-    "run": "; the same command goes on after the last whole epoch",
-    "train": "; the same command goes on after the last whole epoch",
-    "predict": "; rows written so far are whole, and --resume goes on after them",
+    "run": "; the same command continues after the last complete epoch",
+    "train": "; the same command continues after the last complete epoch",
+    "predict": "; the rows so far are complete, and --resume continues after them",
 }
 
 app = typer.Typer(
@@ -63,8 +63,7 @@ def _options(
 
 
 def doctor(json: Json = False) -> None:
-    """Versions, backend, processor and the data that would be found: what to paste into a bug
-    report.
+    """Print versions, backend, processor and the data that would be found, for a bug report.
 
     Example: mien doctor --json
     """
@@ -116,14 +115,17 @@ def main() -> NoReturn:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO):
             print(
-                f"error: got {error} from the operating system; expected to go on", file=sys.stderr
+                f"error: got {error} from the operating system; expected no error. Fix: try again, "
+                "or report it with the output of mien doctor",
+                file=sys.stderr,
             )
             sys.exit(1)
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # or Python would try once more
         print(
-            f"error: the output cannot be written ({error.strerror}); expected room for it",
+            f"error: got an error while writing the output ({error.strerror}); expected room for "
+            "it. Fix: free some space, or write it elsewhere",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""The verbs `mien data ...`: read, know, draw and convert data."""
+"""The verbs `mien data ...`: inspect, audit, draw and convert data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mien.constants import FACES, FORMS
 from mien.errors import UsageError
 
 data_app = typer.Typer(
-    help="Read, know, draw and convert data.", no_args_is_help=True, rich_markup_mode=None
+    help="Inspect, audit, draw and convert data.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -84,11 +84,9 @@ def data_audit(
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[
-        str, typer.Argument(help="Which data set; fer2013 is the one there is.")
-    ] = "fer2013",
+    name: Annotated[str, typer.Argument(help="The data set; fer2013 is the only one.")] = "fer2013",
     out: Annotated[
-        Path, typer.Option("--out", help="Folder to put it into, where mien then finds it.")
+        Path, typer.Option("--out", help="Folder for it, where mien then finds it.")
     ] = Path("data"),
     json: Json = False,
 ) -> None:
@@ -97,7 +95,7 @@ def data_get(
     Example: mien data get fer2013
     """
     if name != "fer2013":
-        raise UsageError(f"data set: got {name!r}; expected fer2013")
+        raise UsageError(f"data set: got {name!r}; expected fer2013. Fix: mien data get fer2013")
     from mien.data.download import get_fer2013
 
     path = get_fer2013(out)
@@ -117,7 +115,7 @@ def data_draw(
     ] = "folder",
     json: Json = False,
 ) -> None:
-    """Draw faces with seven expressions, as data to try things on.
+    """Draw faces with seven expressions, as data for a first try.
 
     Example: mien data draw --num 700 --out drawn-faces
     """
@@ -128,7 +126,7 @@ def data_draw(
 
 @data_app.command("convert")
 def data_convert(
-    data: Annotated[str, typer.Argument(help="What to read, in any form that mien reads.")],
+    data: Annotated[str, typer.Argument(help="The data, in any form that mien reads.")],
     out: Annotated[Path, typer.Argument(help="A new .csv, .csv.gz, or folder.")],
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Leave out rows without a label.")
@@ -163,7 +161,7 @@ def data_crop(
     faces: Annotated[
         str,
         typer.Option(
-            help="detect: find and cut faces; auto: where it finds them.", **choice(FACES)
+            help="detect: find and cut faces; auto: if a sample has any.", **choice(FACES)
         ),
     ] = "detect",
     labels: LabelNames = None,
@@ -175,7 +173,7 @@ def data_crop(
     on_error: OnErrorOption = "raise",
     json: Json = False,
 ) -> None:
-    """Cut the faces out of photographs, once and for all, by the rule of `mien predict`.
+    """Cut the faces out of photographs, by the rule of `mien predict`.
 
     Example: mien data crop photos.zip faces/ --side 96
     """

@@ -18,9 +18,9 @@ from mien.vision.yunet import YuNet
 from mien.vision.yunet_weights import kept_weights
 
 PACKAGES = (
-    "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn", "av", "pyarrow",
-    "keras", "tensorflow-cpu", "tensorflow", "pandas", "scikit-learn", "mlxtend", "matplotlib", "jinja2",
-    "filelock", "kagglehub", "tensorboard",
+    "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn",
+    "av", "pyarrow", "keras", "tensorflow-cpu", "tensorflow", "pandas", "scikit-learn", "mlxtend",
+    "matplotlib", "jinja2", "filelock", "kagglehub", "tensorboard",
 )  # fmt: skip
 NOT_INSTALLED = "not installed"
 

@@ -31,7 +31,7 @@ Networks = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN... | DATA",
-        help="Run folders that `mien train` wrote; with --bundle, the data.",
+        help="Run folders written by `mien train`; with --bundle, the data.",
         show_default=False,
     ),
 ]
@@ -41,19 +41,19 @@ Bundles = Annotated[
 ]
 Runs = Annotated[
     list[Path] | None,
-    typer.Option("--run", help="With --bundle: run folders to judge too.", show_default=False),
+    typer.Option("--run", help="With --bundle: run folders to judge as well.", show_default=False),
 ]
 DataOption = Annotated[
     str | None,
     typer.Option(
-        "--data", help="The data, where runs are the arguments. " + DATA_HELP, show_default=False
+        "--data", help="The data, if runs are the arguments. " + DATA_HELP, show_default=False
     ),
 ]
 Ensemble = Annotated[
     bool,
     typer.Option(
         "--ensemble",
-        help="Measure also the mean of their answers, of the runs and of the bundles.",
+        help="Also measure the mean of the runs' answers, and that of the bundles'.",
     ),
 ]
 
@@ -63,7 +63,7 @@ Mix = Annotated[
     typer.Option(
         "--weights",
         metavar="MIX",
-        help="Accuracy also at another class mix: natural (press and film faces: half neutral), "
+        help="Also give the accuracy at another class mix: natural (press and film: half neutral), "
         "balanced, or neutral=5,happy=4,...",
         show_default=False,
     ),
@@ -107,7 +107,8 @@ def evaluate(
     folders, path = _runs_and_data(networks or [], bundles, run or [], data)
     if ensemble and max(len(folders), len(bundles)) < 2:
         raise UsageError(
-            f"--ensemble: got {len(folders)} run(s) and {len(bundles)} bundle(s); expected two or more of a kind"
+            f"--ensemble: got {len(folders)} run(s) and {len(bundles)} bundle(s); expected two or "
+            "more of a kind. Fix: name more, or leave --ensemble out"
         )
     pipeline.need_evaluate_extra()
     loaded = pipeline.load_runs(folders) if folders else []
@@ -147,12 +148,15 @@ def _runs_and_data(
                 "Fix: mien evaluate RUN... --data DATA"
             )
         if not arguments:
-            raise UsageError("evaluate: got no network; expected run folders, or --bundle shipped")
+            raise UsageError(
+                "evaluate: got no network; expected run folders or a bundle. Fix: name a run, or "
+                "give --bundle shipped"
+            )
         return [Path(one) for one in arguments], data
     named = [*arguments, *([] if data is None else [data])]
     if len(named) > 1:
         raise UsageError(
-            f"evaluate: got {' and '.join(named)} with --bundle; expected one, the data. "
-            "Fix: name runs by --run RUN"
+            f"evaluate: got {' and '.join(named)} with --bundle; expected one argument, the data. "
+            "Fix: name runs with --run RUN"
         )
     return runs, named[0] if named else None

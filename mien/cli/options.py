@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 
 
 def choice(words: Iterable[str]) -> dict[str, Any]:
-    """Arguments of `typer.Option` for one of a few words; for a near miss the error names the word
-    that was probably meant.
-    """
+    """Arguments of `typer.Option` for one of a few words; the error suggests a similar word."""
     known = tuple(words)
 
     def parse(word: str) -> str:
         if word in known:
             return word
         near = difflib.get_close_matches(word.lower(), known, 1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        raise typer.BadParameter(f"got {word}; expected one of {', '.join(known)}.{meant}")
+        fix = f"use {near[0]}, if you mean that" if near else "use one of these"
+        raise typer.BadParameter(f"got {word}; expected one of {', '.join(known)}. Fix: {fix}")
 
     return {"parser": parse, "metavar": f"[{'|'.join(known)}]"}
 
 
 DATA_HELP = (
-    "A csv of FER2013, or pictures as split/label/picture or label/picture: a file, folder, zip or tar. "
-    "Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the embedded drawn faces."
+    "A csv of FER2013, or pictures as split/label/picture or label/picture: a file, folder, zip "
+    "or tar. Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the "
+    "embedded drawn faces."
 )
 Data = Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
 OutFolder = Annotated[
-    Path, typer.Option("--out", help="Folder for the results; made if it is not there.")
+    Path, typer.Option("--out", help="Folder for the results, created if it does not exist.")
 ]
 Init = Annotated[
     str | None,
     typer.Option(
         metavar="mien|PATH|dlib|imagenet:NAME",
-        help="Begin with trained weights: mien's own, a bundle's, a run's, dlib's or ImageNet's (docs/train.md).",
+        help="Start from trained weights: mien's own, a bundle's, a run's, dlib's or ImageNet's "
+        "(docs/train.md).",
         show_default=False,
     ),
 ]
@@ -60,7 +60,7 @@ OnErrorOption = Annotated[
     str,
     typer.Option(
         "--on-error",
-        help="raise: stop at the first bad row; skip: leave it out, count it, list it.",
+        help="raise: stop at the first bad row; skip: leave bad rows out and list them.",
         **choice(ON_ERROR),
     ),
 ]
@@ -68,8 +68,8 @@ FacesOption = Annotated[
     str,
     typer.Option(
         "--faces",
-        help="Pictures are photographs, whose faces are cut out as predict does (detect), or faces "
-        "already (whole); auto looks at some and says what it did.",
+        help="detect: pictures are photographs, whose faces are cut out as by predict; whole: they "
+        "are faces already; auto: decide by a sample, and say how.",
         **choice(FACES),
     ),
 ]
@@ -89,8 +89,8 @@ LabelNames = Annotated[
 Groups = Annotated[
     Path | None,
     typer.Option(
-        help="Table with the columns file and person (or subject, group): a validation split "
-        "then never cuts a person in two.",
+        help="Table with the columns file and person (or subject, group): each person is then in "
+        "one split only.",
         show_default=False,
     ),
 ]
@@ -106,11 +106,11 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Another value, as JSON, of any field of the recipe (mien info --json lists them).",
+        help="Change any field of the recipe; VALUE is JSON (mien info --json lists the fields).",
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Of weights, batch order, dropout, augmentation.", min=0)]
+Seed = Annotated[int, typer.Option(help="For weights, batches, dropout and augmentation.", min=0)]
 Weights = Annotated[
     str,
     typer.Option(
@@ -123,35 +123,36 @@ Augment = Annotated[
 KeepLeaks = Annotated[
     bool,
     typer.Option(
-        "--keep-leaks", help="Train also on rows whose pixels occur in validation or test."
+        "--keep-leaks", help="Also train on rows whose pixels occur in validation or test."
     ),
 ]
 Deterministic = Annotated[
     bool,
-    typer.Option(
-        "--deterministic", help="Equal weights bit for bit from an equal command; slower."
-    ),
+    typer.Option("--deterministic", help="The same command gives bit-identical weights; slower."),
 ]
 Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Delete the run in the folder and begin again.")
+    bool, typer.Option("--fresh", help="Delete the run in the folder and start again.")
 ]
 TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write each epoch's figures for TensorBoard too.")
+    bool, typer.Option("--tensorboard", help="Also write each epoch's figures for TensorBoard.")
 ]
 Patience = Annotated[
     int | None,
     typer.Option(
-        help="Epochs without a better one before stopping early.", min=1, show_default=False
+        help="Epochs without improvement before stopping early.", min=1, show_default=False
     ),
 ]
-BatchSize = Annotated[int | None, typer.Option(help="Faces a step.", min=2, show_default=False)]
+BatchSize = Annotated[int | None, typer.Option(help="Faces in a step.", min=2, show_default=False)]
 LearningRate = Annotated[
-    float | None, typer.Option(help="Rate after the warm-up.", show_default=False)
+    float | None, typer.Option(help="Learning rate after warm-up.", show_default=False)
 ]
 Teachers = Annotated[
     list[str] | None,
     typer.Option(
-        help="Bundle whose answers are part of what is learned (--set teacher_weight=0.5); several: their mean.",
+        help=(
+            "Bundle whose answers are learned too (--set teacher_weight=0.5); of several, their "
+            "mean."
+        ),
         show_default=False,
     ),
 ]
@@ -159,7 +160,7 @@ Photographs = Annotated[
     str | None,
     typer.Option(
         "--photographs",
-        help="Labelled faces of everyday photographs, which the recipe everyday learns from too.",
+        help="Labelled faces of everyday photographs, from which the recipe everyday also learns.",
         show_default=False,
     ),
 ]
@@ -167,7 +168,7 @@ WhichRecipe = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help="Which network; medium by default, with --init finetune.",
+        help="The network; by default medium, or finetune with --init.",
         show_default=False,
         **choice(RECIPES),
     ),
@@ -194,7 +195,7 @@ def source_of(
 
 
 def say(sentence: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the work goes on
+    with contextlib.suppress(BrokenPipeError):  # nobody reads any more; the work continues
         print(sentence, file=sys.stderr, flush=True)
 
 

@@ -28,17 +28,20 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH...",
-        help="Pictures, videos, folders with all below them, patterns, camera:0, - for a picture on "
-        "stdin; or tables of faces (csv, Parquet, .npz), whose rows without labels are answered.",
+        help="Pictures, videos, folders with subfolders, patterns, camera:0, - for a picture on "
+        "stdin; or tables of faces (csv, Parquet, .npz), whose rows without labels are predicted.",
     ),
 ]
 Network = Annotated[
-    str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
+    str, typer.Option(help="The network, written by `mien export`; by default mien's own.")
 ]
 Finder = Annotated[
     str,
     typer.Option(
-        help="What finds faces; yunet-close: smaller ones too, slowly; none: the pictures are faces already.",
+        help=(
+            "The face detector; yunet-close: also finds small faces, slowly; none: the pictures "
+            "are faces already."
+        ),
         **choice(DETECTORS),
     ),
 ]
@@ -49,7 +52,7 @@ FinderWeights = Annotated[
 MaxSide = Annotated[
     int | None,
     typer.Option(
-        help="Longest side in pixels at which faces are looked for; more finds smaller ones.",
+        help="Longest side in pixels at which faces are detected; more finds smaller faces.",
         min=32,
     ),
 ]
@@ -57,7 +60,7 @@ Best = Annotated[
     bool,
     typer.Option(
         "--best/--fast",
-        help="Classify each face in 14 views, slower, with better probabilities; or once.",
+        help="Classify each face in 14 views (slower, better probabilities), or once.",
     ),
 ]
 TableFile = Annotated[
@@ -68,9 +71,9 @@ TableFile = Annotated[
 ]
 ColumnNames = Annotated[str, typer.Option(help="Names of the table's columns.", **choice(COLUMNS))]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with --out: leave out what it holds whole.")
+    bool, typer.Option("--resume", help="Continue the table --out: skip what it already has.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it is there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 DrawFolder = Annotated[
     Path | None,
     typer.Option(help="Folder for copies with the answers drawn in.", show_default=False),
@@ -78,7 +81,7 @@ DrawFolder = Annotated[
 ExplainFolder = Annotated[
     Path | None,
     typer.Option(
-        help="Folder for pictures of what each answer rests on (pictures only).",
+        help="Folder for maps of what each answer depends on (pictures only).",
         show_default=False,
     ),
 ]
@@ -87,12 +90,12 @@ SummaryFolder = Annotated[
     typer.Option(help="Folder for a video's summary, events and timelines.", show_default=False),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print errors only; files are written as asked for.")
+    bool, typer.Option("--quiet", "-q", help="Print only errors; files are written all the same.")
 ]
 Every = Annotated[
     str | None,
     typer.Option(
-        help="Look at a video's frames this far apart, such as 0.2s; every frame by default."
+        help="Time between the frames of a video to look at, such as 0.2s; by default every frame."
     ),
 ]
 Smooth = Annotated[
@@ -103,8 +106,8 @@ Prior = Annotated[
     str | None,
     typer.Option(
         "--prior",
-        help="Where the pictures come from: everyday, balanced, or weights such as "
-        "happy=3,neutral=5; by default what the bundle says.",
+        help="How often expressions occur: everyday, balanced, or weights such as "
+        "happy=3,neutral=5; by default the bundle decides.",
         show_default=False,
     ),
 ]
@@ -203,8 +206,8 @@ def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str],
     if len(given) < len(paths):
         other = next(path for path in paths if path not in given)
         raise UsageError(
-            f"predict: got the table {given[0]} beside {other}; expected tables alone, since their "
-            "faces are not looked for. Fix: two commands"
+            f"predict: got the table {given[0]} and {other}; expected only tables, since their "
+            "rows are faces already. Fix: use two commands"
         )
     faces, notes, left_out = rows_to_answer(given)
     for note in notes:

@@ -25,8 +25,9 @@ LINE_S = 30.0  # between lines where stderr is no terminal
 def epoch_line(recipe: str, max_epochs: int, line: dict[str, Any]) -> str:
     """A finished epoch in words."""
     return (
-        f"  {recipe} epoch {line['epoch']}/{max_epochs}: loss {line['loss']:.3f}, accuracy {line['accuracy']:.1%}; "
-        f"validation loss {line['val_loss']:.3f}, accuracy {line['val_accuracy']:.1%}; {line['seconds']:.0f} s"
+        f"  {recipe} epoch {line['epoch']}/{max_epochs}: loss {line['loss']:.3f}, accuracy "
+        f"{line['accuracy']:.1%}; validation loss {line['val_loss']:.3f}, accuracy "
+        f"{line['val_accuracy']:.1%}; {line['seconds']:.0f} s"
     )
 
 
@@ -87,8 +88,8 @@ def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
 
 @contextmanager
 def job_bar() -> Iterator[None]:
-    """Show how far `mien.runtime.tell_progress` says that a long job is: a bar on a terminal, else a
-    line each half minute.
+    """Show how far `mien.runtime.tell_progress` says that a long job is: a bar on a terminal, else
+    a line each half minute.
     """
     bar = _JobBar()
 

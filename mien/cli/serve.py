@@ -15,15 +15,15 @@ from mien.constants import DETECTORS
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0: for other machines too.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 serves other machines too.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port to listen on; 0: any that is free.", min=0, max=65535)
+        int, typer.Option(help="Port to listen on; 0: any free one.", min=0, max=65535)
     ] = 8000,
     bundle: Annotated[
-        str, typer.Option(help="The network: what `mien export` wrote; by default mien's own.")
+        str, typer.Option(help="The network, written by `mien export`; by default mien's own.")
     ] = "shipped",
-    detector: Annotated[str, typer.Option(help="What finds faces.", **choice(DETECTORS))] = "auto",
+    detector: Annotated[str, typer.Option(help="The face detector.", **choice(DETECTORS))] = "auto",
     detector_model: Annotated[
         Path | None,
         typer.Option(
@@ -34,7 +34,7 @@ def serve(
     max_side: Annotated[
         int | None,
         typer.Option(
-            help="Longest side in pixels at which faces are looked for; 1280 by default.",
+            help="Longest side in pixels at which faces are detected; 1280 by default.",
             min=32,
             show_default=False,
         ),
@@ -43,7 +43,7 @@ def serve(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Keep faces that a person corrects in DIR/label/, to train on; the page says so.",
+            help="Keep corrected faces in DIR/label/, to train on; the page tells its users.",
             show_default=False,
         ),
     ] = None,
@@ -51,30 +51,31 @@ def serve(
         str,
         typer.Option(
             envvar="MIEN_TOKEN",
-            help="Requests must bear it; better in $MIEN_TOKEN, for others see a command's options.",
+            help=(
+                "Required of requests; better in $MIEN_TOKEN, since others can see a command's "
+                "options."
+            ),
             show_default=False,
         ),
     ] = "",
     tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate (PEM), to speak https.", show_default=False)
+        Path | None, typer.Option(help="Certificate (PEM) for https.", show_default=False)
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).", show_default=False)] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Host name under which it answers too.", show_default=False
-        ),
+        typer.Option(metavar="NAME", help="Another host name of this server.", show_default=False),
     ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=NUMBER",
-            help="Another limit, such as queue=20 (docs/security.md lists all).",
+            help="Change a limit, such as queue=20 (docs/security.md lists all).",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """The web page and the HTTP API, for this machine alone unless --host says otherwise.
+    """Serve the web page and the HTTP API, only to this machine unless --host says otherwise.
 
     Example: mien serve --port 8000
     """

@@ -45,11 +45,12 @@ def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
             )
             wanted = [one for one in files if is_picture_name(one) or is_video(one)]
             if not wanted:
-                other = f"; {counted(len(files), 'other file')}" if files else ""
-                empty.append(f"{given}: holds no picture and no video{other}")
+                other = f", only {counted(len(files), 'other file')}" if files else ""
+                empty.append(f"no picture and no video in {given}{other}")
             elif len(files) > len(wanted):
                 say(
-                    f"{given}: left out {counted(len(files) - len(wanted), 'file')}, by name neither picture nor video"
+                    f"{given}: left out {counted(len(files) - len(wanted), 'file')} without the "
+                    "name of a picture or video"
                 )
             root = _root(given)
             inside = os.path.basename(os.path.abspath(root)) if num_folders > 1 else ""
@@ -58,8 +59,11 @@ def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
         else:
             sources.setdefault(given, "")  # its row will say that there is no such file
     if not sources:
-        got = "; ".join(empty) or "nothing was named"
-        raise UsageError(f"{got}; expected at least one. Fix: name another file, folder or pattern")
+        got = "; ".join(empty) or "no source"
+        raise UsageError(
+            f"predict: got {got}; expected at least one picture or video. Fix: name another file, "
+            "folder or pattern"
+        )
     for sentence in empty:
         say(sentence)
     return sources
@@ -93,12 +97,12 @@ def _below(folder: str, say: Say) -> list[str]:
     seen: set[str] = set()
 
     def unreadable(error: OSError) -> None:
-        say(f"{error.filename}: cannot be read ({error.strerror}); what is in it is left out")
+        say(f"{error.filename}: cannot be read ({error.strerror}); its content is left out")
 
     for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:
-            say(f"{place}: a link to a folder that was looked at already; left out")
+            say(f"{place}: left out, a link to a folder that was already searched")
             folders.clear()
             continue
         seen.add(real)

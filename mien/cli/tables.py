@@ -1,4 +1,4 @@
-"""What the verbs print for people: tables and sentences made from the facts that `--json` prints."""
+"""What the verbs print for people: tables and sentences from the facts of `--json`."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def describe(frame: Frame) -> str:
 
 
 def persons_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The persons of one video, from `mien.video.summary.summary`; what each looked like longest."""
+    """The persons of one video, from `mien.video.summary`, with their longest expression."""
     first = rows[0]
     if first["track"] is None and not first["faces"]:
         return f"{printable(first['source'])}: nobody" + _left_out(first)

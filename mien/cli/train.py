@@ -57,7 +57,7 @@ def run(
     recipe: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which networks; all three by default.", show_default=False, **choice(RECIPE_NAMES)
+            help="The networks; by default all three.", show_default=False, **choice(RECIPE_NAMES)
         ),
     ] = None,
     out: OutFolder = Path("mien-run"),
@@ -76,7 +76,7 @@ def run(
     fresh: Fresh = False,
     json: Json = False,
 ) -> None:
-    """Everything: read, audit, train the three networks, evaluate, write the report.
+    """Do everything: read, audit, train three networks, evaluate, write the report.
 
     Example: mien run fer2013.csv --out mien-run
     """
@@ -95,8 +95,8 @@ def run(
     for one in recipes:
         if one.init:
             raise UsageError(
-                f"recipe: got {one.name}, which begins with a trained network; expected recipes that begin with none. "
-                f"Fix: mien train DATA --recipe {one.name} --init ..."
+                f"recipe: got {one.name}, which starts from a trained network; expected recipes "
+                f"that do not. Fix: mien train DATA --recipe {one.name} --init ..."
             )
     with training_bar() as bar:
         options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, watch=bar)
@@ -133,7 +133,8 @@ def train(
     tensorboard: TensorBoard = False,
     json: Json = False,
 ) -> None:
-    """Train one network. Stopped or killed, the same command goes on from the last whole epoch.
+    """Train one network. If it is stopped or killed, the same command continues after the last
+    complete epoch.
 
     Example: mien train fer2013.csv --recipe medium --out runs/medium
     """
@@ -190,12 +191,13 @@ def info(
         list[str] | None,
         typer.Argument(
             metavar="[RUN|BUNDLE]...",
-            help="Run folders that `mien train` wrote; bundles (folder, .zip, or shipped).",
+            help="Run folders written by `mien train`; bundles (folder, .zip, or shipped).",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """What trained networks are and cost; without one, the recipes. Bundles need no TensorFlow.
+    """Describe trained networks and their cost, or without one the recipes. Bundles need no
+    TensorFlow.
 
     Example: mien info runs/medium champion.zip
     """
@@ -240,17 +242,15 @@ def _is_bundle(name: str) -> bool:
 
 def average(
     bundles: Annotated[
-        list[str], typer.Argument(help="Bundles of one network: it, and it trained further.")
+        list[str], typer.Argument(help="Bundles of one network, before and after more training.")
     ],
     data: Annotated[
         str,
-        typer.Option("--data", help="The data it was trained on, to say how right the mean is."),
+        typer.Option("--data", help="The data it was trained on, to measure the mean."),
     ],
     share: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Of each bundle, in their order; by default all alike.", show_default=False
-        ),
+        typer.Option(help="Of each bundle, in their order; by default equal.", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
     votes: Votes = None,
@@ -262,7 +262,7 @@ def average(
     fresh: Fresh = False,
     json: Json = False,
 ) -> None:
-    """Average the weights of a network and of what further training made of it: a run, to export.
+    """Average the weights of a network before and after more training, as a run to export.
 
     Example: mien average first.zip robust.zip --data fer2013.csv --out runs/champion
     """
@@ -278,12 +278,10 @@ def average(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder that `mien train` wrote.")],
+    run: Annotated[Path, typer.Argument(help="A run folder written by `mien train`.")],
     out: Annotated[
         Path,
-        typer.Argument(
-            help="The bundle: a folder, or a .zip; a bundle that lies there is replaced."
-        ),
+        typer.Argument(help="The bundle: a folder or a .zip; an existing bundle is replaced."),
     ],
     data: Annotated[
         str | None,
@@ -301,7 +299,7 @@ def export(
     groups: Groups = None,
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Smaller and faster, a little less accurate; needs --data."),
+        typer.Option("--int8", help="Smaller and faster, slightly less accurate; needs --data."),
     ] = False,
     half: Annotated[
         bool, typer.Option("--half", help="Weights as 16-bit floats: half the size.")

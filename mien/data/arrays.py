@@ -2,8 +2,8 @@
 
     x, y    images, labels    x_train, y_train, x_val, y_val, x_test, y_test    fdataX, flabels ...
 
-Pictures may be (N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W) or (N, H * W), as whole
-numbers from 0 to 255 or as fractions from 0 to 1; labels numbers, names, or a column for each class.
+Pictures may be (N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W) or (N, H * W), as whole numbers
+from 0 to 255 or as fractions from 0 to 1; labels numbers, names, or a column for each class.
 Pickled arrays are refused.
 """
 

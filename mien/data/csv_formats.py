@@ -76,8 +76,8 @@ def peek(path: Path) -> Header:
 
 
 def first_line(stream: IO[bytes]) -> tuple[bytes, int]:
-    """The line with the names of the columns, and its number: 2 where a spreadsheet's `sep=;` stands
-    above it.
+    """The line with the names of the columns, and its number: 2 where a spreadsheet's `sep=;`
+    stands above it.
     """
     line = stream.readline(LONGEST)
     return (stream.readline(LONGEST), 2) if is_separator_line(line) else (line, 1)

@@ -1,7 +1,7 @@
 """Text as systems write it -> UTF-8 with lines ended by a line feed, as the csv readers expect.
 
-A spreadsheet's "Unicode text" is UTF-16; old Macintosh programs end lines by a carriage return; some
-spreadsheets begin with a line `sep=;`.
+A spreadsheet's "Unicode text" is UTF-16; old Macintosh programs end lines by a carriage return;
+some spreadsheets begin with a line `sep=;`.
 """
 
 from __future__ import annotations

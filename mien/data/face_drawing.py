@@ -195,8 +195,8 @@ class Painter(Canvas):
         )
         gap = self._fill(np.minimum(v - top, bottom - v), self.line * 0.45, rows)
         teeth = np.clip(self.teeth, 0, None)
-        self._fill(np.minimum(np.minimum(v - top - 0.2, top + teeth - v), 0.92 * wide - np.abs(u - x)), 232, rows, 1.0,
-                   gap * np.minimum(teeth, 1))  # fmt: skip
+        inside = np.minimum(np.minimum(v - top - 0.2, top + teeth - v), 0.92 * wide - np.abs(u - x))
+        self._fill(inside, 232, rows, 1.0, gap * np.minimum(teeth, 1))
         # An angry or frightened mouth bares the lower teeth too.
         self._fill(
             np.minimum(v - bottom + teeth * 0.8, bottom - 0.2 - v),

@@ -2,7 +2,8 @@
 
 A column of pictures: bytes of files (alone, or as {"bytes", "path"}), lists of pixels, nested or
 flat, or texts of pixels; or a column for each pixel. A column of labels: numbers, whose names the
-file's own metadata may give, or names; or a column for each class. Files called `train-00000-of-00001.parquet` name their split.
+file's own metadata may give, or names; or a column for each class. Files called
+`train-00000-of-00001.parquet` name their split.
 """
 
 from __future__ import annotations

@@ -216,7 +216,10 @@ def _predicted(
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
     names = [network.name for network in networks]
     if not names or len(set(names)) != len(names):
-        raise UsageError(f"networks: got the names {names}; expected one or more, each once")
+        raise UsageError(
+            f"networks: got the names {names}; expected one or more different names. Fix: give "
+            "each network its own name"
+        )
     counts = dataset.counts().sum(1)
     num_classes = len(dataset.label_set)
     for network in networks:
@@ -224,25 +227,27 @@ def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
         for split, probabilities in network.probabilities.items():
             if split not in SPLITS:
                 raise UsageError(
-                    f"{where}: got the split {split!r}; expected one of {', '.join(SPLITS)}"
+                    f"{where}: got the split {split!r}; expected one of {', '.join(SPLITS)}. Fix: "
+                    "use one of these"
                 )
             expected = (int(counts[SPLITS.index(split)]), num_classes)
             if np.shape(probabilities) != expected:
                 raise UsageError(
-                    f"{where}, {split}: got shape {np.shape(probabilities)}; expected {expected}, "
-                    f"a row for each labelled {split} picture and a column for each label"
+                    f"{where}, {split}: got shape {np.shape(probabilities)}; expected {expected}. "
+                    f"Fix: give a row for each labelled {split} picture and a column for each label"
                 )
             p = np.asarray(probabilities)
             if p.size and not (
                 np.isfinite(p).all() and p.min() >= 0 and np.allclose(p.sum(1), 1, atol=1e-3)
             ):
                 raise UsageError(
-                    f"{where}, {split}: got values that are not probabilities; expected numbers from 0 to 1, "
-                    "each row summing to 1 (the output of a softmax)"
+                    f"{where}, {split}: got values that are not probabilities; expected numbers "
+                    "from 0 to 1, with a sum of 1 in each row. Fix: give the output of a softmax"
                 )
     if not any(len(p) for network in networks for p in network.probabilities.values()):
         raise UsageError(
-            "networks: got no predictions for any labelled picture; expected at least one split"
+            "networks: got no predictions for labelled pictures; expected those of at least one "
+            "split. Fix: predict the validation or test split"
         )
 
 
@@ -284,7 +289,9 @@ def _made(num_bootstrap: int, seed: int) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "num_bootstrap": num_bootstrap,
-        "interval": "95 %, percentile bootstrap over rows; exact binomial where no resample differs",
+        "interval": (
+            "95 %, percentile bootstrap over rows; exact binomial where no resample differs"
+        ),
         "num_bins": metrics.NUM_BINS,
         "versions": versions,
         "hardware": {"platform": platform.platform(), "processor": processor(), "cores": cores()},

@@ -1,4 +1,4 @@
-"""What an evaluation found: the verdict, the sentences of the report, the terminal's table."""
+"""Put an evaluation into words: the verdict, the sentences of the report, the terminal's table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mien.evaluation.sentences import (
 from mien.text_table import aligned
 
 FEW = 200  # rows in a split; with fewer the report warns
-NAMED = 4  # classes equally good or bad; more are counted, not named
+NAMED = 4  # at most so many equally good or bad classes are named; more are counted
 
 
 def sentences(truth: Truth) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def sentences(truth: Truth) -> dict[str, Any]:
 def _verdict(truth: Truth) -> list[str]:
     networks = truth["networks"]
     name = truth["best"]["name"]
-    other = [told] if (told := other_data(networks)) else []
+    other = [sentence] if (sentence := other_data(networks)) else []
     if name is None:
         split = truth["yardstick"]
         judged = [n for n in networks if n["splits"][split]]
@@ -73,7 +73,10 @@ def _verdict(truth: Truth) -> list[str]:
     ]
     reached_there = _reached(validation)
     if len(alike) > 1:
-        first = f"Of {len(networks)} networks, {listed(alike)} are equally accurate on validation: {reached_there}. "
+        first = (
+            f"Of {len(networks)} networks, {listed(alike)} are equally accurate on validation: "
+            f"{reached_there}. "
+        )
         first += f"The best of them, by its loss there, is {name}."
     elif len(networks) > 1:
         first = f"Of {len(networks)} networks, {name} is the best on validation: {reached_there}."
@@ -90,15 +93,16 @@ def _verdict(truth: Truth) -> list[str]:
         verdict.append(comparison(min(rivals, key=lambda c: abs(c["difference"]))))
     verdict += _by_class(name, validation["per_class"])
     baseline = validation["baseline"]
+    better = validation["accuracy"]["value"] > baseline["accuracy"]
     verdict.append(
-        f"Always answering {baseline['label']!r} would be right on {percent(baseline['accuracy'])} of the validation "
-        f"faces{f'; {name} is no better' if validation['accuracy']['value'] <= baseline['accuracy'] else ''}."
+        f"Always answering {baseline['label']!r} would be right on {percent(baseline['accuracy'])} "
+        f"of the validation faces{'' if better else f'; {name} is no better'}."
     )
     return verdict
 
 
 def _about_test(truth: Truth, best: Truth) -> list[str]:
-    """What the best network reaches on the test split, and what that proves."""
+    """The accuracy of the best network on the test split, and what it proves."""
     name, test = best["name"], best["splits"]["test"]
     if not test:
         why = (
@@ -106,11 +110,11 @@ def _about_test(truth: Truth, best: Truth) -> list[str]:
             if truth["data"]["totals"]["test"]
             else "The data has no test"
         )
-        return [f"{why} pictures, so no figure here is free of choosing."]
+        return [f"{why} pictures, so every figure here comes from pictures used for choosing."]
     reached = _reached(test)
     if best.get("same_data") is False:
         return [f"On test, {name} reaches {reached}, if it never saw these pictures."]
-    sentences = [f"On the test pictures, which chose nothing, {name} reaches {reached}."]
+    sentences = [f"On the test pictures, used for no choice, {name} reaches {reached}."]
     if best.get("same_test") is False and test["twins"]["n"]:
         sentences.append(
             f"Their twins in training were not left out: {'; '.join(without_twins(best, 'test'))}"
@@ -140,26 +144,31 @@ def _by_class(name: str, per_class: Sequence[Truth]) -> list[str]:
 def _reached(scores: Truth) -> str:
     bounds = interval(scores["accuracy"], dash=" to ")
     bounds = f" (95 % interval {bounds})" if bounds else ""
-    return f"{percent(scores['accuracy']['value'])} of {plural(scores['n'], 'face')} named as their label says{bounds}"
+    return (
+        f"{percent(scores['accuracy']['value'])} of {plural(scores['n'], 'face')} named as their "
+        f"label says{bounds}"
+    )
 
 
 def _splits(truth: Truth) -> list[str]:
-    """What each split's figures can and cannot prove."""
+    """What the figures of each split can and cannot prove."""
     totals, networks = truth["data"]["totals"], truth["networks"]
     others = [n["name"] for n in networks if n.get("same_data") is False]
     own = [n["name"] for n in networks if n.get("same_data") is not False]
     learners = "the networks" if not others else listed(own)
     if own:
-        told = [
-            f"Training: the pictures {learners} learned from; the figure shows how much was learned by heart."
+        sentences = [
+            f"Training: the pictures {learners} learned from; the figure shows how much was "
+            "memorised."
         ]
     else:
-        told = [
-            "Training: pictures of this data, not those that were learned from; it shows nothing about learning."
+        sentences = [
+            "Training: pictures of this data that no network learned from; they show nothing about "
+            "learning."
         ]
     epoch = "the epoch to keep and the best network" if own else "the best network"
-    told.append(
-        f"Validation: used to choose {epoch}, so its figures flatter a little."
+    sentences.append(
+        f"Validation: used to choose {epoch}, so its figures are slightly too good."
         if totals["validation"]
         else "Validation: n/a, the data has none."
     )
@@ -168,56 +177,57 @@ def _splits(truth: Truth) -> list[str]:
         if own
         else "the figure to quote only if these pictures were never learned from"
     )
-    told.append(
-        f"Test: chose nothing; {quote}." if totals["test"] else "Test: n/a, the data has none."
+    sentences.append(
+        f"Test: used for no choice; {quote}." if totals["test"] else "Test: n/a, the data has none."
     )
     if others:
         was, it = ("was", "it") if len(others) == 1 else ("were", "they")
-        told.append(
-            f"Other data: {listed(others)} {was} trained on it, and may have learned from pictures of any split here; "
-            f"no figure shows what {it} can do on unseen pictures."
+        sentences.append(
+            f"Other data: {listed(others)} {was} trained on it, and may have learned from pictures "
+            f"of any split here; no figure shows what {it} can do on unseen pictures."
         )
-    told += [
-        f"Only {plural(totals[split], f'{split} picture')}: mind the width of the intervals."
+    sentences += [
+        f"Only {plural(totals[split], f'{split} picture')}: the intervals are wide."
         for split in truth["measured"]
         if totals[split] < FEW
     ]
     if truth["data"]["source"].startswith("drawn faces"):
-        told.append(
+        sentences.append(
             "These faces are drawn by a program: the figures say nothing about photographs."
         )
-    return told
+    return sentences
 
 
-def audit_sentences(found: Truth) -> list[str]:
+def audit_sentences(audit: Truth) -> list[str]:
     """`Audit.to_dict()` in a few sentences, for the report's notes about the data."""
-    told = []
-    near, conflicts = found["near_duplicates"], found["label_conflicts"]
+    sentences = []
+    near, conflicts = audit["near_duplicates"], audit["label_conflicts"]
     if near is not None:
         beside = [
             f"{count(x['rows'])} {x['split']}"
             for x in near["rows_also_in"]
             if x["also_in"] == "training" and x["rows"]
         ]
-        told.append(
+        sentences.append(
             f"Audit: {plural(near['pairs'], 'pair')} of nearly equal pictures, "
             f"{count(near['pairs_with_different_labels'])} of them with different labels"
             + (
-                f"; {listed(beside)} pictures have a near duplicate in training, which stays there."
+                f"; {listed(beside)} pictures have a near duplicate in training, which is kept."
                 if beside
                 else "."
             )
         )
-    told.append(
+    sentences.append(
         f"Audit: {plural(conflicts['groups'], 'group')} of equal pictures with different labels "
         f"({plural(conflicts['rows'], 'row')})."
     )
-    told.append(f"Audit: {plural(found['blanks']['rows'], 'blank picture')}.")
-    if found["no_faces"] is not None:
-        told.append(
-            f"Audit: {plural(sum(found['no_faces'].values()), 'picture')} without a face, say the annotators."
+    sentences.append(f"Audit: {plural(audit['blanks']['rows'], 'blank picture')}.")
+    if audit["no_faces"] is not None:
+        sentences.append(
+            f"Audit: {plural(sum(audit['no_faces'].values()), 'picture')} without a face, "
+            "according to the annotators."
         )
-    return told
+    return sentences
 
 
 def table(truth: Truth) -> str:

@@ -130,7 +130,7 @@ def _confused_pairs(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, 
 
 
 def _spread(labels: np.ndarray, eligible: np.ndarray, seed: int) -> np.ndarray:
-    """Up to NUM_EXAMPLES eligible rows drawn at random, one of each class before a second of any."""
+    """Up to NUM_EXAMPLES eligible rows at random: one of each class before a second of any."""
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(eligible))
     turn = np.zeros(len(rows), int)  # how many of the same class were drawn before
     for label in np.unique(labels[rows]):

@@ -1,8 +1,8 @@
 """Which rows are judged, as which split, and under which labels.
 
-What a network has not learned from is test data. Data without splits of its own is therefore
-judged whole, unless one of the networks was trained on it: then it is split again as it was for
-training. Labels that a network does not know are left out of the judgement, which is said.
+Data that no network has learned from is test data. So data without splits is judged as a whole,
+unless one of the networks was trained on it: then it is split again as for training. Rows with
+labels that a network does not know are left out of the judgement, and a note says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mien.labels import LabelSet
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """What is known of a network before it is asked.
+    """What is known about a network before it predicts.
 
     Attributes:
         name: The network's name.
@@ -90,8 +90,8 @@ def with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
         return dataset
     splits = np.full(len(dataset), SPLITS.index("test"), np.uint8)
     return dataclasses.replace(dataset, splits=splits).with_notes(
-        "The data names no split to judge by, and no network here is known to have learned from "
-        "it: all of its pictures are test pictures."
+        "The data has no splits, and no network here is known to have learned from it: all of its "
+        "pictures are test pictures."
     )
 
 

@@ -168,9 +168,11 @@ def _method(truth: Mapping[str, Any]) -> list[str]:
         "",
         *_list(
             [
-                f"Intervals: {made['interval']}, {phrasing.count(made['num_bootstrap'])} resamples, seed {made['seed']}.",
+                f"Intervals: {made['interval']}, {phrasing.count(made['num_bootstrap'])} "
+                f"resamples, seed {made['seed']}.",
                 f"Best network: {truth['best']['rule']}",
-                f"Made {made['date']} on {hardware['platform']}, {hardware['processor']}, {hardware['cores']} cores.",
+                f"Made {made['date']} on {hardware['platform']}, {hardware['processor']}, "
+                f"{hardware['cores']} cores.",
                 "Versions: " + ", ".join(f"{k} {v}" for k, v in made["versions"].items()) + ".",
             ]
         ),

@@ -148,7 +148,10 @@ def estimates(
     rows then get the exact binomial interval, and the other scores none.
     """
     if num_bootstrap < 0:
-        raise UsageError(f"num_bootstrap: got {num_bootstrap}; expected 0 (no intervals) or more")
+        raise UsageError(
+            f"num_bootstrap: got {num_bootstrap}; expected 0 or more. Fix: give 0 for no "
+            "intervals, or 1000"
+        )
     n, num_classes = probabilities.shape
     if n == 0:
         nothing: Estimate = {"value": None, "low": None, "high": None}

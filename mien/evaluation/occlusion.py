@@ -83,8 +83,9 @@ def _map_classes(
         answers = np.asarray(classify(faces))
         if answers.shape != (len(faces), num_classes) or not np.isfinite(answers).all():
             raise UsageError(
-                f"explain: got {answers.dtype} {answers.shape}; expected finite probabilities of shape "
-                f"({len(faces)}, {num_classes}), a row for each face and a column for each label"
+                f"explain: got {answers.dtype} {answers.shape}; expected finite probabilities of "
+                f"shape ({len(faces)}, {num_classes}). Fix: return a row for each face and a "
+                "column for each label"
             )
         return answers
 

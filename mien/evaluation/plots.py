@@ -68,7 +68,7 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
 
 
 def _letters_of_any_script(figure: Figure) -> None:
-    """Let the figure's texts fall back on installed fonts for letters that matplotlib's own lacks."""
+    """Let the figure use installed fonts for letters that matplotlib's own font lacks."""
     from matplotlib import font_manager
     from matplotlib.text import Text
 

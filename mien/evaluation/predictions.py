@@ -77,7 +77,7 @@ def predictions(
     if not any(one.probabilities for one in found.values()):
         raise UsageError(
             f"{dataset.source}: got no labelled rows to answer in mode {mode!r}; expected some in "
-            "a validation or test split (in mode 'fast' in any)"
+            "a validation or test split (in mode 'fast' in any). Fix: give data with such a split"
         )
     return list(found.values())
 

@@ -12,10 +12,11 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
     """What a network, or the members of a mean, learned from, beside the data judged.
 
     Returns:
-        same_data, same_test: as of `_same_data`, for the least known of the members. other_data:
-        what others of them were trained on, photographs beside it included. inherited: of what it began with and was taught by name, how, source of the
-        data, whether that is the same, and whether rows with a twin in validation or test were
-        kept.
+        same_data, same_test: as of `_same_data`, for the least known of the members.
+        other_data: what the others were trained on, photographs beside it included.
+        inherited: for each network that it started from or was taught by: name, how, source of
+            the data, whether that is the same data, and whether rows with a twin in validation or
+            test were kept.
     """
     members = info.get("members") or [info]
     same = [

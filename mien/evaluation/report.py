@@ -31,10 +31,11 @@ from mien.evaluation.sentences import comparison
 _MEAN_SIDE, _MAP_SIDE = 144, 96  # pixels of a mean map and of a face's own on the page
 LISTED = 50  # left-out rows printed on the page; report.json has them all
 CAUTION = (
-    "The networks answer how a face looks to the people who labelled such pictures. A face does not show what a person "
-    "feels (Barrett et al. 2019), and the labels are noisy: the FER+ annotators agree with only about two of three labels "
-    "of FER2013. Not for judging people: the EU AI Act forbids inferring emotions at work and in education "
-    "(Art. 5(1)(f)), and asks those who use such systems elsewhere to inform the people exposed (Art. 50(3))."
+    "The networks answer how a face looks to the people who labelled such pictures. A face does "
+    "not show what a person feels (Barrett et al. 2019), and the labels are noisy: the FER+ "
+    "annotators agree with only about two of three labels of FER2013. Not for judging people: the "
+    "EU AI Act forbids inferring emotions at work and in education (Art. 5(1)(f)), and asks those "
+    "who use such systems elsewhere to inform the people exposed (Art. 50(3))."
 )
 # Key in the truth, its name for readers, whether it is shown in percent.
 _SCORES = (
@@ -53,7 +54,8 @@ _SHEETS = (
     ("doubtful", "errors where the annotators side with it"),
 )
 _FACTS = (
-    "parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "epochs", "best_epoch", "num_trained_on",
+    "parameters", "multiply_adds", "seconds_per_epoch", "peak_memory_mb", "epochs", "best_epoch",
+    "num_trained_on",
     "stopped", "recipe", "history", "averaged",
 )  # fmt: skip
 
@@ -153,8 +155,8 @@ def _draw_network(
         best = network["info"].get("best_epoch")
         drawn["curves"] = _picture(
             f"{stem}-curves.png",
-            f"Learning curves of {name} over {len(history)} epochs, accuracy and loss, training and validation; "
-            f"kept: epoch {phrasing.count(best)}",
+            f"Learning curves of {name} over {len(history)} epochs, accuracy and loss, training "
+            f"and validation; kept: epoch {phrasing.count(best)}",
             plots.curves_figure(history, best, name),
         )
     if truth["maps"] and truth["maps"]["network"] == name:
@@ -163,7 +165,8 @@ def _draw_network(
             title = f"{name}, {truth['maps']['split']}: occlusion maps"
             drawn["maps"] = _picture(
                 f"{stem}-maps.png",
-                f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their own: "
+                f"{title}, for each class the mean map and up to {NUM_MAPPED} faces with their "
+                "own: "
                 + ", ".join(f"{c['label']} ({phrasing.plural(c['n'], 'face')})" for c in shown),
                 sheets.maps_figure(
                     [(c["label"], _map_pictures(evaluation, c)) for c in shown], title
@@ -185,7 +188,8 @@ def _draw_sheets(
             title = f"{network['name']}, {split}: {title}"
             drawn[kind] = _picture(
                 f"{stem}-{kind}.png",
-                f"Contact sheet. {title}, {len(examples)} faces with label, answer and probabilities",
+                f"Contact sheet. {title}, {len(examples)} faces with label, answer and "
+                "probabilities",
                 sheets.sheet_figure(faces, examples, data["labels"], data["colours"], title),
             )
     return drawn

@@ -1,6 +1,6 @@
 """Sentences about networks, computed from the numbers of an evaluation.
 
-Every word that judges has its threshold here, so reports with the same numbers say the same.
+Every judgement has its threshold here, so reports with the same numbers say the same.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from mien.evaluation.phrasing import (
     points,
 )
 
-ALIKE = 0.03  # training minus held-out accuracy up to here: "alike"
-STRONG = 0.10  # from here on: "overfits strongly"; between the two: "overfits somewhat"
-# training accuracy less than this above the most frequent label's share: "has learned little"
+ALIKE = 0.03  # training minus held-out accuracy up to this value: "equally well"
+STRONG = 0.10  # from this value on: "overfits strongly"; between the two: "overfits somewhat"
+# Training accuracy less than this above the most frequent label's share: "has learned little".
 LEARNED = 0.05
 CHANCE = 0.05  # McNemar p below this: "unlikely to be chance"
 CALIBRATED = 0.02  # mean confidence minus accuracy within this: "about as sure as it is right"
-# mean fall of the probability in the strongest ninth of a picture; below: "no place matters by
-# itself"
+# Mean fall of the probability in the strongest ninth of a picture; below it, "no place matters by
+# itself".
 FAINT = 0.01
-BESIDE = 0.9  # of the strongest ninth's fall: from here on another ninth is named beside it
+BESIDE = 0.9  # of the strongest ninth's fall: from this share on, another ninth is named too
 PLACES = 3  # ninths named together; with more "no place stands out"
 _NINTHS = (
     *("upper left", "upper middle", "upper right"),
@@ -41,7 +41,7 @@ Truth = Mapping[str, Any]
 
 
 def other_data(networks: Sequence[Truth]) -> str:
-    """Which networks were trained on other data than is judged; empty where none is known to be."""
+    """Which networks were trained on other data than is judged; empty if none is known to be."""
     others = [n for n in networks if n.get("same_data") is False]
     if not others:
         return ""
@@ -69,39 +69,52 @@ def other_data(networks: Sequence[Truth]) -> str:
     ]
     they, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
     return (
-        f"Other data: {listed(named)}, not on the data judged here: whether {they} seen these pictures is not known, "
-        f"so {their} figures prove nothing about unseen pictures."
+        f"Other data: {listed(named)}, not on the data judged here: whether {they} seen these "
+        f"pictures is not known, so {their} figures prove nothing about unseen pictures."
     )
 
 
 def leaks(network: Truth) -> str:
-    """Whether the network, or what it began with or was taught by, saw pictures that also occur in
+    """Whether the network, its starting weights or its teachers saw pictures that also occur in
     another split.
     """
     sentences = _own_leaks(network)
     for one in network.get("inherited", ()):
         if one["keep_leaks"]:
-            sentences += f" It {one['how']} {one['name']}, which was trained on twins of validation and test pictures too."
+            sentences += (
+                f" It {one['how']} {one['name']}, which was trained on twins of validation and "
+                "test pictures too."
+            )
         elif one["same_data"] is not True:
             on = f"which was trained on {one['source']}" if one["source"] else "of unknown origin"
-            sentences += f" It {one['how']} {one['name']}, {on}: whether that has seen these pictures is not known."
+            sentences += (
+                f" It {one['how']} {one['name']}, {on}: whether that has seen these pictures is "
+                "not known."
+            )
     return sentences
 
 
 def _own_leaks(network: Truth) -> str:
     name, data, recipe = network["name"], network["info"].get("data"), network["info"].get("recipe")
     if network.get("same_data") is False:
-        return f"{name}: was trained on other data, so whether it has seen twins, or these very pictures, is not known."
+        return (
+            f"{name}: was trained on other data, so whether it has seen twins, or these very "
+            "pictures, is not known."
+        )
     if not data or not recipe or "num_left_out_as_leaks" not in data or "keep_leaks" not in recipe:
         return f"{name}: whether it was trained on twins is not known."
     if recipe["keep_leaks"]:
-        return f"{name}: was trained on all training rows, twins of validation and test pictures among them."
+        return (
+            f"{name}: was trained on all training rows, twins of validation and test pictures "
+            "among them."
+        )
     left_out = data["num_left_out_as_leaks"]
     if network.get("same_test") is False:
         return (
-            f"{name}: was trained on these training pictures when its data had other test pictures, or none, "
-            f"so twins of the test pictures judged here may be among what it learned; {count(left_out)} training "
-            f"{'row' if left_out == 1 else 'rows'} with a twin in validation or its own test were left out."
+            f"{name}: was trained on these training pictures when its data had other test "
+            "pictures, or none, so twins of the test pictures judged here may be among what it "
+            f"learned; {count(left_out)} training {'row' if left_out == 1 else 'rows'} with a twin "
+            "in validation or its own test were left out."
         )
     if not left_out:
         return f"{name}: none of its training rows has a twin in validation or test."
@@ -114,17 +127,15 @@ def _own_leaks(network: Truth) -> str:
 
 
 def ferplus(network: Truth) -> list[str]:
-    """What the head that learned the votes scores by FER+'s protocol; empty without such a head, or
-    votes.
-    """
+    """The vote head's accuracy by FER+'s protocol; empty without such a head, or without votes."""
     sentences = []
     for split, scores in network["splits"].items():
         if scores and scores.get("ferplus") and split != "training":
             f = scores["ferplus"]
             sentences.append(
                 f"{network['name']}: by FER+'s majority protocol its vote head is right on "
-                f"{percent(f['accuracy']['value'])} ({interval(f['accuracy'], dash='-')}) of {count(f['n'])} {split} "
-                f"faces, calibration error {decimal(f['ece'])}."
+                f"{percent(f['accuracy']['value'])} ({interval(f['accuracy'], dash='-')}) of "
+                f"{count(f['n'])} {split} faces, calibration error {decimal(f['ece'])}."
             )
     return sentences
 
@@ -135,8 +146,8 @@ def without_twins(network: Truth, *splits: str) -> list[str]:
     """
     return [
         f"{network['name']}: {split} {percent(s['accuracy']['value'])} of all {count(s['n'])}, "
-        f"{percent(s['twins']['accuracy_without']['value'])} of the {count(s['twins']['n_without'])} "
-        "whose pixels do not occur in training."
+        f"{percent(s['twins']['accuracy_without']['value'])} of the "
+        f"{count(s['twins']['n_without'])} whose pixels do not occur in training."
         for split, s in network["splits"].items()
         if s and split != "training" and s["twins"]["n"] and split in (splits or network["splits"])
     ]
@@ -154,18 +165,21 @@ def gap(network: Truth, split: str) -> str:
     figures = f"{name}: {percent(a)} on training against {percent(b)} on {split}"
     if network.get("same_data") is False:
         return (
-            f"{figures}; it was trained on other data, so which of these pictures it has seen, and whether it "
-            "overfits, is not known."
+            f"{figures}; it was trained on other data, so which of these pictures it has seen, and "
+            "whether it overfits, is not known."
         )
     size = a - b
     if size > STRONG:
-        judgement = "it overfits strongly: it knows much of its training pictures by heart"
+        judgement = "it overfits strongly: it has memorised many training pictures"
     elif size > ALIKE:
         judgement = "it overfits somewhat"
     elif size >= -ALIKE:
-        judgement = "it fits pictures it has seen and pictures it has not seen alike"
+        judgement = "it does equally well on pictures it has seen and not seen"
     else:
-        judgement = "it does better on pictures it has not seen, which is unusual: look at how the splits were made"
+        judgement = (
+            "it does better on pictures it has not seen, which is unusual: look at how the splits "
+            "were made"
+        )
     if a < trained["baseline"]["accuracy"] + LEARNED:
         judgement += (
             f"; and it has learned little, for always answering {trained['baseline']['label']!r} "
@@ -175,7 +189,7 @@ def gap(network: Truth, split: str) -> str:
 
 
 def confidence(network: Truth, split: str) -> str:
-    """Whether a network is as sure as it is right."""
+    """Whether a network's confidence matches its accuracy."""
     held = network["splits"][split]
     if not held:
         return f"{network['name']}: no predictions for {split} pictures."
@@ -185,8 +199,9 @@ def confidence(network: Truth, split: str) -> str:
     else:
         judgement = f"{'too sure' if over > 0 else 'not sure enough'} by {points(abs(over))}"
     return (
-        f"{network['name']}: on {split} its mean confidence is {percent(held['confidence'])} and it is right on "
-        f"{percent(held['accuracy']['value'])}: {judgement} (calibration error {decimal(held['ece'])})."
+        f"{network['name']}: on {split} its mean confidence is {percent(held['confidence'])} and "
+        f"it is right on {percent(held['accuracy']['value'])}: {judgement} (calibration error "
+        f"{decimal(held['ece'])})."
     )
 
 
@@ -205,14 +220,14 @@ def comparison(c: Truth) -> str:
         return f"On {c['split']}, {ahead} and {behind} are right {on}, of {count(c['n'])}.{loss}"
     judgement = "unlikely to be chance" if c["p_value"] < CHANCE else "may well be chance"
     return (
-        f"On {c['split']}, {ahead} is {points(abs(c['difference']))} ahead of {behind}: of {plural(c['n'], 'face')} "
-        f"{ahead} alone is right on {count(alone)}, {behind} alone on {count(other)} ({p_value(c['p_value'])}): "
-        f"{judgement}.{loss}"
+        f"On {c['split']}, {ahead} is {points(abs(c['difference']))} ahead of {behind}: of "
+        f"{plural(c['n'], 'face')} {ahead} alone is right on {count(alone)}, {behind} alone on "
+        f"{count(other)} ({p_value(c['p_value'])}): {judgement}.{loss}"
     )
 
 
 def _paired_loss(c: Truth) -> str:
-    """Whose loss is lower; empty where no interval was wanted or the losses are equal."""
+    """Whose loss is lower; empty without an interval, or if the losses are equal."""
     loss = c["loss_difference"]
     if loss["low"] is None:
         return ""
@@ -226,12 +241,13 @@ def _paired_loss(c: Truth) -> str:
 
 
 def curves(network: Truth) -> str:
-    """What the learning curves show, and why training and validation are not measured alike."""
+    """What the learning curves show, and how differently training and validation are measured."""
     recipe = network["info"].get("recipe")
     known = ("augment", "block_dropout", "dense_dropout", "label_smoothing", "class_weights")
     if not isinstance(recipe, Mapping) or not set(known) <= set(recipe):
         under = [
-            "whatever training alters, such as augmentation, dropout, label smoothing or class weights"
+            "whatever training alters, such as augmentation, dropout, label smoothing or class "
+            "weights"
         ]
     else:
         under = ["augmentation"] if recipe["augment"] else []
@@ -240,14 +256,14 @@ def curves(network: Truth) -> str:
         under += ["class weights"] if recipe["class_weights"] != "none" else []
     how = f"under {listed(under)}" if under else "with weights that still change"
     return (
-        f"Learning curves; the upright line is the epoch that was kept. The training curve is measured while training, "
-        f"{how}; the validation curve after each epoch, without: their distance is not the gap. "
-        "The scores measure all splits alike."
+        "Learning curves; the upright line is the epoch that was kept. The training curve is "
+        f"measured while training, {how}; the validation curve after each epoch, without: their "
+        "distance is not the gap. The scores measure all splits alike."
     )
 
 
 def worst(network: Truth, split: str) -> str:
-    """How little probability the labels of the worst errors got."""
+    """How little probability the network gave to the labels of its worst errors."""
     scores = network["splits"][split]
     if not scores or not scores["worst"]:
         return f"{network['name']} makes no errors on {split}."
@@ -255,38 +271,40 @@ def worst(network: Truth, split: str) -> str:
     errors = sum(map(sum, scores["confusion"])) - sum(
         row[k] for k, row in enumerate(scores["confusion"])
     )
-    got = percent(shares[0])
-    if percent(shares[-1]) != got:
-        got += f" to {percent(shares[-1])}"
+    probability = percent(shares[0])
+    if percent(shares[-1]) != probability:
+        probability += f" to {percent(shares[-1])}"
     if len(shares) == errors:
         which = "all its errors: their labels" if errors > 1 else "its only error: the label"
     else:
         which = (
             f"the {len(shares)} of its {count(errors)} errors with the highest loss: their labels"
         )
-    return f"Of {network['name']} on {split} {which} got {got} of the probability."
+    return f"{network['name']} on {split}, {which} got {probability} of the probability."
 
 
 def maps(about: Truth) -> dict[str, Any]:
     """How the occlusion maps were made and what they can tell, and a sentence for each class."""
     return {
         "method": (
-            f"Up to {plural(about['most_faces'], 'face')} of each class that {about['network']} recognised on "
-            f"{about['split']}, drawn at random. A patch of {about['patch']} x {about['patch']} pixels is blurred and "
-            f"{about['asked']} asked again, at {about['questions']} places of a face: orange where the label's "
-            "probability falls, blue where it rises, each picture on a scale of its own. Left and right are "
-            "the picture's."
+            f"Up to {plural(about['most_faces'], 'face')} of each class that {about['network']} "
+            f"recognised on {about['split']}, drawn at random. A patch of {about['patch']} x "
+            f"{about['patch']} pixels is blurred and {about['asked']} asked again, at "
+            f"{about['questions']} places of a face: orange where the label's probability falls, "
+            "blue where it rises, each picture on a scale of its own. Left and right are the "
+            "picture's."
         ),
         "limits": (
-            f"This shows what {about['network']} uses on these faces, not why a face has an expression. Where one "
-            "place is covered it may lean on another, and another few faces may point elsewhere."
+            f"This shows what {about['network']} uses on these faces, not why a face has an "
+            "expression. If one place is covered, it may use another, and other faces may give "
+            "other maps."
         ),
         "classes": {c["label"]: place(c, about["split"]) for c in about["classes"]},
     }
 
 
 def place(mapped: Truth, split: str) -> str:
-    """Where the mean map of a class is strongest, by ninths of the picture, and how many of its
+    """The ninths of the picture in which the mean map of a class is strongest, and how many of its
     faces agree.
     """
     label, n = mapped["label"], mapped["n"]
@@ -296,14 +314,14 @@ def place(mapped: Truth, split: str) -> str:
     cost = f"{points(most)} of the label's probability on average"
     if most < FAINT:
         return (
-            f"{label}: over {over}, no place matters by itself: in no ninth of the picture does a blurred patch cost "
-            f"{points(FAINT)} of the label's probability on average."
+            f"{label}: over {over}, no place matters by itself: in no ninth of the picture does a "
+            f"blurred patch cost {points(FAINT)} of the label's probability on average."
         )
     alike = [place for place, fall in enumerate(mapped["ninths"]) if fall >= BESIDE * most]
     if len(alike) > PLACES:
         return (
-            f"{label}: over {over}, no place stands out: in {len(alike)} ninths of the picture a blurred patch costs "
-            f"about as much, up to {cost}."
+            f"{label}: over {over}, no place stands out: in {len(alike)} ninths of the picture a "
+            f"blurred patch costs about as much, up to {cost}."
         )
     named = listed([_NINTHS[place] for place in alike])
     sentence = (

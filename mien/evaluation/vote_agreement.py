@@ -18,7 +18,8 @@ from mien.labels import FERPLUS_VOTES, LabelSet
 def siding(
     votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet
 ) -> dict[str, Any]:
-    """With whom the FER+ annotators side where network and label differ; shares are of these errors.
+    """With whom the FER+ annotators side where network and label differ; shares are of these
+    errors.
 
     Sides are taken by `mien.data.votes.plurality`; a tie, or no vote for any label of the set,
     decides nothing. The agreement over all faces counts ties for the choice, as the audit does.

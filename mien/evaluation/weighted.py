@@ -63,13 +63,16 @@ def parse_weights(text: str) -> ClassWeights:
             weight = math.nan
         if not (equals and label and math.isfinite(weight) and weight >= 0):
             raise UsageError(
-                f"weights: got {part[:60]!r}; expected natural, balanced, or pairs of a label and "
-                "a number of 0 or more. Fix: "
-                + meant(part, ("natural", "balanced"), "write pairs such as neutral=5,happy=4")
+                f"weights: got {part[:60]!r}; expected natural, balanced, or LABEL=NUMBER with 0 "
+                "or more. Fix: "
+                + meant(part, ("natural", "balanced"), "write weights such as neutral=5,happy=4")
             )
         found[canonical(label)] = weight
     if not any(found.values()):
-        raise UsageError(f"weights: got {text!r}; expected a label with a number above 0")
+        raise UsageError(
+            f"weights: got {text!r}; expected at least one weight above 0. Fix: write weights such "
+            "as neutral=5,happy=4"
+        )
     return ClassWeights("own", found)
 
 
@@ -122,7 +125,8 @@ def weigh(evaluation: Evaluation, weights: ClassWeights) -> Evaluation:
     made = truth["made"]
     if not vector.any():
         raise UsageError(
-            f"weights: got weights of {', '.join(shares)}; expected some of {', '.join(names)}"
+            f"weights: got weights of {', '.join(shares)}; expected labels of the data. Fix: use "
+            f"some of {', '.join(names)}"
         )
     told = []
     for network, judged in zip(evaluation.networks, truth["networks"], strict=True):

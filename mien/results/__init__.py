@@ -1,4 +1,4 @@
-"""What was found in pictures and videos, and how it is written: csv, jsonl, json, parquet."""
+"""Results for pictures and videos, and how they are written: csv, jsonl, json, parquet."""
 
 from mien.results.frame import Frame
 from mien.results.lists import Faces, Frames

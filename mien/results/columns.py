@@ -1,11 +1,11 @@
 """Frames as flat rows. docs/results-format.md names every column.
 
-Every frame has at least one row: one for each face, or a single one that says that there was no
+Every frame has at least one row: one for each face, or a single row that says that there is no
 face, or what went wrong. Nothing is left out.
 
-Three presets of columns: `mien` holds everything; `openface` and `pyfeat` carry the names of those
-tools, so that scripts made for them find what they look for, angles in their units and signs. We
-measure no action units, no gaze and no place in space, so their columns are absent, not zero.
+There are three presets of columns: `mien` has everything; `openface` and `pyfeat` use the names,
+units and signs of those tools, so that scripts made for them work. Action units, gaze and positions
+in space are not measured, so their columns are absent, not zero.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mien.errors import DataError, UsageError
 from mien.results.frame import Frame
 from mien.results.types import ANGLES, LANDMARKS, Face
 
-# py-feat's names of our labels, in its order. Labels that it has no name for follow, as they are.
+# py-feat's names of our labels, in its order. Labels without a name there follow under our names.
 _PYFEAT = {
     "angry": "anger",
     "disgust": "disgust",
@@ -30,14 +30,14 @@ _PYFEAT = {
     "surprise": "surprise",
     "neutral": "neutral",
 }
-# Which of the 68 landmarks of OpenFace are ours. It has no point in the middle of an eye.
+# Our landmarks among OpenFace's 68, which have no point at the centre of an eye.
 _OPENFACE = {30: 2, 48: 3, 54: 4}
 
 Row = dict[str, Any]
 
 
 def rows(frame: Frame, columns: str = "mien") -> list[Row]:
-    """A frame as flat rows: one for each face, or exactly one if there is none. None is missing.
+    """A frame as flat rows: one for each face, or exactly one if there is no face.
 
     Raises:
         UsageError: for an unknown preset of columns.
@@ -55,7 +55,7 @@ def column_kinds(
     heads: Mapping[str, Sequence[str]] | None = None,
     raw: bool = False,
 ) -> dict[str, str]:
-    """The columns of a table, in order, and what each holds: text, whole, real, time or truth.
+    """The columns of a table, in order, with their types: text, whole, real, time or truth.
 
     Args:
         labels: The label set of the network.
@@ -160,8 +160,8 @@ def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
 def _openface_columns(
     labels: Sequence[str], heads: Mapping[str, Sequence[str]], raw: bool
 ) -> dict[str, str]:
-    """OpenFace's header as far as we have it: no gaze, place in space, 3-D landmarks or action
-    units; then our own columns.
+    """The part of OpenFace's header that we have (no gaze, position in space, 3-D landmarks or
+    action units), followed by our own columns.
     """
     kinds = {
         "frame": "whole",
@@ -262,5 +262,8 @@ _PRESETS: dict[str, _Preset] = dict(
 
 def _preset(columns: str) -> _Preset:
     if columns not in _PRESETS:
-        raise UsageError(f"columns: got {columns!r}; expected one of " + ", ".join(_PRESETS))
+        raise UsageError(
+            f"columns: got {columns!r}; expected one of {', '.join(_PRESETS)}. Fix: use one of "
+            "these"
+        )
     return _PRESETS[columns]

@@ -1,4 +1,4 @@
-"""Names of the files written about sources: below an output folder as the sources lie below theirs."""
+"""Names of output files, in the same subfolders as their sources."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path, PurePath
 from mien.results.resume import fitting
 
 STDIN = "-"
-# What is written about a source called `NAME`.
+# The files written about a source called `NAME`.
 _COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
 _MAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
 _TIMELINE = re.compile(r"(.+)_persons/(?:person-[0-9]+|overview)\.png", re.DOTALL)
 
 
 def output_names(sources: Sequence[str], below: Mapping[str, str]) -> dict[str, str]:
-    """A name without an ending for what is written about each source: its own, numbered where two
-    are alike; with folders (`a/b/name`) where it was found below a folder that was given.
+    """A name without an ending for the output files of each source: its own name, numbered if two
+    are the same, with folders (`a/b/name`) if it was found in a given folder.
 
-    A very long one is cut, so that there is room for what is put behind it.
+    A very long name is cut, so that there is room for endings.
 
     Args:
         sources: Paths, addresses, cameras, `-`.
-        below: The path of a source below the folder that was given, where there is one.
+        below: The path of a source below the given folder, if there is one.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -57,15 +57,13 @@ def _plain(below: str, source: str) -> list[str]:
 def written_by_us(
     names: Mapping[str, str], videos: Iterable[str], folders: Sequence[Path]
 ) -> dict[str, None]:
-    """The sources that an earlier run wrote and that are not to be looked at as if they were the
-    user's.
+    """The sources that an earlier run wrote, which must not be analysed as the user's own.
 
-    Their sign: they lie where this run writes to, and are named as what is written about one of
-    this run's sources.
+    They lie where this run writes to, and have the name of an output file of one of its sources.
     """
     places = {folder.resolve() for folder in folders}
     films = set(videos)
-    # Without their folders, which depend on what else was given.
+    # Without their folders, which depend on the other sources.
     about_films = {name.rpartition("/")[2] for one, name in names.items() if one in films}
     about_pictures = {name.rpartition("/")[2] for one, name in names.items() if one not in films}
     about = (

@@ -1,6 +1,6 @@
 """Tables of predictions that a later command can continue.
 
-Beside the table lies a file with the settings its rows were computed with.
+A file beside the table has the settings with which its rows were computed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mien.results.writers import Writer, cell, csv_text, form_of, open_writer
 
 SETTINGS = "mien.settings/1"
 LONGEST_NAME = 255  # bytes, on most file systems
-LONGEST_END = len(".settings.json.part")  # of what is put behind a name
+LONGEST_END = len(".settings.json.part")  # the longest ending that is appended to a name
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Layout:
     """Where a table lies and which columns it has.
 
     Attributes:
-        path: A .csv, .jsonl, .json or .parquet file; None: no table.
+        path: A .csv, .jsonl, .json or .parquet file; None for no table.
         labels, heads, columns: As for `open_writer`.
-        has_videos: Whether rows of videos come, which have raw probabilities too.
+        has_videos: Whether there are rows of videos, which also have raw probabilities.
     """
 
     path: Path | None
@@ -43,19 +43,19 @@ class Layout:
 
 
 class ResumableTable:
-    """A table of predictions, or nothing where none was asked for. Beside it lies what its rows
-    were computed with, so that `resume` goes on by the same means only.
+    """A table of predictions, or nothing if none was requested. A file beside it has the settings
+    of its rows, so that `resume` continues only with the same ones.
 
     Args:
         layout: Where the table lies, and its columns.
-        settings: What the rows will be computed with.
-        resume: Go on with the table at `path`: sources that it holds whole are left out.
-        overwrite: Replace a table that is there.
-        say: Takes sentences for the user.
+        settings: The settings with which the rows are computed.
+        resume: Continue the table at `path`: sources that it has completely are skipped.
+        overwrite: Replace an existing table.
+        say: Receives sentences for the user.
 
     Raises:
-        UsageError: if the path is taken, cannot be written, or was computed with other settings.
-        DataError: if the file to go on with is not one of ours.
+        UsageError: if the path exists, cannot be written, or was computed with other settings.
+        DataError: if the file to continue was not written by mien.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ResumableTable:
             if self._form in ("csv", "jsonl")
             else None
         )
-        # Read in any case: what lies there and is not ours is not replaced.
+        # Read in any case: a file that is not ours is not replaced.
         known = read_settings(beside) if beside is not None else None
         if again:
             settings = self._go_on(path, known, settings, say)
@@ -103,7 +103,7 @@ class ResumableTable:
             raise unwritable(path, error) from error
         if beside is not None:
             try:
-                # After the table is open: one that stays as it was keeps its own.
+                # After the table is open: a table that cannot be opened keeps its settings.
                 write_settings(beside, settings)
             except OSError as error:
                 self._writer.close()
@@ -116,7 +116,7 @@ class ResumableTable:
         settings: Mapping[str, Any],
         say: Callable[[str], None],
     ) -> Mapping[str, Any]:
-        """Take what the table holds whole; the settings that are then true of all its rows."""
+        """Read the complete sources of the table; returns settings that hold for all its rows."""
         if known is None:  # a table of an older mien, or that was moved
             known = {"earlier_rows": "not known"}
         check_same(path, known, settings)
@@ -125,24 +125,22 @@ class ResumableTable:
         if self._held:
             settings = {**known, **settings}
         if "earlier_rows" in settings:
-            say(
-                f"{path}: with which network and settings its earlier rows were computed is not known; going on"
-            )
+            say(f"{path}: the network and settings of its earlier rows are not known; continuing")
         return settings
 
     def holds(self, source: str) -> bool:
-        """Whether the table came with all rows of a source."""
+        """Whether the table already has all rows of a source."""
         return as_written(source, self._form) in self._held
 
     def begin(self, source: str) -> None:
-        """Mark a video as under way, so that --resume begins it anew."""
+        """Mark a video as unfinished, so that --resume starts it again."""
         if self._writer is not None:
             self._mark.write_text(
                 as_written(source, self._form), encoding="utf-8", errors="backslashreplace"
             )
 
     def end(self) -> None:
-        """The video is whole."""
+        """Mark the video as complete."""
         if self._writer is not None:
             self._mark.unlink(missing_ok=True)
 
@@ -160,37 +158,34 @@ class ResumableTable:
 
 
 def _check_target(path: Path, *, resume: bool, overwrite: bool) -> bool:
-    """Whether the table at `path` is to be gone on with."""
+    """Whether the table at `path` is continued."""
     if path.is_dir():
-        raise UsageError(
-            f"{path}: got a folder; expected the name of a table to write. Fix: name another"
-        )
+        raise UsageError(f"{path}: got a folder; expected the name of a table. Fix: name a file")
     if path.exists() and not resume and not overwrite:
         raise UsageError(
             f"{path}: got a file that already exists; expected a new one. "
-            "Fix: name another, or give --resume to go on with it, or --overwrite to replace it"
+            "Fix: name another, or give --resume to continue it, or --overwrite to replace it"
         )
     return resume and path.exists()
 
 
 def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None = None) -> set[str]:
-    """The sources that a CSV (any preset) or JSONL file holds whole; rows of all others are taken
-    out of it.
+    """The sources that a CSV (any preset) or JSONL file has completely; rows of others are removed.
 
-    Not whole are sources of a single row with an error, which may be mended since; the source
-    `unfinished`, spelled as in the file, which was broken off; and a last line that was cut off.
+    Incomplete are sources whose single row has an error, which may be fixed by now; the source
+    `unfinished`, spelled as in the file, which was interrupted; and a last line that was cut off.
 
-    A CSV names a source that begins like a formula as `writers.cell` does; look sources up with
-    `as_written`.
+    A CSV changes the names of sources that begin like a formula (`writers.cell`); look sources up
+    with `as_written`.
 
     Raises:
         UsageError: for another form.
-        DataError: if the file is not one of ours.
+        DataError: if the file was not written by mien.
     """
     if form not in ("csv", "jsonl"):
         raise UsageError(
-            f"{os.fspath(path)}: got {form} to go on with; expected csv or jsonl. Fix: write one of these, or "
-            "begin anew with --overwrite"
+            f"{os.fspath(path)}: got {form}, which cannot be continued; expected csv or jsonl. "
+            "Fix: write one of these, or start again with --overwrite"
         )
     path = Path(path)
     whole = path.read_bytes()
@@ -227,10 +222,10 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:
-    """What `write_settings` wrote; None where there is no such file.
+    """The settings written by `write_settings`; None if there is no such file.
 
     Raises:
-        DataError: if the file is not one of ours.
+        DataError: if the file was not written by mien.
     """
     try:
         settings = json.loads(path.read_bytes())
@@ -239,22 +234,22 @@ def read_settings(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise _no_settings(path, f"a file that cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise _no_settings(path, "a file that is no JSON") from error
+        raise _no_settings(path, "a file that is not JSON") from error
     if not isinstance(settings, dict) or settings.pop("format", None) != SETTINGS:
         raise _no_settings(path, "another JSON file")
     return settings
 
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write what answers were computed with; under the name itself is only ever a whole file."""
+    """Write the settings of the rows, so that the final name is never a partial file."""
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps({"format": SETTINGS, **settings}, indent=1) + "\n", encoding="utf-8")
     os.replace(part, path)
 
 
 def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuse to go on with a table by other means; what is known of one side only (videos) differs
-    in nothing.
+    """Refuse to continue a table with other settings. Settings that only one side has, such as
+    those of videos, do not count.
     """
     other = [name for name, value in settings.items() if name in known and known[name] != value]
     if other:
@@ -263,8 +258,9 @@ def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any
             for one in (settings, known)
         )
         raise UsageError(
-            f"{table}: got --resume with {current}; expected {expected}, as its rows were computed. Fix: give the "
-            "options of then, or name another table with --out, or begin this one anew with --overwrite"
+            f"{table}: got --resume with {current}; expected {expected}, as its rows were "
+            "computed. Fix: give the same options as then, or name another table with --out, or "
+            "start this one again with --overwrite"
         )
 
 
@@ -273,7 +269,7 @@ def _no_settings(path: Path, got: str) -> DataError:
         path,
         got=got,
         expected=f"the settings of the table beside it ({SETTINGS})",
-        fix="move it away or delete it if it is not needed, or name another table",
+        fix="move it away, or delete it if it is not needed, or name another table",
     )
 
 
@@ -283,15 +279,13 @@ def as_written(source: str, form: str) -> str:
 
 
 def fitting(name: str) -> str:
-    """The name, or of one that would become too long its beginning and a hash, so that no two
-    become one.
-    """
+    """The name, or if it would be too long its beginning and a hash, so that it stays unique."""
     most = LONGEST_NAME - LONGEST_END
     whole = os.fsencode(name)
     if len(whole) <= most:
         return name
     end = f"-{hashlib.sha256(whole).hexdigest()[:8]}"
-    while len(os.fsencode(name)) > most - len(end):  # by letters, which are several bytes each
+    while len(os.fsencode(name)) > most - len(end):  # letter by letter: one may have several bytes
         name = name[:-1]
     return name + end
 
@@ -305,7 +299,8 @@ def make_folder(folder: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> UsageError:
-    """The error for a path that the system did not let us write."""
+    """The error for a path that cannot be written."""
     return UsageError(
-        f"{path}: cannot be written ({error.strerror or error}). Fix: name another place"
+        f"{path}: got an error while writing ({error.strerror or error}); expected a place to "
+        "write to. Fix: name another place"
     )

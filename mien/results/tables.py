@@ -1,4 +1,4 @@
-"""Answers as a table of pandas: the columns of the csv, each with a type that knows missing values."""
+"""Answers as a pandas table: the columns of the csv, with types that allow missing values."""
 
 from __future__ import annotations
 

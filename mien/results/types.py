@@ -97,13 +97,10 @@ class Face:
     Raises:
         DataError: for values that cannot be so.
 
-    >>> face = mien.load(detector="none").faces("face.png")[0]
-    >>> face
-    Face('happy' 1.00, box=(0, 0, 120, 120))
-    >>> list(face.probabilities)
-    ['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral']
-    >>> round(sum(face.probabilities.values()), 3), face["happy"] == max(face.probabilities.values())
-    (1.0, True)
+    >>> face = mien.load(detector="none").faces("face.png")[0] >>> face Face('happy' 1.00, box=(0,
+    0, 120, 120)) >>> list(face.probabilities) ['angry', 'disgust', 'fear', 'happy', 'sad',
+    'surprise', 'neutral'] >>> round(sum(face.probabilities.values()), 3), face["happy"] ==
+    max(face.probabilities.values()) (1.0, True)
     """
 
     box: tuple[float, float, float, float]
@@ -245,7 +242,7 @@ class Face:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise wrong(
-                f"values that are no face ({type(error).__name__}: {error})",
+                f"values that are not a face ({type(error).__name__}: {error})",
                 "those of Face.to_dict",
             ) from error
 
@@ -271,4 +268,4 @@ def _probabilities(values: Mapping[str, Any], name: str) -> Probabilities:
 
 
 def wrong(got: str, expected: str) -> DataError:
-    return DataError("result", got=got, expected=expected, fix="make the result anew")
+    return DataError("result", got=got, expected=expected, fix="create it with valid values")

@@ -23,21 +23,22 @@ ROWS_A_GROUP = 10_000  # of a Parquet file
 
 
 def form_of(path: Path) -> str:
-    """The form of a table, by the end of its name.
+    """The form of a table, by the ending of its name.
 
     Raises:
-        UsageError: for another end.
+        UsageError: for another ending.
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in FORMS:
         raise UsageError(
-            f"{path}: got the ending {path.suffix!r}; expected one of .{', .'.join(FORMS)}"
+            f"{path}: got the ending {path.suffix!r}; expected one of .{', .'.join(FORMS)}. Fix: "
+            "rename it"
         )
     return form
 
 
 class Writer(Protocol):
-    """Takes frames one by one; each is on disk (CSV, JSONL, JSON) when `write` returns."""
+    """Writes frames one by one; each is on disk (CSV, JSONL, JSON) when `write` returns."""
 
     def write(self, frame: Frame) -> None: ...
 
@@ -66,25 +67,32 @@ def open_writer(
     """Open a file or stream that frames are written to.
 
     Args:
-        target: A path, which is created anew, or an open stream, which `close` flushes and leaves
+        target: A path, whose file is replaced, or an open stream, which `close` flushes and leaves
             open.
-        form: `csv`; `jsonl` (a frame a line); `json` (one document, whole once closed); `parquet`
-            (row groups of 10,000; written beside its name and renamed when closed; needs pyarrow).
-        labels, columns, heads, raw: As for `column_kinds`; JSON and JSONL hold everything and
+        form: `csv`; `jsonl` (a frame on each line); `json` (one document, complete once closed);
+            `parquet` (row groups of 10,000; written under a temporary name and renamed when
+            closed; needs pyarrow).
+        labels, columns, heads, raw: As for `column_kinds`; JSON and JSONL have everything and
             ignore them.
-        append: Go on with a CSV or JSONL file. A last line that was cut off is removed first.
+        append: Continue a CSV or JSONL file. A last line that was cut off is removed first.
 
     Raises:
-        UsageError: for an unknown form or preset, and where `append` is impossible.
-        DataError: from `write`, for a face with other labels; and if the file to go on with has
-            other columns.
-        MissingExtraError: for Parquet without pyarrow.
+        UsageError: for an unknown form or preset, or if `append` is impossible.
+        DataError: from `write`, for a face with other labels; and if the file to continue has other
+            columns.
+        MissingExtraError: for Parquet if pyarrow is not installed.
     """
     if form not in FORMS:
-        raise UsageError(f"form of results: got {form!r}; expected one of " + ", ".join(FORMS))
+        raise UsageError(
+            f"form of results: got {form!r}; expected one of {', '.join(FORMS)}. Fix: use one of "
+            "these"
+        )
     kinds = column_kinds(labels, columns, heads=heads, raw=raw)
     if append and (form not in ("csv", "jsonl") or not isinstance(target, str | os.PathLike)):
-        raise UsageError("going on with a file of results: expected a path to a csv or jsonl file")
+        raise UsageError(
+            f"append: got {form} or a stream; expected a csv or jsonl file. Fix: give the path of "
+            "one"
+        )
     if form == "parquet":
         return _ParquetWriter(target, tuple(labels), columns, kinds)
     if form == "csv":
@@ -160,7 +168,7 @@ class _LineWriter:
 
 
 class _ParquetWriter:
-    """Row groups beside the name; the name itself is only ever a whole file."""
+    """Row groups under a temporary name, so that the final name is never a partial file."""
 
     def __init__(
         self,
@@ -224,8 +232,8 @@ class _ParquetWriter:
 
 
 def _cut_to_whole_lines(path: Path, head: str) -> bool:
-    """Remove a cut-off last line of a file that begins with `head`; False if nothing is left, or
-    there is no file.
+    """Remove a cut-off last line of a file that begins with `head`; False if there is no file, or
+    nothing is left.
     """
     if not path.exists():
         return False
@@ -254,7 +262,7 @@ def _json(frame: Frame) -> str:
 
 
 def _nine_digits(value: Any) -> Any:
-    """Numbers rounded to nine significant digits, which bring a 32-bit float back exactly."""
+    """Numbers rounded to nine significant digits, which restore a 32-bit float exactly."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):
@@ -269,7 +277,7 @@ def csv_text(lines: list[list[str]]) -> str:
 
 
 def cell(value: Any, kind: str) -> str:
-    """A value as text: nine digits bring a float32 back exactly; a time has as many as it needs."""
+    """A value as text: nine digits restore a float32 exactly; a time has as many as it needs."""
     if value is None:
         return ""
     if kind == "truth":
@@ -280,7 +288,7 @@ def cell(value: Any, kind: str) -> str:
         return repr(round(float(value), 6))
     text = printable(str(value))
     # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other
-    # text needs one.
+    # text needs that.
     return "./" + text if kind == "text" and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 

@@ -134,8 +134,8 @@ def _add_teaching(app: FastAPI, service: Service) -> None:
         if service.collection is None:
             raise Problem(
                 "teaching-off",
-                "this server collects no corrections",
-                "start it with --collect DIR",
+                "got a correction; expected none, since this server collects none",
+                "start the server with --collect DIR",
             )
         return service.collection
 
@@ -161,7 +161,11 @@ def _add_teaching(app: FastAPI, service: Service) -> None:
     async def forget(id: str) -> Response:
         """Take a correction back."""
         if not collection().remove(id):
-            raise Problem("not-found", "got an id of no correction", "take it from POST /v1/teach")
+            raise Problem(
+                "not-found",
+                "got an unknown id; expected that of a correction",
+                "use the id that POST /v1/teach returned",
+            )
         return _json(service.collect())
 
 
@@ -216,23 +220,24 @@ def _add_problems(app: FastAPI) -> None:
     async def _invalid(request: HTTPConnection, error: ValidationException) -> Response:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:])
-        detail = f"parameter {name}: {first['msg']}"
+        detail = f"got the parameter {name} with an error ({first['msg']}); expected a valid value"
         hint = "the page /api lists all parameters"
         return answer(request, Problem("invalid-parameter", detail, hint))
 
     @app.exception_handler(HTTPException)
     async def _http(request: HTTPConnection, error: HTTPException) -> Response:
         code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
-        detail = "got a path that is not served" if code == "not-found" else "got another method"
+        what = "path" if code == "not-found" else "method"
+        detail = f"got an unknown {what}; expected one of the API"
         headers = dict(error.headers or {})
-        return answer(request, Problem(code, detail, "the page /api lists all of them", headers))
+        return answer(request, Problem(code, detail, "see the page /api", headers))
 
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = plain()
-        found = schema.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"]["Problem"] = found
+        problem = schema.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"]["Problem"] = problem
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(name, None)
         return document

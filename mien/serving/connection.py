@@ -73,7 +73,11 @@ class _Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         self._close_with(
-            Problem("bad-request", "got bytes that are no HTTP/1.1 request", "use an HTTP library")
+            Problem(
+                "bad-request",
+                "got bytes that are not HTTP/1.1; expected a request",
+                "use an HTTP library",
+            )
         )
 
     def _await_headers(self) -> None:

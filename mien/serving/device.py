@@ -1,7 +1,8 @@
 """What a browser needs to repeat the library: the device document.
 
 The page's device mode computes everything in JavaScript. Its numbers (labels, temperatures, the
-rule of the answer, crop geometry, thresholds, goldens) come from here, so that each is defined once.
+rule of the answer, crop geometry, thresholds, goldens) come from here, so that each is defined
+once.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ def missing(recognizer: Recognizer) -> str:
     """Why this server's page cannot recognise on the device; empty where it can."""
     if recognizer.detector.geometry != "yunet":
         return (
-            f"Faces are found by {recognizer.detector.name} here, and only YuNet runs in a browser. "
-            "To add it, start the server with --detector yunet."
+            f"Faces are found by {recognizer.detector.name} here, and only YuNet runs in a "
+            "browser. To add it, start the server with --detector yunet."
         )
     if not RUNTIME.is_file():
         return (

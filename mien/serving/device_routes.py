@@ -62,7 +62,7 @@ def device_router(recognizer: Recognizer, limits: Limits) -> APIRouter:
         if not isinstance(found, YuNet):
             raise Problem(
                 "no-device-detector",
-                f"got a detector ({found.name}) that does not run in a browser",
+                f"got a detector ({found.name}) that does not run in a browser; expected YuNet",
                 "start the server with --detector yunet",
             )
         return answer(request, "detector", "application/octet-stream", found.weights.read_bytes)

@@ -96,20 +96,20 @@ class Guard:
             self._count(scope, request_id, status, time.perf_counter() - began)
 
     def _let_in(self, scope: Scope) -> None:
-        """Raise a Problem for whoever may not ask."""
+        """Raise a Problem for a request that is not allowed."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self._access.hosts and _name(host) not in self._access.hosts:
             raise Problem(
                 "wrong-host",
-                "got another host name than those under which this server answers",
+                "got a host name that is not this server's; expected its own",
                 "use the address that it printed, or start it with --allow-host NAME",
             )
         changes = scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes and not _same_origin(headers, host):
             raise Problem(
                 "cross-origin",
-                "got a request that a page of another site made",
+                "got a request from a page of another site; expected one of its own page",
                 "call the API from its own page, or from a program",
             )
         if self._access.token and scope["path"].startswith(("/v1/", "/metrics")):
@@ -117,7 +117,7 @@ class Guard:
             if not hmac.compare_digest(given.encode(), self._access.token.encode()):
                 raise Problem(
                     "unauthorized",
-                    "got no valid token",
+                    "got no valid token; expected this server's",
                     "send the header Authorization: Bearer TOKEN",
                     {"WWW-Authenticate": "Bearer"},
                 )
@@ -125,7 +125,7 @@ class Guard:
             self._slow_down((scope.get("client") or ("",))[0])
 
     def _slow_down(self, address: str) -> None:
-        """A bucket of as many requests as a minute has, filled steadily, for each address."""
+        """A token bucket for each address: a minute's requests, refilled steadily."""
         most, now = float(self._access.requests_a_minute), time.monotonic()
         left, before = self._asked.pop(address, (most, now))
         left = min(most, left + (now - before) * most / 60)
@@ -133,11 +133,11 @@ class Guard:
         while len(self._asked) > _ADDRESSES:
             self._asked.popitem(last=False)
         if left < 1:
-            detail = f"got more than {most:.0f} requests a minute from one address"
+            detail = f"got more than {most:.0f} requests a minute from one address; expected fewer"
             raise later("rate-limited", detail, 1 + int((1 - left) * 60 / most))
 
     def _count(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        """One line in the log and in the figures: the route, never what was asked of it."""
+        """Log and count a request: its route, never its content."""
         route = getattr(scope.get("route"), "path", "page" if scope["type"] == "http" else "other")
         method = scope.get("method", "WS")
         self._metrics.request(route, method, status, seconds)

@@ -62,12 +62,12 @@ class Limits:
     max_collected: int = 20_000
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            value, least = getattr(self, one.name), 0 if one.name in _MAY_BE_0 else None
-            if value < 0 or (value == 0 and least is None):
+        for limit in fields(self):
+            value, may_be_0 = getattr(self, limit.name), limit.name in _MAY_BE_0
+            if value < 0 or (value == 0 and not may_be_0):
                 raise UsageError(
-                    f"limit {one.name}: got {value}; expected a number "
-                    + ("of 0 or more" if least == 0 else "above 0")
+                    f"limit {limit.name}: got {value}; expected a number "
+                    f"{'of 0 or more' if may_be_0 else 'above 0'}. Fix: give a larger one"
                 )
 
     @property
@@ -87,7 +87,8 @@ def parse_limits(given: Iterable[str]) -> Limits:
     """Limits from `name=value`, such as `max_side_px=640`.
 
     Raises:
-        UsageError: for an unknown name or a value that is no number.
+        UsageError: for an unknown name or a value that is not a number.
+
 
     >>> parse_limits(["queue=20"]).queue
     20
@@ -97,12 +98,16 @@ def parse_limits(given: Iterable[str]) -> Limits:
     for text in given:
         name, _, value = text.partition("=")
         if name not in kinds:
-            raise UsageError(f"--limit: got {text!r}; expected NAME=NUMBER of {', '.join(kinds)}")
+            raise UsageError(
+                f"--limit: got {text!r}; expected NAME=NUMBER. Fix: use one of the names "
+                f"{', '.join(kinds)}"
+            )
         try:
             values[name] = kinds[name](value)
         except ValueError:
             raise UsageError(
                 f"--limit {name}: got {value!r}; expected a number"
                 + (" without a fraction" if kinds[name] is int else "")
+                + f". Fix: write one such as {name}=10"
             ) from None
     return Limits(**values)

@@ -50,7 +50,7 @@ class Problem(Exception):
 
     Attributes:
         code: Stable name for programs, one of `CODES`.
-        detail: What was got and what was expected.
+        detail: "got X; expected Y".
         hint: What the caller can do about it.
         headers: Further headers of the answer.
     """
@@ -94,21 +94,23 @@ def problem_of(error: MienError) -> Problem:
             "unreadable-picture", f"got {error.got}; expected {error.expected}", error.fix
         )
     if isinstance(error, UsageError):
-        return Problem("invalid-parameter", str(error), "the page /api lists all parameters")
+        detail, _, fix = str(error).partition(". Fix: ")
+        return Problem("invalid-parameter", detail, fix or "see the parameters on the page /api")
     return internal()
 
 
 def internal() -> Problem:
-    """What a caller is told about a fault of the server; the log holds the rest."""
+    """An error of the server itself; the log has the details."""
     return Problem(
         "internal",
         "the server failed; the request may be sound",
-        "try again; if it happens again, report the request_id to whoever runs the server",
+        "try again; if it happens again, report the request_id to the operator of the server",
     )
 
 
 def later(code: str, detail: str, retry_s: int = 1) -> Problem:
-    """Something is full; whoever comes again in so many seconds may find room."""
+    """Something is full, and may have room in so many seconds."""
+
     return Problem(
         code,
         detail,

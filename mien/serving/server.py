@@ -60,14 +60,20 @@ class Options:
 
     def __post_init__(self) -> None:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise UsageError("--tls-cert and --tls-key: got one of them; expected both, or none")
+            raise UsageError(
+                "--tls-cert and --tls-key: got one of them; expected both or neither. Fix: name "
+                "the other file too"
+            )
         for path in (self.tls_cert, self.tls_key):
             if path is not None and not path.is_file():
-                raise UsageError(f"{path}: got no such file; expected a certificate or key (PEM)")
+                raise UsageError(
+                    f"{path}: got nothing: no such file; expected a certificate or key (PEM). Fix: "
+                    "check the path"
+                )
         if self.token and (len(self.token) < 16 or not self.token.isascii()):
             raise UsageError(
                 f"token: got {len(self.token)} characters; expected 16 or more of ASCII. "
-                "Fix: openssl rand -hex 32"
+                "Fix: create one with openssl rand -hex 32"
             )
 
 
@@ -149,7 +155,8 @@ def _config(app: ASGIApp, options: Options) -> uvicorn.Config:
     except (OSError, ValueError) as error:
         raise UsageError(
             f"--tls-cert, --tls-key: got files that cannot be used ({error}); expected a "
-            "certificate and its key (PEM, without a password)"
+            "certificate and its key (PEM, without a password). Fix: check that they belong "
+            "together"
         ) from error
     return config
 
@@ -165,8 +172,8 @@ def _listen(options: Options) -> socket_module.socket:
         return socket_module.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as error:
         raise RunError(
-            f"{options.host}:{options.port}: got {error.strerror or error}; expected a free address "
-            "of this machine. Fix: another --port, or 0 for any"
+            f"{options.host}:{options.port}: got {error.strerror or error}; expected a free "
+            "address of this machine. Fix: choose another --port, or 0 for any free one"
         ) from error
 
 

@@ -20,7 +20,7 @@ from mien.results import Face, Frame
 from mien.serving.limits import Limits
 from mien.serving.metrics import Metrics
 from mien.serving.pool import Pool
-from mien.serving.problems import Problem
+from mien.serving.problems import Problem, problem_of
 from mien.serving.teach import Collection
 from mien.serving.upload import check_picture, places
 from mien.vision.detect import WholeImage
@@ -81,26 +81,25 @@ class Service:
             raise Problem(
                 "invalid-parameter",
                 f"got max_side={ask.max_side}; expected at most {self.limits.max_side_px}",
-                "GET /v1/model names the limits",
+                "give a smaller one; GET /v1/model lists the limits",
             )
-        found = self._ways.pop(ask, None)
-        if found is None:
+        recognizer = self._ways.pop(ask, None)
+        if recognizer is None:
             detector = self.recognizer.detector
             if ask.faces == "whole":
                 detector = WholeImage()
             elif ask.max_side and isinstance(detector, YuNet):
                 detector = detector.at(ask.max_side)
             try:
-                found = self.recognizer.with_settings(
+                recognizer = self.recognizer.with_settings(
                     mode=ask.mode, detector=detector, prior=ask.prior or None
                 )
             except UsageError as error:
-                got, _, fix = str(error).partition(". Fix: ")
-                raise Problem("invalid-parameter", got, fix) from error
-        self._ways[ask] = found
+                raise problem_of(error) from error
+        self._ways[ask] = recognizer
         while len(self._ways) > _MOST_WAYS:
             self._ways.popitem(last=False)
-        return found
+        return recognizer
 
     async def frame(self, picture: bytes, ask: Ask) -> Frame:
         """The faces in one picture, computed in a thread.
@@ -205,13 +204,15 @@ def failed(name: str, recognizer: Recognizer, error: str) -> Frame:
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns; it is dropped, and leaves the queue, when the client goes away."""
+    """The result of `work`, which is cancelled, and leaves the queue, if the client disconnects."""
     job = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not job.done():
-            raise Problem("broken-off", "the client went away", "send it again")
+            raise Problem(
+                "broken-off", "got a disconnect; expected the client to wait", "send it again"
+            )
         return job.result()
     finally:
         await end(job, gone)
@@ -219,12 +220,12 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 async def end(*tasks: asyncio.Future[Any]) -> None:
     """Cancel tasks and wait until they have ended, however they end."""
-    for one in tasks:
-        one.cancel()
+    for task in tasks:
+        task.cancel()
     await asyncio.wait(tasks)
-    for one in tasks:
-        if not one.cancelled():
-            one.exception()  # or asyncio would complain that nobody asked
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # or asyncio would log that it was never retrieved
 
 
 async def _gone(request: Request) -> None:

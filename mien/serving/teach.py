@@ -1,4 +1,4 @@
-"""Corrections: what a person says a face shows, kept as pictures in DIR/label/, ready to train on."""
+"""Corrections of labels by people, kept as pictures in DIR/label/, ready for training."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ class Collection:
             Its id, by which `remove` finds it.
 
         Raises:
-            DataError: if it is no picture, or larger than a crop.
+            DataError: if it is not a picture, or larger than a crop.
             Problem: for an unknown label, and if the folder is full.
         """
         if label not in self.labels:
             raise Problem(
                 "invalid-parameter",
                 f"got an unknown label; expected one of {', '.join(self.labels)}",
-                "take one of these; GET /v1/model lists them",
+                "use one of these; GET /v1/model lists them",
             )
         data = _png(picture)
         name = hashlib.sha256(data).hexdigest()[:_ID]
         if not self._places(name) and sum(self.counts().values()) >= self._most:
-            raise _full(f"got more than {self._most:,} corrections")
+            raise _full(f"more than {self._most:,} corrections")
         target = self.folder / label / f"{name}.png"
         try:
             target.parent.mkdir(exist_ok=True)
@@ -73,22 +73,22 @@ class Collection:
                 if other != target:
                     other.unlink(missing_ok=True)
         except OSError as error:
-            raise _full(f"the folder cannot be written ({error.strerror or 'no room'})") from error
+            raise _full(f"an error while writing ({error.strerror or 'no room'})") from error
         return name
 
     def remove(self, name: str) -> bool:
-        """Take a crop out again; whether it was there."""
+        """Remove a crop; returns whether it existed."""
         if len(name) != _ID or set(name) - set("0123456789abcdef"):
             return False
-        found = self._places(name)
-        for path in found:
+        places = self._places(name)
+        for path in places:
             path.unlink(missing_ok=True)
-        return bool(found)
+        return bool(places)
 
     def counts(self) -> dict[str, int]:
-        """How many crops there are of each label that has some."""
-        found = {label: len(list((self.folder / label).glob("*.png"))) for label in self.labels}
-        return {label: number for label, number in found.items() if number}
+        """The number of crops of each label that has any."""
+        counts = {label: len(list((self.folder / label).glob("*.png"))) for label in self.labels}
+        return {label: number for label, number in counts.items() if number}
 
     def _places(self, name: str) -> list[Path]:
         paths = [self.folder / label / f"{name}.png" for label in self.labels]
@@ -98,10 +98,14 @@ class Collection:
 def _png(picture: bytes) -> bytes:
     from PIL import Image
 
-    held = io.BytesIO()
-    Image.fromarray(load_image(picture, limits=CROP_LIMITS)).save(held, "PNG")
-    return held.getvalue()
+    png = io.BytesIO()
+    Image.fromarray(load_image(picture, limits=CROP_LIMITS)).save(png, "PNG")
+    return png.getvalue()
 
 
 def _full(got: str) -> Problem:
-    return Problem("collection-full", got, "tell whoever runs the server; nothing was kept")
+    return Problem(
+        "collection-full",
+        f"got {got}; expected room for this one, which was not kept",
+        "ask the operator of the server to make room",
+    )

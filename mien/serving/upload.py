@@ -49,10 +49,10 @@ async def read_batch(request: Request, limits: Limits) -> list[bytes]:
 
 
 def check_picture(picture: bytes, limits: Limits) -> None:
-    """Refuse at once what the first bytes give away.
+    """Refuse early what the first bytes reveal.
 
     Raises:
-        Problem: for no bytes, too many bytes or pixels, and what is no picture.
+        Problem: for no bytes, too many bytes or pixels, and other files.
     """
     if not picture:
         raise Problem(
@@ -65,7 +65,7 @@ def check_picture(picture: bytes, limits: Limits) -> None:
     if kind_of(picture) is None:
         raise Problem(
             "not-a-picture",
-            "got bytes that are no picture; expected one of " + ", ".join(FORMATS),
+            "got bytes that are not a picture; expected one of " + ", ".join(FORMATS),
             "send the file's own bytes, not base64, a path or an address",
         )
     width, height = declared_size(picture) or (0, 0)
@@ -73,7 +73,7 @@ def check_picture(picture: bytes, limits: Limits) -> None:
         raise Problem(
             "too-many-pixels",
             f"got {width} x {height} pixels; expected at most {limits.max_pixels:,}",
-            "send a smaller picture; GET /v1/model names the limits",
+            "send a smaller picture; GET /v1/model lists the limits",
         )
 
 
@@ -100,7 +100,7 @@ async def _read(request: Request, most_bytes: int, most_s: float) -> bytes:
     except TimeoutError:
         raise Problem(
             "body-too-slow",
-            f"got no whole body within {most_s:g} s",
+            f"got only a part of the body within {most_s:g} s; expected all of it",
             "send it faster, or send a smaller picture",
             {"Connection": "close"},
         ) from None
@@ -128,13 +128,13 @@ async def _files(request: Request, body: bytes, most: int) -> list[bytes]:
     form: FormData | None = None
     try:
         form = await parser.parse()
-        files = [one for one in form.getlist(FIELD) if isinstance(one, UploadFile)]
+        files = [entry for entry in form.getlist(FIELD) if isinstance(entry, UploadFile)]
         if not files:
             raise _bad_form(f"no file in the field `{FIELD}`")
-        return [await one.read() for one in files]
+        return [await file.read() for file in files]
     except MultiPartException as error:
         raise _bad_form(error.message.rstrip(".")) from None
-    except (LookupError, ValueError):  # of a form that its parser did not expect
+    except (LookupError, ValueError):  # for a form that the parser does not expect
         raise _bad_form("a form that cannot be read") from None
     finally:
         if form is not None:
@@ -152,7 +152,7 @@ def _bad_form(got: str) -> Problem:
 def _too_large(most_bytes: int) -> Problem:
     return Problem(
         "too-many-bytes",
-        f"got more than {most_bytes:,} bytes",
-        "send a smaller picture; GET /v1/model names the limits",
+        f"got a larger body; expected at most {most_bytes:,} bytes",
+        "send a smaller picture; GET /v1/model lists the limits",
         {"Connection": "close"},
     )

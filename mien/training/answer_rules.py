@@ -227,7 +227,7 @@ def measured(
                 p = rule.answer(one.heads[mode], labels, mode=mode)
                 right = p.argmax(axis=1) == one.labels
                 plain = np.full(len(right), 1 / len(right))
-                weights = class_weights(one.labels, shares) if name == "photographs" else plain
+                weights = row_weights(one.labels, shares) if name == "photographs" else plain
                 sure = p.max(axis=1) >= rule.certain_from
                 row[name] = {
                     "n": len(right),
@@ -253,8 +253,8 @@ def class_shares(labels: np.ndarray, num: int) -> np.ndarray:
     return np.asarray(counts / counts.sum())
 
 
-def class_weights(labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """float64 (n,): weights of rows that make their classes occur as `shares` say; their sum is 1."""
+def row_weights(labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """float64 (n,): weights of rows with which classes have these `shares`; the sum is 1."""
     weights = (shares / np.maximum(np.bincount(labels, minlength=len(shares)), 1))[labels]
     return np.asarray(weights / weights.sum())
 
@@ -273,7 +273,7 @@ def _part(
     """The rows whose truth is known, weighted so that classes occur as `shares` say."""
     rows = truth >= 0
     first, second = probabilities
-    return first[rows], second[rows], truth[rows], class_weights(truth[rows], shares)
+    return first[rows], second[rows], truth[rows], row_weights(truth[rows], shares)
 
 
 def _rule(
@@ -294,7 +294,7 @@ def _rule(
         1.0,
         1.0,
     )
-    weights = class_weights(own.labels, shares)
+    weights = row_weights(own.labels, shares)
     scores = {mode: logs(plain.answer(heads, labels)) for mode, heads in own.heads.items()}
     fast, best = (_temperature(own.labels, scores[mode], weights) for mode in TEMPERATURE)
     calibrated = dataclasses.replace(plain, temperature=fast, temperature_best=best)

@@ -60,9 +60,9 @@ def imagenet(name: str, side: int) -> list[np.ndarray]:
             network = _network(name, side or SIDE_TRAINED, weights="imagenet")
     except Exception as error:  # Keras raises no narrower one where a download fails
         raise DownloadError(
-            f"imagenet:{name}: its weights could not be had ({str(error)[:300]}); expected them in Keras' cache, or a "
-            f"connection. Fix: connect once, or copy the file named here into ~/.keras/models, "
-            f"or begin with --init mien, which is in the package"
+            f"imagenet:{name}: got no weights ({str(error)[:300]}); expected them in Keras' cache, "
+            "or a connection. Fix: connect to the internet, or copy the file named here into "
+            "~/.keras/models, or start from --init mien, which is in the package"
         ) from error
     finally:
         socket.setdefaulttimeout(before)

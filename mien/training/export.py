@@ -52,8 +52,8 @@ BEGUN = (
     "data",
     "keep_leaks",
 )  # what a bundle says of what its network began with
-# What the main head and the vote head each give to the answer that is shown; docs/history.md has what
-# others give.
+# What the main head and the vote head each give to the answer that is shown; docs/history.md has
+# what others give.
 ANSWER = (0.85, 0.15)
 _PACKAGES = (
     "numpy",
@@ -141,15 +141,18 @@ def export(
 def _check(*, int8: bool, half: bool, dataset: Dataset | None) -> None:
     if dataset is None and int8:
         raise UsageError(
-            "int8: got no data; expected data, whose training faces set the ranges of the 8 bits"
+            "int8: got no data; expected some, whose training faces set the ranges of the 8 bits. "
+            "Fix: give the data (--data)"
         )
     if int8 and half:
         raise UsageError(
-            "int8, half: got both; expected at most one, since each says how weights are stored"
+            "int8, half: got both; expected at most one, since each says how weights are stored. "
+            "Fix: leave one out"
         )
     if int8 and dataset is not None and not len(dataset.part("training")):
         raise UsageError(
-            "int8: got data without training faces; expected some, which set the ranges of the 8 bits"
+            "int8: got data without training faces; expected some, which set the ranges of the 8 "
+            "bits. Fix: give the data that the run was trained on"
         )
 
 
@@ -227,7 +230,10 @@ def prove(
                 "parity",
                 got=f"logits of ONNX and Keras that differ by {difference:g} at batch {size}",
                 expected=f"at most {atol:g}",
-                fix="report it with the output of mien doctor: the converter and this network do not agree",
+                fix=(
+                    "report it with the output of mien doctor: the converter and this network do "
+                    "not agree"
+                ),
             )
         worst = max(worst, difference)
     return {
@@ -241,7 +247,7 @@ def prove(
 def logits(
     model: bytes, heads: Mapping[str, LabelSet], faces: np.ndarray, *, batch_size: int = 64
 ) -> dict[str, np.ndarray]:
-    """Head name -> float32 (N, K): what an ONNX file answers to uint8 faces (N, S, S, 1), N >= 1."""
+    """Head name -> float32 (N, K): answers of an ONNX file to faces, uint8 (N, S, S, 1)."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.bundle.classifier does
     import onnxruntime
 

@@ -30,7 +30,9 @@ WEIGHTS = Weights(
     sha256="0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031",
     megabytes=13,
     files={
-        f"package/model/{MANIFEST}": "5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8",
+        f"package/model/{MANIFEST}": (
+            "5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8"
+        ),
         "package/model/face_expression_model.bin": (
             "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d"
         ),

@@ -43,13 +43,13 @@ from mien.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What does not change what is learned, but how it is gone about.
+    """Options that do not change what is learned.
 
     Attributes:
-        deterministic: Equal weights, bit for bit, from equal arguments, also after a kill (slower;
+        deterministic: The same arguments give bit-identical weights, even after a kill (slower;
             process-wide).
-        fresh: Delete the run that is in the folder.
-        say: Takes sentences for a person, before hours of work.
+        fresh: Delete the run in the folder.
+        say: Receives sentences for the user, before hours of work.
     """
 
     deterministic: bool = False
@@ -62,9 +62,9 @@ class Sources:
     """What a network learns from besides the data.
 
     Attributes:
-        teachers: Bundles whose mean answer is part of what is learned (`Recipe.teacher_weight`).
-        photographs: Faces of everyday photographs, the training split of which teaches the head of
-            the votes (`Recipe.photograph_share`): a label counts as ten votes for it.
+        teachers: Bundles whose mean answer is also learned (`Recipe.teacher_weight`).
+        photographs: Faces of everyday photographs, whose training split teaches the vote head
+            (`Recipe.photograph_share`): a label counts as ten votes for it.
     """
 
     teachers: Sequence[Bundle] = ()
@@ -80,20 +80,19 @@ def fit(
     watch: Callable[[Moment], None] | None = None,
     options: FitOptions = FitOptions(),
 ) -> Run:
-    """Train on the training split, choose by the validation split; the test split is never looked
-    at.
+    """Train on the training split and choose by the validation split; the test split is not used.
 
-    Killed and called again with the same arguments it goes on from the last whole epoch. A finished
-    run is returned as it is.
+    If it is killed and called again with the same arguments, it continues from the last complete
+    epoch. A finished run is returned as it is.
 
     Args:
-        dataset: Needs training and validation rows; test rows serve only to leave out training rows
-            with equal pixels.
-        recipe: What to build and how to train it.
-        folder: The run folder; made if it is not there.
+        dataset: Needs training and validation rows; test rows are used only to leave out training
+            rows with equal pixels.
+        recipe: The network and its training.
+        folder: The run folder, created if it does not exist.
         sources: What else it learns from.
-        watch: Called after each `trainer.STEPS` steps, and at the end of each epoch.
-        options: How it is done.
+        watch: Called after every `trainer.STEPS` steps and at the end of each epoch.
+        options: Options of the run.
 
     Raises:
         UsageError: if the recipe, a teacher or the photographs do not fit the data.
@@ -110,7 +109,8 @@ def fit(
     photographs = _photographs(sources.photographs, recipe)
     if num_leaks:
         options.say(
-            f"  {num_leaks} training rows are left out: their pixels occur in validation or test (--keep-leaks)"
+            f"  {num_leaks} training rows are left out: their pixels occur in validation or test "
+            "(--keep-leaks)"
         )
     start = transfer.begin(recipe) if recipe.init else None
     recipe = start.recipe if start else recipe
@@ -156,16 +156,18 @@ def _check_recipe(recipe: Recipe, dataset: Dataset, folder: Path, num_teachers: 
     for field in ("votes_weight", "soft_label_weight"):
         if getattr(recipe, field) and not has_votes(dataset):
             raise UsageError(
-                f"{field}: got {getattr(recipe, field):g} and training rows without FER+ votes; expected votes. "
-                f"Fix: give the votes, or {field}=0"
+                f"{field}: got {getattr(recipe, field):g} and training rows without FER+ votes; "
+                f"expected votes. Fix: give the votes (--votes), or {field}=0"
             )
     if recipe.init not in ("", transfer.OWN) and Path(recipe.init).resolve() == folder.resolve():
         raise UsageError(
-            f"init: got the run folder itself, {folder}; expected another. Fix: choose another folder with --out"
+            f"init: got the run folder itself, {folder}; expected another one. Fix: choose another "
+            "folder with --out"
         )
     if bool(recipe.teacher_weight) != bool(num_teachers):
         raise UsageError(
-            f"teacher_weight: got {recipe.teacher_weight:g} and {num_teachers} teachers; expected both or neither. "
+            f"teacher_weight: got {recipe.teacher_weight:g} and {num_teachers} teachers; expected "
+            "both or neither. "
             + (
                 "Fix: give teacher_weight=0.5, or no teacher"
                 if num_teachers
@@ -183,16 +185,17 @@ def _photographs(photographs: Dataset | None, recipe: Recipe) -> Dataset | None:
     share = recipe.photograph_share
     if bool(share) != (photographs is not None):
         raise UsageError(
-            f"photograph_share: got {share:g} and {'no ' if photographs is None else ''}photographs; "
-            "expected both or neither. Fix: "
+            f"photograph_share: got {share:g} and "
+            f"{'no ' if photographs is None else ''}photographs; expected both or neither. Fix: "
+            "give "
             + ("photograph_share=0" if share else "photograph_share=0.33, or no photographs")
         )
     if photographs is None:
         return None
     if not recipe.votes_weight:
         raise UsageError(
-            "photographs: got a recipe without a head for votes; expected one, which they teach. "
-            "Fix: --recipe everyday, or votes_weight=1"
+            "photographs: got a recipe without a vote head; expected one, which they teach. "
+            "Fix: give --recipe everyday, or votes_weight=1"
         )
     part = photographs.part("training")
     unknown = [one for one in part.with_labels_that_occur().label_set if one not in FERPLUS_VOTES]
@@ -200,7 +203,7 @@ def _photographs(photographs: Dataset | None, recipe: Recipe) -> Dataset | None:
         raise UsageError(
             f"photographs: got {len(part)} training faces of {photographs.source}"
             + (f" with the labels {', '.join(unknown)}" if unknown else "")
-            + f"; expected some, labelled {', '.join(FERPLUS)}"
+            + f"; expected faces with FER+'s labels. Fix: label them {', '.join(FERPLUS)}"
         )
     return part
 
@@ -208,7 +211,7 @@ def _photographs(photographs: Dataset | None, recipe: Recipe) -> Dataset | None:
 def _facts(
     dataset: Dataset, training: Dataset, validation: Dataset, recipe: Recipe, num_leaks: int
 ) -> dict[str, Any]:
-    """run.json as it is known before training: recipe and data."""
+    """The part of run.json that is known before training: recipe and data."""
     votes = dataset.votes
     return {
         "mien": mien.__version__,
@@ -228,7 +231,9 @@ def _facts(
 
 
 def has_votes(dataset: Dataset) -> bool:
-    """Whether anybody voted on a training face: what `Recipe.votes_weight` and `soft_label_weight` need."""
+    """Whether anybody voted on a training face: what `Recipe.votes_weight` and `soft_label_weight`
+    need.
+    """
     votes = dataset.part("training").votes
     return votes is not None and bool(votes.any())
 
@@ -249,7 +254,10 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
                 dataset.source,
                 got=f"no labelled {name} rows",
                 expected=f"a {name} split",
-                fix="give data with both (`mien.data.split.with_validation` makes the latter from the former)",
+                fix=(
+                    "give data with both (`mien.data.split.with_validation` makes the latter from "
+                    "the former)"
+                ),
             )
     names = dataset.label_set.names
     long = [name for name in names if len(name) > MAX_LETTERS or not name.isprintable()]
@@ -270,5 +278,8 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
             dataset.source,
             got=f"no training rows of the class(es) {', '.join(missing)}",
             expected="training rows of each class",
-            fix="add pictures of them, or take them out of the labels (`Dataset.with_labels_that_occur`)",
+            fix=(
+                "add pictures of them, or take them out of the labels "
+                "(`Dataset.with_labels_that_occur`)"
+            ),
         )

@@ -41,8 +41,8 @@ def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) ->
 def _folded(
     network: keras.Model, name: str, normed: bool, positive: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 kernel and bias of a layer, where it is `normed` with the batch norm after it; NaN where
-    its scale has to be `positive` and is not.
+    """float64 kernel and bias of a layer, where it is `normed` with the batch norm after it; NaN
+    where its scale has to be `positive` and is not.
     """
     layer = network.get_layer(name)
     kernel = _numpy(layer.kernel)

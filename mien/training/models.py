@@ -113,7 +113,7 @@ def build(
 
 
 def _in_pairs(recipe: Recipe, x: Any, norm: Any, options: dict[str, Any]) -> Any:
-    """Features (N, F) of a network in dlib's layout; without `norm` its convolutions have biases."""
+    """Features (N, F) of a network in dlib's layout; without `norm` convolutions have biases."""
 
     def convolved(x: Any, name: str, width: int, size: int, stride: int, padding: str) -> Any:
         made = layers.Conv2D(
@@ -181,8 +181,8 @@ def build_folded(
         policy: As for `build`.
         any_side: As for `build`.
 
-    Input shape: (N, S, S, 1) as for `build`, gray values 0..255. Without `Recipe.centre` the first kernel holds
-    the division. Output shape: for each head (N, K) logits, by the name of the head.
+    Input shape: (N, S, S, 1) as for `build`, gray values 0..255. Without `Recipe.centre` the first
+    kernel holds the division. Output shape: for each head (N, K) logits, by the name of the head.
     """
     options = {"dtype": policy}
     side = None if any_side else recipe.input_side

@@ -54,8 +54,8 @@ def folder_with(weights: Weights, installed: Sequence[Path] = ()) -> Path:
                 path,
                 got=wrong,
                 expected=f"{', '.join(map(_base, weights.files))} of {weights.url}",
-                fix=f"name a folder with these files in {weights.variable}, or unset it and let mien "
-                "fetch them",
+                fix=f"name a folder with these files in {weights.variable}, or unset it and mien "
+                "downloads them",
             )
         return path
     kept = cache_dir() / "models" / weights.name
@@ -114,11 +114,13 @@ def _download(weights: Weights, kept: Path) -> Path:
         reason = f"an archive without {error.args[0].split(chr(39))[1]}"
     except OSError as error:
         raise DownloadError(
-            f"{kept.parent}: got {error.strerror or error}; expected a folder to keep {weights.name}'s weights in. "
-            f"Fix: free some space, or name another folder in MIEN_CACHE"
+            f"{kept.parent}: got {error.strerror or error}; expected a folder to keep "
+            f"{weights.name}'s weights in. Fix: free some space, or name another folder in "
+            "MIEN_CACHE"
         ) from error
     raise DownloadError(
-        f"{weights.name}: got no weights ({weights.url.split('/')[2]}: {reason}); expected one download of "
-        f"{weights.megabytes} MB. Fix: connect once to the internet; or bring {weights.url}, unpack it, and name the "
-        f"folder that holds {' and '.join(map(_base, weights.files))} in {weights.variable}"
+        f"{weights.name}: got no weights ({weights.url.split('/')[2]}: {reason}); expected one "
+        f"download of {weights.megabytes} MB. Fix: connect once to the internet; or bring "
+        f"{weights.url}, unpack it, and name the folder that holds "
+        f"{' and '.join(map(_base, weights.files))} in {weights.variable}"
     )

@@ -19,7 +19,7 @@ from mien.constants import CLASS_WEIGHTS, FACE_SIDE
 from mien.errors import UsageError
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
-RETIRED = ("live_teachers",)  # fields that recipes had once
+RETIRED = ("live_teachers",)  # fields of older recipes
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
 SCORES = ("accuracy", "loss")
@@ -37,7 +37,7 @@ _EXAMPLES = {
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a field may be."""
+    """The values that a field may have."""
 
     expected: str
     hold: Callable[[Any], bool]
@@ -75,94 +75,91 @@ class Recipe:
     """How to build and train one network.
 
     Attributes:
-        name: What the network is called in tables.
+        name: The name of the network in tables.
         blocks: Filters of the 3x3 convolutions, a tuple for each block; a block ends in a 2x2
             max-pooling.
-        dense: Units of the dense layer between Flatten and the classes; 0: the mean over all places
-            instead of both.
+        dense: Units of the dense layer between Flatten and the classes; 0 means global average
+            pooling instead of both.
         block_dropout: Dropout rate after the second block and later ones, in [0, 1).
         dense_dropout: Dropout rate before the classes, in [0, 1).
         max_epochs: Length of the schedule.
-        choose_by: Validation score that says which epoch is kept: `accuracy`, or `loss`, which
-            chance moves less, with the temperature that suits that epoch: how sure it is of itself
-            decides nothing.
-        patience: Epochs without a better one after which training stops early.
-        batch_size: Faces a step.
+        choose_by: Validation score that decides which epoch is kept: `accuracy`, or `loss`, which
+            varies less by chance and is computed at the best temperature for that epoch, so that
+            over- and underconfidence do not count.
+        patience: Epochs without improvement after which training stops early.
+        batch_size: Faces in a step.
         learning_rate: The rate after the warm-up.
-        fall_epochs: The rate falls along a cosine to zero over so many epochs, at most all of them;
-            0: all.
-        last_rate: But never below this share of `learning_rate`. With an `average_decay` near 1
-            that is a form of SWA (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407):
-            `average_over` says which steps it is the mean of.
+        fall_epochs: Epochs over which the rate falls along a cosine to zero; 0 means all.
+        last_rate: The rate never falls below this share of `learning_rate`. With an `average_decay`
+            near 1 that is a form of SWA (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407):
+            `average_over` says which steps are averaged.
         label_smoothing: Share of each target spread evenly over the classes, in [0, 1).
-        average_decay: Decay of the moving average of the weights, a step; the average is what is
+        average_decay: Decay of the moving average of the weights in each step; the average is
             judged and kept.
-        average_over: Share of the steps so far, the last ones, that most of a young average is
-            from, in (0, 1]: 1 is the plain mean of all steps, 0.5 counts each by its number, with a
-            ninth the last ninth is two thirds of it. With an `average_decay` near 1 an average
-            stays young.
+        average_over: Share of the steps so far, the last ones, from which most of a young average
+            comes, in (0, 1]: 1 is the plain mean of all steps; with 0.5 each step counts by its
+            number; with 1/9 the last ninth is two thirds of it. With an `average_decay` near 1 an
+            average stays young.
         class_weights: `none`, `balanced` (n / (K n_c), scikit-learn's formula) or `sqrt` (its
             square root).
-        augment: Change the training faces at random, by the fields from `turn` to `cutmix`; False:
-            leave them alone.
-        keep_leaks: Train also on rows whose pixels occur in validation or test.
-        seed: Of initial weights, batch order, dropout and augmentation.
-        residual: Convolutions that keep the number of filters add their answer to what they were
-            given.
-        layout: How the convolutions of `blocks` are joined: `plain`, one after the other, or `dlib`,
-            in pairs as in dlib's face-recognition network (`mien.training.dlib_trunk`).
+        augment: Change the training faces at random, by the fields from `turn` to `cutmix`.
+        keep_leaks: Also train on rows whose pixels occur in validation or test.
+        seed: For initial weights, batch order, dropout and augmentation.
+        residual: Convolutions that keep the number of filters add their input to their output.
+        layout: How the convolutions of `blocks` are joined: `plain`, one after the other, or
+            `dlib`, in pairs as in dlib's face-recognition network (`mien.training.dlib_trunk`).
         optimizer: `adam`, `adamw`, or `sgd` with Nesterov momentum 0.9.
-        weight_decay: Adds so much of each kernel to its gradient (L2); AdamW takes it, times the
-            rate, from the kernel.
-        warmup_epochs: Over which the rate rises linearly from a hundredth.
+        weight_decay: Adds this share of each kernel to its gradient (L2); AdamW subtracts it, times
+            the rate, from the kernel.
+        warmup_epochs: Epochs over which the rate rises linearly from a hundredth.
         stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that
             side in pixels; the last is (1, 48), and the last epoch belongs to it. Small faces first
             make most of the training cheap. For an `input_side` of 96 all sides count double.
         turn: Degrees to either side.
         zoom: Smallest and largest scale.
-        shift: Of the picture's side, in each direction.
+        shift: Share of the picture's side, in each direction.
         light: Strength of random contrast and brightness, 0 for none (`mien.training.augment`).
         erase: Share of the faces that lose a box.
-        corruption: Share of the faces that are blurred, of those that get noise, and of those rounded
-            as JPEG does.
+        corruption: Share of the faces that are blurred, of those that get noise, and of those
+            rounded as JPEG does.
         mixup: Share of the faces to which another one is added, with its targets.
         cutmix: Share of the faces into which a box of another one is pasted, with its share of the
             targets.
-        mix_from: Share of the epochs after which faces are mixed; before it networks are still
-            short of knowledge.
-        votes_weight: Weight in the loss of a second head, `votes`, that learns how the FER+ votes
-            are spread; 0: none.
+        mix_from: Share of the epochs after which faces are mixed; before it a network has learned
+            too little.
+        votes_weight: Weight in the loss of a second head, `votes`, that learns the distribution of
+            the FER+ votes; 0 means no such head.
         precision: Of the layers in training: `float32`, `bfloat16`, `float16` (with a scaled loss),
-            or `auto`: bfloat16 where the machine has it, float16 on NVIDIA GPUs that have only
-            that. Weights are float32 in any case.
+            or `auto`: bfloat16 if the machine has it, float16 on NVIDIA GPUs that have only that.
+            Weights are always float32.
         centre: Gray values enter as (x - 128) / 64; otherwise as x / 255.
         input_side: Side in pixels of the faces that the network takes, 48 or 96. At 96 the first
             convolution is 6x6 with stride 2, and the layers behind it are as at 48.
-        initializer: Keras' name of how the kernels of the convolutions begin.
-        init: Whose weights it begins with (`mien.training.transfer`): `mien`, a bundle, a run
-            folder, `dlib`, `imagenet:NAME`, `imagenet:NAME:random`. That also decides `backbone`,
-            `blocks`, `layout`, `dense`, `residual` and `centre`; without `restore_batch_norm` faces have 48 pixels throughout, and
-            a network of keras.applications is float32.
-        backbone: What is built. Empty: `blocks` with batch norm. `folded`: `blocks` with biases
-            instead, as in bundles. Otherwise a network of keras.applications under a new head.
+        initializer: Keras' name of the initializer of the convolutions' kernels.
+        init: The weights to start from (`mien.training.transfer`): `mien`, a bundle, a run folder,
+            `dlib`, `imagenet:NAME`, `imagenet:NAME:random`. They also decide `backbone`, `blocks`,
+            `layout`, `dense`, `residual` and `centre`; without `restore_batch_norm` faces have 48
+            pixels throughout, and a network of keras.applications is float32.
+        backbone: The network. Empty: `blocks` with batch norm. `folded`: `blocks` with biases
+            instead, as in bundles. Otherwise a network of keras.applications with a new head.
         backbone_side: Side in pixels to which the faces are resized for a network of
             keras.applications; 0: its own.
-        freeze_epochs: So many epochs only the heads learn, at `learning_rate`.
-        backbone_rate: After them all of the network learns, at this share of `learning_rate`.
-        teacher_weight: Share of the targets that teachers give, who see, at each step anew, what
-            the student sees, changed and mixed but not yet spoiled; 0: the run has none.
-        sam_radius: How far from the weights, in the length of all of them, the slope of the loss is
-            taken, uphill (SAM, Foret et al. 2021, https://arxiv.org/abs/2010.01412); 0: not.
-            Doubles the time.
-        soft_label_weight: Share of the labels' targets that the FER+ votes of the face tell
+        freeze_epochs: Epochs in which only the heads learn, at `learning_rate`.
+        backbone_rate: After them the whole network learns, at this share of `learning_rate`.
+        teacher_weight: Share of the targets that come from teachers. In each step they see the
+            faces of the student, augmented and mixed but not yet corrupted; 0 means no teachers.
+        sam_radius: Distance from the weights, uphill and relative to their length, at which the
+            gradient is taken (SAM, Foret et al. 2021, https://arxiv.org/abs/2010.01412); 0 means
+            no SAM. It doubles the time.
+        soft_label_weight: Share of the labels' targets that comes from the face's FER+ votes
             (`targets.labels_by_votes`).
-        face_api_weight: Share of the labels' targets that face-api's network tells, asked once about
-            each training face as it is (`mien.training.face_api`); of photographs, all of them; 0:
-            it is not fetched.
-        photograph_share: Share of each batch that is drawn from photographs, whose labels teach the
-            head of the votes alone (`fit.Sources`); 0: the run has none.
-        restore_batch_norm: With `init` of mien's own layers: begin with batch norms again, not with biases, to
-            train long.
+        face_api_weight: Share of the labels' targets that comes from face-api's network, asked once
+            about each training face as it is (`mien.training.face_api`); of photographs, all of
+            them; 0 means that it is not downloaded.
+        photograph_share: Share of each batch that is drawn from photographs, whose labels teach
+            only the vote head (`fit.Sources`); 0 means no photographs.
+        restore_batch_norm: With `init` of mien's own layers: start with batch norms again instead
+            of biases, for long training.
     """
 
     name: Annotated[str, _NAME]
@@ -220,31 +217,36 @@ class Recipe:
         for name, kind in kinds().items():
             if not _fits(getattr(self, name), kind):
                 raise UsageError(
-                    f"{name}: got {getattr(self, name)!r}; expected {_EXAMPLES.get(name) or _WORDS[kind]}"
+                    f"{name}: got {getattr(self, name)!r}; expected "
+                    f"{_EXAMPLES.get(name) or _WORDS[kind]}. Fix: correct the value"
                 )
             if kind is float:  # TensorFlow does not take a whole number for one
                 object.__setattr__(self, name, float(getattr(self, name)))
         for name, bounds in _bounds():
             if not bounds.hold(getattr(self, name)):
-                raise UsageError(f"{name}: got {getattr(self, name)!r}; expected {bounds.expected}")
+                raise UsageError(
+                    f"{name}: got {getattr(self, name)!r}; expected {bounds.expected}. Fix: "
+                    "correct the value"
+                )
         self._check_beginning()
         self._check_stages()
         if self.mixup + self.cutmix > 1:
             raise UsageError(
-                f"mixup, cutmix: got {self.mixup} and {self.cutmix}; expected a sum of at most 1"
+                f"mixup, cutmix: got {self.mixup} and {self.cutmix}; expected a sum of at most 1. "
+                "Fix: lower one of them"
             )
         if self.fall_epochs and not self.last_rate:
             raise UsageError(
-                f"fall_epochs: got {self.fall_epochs} with last_rate=0, which learns nothing after them; "
-                "expected a last_rate such as 0.1, or fall_epochs=0"
+                f"fall_epochs: got {self.fall_epochs} with last_rate=0, so that nothing is learned "
+                "after them; expected a rate above 0. Fix: give last_rate=0.1, or fall_epochs=0"
             )
 
     def _check_beginning(self) -> None:
-        """What is built, and whose weights it begins with."""
+        """Check what is built, and which weights it starts from."""
         if self.backbone not in ("", FOLDED) and not self.init:
             raise UsageError(
-                f"backbone: got {self.backbone} without init; expected init=imagenet:{self.backbone}, which says "
-                "whose weights to begin with"
+                f"backbone: got {self.backbone} without init; expected the weights to start from. "
+                f"Fix: give init=imagenet:{self.backbone}"
             )
         # Without blocks `init` must say what is built.
         least = 0 if self.init and self.backbone != FOLDED else 1
@@ -252,27 +254,31 @@ class Recipe:
             block and min(block) > 0 and max(block) <= 4096 for block in self.blocks
         ):
             raise UsageError(
-                f"blocks: got {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters (48 pixels halve 4 times)"
+                f"blocks: got {self.blocks}; expected 1 to 4 lists of 1 to 4096 filters, since 48 "
+                "pixels halve 4 times. Fix: give such lists"
             )
         if self.layout != LAYOUTS[0] and not self._in_pairs():
             raise UsageError(
-                f"layout: got {self.layout} with the blocks {self.blocks}, dense {self.dense}, residual "
-                f"{self.residual} and input_side {self.input_side}; expected equal filters in each block, "
-                f"odd in number in the first and even in others, and dense=0, residual=false, "
-                f"input_side={INPUT_SIDES[1]}. Fix: init=dlib, which says all that"
+                f"layout: got {self.layout} with the blocks {self.blocks}, dense {self.dense}, "
+                f"residual {self.residual} and input_side {self.input_side}; expected equal "
+                "filters in each block, odd in number in the first and even in others, and "
+                f"dense=0, residual=false, input_side={INPUT_SIDES[1]}. Fix: init=dlib, which says "
+                "all that"
             )
         if self.backbone not in ("", FOLDED) and self.input_side != FACE_SIDE:
             raise UsageError(
                 f"input_side: got {self.input_side} with {self.backbone}; expected {FACE_SIDE}. "
-                "Fix: leave it out; backbone_side says at which side that network looks"
+                "Fix: leave it out; backbone_side is the side of that network"
             )
         if self.freeze_epochs and not self.init:
             raise UsageError(
-                f"freeze_epochs: got {self.freeze_epochs} without init; expected 0: what is frozen must know something"
+                f"freeze_epochs: got {self.freeze_epochs} without init; expected 0, since frozen "
+                "layers must be trained ones. Fix: give init, or freeze_epochs=0"
             )
         if self.restore_batch_norm and not self.init:
             raise UsageError(
-                "restore_batch_norm: got true without init; expected init, which says whose weights to begin with"
+                "restore_batch_norm: got true without init; expected the weights to start from. "
+                "Fix: give init, or restore_batch_norm=false"
             )
 
     def _in_pairs(self) -> bool:
@@ -294,17 +300,20 @@ class Recipe:
             or not all(16 <= s <= 256 for s in sides)
         ):
             raise UsageError(
-                f"stages: got {self.stages}; expected rising shares to (1.0, {FACE_SIDE}), and sides from 16 to 256"
+                f"stages: got {self.stages}; expected rising shares up to [1.0, {FACE_SIDE}], and "
+                f"sides from 16 to 256. Fix: write stages such as [[0.5,32],[1,{FACE_SIDE}]]"
             )
         fixed = self.init not in ("", LAYOUTS[1]) and not self.restore_batch_norm
         if fixed and sides != [FACE_SIDE]:
             raise UsageError(
-                f"stages: got {self.stages} with init={self.init}; expected [[1,{FACE_SIDE}]], the one side it "
-                "begins at, or restore_batch_norm=true with the weights of mien's own layers"
+                f"stages: got {self.stages} with init={self.init}; expected the single side of its "
+                f"network. Fix: give stages=[[1,{FACE_SIDE}]], or restore_batch_norm=true with "
+                "weights of mien's own layers"
             )
         if self.dense and sides != [FACE_SIDE]:
             raise UsageError(
-                f"stages: got {self.stages} with a dense layer; expected dense 0: its weights fit one side"
+                f"stages: got {self.stages} with a dense layer; expected a single side, the one "
+                f"that its weights fit. Fix: give dense=0, or stages=[[1,{FACE_SIDE}]]"
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -312,8 +321,7 @@ class Recipe:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> Recipe:
-        """The recipe that `to_dict` told. Fields that recipes no longer have are passed over: older
-        runs hold them.
+        """The recipe from `to_dict`. Fields that only older recipes have are ignored.
 
         Raises:
             TypeError: if a field is unknown.

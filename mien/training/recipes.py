@@ -91,13 +91,13 @@ def champion() -> Recipe:
 
 
 def robust() -> Recipe:
-    """A `champion` fine-tuned for robustness: `mien train DATA --recipe robust --init IT.zip --teacher IT.zip
-    --teacher ANOTHER.zip`.
+    """A `champion` fine-tuned for robustness: `mien train DATA --recipe robust --init IT.zip
+    --teacher IT.zip --teacher ANOTHER.zip`.
 
-    It begins with its weights and learns to say of mixed, blurred, noisy and covered faces what its
-    teachers, itself and others of other seeds, say of sharp ones (Furlanello et al. 2018,
-    https://arxiv.org/abs/1805.04770). 79 minutes on two cores with bfloat16; docs/results.md has
-    what it gives.
+    It starts from that champion's weights. On mixed, blurred, noisy and covered faces it learns the
+    answers of its teachers, itself and networks of other seeds, on sharp faces (Furlanello et al.
+    2018, https://arxiv.org/abs/1805.04770). 79 minutes on two cores with bfloat16; docs/results.md
+    has its figures.
     """
     return dataclasses.replace(
         champion(),
@@ -118,12 +118,12 @@ def robust() -> Recipe:
 
 
 def swa() -> Recipe:
-    """A robust network trained on without label smoothing, by weight averaging (SWA): `mien train DATA --recipe swa --init
-    IT.zip`.
+    """A robust network trained on without label smoothing, by weight averaging (SWA): `mien train
+    DATA --recipe swa --init IT.zip`.
 
-    What is kept is the mean of all its steps, each counted by its number, so that it need not be
-    averaged with what it began as. 73 minutes on two cores without bfloat16; docs/results.md has
-    what it gives.
+    The kept weights are the mean of all steps, each weighted by its number, so they need not be
+    averaged with the starting weights. 73 minutes on two cores without bfloat16; docs/results.md
+    has its figures.
     """
     return dataclasses.replace(
         robust(),
@@ -140,8 +140,8 @@ def everyday() -> Recipe:
     """The network in the package learns from everyday photographs too: `mien train DATA --recipe
     everyday --photographs FACES`.
 
-    A third of each batch are photographs, the rarer their label the more often; docs/log.md has
-    what it gives.
+    A third of each batch are photographs, those of rare labels more often; docs/log.md has its
+    figures.
     """
     return dataclasses.replace(
         swa(), name="everyday", max_epochs=5, batch_size=144, photograph_share=1 / 3
@@ -152,8 +152,8 @@ def finetune() -> Recipe:
     """The network in the package, or another of `--init`, learns your labels: `mien train DATA
     --init mien`.
 
-    Three epochs for the head alone, then all of it at a fifth of the rate; little augmentation,
-    small batches.
+    First the head alone for three epochs, then the whole network at a fifth of the rate, with
+    little augmentation and small batches.
     """
     return Recipe(
         "finetune",
@@ -190,10 +190,13 @@ def recipe(name: str, /, **changes: Any) -> Recipe:
             range.
     """
     if name not in RECIPES:
-        raise UsageError(f"recipe: got {name!r}; expected one of {', '.join(RECIPES)}")
+        raise UsageError(
+            f"recipe: got {name!r}; expected one of {', '.join(RECIPES)}. Fix: use one of these"
+        )
     if unknown := changes.keys() - kinds().keys():
         raise UsageError(
-            f"recipe {name}: got {', '.join(sorted(unknown))}; expected some of {', '.join(kinds())}"
+            f"recipe {name}: got {', '.join(sorted(unknown))}; expected some of "
+            f"{', '.join(kinds())}. Fix: use these fields"
         )
     given = {field: tuples(value) for field, value in changes.items() if value is not None}
     return dataclasses.replace(RECIPES[name](), **given)
@@ -211,7 +214,8 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or name not in kinds():
             raise UsageError(
-                f"--set: got {text!r}; expected FIELD=VALUE, with one of {', '.join(kinds())}. Fix: "
+                f"--set: got {text!r}; expected FIELD=VALUE, with one of {', '.join(kinds())}. "
+                "Fix: "
                 + meant(name, kinds(), "mien info --json lists the fields with their values")
             )
         try:
@@ -220,6 +224,7 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
             fields[name] = value
         if fields[name] is None:
             raise UsageError(
-                f"--set: got {text!r}; expected a value. Fix: leave it out for the recipe's own"
+                f"--set: got {text!r}; expected a value. Fix: leave it out for the recipe's own "
+                "value"
             )
     return fields

@@ -68,21 +68,25 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         facts = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         if "best_epoch" not in facts:
             raise RunError(
-                f"{folder}: the run has no finished network yet. Fix: run the same training command"
+                f"{folder}: got a run without a finished network; expected a finished run. Fix: "
+                "run the same training command again"
             )
         return Run(
             folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts
         )
     except (FileNotFoundError, NotADirectoryError) as error:
-        instead, fix = (
-            ("a file", ". Fix: name data by --data") if folder.is_file() else (f"no {RUN_FILE}", "")
+        got, fix = (
+            ("a file", "name data with --data")
+            if folder.is_file()
+            else (f"no {RUN_FILE}", "check the path")
         )
         raise RunError(
-            f"{folder}: got {instead}; expected a folder that `mien train` wrote{fix}"
+            f"{folder}: got {got}; expected a folder that `mien train` wrote. Fix: {fix}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{folder / RUN_FILE}: cannot be read ({error}). Fix: train again with --fresh"
+            f"{folder / RUN_FILE}: got a file that cannot be read ({error}); expected that of a "
+            "run. Fix: train again with --fresh"
         ) from error
 
 
@@ -96,15 +100,13 @@ def load_network(run: Run) -> keras.Model:
     try:
         arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
     except RunError as error:
-        raise RunError(
-            f"{error}. Fix: restore the folder from a copy, or train again with --fresh"
-        ) from error
+        raise RunError(str(error)) from error
     model = models.build(run.recipe, run.label_set)
     values = [arrays[name] for name in sorted(arrays)]
     if [value.shape for value in values] != [tuple(weight.shape) for weight in model.weights]:
         raise RunError(
-            f"{run.folder}: was written by another version of mien or Keras, whose network has other weights. "
-            "Fix: use that version, or train again with --fresh"
+            f"{run.folder}: got weights of another version of mien or Keras; expected those of "
+            "this version's network. Fix: use that version, or train again with --fresh"
         )
     model.set_weights(values)
     return model
@@ -172,7 +174,8 @@ def locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except filelock.Timeout as error:
         raise RunError(
-            f"{folder}: another process trains in this folder. Fix: wait for it, or choose another with --out"
+            f"{folder}: got a folder in which another process trains; expected one that is not in "
+            "use. Fix: wait for it, or choose another with --out"
         ) from error
     except OSError as error:
         raise checkpoint.cannot_write(folder, error, "nothing was changed") from error
@@ -228,13 +231,15 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
-            f"{folder / RUN_FILE}: cannot be read ({error}). Fix: begin again with --fresh"
+            f"{folder / RUN_FILE}: got a file that cannot be read ({error}); expected that of a "
+            "run. Fix: start again with --fresh"
         ) from error
-    changed = [f"{name} was {old}, got {now}" for name, old, now in pairs if old != now]
+    changed = [f"{name} was {old} and is {now}" for name, old, now in pairs if old != now]
     if changed:
         raise RunError(
-            f"{folder}: holds another run ({'; '.join(changed)}). "
-            "Fix: choose another folder with --out, or delete that run with --fresh"
+            f"{folder}: got a folder with another run ({'; '.join(changed)}); expected the same "
+            "settings or a new folder. Fix: choose another folder with --out, or delete that run "
+            "with --fresh"
         )
     return known  # type: ignore[no-any-return]
 

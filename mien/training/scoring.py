@@ -20,7 +20,7 @@ Measure = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Share of rows whose likeliest class is the label, with Wilson's 95 % interval (Wilson 1927)."""
+    """Share of rows whose likeliest class is the label, with Wilson's 95 % interval (1927)."""
     n, share, z = len(labels), float(np.mean(probabilities.argmax(1) == labels)), 1.96
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))

@@ -174,7 +174,8 @@ def _slopes(
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             answers = network(faces, training=True)
-            # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to 1.
+            # Of a face without votes the weight is 0: TensorFlow's gradient takes shares to sum to
+            # 1.
             losses = tf.add_n(
                 [by * weight * cross_entropy(q, answers[head]) for head, by, q, weight in wanted]
             )

@@ -108,8 +108,8 @@ def taught(
 
 
 def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """How likely each label is, given how the annotators voted on the face: what the labels' noise is to
-    be smoothed with.
+    """How likely each label is, given how the annotators voted on the face: what the labels' noise
+    is to be smoothed with.
 
     The linear map from vote shares and their square roots to labels with the least squared error on
     these faces: of less noise than the label by itself, as soft as people's votes are.
@@ -123,7 +123,8 @@ def labels_by_votes(training: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """
     if training.votes is None:
         raise UsageError(
-            "soft_label_weight: got data without FER+ votes; expected votes. Fix: give them, or soft_label_weight=0"
+            "soft_label_weight: got data without FER+ votes; expected votes. Fix: give them, or "
+            "soft_label_weight=0"
         )
     votes = training.votes.astype(np.float64)
     voted = votes.sum(axis=1) > 0
@@ -165,13 +166,15 @@ def teacher_network(teacher: Bundle, training: Dataset, recipe: Recipe, policy: 
     theirs, folded = transfer.rebuilt(teacher, teacher.name, "or teach with another bundle")
     if theirs.input_side > recipe.input_side:
         raise UsageError(
-            f"teacher {teacher.name}: got a network for faces of {theirs.input_side} px and a recipe for "
-            f"{recipe.input_side}; expected none larger than the student's. Fix: input_side={theirs.input_side}"
+            f"teacher {teacher.name}: got a network for faces of {theirs.input_side} px and a "
+            f"recipe for {recipe.input_side} px; expected none larger than the student's. Fix: "
+            f"give input_side={theirs.input_side}"
         )
     if theirs.dense and any(side != FACE_SIDE for _, side in recipe.stages):
         raise UsageError(
-            f"teacher {teacher.name}: got a network with a dense layer, which sees {FACE_SIDE} px only, and the stages "
-            f"{recipe.stages}. Fix: stages=[[1,{FACE_SIDE}]]"
+            f"teacher {teacher.name}: got a network with a dense layer, which takes only "
+            f"{FACE_SIDE} px, and the stages {recipe.stages}; expected that side only. Fix: give "
+            f"stages=[[1,{FACE_SIDE}]]"
         )
     known = {head.name: head for head in teacher.heads}
     fast = models.build_folded(
@@ -207,11 +210,13 @@ def _check(teacher: Bundle, training: Dataset, *, wants_votes: bool) -> None:
     main = teacher.heads[0]
     if main.labels != training.label_set or (wants_votes and heads.get(VOTES_HEAD) is None):
         raise UsageError(
-            f"teacher {teacher.name}: got heads {', '.join(heads)} with the labels {', '.join(main.labels)}; "
-            f"expected {', '.join(training.label_set)}"
+            f"teacher {teacher.name}: got heads {', '.join(heads)} with the labels "
+            f"{', '.join(main.labels)}; expected {', '.join(training.label_set)}"
             + (f" and a head {VOTES_HEAD}" if wants_votes else "")
+            + ". Fix: choose another teacher"
         )
     if wants_votes and heads[VOTES_HEAD].labels != FERPLUS:
         raise UsageError(
-            f"teacher {teacher.name}: got a vote head of other labels; expected {tuple(FERPLUS)}"
+            f"teacher {teacher.name}: got a vote head of other labels; expected "
+            f"{', '.join(FERPLUS)}. Fix: choose another teacher"
         )

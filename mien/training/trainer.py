@@ -35,11 +35,11 @@ from mien.training.steps import compiled
 from mien.training.targets import joined, make_targets, teacher_network
 from mien.training.transfer import Start
 
-STEPS = 8  # in one call into the graph: Python takes no part in between
+STEPS = 8  # in one call of the graph, without Python in between
 
 
 class _DivergedError(RunError):
-    """The loss is no number any more."""
+    """The loss is not a finite number."""
 
 
 class Trainer:
@@ -170,8 +170,9 @@ class Trainer:
             name: a.shape for name, a in known.items()
         }:
             raise RunError(
-                f"{folder}: its checkpoint was written by another version of mien or Keras, whose network has other "
-                "weights. Fix: go on with that version, or begin again with --fresh"
+                f"{folder}: got a checkpoint of another version of mien or Keras; expected one of "
+                "this version's network. Fix: continue with that version, or start again with "
+                "--fresh"
             )
         for variable, name in named:
             variable.assign(stored.arrays[name])
@@ -183,8 +184,8 @@ class Trainer:
     def _damage_of_best(
         self, folder: Path, history: list[dict[str, Any]], stored: checkpoint.Checkpoint
     ) -> str:
-        """Make sure, before hours of work, that the best weights so far are whole; what was mended,
-        or ''.
+        """Check, before hours of work, that the best weights so far are whole; returns what was
+        repaired, or ''.
         """
         target = best_folder(folder, self._best(history))
         try:
@@ -192,12 +193,10 @@ class Trainer:
             return ""
         except RunError as error:
             if self._best(history) != stored.epoch:
-                raise RunError(
-                    f"{error}. These are the best weights so far. Fix: restore them from a copy, or begin again "
-                    "with --fresh"
-                ) from error
-            self._write_best(target, stored.epoch)  # the checkpoint holds them too
-            return f"{error}; written again from the checkpoint"
+                raise RunError(f"the best weights so far: {error}") from error
+            self._write_best(target, stored.epoch)  # the checkpoint has them too
+            damage = str(error).partition("; expected")[0]
+            return f"{damage}; written again from the checkpoint"
 
     def _write_best(self, target: Path, epoch: int) -> None:
         arrays = {
@@ -208,8 +207,7 @@ class Trainer:
     def _named_variables(self) -> Iterator[tuple[Any, str]]:
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         num_inner = len(inner.variables)
-        # `variables`, not `weights`: the state of the dropout layers' random numbers belongs to
-        # them.
+        # `variables`, not `weights`: they include the state of the dropout layers' random numbers.
         for part, variables in (
             ("model", self.model.variables),
             ("average", self.averaged.weights),
@@ -231,7 +229,7 @@ class Trainer:
         epoch, best_epoch = len(history), self._best(history)
         if epoch >= self.recipe.max_epochs:
             return f"the schedule of {self.recipe.max_epochs} epochs is done"
-        # Patience begins when all of the network learns, from faces of the side that it is used at.
+        # Patience starts when the whole network learns from faces of its final side.
         begins = max(best_epoch, self.recipe.freeze_epochs, self.recipe.last_stage - 1)
         if epoch - begins >= self.recipe.patience:
             score = (
@@ -277,13 +275,9 @@ class Trainer:
         )  # at the side that it is trained at
         if not np.isfinite(loss + scores["val_loss"]):
             raise _DivergedError(
-                f"epoch {epoch}: the loss is {loss / self.num_used}, {scores['val_loss']} on validation; expected "
-                "finite numbers. Fix: train with a lower --learning-rate"
-                + (
-                    f"; the best of the {len(history)} epochs before it can be used as it is"
-                    if history
-                    else ""
-                )
+                f"epoch {epoch}: got a loss of {loss / self.num_used}, {scores['val_loss']} on "
+                "validation; expected finite numbers. Fix: train with a lower --learning-rate"
+                + (f", or use the best of the {len(history)} epochs before it" if history else "")
             )
         line = {
             "epoch": epoch,
@@ -298,14 +292,14 @@ class Trainer:
     def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
         epoch, best_epoch = len(history), self._best(history)
         if best_epoch == epoch:
-            # Before the checkpoint that names it: a kill between the two leaves a best that nobody
-            # names.
+            # Written before the checkpoint that names it: a kill between the two leaves weights
+            # that no checkpoint names.
             self._write_best(best_folder(folder, epoch), epoch)
         arrays = {name: np.asarray(variable) for variable, name in self._named_variables()}
         checkpoint.save(
             folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history})
         )
-        # The checkpoint before this one may be needed yet, and with it the best that it names.
+        # The previous checkpoint may still be needed, and with it the best weights that it names.
         named = {best_epoch, self._best(history[:-1])}
         for number, old in best_folders(folder).items():
             if number not in named:

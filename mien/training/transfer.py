@@ -1,8 +1,8 @@
-"""Start with trained weights: of the network in the package, a bundle, a run, or ImageNet.
+"""Start from trained weights: of the network in the package, a bundle, a run, or ImageNet.
 
-A bundle holds its network folded (`mien.training.models.build_folded`): convolutions with bias and
-no batch norm. It is built again in Keras from the bundle's recipe and given the weights of the ONNX
-file. Before training starts, it must reproduce the bundle's golden predictions.
+A bundle has a folded network (`mien.training.models.build_folded`): convolutions with bias and no
+batch norm. It is built again in Keras from the bundle's recipe, with the weights of the ONNX file.
+Before training starts, it must reproduce the bundle's golden predictions.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from mien.training.recipe import BACKBONES, FOLDED, Recipe
 
 OWN = "mien"  # the network in the package
 IMAGENET = "imagenet"
-KERNEL_NORM = 1.0  # length of each filter where batch norms come back
-NUM_FACES = 512  # that their statistics are taken from
+KERNEL_NORM = 1.0  # length of each filter if batch norms are restored
+NUM_FACES = 512  # faces from which their statistics are taken
 GOLDEN_ATOL = 1e-3  # of logits, Keras against the answers in the bundle
 
 # Name of a layer -> its weights.
@@ -37,7 +37,7 @@ Layers = Mapping[str, list[np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a network begins with.
+    """The weights that a network starts from.
 
     Attributes:
         recipe: The recipe, with the network that `init` names.
@@ -53,10 +53,10 @@ class Start:
     def put(self, network: keras.Model, heads: Mapping[str, LabelSet], faces: np.ndarray) -> None:
         """Give a network of `models.build(self.recipe, ...)` these weights.
 
-        Batch norms that are to come back (`Recipe.restore_batch_norm`) take their statistics from some of the
-        `faces`, uint8 (N, S, S, 1) of the side that it takes. Each head keeps what is known of its labels by name, whatever
-        their order: all of it, some columns (the others begin at zero), or nothing, and then it
-        begins as it was drawn.
+        Restored batch norms (`Recipe.restore_batch_norm`) take their statistics from some of the
+        `faces`, uint8 (N, S, S, 1) of the network's side. Each head keeps the columns of labels
+        that it already has, by name, whatever their order; other columns start at zero. If it has
+        none of the labels, it starts from its random weights.
         """
         for name, values in self._load().items():
             if self.recipe.restore_batch_norm and name != models.TRUNK:
@@ -72,7 +72,8 @@ class Start:
                 layer.set_weights([padded[:, columns], np.append(bias, np.float32(0))[columns]])
 
     def kept(self, labels: LabelSet) -> list[str]:
-        """The labels that a head begins with some knowledge of."""
+        """The labels of which a head already has weights."""
+
         head = self._nearest(labels)
         return [one for one in labels if head and one in head[0]]
 
@@ -87,12 +88,11 @@ class Start:
 def _restore_batch_norm(
     network: keras.Model, name: str, values: list[np.ndarray], faces: np.ndarray
 ) -> None:
-    """Give a layer without bias, and the batch norm behind it, what answers as the layer with bias
-    did.
+    """Set a layer without bias and its batch norm so that they answer like the layer with bias.
 
-    Filters get the length `KERNEL_NORM`, which batch norm takes out again: how fast a filter turns
-    in training depends on its length. Layers come in the order of the network, so those before are
-    in place.
+    Filters get the length `KERNEL_NORM`, which batch norm cancels, because the speed at which a
+    filter turns in training depends on its length. Layers are set in the order of the network, so
+    the earlier ones are ready.
     """
     kernel, bias = values
     lengths = np.sqrt(np.sum(kernel**2, axis=tuple(range(kernel.ndim - 1)))) / KERNEL_NORM
@@ -109,7 +109,7 @@ def _restore_batch_norm(
 
 
 def begin(recipe: Recipe) -> Start:
-    """Find what `recipe.init` names, prove it, and say what network it is.
+    """Find and verify the network that `recipe.init` names.
 
     Args:
         recipe: Its `init` is `mien`, the path of a bundle or of a run folder, `dlib`,
@@ -161,9 +161,7 @@ def of_folded(
     heads: Mapping[str, LabelSet],
     facts: dict[str, Any],
 ) -> Start:
-    """What `recipe` begins with, given a folded network of the recipe `theirs` and what its heads
-    know.
-    """
+    """The start of `recipe` from a folded network of the recipe `theirs` and its heads."""
     adopted = dataclasses.replace(
         recipe,
         backbone="" if recipe.restore_batch_norm else FOLDED,
@@ -180,8 +178,8 @@ def of_folded(
         (labels, *weights.pop(models.LOGITS[name == VOTES_HEAD])) for name, labels in heads.items()
     )
     if not theirs.centre:
-        # The folded kernel holds the division by 255. In the graph again, or Adam's steps, which
-        # know no scale, would be large beside its tiny weights.
+        # The folded kernel contains the division by 255. It returns to the graph; otherwise Adam's
+        # steps, which have no scale, would be large compared with the tiny weights.
         weights["conv1_1"][0] = weights["conv1_1"][0] * np.float32(255)
     if (factor := adopted.input_side // theirs.input_side) > 1:
         # Each weight over the pixels that one had become: it answers as to the faces' means.
@@ -209,8 +207,8 @@ def _run(recipe: Recipe, path: Path) -> Start:
     folded = fold(network, run.recipe, heads)
     if folded is None:
         raise RunError(
-            f"{path}: got a network with a batch norm whose scale is not positive, which cannot be folded; expected "
-            "positive scales. Fix: begin with another run or with --init mien"
+            f"{path}: got a network with a batch norm whose scale is not positive, which cannot be "
+            "folded; expected positive scales. Fix: start from another run or from --init mien"
         )
     return of_folded(recipe, run.recipe, folded, heads, facts)
 
@@ -226,8 +224,8 @@ def _imagenet(recipe: Recipe) -> Start:
     name, colon, how = recipe.init.removeprefix(IMAGENET).removeprefix(":").partition(":")
     if name not in BACKBONES or (colon and how != "random"):
         raise UsageError(
-            f"init: got {recipe.init!r}; expected imagenet:NAME or imagenet:NAME:random, with one of "
-            + ", ".join(BACKBONES)
+            f"init: got {recipe.init!r}; expected imagenet:NAME or imagenet:NAME:random. Fix: use "
+            f"one of the names {', '.join(BACKBONES)}"
         )
     adopted = _on(recipe, name, recipe.backbone_side)
 
@@ -240,8 +238,9 @@ def _imagenet(recipe: Recipe) -> Start:
 def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
     if recipe.restore_batch_norm:
         raise UsageError(
-            f"restore_batch_norm: got true with init={recipe.init}, a network of keras.applications; expected one of mien's own "
-            "layers, or restore_batch_norm=false"
+            f"restore_batch_norm: got true with init={recipe.init}, a network of "
+            "keras.applications; expected a network of mien's own layers. Fix: give "
+            "restore_batch_norm=false"
         )
     return dataclasses.replace(
         recipe,
@@ -259,13 +258,12 @@ def _on(recipe: Recipe, backbone: str, side: int) -> Recipe:
 
 
 def rebuilt(bundle: Bundle, where: str, fix: str = "") -> tuple[Recipe, keras.Model]:
-    """The recipe a bundle was trained by, and its folded network with its weights, proved by its
-    golden faces.
+    """The recipe of a bundle, and its folded network with its weights, verified by golden faces.
 
     Args:
-        bundle: What `open_bundle` gave.
-        where: What errors call it.
-        fix: What errors advise; by default another beginning.
+        bundle: A bundle from `open_bundle`.
+        where: Its name in errors.
+        fix: The advice in errors; by default another start.
 
     Raises:
         BundleError: if it is int8, or its network cannot be built again with equal answers.
@@ -322,8 +320,8 @@ def rebuilt(bundle: Bundle, where: str, fix: str = "") -> tuple[Recipe, keras.Mo
 def _put_weights(
     bundle: Bundle, folded: keras.Model, heads: Mapping[str, LabelSet]
 ) -> tuple[str, str] | None:
-    """Give a folded network the weights of a bundle; where they do not fit, what came and what was
-    expected.
+    """Give a folded network the weights of a bundle; if they do not fit, returns what it got and
+    what it expected.
     """
     layers = {layer.name: layer for layer in folded.layers if layer.weights}
     tops = {

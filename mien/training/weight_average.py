@@ -84,7 +84,8 @@ def average(
             runs.clear(folder)
         if (folder / runs.RUN_FILE).exists():
             raise RunError(
-                f"{folder}: holds a run already. Fix: choose another folder with --out, or delete it with --fresh"
+                f"{folder}: got a folder with a run; expected a new one. Fix: choose another "
+                "folder with --out, or delete the run with --fresh"
             )
         arrays = {f"{n:03d}": np.asarray(weight) for n, weight in enumerate(network.get_weights())}
         checkpoint.write_verified(runs.best_folder(folder, 1), arrays, {"epoch": 1})
@@ -100,8 +101,9 @@ def _built(bundles: Sequence[Bundle], shares: Sequence[float]) -> list[tuple[Rec
         or not all(0 < share <= MOST for share in shares)
     ):
         raise UsageError(
-            f"average: got {len(bundles)} bundle(s) and the shares {', '.join(f'{share:g}' for share in shares)}; "
-            f"expected two or more bundles, and a positive share of at most {MOST:g} for each"
+            f"average: got {len(bundles)} bundle(s) and the shares "
+            f"{', '.join(f'{share:g}' for share in shares)}; expected two or more bundles, and a "
+            f"positive share of at most {MOST:g} for each. Fix: give as many shares as bundles"
         )
     built = [
         transfer.rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles
@@ -113,8 +115,9 @@ def _built(bundles: Sequence[Bundle], shares: Sequence[float]) -> list[tuple[Rec
     for bundle, these, heads in zip(bundles, layers, labels, strict=True):
         if these != layers[0] or heads != labels[0]:
             raise UsageError(
-                f"average: got {bundle.name} {bundle.digest[:16]}, of other layers or labels than {bundles[0].name} "
-                f"{bundles[0].digest[:16]}; expected bundles of one network, trained further"
+                f"average: got {bundle.name} {bundle.digest[:16]}, of other layers or labels than "
+                f"{bundles[0].name} {bundles[0].digest[:16]}; expected the same network, trained "
+                "further. Fix: average bundles of one network"
             )
     return built
 

@@ -1,20 +1,20 @@
-"""Where a film cuts to another picture, told while it is read: there every face begins anew.
+"""Detect cuts while a film is read: at a cut, tracking starts again.
 
-A cut shows twice over. The picture as a whole is another one: its 16 x 12 brightness pattern does
-not correlate with the last one, whatever the exposure. And its parts are others: of sixteen blocks
-even the eight that changed least have other histograms (Nagasaka and Tanaka 1991, "Automatic video
-indexing and full-video search for object appearances"), which somebody who moves in front of a
-background does not bring about. The histograms are of brightness ranks, so that light switched on
-is no cut. A cut must stand out from the changes before and after it (as in PySceneDetect's
-adaptive detector), which a whipping camera does not, and must last: where the old picture is back
-within a quarter of a second it was a flash. A blank picture (black, white) that lasts for 0.2 s, as
-between two fades, is a cut too.
+A cut has two signs. First, the whole picture is another one: its 16 x 12 brightness pattern does
+not correlate with the last one, whatever the exposure. Second, its parts are others: of sixteen
+blocks even the eight that changed least have other histograms (Nagasaka and Tanaka 1991, "Automatic
+video indexing and full-video search for object appearances"), which somebody who moves in front of
+a background does not cause. The histograms are of brightness ranks, so that switching on a light is
+not a cut. A cut must stand out from the changes before and after it (as in PySceneDetect's adaptive
+detector), unlike a fast pan, and it must last: if the old picture is back within a quarter of a
+second, it was a flash. A blank picture (black or white) that lasts 0.2 s, as between two fades, is
+a cut too.
 
-A cross-fade is told once its picture is mostly the other one: its frames are weighted sums of a
+A cross-fade is detected once its picture is mostly the new one: its frames are weighted sums of a
 first and a last picture whose weights add up to 1, so that there is less contrast in the middle
 (Alattar 1993, "Detecting and compressing dissolve regions in video sequences"). Pans and zooms fit
-such sums too, but with weights of more than 1. Where both scenes move much, cross-fades are missed.
-docs/log.md has what was measured.
+such sums too, but with weights of more than 1. If both scenes move much, cross-fades are missed.
+docs/log.md has the measurements.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ WIDTH, HEIGHT = 48, 36  # of the pictures compared
 _COARSE = 3  # pixels of these make one of the 16 x 12
 _BLOCKS, _LEVELS = 4, 8  # blocks along each side, and levels of their histograms
 
-# A distance (0 to 2) of two pictures' patterns and of their blocks (0 to 1) from which they may be
-# two scenes; the stricter pair where nothing near in time tells how much the film moves.
+# Distances of two pictures' patterns (0 to 2) and of their blocks (0 to 1) from which on they may
+# be two scenes; the stricter pair if no neighbour in time shows how much the film moves.
 _PATTERN, _BLOCK = 0.3, 0.06
 _PATTERN_ALONE, _BLOCK_ALONE = 0.5, 0.09
 _STANDS_OUT = 3.5  # times the change between neighbours
@@ -59,13 +59,13 @@ class _Look:
 def with_cuts(
     frames: Iterable[Item], look: Callable[[Item], tuple[float, np.ndarray] | None]
 ) -> Generator[tuple[Item, bool], None, None]:
-    """Pass frames on in their order, each with whether another scene begins with it.
+    """Pass frames on in their order, each with whether a new scene begins with it.
 
-    A frame that may be a cut waits until the next quarter of a second has told.
+    A frame that may be a cut is held back for a quarter of a second, until that is decided.
 
     Args:
         frames: In the order of time.
-        look: Time in seconds and gray uint8 (HEIGHT, WIDTH) of a frame; None where it has no
+        look: Gives time in seconds and gray uint8 (HEIGHT, WIDTH) of a frame; None if it has no
             picture.
     """
     finder = _Finder()
@@ -213,12 +213,12 @@ def _look(time_s: float, gray: np.ndarray) -> _Look:
 
 
 def _pattern_distance(one: _Look, other: _Look) -> float:
-    """1 less the correlation: 0 the same picture, 1 nothing in common, 2 the negative."""
+    """1 minus the correlation: 0 the same picture, 1 nothing in common, 2 the negative."""
     return 1 - float(one.pattern @ other.pattern)
 
 
 def _block_distance(one: _Look, other: _Look) -> float:
-    """Chi-squared distance of histograms, 0 to 1: the mean of the eight blocks that changed least."""
+    """Chi-squared distance of histograms, 0 to 1, averaged over the eight least changed blocks."""
     total = np.maximum(one.blocks + other.blocks, 1)
     changes = ((one.blocks - other.blocks) ** 2 / total).sum(1) / one.blocks[0].sum() / 2
     return float(np.sort(changes)[: _BLOCKS**2 // 2].mean())

@@ -27,8 +27,8 @@ STALL_S = 10.0  # a camera or stream that is silent for so long has stopped
 _LEAP_S = 10.0  # as ffmpeg's dts_delta_threshold
 CAMERA = "camera:"
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "tcp", "http", "https")
-LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp")  # do not wait for a slow reader
-# What FFmpeg would play too: letters, and pictures.
+LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp")  # they do not wait for a slow reader
+# FFmpeg would play these too: text and pictures.
 _NO_VIDEO = ("tty", "txd", "image2", "bin", "xbin", "adf", "idf", "ico")
 
 Tell = Callable[[str], None]
@@ -61,21 +61,24 @@ def opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         where, options = source, {}
     else:
         if not os.path.exists(source):
-            raise bad_video(source, "no such file", "check the path")
+            raise bad_video(source, "nothing: no such file", "check the path")
         if os.path.isdir(source):
-            raise bad_video(source, "a folder", "name the files in it")
+            raise bad_video(source, "a folder", "name the videos in it")
         if os.path.getsize(source) == 0:
             raise bad_video(source, "an empty file of 0 bytes", "copy or export it again")
-        # A file may name other files and addresses to be read; none of them is.
+        # A file may refer to other files and addresses; none of them is read.
         where, options = f"file:{source}", {"protocol_whitelist": "file"}
     try:
         container = av.open(
             where, "r", options=options, timeout=(STALL_S, STALL_S), metadata_errors="replace"
         )
     except (av.error.FFmpegError, OSError) as error:
-        reason = f"a file or stream that cannot be opened as a video ({getattr(error, 'strerror', None) or error})"
+        reason = (
+            "a file or stream that cannot be opened as a video "
+            f"({getattr(error, 'strerror', None) or error})"
+        )
         raise bad_video(
-            source, reason, "copy or export it again; an mp4 that was broken off has lost its index"
+            source, reason, "copy or export it again; an interrupted mp4 has lost its index"
         ) from error
     with container:
         name = container.format.name
@@ -86,7 +89,7 @@ def opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         ]
         if name in _NO_VIDEO or name.endswith("_pipe"):
             raise bad_video(
-                source, f"a file of the kind {name}, which is no video", "give pictures as pictures"
+                source, f"a file of the kind {name}, not a video", "give pictures as pictures"
             )
         if not streams:
             kinds = sorted({s.type for s in container.streams})
@@ -95,7 +98,7 @@ def opened(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
                 if kinds
                 else "a file with nothing to play"
             )
-            raise bad_video(source, reason, "give a file that has a picture")
+            raise bad_video(source, reason, "give a file with moving pictures")
         stream = streams[0]
         if stream.codec_context is None:
             raise bad_video(
@@ -115,7 +118,7 @@ def file_frames(source: str, tell: Tell) -> Generator[Raw, None, None]:
 
         stream.thread_type = "AUTO"
         clock = _Clock(container, stream)
-        # Times of packets that failed; decoders reorder, so they wait for their turn.
+        # Times of packets that failed. Decoders reorder, so these wait for their turn.
         broken: list[float] = []
         num_corrupt = 0
         matrix, rotation = None, None
@@ -146,7 +149,7 @@ def file_frames(source: str, tell: Tell) -> Generator[Raw, None, None]:
                 while broken and clock.is_due(broken[0], time_s):
                     yield _undecodable(min(clock.shown(heapq.heappop(broken)), time_s))
                 num_corrupt += frame.is_corrupt
-                # Not every time: side data that were asked for tie the frame to memory.
+                # Not each time: requesting side data keeps the frame in memory.
                 if frame.rotation != rotation:
                     matrix, rotation = _display_matrix(frame), frame.rotation
                 yield _picture(frame, time_s, stream, matrix)
@@ -159,22 +162,22 @@ def file_frames(source: str, tell: Tell) -> Generator[Raw, None, None]:
             failure = "the file ends early"
         if failure:
             of = "" if promised_s is None else f" of {promised_s:.2f} s"
-            tell(f"{source}: breaks off after {clock.last_s:.2f}{of} ({failure})")
-            yield Raw(clock.last_s, None, error=f"the video breaks off here ({failure})", last=True)
+            tell(f"{source}: ends early, after {clock.last_s:.2f}{of} ({failure})")
+            yield Raw(clock.last_s, None, error=f"the video ends early here ({failure})", last=True)
 
 
 def _tell_oddities(source: str, clock: _Clock, num_corrupt: int, tell: Tell) -> None:
-    """Say what was strange about the times and the data of a file that was read to its end."""
+    """Report oddities in the times and the data of a file that was read to its end."""
     if clock.seams:
         tell(
-            f"{source}: the file's times begin anew at {clock.seams[0]:.2f} s"
+            f"{source}: the file's times start again at {clock.seams[0]:.2f} s"
             + (f" and {len(clock.seams) - 1} times more" if len(clock.seams) > 1 else "")
-            + ", as where films were joined; counted on from there"
+            + ", as in joined films; they are continued from there"
         )
     if clock.guessed:
-        tell(f"{source}: {num_frames(clock.guessed)} without a time; counted from the frame rate")
+        tell(f"{source}: {num_frames(clock.guessed)} without a time; computed from the frame rate")
     if num_corrupt:
-        tell(f"{source}: {num_frames(num_corrupt)} decoded from damaged data, which may show")
+        tell(f"{source}: {num_frames(num_corrupt)} decoded from damaged data, which may be visible")
 
 
 def _undecodable(time_s: float) -> Raw:
@@ -184,7 +187,7 @@ def _undecodable(time_s: float) -> Raw:
 class _Clock:
     """Times of frames in seconds, which never step back.
 
-    Where the file's own do, as at the seam of two films that were joined, they count on from there;
+    If the file's own times do, as at the seam of two joined films, counting continues from there;
     likewise after a leap of more than `_LEAP_S` in a format whose clock is arbitrary.
     """
 
@@ -193,7 +196,7 @@ class _Clock:
 
         rate = stream.average_rate or stream.guessed_rate
         self._tick_s = float(stream.time_base or 0)
-        # Such formats count from wherever the sender's clock stood.
+        # Such formats count from an arbitrary time of the sender's clock.
         self._arbitrary = bool(Flags(container.format.flags) & Flags.ts_discont)
         self._start_s = (container.start_time or 0) / 1_000_000 if self._arbitrary else 0.0
         self._shift_s = 0.0
@@ -201,7 +204,7 @@ class _Clock:
         self.last_s = -self.step_s  # as shown
         self.file_s = self.last_s  # as the file says
         self.guessed = 0
-        self.seams: list[float] = []  # where times began anew
+        self.seams: list[float] = []  # where the file's times started again
 
     def seconds(self, ticks: int | None, more: int | None = None) -> float:
         """As the file says."""
@@ -213,7 +216,7 @@ class _Clock:
         return file_s + self._shift_s
 
     def is_due(self, file_s: float, time_s: float) -> bool:
-        """Whether a frame of the file's time `file_s` comes before one that is shown at `time_s`."""
+        """Whether a frame at the file's time `file_s` precedes one that is shown at `time_s`."""
         return file_s < self.file_s or self.shown(file_s) > time_s + _LEAP_S
 
     def time(self, frame: VideoFrame) -> float:
@@ -229,7 +232,7 @@ class _Clock:
                 self._shift_s -= ahead_s - self.step_s
                 time_s = self.shown(self.file_s)
                 self.seams.append(time_s)
-        elif ahead_s < 0:  # two frames that came in the wrong order
+        elif ahead_s < 0:  # two frames in the wrong order
             time_s = self.last_s
         self.last_s = time_s
         return time_s
@@ -270,7 +273,7 @@ def _picture(
 
 
 def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
-    """int32 (2, 2): where the stored x and y axes point when shown, or None."""
+    """int32 (2, 2): the displayed directions of the stored x and y axes, or None."""
     from av.sidedata.sidedata import Type
 
     sides = cast("SideDataContainer", frame.side_data)
@@ -282,7 +285,7 @@ def _display_matrix(frame: VideoFrame) -> np.ndarray | None:
 
 
 def _upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
-    """Turn and mirror a picture (H, W, 3) as the display matrix says; only quarter turns are known."""
+    """Rotate and mirror a picture (H, W, 3) by the display matrix; only quarter turns are known."""
     if (
         matrix is None
         or np.count_nonzero(matrix) != 2
@@ -304,7 +307,7 @@ def camera_frames(source: str) -> Generator[Raw, None, None]:
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(
         cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # it would print what is said below
+    )  # it would print what the error below says
     try:
         camera = cv2.VideoCapture(int(name) if name.isdigit() else name)
     finally:
@@ -331,13 +334,13 @@ def camera_frames(source: str) -> Generator[Raw, None, None]:
                 partial(_small_bgr, image_bgr),
             )
         if begin_s is not None:
-            yield Raw(time_s, None, error="the camera gives no more frames", last=True)
+            yield Raw(time_s, None, error="the camera sends no more frames", last=True)
     finally:
         camera.release()
 
 
 def animation(source: str) -> Generator[Raw, None, None]:
-    """The frames of a moving picture, such as a GIF."""
+    """The frames of an animation, such as a GIF."""
     from mien.vision.animation import animation_frames
 
     time_s = None
@@ -347,7 +350,7 @@ def animation(source: str) -> Generator[Raw, None, None]:
     except DataError as error:
         if time_s is None:
             raise
-        yield Raw(time_s, None, error=f"it breaks off here ({error.got})", last=True)
+        yield Raw(time_s, None, error=f"it ends early here ({error.got})", last=True)
 
 
 def _small_rgb(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""When expressions began and ended, as psychologists code them, and as a BIDS events file
+"""Onsets and offsets of expressions, as psychologists code them, and as a BIDS events file
 (https://bids-specification.readthedocs.io). These are perceived expressions, not feelings.
 """
 
@@ -15,17 +15,15 @@ from mien.errors import UsageError
 from mien.results import Frame
 from mien.video.summary import is_person, mean_step
 
-# What the columns of an events file mean, for its sidecar.
+# The meaning of the columns of an events file, for its sidecar.
 _COLUMNS: dict[str, dict[str, str]] = {
     "onset": {
-        "Description": "Time since the beginning of the video at which the event began.",
+        "Description": "Time since the start of the video at which the event began.",
         "Units": "s",
     },
     "duration": {"Description": "How long it lasted.", "Units": "s"},
     "trial_type": {"LongName": "Perceived expression", "Description": "Which expression it was."},
-    "person": {
-        "Description": "Number of the face followed through the video; n/a where faces were not followed."
-    },
+    "person": {"Description": "Number of the tracked face; n/a where faces were not tracked."},
     "peak": {
         "Description": "Greatest probability of that expression during the event, from 0 to 1."
     },
@@ -42,8 +40,8 @@ class Event:
     """One expression of one person, from its onset to its offset.
 
     Attributes:
-        source, track, label: Whose and which; track None where faces were not followed.
-        onset_s, duration_s: Seconds since the beginning of the video, and how long.
+        source, track, label: Video, person and expression; track is None if faces were not tracked.
+        onset_s, duration_s: Seconds since the start of the video, and how long it lasted.
         peak, peak_s: Greatest probability, and when it was first reached.
         num_frames: Frames of the event in which the face was seen.
     """
@@ -60,7 +58,7 @@ class Event:
 
 @dataclass
 class _Open:
-    """An event that has begun; `seen_s` is when the face was last seen above the lower limit."""
+    """An event that has begun; at `seen_s` the face was last seen above the lower limit."""
 
     onset_s: float
     peak: float
@@ -71,7 +69,7 @@ class _Open:
 
 @dataclass
 class _Watch:
-    """The clock of a source, and what has begun in it: (track, label) -> event."""
+    """The clock of a source, and its open events: (track, label) -> event."""
 
     now_s: float | None = None
     step_s: float = 0.0
@@ -102,36 +100,37 @@ def events(
     max_gap_s: float = 0.5,
     labels: Sequence[str] | None = None,
 ) -> list[Event]:
-    """Find when expressions began and ended, from the (smoothed) probabilities of each person.
+    """Find onsets and offsets of expressions, from the (smoothed) probabilities of each person.
 
     An event of a label begins in the first frame in which its probability is `onset` or more, and
-    ends in the first in which it is below `offset`: between the two limits a face may waver without
-    a new event. Above `onset` 0.5 no two labels of a person can begin at once, though one may begin
-    while another still fades.
+    ends in the first in which it is below `offset`; between the two limits it may vary without a
+    new event. With `onset` above 0.5, two labels of a person cannot begin in the same frame, but
+    one may begin before another ends.
 
-    Where frames do not show a face for `max_gap_s` or less, its events go on; after more, and at
-    the end of the video, they end with the frame in which it was last seen, that frame included (it
-    lasts as long as the step between frames, at most `max_gap_s`). Events shorter than
-    `min_duration_s` are left out. Frames without a time, as pictures are, have no events, nor have
-    faces that were not followed unless they are alone in their frame, nor tracks that are nobody
+    If a face is missing for at most `max_gap_s`, its events continue. After a longer gap, and at
+    the end of the video, they end with the frame in which the face was last seen, that frame
+    included (it lasts as long as the step between frames, at most `max_gap_s`). Events shorter than
+    `min_duration_s` are left out. There are no events for pictures, which have no time, for faces
+    that were not tracked, unless alone in their frame, and for tracks that are not a person
     (`is_person`).
 
     Args:
         frames: In the order of time; those of several sources may be mixed.
         onset, offset: Limits of probability, 0 < offset <= onset <= 1.
         min_duration_s, max_gap_s: Seconds.
-        labels: Which expressions; all when None.
+        labels: Which expressions; None means all.
 
     Returns:
-        Events sorted by source (as they came), onset, track and label.
+        Events sorted by source (in order of appearance), onset, track and label.
 
     Raises:
-        UsageError: for limits that cannot be meant.
+        UsageError: for limits out of range.
     """
     if not 0 < offset <= onset <= 1 or min_duration_s < 0 or max_gap_s < 0:
         raise UsageError(
-            f"events: got onset {onset}, offset {offset}, min_duration_s {min_duration_s}, max_gap_s {max_gap_s}; "
-            "expected 0 < offset <= onset <= 1, and no negative times"
+            f"events: got onset {onset}, offset {offset}, min_duration_s {min_duration_s}, "
+            f"max_gap_s {max_gap_s}; expected 0 < offset <= onset <= 1, and no negative times. "
+            "Fix: change those that are not"
         )
     finder = _Finder(onset, offset, min_duration_s, max_gap_s, labels)
     for frame in frames:
@@ -173,7 +172,7 @@ class _Finder:
                 self._weigh(frame.source, (face.track, label), value, time_s)
 
     def _weigh(self, source: str, key: tuple[int | None, str], value: float, time_s: float) -> None:
-        """What the probability of one label of one person means for its event."""
+        """Update the event of one label of one person with its new probability."""
         running = self._watches[source].running
         event = running.get(key)
         if event is None:
@@ -189,7 +188,7 @@ class _Finder:
     def _end(self, source: str, key: tuple[int | None, str], at_s: float) -> None:
         event = self._watches[source].running.pop(key)
         duration = at_s - event.onset_s
-        # Two steps of 0.1 s may be 0.2 s less a rounding.
+        # Two steps of 0.1 s may be slightly less than 0.2 s after rounding.
         if duration >= self._min_duration_s - 1e-9:
             self._events.append(
                 Event(
@@ -209,7 +208,7 @@ class _Finder:
                 self._end(source, key, begun.seen_s + watch.step_s)
         order = {source: number for number, source in enumerate(self._watches)}
         return sorted(
-            (one for one in self._events if self._watches[one.source].is_somebody(one.track)),
+            (e for e in self._events if self._watches[e.source].is_somebody(e.track)),
             key=lambda one: (
                 order[one.source],
                 one.onset_s,
@@ -225,18 +224,19 @@ def write_events(
     """Write a BIDS events file, and beside it the JSON that describes its columns.
 
     Args:
-        path: Ends in `.tsv`; BIDS wants `..._events.tsv`. The sidecar has the same name with
+        path: Must end in `.tsv`; BIDS wants `..._events.tsv`. The sidecar has the same name with
             `.json`.
-        events: What `events` gave.
-        about: Further entries of the sidecar, such as the limits that were used, or the digest of
-            the bundle.
+        events: The result of `events`.
+        about: Further entries of the sidecar, such as the limits used or the digest of the bundle.
 
     Raises:
         UsageError: if the name does not end in `.tsv`.
     """
     target = Path(path)
     if target.suffix != ".tsv":
-        raise UsageError(f"events: got the name {target.name}; expected one that ends in .tsv")
+        raise UsageError(
+            f"events: got the name {target.name}; expected one that ends in .tsv. Fix: rename it"
+        )
     lines = ["\t".join(_COLUMNS)]
     for event in sorted(events, key=lambda one: one.onset_s):
         person = "n/a" if event.track is None else str(event.track)
@@ -263,5 +263,5 @@ def write_events(
 
 
 def _text(value: str) -> str:
-    """BIDS knows no quotes: a tab or line break would end the cell; an empty one is n/a."""
+    """A cell of a BIDS file, which has no quotes: tabs and line breaks become spaces, empty n/a."""
     return " ".join(value.split()) or "n/a"

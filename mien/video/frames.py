@@ -1,13 +1,13 @@
-"""Videos, cameras and streams in: frames with true times, upright, in bounded memory.
+"""Read videos, cameras and streams as upright frames with true times, in bounded memory.
 
-- Times are those of the file (PTS times its time base), as they are: unequal steps stay unequal.
-  Formats that count from an arbitrary moment (MPEG-TS, live streams) are counted from their start;
-  a camera from its first frame.
-- Pictures are upright: the rotation and mirroring in the file's display matrix is undone; pixels
-  that are not square are stretched to be.
-- A thread decodes ahead through a queue of a few pictures, so memory does not grow with the length
-  of a video. A camera does not wait: what cannot be looked at in time is passed over, and counted.
-- A frame that cannot be decoded is a VideoFrame with an error; where a file or stream breaks off, the
+- Times are those of the file (PTS times its time base): unequal steps stay unequal. Formats whose
+  clock starts anywhere (MPEG-TS, live streams) are counted from their start, a camera from its
+  first frame.
+- Pictures are upright: the rotation and mirroring in the file's display matrix is undone, and
+  pixels that are not square are stretched.
+- A thread decodes ahead into a queue of a few pictures, so memory does not grow with the length of
+  a video. A camera does not wait: frames that cannot be processed in time are skipped and counted.
+- A frame that cannot be decoded is a VideoFrame with an error. If a file or stream ends early, the
   last VideoFrame says so.
 """
 
@@ -53,12 +53,12 @@ class VideoFrame:
     """One frame of a video.
 
     Attributes:
-        index: Its number among all frames of the video, from 0, those that were not looked at
-            included.
+        index: Its number among all frames of the video, from 0, including frames that were not
+            looked at.
         time_s: Its time in seconds.
-        image: uint8 RGB (H, W, 3), upright; None where there is an error.
-        error: Why there is no image; '' where there is one.
-        cut: Whether another scene began since the last frame looked at (`mien.video.cuts`).
+        image: uint8 RGB (H, W, 3), upright; None if there is an error.
+        error: Why there is no image, or ''.
+        cut: Whether a new scene began since the last frame looked at (`mien.video.cuts`).
     """
 
     index: int
@@ -69,10 +69,10 @@ class VideoFrame:
 
 
 def is_video(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a video file, a stream, a camera, or a picture that moves.
+    """Whether a source is a video file, a stream, a camera, or an animation.
 
-    Told by the name; of pictures that may move by their first bytes, and of an address without an
-    ending by the type that its server says.
+    The name decides; for pictures that may be animated, their first bytes; for an address without
+    an ending, the type that its server declares.
     """
     text = os.fspath(source)
     if text.startswith(CAMERA):
@@ -95,11 +95,14 @@ def read_frames(
 
 def check_every(every: float | None) -> None:
     if every is not None and not (math.isfinite(every) and every > 0):
-        raise UsageError(f"every: got {every}; expected seconds above 0, or None for every frame")
+        raise UsageError(
+            f"every: got {every}; expected seconds above 0, or None for every frame. Fix: give one "
+            "of these"
+        )
 
 
 def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[VideoFrame, None, None]:
-    """Run `_selected` in a thread; what it raises is raised here."""
+    """Run `_selected` in a thread; its errors are raised here."""
     ahead = _Ahead(source, every)
     last_heard, last = time.monotonic(), VideoFrame(-1, 0.0, None)
     try:
@@ -115,7 +118,8 @@ def _from_thread(source: str, every: float | None, tell: Tell) -> Generator[Vide
                             "check the camera or stream",
                         ) from None
                     ahead.notes.append(
-                        f"{source}: no frame for {decoding.STALL_S:.0f} s after {last.time_s:.2f} s; stopped"
+                        f"{source}: no frame for {decoding.STALL_S:.0f} s after {last.time_s:.2f} "
+                        "s; it ends there"
                     )
                     yield VideoFrame(
                         last.index + 1, last.time_s, None, f"no frame for {decoding.STALL_S:.0f} s"
@@ -138,8 +142,8 @@ class _Ahead:
     """A thread that decodes ahead, and the queue it fills: frames, then None or what it raised.
 
     Attributes:
-        live: Whether the source does not wait: then frames that nobody takes are passed over.
-        notes: Sentences for a person.
+        live: Whether the source does not wait, so that frames which nobody takes are skipped.
+        notes: Sentences for the user.
     """
 
     def __init__(self, source: str, every: float | None) -> None:
@@ -153,7 +157,7 @@ class _Ahead:
         self._thread.start()
 
     def get(self) -> VideoFrame | BaseException | None:
-        """The next item; queue.Empty after a short wait, so that Ctrl-C is heard on every system."""
+        """The next item; queue.Empty after a short wait, so that Ctrl-C works on every system."""
         return self._queue.get(timeout=min(1.0, decoding.STALL_S / 4))
 
     def stop(self) -> None:
@@ -168,18 +172,19 @@ class _Ahead:
                 self._thread.join(0.02)
         if self._passed_over:
             self.notes.append(
-                f"{self._source}: {num_frames(self._passed_over)} came faster than could be looked at"
+                f"{self._source}: {num_frames(self._passed_over)} skipped, faster than they could "
+                "be processed"
             )
 
     def _decode(self) -> None:
         end: BaseException | None = None
         try:
             with closing(_selected(self._source, self._every, self.notes.append)) as chosen:
-                for one in chosen:
-                    self._put(one)
+                for frame in chosen:
+                    self._put(frame)
                     if self._stop.is_set():
                         break
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             end = error
         self._put(end)
 
@@ -199,7 +204,7 @@ class _Ahead:
 
 
 def _selected(source: str, every: float | None, tell: Tell) -> Generator[VideoFrame, None, None]:
-    """Number the frames, choose those to look at, and turn these alone into pictures."""
+    """Number the frames, choose those to look at, and convert only these to pictures."""
     if source.startswith(CAMERA):
         frames = camera_frames(source)
     elif is_animated(source):
@@ -218,7 +223,7 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[VideoFr
                     yield VideoFrame(index, frame.time_s, None, frame.error)
                 continue
             num_read += 1
-            # A thousandth of a step of grace: 0.2 s may be written as 0.19999.
+            # With a tolerance of a thousandth of a step: 0.2 s may be stored as 0.19999.
             if every is None or frame.time_s >= next_s - every / 1000:
                 if every is not None:
                     next_s = (math.floor(frame.time_s / every + 0.001) + 1) * every
@@ -230,7 +235,7 @@ def _selected(source: str, every: float | None, tell: Tell) -> Generator[VideoFr
             if num_broken
             else "no frame at all"
         )
-        raise bad_video(source, reason, "check that it plays elsewhere; copy or export it again")
+        raise bad_video(source, reason, "check that it plays elsewhere, or copy or export it again")
     if num_broken:
         tell(
             f"{source}: {num_broken:,} of {num_frames(num_read + num_broken)} could not be decoded"

@@ -18,9 +18,7 @@ from mien.video.timeline import Timelines
 def summed_up(
     frames: Iterator[Frame], name: str, recognizer: Recognizer, folder: Path
 ) -> Iterator[Frame]:
-    """Pass frames on; then read them again from a file, so that memory does not grow with the
-    video.
-    """
+    """Pass frames on, then read them again from a file, so that memory does not grow."""
     timelines = Timelines(recognizer.labels)
     target = folder / name
     make_folder(target.parent)
@@ -42,7 +40,7 @@ def summed_up(
                 timelines.add(frame)
                 yield frame
     finally:
-        # Also after Ctrl-C: what was looked at is summed up.
+        # Also after Ctrl-C: the frames so far are summed up.
         try:
             rows = summary(again(), labels=recognizer.labels.names)
             write_summary(target.with_name(f"{target.name}_summary.csv"), rows)

@@ -1,6 +1,4 @@
-"""The faces of a video: found in every frame looked at, followed from frame to frame, smoothed in
-time, drawn.
-"""
+"""The faces of a video: detected in every frame looked at, tracked, smoothed in time and drawn."""
 
 from __future__ import annotations
 
@@ -69,26 +67,27 @@ def watch(
     draw: str | os.PathLike[str] | None = None,
     tell: Tell | None = None,
 ) -> Generator[Frame, None, None]:
-    """The faces of a video, one `Frame` for every frame looked at, faces or none.
+    """The faces of a video: a `Frame` for every frame looked at, also if it shows no face.
 
-    Each face has a number (`Face.track`, see `mien.video.tracker`) and probabilities smoothed in time;
-    `Face.raw` keeps those of the frame alone. Label, entropy and `uncertain` follow from the
-    smoothed ones, further heads are not smoothed.
+    Each face has a number (`Face.track`, see `mien.video.tracker`) and probabilities smoothed in
+    time; `Face.raw` has those of the frame alone. Label, entropy and `uncertain` follow from the
+    smoothed ones. Further heads are not smoothed.
 
     Args:
         source: A video file, `camera:0` (or `camera:/dev/video0`), or the address of a stream
             (rtsp://, http://, ...).
-        recognizer: What finds the faces, as `mien.load()` gives it.
+        recognizer: From `mien.load()`.
         every: Look at the first frame at or after each multiple of so many seconds; None looks at
             every frame.
-        smooth_s: Time constant of the smoothing in seconds, 0 for none (see `mien.video.smoothing.Smoother`).
+        smooth_s: Time constant of the smoothing in seconds, 0 for none (see
+            `mien.video.smoothing.Smoother`).
         draw: Where to write a copy with the answers drawn in (`.mp4`, `.mov` or `.mkv`): the frames
             looked at, at their times, without sound.
-        tell: Gets notes for a person: where a file breaks off, how many frames could not be
+        tell: Receives notes for the user: where a file ends early, how many frames could not be
             decoded.
 
     Raises:
-        UsageError: for options that cannot be meant, at once.
+        UsageError: at once, for options out of range.
         DataError: when the iteration begins, for a file without a readable frame.
         MissingExtraError: if PyAV is not installed.
     """
@@ -182,4 +181,7 @@ def parse_seconds(text: str, option: str = "time") -> float:
                 continue
             if math.isfinite(value) and value > 0:
                 return value
-    raise UsageError(f"{option}: got {text!r}; expected a time above 0 such as 0.2s, 200ms or 1min")
+    raise UsageError(
+        f"{option}: got {text!r}; expected a time above 0. Fix: write one such as 0.2s, 200ms or "
+        "1min"
+    )

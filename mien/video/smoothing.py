@@ -10,23 +10,24 @@ from mien.errors import UsageError
 
 
 class Smoother:
-    """Exponential smoothing of the probabilities of each face followed, for looks at any intervals.
+    """Exponential smoothing of the probabilities of each tracked face, at any intervals.
 
     `p <- p + (1 - exp(-dt / time_constant_s)) (new - p)`, where dt is the time since this face was
-    last seen: a first-order low-pass filter. A change shows to 63 % after one time constant and to
-    95 % after three. It looks back only, never ahead, and what is smoothed still sums to 1.
+    last seen: a first-order low-pass filter. It reaches 63 % of a change after one time constant
+    and 95 % after three. It uses only past frames, and smoothed probabilities still sum to 1.
 
     Args:
-        time_constant_s: In seconds; 0 leaves all as it is.
+        time_constant_s: In seconds; 0 means no smoothing.
 
     Raises:
-        UsageError: if it is negative or no number.
+        UsageError: if it is negative or not a number.
     """
 
     def __init__(self, time_constant_s: float) -> None:
         if not (math.isfinite(time_constant_s) and time_constant_s >= 0):
             raise UsageError(
-                f"smoothing: got time constant {time_constant_s}; expected seconds, 0 or more"
+                f"smoothing: got the time constant {time_constant_s}; expected seconds, 0 or more. "
+                "Fix: give 0 for no smoothing, or a time such as 0.3"
             )
         self._time_constant_s = time_constant_s
         self._last: dict[int, tuple[float, np.ndarray]] = {}
@@ -41,7 +42,7 @@ class Smoother:
             new = before - math.expm1(-max(0.0, time_s - before_s) / self._time_constant_s) * (
                 new - before
             )
-        # What is older than this weighs less than a millionth.
+        # Older values have a weight of less than a millionth.
         old_s = time_s - 14 * self._time_constant_s
         if len(self._last) > 64:
             self._last = {number: kept for number, kept in self._last.items() if kept[0] >= old_s}

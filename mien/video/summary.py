@@ -1,5 +1,5 @@
-"""A video in a few numbers, one row a person: what each face looked like for how long. Perceived
-expressions, not feelings.
+"""A summary of a video, a row for each person: how long each expression was shown. These are
+perceived expressions, not feelings.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from mien.results.types import ANGLES
 
 
 class Lasting:
-    """How long each frame of a source stands for, whatever counts seconds: until the next one
-    looked at, whether that could be read or not; the last as long as the one before. Frames without
-    a time last equally long.
+    """The duration of each frame of a source: until the next frame looked at, readable or not. The
+    last lasts as long as the one before. Frames without a time count equally.
 
     Attributes:
-        step_s: How long the last frame with a next one lasted; None as long as there is none.
+        step_s: The duration of the last frame that has a next one; None if there is none yet.
     """
 
     def __init__(self) -> None:
         self.step_s: float | None = None
-        self._pending: Frame | None = None  # how long it lasts is known when the next frame comes
+        self._pending: Frame | None = None  # the next frame will show how long it lasts
 
     def add(self, frame: Frame) -> tuple[Frame, float] | None:
-        """Take the next frame; gives the one before with its seconds, None for the first."""
+        """Add the next frame; returns the one before with its seconds, None for the first."""
         before, self._pending = self._pending, frame
         if before is None:
             return None
@@ -40,9 +39,7 @@ class Lasting:
         return before, self._step()
 
     def rest(self) -> tuple[Frame, float] | None:
-        """The last frame, were the source to end with it, and its seconds; None where there was no
-        frame.
-        """
+        """The last frame and its seconds, at the end of the source; None if there was no frame."""
         return None if self._pending is None else (self._pending, self._step())
 
     def _step(self) -> float:
@@ -51,20 +48,20 @@ class Lasting:
 
 # Persons
 
-LEAST_LOOKS = 3  # of a person; boxes seen in fewer are mostly no faces
+LEAST_LOOKS = 3  # of a person; boxes seen less often are mostly not faces
 _CAN_BE_FOLLOWED_S = 0.34  # three looks within the tracker's memory
 
 
 def is_person(num_looks: int, num_no_face: int, step_s: float | None) -> bool:
-    """Whether a track is somebody: seen in three looks (in one, where looks are too far apart to
-    follow a face), and not mostly `perhaps no face`.
+    """Whether a track is a person: seen in three looks (in one, if looks are too far apart for
+    tracking), and not mostly `perhaps no face`.
     """
     least = LEAST_LOOKS if step_s is not None and step_s <= _CAN_BE_FOLLOWED_S else 1
     return num_looks >= least and 2 * num_no_face < num_looks
 
 
 def mean_step(begin_s: float | None, end_s: float | None, num_frames: int) -> float | None:
-    """Seconds between looks; None where there is no clock, or one look."""
+    """Seconds between looks; None without a clock, or with a single look."""
     if begin_s is None or end_s is None or num_frames < 2:
         return None
     return (end_s - begin_s) / (num_frames - 1)
@@ -105,7 +102,7 @@ class _Person:
     num_transitions: int = 0
     first_s: float | None = None
     last_s: float | None = None
-    seen: float = 0.0  # seconds, or frames where there is no clock
+    seen: float = 0.0  # seconds, or frames if there is no clock
     last_label: str | None = None
     num_no_face: int = 0
     labels: dict[str, _Measure] = field(default_factory=dict)
@@ -146,35 +143,37 @@ class _Source:
 
 
 def summary(frames: Iterable[Frame], *, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One row for each person of each source; frames may come one by one, and none is kept.
+    """A row for each person of each source; frames may be an iterator, and none is kept.
 
-    Faces without a track are one row (`track` None), and so is a source without any person. Tracks
-    that are nobody (`is_person`) have no row; `faces_left_out` counts their faces. The columns:
+    Faces without a track share a row (`track` None); a source without any person has a row too.
+    Tracks that are not a person (`is_person`) have no row; `faces_left_out` counts their faces. The
+    columns:
 
     - `source`, `track`, `frames` (looked at), `frames_failed`, `frames_with_face` (any), `faces`
-      (this person's), `faces_left_out` (nobody's), `first_s`, `last_s` (None for pictures),
-      `seen_s` (time this person was seen), `uncertain` (share of its faces).
+      (this person's), `faces_left_out` (no person's), `first_s`, `last_s` (None for pictures),
+      `seen_s` (time this person was seen), `uncertain` (share of the person's faces).
     - for each label `mean_`, `sd_` (n - 1) and `max_` of its probability over this person's faces,
-      each face alike; `share_`: the share of the time seen in which it was the label. A frame lasts
-      until the next one looked at, the last as long as the one before; pictures last equally long.
+      each with the same weight; `share_`: the share of the time seen in which it was the label. A
+      frame lasts until the next one looked at, the last as long as the one before; pictures count
+      equally.
     - `mean_` and `sd_` of `valence`, `yaw`, `pitch` and `roll`.
     - `transitions`: how often the label changed from one face of this person to the next; None
       without a track.
 
-    Figures of nothing are None, never 0.
+    Figures without any data are None, never 0.
 
     Args:
         frames: In the order of time.
-        labels: Whose columns there are even if no face is seen; those of the network.
+        labels: The network's labels, which have columns even if no face is seen.
     """
-    found = Summary()
+    counts = Summary()
     for frame in frames:
-        found.add(frame)
-    return found.rows(labels)
+        counts.add(frame)
+    return counts.rows(labels)
 
 
 class Summary:
-    """What `summary` gives, while frames come."""
+    """Builds the rows of `summary` frame by frame."""
 
     def __init__(self) -> None:
         self._sources: dict[str, _Source] = {}
@@ -193,7 +192,7 @@ class Summary:
         _credit(one, one.lasting.add(frame))
 
     def rows(self, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """The rows; ends the counting."""
+        """The rows. No frame can be added afterwards."""
         sources, self._sources = self._sources, {}
         names = dict.fromkeys(labels)
         for one in sources.values():
@@ -211,7 +210,7 @@ class Summary:
 
 
 def write_summary(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write what `summary` gave as CSV."""
+    """Write the rows of `summary` as CSV."""
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
@@ -219,7 +218,7 @@ def write_summary(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _credit(one: _Source, lasted: tuple[Frame, float] | None) -> None:
-    """Give the time of a frame to the labels it showed."""
+    """Add the duration of a frame to the labels it shows."""
     if lasted is None:
         return
     frame, step = lasted

@@ -1,8 +1,7 @@
-"""What is drawn of a video: a picture a person with the probability of each expression over time,
-and one with all persons.
+"""Draw timelines of a video: for each person the probabilities over time, and one of all persons.
 
-Frames are counted in bins of time. When there are many bins they are joined two by two, so memory
-does not grow with the length of the video.
+Frames are counted in bins of time. If there are many bins, neighbours are merged, so memory does
+not grow with the length of the video.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ _FIRST_BIN_S = 1 / 64
 
 @dataclass(frozen=True)
 class Run:
-    """A stretch in which somebody was seen at every look.
+    """A period in which a person was seen at every look.
 
     Attributes:
         edges: float64 (n + 1,), seconds: n bins.
         means: float64 (n, K), probabilities of the labels.
         uncertain: float64 (n,), share of uncertain answers.
-        valence: float64 (n,); NaN where it is not known.
+        valence: float64 (n,); NaN where it is unknown.
     """
 
     edges: np.ndarray
@@ -44,7 +43,7 @@ class Timelines:
     """Collects the frames of one video and draws a picture for each person (`Face.track`).
 
     Args:
-        labels: Of the faces' probabilities; for names and colours.
+        labels: Those of the faces' probabilities, for names and colours.
     """
 
     def __init__(self, labels: LabelSet) -> None:
@@ -54,7 +53,7 @@ class Timelines:
         self._last_s = 0.0  # the latest look
         self._lasting = Lasting()
         self._seen_s: dict[int, float] = {}  # person -> seconds, without the last frame
-        self._all_s = 0.0  # likewise of all frames
+        self._all_s = 0.0  # the same for all frames
         self._source = ""
         self._looks: dict[int, int] = {}  # bin -> number of frames looked at
         # person -> bin -> sums: a probability for each label, uncertain answers, perhaps no faces,
@@ -62,9 +61,7 @@ class Timelines:
         self._people: dict[int, dict[int, np.ndarray]] = {}
 
     def add(self, frame: Frame) -> None:
-        """Count a frame; one that could not be read shows nobody, one without a time is passed
-        over.
-        """
+        """Count a frame; an unreadable one shows nobody, and one without a time is ignored."""
         if frame.time_s is None:
             return
         if self._begin_s is None:
@@ -75,7 +72,7 @@ class Timelines:
             self._all_s += before[1]
             for track in _people_in(before[0]):
                 self._seen_s[track] = self._seen_s.get(track, 0.0) + before[1]
-        # A clock that steps back far would need bins before the first; they are counted in it.
+        # A clock that steps back far would need bins before the first; the first one counts it.
         place = max(0, math.floor((frame.time_s - self._begin_s) / self._bin_s))
         while place >= _MOST_BINS:
             self._join()
@@ -94,12 +91,12 @@ class Timelines:
         """Write `person-0.png` and so on, and `overview.png` with all of them.
 
         Args:
-            folder: Made where it does not exist.
-            most: At most so many persons: those who were seen longest.
+            folder: Created if it does not exist.
+            most: Draw at most so many persons, those seen longest.
 
         Returns:
-            The files of the persons, in the order of their numbers, and the overview; nothing
-            where nobody was seen.
+            The files of the persons, in the order of their numbers, and the overview; empty if
+            nobody was seen.
         """
         from mien.video.timeline_drawing import draw_overview, draw_person
 
@@ -120,7 +117,7 @@ class Timelines:
         return paths
 
     def persons(self) -> list[int]:
-        """The tracks that are somebody (`mien.video.summary.is_person`)."""
+        """The tracks that are a person (`mien.video.summary.is_person`)."""
         num_looks = sum(self._looks.values())
         begin_s = self._begin_s or 0.0
         step_s = mean_step(begin_s, self._last_s, num_looks)
@@ -144,12 +141,12 @@ class Timelines:
         return self._bin_s
 
     def span(self) -> tuple[float, float]:
-        """Seconds: when the video begins, and when the last frame's time is up."""
+        """Start of the video and end of its last frame, in seconds."""
         begin_s = self._begin_s or 0.0
         return begin_s, max(self._end_s(), begin_s + 1e-3)
 
     def seconds(self, track: int) -> tuple[float, float]:
-        """How long a person was seen, of how long was looked: by the rule of
+        """How long a person was seen, and how long the video was looked at, by the rule of
         `mien.video.summary.Lasting`.
         """
         last = self._lasting.rest()
@@ -171,12 +168,12 @@ class Timelines:
             self._people[track] = joined
 
     def _end_s(self) -> float:
-        """When the last frame's time is up."""
+        """End of the last frame in seconds."""
         last = self._lasting.rest()
         return self._last_s + (last[1] if last else 0.0)
 
     def runs(self, track: int) -> list[Run]:
-        """Where a person was seen."""
+        """The periods in which a person was seen."""
         places = sorted(self._looks)
         begin_s = self._begin_s or 0.0
         edges = [begin_s] if not places else [begin_s + p * self._bin_s for p in places]

@@ -46,7 +46,7 @@ class _Axis:
         return self.left + (self.right - self.left) * share
 
     def rows(self, pen: ImageDraw, top: float, bottom: float, runs: list[Run]) -> None:
-        """The ground of a row: gray where nobody was seen, lines at the ticks."""
+        """The background of a row: gray where nobody was seen, lines at the ticks."""
         pen.rectangle((self.left, top, self.right, bottom), fill=_AWAY)
         for run in runs:
             pen.rectangle((self.x(run.edges[0]), top, self.x(run.edges[-1]), bottom), fill=_PAPER)
@@ -95,12 +95,12 @@ def draw_person(timelines: Timelines, track: int) -> Image:
     for run in runs:
         _strip(pen, axis, run, low + 1, low + 11)
     pen.rectangle((left, low, axis.right, low + 12), outline=_DIM)
-    axis.legend(pen, low + 12, "seconds; gray where this person was not found")
+    axis.legend(pen, low + 12, "seconds; gray: this person was not found")
     return image
 
 
 def draw_overview(timelines: Timelines, tracks: list[int], num_others: int) -> Image:
-    """All persons of a video: a band each, in the colour and pattern of the likeliest expression."""
+    """All persons of a video, each as a band in the colour and pattern of the likeliest label."""
     import PIL.Image
     from PIL import ImageDraw
 
@@ -137,7 +137,7 @@ def draw_overview(timelines: Timelines, tracks: list[int], num_others: int) -> I
         top = _HEAD + number * (_BAND + _GAP)
         pen.rectangle((axis.left, top, axis.right, top + _BAND), outline=_DIM)
     axis.legend(
-        pen, low, "seconds; the likeliest expression, below it a line where it is uncertain"
+        pen, low, "seconds; the likeliest expression; the line below marks uncertain answers"
     )
     return image
 
@@ -153,7 +153,7 @@ def _title(pen: ImageDraw, head: str, timelines: Timelines, track: int | None) -
 
 
 def _keys(names: list[str]) -> list[tuple[str, float, int]]:
-    """Name, place from the left and line of each entry of the key."""
+    """Name, distance from the left and line of each entry of the legend."""
     found, x, line = [], float(_MARGIN), 0
     for name in names:
         wide = 38 + _FONT.length(name) + 24
@@ -165,8 +165,8 @@ def _keys(names: list[str]) -> list[tuple[str, float, int]]:
 
 
 def _points(axis: _Axis, run: Run, bin_s: float) -> list[float]:
-    """Where the values of a run are drawn; its first and last value reach to its ends."""
-    # A look stands for the time up to the next one, but its point is where it was.
+    """Positions of the values of a run; its first and last value extend to its ends."""
+    # A look represents the time up to the next one, but its point is drawn at its own time.
     points = np.minimum(run.edges[:-1] + bin_s / 2, run.edges[1:])
     return [axis.x(time_s) for time_s in (run.edges[0], *points, run.edges[-1])]
 
@@ -196,7 +196,7 @@ def _area(
 
 
 def _signed(image: Image, axis: _Axis, run: Run, bin_s: float, row: tuple[float, float]) -> None:
-    """Valence as a line about the middle of its row, the area to it filled."""
+    """Draw valence as a line around the middle of its row, with the area between filled."""
     from PIL import ImageDraw
 
     top, bottom = row
@@ -213,7 +213,7 @@ def _signed(image: Image, axis: _Axis, run: Run, bin_s: float, row: tuple[float,
 
 
 def _strip(pen: ImageDraw, axis: _Axis, run: Run, top: float, bottom: float) -> None:
-    """Marks where answers are mostly uncertain."""
+    """Mark where answers are mostly uncertain."""
     for i in np.flatnonzero(run.uncertain >= 0.5):
         x0, x1 = axis.x(run.edges[i]), axis.x(run.edges[i + 1])
         pen.rectangle((x0, top, max(x1, x0 + 1), bottom), fill=_DIM)

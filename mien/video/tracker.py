@@ -1,19 +1,19 @@
-"""Who is who from frame to frame.
+"""Track faces from frame to frame.
 
-Each face followed is a box whose centre moves by a Kalman filter (Kalman 1960) and whose
-width and height are averaged. The centre's velocity is a constant that is slowly forgotten (an
-Ornstein-Uhlenbeck process), so that somebody who disappears behind another is looked for where the
-movement led, and not beyond the picture. Everything is counted in seconds and in face sizes: the
-same settings serve 60 frames a second and one look every 0.2 s, 30-pixel faces and 600-pixel faces.
-The frame of it is SORT's (Bewley et al. 2016, https://arxiv.org/abs/1602.00763), but a face found
-is compared with a face followed by a Gaussian of their distance, as wide as the prediction is
-unsure, and of the ratio of their sizes: on drawn boxes this mistakes half as many people for others
-as the overlap of boxes (IoU) does, even when the boxes are grown by the same uncertainty
-(docs/videos.md). The assignment with the largest sum is found by the Hungarian method; faces seen at
-the last look come first, then those out of sight.
+A track is a box whose centre is predicted by a Kalman filter (Kalman 1960) and whose width and
+height are averaged. The centre's velocity is constant but slowly forgotten (an Ornstein-Uhlenbeck
+process), so that somebody who disappears behind another is expected where the movement led, and not
+beyond the picture. All settings are in seconds and in face sizes: the same ones serve 60 frames a
+second and a look every 0.2 s, 30-pixel faces and 600-pixel faces. The design follows SORT (Bewley
+et al. 2016, https://arxiv.org/abs/1602.00763), but a detected face is compared with a track by two
+Gaussians: of their distance, as wide as the prediction is uncertain, and of the ratio of their
+sizes. On drawn boxes this confuses half as many people as the overlap of boxes (IoU), even if the
+boxes are enlarged by the same uncertainty (docs/videos.md). The Hungarian method finds the
+assignment with the largest sum; faces seen at the last look are assigned first, then those out of
+sight.
 
-Nothing here knows a face: it does not recognise persons, only continues boxes. So a cut to another
-scene ends all of them (`Tracker.cut`).
+This does not recognise persons, it only continues boxes. So a cut to another scene ends all tracks
+(`Tracker.cut`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ import numpy as np
 
 from mien.errors import UsageError
 
-MEMORY_S = 1.0  # how long a face may be out of sight and keep its number
-# In face sizes (mean of width and height); tests/video/test_tracker.py counts the mistakes that these make
-# on drawn boxes.
-_BOX_NOISE = 0.05  # scatter of the detector's boxes
+MEMORY_S = 1.0  # a face may be out of sight for so long and keep its number
+# In face sizes (mean of width and height); tests/video/test_tracker.py counts their mistakes on
+# drawn boxes.
+_BOX_NOISE = 0.05  # noise of the detector's boxes
 _SPEED = 5.0  # spread of speeds, per second
-_SPEED_MEMORY_S = 1.0  # over which time a speed is forgotten
-_NEAR = 0.3  # a box so far from where it is expected fits well even when the prediction is sure
-_MOST_VARIANCE = 1.5  # of a prediction: after a long step it is looked for near by all the same
+_SPEED_MEMORY_S = 1.0  # time constant with which a speed is forgotten
+_NEAR = 0.3  # a box at this distance from its prediction fits well, however sure the prediction
+_MOST_VARIANCE = 1.5  # of a prediction: even after a long step, the face is expected nearby
 _FARTHEST = 2.0
 _SIZE_RATIO = 0.3  # spread of the logarithm of the sizes' ratio
 _LEAST_CLOSENESS = 0.3
@@ -51,7 +51,7 @@ class _Track:
     missed_s: float | None = None  # first look at which it was not found again
 
     def move(self, step_s: float) -> None:
-        """Where it will be after `step_s` seconds, and how unsure that is."""
+        """Its position after `step_s` seconds, and the uncertainty of that."""
         keep = math.exp(-step_s / _SPEED_MEMORY_S)
         reach = _SPEED_MEMORY_S * (1 - keep)
         self.centre = self.centre + reach * self.speed
@@ -63,7 +63,8 @@ class _Track:
         self.spread = step @ self.spread @ step.T + noise
 
     def meet(self, box: np.ndarray, time_s: float) -> None:
-        """Correct the prediction by the box that was found."""
+        """Correct the prediction with the detected box."""
+
         gain = self.spread[:, 0] / (self.spread[0, 0] + _BOX_NOISE**2)
         surprise = (box[:2] + box[2:]) / 2 - self.centre
         self.centre = self.centre + gain[0] * surprise
@@ -75,30 +76,32 @@ class _Track:
 
 
 class Tracker:
-    """Numbers for the faces of a video, from 0 up, none ever given twice.
+    """Numbers the faces of a video, from 0; no number is used twice.
 
     Args:
-        memory_s: How long a face may be out of sight and keep its number, counted from the first
-            look that did not find it to the look that finds it again.
+        memory_s: How long a face may be out of sight and keep its number, from the first look that
+            did not find it to the look that finds it again.
 
     Raises:
-        UsageError: if `memory_s` is negative or no number.
+        UsageError: if `memory_s` is negative or not a number.
     """
 
     def __init__(self, memory_s: float = MEMORY_S) -> None:
         if not (math.isfinite(memory_s) and memory_s >= 0):
-            raise UsageError(f"tracker: got memory_s {memory_s}; expected seconds, 0 or more")
+            raise UsageError(
+                f"tracker: got memory_s {memory_s}; expected seconds. Fix: give 0 or more"
+            )
         self._memory_s = memory_s
         self._tracks: list[_Track] = []
         self._next = 0
         self._time_s: float | None = None
 
     def update(self, time_s: float, boxes: np.ndarray) -> list[int]:
-        """Numbers of the faces found at one look.
+        """Numbers of the faces detected at one look.
 
         Args:
-            time_s: When; a time before the last one (a stream whose clock was set back) counts as
-                no time passed.
+            time_s: Its time; if it is before the last one (a stream whose clock was set back), no
+                time has passed.
             boxes: float (F, 4), `[x0, y0, x1, y1]` in pixels; F may be 0.
 
         Raises:
@@ -106,7 +109,10 @@ class Tracker:
         """
         boxes = np.asarray(boxes, np.float64)
         if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-            raise UsageError(f"tracker: got boxes {boxes.shape}; expected finite (F, 4)")
+            raise UsageError(
+                f"tracker: got boxes {boxes.shape}; expected finite (F, 4). Fix: give x0, y0, x1, "
+                "y1 of each face"
+            )
         step_s = 0.0 if self._time_s is None else max(0.0, time_s - self._time_s)
         if self._time_s is not None and time_s < self._time_s:
             for track in self._tracks:  # all clocks go back together
@@ -143,7 +149,7 @@ class Tracker:
         return numbers
 
     def cut(self) -> None:
-        """Another scene begins: none of the faces followed goes on."""
+        """End all tracks: a new scene begins."""
         self._tracks = []
 
     def _begin(self, box: np.ndarray, time_s: float) -> int:
@@ -155,8 +161,8 @@ class Tracker:
 
 
 def _closeness(tracks: Sequence[_Track], boxes: np.ndarray) -> np.ndarray:
-    """float64 (T, F) in 0..1: how well each box found fits each prediction, 1 for the same place
-    and size.
+    """float64 (T, F) from 0 to 1: how well each box fits each prediction, 1 for the same place and
+    size.
     """
     if not tracks or not len(boxes):
         return np.zeros((len(tracks), len(boxes)))
@@ -177,7 +183,7 @@ def _closeness(tracks: Sequence[_Track], boxes: np.ndarray) -> np.ndarray:
 
 
 def assign(gains: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (row, column) with the largest sum of gains, every row or every column used: the
+    """Pairs (row, column) with the largest sum of gains, using every row or every column: the
     Hungarian method.
 
     Kuhn 1955, with shortest augmenting paths (Jonker and Volgenant 1987).

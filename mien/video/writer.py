@@ -1,5 +1,5 @@
-"""A copy of a video with something drawn into it: pictures with their times in, H.264 or MPEG-4
-out. Without sound.
+"""Write a copy of a video with something drawn into it: pictures with times become H.264 or
+MPEG-4, without sound.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _PREFERRED = (
 class VideoCopy:
     """Writes to `<name>.part.<suffix>`, which becomes `path` when closed.
 
-    An mp4 or mov is written in fragments of 60 frames: of a program that is killed, those that were
-    whole play.
+    An mp4 or mov is written in fragments of 60 frames; if the program is killed, the complete
+    fragments can be played.
 
     Args:
         path: `.mp4`, `.mov` or `.mkv`; its folder must exist. None writes nothing.
@@ -49,10 +49,11 @@ class VideoCopy:
         self._last_tick = -1
         self._failures: tuple[type[Exception], ...] = (
             OSError,
-        )  # kept, as nothing can be imported while Python ends
+        )  # kept, since nothing can be imported while Python exits
         if self._path is not None and self._path.suffix.lower() not in _SUFFIXES:
             raise UsageError(
-                f"{self._path}: got {self._path.suffix or 'no suffix'}; expected {', '.join(_SUFFIXES)}"
+                f"{self._path}: got {self._path.suffix or 'no suffix'}; expected one of "
+                f"{', '.join(_SUFFIXES)}. Fix: use one of these endings"
             )
 
     @property
@@ -63,8 +64,8 @@ class VideoCopy:
     def write(self, time_s: float, image: np.ndarray) -> None:
         """Add a picture, uint8 RGB (H, W, 3), at its time.
 
-        Times must grow; one that steps back is written just after the one before. The first picture
-        gives the size; later ones of another size are fitted into it.
+        Times must increase; one that steps back is written just after the one before. The first
+        picture determines the size; later ones of another size are fitted into it.
 
         Raises:
             DataError: if the file cannot be written.
@@ -85,7 +86,7 @@ class VideoCopy:
             raise self._unwritable(error) from error
 
     def close(self) -> None:
-        """Finish the file; nothing is left behind where nothing was written."""
+        """Finish the file; if nothing was written, no file is left."""
         if self._container is None or self._stream is None:
             return
         container, self._container = self._container, None
@@ -136,8 +137,8 @@ class VideoCopy:
         return DataError(
             self._path or "",
             got=f"a video that cannot be written ({getattr(error, 'strerror', None) or error})",
-            expected="a file in a folder that exists, with room on the disk",
-            fix="give another place",
+            expected="a file in an existing folder, with room on the disk",
+            fix="name another place, or free some space",
         )
 
 

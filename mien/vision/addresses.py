@@ -227,7 +227,7 @@ def _type_of(address: str) -> str:
 def _too_large(name: str, max_bytes: int) -> DataError:
     return DataError(
         name,
-        got="more bytes",
+        got="a larger file",
         expected=f"at most {max_bytes:,} bytes",
         fix="make the picture smaller",
     )

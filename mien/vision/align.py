@@ -102,7 +102,10 @@ def crop(
         or (landmarks is not None and landmarks.shape != (len(boxes), 5, 2))
     ):
         shapes = f"boxes {boxes.shape}, landmarks {None if landmarks is None else landmarks.shape}"
-        raise UsageError(f"crop: got {shapes}; expected (F, 4) and (F, 5, 2) or None")
+        raise UsageError(
+            f"crop: got {shapes}; expected (F, 4) and (F, 5, 2) or None. Fix: give the boxes and "
+            "landmarks of a detector"
+        )
     corners = squares(boxes, landmarks, geometry)
     if geometry == "none":
         cut = [
@@ -138,7 +141,8 @@ def squares(
         return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].astype(np.float32)
     if geometry not in GEOMETRIES:
         raise UsageError(
-            f"geometry: got {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}"
+            f"geometry: got {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}. Fix: "
+            "use one of these"
         )
     known = GEOMETRIES[geometry]
     centre, side = by_box(boxes, known)
@@ -163,7 +167,7 @@ def turn_in_plane(landmarks: np.ndarray) -> np.ndarray:
 
 
 def turn_aside(landmarks: np.ndarray) -> np.ndarray:
-    """float64 (F,): 0 where the nose tip lies midway between the eyes, 1 at or beyond one of them."""
+    """float64 (F,): 0 if the nose tip is midway between the eyes, 1 at or beyond one of them."""
     eyes = (landmarks[:, 1] - landmarks[:, 0]).astype(np.float64)
     along = ((landmarks[:, 2] - landmarks[:, 0]) * eyes).sum(axis=1)
     length = (eyes**2).sum(axis=1)
@@ -173,8 +177,8 @@ def turn_aside(landmarks: np.ndarray) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, corners: np.ndarray, side: int = FACE_SIDE) -> np.ndarray:
-    """uint8 (side, side): a turned square of a picture, averaged by area where it shrinks; edges go on
-    outside.
+    """uint8 (side, side): a turned square of a picture, averaged by area where it shrinks; edges go
+    on outside.
 
     Args:
         image: RGB uint8 (H, W, 3).

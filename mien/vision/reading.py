@@ -151,8 +151,8 @@ def _without_waiting(path: str, flags: int) -> int:
 def _too_many_bytes(where: str, limits: Limits) -> DataError:
     return DataError(
         where,
-        got=f"more than {limits.max_bytes:,} bytes",
-        expected="at most that many",
+        got="a larger file",
+        expected=f"at most {limits.max_bytes:,} bytes",
         fix="save the picture smaller",
     )
 

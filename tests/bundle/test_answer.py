@@ -62,6 +62,15 @@ def test_equal_weights_are_the_balanced_answer() -> None:
     np.testing.assert_allclose(rule.answer(HEADS, OF), BALANCED.answer(HEADS, OF), atol=1e-6)
 
 
+def test_a_prior_of_labels_that_were_never_learned_is_refused() -> None:
+    rules = {"training": plain_rule("main", 3, (0.6, 0.4, 0.0))}
+    last = LABELS.names[2]
+    with pytest.raises(UsageError, match="the network never learned.*Fix: give a weight to"):
+        rule_under({last: 1}, rules, LABELS)
+    shown = rule_under(dict.fromkeys(LABELS, 1), rules, LABELS).answer(HEADS, OF)
+    assert np.isfinite(shown).all() and shown[:, 2].max() == 0
+
+
 def test_balanced_is_had_of_what_is_known_of_the_training_data() -> None:
     rules = {"training": plain_rule("main", 3, (0.5, 0.3, 0.2))}
     rule = rule_under("balanced", rules, LABELS)

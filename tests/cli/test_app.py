@@ -113,8 +113,12 @@ def test_with_a_bundle_the_argument_is_the_data(csv: Path, tmp_path: Path) -> No
     both = ("evaluate", "--bundle", "shipped")
     for words, error, says in (
         ((*both, csv, "--run", run), RunError, "nowhere: got no run.json"),
-        ((*both, csv, run), UsageError, "expected one, the data. Fix: name runs by --run RUN"),
-        ((*both, csv, "--data", csv), UsageError, "expected one, the data"),
+        (
+            (*both, csv, run),
+            UsageError,
+            "expected one argument, the data. Fix: name runs with --run RUN",
+        ),
+        ((*both, csv, "--data", csv), UsageError, "expected one argument, the data"),
         (("evaluate", "--run", run), UsageError, "expected run folders as arguments"),
     ):
         with pytest.raises(error, match=says):
@@ -165,8 +169,7 @@ def test_a_bundle_is_judged_in_both_modes(
     )
     empty = mien("evaluate")
     assert (
-        empty.returncode == 2
-        and "got no network; expected run folders, or --bundle" in empty.stderr
+        empty.returncode == 2 and "got no network; expected run folders or a bundle" in empty.stderr
     )
 
 
@@ -225,7 +228,7 @@ def test_folders_for_results_that_cannot_be_written(faces: Dataset, tmp_path: Pa
     (tmp_path / "audit.txt").mkdir()
     with pytest.raises(
         RunError,
-        match="cannot be written .*Fix: choose another folder with --out, or free space",
+        match="got an error while writing .*Fix: choose another folder with --out, or check space",
     ):
         write_audit(faces, tmp_path, say=print)
 
@@ -313,7 +316,7 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         (
             ["evaluate", __file__],
             4,
-            "got a file; expected a folder that `mien train` wrote. Fix: name data by",
+            "got a file; expected a folder that `mien train` wrote. Fix: name data with",
         ),
         (["train", "--seed", "4294967296"], 2, "seed: got 4294967296; expected less than 2^32"),
         (["train", "--set", "erase=null"], 2, "got 'erase=null'; expected a value"),
@@ -327,7 +330,7 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         (
             ["run", "--recipe", "small", "--recipe", "robust"],
             2,
-            "robust, which begins with a trained network",
+            "robust, which starts from a trained network",
         ),
         (["run", "--out", "/proc/mien"], 4, "choose another folder with --out"),
     ],
@@ -380,7 +383,7 @@ def test_stopped_by_a_signal(csv: Path, tmp_path: Path, number: int, code: int) 
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "goes on after the last whole epoch" in errors and "Traceback" not in errors
+    assert "continues after the last complete epoch" in errors and "Traceback" not in errors
     facts = json.loads((out / "run.json").read_text())
     assert facts["epochs"] >= 1 and "stopped" not in facts
 
@@ -435,7 +438,7 @@ def test_networks_of_one_name_are_numbered() -> None:
 )
 def test_a_near_miss_is_told_the_word_meant(words: str, meant: str) -> None:
     done = CliRunner().invoke(app, words.split())
-    assert done.exit_code == 2 and f"Did you mean {meant}?" in done.stderr
+    assert done.exit_code == 2 and f"Fix: use {meant}" in done.stderr
     assert "Value error" not in done.stderr
 
 

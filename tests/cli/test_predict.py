@@ -95,7 +95,7 @@ def test_a_folder_gives_a_row_for_each_picture_and_says_what_failed(
         assert sum(float(row[f"p_{name}"]) for name in FER2013) == pytest.approx(1, abs=1e-5)
     assert len(done.stdout.splitlines()) == 5
     assert "4 faces in 5 pictures or frames" in done.stderr and "1 could not be read" in done.stderr
-    assert "left out 1 file, by name neither picture nor video" in done.stderr
+    assert "left out 1 file without the name of a picture or video" in done.stderr
 
 
 def test_json_on_stdout_is_one_document(album: Path, toy: Path) -> None:
@@ -114,7 +114,7 @@ def test_resume_leaves_out_what_is_there(album: Path, toy: Path, tmp_path: Path)
     out.write_text(first[:-20])
     done = run(album / "a", album / "b", "--out", out, "--resume", toy=toy)
     assert done.exit_code == PARTLY
-    assert "1 source there" in done.stderr
+    assert "1 source already in the table" in done.stderr
     assert out.read_text().startswith(first)
     assert len(table(out)) == 5 and len({row["source"] for row in table(out)}) == 5
     refused = subprocess_mien("predict", album, "--resume")
@@ -132,7 +132,7 @@ def test_resume_tries_what_failed_or_broke_off_again(
         data = broken.read_bytes()
         broken.write_bytes((album / "a" / "two.png").read_bytes())  # mended
         done = run(album, "--out", out, "--resume", toy=toy)
-        assert done.exit_code == 0 and "4 sources there" in done.stderr
+        assert done.exit_code == 0 and "4 sources already in the table" in done.stderr
         after = out.read_text().splitlines()
         assert (
             len(after) == len(before) and after[:-1] == before[:-1] and "cut off" not in after[-1]
@@ -141,7 +141,7 @@ def test_resume_tries_what_failed_or_broke_off_again(
         mark = out.with_name(out.name + ".unfinished")
         mark.write_text(str(album / "a" / "one.png"))
         done = run(album, "--out", out, "--resume", toy=toy)
-        assert done.exit_code == 0 and "4 sources there" in done.stderr
+        assert done.exit_code == 0 and "4 sources already in the table" in done.stderr
         assert sorted(out.read_text().splitlines()) == sorted(after)
         broken.write_bytes(data)
 
@@ -170,7 +170,8 @@ def test_resume_by_other_means_is_refused_and_loses_nothing(
         (
             other,
             ("--best",),
-            f"got --resume with bundle other {digest}, mode best; expected bundle {known}, mode fast",
+            f"got --resume with bundle other {digest}, mode best; expected bundle {known}, mode "
+            "fast",
         ),
     ):
         with pytest.raises(UsageError, match=re.escape(said)) as refused:
@@ -182,7 +183,7 @@ def test_resume_by_other_means_is_refused_and_loses_nothing(
     done = run(album, "--out", out, "--resume", toy=moved)
     assert (
         done.exit_code == PARTLY
-        and "4 sources there" in done.stderr
+        and "4 sources already in the table" in done.stderr
         and "not known" not in done.stderr
     )
     assert run(album, "--out", out, "--overwrite", "--best", toy=other).exit_code == PARTLY
@@ -197,14 +198,11 @@ def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path
     for _ in range(2):  # the earlier rows stay of an unknown network
         done = run(album / "a", album / "b" / "one.png", "--out", out, "--resume", toy=toy)
         assert done.exit_code == 0 and len(table(out)) == 3
-        assert (
-            f"{out}: with which network and settings its earlier rows were computed is not known"
-            in done.stderr
-        )
+        assert f"{out}: the network and settings of its earlier rows are not known" in done.stderr
     with pytest.raises(UsageError, match="got --resume with mode best; expected mode fast"):
         run(album, "--out", out, "--resume", "--best", toy=toy)
     for text, got in (
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("[]", "another JSON file"),
         ('{"format": "mine"}', "another JSON file"),
     ):
@@ -316,7 +314,7 @@ def test_what_it_wrote_is_not_looked_at_again(album: Path, toy: Path, tmp_path: 
         }
         # Marked copies and maps of six pictures, a marked copy, a timeline and an
         # overview of the video.
-        assert ("left out 15 files that this command wrote" in done.stderr) == (number > 0)
+        assert ("skipped 15 files that this command wrote" in done.stderr) == (number > 0)
     assert (photos / "talk_persons" / "person-0.png").exists() and (
         photos / "one-face0.png"
     ).exists()
@@ -349,7 +347,7 @@ def test_very_long_names(album: Path, toy: Path, tmp_path: Path) -> None:
             *names,
             "v" * 240,
         }
-        assert ("left out 17 files" in done.stderr) == (number > 0)
+        assert ("skipped 17 files" in done.stderr) == (number > 0)
         written = os.listdir(marked)
         for end, count in (
             ("-marked.jpg", 7),
@@ -371,13 +369,15 @@ def test_a_summary_that_cannot_be_written_leaves_nothing_behind(toy: Path, tmp_p
     talk, folder = film(tmp_path / "talk.mp4"), tmp_path / "sums"
     (folder / "talk_summary.csv").mkdir(parents=True)
     with pytest.raises(
-        UsageError, match=r"talk_summary\.csv: cannot be written \(Is a directory\)"
+        UsageError, match=r"talk_summary\.csv: got an error while writing \(Is a directory\)"
     ):
         run(talk, "--summary", folder, toy=toy)
     assert os.listdir(folder) == ["talk_summary.csv"]
     (folder / "talk_summary.csv").rmdir()
     (folder / ".talk.jsonl").mkdir()  # where the frames are kept meanwhile
-    with pytest.raises(UsageError, match=r"\.talk\.jsonl: cannot be written \(Is a directory\)"):
+    with pytest.raises(
+        UsageError, match=r"\.talk\.jsonl: got an error while writing \(Is a directory\)"
+    ):
         run(talk, "--summary", folder, toy=toy)
     (folder / ".talk.jsonl").rmdir()
     assert run(talk, "--summary", folder, toy=toy).exit_code == 0
@@ -409,7 +409,7 @@ def test_nothing_of_the_users_is_overwritten(album: Path, toy: Path, tmp_path: P
         done = run(album / "a", "--draw", album / "a", toy=toy)
         assert done.exit_code == 0 and "2 faces in 2 pictures or frames" in done.stderr
     assert {path: path.read_bytes() for path in pictures} == pictures
-    assert "left out 2 files that this command wrote" in done.stderr
+    assert "skipped 2 files that this command wrote" in done.stderr
 
 
 def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) -> None:
@@ -453,7 +453,10 @@ def test_what_cannot_be_meant_is_refused_before_work(
         (tmp_path / name).mkdir()
     for words, said in (
         (["--out", tmp_path / "t.xlsx"], ".xlsx"),
-        (["--every", "often"], "--every: got 'often'; expected a time above 0 such as 0.2s"),
+        (
+            ["--every", "often"],
+            "--every: got 'often'; expected a time above 0. Fix: write one such as 0.2s",
+        ),
         (["--smooth", "-1s"], "--smooth: got '-1s'"),
         (["--overwrite"], "--out FILE"),
         (["--columns", "openface"], "--out FILE"),
@@ -481,12 +484,12 @@ def test_options_for_the_other_kind_of_source_are_said(
     folder = tmp_path / "out"
     done = run(album / "a", "--every", "1s", "--smooth", "0s", "--summary", folder, toy=toy)
     assert [line for line in done.stderr.splitlines() if "only" in line] == [
-        f"--{option} is for videos only: nothing of it for 2 other sources"
+        f"--{option} is for videos only: it has no effect on 2 other sources"
         for option in ("summary", "every", "smooth")
     ]
     done = run(album / "a", "lost.mp4", "--every", "1s", "--explain", folder, toy=toy)
     assert [line for line in done.stderr.splitlines() if "only" in line] == [
-        "--explain is for pictures only: nothing of it for 1 other source"
+        "--explain is for pictures only: it has no effect on 1 other source"
     ]
 
 
@@ -503,7 +506,7 @@ def test_collect_takes_patterns_and_keeps_order(album: Path, tmp_path: Path) -> 
         "-",
         "camera:0",
     ]
-    assert said == [f"{album}: left out 1 file, by name neither picture nor video"]
+    assert said == [f"{album}: left out 1 file without the name of a picture or video"]
     (tmp_path / "empty").mkdir()
     for nothing in (tmp_path / "empty", tmp_path / "*.png"):
         with pytest.raises(UsageError, match="no picture and no video"):

@@ -95,7 +95,7 @@ BAD: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "shape": ({"x": np.zeros((210, 47))}, r"the shape \(210, 47\)"),
     "negative": ({"x": np.full((210, 48, 48), -0.5)}, "values from -0.5"),
     "too large": ({"x": np.full((210, 48, 48), 300)}, "values from 0 to 300|values from 300"),
-    "nan": ({"x": np.full((210, 48, 48), np.nan)}, "no numbers"),
+    "nan": ({"x": np.full((210, 48, 48), np.nan)}, "not numbers"),
     "fewer labels": ({"y": np.arange(7)}, "7 labels for 210 pictures"),
 }
 
@@ -110,7 +110,7 @@ def test_bad_arrays(tmp_path: Path, faces: Dataset, case: str) -> None:
 
 def test_names_that_say_nothing(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", a=np.zeros(3), b=np.zeros(3), c=np.zeros(3))
-    with pytest.raises(DataError, match="arrays called a, b, c"):
+    with pytest.raises(DataError, match="arrays named a, b, c"):
         load_dataset(tmp_path / "f.npz")
 
 

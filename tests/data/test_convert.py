@@ -78,7 +78,8 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         convert(some(), tmp_path / "there.csv")
     assert (tmp_path / "there.csv").read_text() == "mine"
     with pytest.raises(
-        UsageError, match="faces.zip: got a name that ends as a file's; expected .csv"
+        UsageError,
+        match="faces.zip: got the name of a file that mien does not write; expected .csv",
     ):
         convert(some(), tmp_path / "faces.zip")
     with pytest.raises(DataError, match="convert to a folder"):
@@ -126,7 +127,10 @@ def test_votes_do_not_stay_where_the_csv_could_not_be_put(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", rename)
-        with pytest.raises(DataError, match="fer2013.csv: got no; expected a place to write to"):
+        with pytest.raises(
+            DataError,
+            match="fer2013.csv: got an error while writing .no.; expected a place to write to",
+        ):
             convert(dataset, tmp_path / "fer2013.csv")
     assert list(tmp_path.iterdir()) == []
     assert load_dataset(convert(dataset, tmp_path / "fer2013.csv"), cache=False).votes is not None

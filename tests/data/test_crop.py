@@ -111,7 +111,7 @@ def test_what_was_odd_is_told_and_kept(photos: Path) -> None:
             ("happy/group.png", "several faces"),
         ]
         assert any("15 faces were cut out of 16 pictures" in note for note in dataset.notes)
-        assert any("in 94% of 16 pictures" in note for note in dataset.notes)
+        assert any("in 94% of a sample of 16 pictures" in note for note in dataset.notes)
     assert np.array_equal(first.images, again.images)
 
 
@@ -128,7 +128,7 @@ def test_other_sides_can_be_audited_and_judged(photos: Path) -> None:
     said: list[str] = []
     read = pipeline.read(Source(photos, side=96), say=said.append, to_train=False)
     assert np.array_equal(read.images, load_dataset(photos).images)
-    assert "--side 96: the networks take 48 px" in said[0]
+    assert "--side 96: networks take 48 px" in said[0]
 
 
 def test_whole_takes_pictures_as_they_are(photos: Path) -> None:
@@ -151,7 +151,7 @@ def test_auto_takes_drawings_whole_where_no_face_is_found(tmp_path: Path) -> Non
             photo(tmp_path / "drawings" / label / f"{name}.png")
     dataset = load_dataset(tmp_path / "drawings")
     assert len(dataset) == 14 and dataset.cropped is None
-    assert any("in 0% of 14 pictures" in note for note in dataset.notes)
+    assert any("in 0% of a sample of 14 pictures" in note for note in dataset.notes)
     assert any("--faces detect" in note for note in dataset.notes)
 
 

@@ -64,7 +64,8 @@ FORMS: dict[str, Callable[[Dataset], bytes]] = {
     "synonyms": lambda d: rows_of(
         d,
         lambda e, p, u: (
-            f"{NAMES[int(e)].replace('happy', 'Happiness').replace('sad', 'SADNESS')},{spaced(p)},{u}"
+            f"{NAMES[int(e)].replace('happy', 'Happiness').replace('sad', 'SADNESS')},"
+            f"{spaced(p)},{u}"
         ),
         "Expression,Pixels,usage",
     ),
@@ -141,7 +142,7 @@ def test_rows_without_labels(tmp_path: Path, faces: Dataset) -> None:
     (tmp_path / "some.csv").write_bytes(some)
     dataset = load_dataset(tmp_path / "some.csv")
     assert np.array_equal(dataset.labels == UNLABELLED, dataset.mask("test"))
-    assert any("35 rows carry no label" in note for note in dataset.notes)
+    assert any("35 rows have no label" in note for note in dataset.notes)
 
 
 def test_an_eighth_number_is_a_label_where_it_is_frequent(tmp_path: Path, faces: Dataset) -> None:

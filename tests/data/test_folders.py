@@ -152,8 +152,8 @@ def test_colour_size_and_shape_are_converted_and_said(tmp_path: Path) -> None:
     assert np.unique(dataset.images[9]).tolist() == [70]
     assert dataset.notes == (
         "Of 16 pictures 1 were converted from colour to gray (ITU-R BT.601).",
-        "Of 16 pictures 2 were resized to 48 x 48 (from 20 x 20 to 144 x 96; by area averaging to shrink, "
-        "bilinearly to enlarge).",
+        "Of 16 pictures 2 were resized to 48 x 48 (from 20 x 20 to 144 x 96; by area averaging to "
+        "shrink, bilinearly to enlarge).",
         "Of 16 pictures 1 were not square and were resized whole, which changed their proportions.",
     )
     again = load_dataset(tmp_path)
@@ -314,7 +314,7 @@ def test_folders_that_hold_nothing_to_read(tmp_path: Path) -> None:
         load_dataset(tmp_path / "b")
     save(tmp_path / "c" / "fold1" / "happy" / "1.png")
     save(tmp_path / "c" / "fold2" / "happy" / "1.png")
-    with pytest.raises(DataError, match="no known splits: fold1, fold2"):
+    with pytest.raises(DataError, match="not known splits: fold1, fold2"):
         load_dataset(tmp_path / "c")
     (tmp_path / "d" / "train" / "happy").mkdir(parents=True)
     (tmp_path / "d" / "train" / "happy" / "1.png").write_bytes(b"")

@@ -144,7 +144,7 @@ def test_affectnet_as_its_authors_pack_it(tmp_path: Path) -> None:
 def test_a_picture_without_a_label(tmp_path: Path) -> None:
     plain(tmp_path)
     save(tmp_path / "images" / "new.jpg", 3)
-    with pytest.raises(DataError, match=r"legend\.csv does not name"):
+    with pytest.raises(DataError, match=r"legend\.csv does not list"):
         load_dataset(tmp_path)
     dataset = load_dataset(tmp_path, on_error="skip")
     assert len(dataset) == 14 and len(dataset.left_out) == 1

@@ -152,5 +152,5 @@ def test_split_names() -> None:
 
 
 def test_misspelt_splits_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no known splits: tets, trian"):
+    with pytest.raises(DataError, match="not known splits: tets, trian"):
         load_dataset(tree(tmp_path / "d", "trian/L", "tets/L"))

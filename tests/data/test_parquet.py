@@ -87,7 +87,7 @@ def test_names_in_the_metadata(tmp_path: Path, faces: Dataset) -> None:
     pq.write_table(held, tmp_path / "mine.parquet")
     dataset = load_dataset(tmp_path / "mine.parquet")
     np.testing.assert_array_equal(dataset.labels, faces.labels)
-    assert any("name no splits" in note for note in dataset.notes)
+    assert any("have no splits" in note for note in dataset.notes)
 
 
 def test_bad_files(tmp_path: Path, faces: Dataset) -> None:

@@ -200,7 +200,7 @@ def test_a_cut_off_last_line_is_an_error_or_left_out(tmp_path: Path, kept: str) 
     path = write(tmp_path / "fer2013.csv", table() + kept)
     with pytest.raises(DataError, match="a cut-off last line") as caught:
         load_dataset(path)
-    assert caught.value.row == COUNT + 2 and "download it again" in caught.value.fix
+    assert caught.value.row == COUNT + 2 and "download the file again" in caught.value.fix
     dataset = load_dataset(path, on_error="skip")
     assert len(dataset) == COUNT and [item.row for item in dataset.left_out] == [COUNT + 2]
 
@@ -221,7 +221,7 @@ def zipped(*names: str) -> bytes:
 
 WHOLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty file": (lambda: b"", "an empty file"),
-    "blank first line": (lambda: b"\n\n", "an empty file"),
+    "blank first line": (lambda: b"\n\n", "an empty first line"),
     "only a header": (lambda: b"emotion,pixels,Usage\n", "a header without rows"),
     "only a header, no line end": (lambda: b"emotion,pixels,Usage", "a header without rows"),
     "missing pixels": (lambda: b"emotion,Usage\n3,Training\n", "the columns 'emotion', 'Usage'"),

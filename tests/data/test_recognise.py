@@ -57,7 +57,7 @@ FOREIGN = {
     "f.pkl": (pickle.dumps([1, 2], protocol=4), "a pickle"),
     "f.mat": (b"MATLAB 5.0 MAT-file" + bytes(99), "a MATLAB file"),
     "f.xlsx": (workbook(), "an Excel workbook"),
-    "f.png": (png(), "one picture"),
+    "f.png": (png(), "a single picture"),
 }
 
 

@@ -73,4 +73,4 @@ def test_a_class_of_one_person_trains() -> None:
     groups[dataset.labels == FER2013.index("fear")] = "the only one"
     split = with_validation(dataclasses.replace(dataset, groups=groups))
     assert split.counts()[1, FER2013.index("fear")] == 0
-    assert any("A single group shows fear" in note for note in split.notes)
+    assert any("Only one group has fear" in note for note in split.notes)

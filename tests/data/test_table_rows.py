@@ -73,4 +73,4 @@ def test_the_verb(tmp_path: Path, faces: Dataset) -> None:
     done = CliRunner().invoke(app, ["predict", str(path), *bundle, "--overwrite"])
     assert done.exit_code == 8 and "row 5: got 3 pixels" in done.output
     done = CliRunner().invoke(app, ["predict", str(path), "photo.jpg", *bundle])
-    assert "expected tables alone" in str(done.exception)
+    assert "expected only tables" in str(done.exception)

@@ -26,7 +26,7 @@ def write_csv(folder: Path, usages: list[str] = USAGES) -> Path:
 
 
 def vote_rows(usages: list[str] = USAGES) -> list[str]:
-    """Row i has i % 11 votes for sadness and the rest for contempt; every fifth has no image name."""
+    """Row i has i % 11 votes for sadness, the rest for contempt; every fifth has no name."""
     names = ["" if index % 5 == 0 else f"fer{index:07d}.png" for index in range(len(usages))]
     return [
         f"{usage},{name},0,0,0,{index % 11},0,0,0,{10 - index % 11},0,0"
@@ -51,7 +51,7 @@ def test_votes_are_joined_row_by_row_and_column_by_name(tmp_path: Path) -> None:
     assert dataset.votes[:, sad].tolist() == [index % 11 for index in range(28)]
     assert dataset.votes[:, contempt].tolist() == [10 - index % 11 for index in range(28)]
     assert dataset.votes.sum() == 280
-    assert "FER+ votes of v.csv were joined to 28 of 28 rows." in dataset.notes
+    assert "FER+ votes from v.csv were joined to 28 of 28 rows." in dataset.notes
 
     turned = [",".join(reversed(row.split(","))) for row in vote_rows()]
     header = ",".join(reversed(HEADER.split(",")))
@@ -66,7 +66,7 @@ def test_a_file_beside_the_csv_is_joined_and_said(tmp_path: Path, name: str) -> 
     write_votes(tmp_path / name, vote_rows())
     dataset = load_dataset(path)
     assert dataset.votes is not None
-    assert any("without being named" in note for note in dataset.notes)
+    assert any("because it lies beside" in note for note in dataset.notes)
 
 
 def test_a_file_beside_the_csv_that_does_not_fit_is_said_and_not_joined(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_split_that_only_one_file_has_takes_no_part(tmp_path: Path) -> None:
     votes = write_votes(tmp_path / "v.csv", vote_rows()[:21])
     more = load_dataset(write_csv(tmp_path), votes=votes)
     assert more.votes is not None and more.votes.sum(axis=1).tolist() == [10] * 21 + [0] * 7
-    assert "FER+ votes of v.csv were joined to 21 of 28 rows; the others have none." in more.notes
+    assert "FER+ votes from v.csv were joined to 21 of 28 rows; the others have none." in more.notes
 
 
 def test_rows_left_out_keep_their_line_of_votes(tmp_path: Path) -> None:

@@ -108,8 +108,7 @@ def test_validation_chooses_and_test_does_not() -> None:
     assert evaluation.best == "validation-good"
     said = " ".join(evaluation.to_dict()["words"]["verdict"])
     assert (
-        "On the test pictures, which chose nothing, validation-good reaches 0.0 % of 2 faces"
-        in said
+        "On the test pictures, used for no choice, validation-good reaches 0.0 % of 2 faces" in said
     )
 
 
@@ -338,7 +337,10 @@ def test_the_loss_of_a_pair_is_told_with_its_interval(faces: Dataset) -> None:
     truth = evaluate(faces, networks, num_bootstrap=200).to_dict()
     loss = truth["comparisons"][0]["loss_difference"]
     assert 0 < loss["low"] < loss["value"] < loss["high"]
-    told = f"The loss of b is lower by {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f}): unlikely"
+    told = (
+        f"The loss of b is lower by {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f}): "
+        "unlikely"
+    )
     assert told in truth["words"]["comparisons"][0]
     turned = evaluate(
         faces, networks[::-1], num_bootstrap=200
@@ -349,7 +351,7 @@ def test_the_loss_of_a_pair_is_told_with_its_interval(faces: Dataset) -> None:
 @pytest.mark.parametrize(
     ("training", "held", "judgement"),
     [
-        (0.62, 0.60, "alike"),
+        (0.62, 0.60, "equally well"),
         (0.70, 0.62, "overfits somewhat"),
         (0.90, 0.62, "overfits strongly"),
         (0.60, 0.70, "look at how the splits were made"),
@@ -431,9 +433,9 @@ def test_impossible_predictions_are_refused(
 
 def test_impossible_questions_are_refused(faces: Dataset) -> None:
     network = predicted(faces, "a", 2, splits=("validation",))
-    with pytest.raises(UsageError, match="expected one or more, each once"):
+    with pytest.raises(UsageError, match="expected one or more different names"):
         evaluate(faces, [])
-    with pytest.raises(UsageError, match="expected one or more, each once"):
+    with pytest.raises(UsageError, match="expected one or more different names"):
         evaluate(faces, [network, network])
     with pytest.raises(UsageError, match="got the split 'PublicTest'"):
         evaluate(faces, [Predictions("a", {"PublicTest": network.probabilities["validation"]}, {})])
@@ -531,7 +533,7 @@ def test_a_network_trained_before_the_test_rows_came_is_judged_as_one_of_this_da
         truth = judged(faces, seen)
         [network] = truth["networks"]
         assert (network["same_data"], network["same_test"]) == (True, False)
-        assert truth["words"]["other_data"] == "" and "which chose nothing" in " ".join(
+        assert truth["words"]["other_data"] == "" and "used for no choice" in " ".join(
             truth["words"]["verdict"]
         )
         assert (
@@ -619,8 +621,8 @@ def test_alone_and_trained_on_other_data_a_network_proves_little(faces: Dataset)
     ).to_dict()
     said = alone["words"]
     assert "if it never saw these pictures" in " ".join(said["verdict"])
-    assert "which chose nothing" not in " ".join(said["verdict"])
-    assert not any("learned by heart" in line for line in (*said["splits"], *said["gaps"].values()))
+    assert "used for no choice" not in " ".join(said["verdict"])
+    assert not any("memorised" in line for line in (*said["splits"], *said["gaps"].values()))
     own = evaluate(
         faces, [trained_on(predicted(faces, "n", 2), "n", faces.fingerprint)], num_bootstrap=0
     ).to_dict()
@@ -678,9 +680,8 @@ def test_the_worst_errors_are_put_in_figures() -> None:
         ).to_dict()
         return str(truth["words"]["worst"]["net"])
 
-    assert (
-        told(answers)
-        == "Of net on validation all its errors: their labels got 1.0 % to 20.0 % of the probability."
+    assert told(answers) == (
+        "net on validation, all its errors: their labels got 1.0 % to 20.0 % of the probability."
     )
     assert told(np.eye(2, dtype=np.float32)[[0, 1, 1, 1]]) == "net makes no errors on validation."
 
@@ -721,7 +722,7 @@ def test_the_audit_in_sentences(faces: Dataset) -> None:
     assert "nearly equal" in told[0] and told[2] == "Audit: 1 blank picture."
     no_faces = int(np.sum(voted(faces).votes[:, FERPLUS_VOTES.index("not_a_face")] >= 5))  # type: ignore[index]
     assert no_faces > 1
-    assert told[3] == f"Audit: {no_faces} pictures without a face, say the annotators."
+    assert told[3] == f"Audit: {no_faces} pictures without a face, according to the annotators."
 
 
 def test_sentences_begin_large_and_end_with_a_stop() -> None:

@@ -295,7 +295,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("num_classes", [2, 20])
 def test_any_label_set_one_network_one_split(tmp_path: Path, num_classes: int) -> None:
-    """No history, no recipe, no votes, no test split, a class that never occurs, everything right."""
+    """No history, recipe, votes or test split, a class that never occurs, all right."""
     data = Dataset(
         np.random.default_rng(0).integers(0, 256, (30, FACE_SIDE, FACE_SIDE, 1), dtype=np.uint8),
         np.zeros(30, np.int64),
@@ -315,7 +315,9 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
     data = hostile()
     evaluation = evaluate(data, [network(data, "n", 1, 0, ("validation",))], num_bootstrap=0)
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(RunError, match="taken: cannot be written .*Fix: choose another folder"):
+    with pytest.raises(
+        RunError, match="taken: got an error while writing .*Fix: choose another folder"
+    ):
         write_report(evaluation, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "a file"
 
@@ -329,7 +331,7 @@ def test_each_file_is_written_under_a_name_of_its_own(tmp_path: Path) -> None:
     write_report(evaluation, tmp_path)
     (tmp_path / "report.md").unlink()
     (tmp_path / "report.md").mkdir()
-    with pytest.raises(RunError, match="cannot be written .Is a directory"):
+    with pytest.raises(RunError, match="got an error while writing .Is a directory"):
         write_report(evaluation, tmp_path)
     left = [path.name for path in tmp_path.rglob("*.part")]
     assert sorted(left) == [".report.html.part", ".report.json.part", ".report.md.part"]

@@ -102,7 +102,8 @@ def bombs() -> dict[str, tuple[bytes, set[int]]]:
         "a JPEG of 400 megapixels": (bytes(large), {413}),
         "a JPEG of 1,000 scans": (jpeg[:-2] + scan * 1000 + b"\xff\xd9", {422}),
         "a GIF of 65,535 x 65,535": (b"GIF89a\xff\xff\xff\xff\0\0\0;", {413}),
-        "a BMP of 2^31 pixels": (b"BM" + b"\0" * 16 + struct.pack("<ii", 46_341, -46_341) + b"\0" * 30, {413}),
+        "a BMP of 2^31 "
+        "pixels": (b"BM" + b"\0" * 16 + struct.pack("<ii", 46_341, -46_341) + b"\0" * 30, {413}),
         "a PPM of many pixels": (b"P6 99999 99999 255\n", {413}),
         "a PNG and a zip": (png(8, 8, b"\0" * 72) + b"PK\x03\x04" + b"\0" * 60, {422}),
         "an SVG": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", {415}),
@@ -124,18 +125,20 @@ def test_bombs_are_refused_before_they_cost(server: Server, name: str) -> None:
     assert server.resident_mb() - before_mb < 80
 
 
+KIND = "multipart/form-data; boundary=b"
+PART = b"--b\r\nContent-Disposition: form-data; name="
 FORMS = {
     "no boundary": ("multipart/form-data", b"x"),
     "an empty boundary": ("multipart/form-data; boundary=", b"--\r\n"),
     "a boundary of 300": ("multipart/form-data; boundary=" + "a" * 300, b"x"),
-    "no end": ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc'),
-    "a thousand fields": ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n' * 1000 + b"--b--\r\n"),
-    "two files": ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n1\r\n' * 2 + b"--b--\r\n"),
-    "a header of 10 kB": ("multipart/form-data; boundary=b", b"--b\r\nX: " + b"a" * 10_000 + b"\r\n\r\n1\r\n--b--\r\n"),
-    "a path for a picture": ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n/etc/passwd\r\n--b--\r\n'),
-    "an odd charset": ("multipart/form-data; boundary=b; charset=zzz", b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n1\r\n--b--\r\n'),
-    "a preamble": ("multipart/form-data; boundary=b", b"a" * 1_000_000 + b"--b--\r\n"),
-}  # fmt: skip
+    "no end": (KIND, PART + b'"file"; filename="a"\r\n\r\nabc'),
+    "a thousand fields": (KIND, (PART + b'"x"\r\n\r\n1\r\n') * 1000 + b"--b--\r\n"),
+    "two files": (KIND, (PART + b'"file"; filename="a"\r\n\r\n1\r\n') * 2 + b"--b--\r\n"),
+    "a header of 10 kB": (KIND, b"--b\r\nX: " + b"a" * 10_000 + b"\r\n\r\n1\r\n--b--\r\n"),
+    "a path for a picture": (KIND, PART + b'"file"\r\n\r\n/etc/passwd\r\n--b--\r\n'),
+    "an odd charset": (KIND + "; charset=zzz", PART + b'"\xff"\r\n\r\n1\r\n--b--\r\n'),
+    "a preamble": (KIND, b"a" * 1_000_000 + b"--b--\r\n"),
+}
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -27,7 +27,7 @@ def test_limits_are_given_by_name() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("speed=3", "expected NAME=NUMBER of max_bytes"),
+        ("speed=3", "expected NAME=NUMBER. Fix: use one of the names max_bytes"),
         ("queue", "got ''"),
         ("queue=2.5", "without a fraction"),
         ("body_s=x", "expected a number"),
@@ -44,7 +44,7 @@ def test_limits_that_cannot_be(given: str, message: str) -> None:
 def test_options_that_cannot_be(tmp_path: Path) -> None:
     there = tmp_path / "cert.pem"
     there.touch()
-    with pytest.raises(UsageError, match="both, or none"):
+    with pytest.raises(UsageError, match="both or neither"):
         Options(tls_cert=there)
     with pytest.raises(UsageError, match="no such file"):
         Options(tls_cert=there, tls_key=tmp_path / "absent")

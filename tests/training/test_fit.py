@@ -380,7 +380,7 @@ def test_what_is_refused_leaves_no_run_behind(voted: Dataset, tmp_path: Path) ->
             fit.fit(elsewhere, recipe, folder=tmp_path / "run")
     dense = export(fit.fit(voted, TINY, folder=tmp_path / "dense"), tmp_path / "dense.zip")
     alone = dataclasses.replace(DOUBLE, votes_weight=0.0, soft_label_weight=0.0, teacher_weight=0.5)
-    with pytest.raises(UsageError, match="dense layer, which sees 48 px only.*Fix: stages"):
+    with pytest.raises(UsageError, match="dense layer, which takes only 48 px.*Fix: give stages"):
         fit.fit(voted, alone, folder=tmp_path / "run", sources=fit.Sources([dense]))
     assert not (tmp_path / "run" / "run.json").exists()
     one = dataclasses.replace(alone, teacher_weight=0.0, max_epochs=1)
@@ -418,7 +418,7 @@ def test_bfloat16_trains_and_its_weights_stay_float32(voted: Dataset, tmp_path: 
 
 @pytest.mark.slow
 def test_float16_learns_what_float32_learns(voted: Dataset, tmp_path: Path) -> None:
-    """With so much weight decay that it would show whether the scale of the loss is its scale too."""
+    """With so much weight decay that a wrong scale of the loss would show."""
     plain = dataclasses.replace(
         DOUBLE, dense_dropout=0.0, augment=False, max_epochs=2, weight_decay=0.5
     )
@@ -516,7 +516,7 @@ def test_a_run_of_before_a_field_was_added_goes_on(
         ).facts["epochs"]
         == 4
     )
-    with pytest.raises(RunError, match="backbone_rate was 1.0, got 0.5"):
+    with pytest.raises(RunError, match="backbone_rate was 1.0 and is 0.5"):
         fit.fit(
             faces,
             dataclasses.replace(TINY, backbone_rate=0.5),
@@ -596,7 +596,7 @@ def test_epochs_before_the_loss_was_no_number_can_be_used(
     monkeypatch.setattr(trainer, "evaluated", evaluated)
     with pytest.raises(
         RunError,
-        match="epoch 3: the loss is .* nan on validation.*best of the 2 epochs before it can",
+        match="epoch 3: got a loss of .* nan on validation.*best of the 2 epochs before it",
     ):
         fit.fit(faces, TINY, folder=folder)
     run = runs.load_run(folder)
@@ -621,7 +621,7 @@ def test_a_stopped_run_that_goes_on_can_be_used_meanwhile(faces: Dataset, tmp_pa
 def test_another_run_in_the_folder_is_refused(
     undisturbed: runs.Run, faces: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match=r"seed was 0, got 5.*--fresh"):
+    with pytest.raises(RunError, match=r"seed was 0 and is 5.*--fresh"):
         fit.fit(
             faces,
             dataclasses.replace(TINY, seed=5),
@@ -673,7 +673,7 @@ with filelock.FileLock({str(tmp_path / ".lock")!r}):
 """
     with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as other:
         assert other.stdout is not None and other.stdout.readline() == "locked\n"
-        with pytest.raises(RunError, match="another process trains in this folder"):
+        with pytest.raises(RunError, match="a folder in which another process trains"):
             fit.fit(faces, TINY, folder=tmp_path)
         os.kill(other.pid, signal.SIGKILL)
     assert (
@@ -683,7 +683,7 @@ with filelock.FileLock({str(tmp_path / ".lock")!r}):
 
 
 def test_a_folder_that_cannot_be_written(faces: Dataset) -> None:
-    with pytest.raises(RunError, match="cannot be written.*--out"):
+    with pytest.raises(RunError, match="got an error while writing.*--out"):
         fit.fit(faces, TINY, folder=Path("/proc/mien/run"))
 
 
@@ -756,7 +756,7 @@ def test_a_loss_that_explodes_is_an_error(
     monkeypatch.setattr(
         trainer.Trainer, "_compile", lambda *parts: lambda index, seed: (np.nan, 0.0)
     )
-    with pytest.raises(RunError, match="the loss is nan.*--learning-rate"):
+    with pytest.raises(RunError, match="got a loss of nan.*--learning-rate"):
         fit.fit(faces, TINY, folder=tmp_path / "run")
 
 
@@ -869,7 +869,7 @@ def test_checkpoints_of_another_network_and_damaged_best_weights(
     # A finished run whose weights are gone is not reported as finished.
     done = fit.fit(faces, TINY, folder=tmp_path / "done")
     shutil.rmtree(runs.best_folder(done.folder, done.facts["best_epoch"]))
-    with pytest.raises(RunError, match=r"MANIFEST.json is missing.*Fix"):
+    with pytest.raises(RunError, match=r"got no MANIFEST.json.*Fix"):
         fit.fit(faces, TINY, folder=done.folder)
 
 
@@ -927,7 +927,7 @@ def test_batches_hold_their_share_of_photographs(voted: Dataset) -> None:
     [
         (0.25, False, 1.0, "got 0.25 and no photographs"),
         (0.0, True, 1.0, "got 0 and photographs"),
-        (0.25, True, 0.0, "a recipe without a head for votes"),
+        (0.25, True, 0.0, "a recipe without a vote head"),
     ],
 )
 def test_photographs_and_their_share_go_together(

@@ -149,7 +149,9 @@ def test_a_teacher_for_96_cannot_teach_a_network_for_48(
     large: Bundle, faces: Dataset, tmp_path: Path
 ) -> None:
     taught = dataclasses.replace(OPEN, teacher_weight=0.5, max_epochs=1)
-    with pytest.raises(UsageError, match=r"got a network for faces of 96 px.*Fix: input_side=96"):
+    with pytest.raises(
+        UsageError, match=r"got a network for faces of 96 px.*Fix: give input_side=96"
+    ):
         fit.fit(faces, taught, folder=tmp_path / "run", sources=fit.Sources([large]))
 
 

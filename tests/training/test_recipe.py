@@ -98,7 +98,9 @@ def test_fields_from_texts() -> None:
     expected = {"erase": 0.25, "blocks": ((8,), (16, 16)), "optimizer": "sgd", "residual": True}
     assert recipes.settings(given) == expected
     for wrong in ("erase", "size=3"):
-        with pytest.raises(UsageError, match="expected FIELD=VALUE, with one of name, blocks"):
+        with pytest.raises(
+            UsageError, match="expected FIELD=VALUE. Fix: use one of the fields name, blocks"
+        ):
             recipes.settings([wrong])
 
 
@@ -128,6 +130,8 @@ def test_whole_numbers_do_for_numbers() -> None:
 def test_a_backbone_of_keras_applications_needs_weights() -> None:
     with pytest.raises(
         UsageError,
-        match="backbone: got MobileNetV2 without init; expected init=imagenet:MobileNetV2",
+        match=(
+            "backbone: got MobileNetV2 without init; expected .*Fix: give init=imagenet:MobileNetV2"
+        ),
     ):
         recipes.recipe("small", backbone="MobileNetV2")

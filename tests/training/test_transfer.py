@@ -142,7 +142,9 @@ def test_the_networks_own_answers_come_out_again(
 def test_batch_norms_come_back_and_answer_alike(
     run: runs.Run, double: runs.Run, faces: Dataset
 ) -> None:
-    """`restore_batch_norm`: from a network with a dense layer, one with two heads, and the one in the package."""
+    """`restore_batch_norm`: from a network with a dense layer, one with two heads, and the one in
+    the package.
+    """
     cases = ((run.folder, runs.predict(runs.load_network(run), FACES)),)
     cases += ((double.folder, runs.predict(runs.load_network(double), FACES)),)
     with Classifier(open_bundle("shipped")) as classify:
@@ -364,7 +366,7 @@ def test_bundles_that_cannot_be_begun_with(run: runs.Run, faces: Dataset, tmp_pa
         with pytest.raises(BundleError, match=words):
             transfer.begin(finetune(init=str(init)))
 
-    refused(tmp_path / "nothing", "got nothing; expected a folder or zip")
+    refused(tmp_path / "nothing", "got nothing: no such file or folder; expected a folder or zip")
     export(run, tmp_path / "int8", dataset=faces, int8=True)
     refused(tmp_path / "int8", "precision: got int8; expected float32.*without --int8")
     write_toy(tmp_path / "toy")
@@ -388,7 +390,7 @@ def test_bundles_that_cannot_be_begun_with(run: runs.Run, faces: Dataset, tmp_pa
 
 def test_runs_that_cannot_be_begun_with(run: runs.Run, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"recipe": TINY.to_dict()}))
-    with pytest.raises(RunError, match="no finished network yet"):
+    with pytest.raises(RunError, match="a run without a finished network"):
         transfer.begin(finetune(init=str(tmp_path)))
 
 
@@ -410,7 +412,10 @@ def test_recipes_refuse_what_cannot_be_meant(changes: dict[str, Any], words: str
     for init in ("imagenet:", "imagenet:VGG16", "imagenet:ResNet50:zeros"):
         with pytest.raises(
             UsageError,
-            match="expected imagenet:NAME or imagenet:NAME:random, with one of MobileNetV2",
+            match=(
+                "expected imagenet:NAME or imagenet:NAME:random. Fix: use one of the names "
+                "MobileNetV2"
+            ),
         ):
             transfer.begin(finetune(init=init))
 

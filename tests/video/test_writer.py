@@ -92,7 +92,7 @@ os._exit(9)
 
 
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"got .gif; expected .mp4"):
+    with pytest.raises(UsageError, match=r"got .gif; expected one of .mp4"):
         VideoCopy(tmp_path / "a.gif")
     with pytest.raises(DataError, match="cannot be written"):
         VideoCopy(tmp_path / "absent" / "a.mp4").write(0.0, plain(0))

@@ -108,11 +108,11 @@ def test_an_address_is_read(server: str, path: str) -> None:
         ("/page", "a web page"),
         ("/to/9", "more than 5 redirects"),
         ("/to-file", "an address of the kind file:"),
-        ("/large", "more bytes"),
-        ("/endless", "more bytes"),
+        ("/large", "a larger file"),
+        ("/endless", "a larger file"),
         ("/silent", "no answer within"),
         ("/cut", "cut off"),
-        ("/film", "no picture"),
+        ("/film", "not a picture"),
     ],
 )
 def test_what_cannot_be_had_is_said(

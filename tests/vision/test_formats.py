@@ -1,4 +1,4 @@
-"""One list of picture formats, for training and for use; links to folders lead somewhere in both."""
+"""One list of picture formats for training and for use; both follow links to folders."""
 
 from __future__ import annotations
 
@@ -56,4 +56,4 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert len(collect([str(tmp_path / "album")], say=said.append)) == 2 and said == []
     (root / "sad" / "back").symlink_to(tmp_path / "album")
     assert len(collect([str(tmp_path / "album")], say=said.append)) == 2
-    assert len(said) == 1 and "looked at already" in said[0]
+    assert len(said) == 1 and "already searched" in said[0]

@@ -140,7 +140,7 @@ def test_what_is_no_source(tmp_path: Path) -> None:
         (None, "NoneType"),
         (b"", "0 bytes"),
         (io.StringIO("text"), "yields str"),
-        (tmp_path / "text.txt", "no picture"),
+        (tmp_path / "text.txt", "not a picture"),
     ]
     for source, got in cases:
         with pytest.raises(DataError) as caught:

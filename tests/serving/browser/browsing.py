@@ -27,7 +27,8 @@ FLAGS = (
     "--disable-component-update --disable-sync --disable-dev-shm-usage"
 ).split()
 START_S = 60
-# Said by the browser of what a test does on purpose: an error status, plain http under another name.
+# Said by the browser of what a test does on purpose: an error status, plain http under another
+# name.
 HARMLESS = ("Failed to load resource", "Cross-Origin-Opener-Policy header has been ignored")
 
 

@@ -1,4 +1,6 @@
-"""The tests of the page run in Debian's chromium, driven by Playwright; where that is absent they skip."""
+"""The tests of the page run in Debian's chromium, driven by Playwright; where that is absent they
+skip.
+"""
 
 from __future__ import annotations
 

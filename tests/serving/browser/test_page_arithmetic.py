@@ -1,4 +1,6 @@
-"""The page's modules against the library's: numbers as Python writes them, tracks, smoothing, marks."""
+"""The page's modules against the library's: numbers as Python writes them, tracks, smoothing,
+marks.
+"""
 
 from __future__ import annotations
 
@@ -177,7 +179,8 @@ def test_the_answer_under_a_prior_is_the_librarys(page: Page, prior: Any, mode: 
     }
     rows = [{name: p[i].tolist() for name, p in heads.items()} for i in range(40)]
     body = """const rule = m.ruleUnder(values[1], values[0]);
-      return [rule.prior, rule.certain_from, values[2].map((one) => m.shownAnswer(one, values[0], rule, rule[values[3]]))]"""
+      const shown = values[2].map((one) => m.shownAnswer(one, values[0], rule, rule[values[3]]));
+      return [rule.prior, rule.certain_from, shown]"""
     name = TEMPERATURE[mode]
     found, certain_from, shown = call(page, "recognize/rule.mjs", body, model, prior, rows, name)
     assert (found, certain_from) == (rule.prior, rule.certain_from)

@@ -1,4 +1,4 @@
-"""The panel "Camera" with chromium's fake device, which plays a drawn clip; and every way to fail."""
+"""The panel "Camera" with chromium's fake device, which plays a drawn clip; all failures."""
 
 from __future__ import annotations
 
@@ -54,8 +54,10 @@ def saved(page: Page, name: str) -> bytes:
 def test_nothing_starts_before_consent(new_page: Callable[..., Page], camera: Any) -> None:
     page = new_page(in_browser=camera, permissions=["camera"])
     page.page.evaluate(
-        "() => { const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
-        "window.asked = 0; navigator.mediaDevices.getUserMedia = (...all) => { window.asked += 1; return ask(...all); } }"
+        "() => { const ask = "
+        "navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);window.asked = 0; "
+        "navigator.mediaDevices.getUserMedia = (...all) => { window.asked += 1; return "
+        "ask(...all); } }"
     )
     page.page.click("#tab-camera")
     page.expect("#camera h1").to_have_text("Before the camera starts")
@@ -158,8 +160,9 @@ def test_leaving_the_panel_stops_the_camera(live: Page) -> None:
 
 def test_a_screen_reader_hears_at_most_every_two_seconds(live: Page) -> None:
     live.page.evaluate(
-        "() => { window.said = []; new MutationObserver(() => window.said.push(performance.now()))"
-        ".observe(document.getElementById('live'), {childList: true, characterData: true, subtree: true}); }"
+        "() => { window.said = []; new MutationObserver(() => "
+        "window.said.push(performance.now())).observe(document.getElementById('live'), "
+        "{childList: true, characterData: true, subtree: true}); }"
     )
     for _ in range(6):
         live.page.keyboard.press("m")
@@ -180,7 +183,8 @@ FAILURES = {
 @pytest.mark.parametrize("name", list(FAILURES))
 def test_a_camera_that_does_not_start_says_why(page: Page, name: str) -> None:
     page.page.evaluate(
-        "(name) => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', name); }; }",
+        "(name) => { navigator.mediaDevices.getUserMedia = async () => { throw new "
+        "DOMException('no', name); }; }",
         name,
     )
     page.page.click("#tab-camera")

@@ -20,7 +20,7 @@ MAX_SIDE = 1280  # what the page asks for by default
 
 
 def pictures() -> list[tuple[str, bytes]]:
-    """(form, file): 105 drawn faces and the astronaut at three sizes, each in six formats in turn."""
+    """(form, file): 105 drawn faces and the astronaut at three sizes, in six formats in turn."""
     made = []
     for i, form in enumerate(FORMS):
         made.append((form, encoded(crowd(15, seed=i), form)))
@@ -166,7 +166,7 @@ def test_a_browser_that_changes_pixels_is_noticed(
 ) -> None:
     noisy = np.asarray(load_image((PAGE / "check.png").read_bytes())).copy()
     noisy[3, 4, 1] ^= 1
-    route = lambda handled: handled.fulfill(body=encoded(noisy), content_type="image/png")  # noqa: E731
+    route = lambda handled: handled.fulfill(body=encoded(noisy), content_type=("image/png"))  # noqa: E731
     page = broken(new_page, server, "**/check.png", route)
     page.expect("#banner-device").to_contain_text("changes the pixels")
 

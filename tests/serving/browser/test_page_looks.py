@@ -1,4 +1,6 @@
-"""What everybody can use: axe-core without a complaint in every state and both themes, small screens, motion."""
+"""What everybody can use: axe-core without a complaint in every state and both themes, small
+screens, motion.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,8 @@ def test_targets_are_large_enough_for_a_finger(page: Page) -> None:
     page.add(upload(encoded(crowd(3))))
     page.expect(".face").to_have_count(3)
     sizes = page.page.locator("button:visible, a.button:visible").evaluate_all(
-        "all => all.map(one => { const r = one.getBoundingClientRect(); return [one.innerText, r.width, r.height]; })"
+        "all => all.map(one => { const r = one.getBoundingClientRect(); return [one.innerText, "
+        "r.width, r.height]; })"
     )
     assert len(sizes) > 10
     assert [size for size in sizes if min(size[1:]) < 24] == []

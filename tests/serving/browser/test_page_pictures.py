@@ -1,4 +1,4 @@
-"""The panel "Pictures": choose, drop, paste, several faces, keyboard, downloads, every error state."""
+"""The panel "Pictures": choose, drop, paste, several faces, keyboard, downloads, errors."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_downloads_are_byte_for_byte_the_librarys(page: Page, place: str) -> Non
 
 
 def masked(text: str) -> str:
-    """JSON without the digits of valences: read back, they are made anew of rounded probabilities."""
+    """JSON without the digits of valences, which reading computes from rounded values."""
     found, count = re.subn(r'("valence": -?0\.\d{6})[\de+-]*', r"\1", text)
     assert count == 5
     return found
