@@ -1,5 +1,6 @@
-"""The examples in docstrings are true. They find `mien` imported, and beside them a photograph
-(scikit-image's astronaut), one without a face, a face cut out of the first, and drawn faces.
+"""The examples in docstrings and in the README are true. They find `mien` imported, and beside them
+a photograph (scikit-image's astronaut), one without a face, a face cut out of the first, and drawn
+faces.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +43,32 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
         Image.fromarray(face[..., 0]).save(path)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str, beside: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name in FIND_FACES and kept_weights() is None:
-        weights = Path(__file__).parents[2] / "shared" / "models" / YUNET_FILE
-        if not weights.exists():
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """YuNet's, without fetching them."""
+    if kept_weights() is None:
+        shared = Path(__file__).parents[2] / "shared" / "models" / YUNET_FILE
+        if not shared.exists():
             pytest.skip("YuNet's weights are not here (make vendor), and no test fetches them")
-        monkeypatch.setenv("MIEN_YUNET", os.fspath(weights))
+        monkeypatch.setenv("MIEN_YUNET", os.fspath(shared))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str, beside: None, request: pytest.FixtureRequest) -> None:
+    if name in FIND_FACES:
+        request.getfixturevalue("weights")
     module = importlib.import_module(name)
     result = doctest.testmod(module, extraglobs={"mien": mien})
     assert result.failed == 0
     assert result.attempted > 0
+
+
+def test_the_readme_prints_what_it_says(
+    beside: None, weights: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.S)
+    assert found is not None
+    code, printed = found.groups()
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out == printed
