@@ -159,13 +159,6 @@ def squares(
     return np.stack([ring.real, ring.imag], axis=-1).astype(np.float32)
 
 
-def turn_in_plane(landmarks: np.ndarray) -> np.ndarray:
-    """float64 (F,): in-plane turn of each head in radians, positive clockwise as the picture shows
-    it.
-    """
-    return by_landmarks(landmarks, GEOMETRIES["yunet"])[2]
-
-
 def turn_aside(landmarks: np.ndarray) -> np.ndarray:
     """float64 (F,): 0 if the nose tip is midway between the eyes, 1 at or beyond one of them."""
     eyes = (landmarks[:, 1] - landmarks[:, 0]).astype(np.float64)
