@@ -20,6 +20,7 @@ from mien.results.writers import form_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from mien.bundle.answer import Prior
     from mien.recognizer import Recognizer
 
 Say = Callable[[str], None]
@@ -90,12 +91,18 @@ class Tally:
     num_without_face: int = 0
     num_failed: int = 0
     num_resumed: int = 0
+    num_sources: int = 0  # answered by a worker of a cluster
 
     def add(self, frame: Frame) -> None:
         self.num_frames += 1
         self.num_faces += len(frame.faces)
         self.num_failed += frame.error is not None
         self.num_without_face += frame.error is None and not frame.faces
+
+    def include(self, other: Tally) -> None:
+        """Add what another looked at."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
     def sentence(self) -> str:
         parts = [
@@ -117,7 +124,8 @@ class Options:
     Attributes:
         every: Seconds between the frames of a video that are looked at; None for every frame.
         smooth_s: Time constant of the smoothing in videos.
-        max_side: The recognizer's setting; stored beside the table, so that `resume` can compare.
+        max_side, prior: The recognizer's settings; stored beside the table, so that `resume` can
+            compare.
         pictures: Pictures in memory, uint8 (H, W), by the names of sources.
         below: The path of a source below a given folder, if there is one; its drawn copy lies in
             the same subfolders.
@@ -126,6 +134,7 @@ class Options:
     every: float | None = None
     smooth_s: float | None = None
     max_side: int | None = None
+    prior: Prior = None
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     below: Mapping[str, str] = field(default_factory=dict)
 
@@ -174,7 +183,7 @@ def predict(
         outputs.columns,
         has_videos=num_videos > 0,
     )
-    settings = _settings(recognizer, options, has_videos=num_videos > 0)
+    settings = settings_of(recognizer, options, has_videos=num_videos > 0)
     table = ResumableTable(
         layout, settings, resume=outputs.resume, overwrite=outputs.overwrite, say=say
     )
@@ -196,11 +205,11 @@ def predict(
         }
         frames = recognizer.frames(data.values(), names=map(name_of, data))
         for (source, picture), frame in zip(data.items(), frames, strict=True):
-            done(_draw_picture(recognizer, frame, picture, names[source], outputs))
+            done(draw_picture(recognizer, frame, picture, names[source], outputs))
         for source in left:
             if source in videos:
                 table.begin(source)
-                for frame in _video(source, names[source], recognizer, outputs, options, say):
+                for frame in watch_video(source, names[source], recognizer, outputs, options, say):
                     done(frame)
                 table.end()
     return tally
@@ -223,7 +232,7 @@ def _say_what_is_unused(
             )
 
 
-def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> dict[str, Any]:
+def settings_of(recognizer: Recognizer, options: Options, *, has_videos: bool) -> dict[str, Any]:
     """The settings that predictions depend on."""
     from mien.video.recognize import SMOOTH_S
     from mien.vision.yunet import MAX_SIDE
@@ -243,7 +252,7 @@ def _settings(recognizer: Recognizer, options: Options, *, has_videos: bool) -> 
     return settings
 
 
-def _draw_picture(
+def draw_picture(
     recognizer: Recognizer,
     frame: Frame,
     picture: str | bytes | np.ndarray,
@@ -274,7 +283,7 @@ def _draw_picture(
     return frame
 
 
-def _video(
+def watch_video(
     source: str,
     name: str,
     recognizer: Recognizer,

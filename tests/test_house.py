@@ -60,11 +60,15 @@ HOUSE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (*CORE, "results", "vision", "bundle", "recognizer", "video"),
         ("fastapi", "h11", "prometheus_client", "pydantic", "starlette", "uvicorn"),
     ),
+    "ray": (
+        (*CORE, "results", "vision", "bundle", "recognizer", "video", "predict"),
+        ("cv2", "pyarrow", "ray"),
+    ),
     "cli": (
         (
             *CORE,
             *("results", "vision", "bundle", "data", "recognizer", "training", "video"),
-            *("predict", "evaluation", "pipeline", "serving"),
+            *("predict", "evaluation", "pipeline", "serving", "ray"),
         ),
         ("rich", "tensorflow", "typer"),
     ),
@@ -225,9 +229,9 @@ def test_recognising_needs_no_extra(tmp_path: Path) -> None:
     code = """
 import sys
 import mien.recognizer, mien.predict, mien.results.resume, mien.vision.annotate
-import mien.video.summary, mien.video.timeline, mien.cli.doctor
+import mien.video.summary, mien.video.timeline, mien.cli.doctor, mien.ray.child
 extras = {"keras", "tensorflow", "matplotlib", "pandas", "sklearn", "scipy", "mlxtend"}
-extras |= {"jinja2", "filelock", "av"}
+extras |= {"jinja2", "filelock", "av", "pyarrow", "ray"}
 print(sorted(extras & set(sys.modules)))
 """
     done = subprocess.run(

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.cluster import ENGINES, Asked, predict_with_ray
 from mien.cli.options import Json, choice, say, say_next
 from mien.cli.progress import counting_bar
 from mien.constants import COLUMNS, DETECTORS
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
-    from mien.predict import Options
+    from mien.predict import Options, Outputs, Tally
+    from mien.recognizer import Recognizer
     from mien.results import Frame
     from mien.video.summary import Summary
 
@@ -64,9 +66,12 @@ Best = Annotated[
     ),
 ]
 TableFile = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--out", help="Table to write: .csv, .jsonl, .json or .parquet.", show_default=False
+        "--out",
+        metavar="PATH",
+        help="Table to write: .csv, .jsonl, .json or .parquet; with --engine ray a folder.",
+        show_default=False,
     ),
 ]
 ColumnNames = Annotated[str, typer.Option(help="Names of the table's columns.", **choice(COLUMNS))]
@@ -112,6 +117,53 @@ Prior = Annotated[
     ),
 ]
 
+WhichEngine = Annotated[
+    str,
+    typer.Option(
+        help="What does the work: this process, or Ray, on this machine or many (docs/scale.md).",
+        **choice(ENGINES),
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="With --engine ray: HOST:PORT of a cluster, or auto; otherwise this machine.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="With --engine ray: how many; as many as there are cores for by default.",
+        min=1,
+        show_default=False,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        help="With --engine ray: cores a worker, 1 by default.", min=1, show_default=False
+    ),
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option(
+        help="With --engine ray: what a picture may take, 60s by default; then its row says so.",
+        show_default=False,
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="With --engine ray: say what it would take, and stop.")
+]
+CoreHour = Annotated[
+    float | None,
+    typer.Option(
+        help="With --dry-run: what a core costs an hour, 0.04 by default.",
+        min=0,
+        show_default=False,
+    ),
+]
+
 
 def predict(
     paths: Paths,
@@ -130,6 +182,13 @@ def predict(
     summary: SummaryFolder = None,
     every: Every = None,
     smooth: Smooth = None,
+    engine: WhichEngine = "local",
+    address: Address = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    time_limit: TimeLimit = None,
+    dry_run: DryRun = False,
+    core_hour: CoreHour = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -139,40 +198,76 @@ def predict(
     Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
 
     Example: mien predict test.csv --out submission.csv
+
+    Example: mien predict s3://bucket/pictures --engine ray --address auto --out answers/
     """
     from mien import predict as job
     from mien.recognizer import load
-    from mien.results.writers import open_writer
     from mien.video.recognize import parse_seconds
     from mien.vision.detect import find_detector
-    from mien.vision.fonts import take_missing
 
     tell = _nothing if quiet else say
-    outputs = job.Outputs(out, columns, resume, overwrite, draw, explain, summary)
+    limit = None if time_limit is None else parse_seconds(time_limit, "--time-limit")
+    asked = Asked(engine, address, workers, threads, limit, dry_run, core_hour)
+    table = None if out is None else asked.table(out)
+    outputs = job.Outputs(table, columns, resume, overwrite, draw, explain, summary)
     options = job.Options(
         every=None if every is None else parse_seconds(every, "--every"),
         smooth_s=_time_constant(smooth),
         max_side=max_side,
+        prior=prior,
     )
-    sources, options, num_bad = _sources(paths, options, tell)
+    sources, num_bad = paths, 0
+    if not asked.has_ray:
+        asked.check_unused()
+        sources, options, num_bad = _sources(paths, options, tell)
     if options.pictures:
         detector = "none"
     mode = "best" if best else "fast"
     finder = find_detector(detector, model=detector_model, max_side=max_side)
-    recognizer = load(bundle, detector=finder, mode=mode, prior=prior)
+    num_threads = 1 if asked.has_ray else None
+    recognizer = load(bundle, detector=finder, num_threads=num_threads, mode=mode, prior=prior)
     if recognizer.detector.note:
         tell(recognizer.detector.note)
-    with recognizer, contextlib.ExitStack() as stack:
-        if json:
-            printed = stack.enter_context(
-                open_writer(sys.stdout, "json", labels=recognizer.labels.names)
-            )
-        screen = _Screen(recognizer.labels.names, has_summary=summary is not None, quiet=quiet)
+    with recognizer:
+        if asked.has_ray:
+            how = (outputs, options)
+            tally = predict_with_ray(paths, recognizer, out, how, asked, quiet=quiet, as_json=json)
+        else:
+            tally = _predict_here(sources, recognizer, outputs, options, quiet=quiet, as_json=json)
+    if not asked.dry_run:
+        tell(tally.sentence())
+    if out is None and not quiet and not options.pictures and not asked.dry_run:
+        say_next("predict", *paths, "--out", "faces.csv", "--draw", "marked", as_json=json)
+    if tally.num_failed or num_bad:
+        raise typer.Exit(PARTLY)
+
+
+def _predict_here(
+    sources: Sequence[str],
+    recognizer: Recognizer,
+    outputs: Outputs,
+    options: Options,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> Tally:
+    """Answer in this process, and show the answers."""
+    from mien import predict as job
+    from mien.results.writers import open_writer
+    from mien.vision.fonts import take_missing
+
+    tell = _nothing if quiet else say
+    with contextlib.ExitStack() as stack:
+        labels = recognizer.labels.names
+        if as_json:
+            printed = stack.enter_context(open_writer(sys.stdout, "json", labels=labels))
+        screen = _Screen(labels, has_summary=outputs.summary is not None, quiet=quiet)
         move = stack.enter_context(counting_bar(0 if quiet else len(sources)))
         seen: dict[str, None] = {}
 
         def show(frame: Frame) -> None:
-            if json:
+            if as_json:
                 printed.write(frame)
             else:
                 screen.show(frame)
@@ -181,15 +276,11 @@ def predict(
             move(len(seen), frame.source + time)
 
         tally = job.predict(sources, recognizer, outputs, options, say=tell, show=show)
-        if not json:
+        if not as_json:
             screen.end_of_film()
     if missing := take_missing():
         tell(missing)
-    tell(tally.sentence())
-    if out is None and not quiet and not options.pictures:
-        say_next("predict", *paths, "--out", "faces.csv", "--draw", "marked", as_json=json)
-    if tally.num_failed or num_bad:
-        raise typer.Exit(PARTLY)
+    return tally
 
 
 def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str], Options, int]:

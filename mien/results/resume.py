@@ -247,18 +247,25 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     os.replace(part, path)
 
 
-def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuse to continue a table with other settings. Settings that only one side has, such as
-    those of videos, do not count.
+def differences(known: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What these settings have, and what was there in its place; None where they are the same.
+    What is known of one side only (videos) differs in nothing.
     """
     other = [name for name, value in settings.items() if name in known and known[name] != value]
-    if other:
-        current, expected = (
-            ", ".join(f"{name} {'none' if one[name] is None else one[name]}" for name in other)
-            for one in (settings, known)
-        )
+    if not other:
+        return None
+    current, expected = (
+        ", ".join(f"{name} {'none' if one[name] is None else one[name]}" for name in other)
+        for one in (settings, known)
+    )
+    return current, expected
+
+
+def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse to go on with a table by other means."""
+    if other := differences(known, settings):
         raise UsageError(
-            f"{table}: got --resume with {current}; expected {expected}, as its rows were "
+            f"{table}: got --resume with {other[0]}; expected {other[1]}, as its rows were "
             "computed. Fix: give the same options as then, or name another table with --out, or "
             "start this one again with --overwrite"
         )

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TextIO, cast
 
-from mien.errors import DataError, MissingExtraError, UsageError, printable
+from mien.errors import DataError, UsageError, printable
+from mien.results.arrow import ArrowColumns
 from mien.results.columns import Row, check_labels, column_kinds, rows
 from mien.results.frame import FORMAT, Frame
 
@@ -94,7 +95,7 @@ def open_writer(
             "one"
         )
     if form == "parquet":
-        return _ParquetWriter(target, tuple(labels), columns, kinds)
+        return _ParquetWriter(target, ArrowColumns(labels, columns, heads=heads, raw=raw))
     if form == "csv":
 
         def lines(frame: Frame) -> str:
@@ -171,35 +172,19 @@ class _ParquetWriter:
     """Row groups under a temporary name, so that the final name is never a partial file."""
 
     def __init__(
-        self,
-        target: str | os.PathLike[str] | TextIO | BinaryIO,
-        labels: tuple[str, ...],
-        columns: str,
-        kinds: dict[str, str],
+        self, target: str | os.PathLike[str] | TextIO | BinaryIO, columns: ArrowColumns
     ) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            raise MissingExtraError("pyarrow", "parquet") from None
-        types = {
-            "text": pyarrow.string(),
-            "whole": pyarrow.int64(),
-            "real": pyarrow.float32(),
-            "time": pyarrow.float64(),
-            "truth": pyarrow.bool_(),
-        }
-        self._arrow, self._labels, self._columns, self._kinds = pyarrow, labels, columns, kinds
-        self._schema = pyarrow.schema([(name, types[kind]) for name, kind in kinds.items()])
+        import pyarrow.parquet
+
+        self._columns = columns
         self._path = Path(target) if isinstance(target, str | os.PathLike) else None
         self._part = None if self._path is None else self._path.with_name(self._path.name + ".part")
-        self._file = pyarrow.parquet.ParquetWriter(self._part or target, self._schema)
+        self._file = pyarrow.parquet.ParquetWriter(self._part or target, columns.schema)
         self._rows: list[Row] = []
         self._is_open = True
 
     def write(self, frame: Frame) -> None:
-        check_labels(frame, self._labels)
-        self._rows += rows(frame, self._columns)
+        self._rows += self._columns.rows(frame)
         if len(self._rows) >= ROWS_A_GROUP:
             self._flush()
 
@@ -220,14 +205,7 @@ class _ParquetWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            made = [
-                self._arrow.array(
-                    [_parquet_cell(row.get(name)) for row in self._rows],
-                    type=self._schema.field(name).type,
-                )
-                for name in self._kinds
-            ]
-            self._file.write_table(self._arrow.Table.from_arrays(made, schema=self._schema))
+            self._file.write_table(self._columns.table(self._rows))
             self._rows = []
 
 
@@ -290,7 +268,3 @@ def cell(value: Any, kind: str) -> str:
     # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other
     # text needs that.
     return "./" + text if kind == "text" and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _parquet_cell(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) else value

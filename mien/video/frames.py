@@ -79,7 +79,12 @@ def is_video(source: str | os.PathLike[str]) -> bool:
         return True
     if is_address(text) or protocol_of(text):
         return protocol_of(text) != "" and not is_picture_address(text)
-    return os.path.splitext(text)[1].lower() in _SUFFIXES or is_animated(text)
+    return is_video_name(text) or is_animated(text)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a path ends as a video's does."""
+    return os.path.splitext(name)[1].lower() in _SUFFIXES
 
 
 def read_frames(
