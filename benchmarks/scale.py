@@ -1,8 +1,8 @@
 """Ray against plain `mien predict`, memory over many pictures, and a cluster that sleeps.
 
     python benchmarks/scale.py efficiency [--pictures 300] [--rounds 3]
-    python benchmarks/scale.py memory [--pictures 100000]
-    python benchmarks/scale.py cluster [--picture-s 0.1] [--files 64]
+    python benchmarks/scale.py memory [--pictures 100000] [--bundle shipped]
+    python benchmarks/scale.py cluster [--picture-s 0.1] [--files 64] [--nodes 2 4 8]
 
 efficiency: pictures a second of plain `mien predict` and of Ray, at one core and at two, in turns;
 from the first answer to the last, so that neither's start counts. On a busy machine take the ratio
@@ -33,7 +33,7 @@ from mien.predict import Options, Outputs, Tally, predict
 from mien.ray.job import Cluster, Work, connected, predict_on_cluster
 from mien.ray.manifest import Answers
 from mien.ray.pool import Pool
-from mien.ray.setup import Item, Setup, setup_like
+from mien.ray.setup import Item, Setup, frame_of, setup_like
 from mien.results import Frame
 from mien.runtime import processor
 
@@ -51,15 +51,17 @@ def main() -> None:
     parser.add_argument(
         "--files", type=int, default=64, help="in a task of the cluster that sleeps"
     )
+    parser.add_argument("--nodes", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--bundle", default="shipped", help="network of the memory's pictures")
     options = parser.parse_args()
     print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mien-scale-") as folder:
         if options.what == "efficiency":
             efficiency(Path(folder), options.pictures or 300, options.rounds)
         elif options.what == "memory":
-            memory(Path(folder), options.pictures or 100_000)
+            memory(Path(folder), options.pictures or 100_000, options.bundle)
         else:
-            cluster(Path(folder), options.picture_s, options.files)
+            cluster(Path(folder), options.picture_s, options.files, options.nodes)
 
 
 def efficiency(folder: Path, num: int, rounds: int) -> None:
@@ -206,7 +208,7 @@ def kind(words: str) -> str:
     return "other"
 
 
-def memory(folder: Path, num: int) -> None:
+def memory(folder: Path, num: int, bundle: str) -> None:
     sources = faces(folder / "album", num)
     began, shown = time.monotonic(), 0
 
@@ -226,7 +228,7 @@ def memory(folder: Path, num: int) -> None:
         )
 
     work = Work(str(folder / "answers"), dict.fromkeys(sources, ""))
-    with mien.load(detector="none", num_threads=1) as recognizer:
+    with mien.load(bundle, detector="none", num_threads=1) as recognizer:
         tally = predict_on_cluster(
             work, recognizer, Outputs(), Options(), say=lambda one: print(f"  {one}"), show=show
         )
@@ -241,7 +243,7 @@ def store_mb() -> float:
     return (total["object_store_memory"] - free.get("object_store_memory", 0)) / 2**20
 
 
-def cluster(folder: Path, picture_s: float, num_files: int) -> None:
+def cluster(folder: Path, picture_s: float, num_files: int, sizes: Sequence[int]) -> None:
     from ray.cluster_utils import Cluster as Nodes
 
     import mien.ray.pool
@@ -249,11 +251,11 @@ def cluster(folder: Path, picture_s: float, num_files: int) -> None:
     mien.ray.pool.FILES_A_TASK = num_files
     with mien.load(detector="none") as recognizer:
         setup = setup_like(recognizer)
-        Asleep.frame = recognizer.frame(np.full((48, 48, 3), 128, np.uint8))
+        Asleep.frame = frame_of(recognizer, np.full((48, 48, 3), 128, np.uint8), "drawn")
     Asleep.picture_s = picture_s  # Ray sends the class of a script as it is
     columns = setup.arrow_columns()
     print(f"{picture_s * 1000:g} ms a picture, {num_files} a task")
-    for num_nodes in (2, 4, 8):
+    for num_nodes in sizes:
         nodes = Nodes()
         for _ in range(num_nodes):
             nodes.add_node(num_cpus=8, object_store_memory=100 << 20, include_dashboard=False)

@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING
 
 from mien.cli.options import say
 from mien.cli.progress import counting_bar
-from mien.cli.sources import collect
-from mien.errors import DataError, UsageError
-from mien.predict import Options, Outputs, Tally, counted
-from mien.results.names import STDIN
-from mien.vision.formats import is_picture_name
+from mien.errors import DataError, UsageError, counted
 
 if TYPE_CHECKING:
+    from mien.predict import Options, Outputs, Tally
     from mien.ray.job import Cluster, Work
     from mien.recognizer import Recognizer
 
@@ -93,6 +90,7 @@ def predict_with_ray(
     as_json: bool,
 ) -> Tally:
     """Answer files on a cluster, or say what that would take."""
+    from mien.predict import Tally
     from mien.ray.job import predict_on_cluster
 
     tell: Tell = _nothing if quiet else say
@@ -132,9 +130,12 @@ class Lines:
 
 def work_of(paths: Sequence[str], tell: Tell) -> Work:
     """The files that are named: folders, patterns, files, lists of them, addresses."""
+    from mien.cli.sources import collect
     from mien.ray import storage
     from mien.ray.job import Work
+    from mien.results.names import STDIN
     from mien.video.frames import is_video, is_video_name
+    from mien.vision.formats import is_picture_name
 
     local: list[str] = []
     below: dict[str, str] = {}

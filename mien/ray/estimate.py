@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mien.errors import DataError
-from mien.predict import Options, counted
+from mien.predict import Options
 from mien.ray import storage
 from mien.ray.job import Work, span
+from mien.ray.setup import frame_of
 from mien.recognizer import Recognizer
 from mien.vision.reading import Limits
 
@@ -60,12 +61,12 @@ class Estimate:
             if seconds is not None
         ]
         return [
-            f"{counted(self.num_pictures, 'picture')}, {counted(self.num_videos, 'video')}",
+            f"{_several(self.num_pictures, 'picture')}, {_several(self.num_videos, 'video')}",
             f"measured here on {self.num_measured} of them, one core: " + ", ".join(each),
-            f"{self.core_hours:,.2f} core hours: about {span(self.hours * 3600)} on "
-            f"{counted(self.num_cores, 'core')} like this one",
-            f"{self.price:,.2f} at {self.core_hour_price:g} a core hour; "
-            f"{self.price_per_million:,.2f} for a million such files",
+            f"{_figure(self.core_hours)} core hours: about {span(self.hours * 3600)} on "
+            f"{_several(self.num_cores, 'core')} like this one",
+            f"{_figure(self.price)} at {self.core_hour_price:g} a core hour; "
+            f"{_figure(self.price_per_million)} for a million such files",
         ]
 
 
@@ -93,7 +94,7 @@ def estimate(
     if some:
         _picture_s(some[0], recognizer, work)  # what is slow only once is not counted
     picture_s = _mean([_picture_s(one, recognizer, work) for one in some])
-    video_s = _mean([s for one in few if (s := _video_s(one, recognizer, options)) is not None])
+    video_s = _mean([_video_s(one, recognizer, options) for one in few])
     seconds = len(pictures) * (picture_s or 0.0) + len(videos) * (video_s or 0.0)
     core_hours, num_files = seconds / 3600, max(1, len(work.below))
     return Estimate(
@@ -111,18 +112,27 @@ def estimate(
     )
 
 
+def _several(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def _figure(value: float) -> str:
+    """Three digits, or a whole number."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
 def _picture_s(source: str, recognizer: Recognizer, work: Work) -> float:
     began = time.process_time()
     try:
         data = storage.read(source, work.queries, Limits()) if storage.is_remote(source) else source
-        recognizer.frame(data, name=source)
+        frame_of(recognizer, data, source)
     except DataError:
         pass  # takes a row and hardly any time
     return time.process_time() - began
 
 
-def _video_s(source: str, recognizer: Recognizer, options: Options) -> float | None:
-    """Seconds for all of a video, from its first frames; None where it does not say how long it is."""
+def _video_s(source: str, recognizer: Recognizer, options: Options) -> float:
+    """Seconds for all of a video, reckoned from its first frames; 0 if it cannot be read."""
     from mien.video.decoding import opened
     from mien.video.recognize import watch
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mien.errors import MissingExtraError, RunError, printable
-from mien.predict import Options, Outputs, Tally, counted, settings_of
+from mien.errors import MissingExtraError, RunError, counted, printable
+from mien.predict import Options, Outputs, Tally, settings_of
 from mien.ray.manifest import Answers
 from mien.ray.setup import TIME_LIMIT_S, Item, Setup, setup_like
 from mien.recognizer import Recognizer
@@ -200,6 +200,7 @@ def connected(address: str | None) -> Iterator[Any]:
     """
     # Ray would tell its maker of every use; nothing leaves this machine unasked.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", "60")  # 5 on a busy machine fail
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -208,24 +209,20 @@ def connected(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    common: dict[str, Any] = {"logging_level": "ERROR"}
-    try:
-        if address is not None:
-            ray.init(address=address, **common)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=cores(),
-                include_dashboard=False,
-                object_store_memory=STORE_BYTES,
-                **common,
-            )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise RunError(
-            f"Ray: got {reason}; expected a cluster at {address or 'this machine'}. "
-            "Fix: check the address, and that `ray status` there knows it"
-        ) from error
+    ours = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    options = {"address": "local", **ours} if address is None else {"address": address}
+    for is_last in (address is not None, False, True):
+        try:
+            ray.init(logging_level="ERROR", **options)
+            break
+        except Exception as error:  # Ray raises Exception itself
+            ray.shutdown()
+            if is_last:  # a busy machine may need more than Ray's 30 s to begin
+                reason = " ".join(str(error).split())[:300]
+                raise RunError(
+                    f"Ray: got {reason}; expected a cluster at {address or 'this machine'}. "
+                    "Fix: check the address, and that `ray status` there knows it"
+                ) from error
     try:
         yield ray
     finally:

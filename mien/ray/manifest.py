@@ -216,8 +216,8 @@ class Answers:
     def _unwritable(self, error: OSError) -> UsageError:
         reason = " ".join(str(error.strerror or error).split())[:200]
         return UsageError(
-            f"{self.folder}: got a folder that cannot be written ({reason}); expected one that can. "
-            "Fix: name another with --out"
+            f"{self.folder}: got a folder that cannot be written ({reason}); expected one that "
+            "can. Fix: name another with --out"
         )
 
 
@@ -240,6 +240,6 @@ def _check_same(
         names = sorted(set(known["columns"]) ^ set(schema.names))
         raise UsageError(
             f"{folder}: got files whose answers have other columns ({', '.join(names[:3])}, ...); "
-            f"expected those of its {len(known['parts'])} parts (what was begun with pictures alone "
-            "has no columns for videos). Fix: name another folder with --out"
+            f"expected those of its {len(known['parts'])} parts (what was begun with pictures "
+            "alone has no columns for videos). Fix: name another folder with --out"
         )

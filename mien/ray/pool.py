@@ -16,8 +16,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from mien.errors import DataError, MienError, RunError, in_short
-from mien.predict import Tally, counted
+from mien.errors import DataError, MienError, RunError, counted, in_short
+from mien.predict import Tally
 from mien.ray.child import failed
 from mien.ray.setup import Item, Setup
 from mien.ray.watched import Watched
@@ -41,8 +41,8 @@ class Actor:
 
         if setup.version != __version__:
             raise RunError(
-                f"{os.uname().nodename}: got mien {__version__}; expected {setup.version}, as on the "
-                "machine that began. Fix: install the same version on all nodes"
+                f"{os.uname().nodename}: got mien {__version__}; expected {setup.version}, as on "
+                "the machine that began. Fix: install the same version on all nodes"
             )
         self._watched = Watched(setup)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Generator
 from functools import lru_cache
 
@@ -27,6 +28,8 @@ def is_animated(path: str | os.PathLike[str]) -> bool:
         return False
     try:
         found = os.stat(text)
+        if not stat.S_ISREG(found.st_mode):  # a pipe that nobody fills would be waited for
+            return False
         return _moves(text, found.st_mtime_ns, found.st_size)
     except (OSError, ValueError):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,8 @@ def test_a_file_that_is_cut_off_ends_with_an_error(tmp_path: Path) -> None:
         for _ in animation_frames(str(path)):
             seen += 1
     assert seen >= 1
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert not is_animated(tmp_path / "pipe.png")
