@@ -146,7 +146,7 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
             continue
         error = DataError(
             path,
-            got=f"a picture that {', '.join(known.labels.tables)} does not name",
+            got=f"a picture that {', '.join(known.labels.tables)} does not list",
             expected="a label for each picture",
             fix=f"add a row for it, or {LEAVE_OUT}",
         )

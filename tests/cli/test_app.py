@@ -392,7 +392,7 @@ def test_the_script_is_mien_run() -> None:
     command = [sys.executable, ROOT / "facial_expression_recognition.py", "--help"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0
-    assert "Everything: read, audit, train the three networks" in done.stdout
+    assert "Do everything: read, audit, train three networks" in done.stdout
 
 
 def test_every_verb_has_help_with_an_example() -> None:
