@@ -40,6 +40,7 @@ from mien.training.calibration import TEMPERATURES
 EVERYDAY = "everyday"
 # How much each kind of face counts in the fit of `everyday`. docs/log.md has what others gave.
 _PHOTOGRAPHS, _CLEAR, _VOTED = 0.5, 0.25, 0.25
+_RARE = 0.6  # power of the labels' shares in photographs: the rare ones count for more in the fit
 _PULL = 1e-3  # of the factors towards 1: of the rarest labels there are a handful of photographs
 _RIGHT = 0.955  # share of the certain answers under `everyday` that are to be right
 
@@ -64,17 +65,15 @@ _Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def fit_rules(
-    labels: Mapping[str, LabelSet], faces: Judged, photographs: Judged, held_out: Judged
+    labels: Mapping[str, LabelSet], faces: Judged, photographs: Judged, shares: np.ndarray
 ) -> dict[str, AnswerRule]:
     """The rules `everyday`, the default, and `balanced`.
 
     Args:
         labels: Head -> its labels: the main one, and one that learned how people vote.
         faces: A validation split with votes.
-        photographs: Faces of everyday photographs, which say how often each label occurs there.
-            The network may have learned from them.
-        held_out: More of them, which it did not learn from: they set the temperature, and how sure
-            an answer must be to be relied on.
+        photographs: Faces of everyday photographs that the network did not learn from.
+        shares: How often each label of the main head occurs in such photographs, float (K,).
 
     Raises:
         UsageError: without votes, or if the second head lacks labels of the first.
@@ -93,17 +92,16 @@ def fit_rules(
     voted = np.where(winner >= 0, positions[winner], -1)
     clear = voted == faces.labels
     equal = np.full(num, 1 / num)
-    shares = class_shares(photographs.labels, num)
     of_faces, of_photographs = (_probabilities(one, labels) for one in (faces, photographs))
     clear_part = _part(of_faces, np.where(clear, faces.labels, -1), equal)
     everyday = [
-        (_PHOTOGRAPHS, _part(of_photographs, photographs.labels, np.sqrt(shares))),
+        (_PHOTOGRAPHS, _part(of_photographs, photographs.labels, shares**_RARE)),
         (_CLEAR, clear_part),
         (_VOTED, _part(of_faces, voted, class_shares(voted[voted >= 0], num))),
     ]
     balanced = [(0.5, _part(of_faces, faces.labels, equal)), (0.5, clear_part)]
     return {
-        EVERYDAY: _rule(EVERYDAY, labels, everyday, held_out, shares),
+        EVERYDAY: _rule(EVERYDAY, labels, everyday, photographs, shares),
         BALANCED: _rule(BALANCED, labels, balanced, faces, equal),
     }
 
@@ -117,12 +115,13 @@ def recalibrate(
         bundle: What is read; its network stays as it is.
         out: A folder, or a zip where the name ends in `.zip`.
         dataset: The data that it was trained on, with FER+ votes; its validation split is used.
-        photographs: Faces of everyday photographs. The rule is fitted on the training split,
-            which the network may have learned from; the validation split, of other persons, sets
-            its temperature and the limit for certain answers, and is measured.
+        photographs: Faces of everyday photographs. The rule is fitted on the validation split, of
+            persons that the network did not learn from; the other splits only help to say how
+            often each label occurs.
 
     Returns:
-        The new bundle, and what it answers on the validation splits: `measured`.
+        The new bundle, and what it answers on the validation splits: `measured`. Each half of the
+        photographs is answered by the rule that was fitted on the other half.
 
     Raises:
         UsageError: if the data does not fit the bundle, or a split is empty.
@@ -133,7 +132,6 @@ def recalibrate(
     everyday = photographs.with_labels(main.labels)
     parts = {
         "faces": dataset.with_labels(main.labels).part("validation"),
-        "fitted on": everyday.part("training"),
         "photographs": everyday.part("validation"),
     }
     for name, part in parts.items():
@@ -141,8 +139,7 @@ def recalibrate(
         if not len(part):
             raise UsageError(
                 f"calibrate: got no rows in {part.source} ({name}); expected a validation split of "
-                "the data, and a training and a validation split of the photographs. Fix: give "
-                "folders training/ and validation/"
+                "the data and of the photographs. Fix: give a folder validation/"
             )
     with Classifier(bundle) as classify:
         judged = {
@@ -153,11 +150,14 @@ def recalibrate(
             )
             for name, part in parts.items()
         }
-    rules = fit_rules(labels, judged["faces"], judged["fitted on"], judged["photographs"])
     shares = class_shares(everyday.labels[everyday.labels >= 0], len(main.labels))
-    rules[EVERYDAY] = dataclasses.replace(
-        rules[EVERYDAY], class_shares=tuple(float(share) for share in shares)
-    )
+    rules = fit_rules(labels, judged["faces"], judged["photographs"], shares)
+    half = _halves(parts["photographs"])
+    crossed = [
+        (fit_rules(labels, judged["faces"], _some(judged["photographs"], half != n), shares), part)
+        for n in (0, 1)
+        if len((part := _some(judged["photographs"], half == n)).labels)
+    ]
     facts = {
         **bundle.facts,
         "input_name": bundle.input_name,
@@ -165,7 +165,9 @@ def recalibrate(
     }
     for name in ("format", "format_version", "input", "files", "sha256"):
         facts.pop(name, None)
-    facts["answer"]["measured"] = table = measured(rules, labels, judged, shares)
+    facts["answer"]["measured"] = table = measured(
+        labels, shares, {"photographs": crossed, "faces": [(rules, judged["faces"])]}
+    )
     facts["metrics"] = {
         split: _of_the_main_head(scores, main.name) for split, scores in bundle.metrics.items()
     }
@@ -212,30 +214,39 @@ def to_facts(rules: Mapping[str, AnswerRule], labels: LabelSet) -> dict[str, Any
 
 
 def measured(
-    rules: Mapping[str, AnswerRule],
     labels: Mapping[str, LabelSet],
-    judged: Mapping[str, Judged],
     shares: np.ndarray,
+    judged: Mapping[str, Sequence[tuple[Mapping[str, AnswerRule], Judged]]],
 ) -> dict[str, Any]:
-    """Prior -> mode -> what its answers are worth on faces and photographs not fitted on."""
+    """What the answers under each prior are worth.
+
+    Args:
+        labels: Head -> its labels, the main one first.
+        shares: How often each label occurs in everyday photographs: `photographs` count by that.
+        judged: `photographs` and `faces`: in parts, each with the rules that answer it.
+
+    Returns:
+        Prior -> mode -> `photographs` and `faces` -> scores.
+    """
     table: dict[str, Any] = {}
-    for prior, rule in rules.items():
+    for prior in judged["faces"][0][0]:
         for mode in TEMPERATURE:
             row: dict[str, Any] = {}
-            for name in ("photographs", "faces"):
-                one = judged[name]
-                p = rule.answer(one.heads[mode], labels, mode=mode)
-                right = p.argmax(axis=1) == one.labels
+            for name, parts in judged.items():
+                truth = np.concatenate([part.labels for _, part in parts])
+                answers = [
+                    (rules[prior], rules[prior].answer(part.heads[mode], labels, mode=mode))
+                    for rules, part in parts
+                ]
+                right = np.concatenate([p.argmax(axis=1) for _, p in answers]) == truth
+                sure = np.concatenate([p.max(axis=1) >= rule.certain_from for rule, p in answers])
                 plain = np.full(len(right), 1 / len(right))
-                weights = row_weights(one.labels, shares) if name == "photographs" else plain
-                sure = p.max(axis=1) >= rule.certain_from
+                weights = row_weights(truth, shares) if name == "photographs" else plain
                 row[name] = {
                     "n": len(right),
                     "accuracy": float((weights * right).sum()),
                     "recall": {
-                        label: float(right[one.labels == k].mean())
-                        if (one.labels == k).any()
-                        else None
+                        label: float(right[truth == k].mean()) if (truth == k).any() else None
                         for k, label in enumerate(next(iter(labels.values())))
                     },
                     "certain": float(weights[sure].sum()),
@@ -245,6 +256,28 @@ def measured(
                 }
             table.setdefault(prior, {})[mode] = row
     return table
+
+
+def _halves(photographs: Dataset) -> np.ndarray:
+    """int64 (n,): 0 or 1 at random for each row; rows of one group are in the same half."""
+    whose = np.arange(len(photographs))
+    if photographs.groups is not None:
+        names, whose = np.unique(photographs.groups.astype(str), return_inverse=True)
+        alone = names[whose] == ""
+        whose = np.where(alone, len(names) + np.arange(len(whose)), whose)
+    return np.asarray(np.random.default_rng(0).integers(0, 2, whose.max() + 1)[whose])
+
+
+def _some(judged: Judged, rows: np.ndarray) -> Judged:
+    """Some rows, bool (n,), of what was judged."""
+    return Judged(
+        {
+            mode: {head: p[rows] for head, p in heads.items()}
+            for mode, heads in judged.heads.items()
+        },
+        judged.labels[rows],
+        None if judged.votes is None else judged.votes[rows],
+    )
 
 
 def class_shares(labels: np.ndarray, num: int) -> np.ndarray:

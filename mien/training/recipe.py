@@ -22,7 +22,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 RETIRED = ("live_teachers",)  # fields of older recipes
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 INITIALIZERS = ("glorot_uniform", "he_normal")
-SCORES = ("accuracy", "loss")
+SCORES = ("accuracy", "loss", "last")
 INPUT_SIDES = (FACE_SIDE, 2 * FACE_SIDE)
 FOLDED = "folded"
 LAYOUTS = ("plain", "dlib")
@@ -85,7 +85,8 @@ class Recipe:
         max_epochs: Length of the schedule.
         choose_by: Validation score that decides which epoch is kept: `accuracy`, or `loss`, which
             varies less by chance and is computed at the best temperature for that epoch, so that
-            over- and underconfidence do not count.
+            over- and underconfidence do not count. Or `last`: the last epoch, for a mean of all
+            steps.
         patience: Epochs without improvement after which training stops early.
         batch_size: Faces in a step.
         learning_rate: The rate after the warm-up.
@@ -154,8 +155,8 @@ class Recipe:
         soft_label_weight: Share of the labels' targets that comes from the face's FER+ votes
             (`targets.labels_by_votes`).
         face_api_weight: Share of the labels' targets that comes from face-api's network, asked once
-            about each training face as it is (`mien.training.face_api`); of photographs, all of
-            them; 0 means that it is not downloaded.
+            about each training face as it is (`mien.training.face_api`), but not about
+            photographs; 0 means that it is not downloaded.
         photograph_share: Share of each batch that is drawn from photographs, whose labels teach
             only the vote head (`fit.Sources`); 0 means no photographs.
         restore_batch_norm: With `init` of mien's own layers: start with batch norms again instead

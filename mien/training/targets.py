@@ -57,9 +57,8 @@ def make_targets(training: Dataset, recipe: Recipe) -> Targets:
     )
     weights[~known] = 0
     if share := recipe.face_api_weight:
-        told = face_api.answers(training.images, training.label_set)
-        labels = np.where(known[:, None], (1 - share) * labels + share * told, told)
-        weights[~known] = share
+        told = face_api.answers(training.images[known], training.label_set)
+        labels[known] += share * (told - labels[known])
     shares, share_weights = None, np.zeros(len(training), np.float32)
     if recipe.votes_weight and training.votes is not None:
         shares = vote_shares(training.votes)

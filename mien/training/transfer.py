@@ -24,6 +24,7 @@ from mien.labels import VOTES_HEAD, LabelSet
 from mien.training import backbones, dlib_trunk, models, runs
 from mien.training.folding import fold
 from mien.training.recipe import BACKBONES, FOLDED, Recipe
+from mien.vision.preprocess import all_resized
 
 OWN = "mien"  # the network in the package
 IMAGENET = "imagenet"
@@ -54,13 +55,14 @@ class Start:
         """Give a network of `models.build(self.recipe, ...)` these weights.
 
         Restored batch norms (`Recipe.restore_batch_norm`) take their statistics from some of the
-        `faces`, uint8 (N, S, S, 1) of the network's side. Each head keeps the columns of labels
+        `faces`, uint8 (N, S, S, 1) of any side. Each head keeps the columns of labels
         that it already has, by name, whatever their order; other columns start at zero. If it has
         none of the labels, it starts from its random weights.
         """
+        some = all_resized(_some(faces), self.recipe.input_side)
         for name, values in self._load().items():
             if self.recipe.restore_batch_norm and name != models.TRUNK:
-                _restore_batch_norm(network, name, values, faces)
+                _restore_batch_norm(network, name, values, some)
                 continue
             layer = backbones.trunk(network) if name == models.TRUNK else network.get_layer(name)
             layer.set_weights(values)
@@ -85,6 +87,11 @@ class Start:
         return nearest if nearest and any(one in nearest[0] for one in labels) else None
 
 
+def _some(faces: np.ndarray) -> np.ndarray:
+    """At most `NUM_FACES` of the faces, from all over."""
+    return faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
+
+
 def _restore_batch_norm(
     network: keras.Model, name: str, values: list[np.ndarray], faces: np.ndarray
 ) -> None:
@@ -99,8 +106,7 @@ def _restore_batch_norm(
     network.get_layer(name).set_weights([kernel / np.maximum(lengths, 1e-12)])
     norm = network.get_layer(models.norm_of(name))
     before = keras.Model(network.input, norm.input)
-    some = faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
-    answers = np.asarray(before(some.astype(np.float32), training=False), np.float64)
+    answers = np.asarray(before(faces.astype(np.float32), training=False), np.float64)
     places = tuple(range(answers.ndim - 1))
     mean, variance = answers.mean(axis=places), answers.var(axis=places)
     norm.set_weights(

@@ -13,7 +13,13 @@ from mien.data.dataset import Dataset
 from mien.data.synthetic import drawn_dataset
 from mien.errors import UsageError
 from mien.labels import FER2013, FERPLUS, FERPLUS_VOTES, LabelSet
-from mien.training.answer_rules import Judged, class_shares, fit_rules, recalibrate
+from mien.training.answer_rules import (
+    Judged,
+    _halves,
+    class_shares,
+    fit_rules,
+    recalibrate,
+)
 
 LABELS = {"fer2013": FER2013, "votes": FERPLUS}
 
@@ -39,7 +45,7 @@ def test_the_head_that_knows_a_place_has_more_of_its_answer() -> None:
     faces = judged(rng.integers(0, 7, 1500), 4.0, 1.0, seed=1, voted=True)
     often = rng.choice(7, 1500, p=[0.05, 0.02, 0.03, 0.3, 0.05, 0.05, 0.5])
     photographs = judged(often, 0.5, 4.0, seed=2, voted=False)
-    rules = fit_rules(LABELS, faces, photographs, photographs)
+    rules = fit_rules(LABELS, faces, photographs, class_shares(often, 7))
     assert list(rules) == ["everyday", "balanced"]
     assert rules["balanced"].weights["fer2013"] > 0.6
     assert rules["everyday"].weights["votes"] > rules["balanced"].weights["votes"] + 0.2
@@ -56,13 +62,13 @@ def test_the_head_that_knows_a_place_has_more_of_its_answer() -> None:
 def test_without_votes_there_is_nothing_to_fit() -> None:
     faces = judged(np.arange(70) % 7, 2.0, 2.0, seed=0, voted=False)
     with pytest.raises(UsageError, match="without FER\\+ votes"):
-        fit_rules(LABELS, faces, faces, faces)
+        fit_rules(LABELS, faces, faces, np.full(7, 1 / 7))
     with pytest.raises(UsageError, match="a second head that knows the labels"):
         fit_rules(
             {"fer2013": FER2013, "mood": LabelSet(("low", "high"))},
             dataclasses.replace(faces, votes=np.ones((70, 10), np.uint8)),
             faces,
-            faces,
+            np.full(7, 1 / 7),
         )
 
 
@@ -77,10 +83,19 @@ def test_a_bundle_is_derived_anew(tmp_path: Path) -> None:
     row = measured["everyday"]["fast"]["photographs"]
     assert row["n"] == 35 and 0 <= row["certain"] <= 1
     assert again.metrics["validation"]["accuracy"] == before.metrics["validation"]["accuracy"]
-    with pytest.raises(UsageError, match=r"got no rows in .*fitted on"):
-        recalibrate(
-            before, tmp_path / "x", dataset=data, photographs=photographs.part("validation")
-        )
+    with pytest.raises(UsageError, match=r"got no rows in .*photographs"):
+        recalibrate(before, tmp_path / "x", dataset=data, photographs=photographs.part("training"))
+
+
+def test_nobody_is_in_both_halves() -> None:
+    data = drawn_dataset(90, 7, 7).part("training")
+    alone = np.zeros(90, dtype=object)
+    alone[:] = ""
+    alone[:60] = np.array([f"person {k % 12}" for k in range(60)], dtype=object)
+    half = _halves(dataclasses.replace(data, groups=alone))
+    assert set(half) == {0, 1} and set(half[60:]) == {0, 1}
+    assert all(len(set(half[:60][alone[:60] == name])) == 1 for name in set(alone[:60]))
+    assert set(_halves(dataclasses.replace(data, groups=None))) == {0, 1}
 
 
 def with_votes(data: Dataset) -> Dataset:

@@ -30,6 +30,7 @@ from mien.training.export import BEGUN, export
 from mien.training.folding import fold
 from mien.training.layers import Enlarge
 from mien.training.recipe import Recipe
+from mien.vision.preprocess import all_resized
 
 TINY = Recipe(
     "tiny",
@@ -154,8 +155,9 @@ def test_batch_norms_come_back_and_answer_alike(
             init, restore_batch_norm=True, stages=((0.5, 32), (1.0, 48)), dense_dropout=0.0
         )
         assert start.recipe.backbone == "" and start.recipe.side(1) == (
-            48 if start.recipe.dense else 32
+            48 if start.recipe.dense else 32 * start.recipe.input_side // 48
         )
+        seen = all_resized(FACES, start.recipe.input_side)
         norms = [one for one in network.layers if isinstance(one, keras.layers.BatchNormalization)]
         assert len(norms) == len(
             [one for one in network.layers if one.name.startswith(("conv", "dense"))]
@@ -163,7 +165,7 @@ def test_batch_norms_come_back_and_answer_alike(
         np.testing.assert_allclose(runs.predict(network, FACES), expected, atol=1e-4)
         # Its statistics are those of the faces given, so in training, by the batch's own, it
         # answers the same.
-        trained = models.logits_of(network)(FACES.astype(np.float32), training=True)
+        trained = models.logits_of(network)(seen.astype(np.float32), training=True)
         np.testing.assert_allclose(
             softmax(np.asarray(next(iter(trained.values())))), expected, atol=1e-3
         )
