@@ -64,7 +64,7 @@ train-champion: .venv/ready  ## The network that ships, from the csv: make train
 	$(BIN)/mien train $(DATA) --recipe swa --init runs/mean.zip --seed 7 --set name=champion --out runs/champion
 	test -e runs/champion.zip || $(BIN)/mien export runs/champion runs/champion.zip --half --data $(DATA)
 	test -n "$(PHOTOGRAPHS)" || { echo "train-champion: no PHOTOGRAPHS, so runs/champion.zip is the last step"; exit 0; }; \
-	$(BIN)/mien train $(DATA) --recipe everyday --init runs/champion.zip --photographs $(PHOTOGRAPHS) --seed 7 --epochs 3 --out runs/everyday \
+	$(BIN)/mien train $(DATA) --recipe everyday --init runs/champion.zip --photographs $(PHOTOGRAPHS) --seed 7 --out runs/everyday \
 	&& { test -e runs/everyday.zip || $(BIN)/mien export runs/everyday runs/everyday.zip --half --data $(DATA); } \
 	&& $(BIN)/mien calibrate runs/everyday.zip --data $(DATA) --photographs $(PHOTOGRAPHS) --out runs/shipped.zip
 	$(BIN)/mien evaluate --bundle runs/champion.zip $(DATA) --out runs/champion-report

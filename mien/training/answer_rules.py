@@ -153,10 +153,11 @@ def recalibrate(
     shares = class_shares(everyday.labels[everyday.labels >= 0], len(main.labels))
     rules = fit_rules(labels, judged["faces"], judged["photographs"], shares)
     half = _halves(parts["photographs"])
+    photos = judged["photographs"]
     crossed = [
-        (fit_rules(labels, judged["faces"], _some(judged["photographs"], half != n), shares), part)
+        (fit_rules(labels, judged["faces"], _some(photos, half != n), shares), asked)
         for n in (0, 1)
-        if len((part := _some(judged["photographs"], half == n)).labels)
+        if len((asked := _some(photos, half == n)).labels)
     ]
     facts = {
         **bundle.facts,

@@ -280,8 +280,9 @@ def best_folders(folder: Path) -> dict[int, Path]:
 def best_epoch(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
     """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
 
-    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated; `last`:
-    the last epoch, whatever its scores (`Recipe.choose_by`). Epochs at other sides of the faces than the last one's take no part.
+    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated;
+    `last`: the last epoch, whatever its scores (`Recipe.choose_by`). Epochs at other sides of the
+    faces than the last one's take no part.
     """
     if not history or by == "last":
         return len(history)

@@ -59,7 +59,8 @@ class Start:
         that it already has, by name, whatever their order; other columns start at zero. If it has
         none of the labels, it starts from its random weights.
         """
-        some = all_resized(_some(faces), self.recipe.input_side)
+        some = faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
+        some = all_resized(some, self.recipe.input_side)
         for name, values in self._load().items():
             if self.recipe.restore_batch_norm and name != models.TRUNK:
                 _restore_batch_norm(network, name, values, some)
@@ -85,11 +86,6 @@ class Start:
             self._heads, key=lambda head: sum(one in head[0] for one in labels), default=None
         )
         return nearest if nearest and any(one in nearest[0] for one in labels) else None
-
-
-def _some(faces: np.ndarray) -> np.ndarray:
-    """At most `NUM_FACES` of the faces, from all over."""
-    return faces[:: max(1, len(faces) // NUM_FACES)][:NUM_FACES]
 
 
 def _restore_batch_norm(
@@ -136,14 +132,13 @@ def begin(recipe: Recipe) -> Start:
         return _run(recipe, path)
     bundle = open_bundle(SHIPPED if recipe.init == OWN else path)
     theirs, folded = rebuilt(bundle, recipe.init)
+    heads = {head.name: head.labels for head in bundle.heads}
     facts = {
         "source": path.resolve().name,
         **runs.known_of(bundle.name, bundle.digest, bundle.training),
-        "heads": {head.name: list(head.labels) for head in bundle.heads},
+        "heads": {name: list(labels) for name, labels in heads.items()},
     }
-    return of_folded(
-        recipe, theirs, folded, {head.name: head.labels for head in bundle.heads}, facts
-    )
+    return of_folded(recipe, theirs, folded, heads, facts)
 
 
 def input_side(init: str) -> int:
