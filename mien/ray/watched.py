@@ -147,7 +147,10 @@ class Watched:
             kind, value = "refused", self._end()
         if kind == "refused":
             self.close()
-            raise RunError(f"a worker cannot begin: {value}")
+            raise RunError(
+                f"a worker: got {value} when it started; expected it to be ready. Fix: check that "
+                "the network and the detector's weights are on that machine"
+            )
         return ours
 
     def _end(self) -> str:
