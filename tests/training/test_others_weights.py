@@ -79,6 +79,7 @@ def test_what_is_installed_needs_no_download(place: Place, cache: Path, tmp_path
         (b"an error page", None, "a file with another checksum"),
         (PACKED[:100], len(PACKED), "cut off before its end"),
     ],
+    ids=["absent", "another file", "cut off"],
 )
 def test_a_failed_download_says_what_to_do(
     place: Place, cache: Path, body: bytes | None, promised: int | None, reason: str
