@@ -97,10 +97,13 @@ class Face:
     Raises:
         DataError: for values that cannot be so.
 
-    >>> face = mien.load(detector="none").faces("face.png")[0] >>> face Face('happy' 1.00, box=(0,
-    0, 120, 120)) >>> list(face.probabilities) ['angry', 'disgust', 'fear', 'happy', 'sad',
-    'surprise', 'neutral'] >>> round(sum(face.probabilities.values()), 3), face["happy"] ==
-    max(face.probabilities.values()) (1.0, True)
+    >>> face = mien.load(detector="none").faces("face.png")[0]
+    >>> face
+    Face('happy' 1.00, box=(0, 0, 120, 120))
+    >>> list(face.probabilities)
+    ['angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral']
+    >>> round(sum(face.probabilities.values()), 3)
+    1.0
     """
 
     box: tuple[float, float, float, float]

@@ -6,7 +6,6 @@ import io
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from mien.errors import DataError
 from mien.vision.image import decode, load_image
@@ -148,13 +147,16 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_quickly(name: str) -> None:
+def test_a_bomb_is_refused_before_it_is_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, got = BOMBS[name]
     data = make()
-    began = time.process_time()
+    monkeypatch.setattr(ImageFile.ImageFile, "load", never)
     with pytest.raises(DataError, match=got):
         load_image(data)
-    assert time.process_time() - began < 0.4
+
+
+def never(*given: object) -> None:
+    raise AssertionError("the decoder was asked")
 
 
 def test_limits_of_a_server_refuse_30_and_100_megapixels() -> None:
@@ -207,17 +209,17 @@ def test_real_pictures_have_few_scans_and_their_texts_are_harmless() -> None:
     assert load_image(png_with(*damaged)).shape == (FACE_SIDE, FACE_SIDE, 3)
 
 
-def test_exif_bombs_never_reach_the_decoder() -> None:
+def test_exif_bombs_never_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Pillow would unfold to 300 MB is read for its orientation alone."""
     bomb = overlapping_exif(900)[:65_000]
-    for data in (
+    pictures = (
         saved("JPEG", exif=b"Exif\0\0" + bomb),
         png_with(chunk(b"eXIf", bomb)),
         saved("WEBP", exif=bomb),
-    ):
-        began = time.process_time()
+    )
+    monkeypatch.setattr(Image.Exif, "load", never)
+    for data in pictures:
         assert load_image(data).shape == (FACE_SIDE, FACE_SIDE, 3)
-        assert time.process_time() - began < 0.1
 
 
 def zipped() -> bytes:
