@@ -10,13 +10,13 @@ report.html. The issue's bound: 30 s for 7,178 evaluation faces.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 
 from mien.constants import FACE_SIDE
@@ -69,7 +69,9 @@ def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 
 def main() -> None:
-    splits = SPLITS[1:] if "--no-training" in sys.argv else SPLITS
+    asked = harness.parser(__doc__)
+    asked.add_argument("--no-training", action="store_true", help="without the training faces")
+    splits = SPLITS[1:] if asked.parse_args().no_training else SPLITS
     data = fake_data()
     skills = {"small": 1.5, "medium": 2.0, "large": 2.5}
     networks = [fake_network(data, name, skill, splits) for name, skill in skills.items()]

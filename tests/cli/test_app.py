@@ -288,7 +288,7 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
     done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert (
         done.exit_code == 0
-        and "! 35 labelled validation faces: too few to say how sure" in done.stderr
+        and "! 35 labelled validation faces are too few to calibrate" in done.stderr
     )
     assert open_bundle(zipped).training["data"]["left_out"] == 1
     (tmp_path / "one" / "happy").mkdir(parents=True)

@@ -64,7 +64,7 @@ def test_what_cannot_be_written_is_said(faces: Dataset, tmp_path: Path) -> None:
         fit.fit(faces, ONE, folder=folder, watch=tensorboard(folder))
     (tmp_path / "tensorboard").touch()
     with pytest.raises(
-        RunError, match=r"for TensorBoard \(Not a directory\); .* without --tensorboard"
+        RunError, match=r"for TensorBoard \(Not a directory; .* without --tensorboard"
     ):
         fit.fit(faces, ONE, folder=tmp_path, watch=tensorboard(tmp_path))
     assert fit.fit(faces, ONE, folder=tmp_path).facts["epochs"] == 1

@@ -545,7 +545,7 @@ def test_the_command_line_fine_tunes_by_default(run: runs.Run, tmp_path: Path) -
     assert done.exit_code == 0
     facts = json.loads(done.stdout)
     assert facts["recipe"]["name"] == "finetune" and facts["begun_from"]["name"] == "tiny"
-    assert "labels its head knew: angry, disgust" in done.stderr
+    assert "that its head already had: angry, disgust" in done.stderr
 
 
 def test_folding_what_is_folded_changes_no_answer(run: runs.Run) -> None:
