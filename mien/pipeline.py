@@ -121,7 +121,10 @@ def input_side(recipe: Recipe) -> int:
     """Side in pixels of the faces that a network of this recipe takes: its own, or that of the
     network it starts from.
     """
+    if not recipe.init:
+        return recipe.input_side
     need_train_extra()
+    runtime.import_tensorflow()
     from mien.training import transfer
 
     return max(recipe.input_side, transfer.input_side(recipe.init))

@@ -114,7 +114,6 @@ def fit(
         )
     start = transfer.begin(recipe) if recipe.init else None
     recipe = start.recipe if start else recipe
-    training, validation = (part.resized(recipe.input_side) for part in (training, validation))
     facts = _facts(dataset, training, validation, recipe, num_leaks) | {
         "deterministic": options.deterministic,
         "teachers": [teacher.digest for teacher in teachers],
@@ -143,7 +142,12 @@ def fit(
         if recipe.face_api_weight:
             options.say("  face-api is asked about each training face, which takes some minutes")
         trainer = Trainer(
-            training, validation, recipe, teachers=teachers, start=start, photographs=photographs
+            training.resized(recipe.input_side),
+            validation.resized(recipe.input_side),
+            recipe,
+            teachers=teachers,
+            start=start,
+            photographs=photographs,
         )
         if options.fresh:  # now that nothing is left to be refused
             clear(folder)

@@ -146,7 +146,7 @@ def input_side(init: str) -> int:
     be made to take any.
     """
     path = Path(init)
-    if not init or init.partition(":")[0] == IMAGENET:
+    if init.partition(":")[0] == IMAGENET:
         return FACE_SIDE
     if init == dlib_trunk.NAME:
         return dlib_trunk.SIDE
