@@ -46,3 +46,13 @@ def step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     from mien.training import trainer
 
     monkeypatch.setattr(trainer, "STEPS", 1)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle made by hand, as a zip."""
+    from toy_bundle import write_toy
+
+    path = tmp_path_factory.mktemp("bundle") / "toy.zip"
+    write_toy(path)
+    return path

@@ -75,13 +75,7 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         n = len(faces)
         pictures += list(faces)
         part_labels = [None] * n if part.labels is None else _labels(arrays[part.labels], names)
-        if len(part_labels) != n:
-            raise DataError(
-                f"{where}:{part.labels}",
-                got=f"{len(part_labels):,} labels for {n:,} pictures",
-                expected="a label for each picture",
-                fix="save pictures and labels of the same data",
-            )
+        _check_number(len(part_labels), n, "label", f"{where}:{part.labels}")
         labels += part_labels
         groups += _groups(arrays, part, n, where)
         splits += [SPLITS.index(part.split or "training")] * n
@@ -111,14 +105,23 @@ def _groups(arrays: Mapping[str, np.ndarray], part: _Part, n: int, where: str) -
     if part.groups is None:
         return [""] * n
     found = [str(one) for one in arrays[part.groups].reshape(-1).tolist()]
-    if len(found) != n:
-        raise DataError(
-            f"{where}:{part.groups}",
-            got=f"{len(found):,} groups for {n:,} pictures",
-            expected="a group for each picture",
-            fix="save them from the same data",
-        )
+    _check_number(len(found), n, "group", f"{where}:{part.groups}")
     return found
+
+
+def _check_number(found: int, n: int, what: str, where: str) -> None:
+    """There is one for each picture.
+
+    Raises:
+        DataError: if not.
+    """
+    if found != n:
+        raise DataError(
+            where,
+            got=f"{found:,} {what}s for {n:,} pictures",
+            expected=f"a {what} for each picture",
+            fix=f"save pictures and {what}s of the same data",
+        )
 
 
 def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mien.constants import cache_dir
 from mien.errors import DataError, DownloadError
-from mien.vision.yunet_weights import DOWNLOAD_TIMEOUT_S, why_failed
+from mien.vision.yunet_weights import fetch
 
 
 @dataclass(frozen=True)
@@ -83,33 +83,21 @@ def _download(weights: Weights, kept: Path) -> Path:
     """Fetch the archive and keep its files; what appears under the final name is whole and
     checked.
     """
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("ERROR")  # it writes a line for each download
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{kept.name}-", dir=kept.parent) as scratch:
-            archive = pooch.retrieve(
-                weights.url,
-                known_hash=f"sha256:{weights.sha256}",
-                fname="archive",
-                path=scratch,
-                downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S),
-            )
-            made = Path(scratch) / "files"
-            made.mkdir()
-            with tarfile.open(archive) as members:
-                for member in weights.files:
-                    content = members.extractfile(member)
-                    (made / _base(member)).write_bytes(content.read() if content else b"")
-            shutil.rmtree(kept, ignore_errors=True)  # a damaged one
-            made.rename(kept)
-            return kept
-    except requests.RequestException as error:
-        reason = why_failed(error)
-    except ValueError:
-        reason = "a file with another checksum"
+            archive = Path(scratch) / "archive"
+            reason = fetch(weights.url, weights.sha256, archive)
+            if not reason:
+                made = Path(scratch) / "files"
+                made.mkdir()
+                with tarfile.open(archive) as members:
+                    for member in weights.files:
+                        content = members.extractfile(member)
+                        (made / _base(member)).write_bytes(content.read() if content else b"")
+                shutil.rmtree(kept, ignore_errors=True)  # a damaged one
+                made.rename(kept)
+                return kept
     except KeyError as error:
         reason = f"an archive without {error.args[0].split(chr(39))[1]}"
     except OSError as error:

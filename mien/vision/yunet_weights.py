@@ -64,32 +64,20 @@ def _download(kept: Path) -> Path:
     """Download the weights from the first mirror that has them; the final name is given only to a
     whole, checked file.
     """
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel("ERROR")  # it writes a line for each download
     reasons = []
     for url in YUNET_URLS:
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{YUNET_SHA256}",
-                fname=kept.name,
-                path=kept.parent,
-                downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S),
-            )
-            return kept
-        except requests.RequestException as error:
-            reasons.append(f"{_host(url)}: {why_failed(error)}")
-        except ValueError:
-            reasons.append(f"{_host(url)}: a file with another checksum")
+            reason = fetch(url, YUNET_SHA256, kept)
         except OSError as error:
             raise DownloadError(
                 f"{kept.parent}: got an error while writing ({error.strerror or error}); expected "
                 "a folder for YuNet's weights. Fix: free some space, name another folder in "
                 "MIEN_CACHE, or name the file in MIEN_YUNET"
             ) from error
+        if not reason:
+            return kept
+        reasons.append(f"{_host(url)}: {reason}")
     raise DownloadError(
         f"YuNet, the face detector: got no weights ({'; '.join(dict.fromkeys(reasons))}); expected "
         f"to download 230 KB once. Fix: connect to the internet; or copy {YUNET_URLS[0]} to "
@@ -103,7 +91,35 @@ def _host(url: str) -> str:
     return url.split("/")[2]
 
 
-def why_failed(error: Exception) -> str:
+def fetch(url: str, sha256: str, target: Path) -> str:
+    """Download a file; the final name is given only to a whole one of that checksum.
+
+    Returns:
+        Why it could not be had; empty where it was.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")  # it writes a line for each download
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{sha256}",
+            fname=target.name,
+            path=target.parent,
+            downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S),
+        )
+    except requests.RequestException as error:  # before OSError, of which it is one
+        return _why_failed(error)
+    except ValueError:
+        return "a file with another checksum"
+    return ""
+
+
+def _why_failed(error: Exception) -> str:
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

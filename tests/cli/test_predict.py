@@ -35,13 +35,6 @@ from mien.vision.detections import Detections
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "toy.zip"
-    write_toy(path)
-    return path
-
-
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Four pictures in two folders, two with one name; a text; one broken picture."""

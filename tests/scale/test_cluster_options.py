@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from toy_bundle import write_toy
 from typer.testing import CliRunner
 
 from mien.cli.app import app
@@ -21,13 +20,6 @@ from mien.labels import FER2013
 from mien.video.writer import VideoCopy
 
 pytest.importorskip("pyarrow")
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "toy.zip"
-    write_toy(path)
-    return path
 
 
 @pytest.fixture

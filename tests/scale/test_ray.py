@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from toy_bundle import write_toy
 
 from mien.data.synthetic import draw_faces
 from mien.labels import FER2013
@@ -38,13 +37,6 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_gcs_rpc_server_connect_timeout_s": "120",
 }
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "toy.zip"
-    write_toy(path)
-    return path
 
 
 @pytest.fixture
