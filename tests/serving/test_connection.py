@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+import uvicorn
 from running_server import Server, StartServer
+from uvicorn.server import ServerState
+
+from mien.serving.connection import connection_class
+from mien.serving.limits import Limits
 
 HEADER_S, BODY_S = 1.0, 1.5
 
@@ -163,6 +170,31 @@ def test_a_connection_serves_many_requests(hasty: Server) -> None:
                 answer += link.recv(65_536)
             assert answer.startswith(b"HTTP/1.1 200")
             time.sleep(HEADER_S * 0.4)
+
+
+def test_the_parts_of_an_answer_do_not_wait_for_each_other() -> None:
+    """With Nagle's algorithm on, the second part waits 40 ms for the first to be acknowledged."""
+    settings: list[int] = []
+
+    class Noted(connection_class(Limits())):  # type: ignore[misc]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            link = transport.get_extra_info("socket")
+            settings.append(link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    async def connect(listening: socket.socket) -> None:
+        config = uvicorn.Config(app=lambda: None, http=Noted)
+        config.load()
+        protocol = partial(Noted, config, ServerState(), {})
+        async with await asyncio.get_running_loop().create_server(protocol, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            while not settings:
+                await asyncio.sleep(0.01)
+            writer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        asyncio.run(connect(listening))
+    assert settings[0] != 0
 
 
 def test_what_follows_an_answer_slowly_is_cut(hasty: Server) -> None:
