@@ -9,8 +9,12 @@ weights are 8-bit integers with a scale.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
+import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from mien.constants import cache_dir
 from mien.errors import DataError, UsageError
 from mien.labels import LabelSet
 from mien.training.others_weights import Weights, folder_with
@@ -54,7 +59,10 @@ BELOW, BESIDE = 1 / 16, 1 / 48
 
 
 def answers(faces: np.ndarray, labels: LabelSet, *, temperature: float = TEMPERATURE) -> np.ndarray:
-    """What the network says of faces: the mean of each face and its mirror image.
+    """The network's predictions for faces: the mean of each face and its mirror image.
+
+    They are kept in the cache, since a set of training faces takes minutes and a run that was
+    stopped needs them again.
 
     Args:
         faces: uint8 (N, S, S, 1), gray, by mien's crop.
@@ -75,7 +83,14 @@ def answers(faces: np.ndarray, labels: LabelSet, *, temperature: float = TEMPERA
             f"face-api: got the labels {', '.join(labels)}; expected some of {', '.join(LABELS)}, "
             "which it knows. Fix: face_api_weight=0"
         )
-    network = _network(read_weights(folder_with(WEIGHTS)))
+    weights = folder_with(WEIGHTS)
+    about = [dict(WEIGHTS.files), labels.names, temperature, faces.shape]
+    digest = hashlib.sha256(json.dumps(about).encode())
+    digest.update(np.ascontiguousarray(faces))
+    kept = cache_dir() / NAME / f"{digest.hexdigest()[:40]}.npy"
+    if (told := _kept(kept, (len(faces), len(labels)))) is not None:
+        return told
+    network = _network(read_weights(weights))
     theirs, ours = ([of.index(label) for label in known] for of in (LABELS, labels))
     below, beside = (round(share * faces.shape[1]) for share in (BELOW, BESIDE))
     told = np.zeros((len(faces), len(labels)), np.float32)
@@ -84,7 +99,27 @@ def answers(faces: np.ndarray, labels: LabelSet, *, temperature: float = TEMPERA
         wider = np.pad(faces[some], ((0, 0), (0, below), (beside, beside), (0, 0)), mode="edge")
         views = tf.nn.softmax(tf.gather(network(wider), theirs, axis=-1) / temperature)
         told[some, ours] = np.asarray(views).mean(axis=0)
+    _keep(kept, told)
     return told
+
+
+def _kept(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """Predictions that were kept; None where there are none that are whole."""
+    try:
+        told = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return told if told.shape == shape and told.dtype == np.float32 else None
+
+
+def _keep(path: Path, told: np.ndarray) -> None:
+    """Keep predictions where possible; they can always be computed again."""
+    made = path.with_name(f".new-{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(made, "wb") as file:
+            np.save(file, told)
+        os.replace(made, path)
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import pytest
 from drawn_face_api import put_in_cache
 from small_recipes import TINY
 
+from mien.constants import cache_dir
 from mien.data.dataset import UNLABELLED, Dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, LabelSet
@@ -21,8 +22,6 @@ from mien.training.fit import FitOptions, fit
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
     put_in_cache(monkeypatch)
-    from mien.constants import cache_dir
-
     return face_api.read_weights(cache_dir() / "models" / "face-api")
 
 
@@ -80,6 +79,23 @@ def test_answers_follow_the_labels_by_name(drawn: dict[str, np.ndarray], faces: 
     assert (sharper.max(axis=1) > told.max(axis=1)).all()
     with pytest.raises(UsageError, match=r"got the labels a, b; expected some of neutral, happy"):
         face_api.answers(some, LabelSet(("a", "b")))
+
+
+def test_answers_are_kept(
+    drawn: dict[str, np.ndarray], faces: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was stopped asks again; only other faces or labels cost time again."""
+    told = face_api.answers(faces.images[:9], FER2013)
+    monkeypatch.setattr(face_api, "_network", lambda weights: pytest.fail("asked again"))
+    np.testing.assert_array_equal(face_api.answers(faces.images[:9], FER2013), told)
+    with pytest.raises(pytest.fail.Exception):
+        face_api.answers(faces.images[1:10], FER2013)
+    with pytest.raises(pytest.fail.Exception):
+        face_api.answers(faces.images[:9], LabelSet(tuple(reversed(FER2013.names))))
+    for file in (cache_dir() / "face-api").iterdir():
+        file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(pytest.fail.Exception):  # a damaged file counts for nothing
+        face_api.answers(faces.images[:9], FER2013)
 
 
 def test_it_is_a_share_of_the_targets(drawn: dict[str, np.ndarray], faces: Dataset) -> None:
