@@ -133,9 +133,26 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def meant(word: str, words: Iterable[str], otherwise: str) -> str:
-    """The fix for an unknown word: the most similar known one, or `otherwise`."""
-    near = difflib.get_close_matches(word.strip().lower(), list(words), 1)
-    return f"write {near[0]}, if that was meant" if near else otherwise
+    """The fix for an unknown word: the most similar known one, whatever the case of its letters, or
+    `otherwise`.
+    """
+    known = {one.lower(): one for one in words if one}
+    near = difflib.get_close_matches(word.strip().lower(), list(known), 1)
+    return f"write {known[near[0]]}, if that was meant" if near else otherwise
+
+
+def check_word(where: str, word: object, words: Iterable[str]) -> None:
+    """Refuse a word that is none of those known.
+
+    Raises:
+        UsageError: naming all of them, and the most similar one.
+    """
+    known = tuple(words)
+    if word not in known:
+        raise UsageError(
+            f"{where}: got {in_short(repr(word))}; expected one of {', '.join(known)}. Fix: "
+            + meant(str(word), known, "use one of these")
+        )
 
 
 def in_short(text: str, most: int = 200) -> str:

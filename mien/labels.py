@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mien.errors import DataError
+from mien.errors import DataError, meant
 
 # What other data sets and tools call the same expressions. Keys are canonical names.
 _SYNONYMS = {
@@ -100,7 +100,7 @@ class LabelSet:
                 "label set",
                 got=f"the label {name!r}",
                 expected="one of " + ", ".join(self.names),
-                fix="rename the label, or read the data with its own label set",
+                fix=meant(name, self.names, "rename it, or read the data with its own label set"),
             ) from None
 
     def colour(self, index: int) -> str:

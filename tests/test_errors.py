@@ -7,17 +7,39 @@ from collections.abc import Callable
 import pytest
 
 from mien.bundle import open_bundle
-from mien.bundle.classifier import Classifier
+from mien.bundle.classifier import Classifier, check_mode
 from mien.data.label_names import names_for
+from mien.data.synthetic import drawn_dataset
 from mien.errors import UsageError, meant
 from mien.evaluation.weighted import parse_weights
-from mien.training.recipes import settings
+from mien.results.columns import column_kinds
+from mien.serving.limits import parse_limits
+from mien.training import init_names
+from mien.training.recipes import recipe, settings
+from mien.training.transfer import input_side
+from mien.vision.detect import find_detector
 
 WORDS: dict[str, tuple[Callable[[], object], str]] = {
     "labels": (lambda: names_for("rafbd"), "rafdb"),
     "weights": (lambda: parse_weights("naturl"), "natural"),
     "prior": (lambda: Classifier(open_bundle("shipped")).rule("everday"), "everyday"),
     "field": (lambda: settings(["max_epoch=2"]), "max_epochs"),
+    "optimizer": (lambda: recipe("small", optimizer="sdg"), "sgd"),
+    "score": (lambda: recipe("small", choose_by="los"), "loss"),
+    "precision": (lambda: recipe("small", precision="BFLOAT"), "bfloat16"),
+    "initializer": (lambda: recipe("small", initializer="henormal"), "he_normal"),
+    "layout": (lambda: recipe("small", layout="plian"), "plain"),
+    "backbone": (lambda: recipe("small", backbone="mobilenetv2"), "MobileNetV2"),
+    "class weights": (lambda: recipe("small", class_weights="balansed"), "balanced"),
+    "recipe": (lambda: recipe("lrage"), "large"),
+    "field in Python": (lambda: recipe("small", batchsize=8), "batch_size"),
+    "init": (lambda: init_names.check("miem"), "mien"),
+    "init of ImageNet": (lambda: init_names.check("imagenet:resnet50"), "ResNet50"),
+    "detector": (lambda: find_detector("yunett"), "yunet"),
+    "split": (lambda: drawn_dataset(7, 7, 7).mask("tests"), "test"),
+    "mode": (lambda: check_mode("bst"), "best"),
+    "columns": (lambda: column_kinds(("a", "b"), "openfase"), "openface"),
+    "limit": (lambda: parse_limits(["que=20"]), "queue"),
 }
 
 
@@ -26,6 +48,21 @@ def test_near_misses(kind: str) -> None:
     ask, word = WORDS[kind]
     with pytest.raises(UsageError, match=rf"Fix: write {word}, if that was meant$"):
         ask()
+
+
+def test_the_network_in_the_package_has_two_names() -> None:
+    assert input_side("shipped") == input_side("mien") == open_bundle("shipped").side
+
+
+def test_values_are_read_as_json_or_as_python_writes_them() -> None:
+    texts = ["augment=True", "learning_rate=.5", "blocks=((8,),(8,))", "optimizer=sgd", "seed=7"]
+    assert settings(texts) == {
+        "augment": True,
+        "learning_rate": 0.5,
+        "blocks": ((8,), (8,)),
+        "optimizer": "sgd",
+        "seed": 7,
+    }
 
 
 def test_a_word_like_none_has_the_general_fix() -> None:

@@ -12,7 +12,7 @@ from mien.bundle import Bundle
 from mien.bundle.answer import TEMPERATURE, AnswerRule, Prior, rule_under, softmax
 from mien.bundle.tta import NUM_VIEWS, views
 from mien.constants import FACE_SIDE
-from mien.errors import BundleError, UsageError
+from mien.errors import BundleError, UsageError, check_word
 from mien.runtime import cores, onnx_errors, onnx_session
 from mien.vision.preprocess import all_resized
 
@@ -192,10 +192,7 @@ def check_mode(mode: str) -> None:
     Raises:
         UsageError: naming both.
     """
-    if mode not in TEMPERATURE:
-        raise UsageError(
-            f"mode: got {mode!r}; expected {' or '.join(TEMPERATURE)}. Fix: use one of these"
-        )
+    check_word("mode", mode, TEMPERATURE)
 
 
 def _again(bundle: Bundle, num_threads: int) -> Classifier:

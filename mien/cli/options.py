@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json as json_module
 import shlex
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.constants import CLASS_WEIGHTS, FACES, ON_ERROR, RECIPES
-from mien.errors import printable
+from mien.errors import meant, printable
 
 if TYPE_CHECKING:
     from mien.data.source import Source
@@ -27,8 +26,7 @@ def choice(words: Iterable[str]) -> dict[str, Any]:
     def parse(word: str) -> str:
         if word in known:
             return word
-        near = difflib.get_close_matches(word.lower(), known, 1)
-        fix = f"use {near[0]}, if you mean that" if near else "use one of these"
+        fix = meant(word, known, "use one of these")
         raise typer.BadParameter(f"got {word}; expected one of {', '.join(known)}. Fix: {fix}")
 
     return {"parser": parse, "metavar": f"[{'|'.join(known)}]"}

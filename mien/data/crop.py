@@ -20,7 +20,7 @@ import numpy as np
 
 from mien.constants import FACE_SIDE, FACES
 from mien.data.dataset import Cropped
-from mien.errors import DataError, DownloadError, UsageError
+from mien.errors import DataError, DownloadError, check_word
 
 if TYPE_CHECKING:
     from mien.data.face_cache import Source
@@ -105,10 +105,7 @@ def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str
     """
     from mien.vision.detect import find_detector
 
-    if faces not in FACES:
-        raise UsageError(
-            f"faces: got {faces!r}; expected one of {', '.join(FACES)}. Fix: use one of these"
-        )
+    check_word("faces", faces, FACES)
     if faces == "whole":
         return None, "The pictures were taken whole, as faces (--faces whole)."
     if faces == "detect":

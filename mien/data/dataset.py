@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mien.errors import UsageError
+from mien.errors import UsageError, check_word
 from mien.labels import FERPLUS_VOTES, LabelSet
 
 SPLITS = ("training", "validation", "test")
@@ -129,10 +129,7 @@ class Dataset:
 
     def mask(self, split: str) -> np.ndarray:
         """bool (N,): which rows belong to a split of `SPLITS`."""
-        if split not in SPLITS:
-            raise UsageError(
-                f"split: got {split!r}; expected one of {', '.join(SPLITS)}. Fix: use one of these"
-            )
+        check_word("split", split, SPLITS)
         return np.asarray(self.splits == SPLITS.index(split))
 
     def part(self, split: str) -> Dataset:

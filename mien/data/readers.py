@@ -24,7 +24,7 @@ from mien.data.parquet import read_parquet
 from mien.data.pictures import How
 from mien.data.recognise import Form, form_of, search
 from mien.data.votes import join_votes, votes_beside
-from mien.errors import DataError, UsageError, printable
+from mien.errors import DataError, UsageError, check_word, printable
 from mien.labels import LabelSet
 
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -71,11 +71,7 @@ def load_dataset(
         DataError: naming file and row: what was read, what was expected, and the fix.
         UsageError: for an unknown `on_error`, or votes for data that has no rows to join them to.
     """
-    if on_error not in ON_ERROR:
-        raise UsageError(
-            f"on_error: got {on_error!r}; expected one of {', '.join(ON_ERROR)}. Fix: use one of "
-            "these"
-        )
+    check_word("on_error", on_error, ON_ERROR)
     path = Path(os.path.expanduser(source)) if source is not None else find_data()
     if path is None:
         return _drawn(votes)

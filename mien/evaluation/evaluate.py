@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, twins
-from mien.errors import UsageError, printable
+from mien.errors import UsageError, check_word, printable
 from mien.evaluation import findings, metrics, vote_agreement
 from mien.evaluation.judge import best, comparisons, judge
 from mien.evaluation.occlusion import maps_of_best
@@ -225,11 +225,7 @@ def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
     for network in networks:
         where = f"predictions of {network.name!r}"
         for split, probabilities in network.probabilities.items():
-            if split not in SPLITS:
-                raise UsageError(
-                    f"{where}: got the split {split!r}; expected one of {', '.join(SPLITS)}. Fix: "
-                    "use one of these"
-                )
+            check_word(f"{where}: split", split, SPLITS)
             expected = (int(counts[SPLITS.index(split)]), num_classes)
             if np.shape(probabilities) != expected:
                 raise UsageError(

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mien.constants import COLUMNS
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, check_word
 from mien.results.frame import Frame
 from mien.results.types import ANGLES, LANDMARKS, Face
 
@@ -261,9 +261,5 @@ _PRESETS: dict[str, _Preset] = dict(
 
 
 def _preset(columns: str) -> _Preset:
-    if columns not in _PRESETS:
-        raise UsageError(
-            f"columns: got {columns!r}; expected one of {', '.join(_PRESETS)}. Fix: use one of "
-            "these"
-        )
+    check_word("columns", columns, _PRESETS)
     return _PRESETS[columns]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TextIO, cast
 
-from mien.errors import DataError, UsageError, printable
+from mien.errors import DataError, UsageError, check_word, printable
 from mien.results.arrow import ArrowColumns
 from mien.results.columns import Row, check_labels, column_kinds, rows
 from mien.results.frame import FORMAT, Frame
@@ -83,11 +83,7 @@ def open_writer(
             columns.
         MissingExtraError: for Parquet if pyarrow is not installed.
     """
-    if form not in FORMS:
-        raise UsageError(
-            f"form of results: got {form!r}; expected one of {', '.join(FORMS)}. Fix: use one of "
-            "these"
-        )
+    check_word("form of results", form, FORMS)
     kinds = column_kinds(labels, columns, heads=heads, raw=raw)
     if append and (form not in ("csv", "jsonl") or not isinstance(target, str | os.PathLike)):
         raise UsageError(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from mien.errors import UsageError
+from mien.errors import UsageError, meant
 from mien.runtime import cores
 from mien.vision.reading import Limits as PictureLimits
 
@@ -99,8 +99,8 @@ def parse_limits(given: Iterable[str]) -> Limits:
         name, _, value = text.partition("=")
         if name not in kinds:
             raise UsageError(
-                f"--limit: got {text!r}; expected NAME=NUMBER. Fix: use one of the names "
-                f"{', '.join(kinds)}"
+                f"--limit: got {text!r}; expected NAME=NUMBER. Fix: "
+                + meant(name, kinds, f"use one of the names {', '.join(kinds)}")
             )
         try:
             values[name] = kinds[name](value)

@@ -25,7 +25,7 @@ from mien.bundle.schema import MAX_LABELS, MAX_LETTERS
 from mien.data.dataset import Dataset, leaked
 from mien.errors import DataError, UsageError
 from mien.labels import FERPLUS, FERPLUS_VOTES
-from mien.training import checkpoint, face_api, transfer
+from mien.training import checkpoint, face_api, init_names, transfer
 from mien.training.callbacks import Moment
 from mien.training.recipe import Recipe
 from mien.training.runs import (
@@ -163,7 +163,7 @@ def _check_recipe(recipe: Recipe, dataset: Dataset, folder: Path, num_teachers: 
                 f"{field}: got {getattr(recipe, field):g} and training rows without FER+ votes; "
                 f"expected votes. Fix: give the votes (--votes), or {field}=0"
             )
-    if recipe.init not in ("", transfer.OWN) and Path(recipe.init).resolve() == folder.resolve():
+    if recipe.init not in ("", *init_names.OWN) and Path(recipe.init).resolve() == folder.resolve():
         raise UsageError(
             f"init: got the run folder itself, {folder}; expected another one. Fix: choose another "
             "folder with --out"

@@ -1,6 +1,6 @@
 """The type of a recipe: everything that decides how a network is trained, as one frozen value.
 
-The bounds of each field stand beside it.
+The bounds of each field (`bounds`) stand beside it.
 """
 
 from __future__ import annotations
@@ -8,15 +8,27 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import numbers
-import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
 from mien.constants import CLASS_WEIGHTS, FACE_SIDE
 from mien.errors import UsageError
+from mien.training.bounds import (
+    BELOW_ONE,
+    NAME,
+    RATE,
+    SEED,
+    SHARE,
+    SIDE,
+    ZOOM,
+    Bounds,
+    at_least,
+    one_of,
+    up_to,
+)
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 RETIRED = ("live_teachers",)  # fields of older recipes
@@ -33,41 +45,6 @@ _EXAMPLES = {
     "stages": "pairs of share and side, such as [[0.5,32],[1,48]]",
     "zoom": "two numbers, such as [0.8,1.15]",
 }
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The values that a field may have."""
-
-    expected: str
-    hold: Callable[[Any], bool]
-
-
-def at_least(low: int) -> Bounds:
-    return Bounds(f"at least {low}", lambda value: value >= low)
-
-
-def up_to(high: float) -> Bounds:
-    return Bounds(f"0 to {high}", lambda value: 0 <= value <= high)
-
-
-def one_of(*choices: str | int) -> Bounds:
-    return Bounds(f"one of {', '.join(map(str, choices))}", lambda value: value in choices)
-
-
-BELOW_ONE = Bounds("at least 0 and less than 1", lambda value: 0 <= value < 1)
-SHARE = Bounds("more than 0 and at most 1", lambda value: 0 < value <= 1)
-_RATE = Bounds("more than 0 and less than 1", lambda value: 0 < value < 1)
-_SEED = Bounds("less than 2^32", lambda value: value < 2**32)
-_SIDE = Bounds("0 or 32 to 512", lambda value: value == 0 or 32 <= value <= 512)
-_NAME = Bounds(
-    "letters, digits, '_', '-' and '.': a folder's name",
-    lambda value: re.fullmatch(r"\w[\w.-]*", value) is not None,
-)
-_ZOOM = Bounds(
-    "a smallest scale in (0, 1] and a largest from 1 to 10",
-    lambda value: 0 < value[0] <= 1 <= value[1] <= 10,
-)
 
 
 @dataclass(frozen=True)
@@ -163,7 +140,7 @@ class Recipe:
             of biases, for long training.
     """
 
-    name: Annotated[str, _NAME]
+    name: Annotated[str, NAME]
     blocks: tuple[tuple[int, ...], ...]
     dense: Annotated[int, at_least(0)]
     block_dropout: Annotated[float, BELOW_ONE]
@@ -172,7 +149,7 @@ class Recipe:
     choose_by: Annotated[str, one_of(*SCORES)] = "accuracy"
     patience: Annotated[int, at_least(1)] = 6
     batch_size: Annotated[int, at_least(2)] = 64
-    learning_rate: Annotated[float, _RATE] = 1e-3
+    learning_rate: Annotated[float, RATE] = 1e-3
     fall_epochs: Annotated[int, at_least(0)] = 0
     last_rate: Annotated[float, BELOW_ONE] = 0.0
     label_smoothing: Annotated[float, BELOW_ONE] = 0.1
@@ -181,7 +158,7 @@ class Recipe:
     class_weights: Annotated[str, one_of(*CLASS_WEIGHTS)] = "none"
     augment: bool = True
     keep_leaks: bool = False
-    seed: Annotated[int, at_least(0), _SEED] = 0
+    seed: Annotated[int, at_least(0), SEED] = 0
     residual: bool = False
     layout: Annotated[str, one_of(*LAYOUTS)] = "plain"
     optimizer: Annotated[str, one_of(*OPTIMIZERS)] = "adam"
@@ -189,7 +166,7 @@ class Recipe:
     warmup_epochs: Annotated[int, up_to(1000)] = 1
     stages: tuple[tuple[float, int], ...] = ((1.0, FACE_SIDE),)
     turn: Annotated[float, up_to(180)] = 12.0
-    zoom: Annotated[tuple[float, float], _ZOOM] = (0.88, 1.14)
+    zoom: Annotated[tuple[float, float], ZOOM] = (0.88, 1.14)
     shift: Annotated[float, BELOW_ONE] = 0.1
     light: Annotated[float, up_to(3)] = 0.0
     erase: Annotated[float, up_to(1)] = 0.0
@@ -204,7 +181,7 @@ class Recipe:
     initializer: Annotated[str, one_of(*INITIALIZERS)] = "glorot_uniform"
     init: str = ""
     backbone: Annotated[str, one_of("", FOLDED, *BACKBONES)] = ""
-    backbone_side: Annotated[int, _SIDE] = 0
+    backbone_side: Annotated[int, SIDE] = 0
     freeze_epochs: Annotated[int, at_least(0)] = 0
     backbone_rate: Annotated[float, SHARE] = 1.0
     teacher_weight: Annotated[float, up_to(1)] = 0.0
@@ -227,7 +204,7 @@ class Recipe:
             if not bounds.hold(getattr(self, name)):
                 raise UsageError(
                     f"{name}: got {getattr(self, name)!r}; expected {bounds.expected}. Fix: "
-                    "correct the value"
+                    + bounds.fix(getattr(self, name))
                 )
         self._check_beginning()
         self._check_stages()

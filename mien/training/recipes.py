@@ -6,6 +6,8 @@ The docstring of each holds the command, what it costs, and where to find the fi
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -13,7 +15,7 @@ from typing import Any
 
 from mien import constants
 from mien.constants import FACE_SIDE
-from mien.errors import UsageError, meant
+from mien.errors import UsageError, check_word, meant
 from mien.training.recipe import Recipe, kinds, tuples
 
 
@@ -197,14 +199,11 @@ def recipe(name: str, /, **changes: Any) -> Recipe:
         UsageError: if there is no such recipe or field, or a value is of another type or out of
             range.
     """
-    if name not in RECIPES:
-        raise UsageError(
-            f"recipe: got {name!r}; expected one of {', '.join(RECIPES)}. Fix: use one of these"
-        )
+    check_word("recipe", name, RECIPES)
     if unknown := changes.keys() - kinds().keys():
         raise UsageError(
             f"recipe {name}: got {', '.join(sorted(unknown))}; expected some of "
-            f"{', '.join(kinds())}. Fix: use these fields"
+            f"{', '.join(kinds())}. Fix: " + meant(min(unknown), kinds(), "use these fields")
         )
     given = {field: tuples(value) for field, value in changes.items() if value is not None}
     return dataclasses.replace(RECIPES[name](), **given)
@@ -212,7 +211,7 @@ def recipe(name: str, /, **changes: Any) -> Recipe:
 
 def settings(given: Sequence[str]) -> dict[str, Any]:
     """Fields of a recipe from texts such as `erase=0.25` or `blocks=[[32],[64]]`: values are JSON,
-    or plain words.
+    Python, or plain words.
 
     Raises:
         UsageError: if a text has no `=`, or a recipe no such field.
@@ -226,13 +225,18 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
                 "Fix: "
                 + meant(name, kinds(), "mien info --json lists the fields with their values")
             )
-        try:
-            fields[name] = tuples(json.loads(value))
-        except ValueError:
-            fields[name] = value
+        fields[name] = tuples(_value(value))
         if fields[name] is None:
             raise UsageError(
                 f"--set: got {text!r}; expected a value. Fix: leave it out for the recipe's own "
                 "value"
             )
     return fields
+
+
+def _value(text: str) -> Any:
+    """A value in JSON, or else as Python writes it (`True`, `.5`); otherwise the text itself."""
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            return read(text)
+    return text

@@ -21,13 +21,12 @@ from mien.bundle import SHIPPED, Bundle, open_bundle
 from mien.constants import FACE_SIDE
 from mien.errors import BundleError, RunError, UsageError
 from mien.labels import VOTES_HEAD, LabelSet
-from mien.training import backbones, dlib_trunk, models, runs
+from mien.training import backbones, dlib_trunk, init_names, models, runs
 from mien.training.folding import fold
-from mien.training.recipe import BACKBONES, FOLDED, Recipe
+from mien.training.init_names import IMAGENET, OWN
+from mien.training.recipe import FOLDED, Recipe
 from mien.vision.preprocess import all_resized
 
-OWN = "mien"  # the network in the package
-IMAGENET = "imagenet"
 KERNEL_NORM = 1.0  # length of each filter if batch norms are restored
 NUM_FACES = 512  # faces from which their statistics are taken
 GOLDEN_ATOL = 1e-3  # of logits, Keras against the answers in the bundle
@@ -118,19 +117,20 @@ def begin(recipe: Recipe) -> Start:
             `imagenet:NAME` or `imagenet:NAME:random` with a NAME of `recipe.BACKBONES`.
 
     Raises:
-        UsageError: if there is no such network of keras.applications.
+        UsageError: if there is no such network.
         BundleError: if the bundle is absent, damaged, int8, or its network cannot be built again
             with equal answers.
         RunError: if the run has no network, or one that cannot be folded.
     """
+    init_names.check(recipe.init)
     if recipe.init.partition(":")[0] == IMAGENET:
         return _imagenet(recipe)
     if recipe.init == dlib_trunk.NAME:
         return _dlib(recipe)
     path = Path(recipe.init)
-    if recipe.init != OWN and (path / runs.RUN_FILE).exists():
+    if recipe.init not in OWN and (path / runs.RUN_FILE).exists():
         return _run(recipe, path)
-    bundle = open_bundle(SHIPPED if recipe.init == OWN else path)
+    bundle = open_bundle(SHIPPED if recipe.init in OWN else path)
     theirs, folded = rebuilt(bundle, recipe.init)
     heads = {head.name: head.labels for head in bundle.heads}
     facts = {
@@ -145,14 +145,15 @@ def input_side(init: str) -> int:
     """Side in pixels of the faces that the network `Recipe.init` names takes; 48 of those that can
     be made to take any.
     """
+    init_names.check(init)
     path = Path(init)
     if init.partition(":")[0] == IMAGENET:
         return FACE_SIDE
     if init == dlib_trunk.NAME:
         return dlib_trunk.SIDE
-    if init != OWN and (path / runs.RUN_FILE).exists():
+    if init not in OWN and (path / runs.RUN_FILE).exists():
         return runs.load_run(path).recipe.input_side
-    return open_bundle(SHIPPED if init == OWN else path).side
+    return open_bundle(SHIPPED if init in OWN else path).side
 
 
 def of_folded(
@@ -222,16 +223,11 @@ def _dlib(recipe: Recipe) -> Start:
 
 
 def _imagenet(recipe: Recipe) -> Start:
-    name, colon, how = recipe.init.removeprefix(IMAGENET).removeprefix(":").partition(":")
-    if name not in BACKBONES or (colon and how != "random"):
-        raise UsageError(
-            f"init: got {recipe.init!r}; expected imagenet:NAME or imagenet:NAME:random. Fix: use "
-            f"one of the names {', '.join(BACKBONES)}"
-        )
+    name, random = init_names.imagenet(recipe.init)
     adopted = _on(recipe, name, recipe.backbone_side)
 
     def load() -> Layers:
-        return {} if how else {models.TRUNK: backbones.imagenet(name, recipe.backbone_side)}
+        return {} if random else {models.TRUNK: backbones.imagenet(name, recipe.backbone_side)}
 
     return Start(adopted, {"source": recipe.init, "name": name, "digest": None, "heads": {}}, load)
 

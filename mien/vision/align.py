@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.constants import FACE_SIDE
-from mien.errors import UsageError
+from mien.errors import UsageError, check_word
 from mien.vision.detections import checked
 from mien.vision.preprocess import gray, resized
 
@@ -139,11 +139,7 @@ def squares(
     """
     if geometry == "none":
         return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].astype(np.float32)
-    if geometry not in GEOMETRIES:
-        raise UsageError(
-            f"geometry: got {geometry!r}; expected one of {', '.join((*GEOMETRIES, 'none'))}. Fix: "
-            "use one of these"
-        )
+    check_word("geometry", geometry, (*GEOMETRIES, "none"))
     known = GEOMETRIES[geometry]
     centre, side = by_box(boxes, known)
     angle = np.zeros(len(boxes))

@@ -19,7 +19,7 @@ import numpy as np
 
 from mien import runtime
 from mien.constants import DETECTORS
-from mien.errors import DownloadError, MissingExtraError, UsageError
+from mien.errors import DownloadError, MissingExtraError, UsageError, check_word
 from mien.vision.detections import Detections, checked, found_faces, shrunk
 from mien.vision.yunet import MAX_SIDE, MIN_SCORE, YuNet
 from mien.vision.yunet_weights import yunet_weights
@@ -69,10 +69,7 @@ def find_detector(
             is not installed).
         MissingExtraError: for `mtcnn` if it is not installed.
     """
-    if kind not in DETECTORS:
-        raise UsageError(
-            f"detector: got {kind!r}; expected one of {', '.join(DETECTORS)}. Fix: use one of these"
-        )
+    check_word("detector", kind, DETECTORS)
     for name, given, kinds in (
         ("model", model, DETECTORS[:3]),
         ("max_side", max_side, DETECTORS[:4]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.errors import UsageError
+from mien.errors import check_word
 from mien.labels import PATTERNS
 
 if TYPE_CHECKING:
@@ -57,9 +57,5 @@ def _lines(pattern: str, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         "crossed": rising | falling,
         "squares": level | upright,
     }
-    if pattern not in masks:
-        raise UsageError(
-            f"pattern: got {pattern!r}; expected one of {', '.join(PATTERNS)}. Fix: use one of "
-            "these"
-        )
+    check_word("pattern", pattern, PATTERNS)
     return masks[pattern]
