@@ -86,7 +86,7 @@ def answers(faces: np.ndarray, labels: LabelSet, *, temperature: float = TEMPERA
     weights = folder_with(WEIGHTS)
     about = [dict(WEIGHTS.files), labels.names, temperature, faces.shape]
     digest = hashlib.sha256(json.dumps(about).encode())
-    digest.update(np.ascontiguousarray(faces))
+    digest.update(np.ascontiguousarray(faces).data)
     kept = cache_dir() / NAME / f"{digest.hexdigest()[:40]}.npy"
     if (told := _kept(kept, (len(faces), len(labels)))) is not None:
         return told
