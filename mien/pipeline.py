@@ -209,7 +209,7 @@ def judge(
     need_evaluate_extra()
     from mien.evaluation import predictions
     from mien.evaluation.evaluate import NUM_MAPS, evaluate
-    from mien.evaluation.judged_data import with_known_labels, with_splits
+    from mien.evaluation.judged_data import foreign_sources, with_known_labels, with_splits
     from mien.evaluation.other_heads import with_other_heads
     from mien.evaluation.report import write_report
     from mien.evaluation.weighted import weigh
@@ -224,6 +224,8 @@ def judge(
     dataset = with_known_labels(whole, [*known_runs, *known_bundles])
     for note in dataset.notes[num_notes:]:
         say(f"  {note}")
+    for sentence in foreign_sources(dataset, [*known_runs, *known_bundles]):
+        say(f"  ! {sentence}")
     sizes = _sizes(dataset)
     say("Evaluating" if sizes == before else f"Evaluating {sizes}")
     from_runs = [

@@ -163,8 +163,8 @@ def _splits(truth: Truth) -> list[str]:
         ]
     else:
         sentences = [
-            "Training: pictures of this data that no network learned from; they show nothing about "
-            "learning."
+            "Training: of this data, not of what the networks were trained on; the figure shows "
+            "nothing about learning."
         ]
     epoch = "the epoch to keep and the best network" if own else "the best network"
     sentences.append(

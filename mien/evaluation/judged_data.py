@@ -19,7 +19,9 @@ from mien.data.label_names import PRESETS, label_set_of
 from mien.data.split import with_validation
 from mien.errors import DataError, UsageError
 from mien.evaluation.evaluate import Predictions
-from mien.evaluation.provenance import taught_by_photographs
+from mien.evaluation.phrasing import listed
+from mien.evaluation.provenance import origins, taught_by_photographs
+from mien.evaluation.sentences import other_data
 from mien.labels import LabelSet
 
 
@@ -33,6 +35,7 @@ class Learned:
         data: Facts about what it was trained on; None where they are not known.
         heads: Labels of its further heads, by name.
         photographs: Facts about further photographs that it learned from; None: it had none.
+        before: `begun_from` and `taught_by`, as in its facts of training.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Learned:
     data: Mapping[str, Any] | None
     heads: Mapping[str, LabelSet] = dataclasses.field(default_factory=dict)
     photographs: Mapping[str, Any] | None = None
+    before: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def data_to_judge(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
@@ -90,9 +94,26 @@ def with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
         return dataset
     splits = np.full(len(dataset), SPLITS.index("test"), np.uint8)
     return dataclasses.replace(dataset, splits=splits).with_notes(
-        "The data has no splits, and no network here is known to have learned from it: all of its "
-        "pictures are test pictures."
+        "The data has no splits: all of its pictures are judged as test pictures."
     )
+
+
+def foreign_sources(dataset: Dataset, networks: Sequence[Learned]) -> list[str]:
+    """What the networks learned from that cannot be compared with these pictures, in the words of
+    the report; and which of them say nothing about it.
+    """
+    facts = [
+        {
+            "name": one.name,
+            **origins({**one.before, "data": one.data, "photographs": one.photographs}, dataset),
+        }
+        for one in networks
+    ]
+    silent = [one.name for one in networks if not one.data and not one.photographs]
+    told = [other_data(facts)]
+    if silent:
+        told.append(f"What {listed(silent)} learned from is not known.")
+    return [sentence for sentence in told if sentence]
 
 
 def _trained_on(dataset: Dataset, network: Learned) -> bool:

@@ -142,6 +142,7 @@ def known_of_run(run: Run, name: str) -> Learned:
         run.facts.get("data"),
         {VOTES_HEAD: FERPLUS} if run.recipe.votes_weight else {},
         run.facts.get("photographs"),
+        _before(run.facts),
     )
 
 
@@ -150,7 +151,12 @@ def known_of_bundle(bundle: Bundle, name: str) -> Learned:
     main, *others = bundle.heads
     data = bundle.training.get("data")
     heads = {head.name: head.labels for head in others}
-    return Learned(name, main.labels, data, heads, bundle.training.get("photographs"))
+    training = bundle.training
+    return Learned(name, main.labels, data, heads, training.get("photographs"), _before(training))
+
+
+def _before(training: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: training[key] for key in ("begun_from", "taught_by") if key in training}
 
 
 def asked(

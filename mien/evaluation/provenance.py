@@ -13,7 +13,8 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         same_data, same_test: as of `_same_data`, for the least known of the members.
-        other_data: what the others were trained on, photographs beside it included.
+        other_data: what the others were trained on, photographs beside it included, and what the
+            networks before them were trained on.
         inherited: for each network that it started from or was taught by: name, how, source of
             the data, whether that is the same data, and whether rows with a twin in validation or
             test were kept.
@@ -29,30 +30,45 @@ def origins(info: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
         key: False if any(s[key] is False for s in same) else all(s[key] for s in same) or None
         for key in ("same_data", "same_test")
     }
-    facts["other_data"] = [
-        {"source": one.get("source", "an unnamed source"), "fingerprint": one.get("fingerprint")}
-        for member, s in zip(members, same, strict=True)
-        if s["same_data"] is False
-        for one in (member.get("data"), member.get("photographs"))
-        if isinstance(one, Mapping)
-    ]
-    facts["inherited"] = [
-        {
-            "how": how,
-            "name": one.get("name"),
-            "source": one["data"].get("source") if isinstance(one.get("data"), Mapping) else None,
-            "same_data": _same_data(one.get("data"), dataset)["same_data"],
-            "keep_leaks": one.get("keep_leaks"),
-        }
+    before = [
+        (how, one)
         for how, ones in (
             ("began with", [info.get("begun_from")]),
             ("was taught by", info.get("taught_by") or []),
         )
         for one in ones
-        if isinstance(one, Mapping)
-        and one.get("digest")  # ImageNet's weights have none, nor faces of such data
+        # ImageNet's weights have no digest, nor faces of such data.
+        if isinstance(one, Mapping) and one.get("digest")
+    ]
+    learned = [
+        one
+        for member, s in zip(members, same, strict=True)
+        if s["same_data"] is False
+        for one in _sources(member)
+    ]
+    if learned:
+        learned += [of for _, one in before for of in _sources(one) if of.get("source")]
+    facts["other_data"] = [
+        {"source": one.get("source", "an unnamed source"), "fingerprint": one.get("fingerprint")}
+        for one in learned
+    ]
+    facts["inherited"] = [
+        {
+            "how": how,
+            "name": one.get("name"),
+            "source": " and ".join(str(of["source"]) for of in _sources(one) if of.get("source")),
+            "same_data": _same_data(one.get("data"), dataset)["same_data"],
+            "keep_leaks": one.get("keep_leaks"),
+        }
+        for how, one in before
     ]
     return facts
+
+
+def _sources(network: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Facts about all data that a network learned from."""
+    every = (network.get("data"), network.get("photographs"))
+    return [one for one in every if isinstance(one, Mapping)]
 
 
 def taught_by_photographs(photographs: Any, dataset: Dataset) -> bool:

@@ -41,7 +41,9 @@ Truth = Mapping[str, Any]
 
 
 def other_data(networks: Sequence[Truth]) -> str:
-    """Which networks were trained on other data than is judged; empty if none is known to be."""
+    """Which networks were trained on other data than is judged, and what that leaves open; empty
+    if none is known to be.
+    """
     others = [n for n in networks if n.get("same_data") is False]
     if not others:
         return ""
@@ -67,10 +69,11 @@ def other_data(networks: Sequence[Truth]) -> str:
         f"{listed(ns)} {'was' if len(ns) == 1 else 'were'} trained on {seen}"
         for seen, ns in by_data.items()
     ]
-    they, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
+    they_have, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
     return (
-        f"Other data: {listed(named)}, not on the data judged here: whether {they} seen these "
-        f"pictures is not known, so {their} figures prove nothing about unseen pictures."
+        f"Other data: {listed(named)}, which cannot be compared with the pictures judged here one "
+        f"by one. If {they_have} seen them, or others of the same people, {their} figures say "
+        "nothing about unseen pictures; if not, all of them are test figures."
     )
 
 

@@ -50,6 +50,7 @@ BEGUN = (
     "name",
     "digest",
     "data",
+    "photographs",
     "keep_leaks",
 )  # what a bundle says of what its network began with
 # What the main head and the vote head each give to the answer that is shown; docs/history.md has

@@ -246,7 +246,7 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
 
 def known_of(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, Any]:
     """What a run or bundle remembers of another one that it learned from: `name`, `digest`, `data`,
-    `keep_leaks`.
+    `photographs`, `keep_leaks`.
 
     Args:
         name: Of the other.
@@ -254,6 +254,7 @@ def known_of(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, A
         training: Its facts of training, of a run or a bundle.
     """
     data = training.get("data") or {}
+    photographs = training.get("photographs") or {}
     return {
         "name": name,
         "digest": digest,
@@ -262,6 +263,12 @@ def known_of(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, A
             "fingerprint": data.get("fingerprint"),
             "fingerprints": data.get("fingerprints"),
         },
+        "photographs": {
+            "source": Path(photographs["source"]).name,
+            "fingerprint": photographs.get("fingerprint"),
+        }
+        if photographs.get("source")
+        else None,
         "keep_leaks": (training.get("recipe") or {}).get("keep_leaks"),
     }
 

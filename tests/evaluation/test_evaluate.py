@@ -437,7 +437,7 @@ def test_impossible_questions_are_refused(faces: Dataset) -> None:
         evaluate(faces, [])
     with pytest.raises(UsageError, match="expected one or more different names"):
         evaluate(faces, [network, network])
-    with pytest.raises(UsageError, match="got the split 'PublicTest'"):
+    with pytest.raises(UsageError, match="split: got 'PublicTest'"):
         evaluate(faces, [Predictions("a", {"PublicTest": network.probabilities["validation"]}, {})])
     with pytest.raises(UsageError, match="no predictions"):
         evaluate(faces, [Predictions("a", {}, {})])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mien.data.readers import load_dataset
 from mien.data.split import with_validation
 from mien.errors import UsageError
 from mien.evaluation.evaluate import Predictions, evaluate
-from mien.evaluation.judged_data import Learned, data_to_judge, widened
+from mien.evaluation.judged_data import Learned, data_to_judge, foreign_sources, widened
 from mien.evaluation.other_heads import with_other_heads
 from mien.evaluation.provenance import origins
 from mien.labels import FER2013, FERPLUS, LabelSet
@@ -36,7 +37,7 @@ def sizes(dataset: Dataset) -> list[int]:
 def test_data_without_splits_is_judged_whole(unsplit: Dataset) -> None:
     judged = data_to_judge(unsplit, [NOWHERE])
     assert sizes(judged) == [0, 0, 210]
-    assert any("all of its pictures are test pictures" in note for note in judged.notes)
+    assert any("all of its pictures are judged as test pictures" in note for note in judged.notes)
 
 
 def test_data_that_a_network_learned_from_is_split_as_then(unsplit: Dataset) -> None:
@@ -155,3 +156,41 @@ def test_photographs_that_taught_a_network_are_training_data(unsplit: Dataset) -
     found = origins({"data": NOWHERE.data, "photographs": unknown}, split)
     assert found["same_data"] is False
     assert found["other_data"][1] == {"source": "press", "fingerprint": None}
+
+
+def test_what_cannot_be_compared_is_said_before_and_in_the_report_in_the_same_words(
+    unsplit: Dataset,
+) -> None:
+    facts: dict[str, Any] = {
+        "data": {"source": "fer.csv", "fingerprint": "0"},
+        "photographs": {"source": "press", "fingerprint": "1"},
+        "begun_from": {
+            "name": "first",
+            "digest": "ab",
+            "data": {"source": "fer.csv", "fingerprint": "0"},
+            "photographs": {"source": "film", "fingerprint": "2"},
+        },
+    }
+    network = Learned(
+        "stranger",
+        FER2013,
+        facts["data"],
+        photographs=facts["photographs"],
+        before={"begun_from": facts["begun_from"]},
+    )
+    data = data_to_judge(unsplit, [network])
+    assert not any("learned" in note for note in data.notes)  # nothing that the next one denies
+    [told] = foreign_sources(data, [network])
+    assert told == (
+        "Other data: stranger was trained on fer.csv (fingerprint 0), press (fingerprint 1) and "
+        "film (fingerprint 2), which cannot be compared with the pictures judged here one by one. "
+        "If it has seen them, or others of the same people, its figures say nothing about unseen "
+        "pictures; if not, all of them are test figures."
+    )
+    blind = {"test": np.full((len(data), 7), 1 / 7, np.float32)}
+    judged = evaluate(data, [Predictions("stranger", blind, facts)], num_bootstrap=0, num_maps=0)
+    assert judged.truth["words"]["other_data"] == told and told in judged.truth["words"]["verdict"]
+    assert "film" in judged.truth["words"]["leaks"]["stranger"]
+    silent = Learned("silent", FER2013, None)
+    assert foreign_sources(data, [silent]) == ["What silent learned from is not known."]
+    assert foreign_sources(data, [Learned("own", FER2013, {"fingerprint": data.fingerprint})]) == []
