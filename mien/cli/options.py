@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def choice(words: Iterable[str]) -> dict[str, Any]:
-    """Arguments of `typer.Option` for one of a few words; the error suggests a similar word."""
+    """Arguments of `typer.Option` for one of a few words: shells complete them, and the error
+    suggests a similar word.
+    """
     known = tuple(words)
 
     def parse(word: str) -> str:
@@ -29,7 +31,14 @@ def choice(words: Iterable[str]) -> dict[str, Any]:
         fix = meant(word, known, "use one of these")
         raise typer.BadParameter(f"got {word}; expected one of {', '.join(known)}. Fix: {fix}")
 
-    return {"parser": parse, "metavar": f"[{'|'.join(known)}]"}
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return {
+        "parser": parse,
+        "metavar": f"[{'|'.join(known)}]",
+        "autocompletion": complete,
+    }
 
 
 DATA_HELP = (
@@ -99,6 +108,14 @@ Epochs = Annotated[
         help="Length of the schedule; the recipe's own by default.", min=1, show_default=False
     ),
 ]
+
+
+def _fields(incomplete: str) -> list[str]:
+    from mien.training.recipe import kinds
+
+    return [f"{name}=" for name in kinds() if name.startswith(incomplete)]
+
+
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -106,6 +123,7 @@ Settings = Annotated[
         metavar="FIELD=VALUE",
         help="Change any field of the recipe; VALUE is JSON (mien info --json lists the fields).",
         show_default=False,
+        autocompletion=_fields,
     ),
 ]
 Seed = Annotated[int, typer.Option(help="For weights, batches, dropout and augmentation.", min=0)]

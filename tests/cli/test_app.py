@@ -438,8 +438,30 @@ def test_networks_of_one_name_are_numbered() -> None:
 )
 def test_a_near_miss_is_told_the_word_meant(words: str, meant: str) -> None:
     done = CliRunner().invoke(app, words.split())
-    assert done.exit_code == 2 and f"Fix: use {meant}" in done.stderr
+    assert done.exit_code == 2 and f"Fix: write {meant}" in done.stderr
     assert "Value error" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("mien ev", ["evaluate"]),
+        ("mien data co", ["convert"]),
+        ("mien train --recipe l", ["large"]),
+        ("mien train --set opt", ["optimizer="]),
+        ("mien predict --detector y", ["yunet", "yunet-close"]),
+    ],
+)
+def test_shells_complete_verbs_and_values(line: str, completed: list[str]) -> None:
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "mien")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "_MIEN_COMPLETE": "complete_bash", **words},
+        check=True,
+    )
+    assert done.stdout.split() == completed
 
 
 def test_an_empty_pattern_says_it_once(tmp_path: Path) -> None:
