@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mien.data.dataset import LEAVE_OUT, SPLITS, UNLABELLED, USAGE
 from mien.data.encodings import decoded
+from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.layout import SPLIT_NAMES, split_word
 from mien.data.pixels import PIXELS, BadRow, shown
 from mien.errors import DataError
@@ -28,6 +29,7 @@ COLUMNS = {
         "y",
     ),
     "usage": ("usage", "split", "set", "subset", "partition", "dataset"),
+    "group": GROUP_COLUMNS,
 }
 _WIDE = re.compile(r"(?:pixels?|px|p|x|feature|f)?[_\- .]*(\d+)(?:\.0)?$")
 _DELIMITERS = (",", ";", "\t", "|")
@@ -51,6 +53,7 @@ class Header:
         notes: What the user should know about the file.
         classes: Where there is no column of labels: a column for each class, as (position, label).
         is_row: Whether the first line is a row already: the file names no columns.
+        group: Position of the column of persons or other groups, or None.
     """
 
     width: int
@@ -62,6 +65,7 @@ class Header:
     notes: tuple[str, ...] = ()
     classes: tuple[tuple[int, bytes], ...] = ()
     is_row: bool = False
+    group: int | None = None
 
 
 @dataclass
@@ -145,7 +149,7 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
             got=f"the columns {listed}",
             expected="a column 'pixels' (of emotion, pixels, Usage; in any order), or a column for "
             f"each of {PIXELS:,} pixels",
-            fix="write the column names in the first line",
+            fix=_fix_of_names(columns),
         )
     stem = Path(name).name.lower().split(".")[0]
     classes = class_columns(columns) if places["emotion"] is None else ()
@@ -161,11 +165,12 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
         SPLITS.index(SPLIT_NAMES[split] if split else "training"),
         tuple(notes),
         classes,
+        group=places["group"],
     )
 
 
-def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int]:
-    """(pixels, label, split) of one line; pixels are not parsed yet.
+def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int, bytes]:
+    """(pixels, label, split, group) of one line; pixels are not parsed yet.
 
     Raises:
         BadRow: for another number of fields, or an unknown label or split.
@@ -188,7 +193,8 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
         pixels = parts[header.pixels[0]].strip(b' "')
     else:
         pixels = b" ".join([parts[place] for place in header.pixels])
-    return pixels, label, split
+    group = b"" if header.group is None else parts[header.group].strip(b' "\r')
+    return pixels, label, split, group
 
 
 def plain_pixels(pixels: bytes) -> bytes:
@@ -246,6 +252,18 @@ def class_columns(columns: list[str]) -> tuple[tuple[int, bytes], ...]:
     ]
     names = [name for _, name in found]
     return tuple(found) if len(set(names)) == len(names) > 1 else ()
+
+
+def _fix_of_names(columns: list[str]) -> str:
+    """What to do about columns none of which is known to hold pixels."""
+    if len(columns) > PIXELS and not any(name.isdecimal() for name in columns):
+        return f"call the columns of pixels pixel0 to pixel{PIXELS - 1}"
+    if named := [name for name in columns if name in FILE_COLUMNS]:
+        return (
+            f"call the column {named[0]!r} 'pixels' if it holds them; if it holds names of files, "
+            "name the folder with the table and the pictures"
+        )
+    return "write the column names in the first line"
 
 
 def _told_of_labels(

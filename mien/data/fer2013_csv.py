@@ -28,8 +28,9 @@ from mien.data.csv_header import (
     read_header,
 )
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
+from mien.data.encodings import decoded
 from mien.data.fractions import WHOLE, settle, to_bytes
-from mien.data.label_names import label_set_of
+from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.layout import split_word
 from mien.data.pixels import PIXELS, BadRow, parse_block, parse_row
 from mien.errors import DataError
@@ -48,6 +49,7 @@ class _Rows:
     images: list[np.ndarray] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     splits: list[int] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -86,6 +88,10 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
     images = np.concatenate(rows.images).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
     kept = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
     labels, label_set = _numbered(np.array(rows.labels, np.int64)[kept], rows.names, source)
+    if all(map(number_in, label_set)):
+        rows.notes.append(NUMBERS)
+    if num_groups := len(set(rows.groups) - {""}):
+        rows.notes.append(f"{num_groups:,} groups, such as persons, were read from the csv.")
     if num_unlabelled := int(np.sum(labels == UNLABELLED)):
         rows.notes.append(
             f"{num_unlabelled:,} rows have no label: they can be predicted, not scored."
@@ -99,17 +105,26 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
         source,
         notes=tuple(rows.notes),
         left_out=tuple(rows.left_out),
-        numbered=not rows.names.num_texts and bool(np.any(labels != UNLABELLED)),
+        groups=np.array(rows.groups, object)[kept] if any(rows.groups) else None,
+        numbered=not rows.names.num_texts
+        and bool(np.any(labels != UNLABELLED))
+        and set(label_set) <= set(FER2013),
     )
 
 
 def _numbered(labels: np.ndarray, names: Labels, source: str) -> tuple[np.ndarray, LabelSet]:
-    """Labels as positions in a label set of their own."""
-    occur = [names.names[k] for k in np.unique(labels[labels != UNLABELLED])]
+    """Labels as positions in a label set of their own. Numbers are FER2013's only where all are:
+    other sets give 0 to 6 other meanings.
+    """
+    called = names.names
+    occurring = np.unique(labels[labels != UNLABELLED])
+    if not names.num_texts and any(called[k].isdecimal() for k in occurring):
+        called = [*map(str, range(len(FER2013))), *called[len(FER2013) :]]
+    occur = [called[k] for k in occurring]
     label_set = label_set_of(occur, source) if occur else FER2013
-    to = np.full(len(names.names) + 1, UNLABELLED, np.int64)
+    to = np.full(len(called) + 1, UNLABELLED, np.int64)
     for name in occur:
-        to[names.names.index(name)] = label_set.names.index(name)
+        to[called.index(name)] = label_set.names.index(name)
     return to[labels], label_set
 
 
@@ -135,12 +150,12 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
             num_blank += 1
             continue
         try:
-            pixels, label, split = fields(text, header, rows.names)
+            row = fields(text, header, rows.names)
         except BadRow as bad:
             block.flush()  # an earlier row may be bad too, and the first one must be named
             block.leave_out(number, bad, whole)
             continue
-        block.add((number, pixels, label, split), whole)
+        block.add((number, *row), whole)
     block.flush()
     _settle_fractions(rows, first, block.leave_out)
     _drop_rare_labels(rows, first, block.leave_out)
@@ -185,14 +200,17 @@ def _one(pixels: bytes) -> tuple[np.ndarray, int]:
         return found
 
 
+_Entry = tuple[int, bytes, int, int, bytes]
+
+
 class _Block:
-    """Rows whose pixels are parsed together: line number, pixels, label, split."""
+    """Rows whose pixels are parsed together: line number, pixels, label, split, group."""
 
     def __init__(self, rows: _Rows, where: str, on_error: str) -> None:
         self._rows, self._where, self._on_error = rows, where, on_error
-        self._entries: list[tuple[int, bytes, int, int]] = []
+        self._entries: list[_Entry] = []
 
-    def add(self, entry: tuple[int, bytes, int, int], whole: bool) -> None:
+    def add(self, entry: _Entry, whole: bool) -> None:
         """Take a row; `whole` is False for a last line without an end."""
         self._entries.append(entry)
         if len(self._entries) == _BLOCK or not whole:
@@ -213,7 +231,7 @@ class _Block:
         """Parse what was added."""
         if not self._entries:
             return
-        images = _parsed([pixels for _, pixels, _, _ in self._entries])
+        images = _parsed([pixels for _, pixels, *_ in self._entries])
         good = self._entries
         if images is not None:
             self._rows.images.append(images)
@@ -229,9 +247,10 @@ class _Block:
                     self._rows.fractions[len(self._rows.labels) + len(good)] = done
                 self._rows.images.append(image[None])
                 good.append(entry)
-        self._rows.lines += [line for line, _, _, _ in good]
-        self._rows.labels += [label for _, _, label, _ in good]
-        self._rows.splits += [split for _, _, _, split in good]
+        self._rows.lines += [line for line, *_ in good]
+        self._rows.labels += [label for _, _, label, *_ in good]
+        self._rows.splits += [split for *_, split, _ in good]
+        self._rows.groups += [decoded(group) for *_, group in good]
         self._entries.clear()
 
 
@@ -271,7 +290,7 @@ def _drop_rare_labels(
             leave_out(rows.lines[row], BadRow(got, expected_emotion()), True)
     rows.left_out.sort(key=lambda row: (row.where, row.row or 0))
     kept = sorted(rows.names.names[label] for label in odd - rare)
-    if kept:
+    if kept and not all(name.isdecimal() for name in kept):
         rows.notes.append(
             f"Labels that FER2013 does not have: {', '.join(kept)}. --labels gives them names."
         )

@@ -17,7 +17,7 @@ import numpy as np
 
 from mien.data.csv_header import COLUMNS
 from mien.data.dataset import SPLITS, USAGE, Dataset
-from mien.data.label_names import PRESETS, label_set_of, number_in
+from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.label_tables import groups_beside, list_by_tables
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import How, read_faces
@@ -76,7 +76,7 @@ def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
         label_set = label_set_of(listing.labels, source)
     notes = list(listing.notes)
     if all(number_in(name) for name in label_set):
-        notes.append(f"Labels are numbers: --labels ({', '.join(PRESETS)}) gives them names.")
+        notes.append(NUMBERS)
     names = [path.relative_to(listing.root).as_posix() for path in listing.pictures]
     read = read_faces(listing.pictures, names, how, source)
     labels = np.array([label_set.index(name) for name in listing.labels], np.int64)

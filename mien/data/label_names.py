@@ -138,6 +138,9 @@ def numbered(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSe
     return labels, label_set, are_numbers
 
 
+NUMBERS = f"Labels are numbers: --labels ({', '.join(PRESETS)}) gives them names."
+
+
 def label_name(value: object) -> str:
     """A label's canonical name; `1.0` becomes `1`, and no label becomes an empty text."""
     if isinstance(value, bytes):

@@ -288,6 +288,12 @@ def _list_part(listing: Listing, tree: Tree, above: Parts, split: int, strict: b
             _or_skip(listing, _no_picture(listing.root / Path(*parts)), strict)
         else:
             loose += 1
+    if above and SPLITS[split] != "training" and all(len(parts) == skip + 1 for parts in pictures):
+        listing.notes.append(
+            f"{printable('/'.join(above))} holds {len(pictures):,} pictures without labels, which "
+            "were left out: mien predict answers them."
+        )
+        return loose
     filled = {parts[: at + 1] for parts in pictures}
     for parts in tree.folders:
         if len(parts) == at + 1 and parts[:skip] == above and parts not in filled:

@@ -32,13 +32,21 @@ from mien.vision.formats import is_picture_name
 
 _DEPTH = 3  # levels of subfolders in which a table is looked for
 # First bytes of files that people try to read, and what they are.
+_ARRAYS = "save its arrays with numpy.savez('faces.npz', x=pictures, y=labels)"
+_TABLE = "save it as csv, such as with pandas: table.to_csv('faces.csv', index=False)"
 _FOREIGN = {
-    b"\x89HDF": "an HDF5 file",
-    b"\x80\x04\x95": "a pickle, which could run any program",
-    b"\x80\x03": "a pickle, which could run any program",
-    b"MATLAB": "a MATLAB file",
-    b"%PDF": "a PDF",
-    b"SQLi": "a database",
+    b"\x89HDF": ("an HDF5 file", _ARRAYS),
+    **dict.fromkeys(
+        [bytes([0x80, protocol]) for protocol in range(2, 6)],
+        ("a pickle, which could run any program", _ARRAYS),
+    ),
+    b"MATLAB": ("a MATLAB file", _ARRAYS),
+    b"%PDF": ("a PDF", _ARRAYS),
+    b"SQLi": ("a database", _TABLE),
+    b"ARROW1": ("a Feather or Arrow file", _TABLE),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _TABLE),
+    b"{": ("JSON", _TABLE),
+    b'[{"': ("JSON", _TABLE),
 }
 
 
@@ -154,13 +162,13 @@ def _table_in(folder: Path) -> Form | None:
 def _form_of_file(path: Path) -> Form:
     with open(path, "rb") as file:
         magic = file.read(8)
-    for first, what in _FOREIGN.items():
-        if magic.startswith(first):
+    for first, (what, fix) in _FOREIGN.items():
+        if magic.lstrip().startswith(first):
             raise DataError(
                 path,
                 got=what,
                 expected="csv, Parquet, .npz, pictures in folders, a zip or tar",
-                fix="save its arrays with numpy.savez('faces.npz', x=pictures, y=labels)",
+                fix=fix,
             )
     if path.suffix.lower() in arrays.SUFFIXES:
         return Form("arrays", tuple(arrays.companions(path)))

@@ -11,6 +11,7 @@ import pytest
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.label_names import renamed
 from mien.data.readers import load_dataset
+from mien.data.split import with_validation
 from mien.errors import DataError
 from mien.labels import FER2013
 
@@ -145,14 +146,55 @@ def test_rows_without_labels(tmp_path: Path, faces: Dataset) -> None:
     assert any("35 rows have no label" in note for note in dataset.notes)
 
 
-def test_an_eighth_number_is_a_label_where_it_is_frequent(tmp_path: Path, faces: Dataset) -> None:
+def test_numbers_are_fer2013s_only_where_all_are(tmp_path: Path, faces: Dataset) -> None:
+    """FER+ and AffectNet have eight classes in other orders; others count from 1."""
     held = rows_of(faces, lambda e, p, u: f"{e},{spaced(p)},{u}", "emotion,pixels,Usage")
     (tmp_path / "ck.csv").write_bytes(held.replace(b"\n6,", b"\n7,"))
     dataset = load_dataset(tmp_path / "ck.csv")
-    assert dataset.label_set.names == (*FER2013.names[:6], "7")
-    assert any("--labels gives them names" in note for note in dataset.notes)
+    assert dataset.label_set.names == ("0", "1", "2", "3", "4", "5", "7") and not dataset.numbered
+    assert any("Labels are numbers: --labels (" in note for note in dataset.notes)
     assert np.array_equal(dataset.labels, faces.labels)
-    assert renamed(dataset, "7=contempt").label_set.names[-1] == "contempt"
+    named = renamed(renamed(dataset, "fer2013"), "7=contempt")
+    assert named.label_set.names == (*FER2013.names[:6], "contempt")
+    held = rows_of(faces, lambda e, p, u: f"{int(e) + 1},{spaced(p)}", "label,pixels")
+    (tmp_path / "from_one.csv").write_bytes(held)
+    dataset = load_dataset(tmp_path / "from_one.csv")
+    assert dataset.label_set.names == tuple("1234567")
+    assert np.array_equal(renamed(dataset, "rafdb").labels == 0, faces.labels == 5)  # angry is 6
+
+
+def test_persons_of_a_csv_are_groups(tmp_path: Path, faces: Dataset) -> None:
+    count = iter(range(1000))
+    held = rows_of(
+        faces,
+        lambda e, p, u: f"{e},{spaced(p)},S{next(count) % 30:02d}",
+        "emotion,pixels,Subject",
+    )
+    (tmp_path / "mine.csv").write_bytes(held)
+    dataset = load_dataset(tmp_path / "mine.csv")
+    assert dataset.groups is not None and dataset.groups[31] == "S01"
+    assert "30 groups, such as persons, were read from the csv." in dataset.notes
+    split = with_validation(dataset)
+    assert split.groups is not None and len(split.part("validation")) > 0
+    sides = [set(split.groups[split.mask(name)]) for name in ("training", "validation")]
+    assert not sides[0] & sides[1]
+    (tmp_path / "bad.csv").write_bytes(held.replace(b" 0 ", b" x ", 1))
+    some = load_dataset(tmp_path / "bad.csv", on_error="skip")
+    assert some.groups is not None and len(some.groups) == len(some) == 209
+
+
+@pytest.mark.parametrize(
+    ("head", "fix"),
+    [
+        ("label,image", "call the column 'image' 'pixels' if it holds them; if it holds names"),
+        ("label," + ",".join(f"p_{n}_{k}" for n in range(48) for k in range(48)), "pixel0 to"),
+        ("one,two", "write the column names in the first line"),
+    ],
+)
+def test_the_fix_knows_the_columns(tmp_path: Path, head: str, fix: str) -> None:
+    (tmp_path / "mine.csv").write_text(f"{head}\n1,2\n")
+    with pytest.raises(DataError, match=f"Fix: .*{fix}"):
+        load_dataset(tmp_path / "mine.csv")
 
 
 def test_labels_of_ones_own(tmp_path: Path, faces: Dataset) -> None:

@@ -116,6 +116,22 @@ def test_a_folder_without_pictures_is_no_split(tmp_path: Path) -> None:
     assert len(load_dataset(data)) == 12
 
 
+def test_a_test_folder_without_labels_is_left_out_and_said(tmp_path: Path) -> None:
+    root = tree(tmp_path / "faces", "train/L")
+    num = len(load_dataset(root))
+    for number in range(3):
+        save(root / "test" / f"{number}.png")
+    dataset = load_dataset(root)
+    assert len(dataset) == num and not dataset.mask("test").any()
+    assert (
+        "test holds 3 pictures without labels, which were left out: mien predict answers them."
+        in dataset.notes
+    )
+    save(root / "train" / "loose.png")
+    with pytest.raises(DataError, match="got a picture outside any label folder"):
+        load_dataset(root)
+
+
 def test_validation_by_persons_from_folders(tmp_path: Path) -> None:
     dataset = with_validation(load_dataset(tree(tmp_path / "d", "L/P")), 0.25)
     assert dataset.groups is not None

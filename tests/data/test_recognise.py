@@ -55,6 +55,12 @@ def workbook() -> bytes:
 FOREIGN = {
     "f.h5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
     "f.pkl": (pickle.dumps([1, 2], protocol=4), "a pickle"),
+    "old.pkl": (b"\x80\x02}q\x00." + bytes(99), "a pickle, which could run any program"),
+    "f.feather": (b"ARROW1" + bytes(99), "a Feather or Arrow file"),
+    "f.xls": (b"\xd0\xcf\x11\xe0" + bytes(99), "an old Excel workbook"),
+    "f.json": (b'{"emotion": {"0": 3}}', "JSON"),
+    "f.jsonl": (b'\n {"emotion": 3, "pixels": "1 2"}\n', "JSON"),
+    "list.json": (b'[{"emotion": 3}]', "JSON"),
     "f.mat": (b"MATLAB 5.0 MAT-file" + bytes(99), "a MATLAB file"),
     "f.xlsx": (workbook(), "an Excel workbook"),
     "f.png": (png(), "a single picture"),
