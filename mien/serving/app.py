@@ -51,7 +51,7 @@ Smooth = Annotated[float, Query(ge=0, le=MOST_SMOOTH_S, description="time consta
 PICTURE = (400, 408, 413, 415, 422, 503, 504)
 
 
-def _asked(
+async def _asked(  # not a plain function, for which FastAPI would take a thread each time
     faces: Faces = "find", mode: Mode = "fast", max_side: Side = None, prior: Prior = ""
 ) -> Ask:
     return Ask(faces, mode, max_side or 0, prior)
@@ -99,6 +99,7 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
     )
     async def faces(request: Request, ask: Asked) -> Response:
         """The faces in one picture."""
+        service.pool.expect_room()
         picture = await read_picture(request, service.limits)
         frame = await while_connected(request, service.frame(picture, ask))
         return _json({**frame.to_dict(), **service.settings(ask)})
@@ -111,6 +112,7 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
     )
     async def batch(request: Request, ask: Asked) -> Response:
         """The faces in several pictures; one that cannot be read has an `error` of its own."""
+        service.pool.expect_room()
         pictures = await read_batch(request, service.limits)
         frames = await while_connected(request, service.batch(pictures, ask))
         answer = {"frames": [frame.to_dict() for frame in frames]}
@@ -149,6 +151,7 @@ def _add_teaching(app: FastAPI, service: Service) -> None:
     async def teach(request: Request, label: Annotated[str, Query(max_length=64)]) -> Response:
         """Keep the crop of a face under the label that a person gives it."""
         found = collection()
+        service.pool.expect_room()
         picture = await read_picture(request, service.limits)
         kept = await service.pool.run(found.add, 1, False, picture, label)
         return _json({"id": kept, "label": label, "counts": found.counts()}, 201)

@@ -33,6 +33,15 @@ class Pool:
         self._room.set()
         self.taken = 0  # places
 
+    def expect_room(self) -> None:
+        """Refuse what would find no room, before its picture is read: so a refusal costs little.
+
+        Raises:
+            Problem: 503 if the queue is full.
+        """
+        if not self._has_room(1):
+            raise _full()
+
     async def run(
         self, work: Callable[P, T], places: int, patient: bool, *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -48,9 +57,9 @@ class Pool:
         """
         try:
             async with asyncio.timeout(self._answer_s):
-                while self.taken and self.taken + places > self._most:
+                while not self._has_room(places):
                     if not patient:
-                        raise later("queue-full", "all threads are busy and the queue is full")
+                        raise _full()
                     self._room.clear()
                     await self._room.wait()
                 loop = asyncio.get_running_loop()
@@ -70,6 +79,9 @@ class Pool:
                 "send a smaller picture, or try again later",
             ) from None
 
+    def _has_room(self, places: int) -> bool:
+        return not self.taken or self.taken + places <= self._most
+
     def _give_back(self, places: int) -> None:
         self.taken -= places
         self._room.set()
@@ -77,3 +89,7 @@ class Pool:
     def close(self) -> None:
         """Wait for what was begun; drop what waits."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _full() -> Problem:
+    return later("queue-full", "all threads are busy and the queue is full")

@@ -197,6 +197,15 @@ def test_the_parts_of_an_answer_do_not_wait_for_each_other() -> None:
     assert settings[0] != 0
 
 
+def test_a_connection_goes_on_after_a_body_that_nobody_read(hasty: Server) -> None:
+    """A refusal comes before the body; the client sends it, and then asks again."""
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=5) as link:
+        link.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n")
+        assert link.recv(65_536).startswith(b"HTTP/1.1 404")
+        link.sendall(b"a" * 90_000 + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert link.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
 def test_what_follows_an_answer_slowly_is_cut(hasty: Server) -> None:
     """The rest of a body that nobody reads, dripping."""
     with socket.create_connection(("127.0.0.1", hasty.port), timeout=5) as link:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import numpy as np
 import pytest
 from encoded import encoded
 from running_server import Server, StartServer
+from starlette.types import Message
+
+from mien.serving.app import create_app
+from mien.serving.limits import Limits
+from mien.serving.server import Options, recognizer_of
+from mien.serving.service import Service
+from mien.serving.teach import Collection
 
 JSON = dict[str, object]
 
@@ -64,6 +74,33 @@ def test_a_full_queue_refuses_at_once_and_health_is_answered(start_server: Start
     for answer in refused:
         assert answer.headers["retry-after"] == "1"
         assert answer.json()["code"] == "queue-full"
+
+
+@pytest.mark.parametrize("path", ["/v1/faces", "/v1/faces:batch", "/v1/teach"])
+def test_a_full_queue_refuses_before_a_body_is_read(path: str, tmp_path: Path) -> None:
+    limits = Limits(threads=1, queue=0)
+    recognizer = recognizer_of(Options(detector="none", limits=limits))
+    service = Service(recognizer, limits, Collection(tmp_path, recognizer.labels.names, 10))
+    service.pool.taken = 1
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"multipart/form-data; boundary=b")]
+    scope = {
+        **{"type": "http", "method": "POST", "path": path, "raw_path": path.encode()},
+        **{"query_string": b"label=happy", "headers": headers, "http_version": "1.1"},
+    }
+    try:
+        asyncio.run(create_app(service)(scope, receive, send))
+    finally:
+        service.close()
+    assert said[0]["status"] == 503
+    assert json.loads(said[1]["body"])["code"] == "queue-full"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
