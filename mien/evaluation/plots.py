@@ -72,9 +72,13 @@ def _letters_of_any_script(figure: Figure) -> None:
     from matplotlib import font_manager
     from matplotlib.text import Text
 
-    texts = [one for one in figure.findobj(Text) if isinstance(one, Text)]
+    texts = [
+        one
+        for one in figure.findobj(Text)
+        if isinstance(one, Text) and any(map(_is_foreign, one.get_text()))
+    ]
     letters = "".join(one.get_text() for one in texts)
-    if max(letters, default="") < "\u0530":  # Latin, Greek, Cyrillic: matplotlib's own has them
+    if not texts:
         return
     families = ["DejaVu Sans"]  # matplotlib's own
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
@@ -84,6 +88,14 @@ def _letters_of_any_script(figure: Figure) -> None:
         families.append(font_manager.FontProperties(fname=str(file)).get_name())
     for one in texts:
         one.set_fontfamily(families)
+        one.set_fontweight("normal")  # matplotlib logs each family that has no bold letters
+
+
+def _is_foreign(letter: str) -> bool:
+    """Whether matplotlib's own font may lack a letter: it has Latin, Greek and Cyrillic ones, and
+    signs such as dots and arrows.
+    """
+    return letter >= "\u0530" and not "\u2000" <= letter <= "\u22ff"
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -182,3 +182,23 @@ def test_names_fall_back_on_installed_fonts() -> None:
         warnings.simplefilter("always")
         figure.canvas.draw()
     assert not any("Glyph" in str(one.message) for one in said)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u00fcberraschung",
+        "\u041d\u0415\u0419\u0422\u0420\u0410\u041b\u042c",
+        "\u60b2\u3057\u3044",
+        "\u0926\u0941\u0916",
+    ],
+)
+def test_long_or_foreign_names_in_bold_log_nothing(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    faces = np.zeros((1, 48, 48, 1), np.uint8)
+    entry = {"label": name, "predicted": name, "probabilities": [0.9, 0.1]}
+    figure = sheets.sheet_figure(faces, [entry], [name, "b"], ["#111", "#222"], "t")
+    with caplog.at_level("WARNING"):
+        assert plots.png(figure)
+    assert not caplog.records
