@@ -24,7 +24,7 @@ from mien.serving.problems import Problem, problem_of
 from mien.serving.teach import Collection
 from mien.serving.upload import check_picture, places
 from mien.vision.detect import WholeImage
-from mien.vision.image import load_image
+from mien.vision.image import decode
 from mien.vision.yunet import YuNet
 
 T = TypeVar("T")
@@ -135,13 +135,14 @@ class Service:
 
     def look(self, picture: bytes, recognizer: Recognizer, name: str) -> Frame:
         """Decode, find, classify; in a thread of the pool."""
-        image = load_image(picture, limits=self.limits.picture)
+        decoded = decode(picture, limits=self.limits.picture)
+        image = decoded.pixels
         found = _surest(recognizer.faces_in(image), self.limits.max_faces)
         self.metrics.pictures.inc()
         self.metrics.faces.inc(len(found))
         height, width = image.shape[:2]
         place = name, 0, None, width, height, recognizer.detector.name
-        return Frame(*place, found, prior=recognizer.prior)
+        return Frame(*place, found, note=decoded.note, prior=recognizer.prior)
 
     def warm(self) -> None:
         """Answer once in every way, so that the first caller waits for nothing."""

@@ -8,6 +8,8 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
   return frame.faces.map((face, i) => {
     const [x0, y0, x1, y1] = face.box;
     const share = (value, of) => `${(100 * value) / of}%`;
+    const room = Math.max(0.09 * height, 0.075 * width); // that the tag needs, or it would be cut off
+    const place = y0 >= room ? "" : height - y1 >= room ? " below" : " within";
     const word = `${face.label}${face.uncertain ? "?" : ""} ${percent(face.probabilities[face.label])}`;
     return h(
       "button",
@@ -25,7 +27,7 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
       },
       h(
         "span",
-        { class: `tag${y0 / height < 0.09 ? " below" : ""}${x0 / width > 0.66 ? " end" : ""}` },
+        { class: `tag${place}${x0 / width > 0.66 ? " end" : ""}` },
         h("span", { class: "tag-number" }, String(numbers(i))),
         " ",
         h("span", { class: "tag-word" }, word),

@@ -52,6 +52,29 @@ export async function bitmapOf(blob) {
   }
 }
 
+const ANIMATED = { "GIF8": "image/gif", "\x89PNG": "image/png", "RIFF": "image/webp" };
+const COUNTED_BYTES = 4 << 20; // frames of larger files, and of PNG, are not counted: mien.vision.image
+
+// The library's note on a picture with several frames, of which the first is read; else, and in browsers
+// without ImageDecoder, "".
+export async function noteOf(blob) {
+  const head = String.fromCharCode(...new Uint8Array(await blob.slice(0, 12).arrayBuffer()));
+  const type = ANIMATED[head.slice(0, 4)] ?? (head.slice(4, 11) === "ftypavi" ? "image/avif" : "");
+  if (!type || !self.ImageDecoder) return "";
+  const decoder = new ImageDecoder({ data: await blob.arrayBuffer(), type });
+  try {
+    await Promise.all([decoder.tracks.ready, decoder.completed]);
+    const { frameCount } = decoder.tracks.selectedTrack;
+    if (frameCount < 2) return "";
+    const counted = type !== "image/png" && blob.size <= COUNTED_BYTES;
+    return `first of ${counted ? frameCount.toLocaleString("en") : "several"} frames`;
+  } catch {
+    return ""; // it was decoded, so its first frame is sound
+  } finally {
+    decoder.close();
+  }
+}
+
 // TIFF and HEIC by their first bytes: pictures that servers read and most browsers do not.
 async function kindOf(blob) {
   const head = new Uint8Array(await blob.slice(0, 12).arrayBuffer());

@@ -1,7 +1,7 @@
 // The worker in which pictures are decoded, cropped and, in device mode, recognised: one message in, one
 // out with the same id. Nothing here sends a picture anywhere.
 import { cutOut, square } from "./align.mjs";
-import { decode } from "./pixels.mjs";
+import { decode, noteOf } from "./pixels.mjs";
 import { Recognizer } from "./recognizer.mjs";
 
 let model = null; // the device document
@@ -38,6 +38,7 @@ const tasks = {
     const began = performance.now();
     const image = await decode(picture, model.max_pixels);
     const result = await recognizer.faces(image, settings);
+    if (picture instanceof Blob) result.frame.note = await noteOf(picture);
     return { ...result, ms: performance.now() - began };
   },
 
