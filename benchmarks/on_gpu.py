@@ -396,7 +396,7 @@ def both(
 def taught(
     shares: torch.Tensor, weights: torch.Tensor, told: torch.Tensor, by: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`mien.training.targets.taught`."""
+    """`mien.training.targets.distilled`."""
     known = weights > 0
     shares = torch.where(known[:, None], (1 - by) * shares + by * told, told)
     return shares, torch.where(known, weights, torch.full_like(weights, by))

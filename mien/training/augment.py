@@ -1,6 +1,7 @@
-"""Random changes to a whole batch, inside the graph, in this order: flip, turn, zoom and shift in
-one resampling, then light (`augment`); mixing with other faces (`mix`); blur, noise, JPEG and an
-erased box (`corrupt`).
+"""Augmentation of a whole batch inside the graph.
+
+A training step calls, in this order: `augment` (flip, rotation, zoom and shift in one resampling,
+then contrast and brightness), `mix` (mixup and CutMix), `corrupt` (blur, noise, JPEG, erased box).
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from mien.constants import FACE_SIDE
 from mien.training.recipe import Recipe
 
 CONTRAST = 0.3  # at `light` 1: by a factor of exp(-0.3) to exp(0.3)
-BRIGHTNESS = 30.0  # at `light` 1: gray values to either side
-BOX = (0.15, 0.4)  # height and width of the erased box, of the picture's side
-BOX_GRAY = 60.0  # the box's gray differs from the picture's mean by at most so much
-BLUR = (0.3, 1.8)  # sigma in pixels of a face of 48
+BRIGHTNESS = 30.0  # at `light` 1: up to this many gray values up or down
+BOX = (0.15, 0.4)  # smallest and largest height and width of the erased box, as shares of the side
+BOX_GRAY = 60.0  # largest difference between the gray of the box and the mean of the face
+BLUR = (0.3, 1.8)  # sigma in pixels of a face of 48 px
 NOISE = (2.0, 20.0)  # sigma in gray values
 QUALITY = (10.0, 80.0)  # of JPEG
 _NUM_RANDOM = 13
-# Added to the number of the step, so that each kind of change has random numbers of its own.
+# Added to the number of the step: each kind of change gets random numbers of its own.
 _MIX, _CORRUPTION, _NOISE = 2**30, 2**29, 2**28
-_BLOCK = 8  # JPEG's
-# JPEG's own table for brightness (ITU-T T.81, table K.1), of quality 50.
+_BLOCK = 8  # side of JPEG's blocks
+# JPEG's quantisation table for luminance at quality 50 (ITU-T T.81, table K.1).
 _TABLE = np.array(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
@@ -41,16 +42,16 @@ _TABLE = np.array(
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE) -> tf.Tensor:
-    """Change each face by its own random amounts, as large as the recipe says.
+    """Flip, rotate, zoom, shift and relight each face by random amounts.
 
     Args:
         images: float32 (N, S, S, 1), 0..255.
-        seed: int32 (2,); the same seed and batch give the same pictures (stateless random numbers).
-        recipe: Its `turn`, `zoom`, `shift` and `light`.
-        side: Height and width of the answer.
+        seed: int32 (2,); the same seed and batch give the same result (stateless random numbers).
+        recipe: Its `turn`, `zoom`, `shift` and `light` set the ranges.
+        side: Height and width of the result in pixels.
 
     Returns:
-        float32 (N, side, side, 1), 0..255, bilinear; what comes from outside repeats the edge.
+        float32 (N, side, side, 1), 0..255, bilinear; places outside the face repeat its edge.
     """
     r = tf.random.stateless_uniform((_NUM_RANDOM, tf.shape(images)[0]), seed, -1.0, 1.0)
     smallest, largest = recipe.zoom
@@ -73,10 +74,17 @@ def augment(images: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE
 
 
 def corrupt(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE) -> tf.Tensor:
-    """Take from the faces what pictures lack in life: blur, noise and JPEG (`Recipe.corruption`), a
+    """Degrade faces as real pictures are: blur, noise and JPEG (`Recipe.corruption`), and an erased
     box (`Recipe.erase`).
 
-    Args and returns are those of `augment`, but for the faces: float32 (N, side, side, 1).
+    Args:
+        faces: float32 (N, side, side, 1), 0..255.
+        seed: int32 (2,).
+        recipe: Its `corruption` and `erase` are shares of the faces.
+        side: Height and width of the faces in pixels.
+
+    Returns:
+        float32 (N, side, side, 1); after an erased box a little outside 0..255.
     """
     if recipe.corruption:
         faces = _corrupted(faces, seed, recipe.corruption, side)
@@ -91,68 +99,64 @@ def corrupt(faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_
 def mix(
     faces: tf.Tensor, seed: tf.Tensor, recipe: Recipe, side: int = FACE_SIDE
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mix some faces with the one as far from the other end of the batch, whose order is random.
+    """Mix some faces with a partner: the face at the same place in the reversed batch.
 
-    mixup adds both faces (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), CutMix pastes a box
-    of the other (Yun et al. 2019, https://arxiv.org/abs/1905.04899). At least half is the face's
-    own.
+    mixup blends two faces (Zhang et al. 2018, https://arxiv.org/abs/1710.09412), CutMix pastes a
+    box of the partner into a face (Yun et al. 2019, https://arxiv.org/abs/1905.04899). Each face
+    keeps at least half of itself.
 
     Args:
-        faces: float32 (N, side, side, 1).
+        faces: float32 (N, side, side, 1), in random order.
         seed: int32 (2,).
-        recipe: Its `mixup` and `cutmix`: shares of the faces; their sum is at most 1.
-        side: Height and width of the faces.
+        recipe: Its `mixup` and `cutmix` are shares of the faces; their sum is at most 1.
+        side: Height and width of the faces in pixels.
 
     Returns:
-        The faces, and float32 (N,) how much of each is its own, 0.5 to 1.
+        The faces, and float32 (N,), the share of each that is its own, 0.5 to 1.
     """
-    which, other, down, right = tf.unstack(
+    which, share, down, right = tf.unstack(
         tf.random.stateless_uniform((4, tf.shape(faces)[0]), seed + [0, _MIX])
     )
-    others, other = tf.reverse(faces, [0]), other / 2
+    partners, share = tf.reverse(faces, [0]), share / 2
     cut = which < recipe.cutmix
-    added = ~cut & (which < recipe.cutmix + recipe.mixup)
-    length = tf.round(tf.sqrt(other) * side)
+    blended = ~cut & (which < recipe.cutmix + recipe.mixup)
+    length = tf.round(tf.sqrt(share) * side)
     places = tf.range(side, dtype=tf.float32)
     rows, columns = (
         (places >= at[:, None]) & (places < at[:, None] + length[:, None])
         for at in (tf.floor(start * (side - length + 1)) for start in (down, right))
     )
     box = (rows[:, :, None] & columns[:, None, :] & cut[:, None, None])[..., None]
-    own = 1 - tf.where(added, other, 0.0)[:, None, None, None]
-    mixed = tf.where(box, others, own * faces + (1 - own) * others)
-    return mixed, 1 - tf.where(cut, (length / side) ** 2, tf.where(added, other, 0.0))
+    own = 1 - tf.where(blended, share, 0.0)[:, None, None, None]
+    mixed = tf.where(box, partners, own * faces + (1 - own) * partners)
+    return mixed, 1 - tf.where(cut, (length / side) ** 2, tf.where(blended, share, 0.0))
 
 
 def _corrupted(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf.Tensor:
-    """Blur, noise and JPEG's rounding, each on so large a share of the faces (N, side, side, 1)."""
+    """Blur, noise and JPEG, each applied to this share of the faces (N, side, side, 1)."""
     num = tf.shape(faces)[0]
-    wanted, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, _CORRUPTION]))
-    wanted = wanted < share
+    chance, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, _CORRUPTION]))
+    chosen = chance < share
     pixels = faces[..., 0]
 
     def between(limits: tuple[float, float], n: int) -> tf.Tensor:
         return (limits[0] + (limits[1] - limits[0]) * amount[n])[:, None, None]
 
-    sigma = tf.where(
-        wanted[0][:, None, None], between(BLUR, 0) * side / FACE_SIDE, 0.05
-    )  # 0.05 leaves it as it is
+    # A sigma of 0.05 changes nothing.
+    sigma = tf.where(chosen[0][:, None, None], between(BLUR, 0) * side / FACE_SIDE, 0.05)
     places = tf.range(side, dtype=tf.float32)
     kernel = tf.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
     kernel /= tf.reduce_sum(kernel, axis=2, keepdims=True)
     pixels = tf.matmul(tf.matmul(kernel, pixels), kernel, transpose_b=True)
     noise = tf.random.stateless_normal(tf.shape(pixels), seed + [0, _NOISE])
-    pixels += tf.where(wanted[1][:, None, None], between(NOISE, 1), 0.0) * noise
-    squeezed = _jpeg(tf.clip_by_value(pixels, 0.0, 255.0), between(QUALITY, 2), side)
-    return tf.clip_by_value(tf.where(wanted[2][:, None, None], squeezed, pixels), 0.0, 255.0)[
-        ..., None
-    ]
+    pixels += tf.where(chosen[1][:, None, None], between(NOISE, 1), 0.0) * noise
+    compressed = _jpeg(tf.clip_by_value(pixels, 0.0, 255.0), between(QUALITY, 2), side)
+    pixels = tf.where(chosen[2][:, None, None], compressed, pixels)
+    return tf.clip_by_value(pixels, 0.0, 255.0)[..., None]
 
 
 def _jpeg(pixels: tf.Tensor, quality: tf.Tensor, side: int) -> tf.Tensor:
-    """Gray pictures (N, side, side) as JPEG of a quality (N, 1, 1) leaves them; libjpeg's scale of
-    the table.
-    """
+    """Faces (N, side, side) after JPEG compression at a quality (N, 1, 1) on libjpeg's scale."""
     n = np.arange(_BLOCK)
     cosine = np.cos((2 * n + 1) * n[:, None] * np.pi / (2 * _BLOCK)).astype(np.float32) / 2
     cosine[0] /= np.sqrt(2)
@@ -165,13 +169,13 @@ def _jpeg(pixels: tf.Tensor, quality: tf.Tensor, side: int) -> tf.Tensor:
     steps = tf.clip_by_value(tf.round(scale * _TABLE), 1.0, 255.0)
     blocks = tf.einsum("ia,nyxij,jb->nyaxb", cosine, tf.round(waves / steps) * steps, cosine)
     rounded = tf.reshape(blocks, (-1, whole, whole)) + 128
-    # A side that is no multiple of 8 keeps its last rows and columns.
+    # The last rows and columns of a side that is not a multiple of 8 stay as they are.
     rounded = tf.concat([rounded, pixels[:, :whole, whole:]], axis=2)
     return tf.concat([rounded, pixels[:, whole:]], axis=1)
 
 
 def resize(images: tf.Tensor, side: int) -> tf.Tensor:
-    """Faces float32 (N, S, S, 1) at another side, sampled as `augment` samples."""
+    """Faces, float32 (N, S, S, 1), resampled to another side as `augment` does it."""
     if side == images.shape[1]:
         return images
     one = tf.ones(tf.shape(images)[:1])
@@ -188,8 +192,11 @@ def _affine(
     dy: tf.Tensor,
     side: int,
 ) -> tf.Tensor:
-    # Output pixel p is read at A (p - its centre) + the input's centre + shift: turn and zoom,
-    # mirrored in x.
+    """Rotate, zoom, flip and shift faces (N, S, S, 1) in one bilinear resampling.
+
+    Output pixel p is read at A (p - output centre) + input centre + shift, where A turns, scales
+    and mirrors.
+    """
     before = images.shape[1]
     step = before / side
     a, b = tf.cos(turn) / zoom * step, tf.sin(turn) / zoom * step
@@ -211,11 +218,9 @@ def _affine(
 
 
 def _boxes(r: tf.Tensor, side: int) -> tf.Tensor:
-    """bool (N, side, side, 1): a box in each picture, from random numbers (4, N) in -1..1."""
+    """bool (N, side, side, 1): a box in each face, from random numbers (4, N) in -1..1."""
     share = (r + 1) / 2
-    half = (
-        (BOX[0] + (BOX[1] - BOX[0]) * share[:2]) * side / 2
-    )  # (2, N): half its height, half its width
+    half = (BOX[0] + (BOX[1] - BOX[0]) * share[:2]) * side / 2  # (2, N): half height, half width
     middle = share[2:] * side
     places = tf.range(side, dtype=tf.float32)
     rows, columns = tf.unstack(tf.abs(places - middle[..., None]) < half[..., None])

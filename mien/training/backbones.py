@@ -1,6 +1,4 @@
-"""Networks of keras.applications as trunks: a gray face is turned into their input, and ImageNet
-weights are downloaded.
-"""
+"""Networks of keras.applications as trunks: their input from gray faces, their ImageNet weights."""
 
 from __future__ import annotations
 
@@ -15,12 +13,12 @@ import numpy as np
 from mien.errors import DownloadError
 from mien.training.layers import Enlarge
 
-SIDE_TRAINED = 224  # pixels, of all those below
+SIDE_TRAINED = 224  # pixels; the side at which all of them were trained
 DOWNLOAD_TIMEOUT_S = 30
 
-# Name -> what its `preprocess_input` does to three equal channels 0..255, as scale and offset; and
-# its own arguments. EfficientNetV2B0 instead of EfficientNetB0, whose normalisation lies inside and
-# does not survive the way to ONNX.
+# Name -> scale and offset of its `preprocess_input` for three equal channels 0..255, and its own
+# arguments. EfficientNetV2B0 instead of EfficientNetB0, whose built-in normalisation cannot be
+# converted to ONNX.
 _KNOWN: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "MobileNetV2": (1 / 127.5, -1.0, {}),
     "EfficientNetV2B0": (
@@ -33,8 +31,12 @@ _KNOWN: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 
 
 def features(name: str, faces: Any, side: int) -> Any:
-    """Gray faces (N, 48, 48, 1) in 0..255 as a Keras tensor -> features (N, F); all inside the
-    graph.
+    """Keras tensor of gray faces (N, 48, 48, 1), 0..255 -> features (N, F), inside the graph.
+
+    Args:
+        name: One of `recipe.BACKBONES`.
+        faces: The input.
+        side: Side in pixels to which faces are enlarged; 0: the one it was trained at.
     """
     scale, offset, _ = _KNOWN[name]
     x = Enlarge(side or SIDE_TRAINED, name="enlarge")(faces)
@@ -48,17 +50,17 @@ def trunk(network: keras.Model) -> keras.Model:
 
 
 def imagenet(name: str, side: int) -> list[np.ndarray]:
-    """Its weights as trained on ImageNet, from Keras' cache or downloaded into it.
+    """Weights trained on ImageNet, from Keras' cache or downloaded into it.
 
     Raises:
-        DownloadError: if they are neither there nor can be had.
+        DownloadError: if they are not in the cache and cannot be downloaded.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras draws its progress on stdout
             network = _network(name, side or SIDE_TRAINED, weights="imagenet")
-    except Exception as error:  # Keras raises no narrower one where a download fails
+    except Exception as error:  # Keras raises nothing narrower when a download fails
         raise DownloadError(
             f"imagenet:{name}: got no weights ({str(error)[:300]}); expected them in Keras' cache, "
             "or a connection. Fix: connect to the internet, or copy the file named here into "
@@ -77,8 +79,8 @@ def _network(name: str, side: int, *, weights: str | None) -> keras.Model:
         input_shape=(side, side, 3),
         **_KNOWN[name][2],
     )
-    # Batch norms stay as they came: small data has no statistics of its own. (A call with
-    # training=False would not do: the network around it says otherwise, and is obeyed.)
+    # Batch norms are frozen: small data gives no good statistics. (A call with training=False would
+    # not do: the argument of the surrounding network takes precedence.)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

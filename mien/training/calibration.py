@@ -1,4 +1,4 @@
-"""Fit temperatures, so that a network is as sure as it is right on faces it was not trained on."""
+"""Fit temperatures, so that probabilities match the accuracy on faces outside the training data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from mien.bundle.answer import softmax
 
 TEMPERATURES = (0.05, 20.0)
-LIKELY = float(np.log(2))  # temperatures are mostly between a half and two
+PRIOR_SIGMA = float(np.log(2))  # temperatures are mostly between a half and two
 NUM_FOLDS = 5
 
 
@@ -15,14 +15,17 @@ def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
     """The temperature with the least negative log-likelihood (Guo et al. 2017,
     https://arxiv.org/abs/1706.04599).
 
-    Before any row is seen its logarithm is taken to be normal around 0, give or take `LIKELY`: four
-    faces, all right or all wrong, would else make a network certain, or certain of nothing.
-    Thousands of faces outweigh that.
+    Its logarithm has a normal prior around 0 with standard deviation `PRIOR_SIGMA`. Otherwise a few
+    faces, all predicted correctly or all wrongly, would give an extreme temperature. Thousands of
+    faces outweigh the prior.
 
     Args:
-        targets: int (n,) labels, or float (n, K) shares of labels; rows the network was not trained
-            on. Rows of zeros, faces nobody voted on, tell nothing.
+        targets: int (n,) labels, or float (n, K) shares of labels, of rows that the network was not
+            trained on. Rows of zeros (faces without votes) are ignored.
         logits: float32 (n, K).
+
+    Returns:
+        The temperature, between 0.05 and 20; 1 without rows.
     """
     from scipy.optimize import minimize_scalar
 
@@ -33,15 +36,16 @@ def fit_temperature(targets: np.ndarray, logits: np.ndarray) -> float:
         return 1.0
 
     def cost(x: float) -> float:
-        return nll(targets, logits, float(np.exp(x))) + (x / LIKELY) ** 2 / (2 * len(targets))
+        prior = (x / PRIOR_SIGMA) ** 2 / (2 * len(targets))
+        return nll(targets, logits, float(np.exp(x))) + prior
 
     low, high = np.log(TEMPERATURES)
     return float(np.exp(minimize_scalar(cost, bounds=(low, high), method="bounded").x))
 
 
 def nll(targets: np.ndarray, logits: np.ndarray, temperature: float) -> float:
-    """Mean negative log-likelihood in nats of targets, labels (n,) or shares (n, K), under
-    softmax(logits / T).
+    """Mean negative log-likelihood, in nats, of labels (n,) or shares (n, K) under
+    softmax(logits / temperature).
     """
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
@@ -54,17 +58,15 @@ def nll(targets: np.ndarray, logits: np.ndarray, temperature: float) -> float:
 
 
 def folds(num: int) -> np.ndarray:
-    """int (num,): which of `NUM_FOLDS` parts of equal size each row belongs to, at random but
-    always alike.
-    """
+    """A random part, 0 to `NUM_FOLDS` - 1, for each row, int (num,); the same in every call."""
     return np.random.default_rng(0).permutation(num) % NUM_FOLDS
 
 
 def cross_fitted(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Calibrated probabilities (n, K); the temperature of each fifth of the rows is fitted on the
-    other four.
+    """Calibrated probabilities (n, K) by cross-fitting: the temperature for each fifth of the rows
+    is fitted on the other four.
 
-    So no row helps to choose the temperature that it is judged by.
+    With fewer than ten rows all of them share one temperature, fitted on all.
     """
     fold = folds(len(targets))
     if len(targets) < 2 * NUM_FOLDS:

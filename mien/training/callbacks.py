@@ -1,4 +1,4 @@
-"""What can be watched during training: how far it is, and TensorBoard."""
+"""Callbacks during training: its progress, and figures for TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ CURVES = ("loss", "accuracy", "val_loss", "val_calibrated_loss", "val_accuracy",
 
 @dataclass(frozen=True)
 class Moment:
-    """What a progress bar needs to know; `history` has a line for each finished epoch."""
+    """The progress of training; `history` has a line for each finished epoch."""
 
-    epoch: int  # 1-based, the one under way
-    step: int  # steps done in it
-    num_steps: int
-    loss: float  # running means of this epoch, under augmentation, dropout and class weights
+    epoch: int  # the current one, from 1
+    step: int  # steps done in this epoch
+    num_steps: int  # steps in an epoch
+    loss: float  # running mean of this epoch, under augmentation, dropout and class weights
     accuracy: float
     recipe: Recipe
     history: list[dict[str, Any]]
 
 
 def tensorboard(folder: Path) -> Callable[[Moment], None]:
-    """A watcher that writes each epoch's figures for TensorBoard into `folder/tensorboard`.
+    """A callback that writes the figures of each epoch for TensorBoard into `folder/tensorboard`.
 
-    Nothing is written before its first call, when the run has passed every check and holds its
-    folder. It raises RunError where it cannot write.
+    It writes nothing before its first call, when all checks have passed and the folder is locked.
+    It raises RunError if it cannot write.
 
     Raises:
         MissingExtraError: if the package tensorboard is not installed.
@@ -51,18 +51,17 @@ def tensorboard(folder: Path) -> Callable[[Moment], None]:
         nonlocal writer, written
         try:
             if writer is None:
-                # Bytes, since a path that is not UTF-8 is no text to TensorFlow.
+                # TensorFlow takes paths that are not UTF-8 as bytes.
                 writer = tf.summary.create_file_writer(os.fsencode(place))
-                written = len(moment.history)  # an earlier process wrote those it goes on from
+                written = len(moment.history)  # an earlier process wrote these
             for line in moment.history[written:]:
                 with writer.as_default(step=line["epoch"]):
                     for name in CURVES:
                         tf.summary.scalar(name, line[name])
                 writer.flush()
         except tf.errors.OpError as error:
-            reason = re.sub(
-                r"\{\{.*?\}\} *| *\[Op:.*", "", error.message
-            )  # less the name of the node in the graph
+            # Without the name of the graph's node.
+            reason = re.sub(r"\{\{.*?\}\} *| *\[Op:.*", "", error.message)
             raise RunError(
                 f"{place}: got an error while writing for TensorBoard ({reason}; the checkpoints "
                 "are whole); expected a folder for it. Fix: check space and permissions there, or "

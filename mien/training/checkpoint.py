@@ -1,9 +1,9 @@
 """Checkpoints that survive `kill -9`, full disks and flipped bits.
 
 A checkpoint is a folder `epoch-0007/` with `arrays.npz`, `state.json` and `MANIFEST.json`, which
-holds the sha256 of the other two and is written last. The folder is written under a temporary name,
-flushed to disk and renamed, so it is there whole or not at all. (Keras' own backup callback
-overwrites in place and leaves the dropout state out.)
+holds the SHA-256 of the other two. The folder is written under a temporary name, flushed to disk
+and renamed, so that no incomplete checkpoint ever has its final name. (Keras' own backup callback
+overwrites in place and does not save the state of dropout.)
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from mien.errors import RunError
 
 MANIFEST = "MANIFEST.json"
 RESTORE = "restore the folder from a copy, or train again with --fresh"
-KEEP = 2
-_NAME = re.compile("epoch-[0-9]{4,}")  # four digits at least, more from epoch 10,000 on
+KEEP = 2  # checkpoints
+_NAME = re.compile("epoch-[0-9]{4,}")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State after a whole epoch: arrays by name, and JSON-able facts."""
+    """The state after an epoch: arrays by name, and values that JSON can store."""
 
     epoch: int
     arrays: dict[str, np.ndarray]
@@ -39,11 +39,13 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write `folder/epoch-NNNN` and drop all but the newest two.
+    """Write `folder/epoch-NNNN` and delete all but the newest two checkpoints.
+
+    Returns:
+        The new folder.
 
     Raises:
-        RunError: if the disk is full or the folder cannot be written; what was there before is
-            untouched.
+        RunError: if the disk is full or the folder cannot be written. The older checkpoints stay.
     """
     target = folder / f"epoch-{checkpoint.epoch:04d}"
     write_verified(target, checkpoint.arrays, {"epoch": checkpoint.epoch, **checkpoint.state})
@@ -53,10 +55,13 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and a sentence for each newer one that does not.
+    """The newest undamaged checkpoint, and a description of each newer one that is damaged.
+
+    Returns:
+        None instead of a checkpoint if there are none.
 
     Raises:
-        RunError: if there are checkpoints but none verifies.
+        RunError: if all checkpoints are damaged.
     """
     damaged = []
     for path in reversed(epochs(folder)):
@@ -83,11 +88,10 @@ def epochs(folder: Path) -> list[Path]:
 def write_verified(
     target: Path, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]
 ) -> None:
-    """Write arrays and state as the folder `target`: it is there whole or not at all.
+    """Write arrays and state as the folder `target`, in one atomic rename.
 
     Raises:
-        RunError: if the disk is full or the folder cannot be written; what was there before is
-            untouched.
+        RunError: if the disk is full or the folder cannot be written; older files stay as they are.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -100,9 +104,8 @@ def write_verified(
         (temporary / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
         for path in (*temporary.iterdir(), temporary):
             _flush(path)
-        shutil.rmtree(
-            target, ignore_errors=True
-        )  # only ever a damaged one, or one that no checkpoint names
+        # What may be there is damaged, or belongs to no checkpoint.
+        shutil.rmtree(target, ignore_errors=True)
         os.rename(temporary, target)
         _flush(target.parent)
     except OSError as error:
@@ -114,10 +117,10 @@ def write_verified(
 
 
 def read_verified(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and state of a folder that `write_verified` wrote.
+    """Read the arrays and state of a folder that `write_verified` wrote.
 
     Raises:
-        RunError: if a file is missing or its bytes are not those that were written.
+        RunError: if a file is missing or has another SHA-256 than when it was written.
     """
     try:
         hashes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -143,7 +146,7 @@ def read_verified(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a small text file atomically.
+    """Replace a small text file (UTF-8) atomically.
 
     Raises:
         RunError: if it cannot be written.
@@ -159,7 +162,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote has left; call it under a lock."""
+    """Delete the temporary files of a killed process; the caller must hold the folder's lock."""
     for path in folder.glob(".*.tmp*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -174,7 +177,7 @@ def _sha256(path: Path) -> str:
 
 def _flush(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
-        return  # Windows has no handle for a folder to flush
+        return  # Windows cannot flush folders
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -183,6 +186,7 @@ def _flush(path: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError, kept: str) -> RunError:
+    """The error for a failed write; `kept` tells the user what is still there."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path if path.is_dir() else path.parent).free // 2**20
         return RunError(

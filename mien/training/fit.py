@@ -1,8 +1,8 @@
-"""Train a network: one straight loop that can be killed at any moment and continues where it was.
+"""Train a network; a training that is killed continues from its last epoch.
 
-The order of batches, augmentation and learning rate are functions of (seed, epoch, step). Weights,
-Adam's moments, the moving average and the dropout state are in the checkpoint. Nothing else needs
-to be remembered.
+The order of batches, augmentation and learning rate are functions of (seed, epoch, step). All other
+state is in the checkpoint: weights, the optimizer's moments, the moving average, and the state of
+dropout.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from mien.training.recipe import Recipe
 from mien.training.runs import (
     RUN_FILE,
     Run,
+    ancestor,
     clear,
-    known_of,
     known_run,
     load_network,
     load_run,
@@ -43,13 +43,13 @@ from mien.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Options that do not change what is learned.
+    """Options that do not change how the network is trained.
 
     Attributes:
-        deterministic: The same arguments give bit-identical weights, even after a kill (slower;
-            process-wide).
-        fresh: Delete the run in the folder.
-        say: Receives sentences for the user, before hours of work.
+        deterministic: The same arguments give bit-identical weights, even after a kill. It is
+            slower, and holds for the whole process.
+        fresh: Delete an existing run in the folder.
+        say: Receives messages for the user before training starts.
     """
 
     deterministic: bool = False
@@ -59,12 +59,12 @@ class FitOptions:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """What a network learns from besides the data.
+    """Sources of training targets besides the data.
 
     Attributes:
-        teachers: Bundles whose mean answer is also learned (`Recipe.teacher_weight`).
-        photographs: Faces of everyday photographs, whose training split teaches the vote head
-            (`Recipe.photograph_share`): a label counts as ten votes for it.
+        teachers: Bundles whose mean prediction is part of the targets (`Recipe.teacher_weight`).
+        photographs: Faces from everyday photographs. Their training split trains the vote head
+            (`Recipe.photograph_share`); a label counts as ten votes.
     """
 
     teachers: Sequence[Bundle] = ()
@@ -80,25 +80,25 @@ def fit(
     watch: Callable[[Moment], None] | None = None,
     options: FitOptions = FitOptions(),
 ) -> Run:
-    """Train on the training split and choose by the validation split; the test split is not used.
+    """Train on the training split, and keep the epoch that is best on the validation split.
 
-    If it is killed and called again with the same arguments, it continues from the last complete
-    epoch. A finished run is returned as it is.
+    If the process is killed, the same call continues from the last complete epoch. A finished run
+    is returned as it is.
 
     Args:
-        dataset: Needs training and validation rows; test rows are used only to leave out training
-            rows with equal pixels.
-        recipe: The network and its training.
-        folder: The run folder, created if it does not exist.
-        sources: What else it learns from.
+        dataset: Needs training and validation rows. Test rows only serve to leave out training
+            rows with the same pixels.
+        recipe: The network and how to train it.
+        folder: The run folder; created if it does not exist.
+        sources: Teachers and photographs.
         watch: Called after every `trainer.STEPS` steps and at the end of each epoch.
         options: Options of the run.
 
     Raises:
         UsageError: if the recipe, a teacher or the photographs do not fit the data.
         DataError: if a class has no training rows, or there are no validation rows.
-        RunError: if the folder holds another run, is in use, cannot be written, or has no whole
-            checkpoint.
+        RunError: if the folder holds another run, is in use or cannot be written, or all its
+            checkpoints are damaged.
     """
     folder = Path(folder)
     training, num_leaks = training_rows(dataset, recipe)
@@ -118,11 +118,11 @@ def fit(
         "deterministic": options.deterministic,
         "teachers": [teacher.digest for teacher in teachers],
         "taught_by": [
-            known_of(teacher.name, teacher.digest, teacher.training) for teacher in teachers
+            ancestor(teacher.name, teacher.digest, teacher.training) for teacher in teachers
         ],
     }
     if recipe.face_api_weight:
-        facts["taught_by"].append(known_of(face_api.NAME, face_api.DIGEST, {}))
+        facts["taught_by"].append(ancestor(face_api.NAME, face_api.DIGEST, {}))
     if photographs is not None:
         facts["photographs"] = {
             "source": photographs.source,
@@ -137,10 +137,10 @@ def fit(
         known = None if options.fresh else known_run(folder, facts)
         if known is not None and "stopped" in known:
             run = load_run(folder)
-            load_network(run)  # or it would be found damaged when it is needed
+            load_network(run)  # to find damage now instead of when the network is used
             return run
         if recipe.face_api_weight:
-            options.say("  face-api is asked about each training face, which takes some minutes")
+            options.say("  face-api classifies each training face, which takes some minutes")
         trainer = Trainer(
             training.resized(recipe.input_side),
             validation.resized(recipe.input_side),
@@ -149,9 +149,9 @@ def fit(
             start=start,
             photographs=photographs,
         )
-        if options.fresh:  # now that nothing is left to be refused
+        if options.fresh:  # only now, when all checks have passed
             clear(folder)
-        if known is None:  # else a network of before it was stopped can be used until this is done
+        if known is None:  # otherwise the network of the interrupted run stays usable until the end
             checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
         return trainer.run(folder, facts, watch or (lambda moment: None))
 
@@ -181,10 +181,10 @@ def _check_recipe(recipe: Recipe, dataset: Dataset, folder: Path, num_teachers: 
 
 
 def _photographs(photographs: Dataset | None, recipe: Recipe) -> Dataset | None:
-    """Their training split; None where there are none.
+    """The training split of the photographs; None without photographs.
 
     Raises:
-        UsageError: if they do not fit the recipe, or have labels that nobody can vote for.
+        UsageError: if they do not fit the recipe, or have labels that FER+ has no votes for.
     """
     share = recipe.photograph_share
     if bool(share) != (photographs is not None):
@@ -215,7 +215,7 @@ def _photographs(photographs: Dataset | None, recipe: Recipe) -> Dataset | None:
 def _facts(
     dataset: Dataset, training: Dataset, validation: Dataset, recipe: Recipe, num_leaks: int
 ) -> dict[str, Any]:
-    """The part of run.json that is known before training: recipe and data."""
+    """The contents of run.json that are known before training: recipe and data."""
     votes = dataset.votes
     return {
         "mien": mien.__version__,
@@ -235,17 +235,13 @@ def _facts(
 
 
 def has_votes(dataset: Dataset) -> bool:
-    """Whether anybody voted on a training face: what `Recipe.votes_weight` and `soft_label_weight`
-    need.
-    """
+    """Whether a training face has votes, as `Recipe.votes_weight` and `soft_label_weight` need."""
     votes = dataset.part("training").votes
     return votes is not None and bool(votes.any())
 
 
 def training_rows(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, int]:
-    """The rows that the recipe trains on, and how many were left out because their pixels occur in
-    another split.
-    """
+    """The training rows, and the number left out because their pixels occur in another split."""
     keep = np.ones(len(dataset), bool) if recipe.keep_leaks else ~leaked(dataset)
     training = dataset.take(keep).part("training")
     return training, len(dataset.part("training")) - len(training)
@@ -265,9 +261,8 @@ def _check(dataset: Dataset, training: Dataset, validation: Dataset) -> None:
             )
     names = dataset.label_set.names
     long = [name for name in names if len(name) > MAX_LETTERS or not name.isprintable()]
-    if (
-        len(names) > MAX_LABELS or long
-    ):  # said before hours of work, not when the network is exported
+    # Checked here and not only at the export, after hours of training.
+    if len(names) > MAX_LABELS or long:
         raise DataError(
             dataset.source,
             got=f"the label {long[0][:80]!r}" if long else f"{len(names)} labels",

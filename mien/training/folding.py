@@ -1,5 +1,6 @@
-"""The same network in fewer steps: batch norm and the division by 255 become part of the
-convolutions' weights, and each ReLU moves before its pooling. Predictions stay the same.
+"""Fold batch norms and the division by 255 into the weights of the layers, for faster inference.
+
+Each ReLU moves before its pooling. Predictions stay the same.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from mien.training.recipe import FOLDED, LAYOUTS, Recipe
 
 
 def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) -> keras.Model | None:
-    """The same function in fewer steps (`models.build_folded`).
+    """The folded form (`models.build_folded`) of a network of `models.build`.
 
-    None where a batch norm's scale is not positive, and for networks of keras.applications.
+    Returns:
+        None if a batch norm has a scale that is not positive, and for networks of
+        keras.applications.
     """
     if recipe.backbone not in ("", FOLDED):
         return None
     folded = models.build_folded(recipe, heads)
     scale_in = 1.0 if recipe.centre else network.get_layer("scale").scale
-    pooled_before = recipe.layout == LAYOUTS[0]  # only that needs positive scales
+    pooled_before = recipe.layout == LAYOUTS[0]  # needs positive scales
     for layer in folded.layers:
         if not layer.weights:
             continue
@@ -41,8 +44,9 @@ def fold(network: keras.Model, recipe: Recipe, heads: Mapping[str, LabelSet]) ->
 def _folded(
     network: keras.Model, name: str, normed: bool, positive: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 kernel and bias of a layer, where it is `normed` with the batch norm after it; NaN
-    where its scale has to be `positive` and is not.
+    """Kernel and bias of a layer, float64, including the batch norm after it if it is `normed`.
+
+    NaN where the scale of the batch norm must be `positive` and is not.
     """
     layer = network.get_layer(name)
     kernel = _numpy(layer.kernel)

@@ -1,6 +1,4 @@
-"""Our own layers: batch normalisation by TensorFlow's fused operation, and enlarging by matrix
-products.
-"""
+"""Keras layers: batch norm by TensorFlow's fused operation, and enlarging by matrix products."""
 
 from __future__ import annotations
 
@@ -14,19 +12,17 @@ from mien.constants import FACE_SIDE
 
 @keras.saving.register_keras_serializable(package="mien")
 class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """`keras.layers.BatchNormalization` over the last axis, in one operation where the backend is
-    TensorFlow.
+    """`keras.layers.BatchNormalization` over the last axis, in one operation of TensorFlow.
 
     Keras 3 computes batch norm from separate means, variances and scales. In bfloat16 the fused
     operation, whose statistics are float32, makes a training step a third shorter (docs/log.md); in
-    float32 it gains nothing. Weights and answers are those of Keras' own layer. Other backends use
-    that.
+    float32 it gains nothing. Weights and outputs are the same. With other backends, and outside
+    training, it calls Keras' own layer.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        flat = len(inputs.shape) != 4  # the operation takes pictures only
         if (
-            flat
+            len(inputs.shape) != 4  # the operation takes only pictures
             or not training
             or not self.trainable
             or mask is not None
@@ -53,10 +49,10 @@ class FusedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="mien")
 class Enlarge(keras.layers.Layer):  # type: ignore[misc]
-    """Gray faces (N, 48, 48, 1) -> three equal channels (N, side, side, 3), linearly, as
-    `tf.image.resize` does.
+    """Gray faces (N, 48, 48, 1) -> three equal channels (N, side, side, 3), bilinear as in
+    `tf.image.resize`.
 
-    Two products with a matrix instead of a resize operation: bundles know no `Resize`
+    It computes two matrix products, since bundles may not contain the ONNX operation `Resize`
     (`mien.bundle.onnx_file`).
     """
 

@@ -15,16 +15,14 @@ from mien.training import backbones, dlib_trunk
 from mien.training.layers import FusedBatchNorm
 from mien.training.recipe import FOLDED, Recipe
 
-NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, a step
-MAIN = "expression"  # the head of a network that has no other
-TRUNK = "trunk"  # stands for the network of keras.applications, whose own name differs
-LOGITS = ("logits", "logits_votes")  # layers: of the main head, of the vote head
+NORM_MOMENTUM = 0.98  # of batch norm's moving mean and variance, in each step
+MAIN = "expression"  # name of the head of a network that has no other
+TRUNK = "trunk"  # stands for a network of keras.applications, whose own name varies
+LOGITS = ("logits", "logits_votes")  # layers of the main head and of the vote head
 
 
 def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
-    """What the network of a recipe answers: the name of each head, the main one first, and its
-    labels.
-    """
+    """The heads of a recipe's network: name -> labels, the main head first."""
     if not recipe.votes_weight:
         return {MAIN: label_set}
     return {"fer2013": label_set, VOTES_HEAD: FERPLUS}
@@ -33,26 +31,27 @@ def heads(recipe: Recipe, label_set: LabelSet) -> dict[str, LabelSet]:
 def build(
     recipe: Recipe, label_set: LabelSet, *, policy: str = "float32", any_side: bool = False
 ) -> keras.Model:
-    """A network of Conv2D, MaxPooling2D, Dropout and Dense layers with batch norm.
+    """Build the network of a recipe, with random weights.
 
-    The pooling of a block comes before its last batch norm and ReLU: with positive scales the
-    answer is the same, and those two then work on a quarter of the values (a third more faces a
-    second; docs/log.md). With `Recipe.backbone` "folded" there are biases instead of batch norms;
-    otherwise it names a network of keras.applications, whose features go through dropout into the
-    heads. In a residual network a convolution that keeps the number of filters adds its answer to
-    what it was given. `Recipe.layout` may join the convolutions in pairs instead.
+    By default blocks of convolutions with batch norm and ReLU, each followed by max-pooling. The
+    pooling comes before the last batch norm and ReLU of its block: with positive scales the output
+    is the same, and those two layers then work on a quarter of the values (a third more faces a
+    second; docs/log.md). `Recipe.residual` adds the input of a convolution to its output where the
+    number of filters stays the same. `Recipe.layout` may join the convolutions in pairs instead.
+    With `Recipe.backbone` "folded" there are biases in place of batch norms; other values name a
+    network of keras.applications, whose features go through dropout into the heads.
 
     Args:
-        recipe: What to build.
+        recipe: The recipe.
         label_set: The labels of the main head.
         policy: Keras' dtype policy of the layers, such as `mixed_bfloat16`; weights and logits are
             float32.
-        any_side: Leave height and width of the faces open (without a dense layer only).
+        any_side: Leave height and width of the faces open; not possible with a dense layer.
 
-    Input shape: (N, S, S, 1) with S = `recipe.input_side`, gray values 0..255; they are scaled
-    inside the graph.
-    Output shape: (N, K) probabilities, for several heads a dict of them by name. The layers
-    `logits` (main head) and `logits_votes` before them are what the loss is computed from.
+    Returns:
+        Faces (N, S, S, 1) with S = `recipe.input_side` and gray values 0..255, which are scaled
+        inside the graph -> (N, K) probabilities; with several heads a dict of them by name. The
+        loss is computed from the layers before them, `logits` and `logits_votes`.
     """
     options = {"dtype": policy}
     norm = layers.BatchNormalization if policy == "float32" else FusedBatchNorm
@@ -60,24 +59,19 @@ def build(
     side = None if any_side else recipe.input_side
     faces = keras.Input((side, side, 1), name="faces")
     if recipe.backbone and not folded:
-        return _headed(
-            recipe,
-            label_set,
-            faces,
-            backbones.features(recipe.backbone, faces, recipe.backbone_side),
-            policy,
-        )
+        x = backbones.features(recipe.backbone, faces, recipe.backbone_side)
+        return _with_heads(recipe, label_set, faces, x, policy)
     scale, offset = (1 / 64, -2.0) if recipe.centre else (1 / 255, 0.0)
     x = layers.Rescaling(scale, offset, name="scale", **options)(faces)
     if recipe.layout == dlib_trunk.NAME:
         x = _in_pairs(recipe, x, None if folded else norm, options)
-        return _headed(recipe, label_set, faces, x, policy)
+        return _with_heads(recipe, label_set, faces, x, policy)
     for b, filters in enumerate(recipe.blocks, 1):
         pooled = b < len(recipe.blocks) or recipe.dense
         for c, width in enumerate(filters, 1):
-            given = x
+            before = x
             last = c == len(filters)
-            added = recipe.residual and given.shape[-1] == width
+            added = recipe.residual and before.shape[-1] == width
             x = layers.Conv2D(
                 width,
                 **_window(recipe, first=b == c == 1),
@@ -87,14 +81,13 @@ def build(
                 **options,
             )(x)
             if last and pooled and not added:
-                x = layers.MaxPooling2D(name=f"pool{b}", **options)(
-                    x
-                )  # (N, 48 / 2^b, 48 / 2^b, width)
+                # (N, 48 / 2^b, 48 / 2^b, width)
+                x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)
             if not folded:
                 x = norm(momentum=NORM_MOMENTUM, name=f"norm{b}_{c}", **options)(x)
             x = layers.ReLU(name=f"relu{b}_{c}", **options)(x)
             if added:
-                x = layers.Add(name=f"add{b}_{c}", **options)([given, x])
+                x = layers.Add(name=f"add{b}_{c}", **options)([before, x])
                 if last and pooled:
                     x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)
         if b > 1 and recipe.block_dropout:
@@ -109,14 +102,14 @@ def build(
         x = layers.ReLU(name="relu_dense", **options)(x)
     else:
         x = layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
-    return _headed(recipe, label_set, faces, x, policy)
+    return _with_heads(recipe, label_set, faces, x, policy)
 
 
 def _in_pairs(recipe: Recipe, x: Any, norm: Any, options: dict[str, Any]) -> Any:
     """Features (N, F) of a network in dlib's layout; without `norm` convolutions have biases."""
 
     def convolved(x: Any, name: str, width: int, size: int, stride: int, padding: str) -> Any:
-        made = layers.Conv2D(
+        x = layers.Conv2D(
             width,
             size,
             stride,
@@ -127,20 +120,22 @@ def _in_pairs(recipe: Recipe, x: Any, norm: Any, options: dict[str, Any]) -> Any
             **options,
         )(x)
         if norm is None:
-            return made
-        return norm(momentum=NORM_MOMENTUM, name=norm_of(name), **options)(made)
+            return x
+        return norm(momentum=NORM_MOMENTUM, name=norm_of(name), **options)(x)
 
     x = dlib_trunk.features(x, recipe.blocks, convolved, **options)
     return layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
 
 
 def norm_of(name: str) -> str:
-    """Name of the batch norm behind the layer of that name."""
+    """The name of the batch norm that follows the layer of that name."""
     return name.replace("conv", "norm") if name.startswith("conv") else f"norm_{name}"
 
 
-def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str) -> keras.Model:
-    """Dropout and the heads on features (N, F)."""
+def _with_heads(
+    recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str
+) -> keras.Model:
+    """The network from `faces` to features `x` (N, F), with dropout and the heads on top."""
     x = layers.Dropout(recipe.dense_dropout, seed=recipe.seed, name="drop_dense", dtype=policy)(x)
     label_sets = heads(recipe, label_set)
     probabilities = {}
@@ -157,7 +152,7 @@ def _headed(recipe: Recipe, label_set: LabelSet, faces: Any, x: Any, policy: str
 
 
 def _window(recipe: Recipe, *, first: bool) -> dict[str, Any]:
-    """Kernel, stride and padding of a convolution. The first one brings faces of 96 px to 48."""
+    """Kernel, stride and padding of a convolution; the first one halves faces of 96 px."""
     factor = recipe.input_side // FACE_SIDE if first else 1
     return {"kernel_size": 3 * factor, "strides": factor, "padding": "same"}
 
@@ -169,20 +164,21 @@ def build_folded(
     policy: str = "float32",
     any_side: bool = False,
 ) -> keras.Model:
-    """The network as it is given away: each batch norm is in the weights of the layer before it.
+    """Build the network of a bundle: batch norms are folded into the layers before them.
 
-    A convolution, then pooling, then a batch norm of positive scales, then ReLU answers as the
-    scaled convolution with bias, then ReLU, then pooling. Layers with weights have the names that
-    `build` gives them, and come in its order.
+    A convolution, pooling, a batch norm of positive scales and a ReLU compute the same as the
+    scaled convolution with bias, a ReLU and pooling. Layers with weights have the names that
+    `build` gives them, in the same order.
 
     Args:
-        recipe: What to build.
-        label_sets: The heads, as `heads` names them.
+        recipe: The recipe.
+        label_sets: Head name -> labels, as `heads` returns them.
         policy: As for `build`.
         any_side: As for `build`.
 
-    Input shape: (N, S, S, 1) as for `build`, gray values 0..255. Without `Recipe.centre` the first
-    kernel holds the division. Output shape: for each head (N, K) logits, by the name of the head.
+    Returns:
+        Faces (N, S, S, 1) as for `build` -> logits (N, K) by head. Without `Recipe.centre` the
+        division by 255 is part of the first kernel.
     """
     options = {"dtype": policy}
     side = None if any_side else recipe.input_side
@@ -192,7 +188,7 @@ def build_folded(
     in_pairs = recipe.layout == dlib_trunk.NAME
     for b, filters in enumerate(() if in_pairs else recipe.blocks, 1):
         for c, width in enumerate(filters, 1):
-            given = x
+            before = x
             x = layers.Conv2D(
                 width,
                 **_window(recipe, first=b == c == 1),
@@ -200,14 +196,14 @@ def build_folded(
                 name=f"conv{b}_{c}",
                 **options,
             )(x)
-            if recipe.residual and given.shape[-1] == width:
-                x = layers.Add(name=f"add{b}_{c}", **options)([given, x])
+            if recipe.residual and before.shape[-1] == width:
+                x = layers.Add(name=f"add{b}_{c}", **options)([before, x])
         if b < len(recipe.blocks) or recipe.dense:
             x = layers.MaxPooling2D(name=f"pool{b}", **options)(x)
     if in_pairs:
         x = _in_pairs(recipe, x, None, options)
     elif recipe.dense:
-        # Flatten asks for the batch size while it runs, which takes ONNX six nodes more.
+        # Not Flatten: it reads the batch size at run time, which adds six nodes to the ONNX graph.
         x = keras.ops.reshape(x, (-1, math.prod(x.shape[1:])))
         x = layers.Dense(recipe.dense, activation="relu", name="dense", **options)(x)
     else:
@@ -222,20 +218,20 @@ def build_folded(
 
 
 def head_layers(network: keras.Model) -> dict[str, layers.Dense]:
-    """Name of each head -> the layer of its logits, for a network of `build`."""
+    """Head name -> layer of its logits, for a network of `build`."""
     names = list(network.output) if isinstance(network.output, dict) else [MAIN]
     return {name: network.get_layer(LOGITS[name == VOTES_HEAD]) for name in names}
 
 
 def logits_of(network: keras.Model) -> keras.Model:
-    """A network of `build` up to its logits: faces -> (N, K) by the name of the head."""
+    """A network of `build` without its softmax: faces -> logits (N, K) by head."""
     return keras.Model(
         network.input, {name: layer.output for name, layer in head_layers(network).items()}
     )
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Multiplications with addition that convolutions and dense layers do for one face."""
+    """Multiply-adds of the convolutions and dense layers for one face."""
     total = 0
     for layer in model.layers:
         if isinstance(layer, keras.Model):

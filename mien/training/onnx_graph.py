@@ -1,4 +1,4 @@
-"""A Keras network as an ONNX file, also with smaller weights: 16-bit floats or 8-bit integers."""
+"""Convert a Keras network to ONNX, and store its weights in 16 or 8 bits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from mien.errors import BundleError
 from mien.labels import LabelSet
 
 INPUT = "faces"
-OPSET = 15  # what Keras 3.15.1 asks tf2onnx for
+OPSET = 15  # the opset that Keras 3.15.1 requests from tf2onnx
 NUM_CALIBRATION = 512  # training faces that set the ranges of int8
-SMALL = 1_000  # numbers; smaller tensors, such as biases, stay float32
+SMALL = 1_000  # values; smaller tensors, such as biases, stay float32
 
 
 def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
-    """An ONNX file of faces (N, S, S, 1) -> logits (N, K), an output for each head, named after
-    it.
+    """Convert a network to ONNX.
+
+    Args:
+        network: Faces (N, S, S, 1) -> logits (N, K) by head.
+        heads: Head name -> labels.
+
+    Returns:
+        The ONNX file, with the input `faces` float32 and an output for each head, by its name.
     """
     import onnx
 
@@ -33,16 +39,15 @@ def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of tf2onnx, about numpy
         path = Path(folder) / "model.onnx"
-        ordered = keras.Model(
-            network.input, [network.output[name] for name in heads]
-        )  # or they are sorted by name
+        # A list: outputs in a dict would be sorted by name.
+        ordered = keras.Model(network.input, [network.output[name] for name in heads])
         ordered.export(
             path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET
         )
         model = onnx.load(path)
-    made = {value.name: name for value, name in zip(model.graph.output, heads, strict=True)}
+    renamed = {value.name: name for value, name in zip(model.graph.output, heads, strict=True)}
     for node in model.graph.node:
-        node.output[:] = [made.get(name, name) for name in node.output]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
     outputs = zip(model.graph.output, heads.items(), strict=True)
     for value, name, shape in (
         (model.graph.input[0], INPUT, ("N", side, side, 1)),
@@ -53,15 +58,15 @@ def to_onnx(network: keras.Model, heads: Mapping[str, LabelSet]) -> bytes:
 
 
 def _tidy(model: Any) -> bytes:
-    """The bytes of an ONNX model in the form that `mien.bundle.onnx_file` takes."""
+    """The bytes of an ONNX model in the form that `mien.bundle.onnx_file` accepts."""
     import onnx
 
     used = {node.domain for node in model.graph.node}
-    opsets = [one for one in model.opset_import if one.domain in used]
+    opsets = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(opsets)
     for tensor in model.graph.initializer:
-        # One form of storage instead of the six that ONNX has.
+        # Raw bytes, one of the six ways in which ONNX can store a tensor.
         tensor.CopyFrom(
             onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name)
         )
@@ -73,7 +78,7 @@ def _tidy(model: Any) -> bytes:
 
 
 def _pads_into_convolutions(graph: Any) -> None:
-    """Give each Pad of zeros to the convolution that alone reads it: bundles know no Pad
+    """Merge each Pad of zeros into the convolution that reads it: bundles may not contain Pad
     (`mien.bundle.onnx_file`).
     """
     import onnx
@@ -81,34 +86,32 @@ def _pads_into_convolutions(graph: Any) -> None:
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for pad in [node for node in graph.node if node.op_type == "Pad"]:
         readers = [node for node in graph.node if pad.output[0] in node.input]
-        around = values.get(pad.input[1], np.ones(8, np.int64)).astype(int)
+        pads = values.get(pad.input[1], np.ones(8, np.int64)).astype(int)
         if (
             len(readers) != 1
             or readers[0].op_type != "Conv"
-            or len(around) != 8
-            or any(around[[0, 1, 4, 5]])
+            or len(pads) != 8
+            or any(pads[[0, 1, 4, 5]])  # of the batch or the channels
         ):
-            continue  # opening the bundle refuses it by name
-        kept = [one for one in readers[0].attribute if one.name not in ("pads", "auto_pad")]
-        before = next(
-            (list(one.ints) for one in readers[0].attribute if one.name == "pads"), [0] * 4
-        )
+            continue  # `open_bundle` refuses the Pad by name
+        attributes = {each.name: each for each in readers[0].attribute}
+        own = list(attributes["pads"].ints) if "pads" in attributes else [0] * 4
+        kept = [each for name, each in attributes.items() if name not in ("pads", "auto_pad")]
         del readers[0].attribute[:]
-        both = [int(a + b) for a, b in zip(before, around[[2, 3, 6, 7]], strict=True)]
-        readers[0].attribute.extend([*kept, onnx.helper.make_attribute("pads", both)])
+        total = [int(a + b) for a, b in zip(own, pads[[2, 3, 6, 7]], strict=True)]
+        readers[0].attribute.extend([*kept, onnx.helper.make_attribute("pads", total)])
         readers[0].input[0] = pad.input[0]
         graph.node.remove(pad)
     used = {name for node in graph.node for name in node.input}
-    for tensor in [one for one in graph.initializer if one.name not in used]:
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)
 
 
 def quantise(model: bytes, dataset: Dataset) -> bytes:
-    """Static int8: weights by output channel, activations unsigned, ranges from training faces of
-    all classes.
+    """Quantise an ONNX file to int8, statically, with ranges from training faces.
 
-    Weights have 7 bits: the sum of two products of 8 bits overflows in processors without VNNI,
-    silently.
+    Weights are scaled by output channel and have 7 bits: on processors without VNNI the sum of two
+    8-bit products overflows silently. Activations are unsigned.
     """
     import onnx
 
@@ -152,11 +155,16 @@ def quantise(model: bytes, dataset: Dataset) -> bytes:
 
 
 def halve(model: bytes, where: Path) -> bytes:
-    """Weights stored as float16; each has a Cast to float32, which ONNX Runtime does once, when it
-    opens the file.
+    """Store the weights of an ONNX file as float16.
+
+    Each gets a Cast to float32, which ONNX Runtime computes once, when it opens the file.
+
+    Args:
+        model: The ONNX file.
+        where: The bundle's path, for the error.
 
     Raises:
-        BundleError: if a weight is beyond what float16 holds.
+        BundleError: if a weight is too large for float16.
     """
     import onnx
 

@@ -11,20 +11,19 @@ from mien.training.recipe import Recipe
 
 
 def optimizer(recipe: Recipe, num_steps: int) -> keras.optimizers.Optimizer:
-    """Adam, AdamW or SGD; the rate rises over the warm-up and falls along a cosine, not below
-    `Recipe.last_rate` of it.
+    """Adam, AdamW or SGD with warm-up and cosine decay, not below the share `Recipe.last_rate`.
 
-    With frozen epochs it does so twice: for the heads alone, then for the whole network at
-    `Recipe.backbone_rate` of the rate.
+    With frozen epochs there are two such schedules: one for the heads alone, then one for the whole
+    network at the share `Recipe.backbone_rate` of the rate.
 
     Args:
         recipe: The recipe.
-        num_steps: Of an epoch.
+        num_steps: Steps in an epoch.
     """
     frozen = min(recipe.freeze_epochs, recipe.max_epochs)
     rate = _schedule(recipe, num_steps, recipe.learning_rate, frozen or recipe.max_epochs)
     if frozen:
-        # Warmed up again: Adam knows nothing yet of the weights that were frozen.
+        # A second warm-up: Adam has no moments yet for the weights that were frozen.
         then = _schedule(
             recipe,
             num_steps,
@@ -55,7 +54,7 @@ def _schedule(recipe: Recipe, num_steps: int, learning_rate: float, epochs: int)
 
 
 class _AtLeast(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """A schedule, but never below a rate once it is warm."""
+    """A schedule with a lower bound after the warm-up."""
 
     def __init__(self, schedule: Any, least: float, warm_up: int) -> None:
         self.schedule, self.least, self.warm_up = schedule, least, warm_up

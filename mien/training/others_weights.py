@@ -1,5 +1,7 @@
-"""Weights of others that are no part of mien: a folder that a variable names, an installed package,
-the cache, or one checked download.
+"""Find the published weights of other projects, which are not part of mien.
+
+In this order: the folder in an environment variable, an installed package, the cache, a download
+that is verified by its checksum.
 """
 
 from __future__ import annotations
@@ -20,15 +22,15 @@ from mien.vision.yunet_weights import fetch
 
 @dataclass(frozen=True)
 class Weights:
-    """Files that somebody else publishes in an archive.
+    """Files in an archive that another project publishes.
 
     Attributes:
-        name: What they are called, and their folder in the cache.
-        url: Of the archive, a `.tar.gz`.
-        sha256: Its checksum.
-        megabytes: Its size.
-        files: Name of a file in the archive -> its checksum.
-        variable: Environment variable that names a folder with these files.
+        name: Name of the weights, and of their folder in the cache.
+        url: Address of the archive, a `.tar.gz`.
+        sha256: SHA-256 of the archive.
+        megabytes: Size of the archive.
+        files: Path of a file in the archive -> its SHA-256.
+        variable: Environment variable that may name a folder with these files.
     """
 
     name: str
@@ -40,12 +42,15 @@ class Weights:
 
 
 def folder_with(weights: Weights, installed: Sequence[Path] = ()) -> Path:
-    """A folder that holds the files, whole: the one that the variable names, one of `installed`, or
-    the cache's, into which they are fetched where they are missing.
+    """A folder with the undamaged files, downloaded into the cache if they are nowhere else.
+
+    Args:
+        weights: The files.
+        installed: Folders of installed packages that may hold them.
 
     Raises:
-        DataError: if the variable names a folder without them.
-        DownloadError: if they cannot be had.
+        DataError: if the environment variable names a folder without them.
+        DownloadError: if they cannot be downloaded.
     """
     if named := os.environ.get(weights.variable):
         path = Path(os.path.expanduser(named))
@@ -58,9 +63,9 @@ def folder_with(weights: Weights, installed: Sequence[Path] = ()) -> Path:
                 "downloads them",
             )
         return path
-    kept = cache_dir() / "models" / weights.name
-    there = next((one for one in (*installed, kept) if not _wrong(one, weights)), None)
-    return there or _download(weights, kept)
+    cached = cache_dir() / "models" / weights.name
+    complete = (folder for folder in (*installed, cached) if not _wrong(folder, weights))
+    return next(complete, None) or _download(weights, cached)
 
 
 def _base(member: str) -> str:
@@ -68,7 +73,7 @@ def _base(member: str) -> str:
 
 
 def _wrong(folder: Path, weights: Weights) -> str:
-    """What is wrong with the files in a folder; empty where nothing is."""
+    """What is wrong with the files in a folder, or ''."""
     for member, sha256 in weights.files.items():
         try:
             found = hashlib.sha256((folder / _base(member)).read_bytes()).hexdigest()
@@ -80,23 +85,21 @@ def _wrong(folder: Path, weights: Weights) -> str:
 
 
 def _download(weights: Weights, kept: Path) -> Path:
-    """Fetch the archive and keep its files; what appears under the final name is whole and
-    checked.
-    """
+    """Download the archive and move its verified files to the folder `kept` in one rename."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{kept.name}-", dir=kept.parent) as scratch:
             archive = Path(scratch) / "archive"
             reason = fetch(weights.url, weights.sha256, archive)
             if not reason:
-                made = Path(scratch) / "files"
-                made.mkdir()
+                unpacked = Path(scratch) / "files"
+                unpacked.mkdir()
                 with tarfile.open(archive) as members:
                     for member in weights.files:
                         content = members.extractfile(member)
-                        (made / _base(member)).write_bytes(content.read() if content else b"")
-                shutil.rmtree(kept, ignore_errors=True)  # a damaged one
-                made.rename(kept)
+                        (unpacked / _base(member)).write_bytes(content.read() if content else b"")
+                shutil.rmtree(kept, ignore_errors=True)  # a damaged copy
+                unpacked.rename(kept)
                 return kept
     except KeyError as error:
         reason = f"an archive without {error.args[0].split(chr(39))[1]}"

@@ -1,7 +1,4 @@
-"""The type of a recipe: everything that decides how a network is trained, as one frozen value.
-
-The bounds of each field (`bounds`) stand beside it.
-"""
+"""The type of a recipe: all settings of a training, with the bounds of each field beside it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Recipes: functions that return a `Recipe`.
+"""The recipes by name, as functions that return a `Recipe`.
 
-The docstring of each holds the command, what it costs, and where to find the figure it reaches
-(docs/results.md).
+The docstring of each gives its command and its cost; docs/results.md has the figures it reaches.
 """
 
 from __future__ import annotations
@@ -96,10 +95,10 @@ def robust() -> Recipe:
     """A `champion` fine-tuned for robustness: `mien train DATA --recipe robust --init IT.zip
     --teacher IT.zip --teacher ANOTHER.zip`.
 
-    It starts from that champion's weights. On mixed, blurred, noisy and covered faces it learns the
-    answers of its teachers, itself and networks of other seeds, on sharp faces (Furlanello et al.
-    2018, https://arxiv.org/abs/1805.04770). 79 minutes on two cores with bfloat16; docs/results.md
-    has its figures.
+    It starts from the champion's weights. On mixed, blurred, noisy and partly covered faces it is
+    trained towards the predictions that its teachers (itself and networks of other seeds) make for
+    the same faces without corruption (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). 79
+    minutes on two cores with bfloat16; docs/results.md has its figures.
     """
     return dataclasses.replace(
         champion(),
@@ -120,12 +119,12 @@ def robust() -> Recipe:
 
 
 def swa() -> Recipe:
-    """A robust network trained on without label smoothing, by weight averaging (SWA): `mien train
-    DATA --recipe swa --init IT.zip`.
+    """A `robust` network trained further without label smoothing, with stochastic weight averaging
+    (SWA): `mien train DATA --recipe swa --init IT.zip`.
 
-    The kept weights are the mean of all steps, each weighted by its number, so they need not be
-    averaged with the starting weights. 73 minutes on two cores without bfloat16; docs/results.md
-    has its figures.
+    The result is the mean of the weights of all steps, each weighted by its number. It does not
+    need to be averaged with the starting weights. 73 minutes on two cores without bfloat16;
+    docs/results.md has its figures.
     """
     return dataclasses.replace(
         robust(),
@@ -139,12 +138,12 @@ def swa() -> Recipe:
 
 
 def everyday() -> Recipe:
-    """The network in the package learns from everyday photographs too: `mien train DATA --recipe
-    everyday --photographs FACES`.
+    """Train the network in the package further, also on everyday photographs: `mien train DATA
+    --recipe everyday --photographs FACES`.
 
-    A third of each batch are photographs, those of rare labels more often. Faces are seen at 96 px,
-    and a quarter of the labels' targets comes from face-api's network. 50 minutes on two cores with
-    bfloat16; docs/results.md has its figures.
+    A third of each batch are photographs, in which rare labels are drawn more often. Faces have 96
+    px, and a quarter of each label's target comes from face-api's network. 50 minutes on two cores
+    with bfloat16; docs/results.md has its figures.
     """
     return dataclasses.replace(
         swa(),
@@ -159,10 +158,10 @@ def everyday() -> Recipe:
 
 
 def finetune() -> Recipe:
-    """The network in the package, or another of `--init`, learns your labels: `mien train DATA
-    --init mien`.
+    """Adapt the network in the package, or another one, to your labels: `mien train DATA --init
+    mien`.
 
-    First the head alone for three epochs, then the whole network at a fifth of the rate, with
+    It trains the head alone for three epochs, then the whole network at a fifth of the rate, with
     little augmentation and small batches.
     """
     return Recipe(
@@ -193,11 +192,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = dict(
 
 
 def recipe(name: str, /, **changes: Any) -> Recipe:
-    """The recipe of that name, with the fields in `changes` that are not None replaced.
+    """The recipe of that name, with the fields in `changes` replaced; None leaves a field as it is.
 
     Raises:
-        UsageError: if there is no such recipe or field, or a value is of another type or out of
-            range.
+        UsageError: if there is no such recipe or field, or a value is out of range or of another
+            type.
     """
     check_word("recipe", name, RECIPES)
     if unknown := changes.keys() - kinds().keys():
@@ -210,11 +209,12 @@ def recipe(name: str, /, **changes: Any) -> Recipe:
 
 
 def settings(given: Sequence[str]) -> dict[str, Any]:
-    """Fields of a recipe from texts such as `erase=0.25` or `blocks=[[32],[64]]`: values are JSON,
-    Python, or plain words.
+    """Parse texts such as `erase=0.25` or `blocks=[[32],[64]]` into fields of a recipe.
+
+    Values are JSON, Python, or plain words.
 
     Raises:
-        UsageError: if a text has no `=`, or a recipe no such field.
+        UsageError: if a text has no `=`, or a recipe has no such field.
     """
     fields = dict[str, Any]()
     for text in given:

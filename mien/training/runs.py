@@ -1,11 +1,11 @@
-"""A run folder: what it holds, who may write it, and the network in it.
+"""Run folders: read the facts and the network of a run, lock the folder, delete a run.
 
-run.json        recipe, data fingerprint, versions; once trained also history, cost, and why
+run.json        recipe, data fingerprint, versions; after training also history, cost, and why
                 training stopped
 history.jsonl   a line for each epoch
 checkpoints/    the newest two (`mien.training.checkpoint`)
 best-0007/      the averaged weights of the best epoch, verified by hash when they are read
-model.keras     the same weights as Keras saves them, for use elsewhere; mien does not read it
+model.keras     the same weights in Keras' own format, for use elsewhere; mien does not read it
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ PREDICT_BATCH = 256
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder that holds a network.
+    """A run folder with a trained network.
 
     Attributes:
-        folder: Where it lies.
-        recipe: What it was trained by.
-        label_set: What its outputs mean.
-        facts: What `run.json` holds: data, versions, history, parameters, multiply_adds,
+        folder: Its path.
+        recipe: The recipe that the network was trained with.
+        label_set: The labels of the main head, in the order of its outputs.
+        facts: The contents of `run.json`: data, versions, history, parameters, multiply_adds,
             seconds_per_epoch, peak_memory_mb, best_epoch, stopped.
     """
 
@@ -58,10 +58,10 @@ class Run:
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:
-    """The run in a folder that `fit` wrote.
+    """Read a run folder that `fit` wrote.
 
     Raises:
-        RunError: if there is none, or it has no network yet.
+        RunError: if the folder holds no run, or one without a finished network.
     """
     folder = Path(folder)
     try:
@@ -91,16 +91,13 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
 
 
 def load_network(run: Run) -> keras.Model:
-    """The network of a run, with the weights of its best epoch, verified by their hashes.
+    """Build the network of a run with the weights of its best epoch, verified by their hashes.
 
     Raises:
-        RunError: if they are missing or damaged, or belong to another network than this version
+        RunError: if the weights are missing or damaged, or do not fit the network that this version
             builds.
     """
-    try:
-        arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
-    except RunError as error:
-        raise RunError(str(error)) from error
+    arrays, _ = checkpoint.read_verified(best_folder(run.folder, run.facts["best_epoch"]))
     model = models.build(run.recipe, run.label_set)
     values = [arrays[name] for name in sorted(arrays)]
     if [value.shape for value in values] != [tuple(weight.shape) for weight in model.weights]:
@@ -113,48 +110,58 @@ def load_network(run: Run) -> keras.Model:
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """float32 (N, K) probabilities of the main head for uint8 (N, S, S, 1) faces."""
+    """Probabilities of the main head, float32 (N, K), for faces, uint8 (N, S, S, 1)."""
     return next(iter(predict_heads(model, images).values()))
 
 
 def predict_heads(
     model: keras.Model, images: np.ndarray, *, side: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Head name -> float32 (N, K) probabilities for uint8 (N, S, S, 1) faces, the main head
-    first.
+    """Probabilities of each head for a set of faces.
 
     Args:
-        model: What `mien.training.models.build` made.
-        images: The faces.
-        side: Resample the faces to this side in pixels first; None: to the one it takes.
+        model: A network of `mien.training.models.build`.
+        images: Faces, uint8 (N, S, S, 1).
+        side: Side in pixels to which the faces are resampled; None: the side of the network.
+
+    Returns:
+        Head name -> float32 (N, K), the main head first.
     """
     if side is None:
         side = model.input_shape[1] or images.shape[1]
         images = all_resized(images, side)
     parts = []
     for start in range(0, max(len(images), 1), PREDICT_BATCH):
-        answer = model(
-            resize(tf.cast(images[start : start + PREDICT_BATCH], tf.float32), side), training=False
-        )
-        parts.append(answer if isinstance(answer, dict) else {models.MAIN: answer})
+        batch = tf.cast(images[start : start + PREDICT_BATCH], tf.float32)
+        outputs = model(resize(batch, side), training=False)
+        parts.append(outputs if isinstance(outputs, dict) else {models.MAIN: outputs})
     return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
 
 
 def evaluated(network: keras.Model, part: Dataset, *, side: int | None = None) -> dict[str, float]:
-    """What a network scores on labelled faces: `val_loss`, that loss with the temperature that
-    suits these faces best, `val_calibrated_loss`, `val_accuracy` and, of a head for the votes,
-    where the faces have some, `val_votes_accuracy` by FER+'s majority protocol."""
-    answers = predict_heads(network, part.images, side=side)
-    probabilities = next(iter(answers.values()))
+    """Scores of a network on labelled faces.
+
+    Args:
+        network: A network of `mien.training.models.build`.
+        part: The faces, all labelled.
+        side: As for `predict_heads`.
+
+    Returns:
+        `val_loss`, negative log-likelihood in nats; `val_calibrated_loss`, the same at the
+        temperature that fits these faces best; `val_accuracy`; and `val_votes_accuracy`, that of
+        the vote head by FER+'s majority protocol, if the faces have votes.
+    """
+    heads = predict_heads(network, part.images, side=side)
+    probabilities = next(iter(heads.values()))
     logits = np.log(np.maximum(probabilities, 1e-7))
     scores = {
         "val_loss": nll(part.labels, logits, 1.0),
         "val_calibrated_loss": nll(part.labels, logits, fit_temperature(part.labels, logits)),
         "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == part.labels)),
     }
-    if VOTES_HEAD in answers and part.votes is not None:
+    if VOTES_HEAD in heads and part.votes is not None:
         winner = majority(part.votes)
-        right = answers[VOTES_HEAD].argmax(axis=1) == winner
+        right = heads[VOTES_HEAD].argmax(axis=1) == winner
         if np.any(winner >= 0):
             scores["val_votes_accuracy"] = float(np.mean(right[winner >= 0]))
     return scores
@@ -162,15 +169,14 @@ def evaluated(network: keras.Model, part: Dataset, *, side: int | None = None) -
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process alone.
+    """Lock the folder for this process; the operating system frees the lock if the process dies.
 
     Raises:
-        RunError: if another process holds it, or it cannot be written.
+        RunError: if another process holds the lock, or the folder cannot be written.
     """
     lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The operating system frees the lock when its process dies, however it dies.
         lock.acquire()
     except filelock.Timeout as error:
         raise RunError(
@@ -188,7 +194,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Delete the run in the folder, and nothing else that may lie there."""
+    """Delete the run in the folder, but no other files."""
     for path in [folder / "checkpoints", *best_folders(folder).values()]:
         if path.is_dir():
             shutil.rmtree(path)
@@ -202,10 +208,13 @@ def clear(folder: Path) -> None:
 
 
 def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
-    """What the folder knows of its run; None if it is empty.
+    """The facts of an unfinished or finished run in the folder, which `facts` would continue.
+
+    Returns:
+        The contents of `run.json`; None if the folder holds no run.
 
     Raises:
-        RunError: if it holds a run with another recipe or other data.
+        RunError: if the run has another recipe, other data, teachers or starting weights.
     """
     try:
         known = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
@@ -218,15 +227,17 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         pairs += [
             ("votes", known["data"].get("votes", facts["data"]["votes"]), facts["data"]["votes"])
         ]
-        begun, begins = ((one.get("begun_from") or {}).get("digest") for one in (known, facts))
-        pairs += [("digest of what it began with", begun, begins)]
-        # Through Recipe, so that a run of before a field was added has that field's default.
-        new, old = (
-            json.loads(json.dumps(Recipe.from_dict(one["recipe"]).to_dict()))
-            for one in (facts, known)
+        old_start, new_start = (
+            (record.get("begun_from") or {}).get("digest") for record in (known, facts)
         )
-        # What `init` names may have another path now: its digest says whether it is the same.
-        pairs += [(name, old[name], new[name]) for name in new if name != "init" or not begins]
+        pairs += [("digest of what it began with", old_start, new_start)]
+        # Through Recipe: a run from before a field was added gets the default of that field.
+        new, old = (
+            json.loads(json.dumps(Recipe.from_dict(record["recipe"]).to_dict()))
+            for record in (facts, known)
+        )
+        # The file that `init` names may have moved: the digest tells whether it is the same.
+        pairs += [(name, old[name], new[name]) for name in new if name != "init" or not new_start]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -244,14 +255,16 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     return known  # type: ignore[no-any-return]
 
 
-def known_of(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run or bundle remembers of another one that it learned from: `name`, `digest`, `data`,
-    `photographs`, `keep_leaks`.
+def ancestor(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a network that another one started from or was taught by.
 
     Args:
-        name: Of the other.
-        digest: Of its weights or bundle.
-        training: Its facts of training, of a run or a bundle.
+        name: Its name.
+        digest: The digest of its weights or of its bundle.
+        training: The facts of its run, or the `training` of its bundle.
+
+    Returns:
+        `name`, `digest`, `data`, `photographs` (sources and fingerprints) and `keep_leaks`.
     """
     data = training.get("data") or {}
     photographs = training.get("photographs") or {}
@@ -274,22 +287,25 @@ def known_of(name: str, digest: str, training: Mapping[str, Any]) -> dict[str, A
 
 
 def best_folder(folder: Path, epoch: int) -> Path:
-    """Where the weights of a best epoch lie."""
+    """The folder of the weights of a best epoch."""
     return folder / f"best-{epoch:04d}"
 
 
 def best_folders(folder: Path) -> dict[int, Path]:
-    """Epoch -> where its weights lie, of all that are there."""
+    """Epoch -> folder of its weights, for all `best-*` folders of a run."""
     named = {path: re.fullmatch(r"best-(\d{4,})", path.name) for path in folder.glob("best-*")}
     return {int(name[1]): path for path, name in named.items() if name}
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> int:
-    """The epoch (from 1) of the best validation score that `by` names; 0 for no epochs.
+    """The best epoch, counted from 1, by a validation score; 0 for an empty history.
 
-    `accuracy`: the highest, of equals the one of lower loss; `loss`: the lowest, calibrated;
-    `last`: the last epoch, whatever its scores (`Recipe.choose_by`). Epochs at other sides of the
-    faces than the last one's take no part.
+    Only epochs that were trained at the same face side as the last one are compared.
+
+    Args:
+        history: A line for each epoch, as in `history.jsonl`.
+        by: `accuracy`: the highest, on ties the one of lower loss; `loss`: the lowest calibrated
+            loss; `last`: the last epoch, whatever its scores (`Recipe.choose_by`).
     """
     if not history or by == "last":
         return len(history)
@@ -297,6 +313,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], by: str = "accuracy") -> 
     lines = {n: line for n, line in enumerate(history, 1) if line.get("side") == side}
     if by == "accuracy":
         return max(lines, key=lambda n: (lines[n]["val_accuracy"], -lines[n]["val_loss"], -n))
-    # A run that an older version began has epochs without it: like is compared with like.
-    known = all("val_calibrated_loss" in line for line in lines.values())
-    return min(lines, key=lambda n: (lines[n]["val_calibrated_loss" if known else "val_loss"], n))
+    # A run that an older version started has epochs without a calibrated loss.
+    comparable = all("val_calibrated_loss" in line for line in lines.values())
+    loss = "val_calibrated_loss" if comparable else "val_loss"
+    return min(lines, key=lambda n: (lines[n][loss], n))

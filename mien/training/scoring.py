@@ -1,4 +1,4 @@
-"""Temperatures and scores of a bundle."""
+"""Fit the temperatures of a bundle and measure its scores."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mien.data.votes import majority, vote_shares
 from mien.labels import FERPLUS
 from mien.training.calibration import cross_fitted, fit_temperature, nll
 
-# labels int (n,), probabilities float32 (n, K) -> scores by name.
+# Labels int (n,) and probabilities float32 (n, K) -> scores by name.
 Measure = Callable[[np.ndarray, np.ndarray], Mapping[str, Any]]
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Share of rows whose likeliest class is the label, with Wilson's 95 % interval (1927)."""
+    """Accuracy of probabilities (n, K) on labels int (n,), and its 95 % interval (Wilson 1927)."""
     n, share, z = len(labels), float(np.mean(probabilities.argmax(1) == labels)), 1.96
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
@@ -30,24 +30,30 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
 def add_scores(
     facts: dict[str, Any], bundle: Bundle, dataset: Dataset, measure: Measure, plain: Bundle | None
 ) -> None:
-    """Put temperatures and scores into the facts of a bundle (`plain`: the same before int8).
+    """Add temperatures and scores to the facts of a bundle.
 
-    Temperatures are fitted on the validation split. Its own scores come from probabilities that
-    were calibrated by cross-fitting; those of the test split, which chooses nothing, from the
-    temperatures of the bundle.
+    Temperatures are fitted on the validation split, whose own scores come from cross-fitted
+    probabilities. The test split is scored with the temperatures of the bundle; it decides nothing.
+
+    Args:
+        facts: The contents of bundle.json, changed in place.
+        bundle: The bundle without temperatures and scores.
+        dataset: The data, with the labels of the bundle.
+        measure: Computes the scores.
+        plain: The same bundle before quantisation to int8, to measure what that cost; or None.
     """
     parts = {split: dataset.part(split) for split in ("validation", "test")}
     parts = {split: part for split, part in parts.items() if len(part)}
     facts["metrics"] = {split: {"n": len(part)} for split, part in parts.items()}
     for mode, key in TEMPERATURE.items():
         with Classifier(bundle) as classify:
-            answers = {
+            logits = {
                 split: classify.logits(part.images, mode=mode) for split, part in parts.items()
             }
         for split, part in parts.items():  # validation first
             probabilities = dict[str, np.ndarray]()
             for head in facts["heads"]:
-                head_logits, name = answers[split][head["name"]], head["name"]
+                head_logits, name = logits[split][head["name"]], head["name"]
                 targets = part.labels if head is facts["heads"][0] else _shares(part)
                 probabilities[name], temperature = _calibrated(
                     targets, head_logits, split, head.get(key, 1.0)
@@ -58,7 +64,7 @@ def add_scores(
             shown = pool(probabilities, labels, rule["weights"])
             if len(rule["weights"]) > 1:
                 shown, rule[key] = _calibrated(part.labels, logs(shown), split, rule.get(key, 1.0))
-            main = answers[split][facts["heads"][0]["name"]]
+            main = logits[split][facts["heads"][0]["name"]]
             scores = {
                 **measure(part.labels, shown),
                 "nll_uncalibrated": nll(part.labels, main, 1.0),
@@ -78,8 +84,9 @@ def add_scores(
 def _calibrated(
     targets: np.ndarray, logits: np.ndarray, split: str, known: float
 ) -> tuple[np.ndarray, float]:
-    """Probabilities as the scores of a split want them, and the temperature (`known`: from an
-    earlier split).
+    """Calibrated probabilities (n, K) of a split, and the temperature.
+
+    The validation split is cross-fitted, and gives the temperature; other splits use `known`.
     """
     if split != "validation":
         return softmax(logits, known), known
@@ -87,7 +94,7 @@ def _calibrated(
 
 
 def _shares(part: Dataset) -> np.ndarray:
-    """float32 (n, 8): how the annotators voted; zeros, which weigh nothing, where they did not."""
+    """Shares of the FER+ votes, float32 (n, 8); rows of zeros for faces without votes."""
     return (
         np.zeros((len(part), len(FERPLUS)), np.float32)
         if part.votes is None
@@ -98,7 +105,7 @@ def _shares(part: Dataset) -> np.ndarray:
 def _heads(
     part: Dataset, probabilities: Mapping[str, np.ndarray], measure: Measure
 ) -> dict[str, Any]:
-    """Scores of each head by itself: against the labels, and the vote head by FER+'s majority
+    """Scores of each head: the main one against the labels, the vote head by FER+'s majority
     protocol.
     """
     main, votes = probabilities
@@ -112,7 +119,7 @@ def _heads(
 
 
 def _int8_cost(part: Dataset, plain: Bundle, bundle: Bundle) -> dict[str, Any]:
-    """What the 8 bits cost the main head on the same faces."""
+    """Accuracy of the main head before (`plain`) and after quantisation, on the same faces."""
     name = bundle.heads[0].name
     with Classifier(plain) as before, Classifier(bundle) as after:
         old, new = (classify.logits(part.images)[name].argmax(1) for classify in (before, after))

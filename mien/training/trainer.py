@@ -1,4 +1,4 @@
-"""The loop of one run: epochs, checkpoints, the best weights so far, when to stop."""
+"""The training loop of a run: epochs, checkpoints, best weights, early stopping."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from mien.training.runs import (
     load_run,
 )
 from mien.training.steps import compiled
-from mien.training.targets import joined, make_targets, teacher_network
+from mien.training.targets import make_targets, teacher_network, with_photographs
 from mien.training.transfer import Start
 
-STEPS = 8  # in one call of the graph, without Python in between
+STEPS = 8  # run in one call of the graph
 
 
 class _DivergedError(RunError):
@@ -43,7 +43,11 @@ class _DivergedError(RunError):
 
 
 class Trainer:
-    """The network, its average, the optimizer and the data, for one run."""
+    """The network, its average, the optimizer and the data of one run.
+
+    `training` and `validation` hold faces of the side that the recipe takes; `photographs` are
+    training faces for the vote head alone.
+    """
 
     def __init__(
         self,
@@ -61,15 +65,15 @@ class Trainer:
         self.recipe = recipe
         self.validation = validation
         self.num_rows = len(training)
-        self._odds: np.ndarray | None = None  # of each photograph to be drawn
+        self._photograph_odds: np.ndarray | None = None  # probability of each to be drawn
         if photographs is not None:
             odds = 1 / np.sqrt(np.bincount(photographs.labels))[photographs.labels]
-            self._odds = odds / odds.sum()
-            training = joined(training, photographs)
+            self._photograph_odds = odds / odds.sum()
+            training = with_photographs(training, photographs)
         order = self._order(1)
         self.num_used = len(order)
         # Photographs have no label of the main head.
-        self._labelled = float((order < self.num_rows).mean())
+        self._labelled_share = float((order < self.num_rows).mean())
         self.num_steps = -(-self.num_used // recipe.batch_size)
         self.precision = precision(recipe)
         policy = "float32" if self.precision == "float32" else f"mixed_{self.precision}"
@@ -78,32 +82,35 @@ class Trainer:
         self.averaged = models.build(recipe, training.label_set, any_side=any_side)
         self.averaged.set_weights(self.model.get_weights())
         self.optimizer = optimizer(recipe, self.num_steps)
-        if self.precision == "float16":  # whose small gradients would be zeros
+        if self.precision == "float16":  # small gradients would become zeros
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self.model.trainable_variables)
         self._training = training
         self._targets = make_targets(training, recipe)
-        self._teachers = [teacher_network(one, training, recipe, policy) for one in teachers]
+        self._teachers = [teacher_network(bundle, training, recipe, policy) for bundle in teachers]
         self._start = start
         self._steps: dict[tuple[int, bool, bool], Callable[..., tuple[tf.Tensor, tf.Tensor]]] = {}
 
     def _order(self, epoch: int) -> np.ndarray:
-        """int32 (n,): the rows of an epoch, batch after batch; no batch of one, which has no
-        variance. Photographs are drawn by 1 / sqrt(frequency of their label).
+        """The rows of an epoch in order, int32 (n,).
+
+        A last batch of a single face is dropped: batch norm needs a variance. Photographs are drawn
+        with probabilities proportional to 1 / sqrt(frequency of their label).
         """
         rng, size = np.random.default_rng([self.recipe.seed, epoch]), self.recipe.batch_size
         order = rng.permutation(self.num_rows)
-        if self._odds is None:
+        if self._photograph_odds is None:
             return order[: len(order) - (len(order) % size == 1)].astype(np.int32)
         num = min(size - 1, max(1, round(size * self.recipe.photograph_share)))
         num_batches = max(1, len(order) // (size - num))
-        own = order[: num_batches * (size - num)].reshape(num_batches, -1)
-        drawn = rng.choice(len(self._odds), (len(own), num), p=self._odds)
-        batches = np.concatenate([own, self.num_rows + drawn], axis=1)
+        rows = order[: num_batches * (size - num)].reshape(num_batches, -1)
+        odds = self._photograph_odds
+        photographs = self.num_rows + rng.choice(len(odds), (len(rows), num), p=odds)
+        batches = np.concatenate([rows, photographs], axis=1)
         return rng.permuted(batches, axis=1).reshape(-1).astype(np.int32)
 
     def _step(self, epoch: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-        """The steps of an epoch, compiled when such are first needed."""
+        """The compiled steps of an epoch; epochs of equal side, freezing and mixing share them."""
         kind = self.recipe.side(epoch), epoch <= self.recipe.freeze_epochs, self.recipe.mixes(epoch)
         if kind not in self._steps:
             side, frozen, mixing = kind
@@ -130,6 +137,17 @@ class Trainer:
         )
 
     def run(self, folder: Path, facts: dict[str, Any], watch: Callable[[Moment], None]) -> Run:
+        """Train, from the last checkpoint in the folder if there is one.
+
+        Args:
+            folder: The run folder, locked by this process.
+            facts: The contents of run.json that are known before training.
+            watch: Called after every `STEPS` steps and at the end of each epoch.
+
+        Raises:
+            RunError: if the loss is not finite, a checkpoint is damaged or of another version, or
+                the folder cannot be written.
+        """
         history, warnings = self._resume(folder)
         try:
             while not (stopped := self._why_stop(history)):
@@ -143,7 +161,7 @@ class Trainer:
                     )
                 )
         except (KeyboardInterrupt, _DivergedError):
-            if history:  # the network of the epochs that are done can be used
+            if history:  # the best network so far can be used
                 self._finish(folder, facts, history, warnings, None)
             raise
         self._finish(folder, facts, history, warnings, stopped)
@@ -157,8 +175,8 @@ class Trainer:
                 self._start.put(self.model, heads, self._training.images)
                 self.averaged.set_weights(self.model.get_weights())
             return [], []
-        # The state of float16's scale comes and goes with the card that it is trained on.
-        known = {
+        # The state of float16's loss scale is there only on cards that train in float16.
+        expected = {
             name: array for name, array in stored.arrays.items() if not name.startswith("scale")
         }
         named = [
@@ -166,8 +184,8 @@ class Trainer:
             for v, name in self._named_variables()
             if name in stored.arrays or not name.startswith("scale")
         ]
-        if {name: v.shape for v, name in named if name in known} != {
-            name: a.shape for name, a in known.items()
+        if {name: v.shape for v, name in named if name in expected} != {
+            name: a.shape for name, a in expected.items()
         }:
             raise RunError(
                 f"{folder}: got a checkpoint of another version of mien or Keras; expected one of "
@@ -184,8 +202,13 @@ class Trainer:
     def _damage_of_best(
         self, folder: Path, history: list[dict[str, Any]], stored: checkpoint.Checkpoint
     ) -> str:
-        """Check, before hours of work, that the best weights so far are whole; returns what was
-        repaired, or ''.
+        """Check the best weights so far before hours of work, and repair them if possible.
+
+        Returns:
+            What was damaged and repaired, or ''.
+
+        Raises:
+            RunError: if they are damaged and the checkpoint is of another epoch.
         """
         target = best_folder(folder, self._best(history))
         try:
@@ -194,7 +217,7 @@ class Trainer:
         except RunError as error:
             if self._best(history) != stored.epoch:
                 raise RunError(f"the best weights so far: {error}") from error
-            self._write_best(target, stored.epoch)  # the checkpoint has them too
+            self._write_best(target, stored.epoch)  # the checkpoint holds the same weights
             damage = str(error).partition("; expected")[0]
             return f"{damage}; written again from the checkpoint"
 
@@ -205,6 +228,7 @@ class Trainer:
         checkpoint.write_verified(target, arrays, {"epoch": epoch})
 
     def _named_variables(self) -> Iterator[tuple[Any, str]]:
+        """Each variable of a checkpoint, with its name there."""
         inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         num_inner = len(inner.variables)
         # `variables`, not `weights`: they include the state of the dropout layers' random numbers.
@@ -226,12 +250,13 @@ class Trainer:
         return best_epoch(history, self.recipe.choose_by)
 
     def _why_stop(self, history: list[dict[str, Any]]) -> str:
+        """The reason to stop training, or ''."""
         epoch, best_epoch = len(history), self._best(history)
         if epoch >= self.recipe.max_epochs:
             return f"the schedule of {self.recipe.max_epochs} epochs is done"
-        # Patience starts when the whole network learns from faces of its final side.
-        begins = max(best_epoch, self.recipe.freeze_epochs, self.recipe.last_stage - 1)
-        if epoch - begins >= self.recipe.patience:
+        # Patience counts from when the whole network is trained on faces of the final side.
+        since = max(best_epoch, self.recipe.freeze_epochs, self.recipe.last_stage - 1)
+        if epoch - since >= self.recipe.patience:
             score = (
                 "validation accuracy"
                 if self.recipe.choose_by == "accuracy"
@@ -245,6 +270,7 @@ class Trainer:
     def _epoch(
         self, epoch: int, history: list[dict[str, Any]], watch: Callable[[Moment], None]
     ) -> dict[str, Any]:
+        """Train for an epoch; returns its line of the history."""
         recipe = self.recipe
         began = time.perf_counter()
         order = self._order(epoch)
@@ -254,25 +280,14 @@ class Trainer:
         for first, indices in _calls(order, recipe.batch_size):
             steps = first + np.arange(len(indices))
             seeds = [[recipe.seed % 2**31, epoch * self.num_steps + step] for step in steps]
-            more_loss, more_hits = take_steps(indices, np.array(seeds, np.int32))
-            loss, hits = loss + float(more_loss), hits + float(more_hits)
+            call_loss, call_hits = take_steps(indices, np.array(seeds, np.int32))
+            loss, hits = loss + float(call_loss), hits + float(call_hits)
             done = first + len(indices)
-            seen = min(done * recipe.batch_size, self.num_used)
-            watch(
-                Moment(
-                    epoch,
-                    done,
-                    self.num_steps,
-                    loss / seen,
-                    hits / seen / self._labelled,
-                    recipe,
-                    history,
-                )
-            )
+            num_faces = min(done * recipe.batch_size, self.num_used)
+            means = loss / num_faces, hits / num_faces / self._labelled_share
+            watch(Moment(epoch, done, self.num_steps, *means, recipe, history))
         seconds = time.perf_counter() - began
-        scores = evaluated(
-            self.averaged, self.validation, side=side
-        )  # at the side that it is trained at
+        scores = evaluated(self.averaged, self.validation, side=side)  # the side of this epoch
         if not np.isfinite(loss + scores["val_loss"]):
             raise _DivergedError(
                 f"epoch {epoch}: got a loss of {loss / self.num_used}, {scores['val_loss']} on "
@@ -282,7 +297,7 @@ class Trainer:
         line = {
             "epoch": epoch,
             "loss": loss / self.num_used,
-            "accuracy": hits / self.num_used / self._labelled,
+            "accuracy": hits / self.num_used / self._labelled_share,
             **scores,
             "learning_rate": float(self.optimizer.learning_rate),
             "seconds": round(seconds, 3),
@@ -292,17 +307,17 @@ class Trainer:
     def _save(self, folder: Path, history: list[dict[str, Any]]) -> None:
         epoch, best_epoch = len(history), self._best(history)
         if best_epoch == epoch:
-            # Written before the checkpoint that names it: a kill between the two leaves weights
-            # that no checkpoint names.
+            # Before the checkpoint: a kill between the two must not leave a checkpoint whose best
+            # weights are missing.
             self._write_best(best_folder(folder, epoch), epoch)
         arrays = {name: np.asarray(variable) for variable, name in self._named_variables()}
         checkpoint.save(
             folder / "checkpoints", checkpoint.Checkpoint(epoch, arrays, {"history": history})
         )
-        # The previous checkpoint may still be needed, and with it the best weights that it names.
-        named = {best_epoch, self._best(history[:-1])}
+        # The previous checkpoint may still be needed, and with it the best weights of that time.
+        needed = {best_epoch, self._best(history[:-1])}
         for number, old in best_folders(folder).items():
-            if number not in named:
+            if number not in needed:
                 shutil.rmtree(old, ignore_errors=True)
         checkpoint.write_text(
             folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history)
@@ -355,8 +370,9 @@ class Trainer:
 
 
 def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Batches of an epoch, `STEPS` at a time, of one size: the number of the first, and their rows
-    (steps, batch).
+    """The calls of an epoch: the number of the first step, and the rows, int32 (steps, batch).
+
+    A call holds at most `STEPS` batches of one size; a smaller last batch has a call of its own.
     """
     num_whole = len(order) // batch_size
     whole = order[: num_whole * batch_size].reshape(-1, batch_size)
@@ -367,9 +383,7 @@ def _calls(order: np.ndarray, batch_size: int) -> Iterator[tuple[int, np.ndarray
 
 
 def precision(recipe: Recipe) -> str:
-    """`float32`, `bfloat16` or `float16`: what the layers of a recipe are computed in on this
-    machine.
-    """
+    """The precision of a recipe's layers on this machine: `float32`, `bfloat16` or `float16`."""
     if recipe.precision != "auto":
         return recipe.precision
     if gpus := tf.config.list_physical_devices("GPU"):
@@ -378,7 +392,6 @@ def precision(recipe: Recipe) -> str:
         )
         if capability >= (8, 0):
             return "bfloat16"
-        return (
-            "float16" if capability >= (7, 0) else "float32"
-        )  # Volta and Turing multiply no bfloat16
+        # Volta and Turing (7.x) have float16 units, but none for bfloat16.
+        return "float16" if capability >= (7, 0) else "float32"
     return "bfloat16" if has_bf16() else "float32"

@@ -1,9 +1,8 @@
-"""Average the weights of a trained network and of what further training made of it.
+"""Average the weights of a network and of the same network after further training.
 
-Between the two lie networks that are as accurate as either and keep most of what the second one
-learned in addition (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903). The mean costs no more
-to run than one network. Networks that were trained separately cannot be averaged: their mean
-predicts nothing useful, and its accuracy shows it.
+The mean is often as accurate as either, and keeps most of what the further training added (Wortsman
+et al. 2022, https://arxiv.org/abs/2109.01903). It runs as fast as one network. Networks that were
+trained separately cannot be averaged: the mean of their weights is no better than chance.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from mien.bundle import Bundle
 from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError, UsageError
 from mien.training import checkpoint, models, runs, transfer
+from mien.training.rebuild import rebuilt
 from mien.training.recipe import Recipe
 
-MOST = 1e6  # the greatest share
+MAX_SHARE = 1e6
 
 
 def average(
@@ -35,25 +35,24 @@ def average(
     shares: Sequence[float] = (),
     fresh: bool = False,
 ) -> runs.Run:
-    """Write the mean of the weights of some bundles as a run, which can be exported and judged as
-    any other.
+    """Write the mean of the weights of several bundles as a run, for `evaluate` and `export`.
 
     Args:
-        dataset: Its validation split says how right the mean is.
-        bundles: Two or more, of equal layers and labels, with float weights; facts of training are
-            taken from the last.
-        folder: The run folder; made if it is not there.
-        shares: Of each bundle, positive; they are scaled to sum to 1. By default all alike.
-        fresh: Delete the run that is in the folder.
+        dataset: The mean is scored on its validation split.
+        bundles: Two or more with the same layers and labels, not int8. The facts of training are
+            taken from the last one.
+        folder: The run folder; created if it does not exist.
+        shares: A positive number for each bundle, scaled to the sum 1. By default all are equal.
+        fresh: Delete an existing run in the folder.
 
     Raises:
         UsageError: if the bundles or shares do not fit one another or the data.
         DataError: if the data has no validation rows.
-        BundleError: if a bundle is int8, or its network cannot be built again with equal answers.
-        RunError: if the folder holds a run, or cannot be written.
+        BundleError: if a bundle is int8, or its network rebuilt in Keras gives other predictions.
+        RunError: if the folder already holds a run, or cannot be written.
     """
     shares = shares or [1.0] * len(bundles)
-    built = _built(bundles, shares)
+    networks = _rebuilt(bundles, shares)
     dataset = dataset.with_labels(bundles[0].heads[0].labels)
     dataset.must_be_labelled_as(bundles[0].heads[0].labels, bundles[0].name)
     validation = dataset.part("validation")
@@ -65,18 +64,18 @@ def average(
             fix="give the data that the networks were trained on",
         )
     parts = [share / sum(shares) for share in shares]
-    theirs, mean = built[-1]
-    values = zip(*(network.get_weights() for _, network in built), strict=True)
+    last_recipe, mean = networks[-1]
+    weights = zip(*(network.get_weights() for _, network in networks), strict=True)
     mean.set_weights(
         [
-            np.sum([part * one for part, one in zip(parts, each, strict=True)], axis=0)
-            for each in values
+            np.sum([part * array for part, array in zip(parts, arrays, strict=True)], axis=0)
+            for arrays in weights
         ]
     )
-    recipe, network = _runnable(theirs, mean, bundles[0], dataset)
+    recipe, network = _runnable(last_recipe, mean, bundles[0], dataset)
     scores = runs.evaluated(network, validation)
     facts = _facts(bundles, parts, dataset, recipe, network) | {
-        "num_validation": len(validation),  # of the mean; that in `data` is of the training
+        "num_validation": len(validation),  # rows that scored the mean; `data` describes training
         "history": [{"epoch": 1, **scores}],
     }
     with runs.locked(folder):
@@ -93,51 +92,49 @@ def average(
     return runs.load_run(folder)
 
 
-def _built(bundles: Sequence[Bundle], shares: Sequence[float]) -> list[tuple[Recipe, keras.Model]]:
-    """The recipes and networks of bundles that can be averaged."""
-    if (
-        len(bundles) < 2
-        or len(shares) != len(bundles)
-        or not all(0 < share <= MOST for share in shares)
-    ):
+def _rebuilt(
+    bundles: Sequence[Bundle], shares: Sequence[float]
+) -> list[tuple[Recipe, keras.Model]]:
+    """The recipes and networks of the bundles, after a check that they can be averaged."""
+    valid = len(bundles) == len(shares) >= 2 and all(0 < share <= MAX_SHARE for share in shares)
+    if not valid:
         raise UsageError(
             f"average: got {len(bundles)} bundle(s) and the shares "
             f"{', '.join(f'{share:g}' for share in shares)}; expected two or more bundles, and a "
-            f"positive share of at most {MOST:g} for each. Fix: give as many shares as bundles"
+            f"positive share of at most {MAX_SHARE:g} for each. Fix: give as many shares as bundles"
         )
-    built = [
-        transfer.rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles
-    ]
-    layers = [
-        (r.centre, r.residual, [weight.shape for weight in network.weights]) for r, network in built
+    networks = [rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles]
+    structures = [
+        (recipe.centre, recipe.residual, [weight.shape for weight in network.weights])
+        for recipe, network in networks
     ]
     labels = [[(head.name, head.labels) for head in bundle.heads] for bundle in bundles]
-    for bundle, these, heads in zip(bundles, layers, labels, strict=True):
-        if these != layers[0] or heads != labels[0]:
+    for bundle, structure, heads in zip(bundles, structures, labels, strict=True):
+        if structure != structures[0] or heads != labels[0]:
             raise UsageError(
                 f"average: got {bundle.name} {bundle.digest[:16]}, of other layers or labels than "
                 f"{bundles[0].name} {bundles[0].digest[:16]}; expected the same network, trained "
                 "further. Fix: average bundles of one network"
             )
-    return built
+    return networks
 
 
 def _runnable(
-    theirs: Recipe, mean: keras.Model, first: Bundle, dataset: Dataset
+    last_recipe: Recipe, mean: keras.Model, first: Bundle, dataset: Dataset
 ) -> tuple[Recipe, keras.Model]:
-    """The mean as a network that runs hold, and its recipe."""
+    """The folded mean as a network of `models.build`, and its recipe."""
     untrained = Recipe(
-        theirs.name,
-        theirs.blocks,
+        last_recipe.name,
+        last_recipe.blocks,
         dense=0,
         block_dropout=0.0,
-        dense_dropout=theirs.dense_dropout,
+        dense_dropout=last_recipe.dense_dropout,
         max_epochs=1,
-        seed=theirs.seed,
-        votes_weight=theirs.votes_weight,
+        seed=last_recipe.seed,
+        votes_weight=last_recipe.votes_weight,
     )
     heads = {head.name: head.labels for head in first.heads}
-    start = transfer.of_folded(untrained, theirs, mean, heads, {})
+    start = transfer.of_folded(untrained, last_recipe, mean, heads, {})
     network = models.build(start.recipe, dataset.label_set)
     start.put(network, models.heads(start.recipe, dataset.label_set), dataset.images)
     return start.recipe, network
@@ -150,12 +147,13 @@ def _facts(
     recipe: Recipe,
     network: keras.Model,
 ) -> dict[str, Any]:
-    """run.json, less what validation says."""
-    # If any of them was trained on other data than the rest, that is what is known of the mean.
-    known = [bundle.training.get("data") or {} for bundle in bundles]
-    data = dict(next((d for d in known if d.get("fingerprint") != dataset.fingerprint), known[-1]))
+    """The contents of run.json without the validation scores."""
+    # If a bundle was trained on other data than `dataset`, the mean is recorded with that data.
+    sources = [bundle.training.get("data") or {} for bundle in bundles]
+    others = (data for data in sources if data.get("fingerprint") != dataset.fingerprint)
+    data = dict(next(others, sources[-1]))
     if data.get("fingerprint") == dataset.fingerprint:
-        data["fingerprints"] = dataset.fingerprints  # which older bundles lack
+        data["fingerprints"] = dataset.fingerprints  # older bundles lack them
     keep_leaks = any((bundle.training.get("recipe") or {}).get("keep_leaks") for bundle in bundles)
     members = [
         f"{bundle.name} {bundle.digest[:16]} ({part:.0%})"
@@ -167,8 +165,13 @@ def _facts(
         "labels": list(dataset.label_set),
         "data": data,
         "averaged": [
-            {"name": one.name, "digest": one.digest, "share": part, "training": one.training}
-            for one, part in zip(bundles, parts, strict=True)
+            {
+                "name": bundle.name,
+                "digest": bundle.digest,
+                "share": part,
+                "training": bundle.training,
+            }
+            for bundle, part in zip(bundles, parts, strict=True)
         ],
         "deterministic": False,
         "teachers": [],

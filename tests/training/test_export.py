@@ -19,7 +19,7 @@ from mien.data.synthetic import draw_faces
 from mien.errors import BundleError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.training import export as exporting
-from mien.training import fit, models, runs, transfer
+from mien.training import fit, models, rebuild, runs
 from mien.training.export import export, prove
 from mien.training.folding import fold
 from mien.training.onnx_graph import halve, to_onnx
@@ -193,8 +193,8 @@ def test_half_weights_answer_alike_and_can_be_begun_with(
         np.testing.assert_allclose(logits, bundle.golden_logits[name], atol=0.02)
     with Classifier(found) as classify:
         assert classify.replay_goldens() <= found.golden_tolerance == 1e-4
-    rebuilt, _ = transfer.rebuilt(found, "half")
-    assert rebuilt == run.recipe
+    recipe, _ = rebuild.rebuilt(found, "half")
+    assert recipe == run.recipe
 
 
 def test_a_weight_beyond_16_bits_is_refused(bundle: Bundle, tmp_path: Path) -> None:

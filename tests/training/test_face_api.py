@@ -66,36 +66,36 @@ def test_the_network_answers_as_a_plain_one(drawn: dict[str, np.ndarray]) -> Non
 
 def test_answers_follow_the_labels_by_name(drawn: dict[str, np.ndarray], faces: Dataset) -> None:
     some = faces.images[:5]
-    told = face_api.answers(some, FER2013)
+    told = face_api.predictions(some, FER2013)
     assert told.dtype == np.float32 and told.shape == (5, 7)
     np.testing.assert_allclose(told.sum(axis=1), 1, atol=1e-5)
     assert told.std(axis=0).max() > 1e-3  # not the same of all faces
-    np.testing.assert_allclose(face_api.answers(some[:, :, ::-1], FER2013), told, atol=1e-4)
+    np.testing.assert_allclose(face_api.predictions(some[:, :, ::-1], FER2013), told, atol=1e-4)
     turned = LabelSet(("contempt", *reversed(FER2013.names)))
-    again = face_api.answers(some, turned)
+    again = face_api.predictions(some, turned)
     np.testing.assert_allclose(again[:, 1:], told[:, ::-1], atol=1e-6)
     assert (again[:, 0] == 0).all()  # what it does not know
-    sharper = face_api.answers(some, FER2013, temperature=0.5)
+    sharper = face_api.predictions(some, FER2013, temperature=0.5)
     assert (sharper.max(axis=1) > told.max(axis=1)).all()
     with pytest.raises(UsageError, match=r"got the labels a, b; expected some of neutral, happy"):
-        face_api.answers(some, LabelSet(("a", "b")))
+        face_api.predictions(some, LabelSet(("a", "b")))
 
 
 def test_answers_are_kept(
     drawn: dict[str, np.ndarray], faces: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that was stopped asks again; only other faces or labels cost time again."""
-    told = face_api.answers(faces.images[:9], FER2013)
+    told = face_api.predictions(faces.images[:9], FER2013)
     monkeypatch.setattr(face_api, "_network", lambda weights: pytest.fail("asked again"))
-    np.testing.assert_array_equal(face_api.answers(faces.images[:9], FER2013), told)
+    np.testing.assert_array_equal(face_api.predictions(faces.images[:9], FER2013), told)
     with pytest.raises(pytest.fail.Exception):
-        face_api.answers(faces.images[1:10], FER2013)
+        face_api.predictions(faces.images[1:10], FER2013)
     with pytest.raises(pytest.fail.Exception):
-        face_api.answers(faces.images[:9], LabelSet(tuple(reversed(FER2013.names))))
+        face_api.predictions(faces.images[:9], LabelSet(tuple(reversed(FER2013.names))))
     for file in (cache_dir() / "face-api").iterdir():
         file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(pytest.fail.Exception):  # a damaged file counts for nothing
-        face_api.answers(faces.images[:9], FER2013)
+        face_api.predictions(faces.images[:9], FER2013)
 
 
 def test_it_is_a_share_of_the_targets(drawn: dict[str, np.ndarray], faces: Dataset) -> None:
@@ -103,7 +103,7 @@ def test_it_is_a_share_of_the_targets(drawn: dict[str, np.ndarray], faces: Datas
     labels = training.labels.copy()
     labels[:3] = UNLABELLED  # photographs
     training = dataclasses.replace(training, labels=labels)
-    told = face_api.answers(training.images, training.label_set)
+    told = face_api.predictions(training.images, training.label_set)
     without = targets.make_targets(training, TINY)
     found = targets.make_targets(training, dataclasses.replace(TINY, face_api_weight=0.25))
     expected = 0.75 * without.labels + 0.25 * told

@@ -292,7 +292,7 @@ def test_labels_smoothed_and_votes_are_the_targets(voted: Dataset) -> None:
 def test_teachers_give_their_share_of_the_targets() -> None:
     shares, weights = np.array([[1, 0], [0, 0]], np.float32), np.array([1, 0], np.float32)
     told = np.array([[0.2, 0.8], [0.3, 0.7]], np.float32)
-    found, weigh = targets.taught(shares, weights, told, 0.5)
+    found, weigh = targets.distilled(shares, weights, told, 0.5)
     np.testing.assert_allclose(
         found, [[0.6, 0.4], [0.3, 0.7]]
     )  # where nobody voted, the teacher does
@@ -897,7 +897,7 @@ def test_photographs_teach_the_vote_head_alone(voted: Dataset, tmp_path: Path) -
     run = fit.fit(voted, recipe, folder=tmp_path / "run", sources=sources)
     assert run.facts["photographs"]["num_training"] == 28
     assert 0 <= run.facts["history"][-1]["accuracy"] <= 1
-    both = targets.joined(voted.part("training"), photographs.part("training"))
+    both = targets.with_photographs(voted.part("training"), photographs.part("training"))
     goals = targets.make_targets(both, recipe)
     added = slice(len(voted.part("training")), None)
     assert goals.shares is not None and len(goals.weights[added]) == 28

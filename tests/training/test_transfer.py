@@ -26,7 +26,7 @@ from mien.errors import BundleError, RunError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES, LabelSet
 from mien.training import backbones, checkpoint, fit, models, optimizers, recipes, runs, transfer
 from mien.training.callbacks import Moment
-from mien.training.export import BEGUN, export
+from mien.training.export import START_FIELDS, export
 from mien.training.folding import fold
 from mien.training.layers import Enlarge
 from mien.training.recipe import Recipe
@@ -345,7 +345,9 @@ def test_a_fine_tuned_network_is_exported_and_begun_with_again(
         MOODS
     )
     assert bundle.training["recipe"]["init"] == "tiny"  # the name, not the path
-    assert bundle.training["begun_from"] == {key: done.facts["begun_from"][key] for key in BEGUN}
+    assert bundle.training["begun_from"] == {
+        key: done.facts["begun_from"][key] for key in START_FIELDS
+    }
     assert bundle.training["begun_from"]["data"]["fingerprint"] == run.facts["data"]["fingerprint"]
     assert bundle.training["teachers"] == bundle.training["taught_by"] == []
     network = runs.load_network(done)

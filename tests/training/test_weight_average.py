@@ -13,7 +13,7 @@ from mien.bundle import Bundle
 from mien.bundle.classifier import Classifier
 from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError, UsageError
-from mien.training import fit, runs, transfer
+from mien.training import fit, rebuild, runs
 from mien.training.export import export
 from mien.training.weight_average import average
 
@@ -41,7 +41,7 @@ def test_the_mean_is_of_the_weights_in_their_shares(
 ) -> None:
     run = average(faces, pair, tmp_path / "run", shares=[1, 3])
     bundle = export(run, tmp_path / "mean.zip", half=True)
-    weights = [transfer.rebuilt(one, one.name)[1].get_weights() for one in (*pair, bundle)]
+    weights = [rebuild.rebuilt(one, one.name)[1].get_weights() for one in (*pair, bundle)]
     for first, second, mean in zip(*weights, strict=True):
         np.testing.assert_allclose(mean, 0.25 * first + 0.75 * second, rtol=2e-3, atol=1e-4)
     assert any(
