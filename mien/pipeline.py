@@ -215,37 +215,37 @@ def judge(
     from mien.evaluation.weighted import weigh
 
     make_folder(out)
-    names = predictions.each_once([printable(run.folder.resolve().name) for run in runs])
-    known_runs = [predictions.known_of_run(*one) for one in zip(runs, names, strict=True)]
-    names = predictions.each_once([printable(bundle.name) for bundle in bundles])
-    known_bundles = [predictions.known_of_bundle(*one) for one in zip(bundles, names, strict=True)]
+    names = predictions.unique_names([printable(run.folder.resolve().name) for run in runs])
+    by_runs = [predictions.learned_by_run(*pair) for pair in zip(runs, names, strict=True)]
+    names = predictions.unique_names([printable(bundle.name) for bundle in bundles])
+    by_bundles = [predictions.learned_by_bundle(*pair) for pair in zip(bundles, names, strict=True)]
     num_notes, before = len(dataset.notes), _sizes(dataset)
-    whole = with_splits(dataset, [*known_runs, *known_bundles])
-    dataset = with_known_labels(whole, [*known_runs, *known_bundles])
+    whole = with_splits(dataset, [*by_runs, *by_bundles])
+    dataset = with_known_labels(whole, [*by_runs, *by_bundles])
     for note in dataset.notes[num_notes:]:
         say(f"  {note}")
-    for sentence in foreign_sources(dataset, [*known_runs, *known_bundles]):
+    for sentence in foreign_sources(dataset, [*by_runs, *by_bundles]):
         say(f"  ! {sentence}")
     sizes = _sizes(dataset)
     say("Evaluating" if sizes == before else f"Evaluating {sizes}")
     from_runs = [
-        predictions.among(dataset, known, predictions.of_run, run, say)
-        for run, known in zip(runs, known_runs, strict=True)
+        predictions.with_all_labels(dataset, learned, predictions.of_run, run, say)
+        for run, learned in zip(runs, by_runs, strict=True)
     ]
     from_bundles = [
-        predictions.among(dataset, known, predictions.of_bundle, one, say)
-        for one, known in zip(bundles, known_bundles, strict=True)
+        predictions.with_all_labels(dataset, learned, predictions.of_bundle, bundle, say)
+        for bundle, learned in zip(bundles, by_bundles, strict=True)
     ]
-    networks = [one for kinds in (*from_runs, *from_bundles) for one in kinds.values()]
+    networks = [network for kinds in (*from_runs, *from_bundles) for network in kinds.values()]
     if ensemble:
         networks += [*predictions.means(from_runs), *predictions.means(from_bundles)]
     evaluation = evaluate(
         dataset, networks, num_bootstrap=1000, data_notes=data_notes, num_maps=NUM_MAPS
     )
-    asks = [predictions.ask_run(one) for one in runs]
-    asks += [predictions.ask_bundle(one) for one in bundles]
-    known = zip([*known_runs, *known_bundles], asks, strict=True)
-    evaluation = with_other_heads(evaluation, whole, list(known))
+    functions = [predictions.heads_of_run(run) for run in runs]
+    functions += [predictions.heads_of_bundle(bundle) for bundle in bundles]
+    pairs = list(zip([*by_runs, *by_bundles], functions, strict=True))
+    evaluation = with_other_heads(evaluation, whole, pairs)
     if weights is not None:
         evaluation = weigh(evaluation, weights)
     return Job(evaluation, write_report(evaluation, out))

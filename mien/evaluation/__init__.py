@@ -1,7 +1,6 @@
-"""Evaluation: what a network gets right, how sure it is, where it fails, and whether the difference
-to another network is real.
+"""Evaluation: accuracy, calibration, errors, and significance of the difference between networks.
 
-`metrics` computes, `evaluate` collects every number in one JSON-able truth, `findings` and
-`sentences` put it into words, `plots` and `report` draw it. Only this folder imports matplotlib,
-mlxtend and scikit-learn.
+`metrics` computes, `evaluate` collects all numbers in one dict for JSON, `findings` and `sentences`
+turn them into text, `plots` and `report` draw them. Only this folder imports matplotlib, mlxtend
+and scikit-learn.
 """

@@ -1,7 +1,7 @@
-"""Predictions and their data -> one Evaluation: every number of the report, computed once.
+"""Evaluate networks: compute every number of the report once.
 
-`Evaluation.to_dict()` is the truth that report.json holds; tables, pictures and pages are views of
-it. docs/evaluation.md explains each key.
+`Evaluation.to_dict()` is the content of report.json. Tables, pictures and pages are views of it.
+docs/evaluation.md explains each key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mien.runtime import cores, processor
 if TYPE_CHECKING:
     from mien.evaluation.predictions import Network
 
-# Faces of a class that are mapped: 21 maps are 7,602 questions, 7 s for `large` on two cores.
+# Occlusion maps of each class. 21 maps take 7,602 predictions, 7 s for `large` on two cores.
 NUM_MAPS = 3
 _PACKAGES = (
     *("mien", "numpy", "scipy", "scikit-learn", "mlxtend", "matplotlib", "pillow"),
@@ -39,24 +39,24 @@ _PACKAGES = (
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What one network answered.
+    """The predictions of one network.
 
     Attributes:
-        name: The network's name, as the report shows it.
+        name: The name of the network in the report.
         probabilities: Split -> float32 (n, K) in the order of `dataset.part(split)`, rows sum to 1;
-            splits may miss.
+            not every split must be there.
         info: `parameters`, `multiply_adds`, `seconds_per_epoch`, `peak_memory_mb`, `epochs`,
-            `best_epoch`, `recipe`, `history` (a dict an epoch: epoch, loss, accuracy, val_loss,
-            val_calibrated_loss, val_accuracy, learning_rate, seconds),
-            `stopped` (why training ended), `num_trained_on`, `data` (`source`, `fingerprint` and,
-            by split, `fingerprints` of what it was trained on, compared with the data judged). Any
-            may be missing.
-        votes: Split -> float32 (n, 8), what a second head says of how people would vote, in the
-            order of `labels.FERPLUS`; None where the network has none.
-        explain: The network itself, uint8 (m, 48, 48, 1) -> float (m, K) probabilities, for
-            occlusion maps; None: none.
-        explained: What `explain` asks, where that is not quite this: an answer in many views is
-            explained in one.
+            `best_epoch`, `recipe`, `history` (a dict for each epoch: epoch, loss, accuracy,
+            val_loss, val_calibrated_loss, val_accuracy, learning_rate, seconds), `stopped` (why
+            training ended), `num_trained_on`, and `data`: `source`, `fingerprint` and, by split,
+            `fingerprints` of the training data, which are compared with the evaluated data. All of
+            them are optional.
+        votes: Split -> predicted distribution of FER+ votes, float32 (n, 8) in the order of
+            `labels.FERPLUS`; None without a vote head.
+        explain: A function for occlusion maps: uint8 (m, S, S, 1) -> probabilities float (m, K);
+            None leaves the maps out.
+        explained: The name of what `explain` computes, if it differs from `name`: maps of a
+            prediction from many views use a single view.
     """
 
     name: str
@@ -69,9 +69,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The judged networks. Made by `evaluate`; written out by
-    `mien.evaluation.report.write_report`.
-    """
+    """The result of `evaluate`; `mien.evaluation.report.write_report` writes it to files."""
 
     dataset: Dataset
     networks: tuple[Predictions, ...]
@@ -86,18 +84,18 @@ class Evaluation:
         return name
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers, JSON-able (no NaN): the content of report.json."""
+        """All numbers for JSON, without NaN: the content of report.json."""
         return copy.deepcopy(self.truth)
 
-    def with_findings(self, name: str, values: Any, told: Sequence[str]) -> Evaluation:
-        """The evaluation with further numbers under a name, and sentences about them, which the
-        report and the terminal show.
+    def with_findings(self, name: str, values: Any, sentences: Sequence[str]) -> Evaluation:
+        """A copy with further numbers under a name, and sentences about them for the report and the
+        terminal.
         """
         truth = copy.deepcopy(self.truth)
         truth[name] = _plain(values)
         words = truth["words"]
-        words["further"] = [*words.get("further", []), *told]
-        words["verdict"] = [*words["verdict"], *told]
+        words["further"] = [*words.get("further", []), *sentences]
+        words["verdict"] = [*words["verdict"], *sentences]
         return dataclasses.replace(self, truth=truth)
 
     def table(self) -> str:
@@ -114,26 +112,27 @@ def evaluate(
     data_notes: Sequence[str] = (),
     num_maps: int = NUM_MAPS,
 ) -> Evaluation:
-    """Judge one or more networks, side by side.
+    """Evaluate and compare one or more networks.
+
+    The best network is chosen by the validation split, never by the test split.
 
     Args:
-        dataset: The data as read, before training rows were left out, so that twins are seen.
-        networks: The networks: runs and bundles, or where they lie (`shipped` is the one in the
-            package). As in `mien evaluate` they are then judged on the labels that all of them
-            know, and data without splits is judged whole, unless one was trained on it:
-            `Evaluation.dataset` is what was judged, and its notes say so. Or predictions, of
-            whatever network, which are judged as they are (`mien.predictions` has those of runs
-            and bundles). The best is chosen by the validation split, never by the test split.
+        dataset: The data as read, before training rows were left out, so that equal pictures in
+            several splits are found.
+        networks: Runs and bundles, or their paths (`shipped` is the network in the package). As in
+            `mien evaluate`, they are evaluated on the labels that all of them have; data without
+            splits is test data, unless one of them was trained on it. `Evaluation.dataset` is the
+            data that was used, and its notes say how it differs. Or `Predictions` of any network,
+            which are evaluated as they are (`mien.predictions` makes them from runs and bundles).
         num_bootstrap: Resamples for the 95 % intervals; 0 leaves the intervals out.
-        seed: Of the resamples and of the choice of example faces.
+        seed: Seed of the resamples and of the choice of example faces.
         data_notes: Sentences about the data to print beside `dataset.notes`.
-        num_maps: Faces of each class whose occlusion maps are made, for the best network (the first
-            where none is the best) if it brings `explain`; 0 leaves the maps out.
+        num_maps: Occlusion maps for each class, of the best network (the first one if there is no
+            best) if it has `explain`; 0 leaves the maps out.
 
     Raises:
-        UsageError: for predictions that cannot belong to this data, and for data with none of the
-            labels that the networks know.
-        RunError, BundleError: if a network is not there.
+        UsageError: if predictions do not fit the data, or the data has no label of the networks.
+        RunError, BundleError: if there is no such network.
 
     >>> dataset = mien.load_dataset("faces")  # faces/happy/1.png and so on, no splits
     >>> evaluation = mien.evaluate(dataset, "shipped", num_bootstrap=0, num_maps=0)
@@ -163,10 +162,10 @@ def evaluate(
                     num_bootstrap,
                     seed,
                 )
-                votes, said = parts[split].votes, (network.votes or {}).get(split)
-                if votes is not None and said is not None:
+                votes, predicted = parts[split].votes, (network.votes or {}).get(split)
+                if votes is not None and predicted is not None:
                     splits[split]["ferplus"] = vote_agreement.by_majority(
-                        votes, said, num_bootstrap=num_bootstrap, seed=seed
+                        votes, predicted, num_bootstrap=num_bootstrap, seed=seed
                     )
         judged.append(
             {
@@ -182,7 +181,7 @@ def evaluate(
         "made": _made(num_bootstrap, seed),
         "data": _plain(_data(dataset, parts, twin, data_notes)),
         "measured": measured,
-        # Errors are studied where choices may be made; the gap is told where nothing was chosen.
+        # Errors are studied on validation, where choices are allowed; the gap uses the test split.
         "study_split": next(s for s in ("validation", "test", "training") if s in measured),
         "yardstick": next(s for s in ("test", "validation", "training") if s in measured),
         "networks": judged,
@@ -197,20 +196,20 @@ def evaluate(
 def _predicted(
     dataset: Dataset, networks: Predictions | Network | Sequence[Any]
 ) -> tuple[Dataset, list[Predictions]]:
-    """The data that is judged, and the predictions; networks are asked for theirs."""
-    from mien.evaluation.predictions import all_answers
+    """The data to evaluate on, and the predictions of all networks."""
+    from mien.evaluation.predictions import all_predictions
 
-    one = isinstance(networks, str) or not isinstance(networks, Sequence)
-    listed: list[Any] = [networks] if one else list(networks)  # type: ignore[arg-type]
-    given = [one for one in listed if isinstance(one, Predictions)]
-    if len(given) == len(listed):
-        return dataset, given
-    if given:
+    single = isinstance(networks, str) or not isinstance(networks, Sequence)
+    listed: list[Any] = [networks] if single else list(networks)  # type: ignore[arg-type]
+    predictions = [each for each in listed if isinstance(each, Predictions)]
+    if len(predictions) == len(listed):
+        return dataset, predictions
+    if predictions:
         raise UsageError(
             "networks: got predictions beside runs or bundles; expected one or the other. Fix: "
             "mien.predictions(dataset, network) for each"
         )
-    return all_answers(dataset, listed)
+    return all_predictions(dataset, listed)
 
 
 def _check(dataset: Dataset, networks: Sequence[Predictions]) -> None:
@@ -295,9 +294,7 @@ def _made(num_bootstrap: int, seed: int) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON and its readers can hold: numpy to Python, NaN to None, anything foreign to its
-    printable text.
-    """
+    """A value for JSON: numpy as plain Python, NaN as None, other objects as printable text."""
     if isinstance(value, Mapping):
         return {printable(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Put an evaluation into words: the verdict, the sentences of the report, the terminal's table."""
+"""Describe an evaluation: the verdict, the sentences of the report, the table in the terminal."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ from mien.evaluation.sentences import (
 )
 from mien.text_table import aligned
 
-FEW = 200  # rows in a split; with fewer the report warns
-NAMED = 4  # at most so many equally good or bad classes are named; more are counted
+FEW = 200  # rows; the report warns about splits with fewer
+NAMED = 4  # equally good or bad classes that are named; more are counted
 
 
 def sentences(truth: Truth) -> dict[str, Any]:
-    """verdict, comparisons, lessons about the splits: lists; other_data: one sentence or empty; the
-    rest by network.
+    """All sentences about an evaluation.
+
+    Returns:
+        `verdict`, `ferplus`, `comparisons` and `splits`: lists of sentences; `other_data`: a
+        sentence or empty; `maps` as from `sentences.maps`, or None; the others: network -> text.
     """
     networks, yardstick, study = truth["networks"], truth["yardstick"], truth["study_split"]
     return {
@@ -65,16 +68,16 @@ def _verdict(truth: Truth) -> list[str]:
         return [truth["best"]["rule"], *other, *reached]
     best = next(n for n in networks if n["name"] == name)
     validation = best["splits"]["validation"]
-    alike = [
+    equal = [
         n["name"]
         for n in networks
         if n["splits"]["validation"]
         and n["splits"]["validation"]["accuracy"]["value"] == validation["accuracy"]["value"]
     ]
     reached_there = _reached(validation)
-    if len(alike) > 1:
+    if len(equal) > 1:
         first = (
-            f"Of {len(networks)} networks, {listed(alike)} are equally accurate on validation: "
+            f"Of {len(networks)} networks, {listed(equal)} are equally accurate on validation: "
             f"{reached_there}. "
         )
         first += f"The best of them, by its loss there, is {name}."
@@ -102,7 +105,7 @@ def _verdict(truth: Truth) -> list[str]:
 
 
 def _about_test(truth: Truth, best: Truth) -> list[str]:
-    """The accuracy of the best network on the test split, and what it proves."""
+    """The accuracy of the best network on the test split, and how far it can be trusted."""
     name, test = best["name"], best["splits"]["test"]
     if not test:
         why = (
@@ -123,22 +126,20 @@ def _about_test(truth: Truth, best: Truth) -> list[str]:
 
 
 def _by_class(name: str, per_class: Sequence[Truth]) -> list[str]:
-    """Which classes are recognised best and worst; equal ones, as printed, are named together."""
+    """The classes with the best and the worst F1; classes with the same printed F1 together."""
     f1 = {c["label"]: decimal(c["f1"]["value"], 2) for c in per_class if c["n"]}
     if len(f1) < 2:
         return []
     if len(set(f1.values())) == 1:
         return [f"On validation, {name} recognises all classes alike (F1 {min(f1.values())})."]
 
-    def those(value: str) -> str:
+    def classes_with(value: str) -> str:
         labels = [label for label, own in f1.items() if own == value]
         named = listed(labels) if len(labels) <= NAMED else f"{len(labels)} classes"
         return f"{named} {{}} (F1 {value}{' each' if len(labels) > 1 else ''})"
 
-    best, hardest = those(max(f1.values())), those(min(f1.values()))
-    return [
-        f"On validation, {name} recognises {best.format('best')}, and {hardest.format('worst')}."
-    ]
+    best, worst = classes_with(max(f1.values())), classes_with(min(f1.values()))
+    return [f"On validation, {name} recognises {best.format('best')}, and {worst.format('worst')}."]
 
 
 def _reached(scores: Truth) -> str:
@@ -151,7 +152,7 @@ def _reached(scores: Truth) -> str:
 
 
 def _splits(truth: Truth) -> list[str]:
-    """What the figures of each split can and cannot prove."""
+    """What the scores of each split can and cannot show."""
     totals, networks = truth["data"]["totals"], truth["networks"]
     others = [n["name"] for n in networks if n.get("same_data") is False]
     own = [n["name"] for n in networks if n.get("same_data") is not False]
@@ -199,7 +200,7 @@ def _splits(truth: Truth) -> list[str]:
 
 
 def audit_sentences(audit: Truth) -> list[str]:
-    """`Audit.to_dict()` in a few sentences, for the report's notes about the data."""
+    """Summarise `Audit.to_dict()` in a few sentences, for the report's notes about the data."""
     sentences = []
     near, conflicts = audit["near_duplicates"], audit["label_conflicts"]
     if near is not None:
@@ -231,22 +232,13 @@ def audit_sentences(audit: Truth) -> list[str]:
 
 
 def table(truth: Truth) -> str:
-    """The networks side by side in plain text, accuracy with its 95 % interval; `*` marks the best,
-    `!` other data.
+    """A table of the networks in plain text, with 95 % intervals of the accuracy.
+
+    `*` marks the best network, `!` those that were trained on other data.
     """
     yardstick = truth["yardstick"]
-    head = [
-        "network",
-        "training",
-        "validation",
-        "test",
-        f"macro-F1 {yardstick}",
-        "ECE",
-        "parameters",
-        "s/epoch",
-        "MB",
-    ]
-    rows = [head]
+    scores_of = ("training", "validation", "test", f"macro-F1 {yardstick}", "ECE")
+    rows = [["network", *scores_of, "parameters", "s/epoch", "MB"]]
     for n in truth["networks"]:
         marks = " *" * (n["name"] == truth["best"]["name"]) + " !" * (n.get("same_data") is False)
         cells = [n["name"] + marks]
@@ -272,6 +264,6 @@ def table(truth: Truth) -> str:
     lines += truth["words"].get("weighted", []) + truth["words"].get("further", [])
     for n in truth["networks"]:
         lines += [*without_twins(n), *ferplus(n)]
-    if told := other_data(truth["networks"]):
-        lines.append(f"! {told[0].lower()}{told[1:]}")
+    if sentence := other_data(truth["networks"]):
+        lines.append(f"! {sentence[0].lower()}{sentence[1:]}")
     return "\n".join(lines)

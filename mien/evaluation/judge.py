@@ -1,4 +1,4 @@
-"""Every score of one network on one split, and of networks against each other."""
+"""Scores of one network on one split, and comparisons between networks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mien.evaluation import metrics, vote_agreement
 if TYPE_CHECKING:
     from mien.evaluation.evaluate import Predictions
 
-NUM_EXAMPLES = 16  # faces on a contact sheet
-NUM_WORST = 12
-NUM_PAIRS = 8  # most confused pairs
+NUM_EXAMPLES = 16  # right and wrong faces on a contact sheet
+NUM_WORST = 12  # errors on a contact sheet
+NUM_PAIRS = 8  # most confused pairs of labels
 
 
 def judge(
@@ -28,15 +28,24 @@ def judge(
     num_bootstrap: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Everything about one network on one split of n > 0 labelled rows."""
+    """All scores and examples of one network on one split.
+
+    Args:
+        part: The n > 0 labelled rows of the split.
+        places: Their positions in the whole dataset, int (n,).
+        twin: Whether the same pixels occur in training, bool (n,).
+        probabilities: float (n, K).
+        num_bootstrap: Resamples for the intervals; 0 leaves them out.
+        seed: Seed of the resamples and of the examples.
+    """
     labels, names = part.labels, part.label_set.names
     num_classes = len(names)
     predicted = probabilities.argmax(1)
     wrong = predicted != labels
     scores, f1 = metrics.estimates(labels, probabilities, num_bootstrap=num_bootstrap, seed=seed)
-    without = scores
+    scores_without_twins = scores
     if twin.any():
-        without, _ = metrics.estimates(
+        scores_without_twins, _ = metrics.estimates(
             labels[~twin], probabilities[~twin], num_bootstrap=num_bootstrap, seed=seed
         )
     bins = metrics.reliability(labels, probabilities)
@@ -57,7 +66,7 @@ def judge(
             "n": int(twin.sum()),
             "accuracy_of_twins": float(np.mean(~wrong[twin])) if twin.any() else None,
             "n_without": int((~twin).sum()),
-            "accuracy_without": without["accuracy"],
+            "accuracy_without": scores_without_twins["accuracy"],
         },
         "ferplus": None,
         "vote_agreement": None
@@ -73,8 +82,8 @@ def judge(
 def _examples(
     part: Dataset, places: np.ndarray, probabilities: np.ndarray, seed: int
 ) -> dict[str, Any]:
-    """The worst errors, those where the annotators side with the network, and a spread of right
-    and wrong ones.
+    """Example faces: the worst errors, errors where the annotators agree with the network, and a
+    selection of right and wrong predictions.
     """
     labels, names = part.labels, part.label_set.names
     predicted = probabilities.argmax(1)
@@ -100,8 +109,8 @@ def _examples(
     worst = worst[np.argsort(own[worst], kind="stable")][:NUM_WORST]
     doubtful = None
     if part.votes is not None:
-        sided = vote_agreement.sides_with_network(part.votes, labels, predicted, part.label_set)
-        rows = np.flatnonzero(sided)
+        agreeing = vote_agreement.sides_with_network(part.votes, labels, predicted, part.label_set)
+        rows = np.flatnonzero(agreeing)
         doubtful = show(rows[np.argsort(-probabilities.max(1)[rows], kind="stable")][:NUM_WORST])
     return {
         "worst": show(worst),
@@ -112,7 +121,7 @@ def _examples(
 
 
 def _confused_pairs(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The largest off-diagonal cells; share is of the true label's rows."""
+    """The largest off-diagonal cells of the confusion matrix; shares are of the label's rows."""
     off = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-off, axis=None, kind="stable")[:NUM_PAIRS]
     rows, columns = np.unravel_index(order, off.shape)
@@ -130,32 +139,30 @@ def _confused_pairs(matrix: np.ndarray, names: Sequence[str]) -> list[dict[str, 
 
 
 def _spread(labels: np.ndarray, eligible: np.ndarray, seed: int) -> np.ndarray:
-    """Up to NUM_EXAMPLES eligible rows at random: one of each class before a second of any."""
+    """Up to NUM_EXAMPLES eligible rows at random, spread evenly over the classes."""
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(eligible))
-    turn = np.zeros(len(rows), int)  # how many of the same class were drawn before
+    rank = np.zeros(len(rows), int)  # number of the row within its class
     for label in np.unique(labels[rows]):
         same = labels[rows] == label
-        turn[same] = np.arange(same.sum())
-    return np.asarray(rows[np.lexsort((labels[rows], turn))][:NUM_EXAMPLES])
+        rank[same] = np.arange(same.sum())
+    return np.asarray(rows[np.lexsort((labels[rows], rank))][:NUM_EXAMPLES])
 
 
 def comparisons(
     parts: Mapping[str, Dataset], networks: Sequence[Predictions], num_bootstrap: int, seed: int
 ) -> list[dict[str, Any]]:
-    """McNemar's test and the paired loss for each pair on each evaluation split that both
-    predicted.
-    """
+    """McNemar's test and the paired loss of each pair of networks on validation and test."""
     tests = []
     for split in ("validation", "test"):
         labels = parts[split].labels
-        answers = {
+        probabilities = {
             n.name: np.asarray(n.probabilities[split])
             for n in networks
             if len(labels) and split in n.probabilities
         }
-        right = {name: answer.argmax(1) == labels for name, answer in answers.items()}
-        losses = {name: metrics.row_losses(labels, answer) for name, answer in answers.items()}
-        for first, second in itertools.combinations(answers, 2):
+        right = {name: p.argmax(1) == labels for name, p in probabilities.items()}
+        losses = {name: metrics.row_losses(labels, p) for name, p in probabilities.items()}
+        for first, second in itertools.combinations(probabilities, 2):
             loss = metrics.paired_loss(
                 losses[first], losses[second], num_bootstrap=num_bootstrap, seed=seed
             )
@@ -167,6 +174,7 @@ def comparisons(
 
 
 def best(judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The name of the best network, or None, and the rule by which it was chosen."""
     with_validation = [n for n in judged if n["splits"]["validation"]]
     if not with_validation:
         return {

@@ -1,8 +1,8 @@
-"""Which rows are judged, as which split, and under which labels.
+"""Choose the rows, splits and labels on which networks are evaluated.
 
-Data that no network has learned from is test data. So data without splits is judged as a whole,
-unless one of the networks was trained on it: then it is split again as for training. Rows with
-labels that a network does not know are left out of the judgement, and a note says so.
+Data that no network was trained on is test data. So all rows of data without splits are test rows,
+unless one of the networks was trained on it: then it is split as for training. Rows with labels
+that a network lacks are left out, and a note says so.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from mien.data.split import with_validation
 from mien.errors import DataError, UsageError
 from mien.evaluation.evaluate import Predictions
 from mien.evaluation.phrasing import listed
-from mien.evaluation.provenance import origins, taught_by_photographs
+from mien.evaluation.provenance import origins, trained_on_photographs
 from mien.evaluation.sentences import other_data
 from mien.labels import LabelSet
 
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """What is known about a network before it predicts.
+    """The labels and training data of a network.
 
     Attributes:
         name: The network's name.
-        labels: What it answers with.
-        data: Facts about what it was trained on; None where they are not known.
-        heads: Labels of its further heads, by name.
-        photographs: Facts about further photographs that it learned from; None: it had none.
+        labels: The labels of its main head.
+        data: Facts about its training data; None if unknown.
+        heads: Labels of its other heads, by name.
+        photographs: Facts about additional training photographs; None if there were none.
         before: `begun_from` and `taught_by`, as in its facts of training.
     """
 
@@ -47,22 +47,27 @@ class Learned:
 
 
 def data_to_judge(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
-    """The rows that all networks can be judged on, with the splits they are judged as.
+    """The rows on which all networks can be evaluated, with the splits for that.
 
     Raises:
-        UsageError: where the networks know none of the labels, or fewer than two of them.
+        UsageError: if the networks have none of the labels of the data in common.
     """
     return with_known_labels(with_splits(dataset, networks), networks)
 
 
 def lacking(dataset: Dataset, networks: Sequence[Learned]) -> list[str]:
-    """Labels that occur in the data, and that not all networks answer with."""
-    occur = [dataset.label_set[k] for k in np.unique(dataset.labels[dataset.labels != UNLABELLED])]
-    return [name for name in occur if not all(name in one.labels.names for one in networks)]
+    """Labels that occur in the data and that a network lacks."""
+    occur = _occurring(dataset)
+    return [name for name in occur if not all(name in each.labels.names for each in networks)]
+
+
+def _occurring(dataset: Dataset) -> list[str]:
+    """Labels that occur in the data."""
+    return [dataset.label_set[k] for k in np.unique(dataset.labels[dataset.labels != UNLABELLED])]
 
 
 def widened(network: Predictions, labels: LabelSet, to: LabelSet) -> Predictions:
-    """Predictions with a column for each label of a larger set; those it does not know get 0."""
+    """Predictions with a column for each label of a larger set; new columns are 0."""
     if labels == to:
         return network
     columns = [to.index(name) for name in labels]
@@ -81,7 +86,7 @@ def widened(network: Predictions, labels: LabelSet, to: LabelSet) -> Predictions
 
 
 def with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
-    """The data with the splits that it is judged as."""
+    """The data with the splits for the evaluation, as the module describes."""
     labelled = dataset.labels != UNLABELLED
     if np.any(dataset.mask("test") & labelled) and np.any(dataset.mask("validation") & labelled):
         return dataset
@@ -99,53 +104,49 @@ def with_splits(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
 
 
 def foreign_sources(dataset: Dataset, networks: Sequence[Learned]) -> list[str]:
-    """What the networks learned from that cannot be compared with these pictures, in the words of
-    the report; and which of them say nothing about it.
+    """Sentences about networks whose training data cannot be compared with these pictures, or is
+    not known.
     """
     facts = [
         {
-            "name": one.name,
-            **origins({**one.before, "data": one.data, "photographs": one.photographs}, dataset),
+            "name": network.name,
+            **origins(
+                {**network.before, "data": network.data, "photographs": network.photographs},
+                dataset,
+            ),
         }
-        for one in networks
+        for network in networks
     ]
-    silent = [one.name for one in networks if not one.data and not one.photographs]
-    told = [other_data(facts)]
-    if silent:
-        told.append(f"What {listed(silent)} learned from is not known.")
-    return [sentence for sentence in told if sentence]
+    unknown = [network.name for network in networks if not network.data and not network.photographs]
+    sentences = [other_data(facts)]
+    if unknown:
+        sentences.append(f"What {listed(unknown)} learned from is not known.")
+    return [sentence for sentence in sentences if sentence]
 
 
 def _trained_on(dataset: Dataset, network: Learned) -> bool:
-    if taught_by_photographs(network.photographs, dataset):
+    """Whether a network was trained on the training split of this data, under whatever labels."""
+    if trained_on_photographs(network.photographs, dataset):
         return True
+    relabelled = dataset.with_labels(network.labels)
     known = (network.data or {}).get("fingerprints")
     if not isinstance(known, Mapping):
-        return bool(network.data) and (network.data or {}).get("fingerprint") in (
-            dataset.fingerprint,
-            dataset.with_labels(network.labels).fingerprint,
-        )
-    return any(
-        known.get("training") == one.fingerprints["training"]
-        for one in (
-            dataset,
-            dataset.with_labels(network.labels),
-            dataset.with_labels_that_occur(),
-        )
-    )
+        fingerprints = (dataset.fingerprint, relabelled.fingerprint)
+        return bool(network.data) and (network.data or {}).get("fingerprint") in fingerprints
+    variants = (dataset, relabelled, dataset.with_labels_that_occur())
+    return any(known.get("training") == each.fingerprints["training"] for each in variants)
 
 
 def with_known_labels(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
-    """The rows whose labels all networks know.
+    """The rows whose labels all networks have.
 
     Raises:
-        UsageError: where there are none.
+        UsageError: if there are none.
     """
-    occur = [dataset.label_set[k] for k in np.unique(dataset.labels[dataset.labels != UNLABELLED])]
-    lacked = lacking(dataset, networks)
+    occur, lacked = _occurring(dataset), lacking(dataset, networks)
     known = [name for name in occur if name not in lacked]
     if not known:
-        names = ", ".join(f"{one.name}: {', '.join(one.labels)}" for one in networks)
+        names = ", ".join(f"{each.name}: {', '.join(each.labels)}" for each in networks)
         numbers = all(name.isdecimal() for name in occur)
         fix = (
             f"say what the numbers mean with --labels ({', '.join(PRESETS)}, or 1=surprise,...)"
@@ -163,19 +164,20 @@ def with_known_labels(dataset: Dataset, networks: Sequence[Learned]) -> Dataset:
             f"Not judged: {int(np.sum(~kept)):,} pictures of {', '.join(lacked)}, which "
             f"{_who_lacks(lacked, networks)} not know."
         ]
-        for one in networks:
-            for head, labels in one.heads.items():
-                if knows := [name for name in lacked if name in labels.names]:
+        for network in networks:
+            for head, labels in network.heads.items():
+                if extra := [name for name in lacked if name in labels.names]:
                     notes.append(
-                        f"The head {head} of {one.name} knows {', '.join(knows)} and is judged "
+                        f"The head {head} of {network.name} knows {', '.join(extra)} and is judged "
                         "beside it."
                     )
         dataset = dataset.take(kept).with_notes(*dict.fromkeys(notes))
-    sets = list(dict.fromkeys(one.labels for one in networks))
+    sets = list(dict.fromkeys(each.labels for each in networks))
     every = sets[0] if len(sets) == 1 else label_set_of([n for s in sets for n in s], "networks")
     return dataset.with_labels(every)
 
 
 def _who_lacks(lacked: Sequence[str], networks: Sequence[Learned]) -> str:
-    who = [one.name for one in networks if any(name not in one.labels.names for name in lacked)]
-    return f"{' and '.join(who)} {'does' if len(who) == 1 else 'do'}"
+    """Names of the networks that lack one of the labels, with their verb: `a and b do`."""
+    names = [each.name for each in networks if not set(lacked) <= set(each.labels.names)]
+    return f"{' and '.join(names)} {'does' if len(names) == 1 else 'do'}"

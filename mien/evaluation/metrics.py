@@ -1,11 +1,11 @@
-"""Figures of merit for probabilities over K classes, with bootstrap intervals.
+"""Scores of predicted probabilities over K classes, with bootstrap intervals.
 
-Shapes everywhere: labels int (n,) in 0..K-1, probabilities float (n, K), rows summing to 1.
-Where n = 0 a rate has no value: None, never 0.
+Shapes: labels int (n,), 0 to K-1; probabilities float (n, K), rows sum to 1. With n = 0 a rate is
+None, never 0.
 
-Every score here is a function of sums over rows, so one matrix product gives the sums of
-every bootstrap resample, and one function turns sums into scores for the data and the resamples
-alike.
+Every score is a function of sums over rows. One matrix product computes these sums for all
+bootstrap resamples, and the same function turns the sums of the data and of the resamples into
+scores.
 """
 
 from __future__ import annotations
@@ -16,30 +16,28 @@ import numpy as np
 
 from mien.errors import UsageError
 
-CLIP = 1e-7  # Keras' epsilon: a certain and wrong answer costs 16.1 nats, not infinity
-NUM_BINS = (
-    15  # equal-width bins of confidence, as in Guo et al. 2017 (https://arxiv.org/abs/1706.04599)
-)
+CLIP = 1e-7  # Keras' epsilon: a wrong prediction of 100 % costs 16.1 nats, not infinity
+# Equal-width bins of confidence, as in Guo et al. 2017 (https://arxiv.org/abs/1706.04599).
+NUM_BINS = 15
 SCORES = ("accuracy", "loss", "macro_f1", "balanced_accuracy", "top2_accuracy", "brier")
-EXACT_BELOW = (
-    25  # discordant pairs; fewer than this and McNemar's chi-square is a poor approximation
-)
+# With fewer discordant pairs McNemar's chi-square is a poor approximation.
+EXACT_BELOW = 25
 
 Estimate = dict[str, float | None]  # value, low, high; low and high bound the 95 % interval
 
 
 def row_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """float64 (n,): cross-entropy in nats, -ln of the probability given to the true label, clipped
-    at `CLIP`.
+    """Cross-entropy of each row in nats, float64 (n,): -ln of the label's probability, clipped at
+    `CLIP`.
 
-    Its mean is the negative log-likelihood (NLL) and what Keras calls categorical cross-entropy.
+    Its mean is the negative log-likelihood (NLL), Keras' categorical cross-entropy.
     """
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return np.asarray(-np.log(np.clip(own, CLIP, 1.0)))
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """int64 (K, K): rows are the true label, columns the predicted one (scikit-learn's)."""
+    """Confusion matrix, int64 (K, K): rows are true labels, columns predicted ones."""
     from sklearn.metrics import confusion_matrix
 
     if len(labels) == 0:
@@ -48,15 +46,15 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np
 
 
 def per_class(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> list[dict[str, Any]]:
-    """For each class n, predicted, precision, recall, f1 (scikit-learn's).
+    """`n`, `predicted` (counts), `precision`, `recall` and `f1` of each class, by scikit-learn.
 
-    Precision is None for a class never predicted; recall and F1 are None for a class that does not
-    occur.
+    Precision is None for a class that is never predicted; recall and F1 are None for a class that
+    does not occur.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
     support = np.bincount(labels, minlength=num_classes)
-    answers = np.bincount(predicted, minlength=num_classes)
+    num_predicted = np.bincount(predicted, minlength=num_classes)
     if len(labels) == 0:
         precision = recall = f1 = np.zeros(num_classes)
     else:
@@ -66,8 +64,8 @@ def per_class(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> li
     return [
         {
             "n": int(support[k]),
-            "predicted": int(answers[k]),
-            "precision": float(precision[k]) if answers[k] else None,
+            "predicted": int(num_predicted[k]),
+            "precision": float(precision[k]) if num_predicted[k] else None,
             "recall": float(recall[k]) if support[k] else None,
             "f1": float(f1[k]) if support[k] else None,
         }
@@ -76,32 +74,33 @@ def per_class(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> li
 
 
 def _columns(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """float64 (n, 3 + 3 K): loss, Brier, top-2 hit, then true positive, predicted and true, one-hot
-    by class.
+    """Terms of the scores by row, float64 (n, 3 + 3 K): loss, Brier score, top-2 hit, then true
+    positive, prediction and label, one-hot by class.
     """
     n, num_classes = probabilities.shape
     eye = np.eye(num_classes)
     truth = eye[labels]
-    answer = eye[probabilities.argmax(1)] if n else np.zeros((0, num_classes))
+    predicted = eye[probabilities.argmax(1)] if n else np.zeros((0, num_classes))
     brier = ((probabilities - truth) ** 2).sum(1)
-    # Stable, so that equal probabilities rank as they do for argmax: the first class wins.
+    # A stable sort ranks equal probabilities as argmax does: the first class wins.
     top2 = (np.argsort(-probabilities, axis=1, kind="stable")[:, :2] == labels[:, None]).any(1)
     return np.column_stack(
-        [row_losses(labels, probabilities), brier, top2, truth * answer, answer, truth]
+        [row_losses(labels, probabilities), brier, top2, truth * predicted, predicted, truth]
     )
 
 
 def _scores(sums: np.ndarray, n: int, occurs: np.ndarray) -> dict[str, np.ndarray]:
-    """Sums over rows (..., 3 + 3 K) -> each score (...), and F1 by class (..., K) with NaN for an
-    absent class.
+    """Turn sums of `_columns` over rows (..., 3 + 3 K) into scores.
 
-    Averages over classes run over the classes whose labels occur (`occurs`, bool (K,)) in these
-    rows.
+    Means over classes include the classes that occur in the data (`occurs`, bool (K,)).
+
+    Returns:
+        Each score (...), and `f1` by class (..., K), NaN for absent classes.
     """
-    hits, answers, truth = np.split(sums[..., 3:], 3, axis=-1)
+    hits, predicted, truth = np.split(sums[..., 3:], 3, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.where(truth > 0, hits / truth, np.nan)
-        f1 = np.where(truth > 0, 2 * hits / (truth + answers), np.nan)
+        f1 = np.where(truth > 0, 2 * hits / (truth + predicted), np.nan)
     return {
         "accuracy": hits.sum(-1) / n,
         "loss": sums[..., 0] / n,
@@ -114,9 +113,9 @@ def _scores(sums: np.ndarray, n: int, occurs: np.ndarray) -> dict[str, np.ndarra
 
 
 def resampled_sums(columns: np.ndarray, num_bootstrap: int, seed: int) -> np.ndarray:
-    """float64 (num_bootstrap, C): column sums over rows drawn with replacement.
+    """Column sums over rows drawn with replacement, float64 (num_bootstrap, C).
 
-    The same seed and number of rows give the same draws, so that two networks are resampled alike.
+    The same seed and number of rows give the same draws, so two networks get the same resamples.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # comes with scikit-learn
 
@@ -124,8 +123,8 @@ def resampled_sums(columns: np.ndarray, num_bootstrap: int, seed: int) -> np.nda
     generator = np.random.default_rng(seed)
     sums = np.empty((num_bootstrap, columns.shape[1]))
     step = max(1, 400_000 // n)  # a block of counts that stays in the processor's cache
-    # One BLAS thread: products this thin gain nothing from more, and on a busy machine OpenBLAS'
-    # threads waiting for each other made them 600 times slower (measured beside a training).
+    # One BLAS thread: more do not help for such thin matrices, and on a busy machine OpenBLAS'
+    # threads waited for each other and took 600 times as long (measured beside a training).
     with threadpool_limits(1, "blas"):
         for start in range(0, num_bootstrap, step):
             size = min(step, num_bootstrap - start)
@@ -138,14 +137,22 @@ def resampled_sums(columns: np.ndarray, num_bootstrap: int, seed: int) -> np.nda
 def estimates(
     labels: np.ndarray, probabilities: np.ndarray, *, num_bootstrap: int = 1000, seed: int = 0
 ) -> tuple[dict[str, Estimate], list[Estimate]]:
-    """The scores of `SCORES` by name, and F1 by class, each with its 95 % percentile bootstrap
-    interval.
+    """The scores of `SCORES`, and F1 by class, with 95 % percentile bootstrap intervals.
 
-    Definitions: macro-F1 and balanced accuracy average over the classes that occur; Brier is the
-    sum of squared differences over all classes (Brier 1950: 0 to 2); top-2 counts a row whose label
-    is among the two likeliest. With `num_bootstrap` 0 the bounds are None. Where all resamples are
-    equal, as with no error at all, an interval without width would read as certainty: shares of
-    rows then get the exact binomial interval, and the other scores none.
+    Macro-F1 and balanced accuracy are means over the classes that occur. The Brier score is the sum
+    of squared differences over all classes (Brier 1950; 0 to 2). Top-2 accuracy counts rows whose
+    label is one of the two likeliest. If all resamples are equal, as without any error, an interval
+    of width 0 would suggest certainty: accuracies then get the exact binomial interval, and the
+    other scores none.
+
+    Args:
+        labels: int (n,).
+        probabilities: float (n, K).
+        num_bootstrap: Resamples; 0 leaves the bounds None.
+        seed: Seed of the resamples.
+
+    Raises:
+        UsageError: if `num_bootstrap` is negative.
     """
     if num_bootstrap < 0:
         raise UsageError(
@@ -164,9 +171,9 @@ def estimates(
         again = _scores(resampled_sums(columns, num_bootstrap, seed), n, occurs)
         for name in SCORES:
             bounds[name][:] = np.percentile(again[name], (2.5, 97.5), axis=0)
-        # A resample may miss a rare class, and then says nothing about its F1.
-        seen = ~np.isnan(again["f1"]).all(0)
-        bounds["f1"][:, seen] = np.nanpercentile(again["f1"][:, seen], (2.5, 97.5), axis=0)
+        # A resample may miss a rare class, whose F1 it then leaves undefined.
+        defined = ~np.isnan(again["f1"]).all(0)
+        bounds["f1"][:, defined] = np.nanpercentile(again["f1"][:, defined], (2.5, 97.5), axis=0)
     scores = {name: as_estimate(values[name], *bounds[name]) for name in SCORES}
     if num_bootstrap:
         for name in ("accuracy", "top2_accuracy"):
@@ -176,8 +183,8 @@ def estimates(
 
 
 def _exact_where_equal(estimate: Estimate, n: int) -> Estimate:
-    """A share of rows whose resamples are all equal (all right, or none) with the exact binomial
-    interval (Clopper and Pearson 1934).
+    """The exact binomial interval (Clopper and Pearson 1934) for a share without an interval, whose
+    resamples were all equal.
     """
     if estimate["low"] is not None or estimate["value"] is None:
         return estimate
@@ -188,6 +195,7 @@ def _exact_where_equal(estimate: Estimate, n: int) -> Estimate:
 
 
 def as_estimate(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> Estimate:
+    """An estimate from scalars; NaN becomes None, and an interval without width is dropped."""
     if high - low <= 1e-9 * (1 + abs(value)):  # equal but for rounding
         low = high = np.asarray(np.nan)
     return {
@@ -199,10 +207,11 @@ def as_estimate(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> Estimat
 def reliability(
     labels: np.ndarray, probabilities: np.ndarray, num_bins: int = NUM_BINS
 ) -> list[dict[str, Any]]:
-    """Bins of equal width over the confidence (the highest probability): low, high, n, confidence,
-    accuracy.
+    """Bins of equal width over the confidence, the highest probability of a row.
 
-    Bin i holds low < confidence <= high. An empty bin has None for its means.
+    Returns:
+        For each bin its bounds `low` < confidence <= `high`, `n`, and the means `confidence` and
+        `accuracy`, which are None if it is empty.
     """
     confidence = probabilities.max(1).astype(np.float64) if len(labels) else np.zeros(0)
     right = (probabilities.argmax(1) == labels).astype(np.float64) if len(labels) else np.zeros(0)
@@ -225,8 +234,8 @@ def reliability(
 
 
 def calibration_error(bins: list[dict[str, Any]]) -> float | None:
-    """Expected calibration error: mean over rows of |accuracy - confidence| of the row's bin; 0 is
-    perfect.
+    """Expected calibration error (ECE), 0 to 1: the mean over rows of |accuracy - confidence| of
+    their bins; None without rows.
     """
     n = sum(b["n"] for b in bins)
     if n == 0:
@@ -235,16 +244,18 @@ def calibration_error(bins: list[dict[str, Any]]) -> float | None:
 
 
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> dict[str, Any]:
-    """Paired test whether two networks err equally often on the same rows (McNemar 1947).
+    """Test whether two networks make errors equally often on the same rows (McNemar 1947).
+
+    It is the exact binomial test below `EXACT_BELOW` discordant rows, otherwise the chi-square test
+    with continuity correction.
 
     Args:
-        first_right, second_right: bool (n,), where each network is right.
+        first_right, second_right: bool (n,), the rows that each network predicts correctly.
 
     Returns:
-        both, only_first, only_second, neither: counts; difference: accuracy of the first minus the
-            second (None
-        where n = 0); method; p_value. Exact binomial below `EXACT_BELOW` discordant rows, else
-        chi-square with continuity correction.
+        The counts `n`, `both`, `only_first`, `only_second` and `neither`; `difference`, the
+        accuracy of the first minus that of the second; `method`; `p_value`. `difference` and
+        `p_value` are None if n = 0.
     """
     from scipy import stats
 
@@ -275,16 +286,16 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> dict[str, Any]
 def paired_loss(
     first: np.ndarray, second: np.ndarray, *, num_bootstrap: int = 1000, seed: int = 0
 ) -> Estimate:
-    """Mean loss of the first network minus the second's on the same rows; the interval redraws
-    rows, not networks.
+    """Mean loss of the first network minus that of the second on the same rows, with an interval
+    from a bootstrap over rows.
 
-    Two networks err on much the same faces, so this is known far better than either loss by itself,
-    and it moves where counts of right answers do not yet.
+    Two networks mostly fail on the same faces, so the difference is known more precisely than
+    either loss. It can show a difference that counts of correct predictions do not show yet.
 
     Args:
-        first, second: float (n,), `row_losses` of each.
+        first, second: `row_losses` of each network, float (n,).
         num_bootstrap: Resamples for the interval; 0 leaves it out.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
     """
     n = len(first)
     if n == 0:

@@ -1,4 +1,4 @@
-"""Numbers and names as text: percentages, intervals, lists."""
+"""Format numbers and names as text: percentages, intervals, lists."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ def percent(rate: float | None) -> str:
 
 
 def points(difference: float | None) -> str:
+    """0.0312 -> `3.1 points`, of percentage."""
     return "n/a" if difference is None else f"{100 * difference:z.1f} points"
 
 
@@ -53,12 +54,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital at its beginning and a full stop at its end."""
-    return (
-        text[:1].upper()
-        + text[1:]
-        + ("" if text.endswith((".", "!", "?", ":")) or not text else ".")
-    )
+    """The text with a capital first letter and a full stop at the end."""
+    ended = not text or text.endswith((".", "!", "?", ":"))
+    return text[:1].upper() + text[1:] + ("" if ended else ".")
 
 
 def plural(number: int, what: str) -> str:

@@ -1,9 +1,8 @@
-"""Pictures of an evaluation: each function takes numbers and returns a matplotlib Figure, `png`
-turns one into bytes.
+"""Plots of an evaluation. Each function takes numbers and returns a matplotlib Figure.
 
-Figures are made with the object API on the Agg canvas, so no display, window or pyplot state is
-touched; `lent_to_pyplot` is the one exception, because mlxtend speaks to pyplot's current figure.
-Drawn about 4.5 inches wide with 9-point text, they stay readable on a phone.
+Figures use the object API on the Agg canvas, so they need no display and do not touch pyplot's
+state; `lent_to_pyplot` is the exception, since mlxtend draws on pyplot's current figure. They are
+about 4.5 inches wide with 9-point text, which is readable on a phone.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _SPLIT_STYLE = {
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Matplotlib's settings while a figure is drawn; what the caller had set comes back after."""
+    """Use mien's matplotlib settings within the block; the caller's settings are restored."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -53,11 +52,11 @@ def look() -> Iterator[None]:
 
 
 def png(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as PNG on white."""
+    """The figure as the bytes of a PNG, on white."""
     buffer = io.BytesIO()
     with look(), warnings.catch_warnings():
         _letters_of_any_script(figure)
-        # A box is drawn for what no font has, and the table beside it has the name.
+        # Letters without a font become boxes; the name is in the table beside the plot.
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font", category=UserWarning
         )
@@ -73,11 +72,11 @@ def _letters_of_any_script(figure: Figure) -> None:
     from matplotlib.text import Text
 
     texts = [
-        one
-        for one in figure.findobj(Text)
-        if isinstance(one, Text) and any(map(_is_foreign, one.get_text()))
+        text
+        for text in figure.findobj(Text)
+        if isinstance(text, Text) and any(map(_is_foreign, text.get_text()))
     ]
-    letters = "".join(one.get_text() for one in texts)
+    letters = "".join(text.get_text() for text in texts)
     if not texts:
         return
     families = ["DejaVu Sans"]  # matplotlib's own
@@ -86,19 +85,20 @@ def _letters_of_any_script(figure: Figure) -> None:
         if str(file) not in known:
             font_manager.fontManager.addfont(str(file))
         families.append(font_manager.FontProperties(fname=str(file)).get_name())
-    for one in texts:
-        one.set_fontfamily(families)
-        one.set_fontweight("normal")  # matplotlib logs each family that has no bold letters
+    for text in texts:
+        text.set_fontfamily(families)
+        text.set_fontweight("normal")  # matplotlib logs each family that has no bold letters
 
 
 def _is_foreign(letter: str) -> bool:
-    """Whether matplotlib's own font may lack a letter: it has Latin, Greek and Cyrillic ones, and
+    """Whether matplotlib's own font may lack a letter; it has Latin, Greek and Cyrillic ones, and
     signs such as dots and arrows.
     """
     return letter >= "\u0530" and not "\u2000" <= letter <= "\u22ff"
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """An empty figure; width and height in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -108,6 +108,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def plain_axes(axes: Axes, title: str = "") -> None:
+    """Give axes a light grid without a frame, and a title on the left."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -117,11 +118,10 @@ def plain_axes(axes: Axes, title: str = "") -> None:
 
 @contextmanager
 def lent_to_pyplot(figure: Figure) -> Iterator[None]:
-    """Make `figure` pyplot's current figure for a moment.
+    """Make `figure` pyplot's current figure within the block.
 
-    mlxtend labels axes through `plt.xlabel`, that is, on whatever figure is current: without this
-    it would open one of its own, or write on a figure of the user's. No backend is loaded and no
-    window opens.
+    mlxtend labels axes through `plt.xlabel`, on the current figure. Without this it would open a
+    new figure, or write on one of the user's. No backend is loaded and no window opens.
     """
     from matplotlib._pylab_helpers import Gcf
     from matplotlib.backend_bases import FigureManagerBase
@@ -135,8 +135,8 @@ def lent_to_pyplot(figure: Figure) -> Iterator[None]:
 
 
 def confusion_figure(matrix: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """Confusion matrix, int (K, K): counts, in brackets and as shade the share of the true label's
-    pictures.
+    """Plot a confusion matrix, int (K, K): counts, with the share of the label's rows in brackets
+    and as the shade.
     """
     from mlxtend.plotting import plot_confusion_matrix
 
@@ -171,8 +171,12 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], title: str) -> Fi
 def curves_figure(
     history: Sequence[Mapping[str, Any]], best_epoch: int | None, name: str
 ) -> Figure:
-    """Accuracy and loss by epoch, training (broken line) and validation (full line), the kept epoch
-    marked.
+    """Plot accuracy and loss by epoch: training (dashed), validation (solid), and the kept epoch.
+
+    Args:
+        history: A dict for each epoch, as in `Predictions.info`.
+        best_epoch: The kept epoch, from 1; None leaves it out.
+        name: The name of the network, for the title.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -212,7 +216,7 @@ def curves_figure(
             axes.set_ylabel(label)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.axes[-1].set_xlabel("epoch")
-        # Outside of the axes, where no curve can run under it; once for both.
+        # One legend for both, outside of the axes, where it covers no curve.
         handles, labels = figure.axes[-1].get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside upper left", ncols=2)
@@ -220,17 +224,20 @@ def curves_figure(
 
 
 def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> Figure:
-    """Hit rate against confidence for each split (bins of `metrics.reliability`), and how many
-    pictures fall where.
+    """Plot accuracy against confidence, and the distribution of the confidence.
+
+    Args:
+        bins: Split -> bins of `metrics.reliability`.
+        name: The name of the network, for the title.
     """
     with look():
         figure = new_figure(4.5, 5.0)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.plot([0, 100], [0, 100], color=FAINT, linewidth=1.5)
         upper.text(98, 4, "grey line: as sure as right", ha="right", color="#666666")
-        for split, of in bins.items():
+        for split, split_bins in bins.items():
             marker, line, colour = _SPLIT_STYLE[split]
-            filled = [b for b in of if b["n"]]
+            filled = [b for b in split_bins if b["n"]]
             upper.plot(
                 [100 * b["confidence"] for b in filled],
                 [100 * b["accuracy"] for b in filled],
@@ -240,9 +247,10 @@ def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: st
                 color=colour,
                 label=split,
             )
-            total = sum(b["n"] for b in of)
-            edges = [100 * b["low"] for b in of] + [100.0]
-            lower.stairs([100 * b["n"] / total for b in of], edges, color=colour, linestyle=line)
+            total = sum(b["n"] for b in split_bins)
+            edges = [100 * b["low"] for b in split_bins] + [100.0]
+            shares = [100 * b["n"] / total for b in split_bins]
+            lower.stairs(shares, edges, color=colour, linestyle=line)
         upper.set_ylim(0, 102)
         upper.set_xlim(0, 100)
         upper.set_ylabel("right, %")
@@ -255,8 +263,10 @@ def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]], name: st
 
 
 def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
-    """Accuracy of each network (as in the report's truth) on each split, whiskers for the 95 %
-    interval.
+    """Plot the accuracy of each network on each split, with whiskers for the 95 % interval.
+
+    Args:
+        networks: The `networks` of `Evaluation.truth`.
     """
     with look():
         figure = new_figure(4.5, 1.3 + 0.55 * len(networks))
@@ -294,4 +304,5 @@ def accuracy_figure(networks: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def clip(text: str, length: int) -> str:
+    """The text cut to at most `length` characters, with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "\u2026"

@@ -1,6 +1,4 @@
-"""What networks answer on data, for `mien.evaluation` to judge: runs, bundles, and the mean of
-several.
-"""
+"""Predictions of runs, of bundles, and of the mean of several networks, for `mien.evaluation`."""
 
 from __future__ import annotations
 
@@ -28,31 +26,33 @@ if TYPE_CHECKING:
 
     Network = Run | Bundle | str | os.PathLike[str]
 
-Asked = TypeVar("Asked")
+Opened = TypeVar("Opened")  # a run or a bundle
 Say = Callable[[str], None]
-_LEARNED_FROM = ("data", "photographs")  # what tells of a network's training data
-_BLOCK = 512  # faces asked between two words on how far it is; whole batches of either mode
-Kinds = Mapping[str, Predictions]  # by what was asked of a network; the names end in that
+_TRAINING_FACTS = ("data", "photographs")  # facts about the training data of a network
+_BLOCK = 512  # faces between two reports of progress; a multiple of the batch size of each mode
+Kinds = Mapping[str, Predictions]  # suffix of the name, such as ` --best` -> predictions
 
 
 def predictions(
     dataset: Dataset, network: Network, *, mode: str = "fast", name: str | None = None
 ) -> list[Predictions]:
-    """What a trained network answers for every labelled row, for `mien.evaluate`.
-
-    Of a run comes one `Predictions`. Of a bundle come its answer, its answer under each further
-    class prior, and its main head by itself, as `mien evaluate --bundle` shows them.
+    """Predictions of a trained network for all labelled rows, for `mien.evaluate`.
 
     Args:
-        dataset: The data; its labels must be those of the network, in its order
-            (`dataset.with_labels`). `mien.evaluate(dataset, network)` sees to that itself.
-        network: What `mien.fit` or `mien.open_bundle` gave, a run folder, or a bundle: its folder,
-            its zip, or `shipped`.
-        mode: `fast`; or of a bundle `best`, in 14 views, of the validation and test rows alone.
-        name: What the answers are called; by default as the run's folder, or the bundle.
+        dataset: The data. It must have the labels of the network, in the same order
+            (`dataset.with_labels`); `mien.evaluate(dataset, network)` takes care of that itself.
+        network: The result of `mien.fit` or `mien.open_bundle`, a run folder, or a bundle: its
+            folder, its zip file, or `shipped`.
+        mode: `fast`: one view of each face; for bundles also `best`: 14 views, without the training
+            rows.
+        name: The name in the report; by default that of the run folder or the bundle.
+
+    Returns:
+        One `Predictions` for a run. For a bundle, as in `mien evaluate --bundle`: its prediction
+        under the default class prior, under each other prior, and that of its main head alone.
 
     Raises:
-        UsageError: if network and data have different labels, or there are no rows to answer.
+        UsageError: if network and data have different labels, or no row can be predicted.
         RunError, BundleError: if there is no such network.
 
     >>> dataset = mien.load_dataset("faces")  # faces/happy/1.png and so on
@@ -64,41 +64,43 @@ def predictions(
     """
     check_mode(mode)
     opened = opened_network(network)
-    known = name or _name(opened)
+    name = name or _name(opened)
     if isinstance(opened, Bundle):
-        found = of_bundle(dataset, opened, known, _quiet, modes=(mode,))
+        kinds = of_bundle(dataset, opened, name, _quiet, modes=(mode,))
     elif mode == "fast":
-        found = of_run(dataset, opened, known, _quiet)
+        kinds = of_run(dataset, opened, name, _quiet)
     else:
         raise UsageError(
-            f"mode: got {mode!r} for the run {known}; expected 'fast'. Fix: export it, and give "
+            f"mode: got {mode!r} for the run {name}; expected 'fast'. Fix: export it, and give "
             "the bundle"
         )
-    if not any(one.probabilities for one in found.values()):
+    if not any(kind.probabilities for kind in kinds.values()):
         raise UsageError(
             f"{dataset.source}: got no labelled rows to answer in mode {mode!r}; expected some in "
             "a validation or test split (in mode 'fast' in any). Fix: give data with such a split"
         )
-    return list(found.values())
+    return list(kinds.values())
 
 
-def all_answers(dataset: Dataset, networks: Sequence[Network]) -> tuple[Dataset, list[Predictions]]:
-    """The rows that all networks can be judged on, and what each answers, looked at once."""
+def all_predictions(
+    dataset: Dataset, networks: Sequence[Network]
+) -> tuple[Dataset, list[Predictions]]:
+    """The rows on which all networks can be judged, and the predictions of each from one view."""
     opened = [opened_network(network) for network in networks]
-    to_ask: list[tuple[Learned, Any, Any]] = []
-    for network, name in zip(opened, each_once([_name(one) for one in opened]), strict=True):
+    entries: list[tuple[Learned, Any, Any]] = []
+    for network, name in zip(opened, unique_names([_name(each) for each in opened]), strict=True):
         if isinstance(network, Bundle):
-            ask = partial(of_bundle, modes=("fast",))
-            to_ask.append((known_of_bundle(network, name), ask, network))
+            predict = partial(of_bundle, modes=("fast",))
+            entries.append((learned_by_bundle(network, name), predict, network))
         else:
-            to_ask.append((known_of_run(network, name), of_run, network))
-    dataset = data_to_judge(dataset, [known for known, _, _ in to_ask])
-    found = [among(dataset, *one, _quiet) for one in to_ask]
-    return dataset, [network for kinds in found for network in kinds.values()]
+            entries.append((learned_by_run(network, name), of_run, network))
+    dataset = data_to_judge(dataset, [learned for learned, _, _ in entries])
+    all_kinds = [with_all_labels(dataset, *entry, _quiet) for entry in entries]
+    return dataset, [network for kinds in all_kinds for network in kinds.values()]
 
 
 def opened_network(network: Network) -> Run | Bundle:
-    """A run or bundle, opened where it is named.
+    """The network itself, or the run or bundle at a path.
 
     Raises:
         RunError, BundleError: if there is no such network.
@@ -113,7 +115,7 @@ def opened_network(network: Network) -> Run | Bundle:
 
 
 def _quiet(text: str) -> None:
-    """For functions, which say nothing while they work; the verbs do."""
+    """Print nothing: only commands report their progress."""
 
 
 def _name(network: Run | Bundle) -> str:
@@ -121,21 +123,19 @@ def _name(network: Run | Bundle) -> str:
     return printable(named)
 
 
-def each_once(names: Sequence[str]) -> list[str]:
-    """Names, with a number behind those that occur more than once."""
+def unique_names(names: Sequence[str]) -> list[str]:
+    """The names, with a number appended to those that occur more than once."""
+    all_numbered = [f"{name} {n}" for n, name in enumerate(names, 1)]
     numbered = [
-        name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, 1)
+        name if names.count(name) == 1 else with_number
+        for name, with_number in zip(names, all_numbered, strict=True)
     ]
-    # A name may have been that of another with its number.
-    return (
-        numbered
-        if len(set(numbered)) == len(numbered)
-        else [f"{name} {n}" for n, name in enumerate(names, 1)]
-    )
+    # A numbered name may equal another name.
+    return numbered if len(set(numbered)) == len(numbered) else all_numbered
 
 
-def known_of_run(run: Run, name: str) -> Learned:
-    """What is known of a run before it is asked."""
+def learned_by_run(run: Run, name: str) -> Learned:
+    """The facts about a run that decide what it can be judged on."""
     return Learned(
         name,
         run.label_set,
@@ -146,8 +146,8 @@ def known_of_run(run: Run, name: str) -> Learned:
     )
 
 
-def known_of_bundle(bundle: Bundle, name: str) -> Learned:
-    """What is known of a bundle before it is asked."""
+def learned_by_bundle(bundle: Bundle, name: str) -> Learned:
+    """The facts about a bundle that decide what it can be judged on."""
     main, *others = bundle.heads
     data = bundle.training.get("data")
     heads = {head.name: head.labels for head in others}
@@ -159,10 +159,10 @@ def _before(training: Mapping[str, Any]) -> dict[str, Any]:
     return {key: training[key] for key in ("begun_from", "taught_by") if key in training}
 
 
-def asked(
+def classified(
     classify: Classifier, faces: np.ndarray, *, mode: str, what: str
 ) -> dict[str, np.ndarray]:
-    """What calling a classifier gives, telling how far it is."""
+    """Probabilities of each head, float32 (N, K), with reports of the progress."""
     parts = []
     for start in range(0, len(faces), _BLOCK):
         parts.append(classify(faces[start : start + _BLOCK], mode=mode))
@@ -170,43 +170,47 @@ def asked(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def ask_run(run: Run) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Faces -> what each head of a run answers; the network is loaded when first asked."""
+def heads_of_run(run: Run) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A function: faces -> probabilities of each head of a run. Each call loads the network."""
 
-    def ask(faces: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(faces: np.ndarray) -> dict[str, np.ndarray]:
         from mien.training import runs
 
         return runs.predict_heads(runs.load_network(run), faces)
 
-    return ask
+    return predict
 
 
-def ask_bundle(bundle: Bundle) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Faces -> what each head of a bundle answers, looking once."""
-    return lambda faces: asked(Classifier(bundle), faces, mode="fast", what=bundle.name)
+def heads_of_bundle(bundle: Bundle) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """A function: faces -> probabilities of each head of a bundle, from one view of each face."""
+    return lambda faces: classified(Classifier(bundle), faces, mode="fast", what=bundle.name)
 
 
-def among(
+def with_all_labels(
     dataset: Dataset,
-    known: Learned,
-    ask: Callable[[Dataset, Asked, str, Say], Kinds],
-    network: Asked,
+    learned: Learned,
+    predict: Callable[[Dataset, Opened, str, Say], Kinds],
+    network: Opened,
     say: Say,
 ) -> Kinds:
-    """What a network answers, with a column for each label of the data, known to it or not."""
-    found = ask(dataset.with_labels(known.labels), network, known.name, say)
-    return {kind: widened(one, known.labels, dataset.label_set) for kind, one in found.items()}
+    """Predictions of a network, with a column for each label of the data; 0 for labels that it
+    lacks.
+    """
+    kinds = predict(dataset.with_labels(learned.labels), network, learned.name, say)
+    return {
+        kind: widened(predictions, learned.labels, dataset.label_set)
+        for kind, predictions in kinds.items()
+    }
 
 
 def of_run(dataset: Dataset, run: Run, name: str, say: Say) -> Kinds:
-    """What the network of a run answers for every labelled row of every split; one kind, named by
-    nothing.
+    """Predictions of a run for all labelled rows, as the only kind, whose suffix is empty.
 
     Args:
         dataset: The data.
-        run: What is asked.
-        name: What the answers are called.
-        say: As for `of_bundle`; a run looks once.
+        run: The run.
+        name: The name in the report.
+        say: Not used; it makes the signature that of `of_bundle`.
 
     Raises:
         UsageError: if network and data have different labels.
@@ -216,21 +220,21 @@ def of_run(dataset: Dataset, run: Run, name: str, say: Say) -> Kinds:
     dataset.must_be_labelled_as(run.label_set, str(run.folder))
     model = runs.load_network(run)
     main, *others = models.heads(run.recipe, run.label_set)
-    answers = {
+    by_split = {
         split: runs.predict_heads(model, part.images)
         for split in SPLITS
         if len(part := dataset.part(split))
     }
     num_trained_on = run.facts["data"]["num_training"]
     info = {**run.facts, "recipe": run.recipe.to_dict(), "num_trained_on": num_trained_on}
-    found = Predictions(
+    predictions = Predictions(
         name,
-        {split: heads[main] for split, heads in answers.items()},
+        {split: heads[main] for split, heads in by_split.items()},
         info,
         partial(runs.predict, model),
-        {split: heads[VOTES_HEAD] for split, heads in answers.items()} if others else None,
+        {split: heads[VOTES_HEAD] for split, heads in by_split.items()} if others else None,
     )
-    return {"": found}
+    return {"": predictions}
 
 
 def of_bundle(
@@ -241,24 +245,22 @@ def of_bundle(
     *,
     modes: Sequence[str] = tuple(TEMPERATURE),
 ) -> Kinds:
-    """What a bundle answers for every labelled row, looked at once (`fast`) and in 14 views
-    (`best`).
+    """Predictions of a bundle for all labelled rows, from one view (`fast`) and 14 views (`best`).
 
-    Judged are the answers under each class prior that the bundle names, and of a bundle with
-    several heads the main one by itself.
-    The views are not taken of the training faces: that would take most of the time and prove
-    nothing.
+    There is a kind for each class prior of the bundle and, if it has several heads, one for the
+    main head alone. `best` leaves out the training faces, which would take most of the time and
+    show nothing about unseen faces.
 
     Args:
         dataset: The data.
-        bundle: What is asked.
-        name: What the answers are called, before their kind.
-        say: Told how right the first mode is, as soon as that is known: the second takes longer.
+        bundle: The bundle.
+        name: The name in the report, before the suffix of the kind.
+        say: Receives a sentence on the accuracy of `fast`, since `best` takes 14 times as long.
         modes: `fast`, `best` or both.
 
     Returns:
-        Kinds such as ` --best` (the answer as shown by default), `, balanced --best` (under another
-        prior) and `, fer2013 --best` (a head alone).
+        Kinds such as ` --best` (under the default prior), `, balanced --best` (under another prior)
+        and `, fer2013 --best` (a head alone).
 
     Raises:
         UsageError: if bundle and data have different labels.
@@ -266,107 +268,109 @@ def of_bundle(
     main = bundle.heads[0]
     dataset.must_be_labelled_as(main.labels, bundle.name)
     info = dict(bundle.training)
-    for fact in (
-        "history",
-        "members",
-    ):  # what only a run, or a mean, tells; a file may hold anything under that name
+    for fact in ("history", "members"):  # only runs and means have them; a file may hold anything
         info.pop(fact, None)
     info["num_trained_on"] = (bundle.training.get("data") or {}).get("num_training")
-    found = dict[str, Predictions]()
+    kinds = dict[str, Predictions]()
     classify = Classifier(bundle)
     for mode in modes:
         rules = bundle.rules
-        shown = {prior: dict[str, np.ndarray]() for prior in rules}
-        alone, votes = dict[str, np.ndarray](), dict[str, np.ndarray]()
+        pooled = {prior: dict[str, np.ndarray]() for prior in rules}
+        main_head, votes = dict[str, np.ndarray](), dict[str, np.ndarray]()
         for split in SPLITS if mode == "fast" else SPLITS[1:]:
             part = dataset.part(split)
             if len(part):
-                heads = asked(classify, part.images, mode=mode, what=f"{name} --{mode}")
-                alone[split] = heads[main.name]
+                heads = classified(classify, part.images, mode=mode, what=f"{name} --{mode}")
+                main_head[split] = heads[main.name]
                 for prior, rule in rules.items():
-                    shown[prior][split] = classify.answer(heads, mode=mode, rule=rule)
+                    pooled[prior][split] = classify.answer(heads, mode=mode, rule=rule)
                 if VOTES_HEAD in heads and part.votes is not None:
                     votes[split] = heads[VOTES_HEAD]
         if mode == "fast":
-            _say_first(dataset, shown[next(iter(rules))], name, say)
-        if alone:
+            _say_accuracy(dataset, pooled[next(iter(rules))], name, say)
+        if main_head:
             for number, (prior, rule) in enumerate(rules.items()):
                 kind = f", {prior}" if number else ""
-                found[f"{kind} --{mode}"] = Predictions(
+                kinds[f"{kind} --{mode}"] = Predictions(
                     f"{name}{kind} --{mode}",
-                    shown[prior],
+                    pooled[prior],
                     info,
-                    partial(_shown, classify, rule),
+                    partial(_pooled, classify, rule),
                     votes or None if number == 0 else None,
                     f"{name}{kind} --fast",
                 )
             if len(bundle.heads) > 1:
-                kind, explain = f", {main.name} --{mode}", partial(_said, classify, main.name)
-                found[kind] = Predictions(
-                    name + kind, alone, info, explain, explained=f"{name}, {main.name} --fast"
+                kind, explain = f", {main.name} --{mode}", partial(_one_head, classify, main.name)
+                kinds[kind] = Predictions(
+                    name + kind, main_head, info, explain, explained=f"{name}, {main.name} --fast"
                 )
-    return found
+    return kinds
 
 
-def _say_first(dataset: Dataset, answers: Mapping[str, np.ndarray], name: str, say: Say) -> None:
-    """How right a network is that looked once: looking in many views takes 14 times as long."""
-    split = next((one for one in ("test", "validation") if one in answers), None)
+def _say_accuracy(
+    dataset: Dataset, by_split: Mapping[str, np.ndarray], name: str, say: Say
+) -> None:
+    """Report the accuracy of the mode `fast` on the test split, or else on validation."""
+    split = next((split for split in ("test", "validation") if split in by_split), None)
     if split is not None:
         labels = dataset.part(split).labels
-        right = float(np.mean(answers[split].argmax(1) == labels))
+        right = float(np.mean(by_split[split].argmax(1) == labels))
         say(f"  {name} --fast: right on {percent(right)} of {len(labels):,} {split} faces")
 
 
 def means(members: Sequence[Kinds]) -> list[Predictions]:
-    """The mean of what networks answer, for each kind of answer that all of them give; nothing for
-    less than two.
+    """The mean prediction of several networks, for each kind that all of them have.
+
+    Returns:
+        Nothing for fewer than two networks.
     """
     if len(members) < 2:
         return []
-    found = []
-    for kind in [kind for kind in members[0] if all(kind in one for one in members)]:
-        networks = [one[kind] for one in members]
-        answers = _mean([network.probabilities for network in networks])
+    means = []
+    for kind in [kind for kind in members[0] if all(kind in kinds for kinds in members)]:
+        networks = [kinds[kind] for kinds in members]
+        probabilities = _mean([network.probabilities for network in networks])
         all_votes = [network.votes for network in networks if network.votes]
         votes = _mean(all_votes) if len(all_votes) == len(networks) else None
-        facts = [network.info for network in networks]
-        # What all know, or agree on; a sum of some would be taken for the whole.
+        infos = [network.info for network in networks]
+        # Only what all networks have: a sum over some would be taken for that over all.
         info: dict[str, Any] = {}
         for name in ("parameters", "multiply_adds"):
-            if all(one.get(name) for one in facts):
-                info[name] = sum(one[name] for one in facts)
-        if len({(one.get("data") or {}).get("fingerprint") for one in facts}) == 1:
-            info |= {name: facts[0].get(name) for name in ("data", "num_trained_on")}
+            if all(each.get(name) for each in infos):
+                info[name] = sum(each[name] for each in infos)
+        if len({(each.get("data") or {}).get("fingerprint") for each in infos}) == 1:
+            info |= {name: infos[0].get(name) for name in ("data", "num_trained_on")}
         else:
             info["members"] = [
-                {"name": one.name, **{k: one.info[k] for k in _LEARNED_FROM if k in one.info}}
-                for one in networks
+                {
+                    "name": n.name,
+                    **{fact: n.info[fact] for fact in _TRAINING_FACTS if fact in n.info},
+                }
+                for n in networks
             ]
         explains = [network.explain for network in networks if network.explain]
-        explain = partial(_mean_answer, explains) if len(explains) == len(networks) else None
+        explain = partial(_mean_of, explains) if len(explains) == len(networks) else None
         name = f"mean of {len(networks)}"
-        found.append(
-            Predictions(
-                name + kind, answers, info, explain, votes, name + kind.replace("--best", "--fast")
-            )
-        )
-    return found
+        explained = name + kind.replace("--best", "--fast")
+        means.append(Predictions(name + kind, probabilities, info, explain, votes, explained))
+    return means
 
 
-def _mean(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    common = [split for split in answers[0] if all(split in one for one in answers)]
-    return {split: np.mean([one[split] for one in answers], axis=0) for split in common}
+def _mean(members: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Split -> mean probabilities, for the splits that all members have."""
+    common = [split for split in members[0] if all(split in each for each in members)]
+    return {split: np.mean([each[split] for each in members], axis=0) for split in common}
 
 
-def _mean_answer(
+def _mean_of(
     explains: Sequence[Callable[[np.ndarray], np.ndarray]], faces: np.ndarray
 ) -> np.ndarray:
     return np.asarray(np.mean([explain(faces) for explain in explains], axis=0))
 
 
-def _shown(classify: Classifier, rule: AnswerRule, faces: np.ndarray) -> np.ndarray:
+def _pooled(classify: Classifier, rule: AnswerRule, faces: np.ndarray) -> np.ndarray:
     return classify.answer(classify(faces), rule=rule)
 
 
-def _said(classify: Classifier, head: str, faces: np.ndarray) -> np.ndarray:
+def _one_head(classify: Classifier, head: str, faces: np.ndarray) -> np.ndarray:
     return classify(faces)[head]

@@ -1,7 +1,6 @@
-"""An Evaluation written out: report.json (the truth), pictures/*.png, report.md and report.html
-(views of it).
+"""Write an Evaluation to files: report.json (all numbers), pictures/*.png, report.md, report.html.
 
-report.html is one file: pictures inside, no script, no outside request.
+report.html is a single file with the pictures inside, without scripts or external requests.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from mien.evaluation.markdown import markdown
 from mien.evaluation.occlusion import NUM_MAPPED
 from mien.evaluation.sentences import comparison
 
-_MEAN_SIDE, _MAP_SIDE = 144, 96  # pixels of a mean map and of a face's own on the page
-LISTED = 50  # left-out rows printed on the page; report.json has them all
+_MEAN_SIDE, _MAP_SIDE = 144, 96  # pixels of a mean map and of the map of a face on the page
+LISTED = 50  # left-out rows listed on the page; report.json has them all
 CAUTION = (
     "The networks answer how a face looks to the people who labelled such pictures. A face does "
     "not show what a person feels (Barrett et al. 2019), and the labels are noisy: the FER+ "
@@ -37,7 +36,7 @@ CAUTION = (
     "EU AI Act forbids inferring emotions at work and in education (Art. 5(1)(f)), and asks those "
     "who use such systems elsewhere to inform the people exposed (Art. 50(3))."
 )
-# Key in the truth, its name for readers, whether it is shown in percent.
+# Key in report.json, name on the page, whether it is shown in percent.
 _SCORES = (
     ("accuracy", "accuracy", True),
     ("loss", "loss (cross-entropy, NLL)", False),
@@ -46,7 +45,7 @@ _SCORES = (
     ("top2_accuracy", "top-2 accuracy", True),
     ("brier", "Brier score", False),
 )
-# Key in the truth, what a contact sheet of it is called.
+# Key in report.json, title of its contact sheet.
 _SHEETS = (
     ("correct", "right"),
     ("wrong", "wrong"),
@@ -63,7 +62,7 @@ _FACTS = (
 def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path:
     """Write report.html, report.json, report.md and a folder of pictures into `folder`.
 
-    Files of an earlier report are replaced one by one, each whole or not at all.
+    Files of an earlier report are replaced one by one, each of them atomically.
 
     Returns:
         The path of report.html.
@@ -72,7 +71,7 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path
         RunError: if the folder cannot be written.
     """
     folder = Path(folder)
-    with writing(folder):  # before the drawing, which takes seconds
+    with writing(folder):  # before drawing, which takes seconds
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
     truth = evaluation.to_dict()
     pictures = draw(evaluation)
@@ -90,9 +89,8 @@ def write_report(evaluation: Evaluation, folder: str | os.PathLike[str]) -> Path
 
 def _write(path: Path, data: bytes | str) -> None:
     content = data.encode("utf-8") if isinstance(data, str) else data
-    part = path.with_name(
-        f".{uuid.uuid4().hex[:8]}.part"
-    )  # another process may write the same report
+    # A random name: another process may be writing the same report.
+    part = path.with_name(f".{uuid.uuid4().hex[:8]}.part")
     try:
         part.write_bytes(content)
         os.replace(part, path)
@@ -102,11 +100,12 @@ def _write(path: Path, data: bytes | str) -> None:
 
 
 def draw(evaluation: Evaluation) -> dict[str, Any]:
-    """Every picture once: {"accuracy": p, "networks": [{"confusion": {split: p}, "curves",
-    "reliability", "sheets", "maps"}]}.
+    """Draw all pictures of a report.
 
-    A picture p is {"file", "alt", "data" (PNG bytes), "width", "height" (pixels)}; one that does
-    not apply is missing.
+    Returns:
+        {"accuracy": p, "networks": [{"confusion": {split: p}, "curves": p, "reliability": p,
+        "sheets": {kind: p}, "maps": p}]}, where a picture p is {"file", "alt", "data" (PNG bytes),
+        "width", "height" (pixels)}. Pictures that do not apply are missing.
     """
     truth = evaluation.truth
     accuracies = "; ".join(
@@ -178,7 +177,7 @@ def _draw_network(
 def _draw_sheets(
     evaluation: Evaluation, network: Mapping[str, Any], stem: str
 ) -> dict[str, dict[str, Any]]:
-    """Contact sheets of examples from the studied split."""
+    """Contact sheets of examples from the study split."""
     split, data = evaluation.truth["study_split"], evaluation.truth["data"]
     drawn = {}
     for kind, title in _SHEETS:
@@ -197,21 +196,25 @@ def _draw_sheets(
 
 def _picture(file: str, alt: str, figure: Any) -> dict[str, Any]:
     data = plots.png(figure)
-    width, height = struct.unpack(">II", data[16:24])  # the PNG header's own
+    width, height = struct.unpack(">II", data[16:24])  # from the PNG header
     return {"file": file, "alt": alt, "data": data, "width": width, "height": height}
 
 
 def _flat(pictures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All pictures of `draw`, one after the other."""
     yield pictures["accuracy"]
-    for of in pictures["networks"]:
-        yield from of["confusion"].values()
-        yield from of["sheets"].values()
-        yield from (of[key] for key in ("reliability", "curves", "maps") if key in of)
+    for drawn in pictures["networks"]:
+        yield from drawn["confusion"].values()
+        yield from drawn["sheets"].values()
+        yield from (drawn[key] for key in ("reliability", "curves", "maps") if key in drawn)
 
 
 def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
-    """The page. Every text is escaped: names of labels and networks, notes and paths may hold
-    anything.
+    """The page report.html. All text is escaped: labels, names, notes and paths may hold anything.
+
+    Args:
+        evaluation: The evaluation.
+        pictures: The result of `draw`.
     """
     import jinja2
 
@@ -234,7 +237,7 @@ def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
         comparison=comparison,
         pictures={
             "accuracy": pictures["accuracy"],
-            "networks": [{"curves": None, **of} for of in pictures["networks"]],
+            "networks": [{"curves": None, **drawn} for drawn in pictures["networks"]],
         },
         scores=_SCORES,
         faces=lambda examples: _faces(evaluation, examples),
@@ -245,7 +248,7 @@ def html(evaluation: Evaluation, pictures: Mapping[str, Any]) -> str:
 
 
 def _faces(evaluation: Evaluation, examples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What a tile of the page shows of each example."""
+    """The contents of a tile of the page for each example."""
     names, colour = evaluation.dataset.label_set.names, evaluation.dataset.label_set.colour
     tiles = []
     for example in examples:
@@ -268,18 +271,16 @@ def _faces(evaluation: Evaluation, examples: Sequence[Mapping[str, Any]]) -> lis
     return tiles
 
 
-def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
-    """A class's mean map over its mean face, then each example as it is and under its map, each
-    with a caption.
+def _map_pictures(
+    evaluation: Evaluation, mapped: Mapping[str, Any]
+) -> list[tuple[str, np.ndarray]]:
+    """Pictures of a class with captions: the mean map over the mean face, then each example without
+    and with its map.
     """
     images = evaluation.dataset.images
-    shown = [
-        (
-            f"mean of {of['n']}",
-            sheets.map_over(images[of["indices"]], of["mean"]["grid"], _MEAN_SIDE),
-        )
-    ]
-    for example in of["examples"]:
+    mean = sheets.map_over(images[mapped["indices"]], mapped["mean"]["grid"], _MEAN_SIDE)
+    shown = [(f"mean of {mapped['n']}", mean)]
+    for example in mapped["examples"]:
         face = images[[example["index"]]]
         shown.append((f"row {example['row']}", face[0]))
         shown.append(
@@ -292,26 +293,25 @@ def _map_pictures(evaluation: Evaluation, of: Mapping[str, Any]) -> list[tuple[s
 
 
 def _mapped(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """What the page shows of each class's maps."""
+    """The classes of the occlusion maps, with their pictures as `srcs`."""
     return [
         {
-            **of,
-            "srcs": [_image_uri(picture) for _, picture in _map_pictures(evaluation, of)]
-            if of["n"]
+            **mapped,
+            "srcs": [_image_uri(picture) for _, picture in _map_pictures(evaluation, mapped)]
+            if mapped["n"]
             else [],
         }
-        for of in evaluation.truth["maps"]["classes"]
+        for mapped in evaluation.truth["maps"]["classes"]
     ]
 
 
 def _image_uri(image: np.ndarray) -> str:
-    """uint8 (H, W, 1) gray or (H, W, 3) RGB as a PNG in a data: address."""
+    """A picture, uint8 (H, W, 1) gray or (H, W, 3) RGB, as a data: address of a PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image[..., 0] if image.shape[2] == 1 else image)).save(
-        buffer, "PNG"
-    )
+    pixels = image[..., 0] if image.shape[2] == 1 else image
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
     return _data_uri(buffer.getvalue())
 
 

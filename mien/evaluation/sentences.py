@@ -1,6 +1,6 @@
-"""Sentences about networks, computed from the numbers of an evaluation.
+"""Sentences about networks, generated from the numbers of an evaluation.
 
-Every judgement has its threshold here, so reports with the same numbers say the same.
+Each judgement has a fixed threshold here, so equal numbers give equal sentences.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ STRONG = 0.10  # from this value on: "overfits strongly"; between the two: "over
 LEARNED = 0.05
 CHANCE = 0.05  # McNemar p below this: "unlikely to be chance"
 CALIBRATED = 0.02  # mean confidence minus accuracy within this: "about as sure as it is right"
-# Mean fall of the probability in the strongest ninth of a picture; below it, "no place matters by
+# Mean loss of probability in the strongest ninth of a picture below this: "no place matters by
 # itself".
 FAINT = 0.01
-BESIDE = 0.9  # of the strongest ninth's fall: from this share on, another ninth is named too
-PLACES = 3  # ninths named together; with more "no place stands out"
+BESIDE = 0.9  # ninths with at least this share of the strongest one's loss are named with it
+PLACES = 3  # ninths named together; with more: "no place stands out"
 _NINTHS = (
     *("upper left", "upper middle", "upper right"),
     *("middle left", "centre", "middle right"),
@@ -41,33 +41,25 @@ Truth = Mapping[str, Any]
 
 
 def other_data(networks: Sequence[Truth]) -> str:
-    """Which networks were trained on other data than is judged, and what that leaves open; empty
-    if none is known to be.
+    """Which networks were trained on other data than this, and what that means for their figures;
+    empty if none is known to be.
     """
     others = [n for n in networks if n.get("same_data") is False]
     if not others:
         return ""
-    by_data: dict[
-        str, list[str]
-    ] = {}  # the answers of one bundle, and members of a mean, share their data
+
+    def described(data: Truth) -> str:
+        mark = f"fingerprint {data['fingerprint']}" if data["fingerprint"] else "no fingerprint"
+        return f"{data['source']} ({mark})"
+
+    # Predictions of one bundle, and members of a mean, share their data.
+    by_data: dict[str, list[str]] = {}
     for n in others:
-        seen = listed(
-            list(
-                dict.fromkeys(
-                    f"{d['source']} ("
-                    + (
-                        f"fingerprint {d['fingerprint']})"
-                        if d["fingerprint"]
-                        else "no fingerprint)"
-                    )
-                    for d in n["other_data"]
-                )
-            )
-        )
-        by_data.setdefault(seen, []).append(n["name"])
+        sources = listed(list(dict.fromkeys(map(described, n["other_data"]))))
+        by_data.setdefault(sources, []).append(n["name"])
     named = [
-        f"{listed(ns)} {'was' if len(ns) == 1 else 'were'} trained on {seen}"
-        for seen, ns in by_data.items()
+        f"{listed(names)} {'was' if len(names) == 1 else 'were'} trained on {sources}"
+        for sources, names in by_data.items()
     ]
     they_have, their = ("it has", "its") if len(others) == 1 else ("they have", "their")
     return (
@@ -78,21 +70,22 @@ def other_data(networks: Sequence[Truth]) -> str:
 
 
 def leaks(network: Truth) -> str:
-    """Whether the network, its starting weights or its teachers saw pictures that also occur in
-    another split.
+    """Whether the network, its starting weights or its teachers were trained on pictures that also
+    occur in another split.
     """
     sentences = _own_leaks(network)
-    for one in network.get("inherited", ()):
-        if one["keep_leaks"]:
+    for source in network.get("inherited", ()):
+        if source["keep_leaks"]:
             sentences += (
-                f" It {one['how']} {one['name']}, which was trained on twins of validation and "
-                "test pictures too."
+                f" It {source['how']} {source['name']}, which was trained on twins of validation "
+                "and test pictures too."
             )
-        elif one["same_data"] is not True:
-            on = f"which was trained on {one['source']}" if one["source"] else "of unknown origin"
+        elif source["same_data"] is not True:
+            data = source["source"]
+            on = f"which was trained on {data}" if data else "of unknown origin"
             sentences += (
-                f" It {one['how']} {one['name']}, {on}: whether that has seen these pictures is "
-                "not known."
+                f" It {source['how']} {source['name']}, {on}: whether that has seen these pictures "
+                "is not known."
             )
     return sentences
 
@@ -130,7 +123,7 @@ def _own_leaks(network: Truth) -> str:
 
 
 def ferplus(network: Truth) -> list[str]:
-    """The vote head's accuracy by FER+'s protocol; empty without such a head, or without votes."""
+    """Accuracy of the vote head by FER+'s protocol; empty without a vote head or votes."""
     sentences = []
     for split, scores in network["splits"].items():
         if scores and scores.get("ferplus") and split != "training":
@@ -144,8 +137,8 @@ def ferplus(network: Truth) -> list[str]:
 
 
 def without_twins(network: Truth, *splits: str) -> list[str]:
-    """Accuracy on faces whose pixels do not occur in training, beside the official one; of all
-    splits by default.
+    """Accuracy on all faces, and on those whose pixels do not occur in training; for the given
+    splits, by default for all.
     """
     return [
         f"{network['name']}: {split} {percent(s['accuracy']['value'])} of all {count(s['n'])}, "
@@ -157,7 +150,7 @@ def without_twins(network: Truth, *splits: str) -> list[str]:
 
 
 def gap(network: Truth, split: str) -> str:
-    """How training accuracy compares with that on `split`, in words."""
+    """Compare the accuracy on training with that on `split`."""
     name, trained, held = network["name"], network["splits"]["training"], network["splits"][split]
     if not trained or not held or split == "training":
         missing = "training" if not trained else "validation or test"
@@ -209,7 +202,7 @@ def confidence(network: Truth, split: str) -> str:
 
 
 def comparison(c: Truth) -> str:
-    """One McNemar test in words."""
+    """Describe the result of a McNemar test."""
     ahead, behind, alone, other = c["first"], c["second"], c["only_first"], c["only_second"]
     if other > alone:
         ahead, behind, alone, other = behind, ahead, other, alone
@@ -230,7 +223,7 @@ def comparison(c: Truth) -> str:
 
 
 def _paired_loss(c: Truth) -> str:
-    """Whose loss is lower; empty without an interval, or if the losses are equal."""
+    """Which network has the lower loss; empty without an interval or if the losses are equal."""
     loss = c["loss_difference"]
     if loss["low"] is None:
         return ""
@@ -244,7 +237,7 @@ def _paired_loss(c: Truth) -> str:
 
 
 def curves(network: Truth) -> str:
-    """What the learning curves show, and how differently training and validation are measured."""
+    """How to read the learning curves: training and validation are measured differently."""
     recipe = network["info"].get("recipe")
     known = ("augment", "block_dropout", "dense_dropout", "label_smoothing", "class_weights")
     if not isinstance(recipe, Mapping) or not set(known) <= set(recipe):
@@ -266,7 +259,7 @@ def curves(network: Truth) -> str:
 
 
 def worst(network: Truth, split: str) -> str:
-    """How little probability the network gave to the labels of its worst errors."""
+    """The probabilities of the labels in the worst errors of a network."""
     scores = network["splits"][split]
     if not scores or not scores["worst"]:
         return f"{network['name']} makes no errors on {split}."
@@ -287,7 +280,7 @@ def worst(network: Truth, split: str) -> str:
 
 
 def maps(about: Truth) -> dict[str, Any]:
-    """How the occlusion maps were made and what they can tell, and a sentence for each class."""
+    """How the occlusion maps were made, their limits, and a sentence for each class."""
     return {
         "method": (
             f"Up to {plural(about['most_faces'], 'face')} of each class that {about['network']} "
@@ -307,8 +300,8 @@ def maps(about: Truth) -> dict[str, Any]:
 
 
 def place(mapped: Truth, split: str) -> str:
-    """The ninths of the picture in which the mean map of a class is strongest, and how many of its
-    faces agree.
+    """The ninths of the picture where the mean map of a class is strongest, and the number of faces
+    whose own maps agree.
     """
     label, n = mapped["label"], mapped["n"]
     if mapped["ninths"] is None:
@@ -320,18 +313,18 @@ def place(mapped: Truth, split: str) -> str:
             f"{label}: over {over}, no place matters by itself: in no ninth of the picture does a "
             f"blurred patch cost {points(FAINT)} of the label's probability on average."
         )
-    alike = [place for place, fall in enumerate(mapped["ninths"]) if fall >= BESIDE * most]
-    if len(alike) > PLACES:
+    strongest = [ninth for ninth, loss in enumerate(mapped["ninths"]) if loss >= BESIDE * most]
+    if len(strongest) > PLACES:
         return (
-            f"{label}: over {over}, no place stands out: in {len(alike)} ninths of the picture a "
-            f"blurred patch costs about as much, up to {cost}."
+            f"{label}: over {over}, no place stands out: in {len(strongest)} ninths of the picture "
+            f"a blurred patch costs about as much, up to {cost}."
         )
-    named = listed([_NINTHS[place] for place in alike])
+    named = listed([_NINTHS[ninth] for ninth in strongest])
     sentence = (
         f"{label}: over {over}, a blurred patch costs most in the {named} of the picture, {cost}"
     )
     if n == 1:
         return f"{sentence}."
-    agree = sum(place in alike for place in mapped["strongest"])
+    agree = sum(ninth in strongest for ninth in mapped["strongest"])
     those = f"{count(agree) if agree else 'none'} of the {count(n)} faces by themselves"
     return f"{sentence}; {those} {'is' if agree == 1 else 'are'} strongest there."

@@ -1,4 +1,4 @@
-"""Pictures of faces for the report: contact sheets with probabilities, and occlusion maps."""
+"""Pictures of faces in the report: contact sheets with probabilities, and occlusion maps."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MANY = 8  # classes; with more, a tile shows only the likeliest and the true one
+MANY = 8  # classes; with more, a tile shows only the likeliest ones and the label
 
 
 def shown_classes(probabilities: Sequence[float], label: int) -> list[int]:
-    """Which classes a tile has room for, in label order: all up to `MANY`, else the six likeliest
-    and the true one.
+    """The classes that a tile shows, in label order: all of up to `MANY`, otherwise the six
+    likeliest and the label.
     """
     if len(probabilities) <= MANY:
         return list(range(len(probabilities)))
@@ -34,10 +34,16 @@ def sheet_figure(
     colours: Sequence[str],
     title: str,
 ) -> Figure:
-    """Contact sheet: each face (uint8 (n, 48, 48, 1)) with its label, the answer, and the
-    probabilities as bars.
+    """A contact sheet: faces with label, prediction, and probabilities as bars.
 
-    The true label's bar is outlined and its name set in bold; the answer is the longest bar.
+    The bar of the label has an outline, and its name is bold. The prediction is the longest bar.
+
+    Args:
+        faces: uint8 (n, S, S, 1).
+        examples: For each face a dict with `label`, `predicted` and `probabilities`.
+        names: The labels.
+        colours: Their colours, `#rrggbb`.
+        title: The title of the sheet.
     """
     columns = min(4, len(examples))
     rows = -(-len(examples) // columns)
@@ -64,18 +70,13 @@ def _tile(
     names: Sequence[str],
     colours: Sequence[str],
 ) -> None:
-    """One face of a contact sheet; positions in inches."""
+    """Draw one face of a contact sheet; positions in inches."""
     from matplotlib.patches import Rectangle
 
     right = example["label"] == example["predicted"]
-    head = (
-        f"{example['label']}: right"
-        if right
-        else f"{example['label']}, taken for {example['predicted']}"
-    )
-    axes.text(
-        left, top + 0.08, clip(head, 34), va="center", fontsize=7, color=INK if right else ORANGE
-    )
+    outcome = ": right" if right else f", taken for {example['predicted']}"
+    caption, colour = clip(example["label"] + outcome, 34), INK if right else ORANGE
+    axes.text(left, top + 0.08, caption, va="center", fontsize=7, color=colour)
     axes.imshow(
         face[..., 0],
         cmap="gray",
@@ -106,8 +107,11 @@ def _tile(
 def maps_figure(
     classes: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], title: str
 ) -> Figure:
-    """Occlusion maps: a row for each class with its name, then captioned pictures, uint8 (H, W, 1)
-    or (H, W, 3).
+    """Occlusion maps in a row for each class.
+
+    Args:
+        classes: For each class its name and its pictures: caption, uint8 (H, W, 1) or (H, W, 3).
+        title: The title of the figure.
     """
     columns = max(len(pictures) for _, pictures in classes)
     width, height = 1.06 * columns + 0.06, 1.42 * len(classes) + 0.35
@@ -121,14 +125,8 @@ def maps_figure(
         axes.text(0.06, 0.2, clip(title, 16 * columns), va="center", fontsize=10)
         for row, (label, pictures) in enumerate(classes):
             top = 1.42 * row + 0.35
-            axes.text(
-                0.06,
-                top + 0.08,
-                clip(label, 20 * columns),
-                va="center",
-                fontsize=8,
-                fontweight="bold",
-            )
+            name = clip(label, 20 * columns)
+            axes.text(0.06, top + 0.08, name, va="center", fontsize=8, fontweight="bold")
             for column, (caption, picture) in enumerate(pictures):
                 left = 1.06 * column + 0.06
                 extent = (left, left + 1.0, top + 1.2, top + 0.2)
@@ -139,10 +137,13 @@ def maps_figure(
 
 
 def map_over(faces: np.ndarray, grid: list[list[float]], side: int) -> np.ndarray:
-    """A map of report.json laid over the mean of faces, uint8 (n, 48, 48, 1): RGB uint8 (side,
-    side, 3).
+    """A map of report.json over the mean of faces, as RGB uint8 (side, side, 3).
+
+    Args:
+        faces: uint8 (n, S, S, 1).
+        grid: The map, a value for each step of STRIDE pixels.
+        side: Side of the picture in pixels.
     """
     mean = faces.mean(axis=0).round().astype(np.uint8)
-    return overlay(
-        mean, np.kron(np.array(grid, np.float32), np.ones((STRIDE, STRIDE), np.float32)), side=side
-    )
+    heat = np.kron(np.array(grid, np.float32), np.ones((STRIDE, STRIDE), np.float32))
+    return overlay(mean, heat, side=side)

@@ -1,6 +1,6 @@
-"""FER+'s annotators as a third opinion where a network and a label differ.
+"""Compare predictions and labels with the votes of FER+'s annotators.
 
-Ten people voted on each picture (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041); votes are
+Ten people voted on each picture (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041). Votes are
 uint8 (n, 10) in the order of `labels.FERPLUS_VOTES`, matched to the label set by name.
 """
 
@@ -18,11 +18,21 @@ from mien.labels import FERPLUS_VOTES, LabelSet
 def siding(
     votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet
 ) -> dict[str, Any]:
-    """With whom the FER+ annotators side where network and label differ; shares are of these
-    errors.
+    """Whether the annotators agree with the prediction or the label, for faces where these differ.
 
-    Sides are taken by `mien.data.votes.plurality`; a tie, or no vote for any label of the set,
-    decides nothing. The agreement over all faces counts ties for the choice, as the audit does.
+    The choice of the annotators is `mien.data.votes.plurality`; ties, and faces without votes for a
+    label of the set, are undecided. The agreement over all faces counts the first label of a tie as
+    the choice, as the audit does.
+
+    Args:
+        votes: uint8 (n, 10).
+        labels, predicted: int (n,).
+        label_set: The labels.
+
+    Returns:
+        `errors`, the number of differing faces; `with_prediction`, `with_label`, `neither` and
+        `undecided`, each `n` and `share` of the errors; over all faces `counted`, those with a
+        choice, and `label_is_choice` and `prediction_is_choice`, shares of these.
     """
     _, choice, tied = plurality(votes, label_set)
     wrong = predicted != labels
@@ -51,17 +61,16 @@ def siding(
 def by_majority(
     votes: np.ndarray, probabilities: np.ndarray, *, num_bootstrap: int, seed: int
 ) -> dict[str, Any] | None:
-    """Scores of a head that learned the votes, by FER+'s majority protocol
-    (`mien.data.votes.majority`).
+    """Scores of a vote head by FER+'s majority protocol (`mien.data.votes.majority`).
 
     Args:
         votes: uint8 (n, 10).
         probabilities: float (n, 8), in the order of `labels.FERPLUS`.
-        num_bootstrap: Resamples for the intervals; 0: none.
-        seed: Of the resamples.
+        num_bootstrap: Resamples for the intervals; 0 leaves them out.
+        seed: Seed of the resamples.
 
     Returns:
-        `n` faces with a winner and the scores on them; None where no face has one.
+        `n`, the faces with a majority, and the scores on these; None if there are none.
     """
     winner = majority(votes)
     rows = winner >= 0
@@ -79,12 +88,12 @@ def by_majority(
 def sides_with_network(
     votes: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label_set: LabelSet
 ) -> np.ndarray:
-    """bool (n,): the errors where the annotators' choice, with no tie, is the network's answer."""
+    """The errors where the annotators chose the prediction, without a tie, bool (n,)."""
     _, choice, tied = plurality(votes, label_set)
     return np.asarray((predicted != labels) & ~tied & (choice == predicted))
 
 
 def ballot(votes: np.ndarray) -> dict[str, int]:
-    """The votes that one picture got, uint8 (10,), by name and most voted first."""
+    """The votes on one picture, uint8 (10,), by name, the most frequent first."""
     order = np.argsort(-votes.astype(int), kind="stable")
     return {FERPLUS_VOTES[j]: int(votes[j]) for j in order if votes[j]}

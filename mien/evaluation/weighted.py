@@ -1,8 +1,8 @@
-"""Accuracy at a class mix that is not the data's own, such as that of ordinary life.
+"""Accuracy for another mix of classes than that of the data, such as that of everyday photographs.
 
-A collection with a seventh of each expression says little about photographs of which half are
-neutral. Weighted accuracy is what a network would be right on if its recall of each class held and
-the classes came in the shares that are asked for.
+A collection with equal shares of each expression says little about photographs of which half are
+neutral. Weighted accuracy is the accuracy that a network would have with its recall of each class
+if the classes came in the given shares.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.phrasing import interval, percent
 from mien.labels import canonical
 
-# Labelled faces by class in muxspace/facial_expressions without one annotator whose labels nobody
-# agrees with: press photographs and film stills, 12,753 in all.
+# Labelled faces by class in muxspace/facial_expressions: 12,753 press photographs and film stills,
+# without those of one annotator, with whom no other agrees.
 NATURAL = {
     "neutral": 6713.0,
     "happy": 5306.0,
@@ -37,24 +37,24 @@ NATURAL = {
 
 @dataclasses.dataclass(frozen=True)
 class ClassWeights:
-    """Shares of classes: a name for them, and label -> a positive number of any scale."""
+    """A mix of classes: its name, and label -> a positive number on any scale."""
 
     name: str
     by_label: Mapping[str, float]
 
 
 def parse_weights(text: str) -> ClassWeights:
-    """`natural`, `balanced`, or pairs such as `neutral=5,happy=4`; labels not named weigh nothing.
+    """Parse `natural`, `balanced`, or pairs such as `neutral=5,happy=4`; other labels weigh 0.
 
     Raises:
-        UsageError: for anything else.
+        UsageError: if the text is anything else.
     """
     plain = text.strip().lower()
     if plain == "natural":
         return ClassWeights("natural", NATURAL)
     if plain == "balanced":
         return ClassWeights("balanced", {})
-    found = {}
+    by_label = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         label, equals, number = (piece.strip() for piece in part.partition("="))
         try:
@@ -67,13 +67,13 @@ def parse_weights(text: str) -> ClassWeights:
                 "or more. Fix: "
                 + meant(part, ("natural", "balanced"), "write weights such as neutral=5,happy=4")
             )
-        found[canonical(label)] = weight
-    if not any(found.values()):
+        by_label[canonical(label)] = weight
+    if not any(by_label.values()):
         raise UsageError(
             f"weights: got {text!r}; expected at least one weight above 0. Fix: write weights such "
             "as neutral=5,happy=4"
         )
-    return ClassWeights("own", found)
+    return ClassWeights("own", by_label)
 
 
 def weighted_accuracy(
@@ -84,13 +84,13 @@ def weighted_accuracy(
     num_bootstrap: int = 1000,
     seed: int = 0,
 ) -> metrics.Estimate:
-    """Mean recall of the classes that occur, weighted, with its 95 % percentile bootstrap interval.
+    """Weighted mean recall of the classes that occur, with its 95 % percentile bootstrap interval.
 
     Args:
         labels, predicted: int (n,).
-        weights: float (K,), 0 or more, of any scale.
+        weights: Weights of the classes, float (K,), 0 or more, on any scale.
         num_bootstrap: Resamples for the interval; 0 leaves it out.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
     """
     truth = np.eye(len(weights))[labels].reshape(-1, len(weights))
     columns = np.concatenate([truth * (predicted == labels)[:, None], truth], axis=1)
@@ -113,10 +113,10 @@ def weighted_accuracy(
 
 
 def weigh(evaluation: Evaluation, weights: ClassWeights) -> Evaluation:
-    """The evaluation with `weighted_accuracy` for each network and split, and sentences about it.
+    """Add `weighted_accuracy` for each network and split, and sentences about it.
 
     Raises:
-        UsageError: where none of the weighted labels is one of the data.
+        UsageError: if the data has none of the weighted labels.
     """
     truth, dataset = copy.deepcopy(evaluation.truth), evaluation.dataset
     names = dataset.label_set.names
@@ -128,7 +128,7 @@ def weigh(evaluation: Evaluation, weights: ClassWeights) -> Evaluation:
             f"weights: got weights of {', '.join(shares)}; expected labels of the data. Fix: use "
             f"some of {', '.join(names)}"
         )
-    told = []
+    sentences = []
     for network, judged in zip(evaluation.networks, truth["networks"], strict=True):
         for split in SPLITS:
             scores = judged["splits"][split]
@@ -144,7 +144,7 @@ def weigh(evaluation: Evaluation, weights: ClassWeights) -> Evaluation:
                 seed=made["seed"],
             )
             if split == truth["yardstick"]:
-                told.append(_sentence(network.name, weights, vector, split, scores, labels))
+                sentences.append(_sentence(network.name, weights, vector, split, scores, labels))
     present = np.bincount(dataset.part(truth["yardstick"]).labels, minlength=len(names)) > 0
     truth["weights"] = {
         "name": weights.name,
@@ -153,11 +153,11 @@ def weigh(evaluation: Evaluation, weights: ClassWeights) -> Evaluation:
     }
     missing = [name for name in shares if shares[name] and not _occurs(name, names, present)]
     if missing:
-        told.append(
+        sentences.append(
             f"Of the weighted labels the data lacks {', '.join(missing)}: the others weigh all."
         )
-    truth["words"]["weighted"] = told
-    truth["words"]["verdict"] = [*truth["words"]["verdict"], *told]
+    truth["words"]["weighted"] = sentences
+    truth["words"]["verdict"] = [*truth["words"]["verdict"], *sentences]
     return dataclasses.replace(evaluation, truth=truth)
 
 

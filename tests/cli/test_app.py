@@ -28,7 +28,7 @@ from mien.data.readers import load_dataset
 from mien.data.source import make_folder, write_audit
 from mien.data.synthetic import draw_faces
 from mien.errors import RunError, UsageError
-from mien.evaluation.predictions import each_once
+from mien.evaluation.predictions import unique_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -422,9 +422,9 @@ def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
 
 
 def test_networks_of_one_name_are_numbered() -> None:
-    assert each_once(["a", "b"]) == ["a", "b"]
-    assert each_once(["a", "b", "a"]) == ["a 1", "b", "a 3"]
-    assert each_once(["a", "a", "a 2"]) == ["a 1", "a 2", "a 2 3"]
+    assert unique_names(["a", "b"]) == ["a", "b"]
+    assert unique_names(["a", "b", "a"]) == ["a 1", "b", "a 3"]
+    assert unique_names(["a", "a", "a 2"]) == ["a 1", "a 2", "a 2 3"]
 
 
 @pytest.mark.parametrize(
