@@ -31,7 +31,7 @@ from PIL import Image
 import mien
 from mien.predict import Options, Outputs, Tally, predict
 from mien.ray.job import Cluster, Work, connected, predict_on_cluster
-from mien.ray.manifest import Answers
+from mien.ray.manifest import ResultFolder
 from mien.ray.pool import Pool
 from mien.ray.setup import Item, Setup, frame_of, setup_like
 from mien.results import Frame
@@ -277,7 +277,7 @@ def asleep(setup: Setup, columns: Any, out: Path, num: int, picture_s: float) ->
             pool._taken(next(seat for seat in pool._seats if seat.starting == ref), ref)
     total = round(num * 20 / picture_s)
     items = (Item(f"{number:09d}.jpg", "") for number in range(total))
-    answers = Answers(str(out), {}, columns.schema, say=print)
+    answers = ResultFolder(str(out), {}, columns.schema, say=print)
     driver, began = time.process_time(), time.monotonic()
     answers.add(pyarrow.concat_tables([table for table, _ in pool.answers(items, total)]))
     took, driver = time.monotonic() - began, time.process_time() - driver

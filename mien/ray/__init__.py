@@ -1,11 +1,11 @@
-"""Many machines: Ray (https://docs.ray.io) runs the work, mien is the step that answers.
+"""Recognise faces on many machines with Ray (https://docs.ray.io).
 
 >>> import mien.ray, ray.data                                       # doctest: +SKIP
 >>> pictures = ray.data.read_binary_files("s3://bucket/pictures", include_paths=True)
 ...                                                                 # doctest: +SKIP
 >>> mien.ray.predict(pictures).write_parquet("answers/")            # doctest: +SKIP
 
-Importing this imports no Ray: the process in which a worker recognises has no use for it.
+Importing this does not import Ray: the process in which a worker recognises does not need it.
 """
 
 from mien.ray.dataset import predict

@@ -1,14 +1,14 @@
-"""The process in which a worker recognises: one that hangs or dies costs a file, not the worker.
+"""The process in which a worker recognises: if it hangs or dies, one file fails, not the worker.
 
-`python -m mien.ray.child DESCRIPTOR` is started by `mien.ray.watched`. It gets a `Setup` and then
-lists of (number, Item) through the connection, and tells `(kind, number, value)`:
+`python -m mien.ray.child DESCRIPTOR` is started by `mien.ray.watched`. It receives a `Setup` and
+then lists of (number, Item) through the connection, and sends `(kind, number, value)`:
 
-    ready    None    it can begin
-    refused  None    the sentence of a MienError: it cannot
-    begun    n       the clock of the file runs anew
-    waits    n       its bytes are there, and all cores are busy: no clock runs
-    frame    n       a Frame
-    ended    n       the file is whole
+    ready    None    it is ready
+    refused  None    it cannot start; the value is the message of a MienError
+    begun    n       the file's time limit starts anew
+    waits    n       the file's bytes are there, but all cores are busy: its time limit stops
+    frame    n       the value is a Frame
+    ended    n       the file is complete
 """
 
 from __future__ import annotations
@@ -35,82 +35,82 @@ from mien.recognizer import Recognizer
 from mien.results import Frame
 from mien.vision.reading import Limits
 
-AHEAD = 4  # remote files that are read while others are looked at
-BROKEN = 70  # exit code after an error that is nobody's picture
+AHEAD = 4  # remote files that are read while others are analysed
+BROKEN = 70  # exit code after an unexpected error
 
-Tell = Callable[[str, int | None, Any], None]
+Send = Callable[[str, int | None, Any], None]
 
 
 def main() -> None:
-    """Answer until the worker is gone."""
+    """Process files until the worker ends."""
     threading.excepthook = _die
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     lock = threading.Lock()
 
-    def tell(kind: str, number: int | None, value: Any = None) -> None:
+    def send(kind: str, number: int | None, value: Any = None) -> None:
         with lock:
             connection.send((kind, number, value))
 
     try:
         setup: Setup = connection.recv()
-        _hold_threads(setup.num_threads)
+        _limit_threads()
         recognizer = setup.load()
     except MienError as error:
-        tell("refused", None, str(error))
+        send("refused", None, str(error))
         return
-    tell("ready", None)
+    send("ready", None)
     waiting: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
     cores = threading.Semaphore(setup.num_threads)
-    answering = Answering(setup, recognizer, cores, tell)
+    processor = Processor(setup, recognizer, cores, send)
     for _ in range(setup.num_threads + AHEAD):
-        threading.Thread(target=_work, args=(waiting, answering), daemon=True).start()
+        threading.Thread(target=_work, args=(waiting, processor), daemon=True).start()
     while True:
         try:
-            given = connection.recv()
+            numbered_items = connection.recv()
         except (EOFError, OSError):
-            os._exit(0)  # the worker is gone, and whatever hangs here goes with it
-        for one in given:
-            waiting.put(one)
+            os._exit(0)  # the worker has ended; this also ends threads that hang
+        for numbered_item in numbered_items:
+            waiting.put(numbered_item)
 
 
-def _work(waiting: queue.SimpleQueue[tuple[int, Item]], answering: Answering) -> None:
+def _work(waiting: queue.SimpleQueue[tuple[int, Item]], processor: Processor) -> None:
     while True:
         number, item = waiting.get()
-        answering.answer(number, item)
+        processor.process(number, item)
 
 
-class Answering:
-    """Answers files, as many at a time as there are cores."""
+class Processor:
+    """Processes files, as many at a time as there are cores."""
 
     def __init__(
-        self, setup: Setup, recognizer: Recognizer, cores: threading.Semaphore, tell: Tell
+        self, setup: Setup, recognizer: Recognizer, cores: threading.Semaphore, send: Send
     ) -> None:
-        self._setup, self._recognizer, self._cores, self._tell = setup, recognizer, cores, tell
+        self._setup, self._recognizer, self._cores, self._send = setup, recognizer, cores, send
 
-    def answer(self, number: int, item: Item) -> None:
-        """Tell the frames of a file."""
-        self._tell("begun", number, None)
+    def process(self, number: int, item: Item) -> None:
+        """Send the frames of a file."""
+        self._send("begun", number, None)
         with ExitStack() as stack:
             error: DataError | None = None
-            got: str | bytes = item.source if item.data is None else item.data
+            content: str | bytes = item.source if item.data is None else item.data
             try:
                 if item.data is None and storage.is_remote(item.source):
-                    got = self._fetched(number, item, stack)
+                    content = self._fetched(number, item, stack)
             except DataError as failure:
                 error = failure
-            self._tell("waits", number, None)
+            self._send("waits", number, None)
             stack.enter_context(self._cores)
-            self._tell("begun", number, None)
+            self._send("begun", number, None)
             is_empty = True
-            for frame in self._frames(item, got, error):
-                self._tell("frame", number, frame)
+            for frame in self._frames(item, content, error):
+                self._send("frame", number, frame)
                 is_empty = False
             if is_empty:  # every file has a row
-                self._tell("frame", number, self._failed(item, _empty(item.source)))
-            self._tell("ended", number, None)
+                self._send("frame", number, self._failed(item, _empty(item.source)))
+            self._send("ended", number, None)
 
     def _fetched(self, number: int, item: Item, stack: ExitStack) -> str | bytes:
-        """The bytes of a remote picture; the path of a copy of a remote video."""
+        """The bytes of a remote picture, or the path of a local copy of a remote video."""
         if not item.is_video:
             return storage.read(item.source, self._setup.queries, Limits())
         copy = stack.enter_context(
@@ -118,24 +118,23 @@ class Answering:
         )
         for piece in storage.pieces(item.source, self._setup.queries):
             copy.write(piece)
-            self._tell("begun", number, None)  # a long way is no reason to give up
+            self._send("begun", number, None)  # a slow download does not use up the time limit
         copy.flush()
         return copy.name
 
-    def _frames(self, item: Item, got: str | bytes, error: DataError | None) -> Iterator[Frame]:
+    def _frames(self, item: Item, content: str | bytes, error: DataError | None) -> Iterator[Frame]:
         recognizer, setup = self._recognizer, self._setup
         if error is not None:
             yield self._failed(item, error)
-        elif isinstance(got, bytes) or not item.is_video:
-            picture = got if isinstance(got, str) else _named(got, item.source)
+        elif isinstance(content, bytes) or not item.is_video:
+            picture = content if isinstance(content, str) else _named(content, item.source)
             frame = frame_of(recognizer, picture, item.source)
-            yield draw_picture(recognizer, frame, got, item.name, setup.outputs)
+            yield draw_picture(recognizer, frame, content, item.name, setup.outputs)
         else:
-            for frame in watch_video(
-                got, item.name, recognizer, setup.outputs, setup.options, _say
-            ):
-                said = None if frame.error is None else frame.error.replace(got, item.source)
-                yield replace(frame, source=item.source, error=said)
+            frames = watch_video(content, item.name, recognizer, setup.outputs, setup.options, _say)
+            for frame in frames:
+                message = frame.error and frame.error.replace(content, item.source)
+                yield replace(frame, source=item.source, error=message)
 
     def _failed(self, item: Item, error: DataError) -> Frame:
         detector, prior = self._recognizer.detector.name, self._recognizer.prior
@@ -143,7 +142,7 @@ class Answering:
 
 
 def failed(source: str, error: str, detector: str, prior: str) -> Frame:
-    """The frame of a file that could not be answered."""
+    """The frame of a file that could not be processed."""
     return Frame(source, 0, None, 0, 0, detector, (), error, prior)
 
 
@@ -154,14 +153,14 @@ def _empty(source: str) -> DataError:
 
 
 def _named(data: bytes, name: str) -> io.BytesIO:
-    """Bytes that errors call by the file's name."""
+    """The bytes as a file with a name, which errors show."""
     file = io.BytesIO(data)
     file.name = name  # type: ignore[attr-defined]
     return file
 
 
-def _hold_threads(num: int) -> None:
-    """OpenCV would take all cores of the machine."""
+def _limit_threads() -> None:
+    """Keep OpenCV from using all cores of the machine."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -173,7 +172,7 @@ def _say(sentence: str) -> None:
 
 
 def _die(what: threading.ExceptHookArgs) -> None:
-    """The worker sees the process end and looks at its files one by one."""
+    """End the process; the worker then tries its files one by one."""
     traceback.print_exception(what.exc_value)
     sys.stderr.flush()
     os._exit(BROKEN)

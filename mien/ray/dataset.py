@@ -23,27 +23,26 @@ def predict(
     time_limit_s: float = TIME_LIMIT_S,
     columns: str = "mien",
 ) -> ray.data.Dataset:
-    """The faces of a dataset of pictures: rows as in the table of `mien predict`.
+    """Recognise the faces in a dataset of pictures; the rows are those of `mien predict`.
 
-    A picture gives a row for each face, or one that says that there is none or what went wrong.
-    Other columns of the dataset are repeated in each row of their picture. Videos are for
-    `mien predict --engine ray`.
+    Each picture has a row for each face, or one row if it has no face or cannot be read. Other
+    columns of the dataset are repeated in each row. For videos use `mien predict --engine ray`.
 
     Args:
-        dataset: With a column `bytes`, as `ray.data.read_binary_files` gives it, or `path`, or
-            both: then the bytes are taken, and the path is their name.
+        dataset: Pictures in a column `bytes`, as from `ray.data.read_binary_files`, or their paths
+            in a column `path`. If there are both, the bytes are used and the path is their name.
         load: Arguments of `mien.load`, such as `{"detector": "none"}`.
-        num_workers: Actors; None: as many as Ray Data finds right.
-        num_threads: Cores of each.
-        time_limit_s: What a picture may take before its row says that it took too long.
-        columns: `mien`, `openface` or `pyfeat`.
+        num_workers: Number of actors; None leaves it to Ray Data.
+        num_threads: Cores of each actor.
+        time_limit_s: Seconds after which a picture fails.
+        columns: The preset of columns: `mien`, `openface` or `pyfeat`.
 
     Returns:
-        A dataset that is computed when it is used, as all of Ray Data's.
+        A lazy dataset, as usual in Ray Data.
 
     Raises:
-        UsageError: for a dataset with neither column, or options that cannot be meant.
-        MissingExtraError: where Ray is not installed.
+        UsageError: if the dataset has neither column, or an option cannot be used.
+        MissingExtraError: if Ray is not installed.
     """
     try:
         from ray.data import ActorPoolStrategy
@@ -60,15 +59,15 @@ def predict(
             f"mien.ray.predict: got a dataset with the columns {', '.join(names) or 'none'}; "
             "expected bytes or path. Fix: ray.data.read_binary_files(..., include_paths=True)"
         )
-    asked = dict(load or {})
-    with mien.load(**asked) as recognizer:
+    options = dict(load or {})
+    with mien.load(**options) as recognizer:
         setup = dataclasses.replace(
-            setup_like(recognizer, max_side=asked.get("max_side"), prior=asked.get("prior")),
+            setup_like(recognizer, max_side=options.get("max_side"), prior=options.get("prior")),
             num_threads=num_threads,
             time_limit_s=time_limit_s,
             columns=columns,
         )
-    setup.arrow_columns()  # refuses another preset here and now
+    setup.arrow_columns()  # raises now if the preset is unknown
     pool = (
         ActorPoolStrategy(min_size=1, max_size=None)
         if num_workers is None
@@ -85,7 +84,7 @@ def predict(
 
 
 class Step:
-    """What an actor of Ray Data calls with each batch."""
+    """The class that an actor of Ray Data calls with each batch."""
 
     def __init__(self, setup: Setup) -> None:
         from mien.ray.watched import Watched
@@ -100,10 +99,10 @@ class Step:
 
         names = batch.column_names
         paths = batch["path"].to_pylist() if "path" in names else None
-        held = batch["bytes"].to_pylist() if "bytes" in names else [None] * batch.num_rows
-        sources = paths or [f"picture of {len(data or b''):,} bytes" for data in held]
+        contents = batch["bytes"].to_pylist() if "bytes" in names else [None] * batch.num_rows
+        sources = paths or [f"picture of {len(data or b''):,} bytes" for data in contents]
         items = [
-            Item(str(source), "", data=data) for source, data in zip(sources, held, strict=True)
+            Item(str(source), "", data=data) for source, data in zip(sources, contents, strict=True)
         ]
         tables, _ = self._watched.answer(items)
         rows = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])

@@ -1,4 +1,4 @@
-"""What a job would take: measured on a few of its own files, here, on one core."""
+"""Estimate the time and cost of a job from a few of its files, measured on one core here."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from mien.ray.setup import frame_of
 from mien.recognizer import Recognizer
 from mien.vision.reading import Limits
 
-PICTURES, VIDEOS = 32, 3  # that are looked at, from all over the list
-FRAMES = 50  # of a video
-CORE_HOUR = 0.04  # what clouds ask for a core of a machine rented by the hour, about
+PICTURES, VIDEOS = 32, 3  # files that are measured, spread evenly over the list
+FRAMES = 50  # measured frames of a video
+CORE_HOUR = 0.04  # rough price of a core in a cloud machine rented by the hour, in dollars
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job would take.
+    """The estimated time and cost of a job.
 
     Attributes:
-        num_pictures, num_videos: Files to answer.
-        picture_s: Seconds of one core for a picture; None where none was looked at.
-        video_s: Seconds of one core for a video.
-        num_measured: Files that were looked at for it.
-        num_cores: Cores that the work would be done on.
-        core_hours: Of the whole job.
-        hours: Until it is done.
-        core_hour_price: What a core hour costs.
-        price: Of the whole job.
-        price_per_million: Of a million such files.
+        num_pictures, num_videos: Files to process.
+        picture_s: Seconds of one core for a picture; None if none was measured.
+        video_s: Seconds of one core for a video; None if none was measured.
+        num_measured: Number of measured files.
+        num_cores: Cores that would do the work.
+        core_hours: Core hours of the whole job.
+        hours: Hours until it is done.
+        core_hour_price: Price of a core hour.
+        price: Price of the whole job.
+        price_per_million: Price of a million such files.
     """
 
     num_pictures: int
@@ -54,7 +54,7 @@ class Estimate:
         return asdict(self)
 
     def sentences(self) -> list[str]:
-        """For a person."""
+        """The estimate as text."""
         each = [
             f"{seconds:.3f} s a {kind}"
             for kind, seconds in (("picture", self.picture_s), ("video", self.video_s))
@@ -78,23 +78,23 @@ def estimate(
     num_cores: int,
     core_hour_price: float,
 ) -> Estimate:
-    """Look at a few files, and reckon from them.
+    """Measure a few files and extrapolate.
 
     Args:
-        work: What is to be answered.
-        recognizer: With one thread.
-        options: How videos are looked at.
+        work: The files of the job.
+        recognizer: A recognizer with one thread.
+        options: How videos are analysed.
         num_cores: Cores that would do the work.
-        core_hour_price: What one costs an hour, in any currency.
+        core_hour_price: Price of a core hour, in any currency.
     """
-    pictures = [one for one in work.below if one not in work.videos]
-    videos = [one for one in work.below if one in work.videos]
-    some = _spread(pictures, PICTURES)
-    few = _spread([one for one in videos if not storage.is_remote(one)], VIDEOS)
-    if some:
-        _picture_s(some[0], recognizer, work)  # what is slow only once is not counted
-    picture_s = _mean([_picture_s(one, recognizer, work) for one in some])
-    video_s = _mean([_video_s(one, recognizer, options) for one in few])
+    pictures = [source for source in work.below if source not in work.videos]
+    videos = [source for source in work.below if source in work.videos]
+    sample = _spread(pictures, PICTURES)
+    video_sample = _spread([video for video in videos if not storage.is_remote(video)], VIDEOS)
+    if sample:
+        _picture_s(sample[0], recognizer, work)  # the first one also pays for loading
+    picture_s = _mean([_picture_s(picture, recognizer, work) for picture in sample])
+    video_s = _mean([_video_s(video, recognizer, options) for video in video_sample])
     seconds = len(pictures) * (picture_s or 0.0) + len(videos) * (video_s or 0.0)
     core_hours, num_files = seconds / 3600, max(1, len(work.below))
     return Estimate(
@@ -102,7 +102,7 @@ def estimate(
         len(videos),
         picture_s,
         video_s,
-        len(some) + len(few),
+        len(sample) + len(video_sample),
         num_cores,
         core_hours,
         core_hours / num_cores,
@@ -117,7 +117,7 @@ def _several(count: int, thing: str) -> str:
 
 
 def _figure(value: float) -> str:
-    """Three digits, or a whole number."""
+    """A number with three digits, or as a whole number."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
@@ -127,12 +127,12 @@ def _picture_s(source: str, recognizer: Recognizer, work: Work) -> float:
         data = storage.read(source, work.queries, Limits()) if storage.is_remote(source) else source
         frame_of(recognizer, data, source)
     except DataError:
-        pass  # takes a row and hardly any time
+        pass  # a picture that cannot be read takes hardly any time
     return time.process_time() - began
 
 
 def _video_s(source: str, recognizer: Recognizer, options: Options) -> float:
-    """Seconds for all of a video, reckoned from its first frames; 0 if it cannot be read."""
+    """Seconds for a whole video, extrapolated from its first frames; 0 if it cannot be read."""
     from mien.video.decoding import opened
     from mien.video.recognize import watch
 

@@ -1,5 +1,5 @@
-"""The job of `mien predict --engine ray`: files in, a folder of Parquet parts out, by as many
-workers as there are cores in a cluster. The same command goes on where it was stopped.
+"""The job of `mien predict --engine ray`: process files on all cores of a cluster, and write a
+folder of Parquet files. If it is interrupted, the same command continues it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from mien.errors import MissingExtraError, RunError, counted, printable
 from mien.predict import Options, Outputs, Tally, settings_of
-from mien.ray.manifest import Answers
+from mien.ray.manifest import ResultFolder
 from mien.ray.setup import TIME_LIMIT_S, Item, Setup, setup_like
 from mien.recognizer import Recognizer
 from mien.results.names import output_names
@@ -21,8 +21,8 @@ from mien.results.resume import make_folder
 from mien.runtime import cores
 
 ROWS_A_PART = 50_000
-PART_S = 30.0  # after which a part is written that has fewer; a kill costs no more than this
-STORE_BYTES = 512 << 20  # answers on their way, on a machine of its own
+PART_S = 30.0  # seconds after which a smaller part is written; a kill loses no more than this
+STORE_BYTES = 512 << 20  # Ray's object store, if mien starts Ray on this machine
 
 Say = Callable[[str], None]
 Show = Callable[[int, str], None]
@@ -33,10 +33,10 @@ class Cluster:
     """Where the work is done.
 
     Attributes:
-        address: Of a Ray cluster; None: the cores of this machine.
-        num_workers: How many; None: all that there are cores for.
-        num_threads: Cores of each.
-        time_limit_s: A picture, or a video between two frames, may take so long.
+        address: Address of a Ray cluster; None uses the cores of this machine.
+        num_workers: Number of workers; None uses all cores.
+        num_threads: Cores of each worker.
+        time_limit_s: Seconds after which a picture fails, or a video without a new frame.
     """
 
     address: str | None = None
@@ -47,14 +47,14 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be answered, where to, and by whom.
+    """The files of a job, the folder of its results, and the cluster.
 
     Attributes:
-        out: The folder of answers, a path or an address.
-        below: Each source, with its path below the folder that was given.
-        videos: Those that are videos.
-        queries: What stood behind the `?` of an address, by its beginning.
-        cluster: By whom.
+        out: The folder of results, a path or an address.
+        below: Source -> its path below the folder on the command line.
+        videos: The sources that are videos.
+        queries: Scheme and bucket of an address -> the query after its `?`.
+        cluster: Where the work is done.
     """
 
     out: str
@@ -73,20 +73,23 @@ def predict_on_cluster(
     say: Say,
     show: Show,
 ) -> Tally:
-    """Answer all files that the folder does not answer yet.
+    """Process all files that the folder has no results for yet.
 
     Args:
-        work: What is to be answered.
-        recognizer: What the workers recognise like.
-        outputs: Further folders, and the preset of columns.
-        options: How videos are looked at, and what the recognizer was loaded with.
-        say: Takes sentences for a person.
-        show: Takes how many files are answered, and how it goes.
+        work: The files and the folder.
+        recognizer: The workers recognise as this one does.
+        outputs: Additional folders, and the preset of columns.
+        options: How videos are analysed, and how the recognizer was loaded.
+        say: Receives messages for the user.
+        show: Receives the number of processed files, and a description of the progress.
+
+    Returns:
+        The number of files, faces and failures.
 
     Raises:
-        UsageError: if the folder holds something else, or rows computed by other means.
-        RunError: if no worker can begin.
-        MissingExtraError: where Ray is not installed.
+        UsageError: if the folder holds other files, or results with other settings.
+        RunError: if no worker can start.
+        MissingExtraError: if Ray is not installed.
     """
     setup = replace(
         setup_like(recognizer, max_side=options.max_side, prior=options.prior),
@@ -102,7 +105,7 @@ def predict_on_cluster(
         make_folder(folder)
     settings = settings_of(recognizer, options, has_videos=bool(work.videos))
     schema = setup.arrow_columns().schema
-    answers = Answers(work.out, settings, schema, overwrite=outputs.overwrite, say=say)
+    answers = ResultFolder(work.out, settings, schema, overwrite=outputs.overwrite, say=say)
     try:
         tally = _answer_missing(work, setup, answers, say, show)
         answers.finish()
@@ -111,19 +114,19 @@ def predict_on_cluster(
     return tally
 
 
-def _answer_missing(work: Work, setup: Setup, answers: Answers, say: Say, show: Show) -> Tally:
-    missing = [one for one in work.below if printable(one) not in answers.held]
+def _answer_missing(work: Work, setup: Setup, answers: ResultFolder, say: Say, show: Show) -> Tally:
+    missing = [source for source in work.below if printable(source) not in answers.held]
     tally = Tally(num_resumed=len(work.below) - len(missing))
     if not missing:
         return tally
     names = output_names(list(work.below), work.below) if setup.outputs.folders() else {}
-    items = (Item(one, names.get(one, ""), one in work.videos) for one in missing)
+    items = (Item(source, names.get(source, ""), source in work.videos) for source in missing)
     with connected(work.cluster.address) as ray:
         from mien.ray.pool import Pool
 
-        cores_there = int(ray.cluster_resources().get("CPU", 0))
+        num_cores = int(ray.cluster_resources().get("CPU", 0))
         say(
-            f"{counted(len(missing), 'file')} to answer on {counted(cores_there, 'core')}; "
+            f"{counted(len(missing), 'file')} to answer on {counted(num_cores, 'core')}; "
             f"{counted(tally.num_resumed, 'file')} there from an earlier run"
         )
         pool = Pool(setup, num_workers=work.cluster.num_workers, say=say)
@@ -137,20 +140,21 @@ def _answer_missing(work: Work, setup: Setup, answers: Answers, say: Say, show: 
 
 
 def _parts(
-    answered: Iterator[tuple[Any, Tally]], tally: Tally, progress: Progress, pool: Any
+    results: Iterator[tuple[Any, Tally]], tally: Tally, progress: Progress, pool: Any
 ) -> Iterator[Any]:
-    """Tables of many rows, made of those that workers give."""
+    """The tables of the workers, joined to larger ones."""
     import pyarrow
 
     tables: list[Any] = []
     began = time.monotonic()
-    for table, found in answered:
+    for table, counts in results:
         if not tables:
             began = time.monotonic()
         tables.append(table)
-        tally.include(found)
-        progress.move(found.num_sources, tally, pool.num_ready)
-        if sum(one.num_rows for one in tables) >= ROWS_A_PART or time.monotonic() - began >= PART_S:
+        tally.include(counts)
+        progress.move(counts.num_sources, tally, pool.num_ready)
+        num_rows = sum(part.num_rows for part in tables)
+        if num_rows >= ROWS_A_PART or time.monotonic() - began >= PART_S:
             yield pyarrow.concat_tables(tables)
             tables = []
     if tables:
@@ -158,14 +162,14 @@ def _parts(
 
 
 class Progress:
-    """How far the job is, in words."""
+    """Describes the progress of the job."""
 
     def __init__(self, total: int, show: Show) -> None:
         self._total, self._show = total, show
         self._num, self._began = 0, time.monotonic()
 
     def move(self, num: int, tally: Tally, num_workers: int) -> None:
-        """So many more files are answered."""
+        """Report that `num` more files are processed."""
         self._num += num
         rate = self._num / max(1e-3, time.monotonic() - self._began)
         left = (self._total - self._num) / rate if rate else 0.0
@@ -178,7 +182,7 @@ class Progress:
 
 
 def span(seconds: float) -> str:
-    """Such as `40 s`, `5 min`, `3.2 h`, `12 days`."""
+    """A duration as text, such as `40 s`, `5 min`, `3.2 h`, `12 days`."""
     for size, unit, most in ((1, "s", 100), (60, "min", 100), (3600, "h", 72)):
         if seconds / size < most:
             count = seconds / size
@@ -188,17 +192,17 @@ def span(seconds: float) -> str:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """Ray, on a cluster or on this machine's cores; left again at the end.
+    """Connect to Ray within the block.
 
     Args:
-        address: Of a cluster; None: a Ray of our own, on this machine. A caller that uses Ray
-            already is given its own.
+        address: Address of a cluster; None starts Ray on this machine. If the process is already
+            connected to Ray, that connection is used and left open.
 
     Raises:
         RunError: if there is no such cluster.
-        MissingExtraError: where Ray is not installed.
+        MissingExtraError: if Ray is not installed.
     """
-    # Ray would tell its maker of every use; nothing leaves this machine unasked.
+    # Ray would send usage statistics to its maker.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", "60")  # 5 on a busy machine fail
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -209,15 +213,15 @@ def connected(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    ours = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    options = {"address": "local", **ours} if address is None else {"address": address}
+    local = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    options = {"address": "local", **local} if address is None else {"address": address}
     for is_last in (address is not None, False, True):
         try:
             ray.init(logging_level="ERROR", **options)
             break
         except Exception as error:  # Ray raises Exception itself
             ray.shutdown()
-            if is_last:  # a busy machine may need more than Ray's 30 s to begin
+            if is_last:  # a busy machine may need more than Ray's 30 s to start it
                 reason = " ".join(str(error).split())[:300]
                 raise RunError(
                     f"Ray: got {reason}; expected a cluster at {address or 'this machine'}. "

@@ -1,7 +1,7 @@
-"""A folder of answers: Parquet parts, and `_manifest.json`, which says which parts are whole.
+"""A folder of results: Parquet parts, and `_manifest.json`, which lists the complete ones.
 
-Only the driver writes, and a part counts once the manifest names it, so no row is there twice and
-none is lost whoever dies. Readers of Parquet pass over names that begin with `_` or `.`.
+Only the driver writes, and a part counts once the manifest names it, so no row is lost or there
+twice, whichever process dies. Readers of Parquet ignore names that begin with `_` or `.`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _PART = re.compile(r"part-\d{6,}\.parquet")
 Say = Callable[[str], None]
 
 
-class Answers:
-    """A folder that parts are added to.
+class ResultFolder:
+    """A folder of results to which parts are added.
 
     Args:
         folder: A path or an address.
-        settings: What the rows are computed with.
+        settings: The settings with which the rows are computed.
         schema: The columns, a `pyarrow.Schema`.
-        overwrite: Begin anew, where the folder holds answers.
-        say: Takes sentences for a person.
+        overwrite: Delete results that the folder holds.
+        say: Receives messages for the user.
 
     Raises:
-        UsageError: if the folder holds something else, rows computed with other settings, or is
-            being written to by another command.
-        DataError: for a manifest that cannot be read.
+        UsageError: if the folder holds other files or rows with other settings, or another command
+            is writing to it.
+        DataError: if its manifest cannot be read.
     """
 
     def __init__(
@@ -103,17 +103,17 @@ class Answers:
             raise self._unwritable(error) from error
 
     def finish(self) -> None:
-        """Say in the manifest that nothing is missing."""
+        """Mark the results as complete in the manifest."""
         self._save(is_finished=True)
 
     def close(self) -> None:
-        """Let others write."""
+        """Release the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def _hold(self) -> None:
-        """Keep other commands out; a folder on another machine cannot be held."""
+        """Lock the folder; remote folders cannot be locked."""
         if not self._is_local:
             return
         try:
@@ -133,8 +133,10 @@ class Answers:
             self.close()
 
     def _held(self, names: set[str]) -> set[str]:
-        """The sources that whole parts answer. Parts that were being written when a command was
-        killed go, and so do damaged ones: their sources are answered again.
+        """The sources with results in complete parts.
+
+        Damaged parts, and those that were being written when a command was killed, are deleted:
+        their sources are processed again.
         """
         held: set[str] = set()
         for name, part in list(self._parts.items()):
@@ -163,8 +165,8 @@ class Answers:
     def _names(self) -> set[str]:
         from pyarrow import fs
 
-        found = self._system.get_file_info(fs.FileSelector(self._place))
-        return {one.base_name for one in found}
+        infos = self._system.get_file_info(fs.FileSelector(self._place))
+        return {info.base_name for info in infos}
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -203,12 +205,12 @@ class Answers:
         self._put(name, lambda file: parquet.write_table(table, file))
 
     def _put(self, name: str, write: Callable[[Any], object]) -> None:
-        """A file that is whole as soon as it has its name: object stores see to that themselves."""
-        beside = self._at(f"{name}.unfinished") if self._is_local else self._at(name)
-        with self._system.open_output_stream(beside) as file:
+        """Write a file atomically; object stores do that themselves."""
+        temporary = self._at(f"{name}.unfinished") if self._is_local else self._at(name)
+        with self._system.open_output_stream(temporary) as file:
             write(file)
         if self._is_local:
-            os.replace(beside, self._at(name))
+            os.replace(temporary, self._at(name))
 
     def _at(self, name: str) -> str:
         return f"{self._place}/{name}"
@@ -224,16 +226,16 @@ class Answers:
 def _check_same(
     folder: str, known: Mapping[str, Any], settings: Mapping[str, Any], schema: Any
 ) -> None:
-    """Refuse to go on with answers that were computed by other means.
+    """Check that the results in a folder have the same settings and columns.
 
     Raises:
-        UsageError: where settings or columns differ.
+        UsageError: if settings or columns differ.
     """
     if not known["parts"]:
         return
-    if other := differences(known["settings"], settings):
+    if difference := differences(known["settings"], settings):
         raise UsageError(
-            f"{folder}: got {other[0]}; expected {other[1]}, as its parts were computed. "
+            f"{folder}: got {difference[0]}; expected {difference[1]}, as its parts were computed. "
             "Fix: give the options of then, or name another folder with --out"
         )
     if known["columns"] != schema.names:

@@ -1,7 +1,7 @@
-"""Actors that answer: how many there are, what each has to do, and what happens when one dies.
+"""A pool of Ray actors: their number, their tasks, and what happens when one dies.
 
-Not `Dataset.map_batches`: docs/scale.md says why. An actor has at most two lists of files at a
-time, one under way and one waiting, so what is in memory does not grow with the number of files.
+docs/scale.md says why it is not `Dataset.map_batches`. An actor has at most two lists of files at a
+time, one in progress and one waiting, so memory does not grow with the number of files.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from mien.ray.watched import Watched
 
 FILES_A_TASK = 64
 TASKS_AN_ACTOR = 2
-DEATHS = 3  # of actors, before a task is divided or its one file given up
-FALSE_STARTS = 3  # of actors, before the first that answers
-TOP_UP_S = 2.0
+DEATHS = 3  # of actors on a task, after which it is divided, or fails if it has only one file
+FALSE_STARTS = 3  # actors that may fail to start before the first succeeds
+TOP_UP_S = 2.0  # seconds between adjustments of the number of actors
 
 Say = Callable[[str], None]
 
 
 class Actor:
-    """A worker on some node; recognises in a process of its own."""
+    """A worker on a node, which recognises in a separate process."""
 
     def __init__(self, setup: Setup) -> None:
         import os
@@ -47,10 +47,10 @@ class Actor:
         self._watched = Watched(setup)
 
     def ready(self) -> None:
-        """Answers as soon as the actor is there."""
+        """Return as soon as the actor has started."""
 
     def answer(self, items: Sequence[Item]) -> tuple[Any, Tally]:
-        """A `pyarrow.Table` of some files, and what was found."""
+        """A `pyarrow.Table` of the results for some files, and their counts."""
         import pyarrow
 
         tables, tally = self._watched.answer(items)
@@ -65,11 +65,11 @@ class _Task:
 
 
 @dataclass(eq=False)
-class _Seat:
-    """An actor and what it was given, the first first."""
+class _Worker:
+    """An actor and its tasks, in order."""
 
     handle: Any
-    starting: Any | None  # until it is there
+    starting: Any | None  # reference of `ready`, until it has started
     tasks: dict[Any, _Task] = field(default_factory=dict)
 
 
@@ -78,9 +78,8 @@ class Pool:
 
     Args:
         setup: How they recognise.
-        num_workers: How many; None for all that the cluster has cores for, also while it grows and
-            shrinks.
-        say: Takes sentences for a person.
+        num_workers: Number of actors; None uses all cores, also when the cluster grows or shrinks.
+        say: Receives messages for the user.
         actor: The class of the actors.
     """
 
@@ -89,65 +88,66 @@ class Pool:
     ) -> None:
         self._setup, self._num_workers, self._say = setup, num_workers, say
         self._class = ray.remote(actor)
-        self._told = ray.put(setup)
-        self._seats: list[_Seat] = []
-        self._again: deque[_Task] = deque()
+        self._setup_ref = ray.put(setup)
+        self._workers: list[_Worker] = []
+        self._retries: deque[_Task] = deque()
         self._false_starts, self._has_started, self._topped_up = 0, False, -TOP_UP_S
 
     @property
     def num_ready(self) -> int:
-        """Actors that are there."""
-        return sum(seat.starting is None for seat in self._seats)
+        """Actors that have started."""
+        return sum(worker.starting is None for worker in self._workers)
 
     def answers(self, items: Iterator[Item], total: int) -> Iterator[tuple[Any, Tally]]:
-        """The answers to files, in the order in which they come; each file is answered once.
+        """Tables of results and their counts, in the order in which they are computed.
 
         Args:
             items: The files.
-            total: How many there are.
+            total: Number of files.
 
         Raises:
-            RunError: if no worker can begin.
+            RunError: if no worker can start.
         """
         left = total
         while True:
             self._top_up()
             left -= self._hand_out(items, left)
-            waited_for = {seat.starting: seat for seat in self._seats if seat.starting is not None}
-            waited_for |= {ref: seat for seat in self._seats for ref in seat.tasks}
-            if not left and not self._again and not any(seat.tasks for seat in self._seats):
+            pending = {
+                worker.starting: worker for worker in self._workers if worker.starting is not None
+            }
+            pending |= {ref: worker for worker in self._workers for ref in worker.tasks}
+            if not left and not self._retries and not any(worker.tasks for worker in self._workers):
                 return
-            done = self._wait(list(waited_for))
-            for ref in done:
-                if (answer := self._taken(waited_for[ref], ref)) is not None:
-                    yield answer
+            for ref in self._wait(list(pending)):
+                if (result := self._result(pending[ref], ref)) is not None:
+                    yield result
 
     def close(self) -> None:
-        """End the actors."""
-        for seat in self._seats:
-            ray.kill(seat.handle)
-        self._seats = []
+        """Kill the actors."""
+        for worker in self._workers:
+            ray.kill(worker.handle)
+        self._workers = []
 
     def _hand_out(self, items: Iterator[Item], left: int) -> int:
-        """Give every actor that is there what it has room for; how many new files that are."""
+        """Give tasks to all actors with room for them; returns the number of new files."""
         num_new = 0
         for num_tasks in range(TASKS_AN_ACTOR):
-            for seat in self._seats:
-                if seat.starting is not None or len(seat.tasks) > num_tasks:
+            for worker in self._workers:
+                if worker.starting is not None or len(worker.tasks) > num_tasks:
                     continue
-                if self._again:
-                    task = self._again.popleft()
+                if self._retries:
+                    task = self._retries.popleft()
                 else:
                     size = self._size(left - num_new)
                     task = _Task(list(itertools.islice(items, size)))
                     num_new += len(task.items)
                 if not task.items:
                     return num_new
-                seat.tasks[seat.handle.answer.remote(task.items)] = task
+                worker.tasks[worker.handle.answer.remote(task.items)] = task
         return num_new
 
     def _size(self, left: int) -> int:
-        """Files in the next task: fewer towards the end, so that all workers end together."""
+        """Files in the next task: fewer near the end, so that all workers finish together."""
         return max(1, min(FILES_A_TASK, left // (2 * TASKS_AN_ACTOR * max(1, self.num_ready))))
 
     def _wait(self, refs: list[Any]) -> list[Any]:
@@ -160,7 +160,7 @@ class Pool:
         return list(done)
 
     def _top_up(self) -> None:
-        """Have as many actors as there is room for: nodes come and go."""
+        """Start actors if the cluster has room for more, and drop waiting ones if it has not."""
         if time.monotonic() - self._topped_up < TOP_UP_S:
             return
         self._topped_up = time.monotonic()
@@ -168,42 +168,42 @@ class Pool:
         if num is None:
             cores = ray.cluster_resources().get("CPU", 0)
             num = max(1, int(cores) // self._setup.num_threads)
-        waiting = [seat for seat in self._seats if seat.starting is not None]
-        for seat in waiting[: max(0, len(self._seats) - num)]:  # for room that is gone
-            self._seats.remove(seat)
-            ray.kill(seat.handle)
-        while len(self._seats) < num:
+        waiting = [worker for worker in self._workers if worker.starting is not None]
+        for worker in waiting[: max(0, len(self._workers) - num)]:
+            self._workers.remove(worker)
+            ray.kill(worker.handle)
+        while len(self._workers) < num:
             handle = self._class.options(
                 num_cpus=self._setup.num_threads,
                 max_restarts=0,
                 max_task_retries=0,
                 scheduling_strategy="SPREAD",
-            ).remote(self._told)
-            self._seats.append(_Seat(handle, handle.ready.remote()))
+            ).remote(self._setup_ref)
+            self._workers.append(_Worker(handle, handle.ready.remote()))
 
-    def _taken(self, seat: _Seat, ref: Any) -> tuple[Any, Tally] | None:
-        """What a reference holds; None where an actor began, or died, or was dead already."""
-        if seat not in self._seats:
+    def _result(self, worker: _Worker, ref: Any) -> tuple[Any, Tally] | None:
+        """The result of a finished reference; None if an actor has started or died."""
+        if worker not in self._workers:
             return None
         try:
-            answer: tuple[Any, Tally] = ray.get(ref)
+            result: tuple[Any, Tally] = ray.get(ref)
         except RayError as error:
             if isinstance(error, RayTaskError) and isinstance(error.cause, MienError):
                 raise error.cause from None
-            return self._died(seat, error)
+            return self._died(worker, error)
         self._has_started = True
-        if ref == seat.starting:
-            seat.starting = None
+        if ref == worker.starting:
+            worker.starting = None
             return None
-        seat.tasks.pop(ref)
-        return answer
+        worker.tasks.pop(ref)
+        return result
 
-    def _died(self, seat: _Seat, error: RayError) -> tuple[Any, Tally] | None:
-        """Give what a dead actor had to others."""
-        self._seats.remove(seat)
-        ray.kill(seat.handle)
+    def _died(self, worker: _Worker, error: RayError) -> tuple[Any, Tally] | None:
+        """Give the tasks of a dead actor to others; returns the result of a file that failed."""
+        self._workers.remove(worker)
+        ray.kill(worker.handle)
         reason = " ".join(str(error).split())
-        if seat.starting is not None:
+        if worker.starting is not None:
             self._false_starts += 1
             if self._false_starts >= FALSE_STARTS and not self._has_started:
                 raise RunError(
@@ -211,19 +211,19 @@ class Pool:
                     "on every node. Fix: install it there, in the same version"
                 )
             return None
-        tasks = list(seat.tasks.values())
+        tasks = list(worker.tasks.values())
         num = sum(len(task.items) for task in tasks)
         self._say(f"a worker died ({in_short(reason)}); {counted(num, 'file')} go to others")
         if not tasks:
             return None
-        first = tasks[0]  # the one under way; the other had not begun
+        first = tasks[0]  # the one in progress; the other had not started
         first.deaths += 1
-        self._again.extend(tasks[1:])
+        self._retries.extend(tasks[1:])
         if first.deaths < DEATHS:
-            self._again.append(first)
+            self._retries.append(first)
         elif len(first.items) > 1:
             half = len(first.items) // 2
-            self._again.extend(_Task(part) for part in (first.items[:half], first.items[half:]))
+            self._retries.extend(_Task(part) for part in (first.items[:half], first.items[half:]))
         else:
             return self._given_up(first.items[0])
         return None

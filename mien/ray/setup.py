@@ -1,5 +1,5 @@
-"""What a worker needs to answer as the driver would: sent to it, so that no node has to have the
-same files.
+"""The setup of a worker: all that it needs to recognise as the driver does, sent by value, so that
+nodes do not need the same files.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ TIME_LIMIT_S = 60.0
 
 
 class Item(NamedTuple):
-    """One file to answer.
+    """A file to process.
 
     Attributes:
-        source: Its path or address, as the answers name it.
-        name: Of what is written about it (`mien.results.names.output_names`).
-        is_video: Whether it is followed in time.
-        data: Its bytes, where they are known already.
+        source: Its path or address, as in the results.
+        name: Name of the files written about it (`mien.results.names.output_names`).
+        is_video: Whether it is a video.
+        data: Its bytes, if they are already in memory.
     """
 
     source: str
@@ -46,16 +46,17 @@ class Setup:
     Attributes:
         bundle: The network, by value.
         detector: Kind of detector, as for `find_detector`.
-        weights: YuNet's weights, by value; None where another detector is asked for.
+        weights: YuNet's weights, by value; None for other detectors.
         max_side, mode, prior: As for `mien.load`.
-        num_threads: Pictures that a worker looks at at once, a core each.
-        time_limit_s: A picture, or a video between two frames, may take so long.
-        options: How videos are looked at.
+        num_threads: Pictures that a worker analyses at a time, each on one core.
+        time_limit_s: Seconds after which a picture fails, or a video without a new frame.
+        options: How videos are analysed.
         outputs: Folders for drawings, maps and summaries.
         columns: Preset of the columns.
         raw: Whether there are columns of unsmoothed probabilities, as for videos.
-        names: Of the detector and the prior, as answers have them.
-        queries: What stood behind the `?` of an address, by its beginning (`s3://bucket`).
+        names: Names of the detector and the prior, as in the results.
+        queries: Scheme and bucket of an address (`s3://bucket`) -> the query after its `?`.
+        version: The version of mien that made it.
     """
 
     bundle: Bundle
@@ -75,7 +76,7 @@ class Setup:
     version: str = __version__
 
     def load(self) -> Recognizer:
-        """The recognizer, one thread a face: `num_threads` pictures are looked at side by side."""
+        """The recognizer, with one thread: `num_threads` pictures are analysed at a time."""
         with tempfile.TemporaryDirectory(prefix="mien-") as folder:
             model = None
             if self.weights is not None:
@@ -87,7 +88,7 @@ class Setup:
             )
 
     def arrow_columns(self) -> ArrowColumns:
-        """The columns of the answers."""
+        """The columns of the results."""
         labels = {head.name: head.labels.names for head in self.bundle.heads}
         return ArrowColumns(
             self.bundle.heads[0].labels.names,
@@ -98,7 +99,7 @@ class Setup:
 
 
 def frame_of(recognizer: Recognizer, picture: Any, name: str) -> Frame:
-    """One picture as a frame; one that cannot be read has an error and no faces."""
+    """The frame of a picture; one that cannot be read has an error and no faces."""
     (frame,) = recognizer.frames([picture], names=[name])
     return frame
 
@@ -106,11 +107,11 @@ def frame_of(recognizer: Recognizer, picture: Any, name: str) -> Frame:
 def setup_like(
     recognizer: Recognizer, *, max_side: int | None = None, prior: Prior = None
 ) -> Setup:
-    """A setup whose workers answer as this recognizer does.
+    """A setup whose workers recognise as this recognizer does.
 
     Args:
-        recognizer: From `mien.load`, with one of mien's own detectors.
-        max_side, prior: What it was loaded with.
+        recognizer: A recognizer of `mien.load`, with one of mien's own detectors.
+        max_side, prior: The arguments with which it was loaded.
     """
     detector = recognizer.detector
     kind, weights = detector.geometry, None

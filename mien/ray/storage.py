@@ -1,4 +1,4 @@
-"""Files by path or by address (s3://, gs://, file:// and what else pyarrow reads)."""
+"""Read files by path or by address: s3://, gs://, file:// and others that pyarrow supports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WEB = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp")
 
 
 def is_remote(source: str) -> bool:
-    """Whether pyarrow has to read it: an address that is not of the web."""
+    """Whether a source is an address that pyarrow must read, that is, not a web address."""
     scheme = _SCHEME.match(source)
     return scheme is not None and scheme[1].lower() not in _WEB
 
@@ -27,21 +27,21 @@ def root_of(address: str) -> str:
 
 
 def split_query(address: str) -> tuple[str, str]:
-    """An address without what stands behind `?`, and that."""
+    """An address without its query, and the query after the `?`."""
     plain, _, query = address.partition("?")
     return plain.rstrip("/"), query
 
 
 def opened(address: str, query: str = "") -> tuple[Any, str]:
-    """A `pyarrow.fs.FileSystem` and the place in it.
+    """The `pyarrow.fs.FileSystem` of an address, and the path in it.
 
     Args:
-        address: A path of this machine, or an address.
-        query: What stood behind its `?`, such as `region=eu-central-1`.
+        address: A local path, or an address.
+        query: The query after its `?`, such as `region=eu-central-1`.
 
     Raises:
-        UsageError: for an address that pyarrow cannot read.
-        MissingExtraError: where pyarrow is not installed.
+        UsageError: if pyarrow cannot open the address.
+        MissingExtraError: if pyarrow is not installed.
     """
     try:
         from pyarrow import fs
@@ -61,18 +61,18 @@ def opened(address: str, query: str = "") -> tuple[Any, str]:
 
 
 def listed(address: str, query: str = "") -> list[str]:
-    """The files below an address, sorted, each as an address; a single file as itself.
+    """The addresses of all files below an address, sorted; for a file, its own address.
 
     Raises:
-        UsageError: where there is nothing, or it cannot be read.
+        UsageError: if there is nothing, or it cannot be read.
     """
     from pyarrow import fs
 
     system, place = opened(address, query)
     scheme = address.partition("://")[0]
     try:
-        found = system.get_file_info(place)
-        if found.type == fs.FileType.File:
+        info = system.get_file_info(place)
+        if info.type == fs.FileType.File:
             return [address]
         below = system.get_file_info(fs.FileSelector(place, recursive=True))
     except OSError as error:
@@ -81,14 +81,14 @@ def listed(address: str, query: str = "") -> list[str]:
             f"{address}: got what cannot be listed ({reason}); expected a folder or bucket that "
             "can be read. Fix: check its spelling and the login"
         ) from error
-    return sorted(f"{scheme}://{one.path}" for one in below if one.type == fs.FileType.File)
+    return sorted(f"{scheme}://{file.path}" for file in below if file.type == fs.FileType.File)
 
 
 def read(source: str, queries: Mapping[str, str], limits: Limits) -> bytes:
-    """The bytes of a remote file, no more than allowed.
+    """The bytes of a remote file.
 
     Raises:
-        DataError: where it cannot be read, or is larger.
+        DataError: if it cannot be read, or is larger than `limits.max_bytes`.
     """
     system, place = opened(source, queries.get(root_of(source), ""))
     try:
@@ -107,10 +107,10 @@ def read(source: str, queries: Mapping[str, str], limits: Limits) -> bytes:
 
 
 def pieces(source: str, queries: Mapping[str, str]) -> Iterator[bytes]:
-    """The bytes of a remote file, a MiB at a time.
+    """The bytes of a remote file, one MiB at a time.
 
     Raises:
-        DataError: where it cannot be read.
+        DataError: if it cannot be read.
     """
     system, place = opened(source, queries.get(root_of(source), ""))
     try:

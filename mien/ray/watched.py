@@ -1,6 +1,4 @@
-"""Files answered by a process that is watched: what hangs is ended, what dies is found out, and
-either costs one file, whose row says so.
-"""
+"""Process files in a supervised child process: if it hangs or dies, only one file fails."""
 
 from __future__ import annotations
 
@@ -20,17 +18,17 @@ from mien.ray.child import failed
 from mien.ray.setup import Item, Setup
 from mien.results import Frame
 
-START_S = 300.0  # to import and load, also where the disk is slow
+START_S = 300.0  # seconds to import and load, also from a slow disk
 FRAMES_A_TABLE = 1000  # of a video: memory does not grow with its length
 
 
-class _Fate(NamedTuple):
-    """Why the process did not come to the end of what it was given.
+class _Outcome(NamedTuple):
+    """The outcome of processing a list of files.
 
     Attributes:
-        suspects: The files that may be why; empty if it did come to the end.
+        suspects: Files that may have made the process hang or die; empty if all are complete.
         reason: What happened.
-        is_sure: Whether the one suspect is the reason.
+        is_sure: Whether the only suspect is the cause.
     """
 
     suspects: list[int]
@@ -39,13 +37,13 @@ class _Fate(NamedTuple):
 
 
 class Watched:
-    """A process of its own that recognises, begun anew when it hangs or dies.
+    """A child process that recognises, restarted when it hangs or dies.
 
     Args:
         setup: How it recognises.
 
     Raises:
-        RunError: from `answer`, if the process cannot begin.
+        RunError: from `answer`, if the process cannot start.
     """
 
     def __init__(self, setup: Setup) -> None:
@@ -55,27 +53,27 @@ class Watched:
         self._connection: Connection[Any, Any] | None = None
 
     def answer(self, items: Sequence[Item]) -> tuple[list[Any], Tally]:
-        """A `pyarrow.Table` for each file, and what was found in all of them."""
-        answers = [_Answer(self._columns) for _ in items]
+        """A `pyarrow.Table` of the results for each file, and the counts of all."""
+        results = [_Result(self._columns) for _ in items]
         left = list(range(len(items)))
-        alone: list[int] = []  # were under way when the process died; one of them may be why
-        while left or alone:
-            given = [alone.pop()] if alone else left
-            fate = self._run({number: items[number] for number in given}, answers)
-            for number in fate.suspects:
-                if fate.is_sure or len(given) == 1:
-                    answers[number].fail(self._failure(items[number], fate.reason))
+        suspects: list[int] = []  # in progress when the process died: each is tried alone
+        while left or suspects:
+            numbers = [suspects.pop()] if suspects else left
+            outcome = self._run({number: items[number] for number in numbers}, results)
+            for number in outcome.suspects:
+                if outcome.is_sure or len(numbers) == 1:
+                    results[number].fail(self._failure(items[number], outcome.reason))
                 else:
-                    answers[number].forget()
-                    alone.append(number)
-            left = [n for n in left if not answers[n].is_whole and n not in alone]
+                    results[number].reset()
+                    suspects.append(number)
+            left = [n for n in left if not results[n].is_complete and n not in suspects]
         tally = Tally()
-        for answer in answers:
-            tally.include(answer.tally)
-        return [answer.table() for answer in answers], tally
+        for result in results:
+            tally.include(result.tally)
+        return [result.table() for result in results], tally
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -83,46 +81,49 @@ class Watched:
             self._connection.close()
         self._process = self._connection = None
 
-    def _run(self, given: dict[int, Item], answers: list[_Answer]) -> _Fate:
-        """Answer files until all are, or the process hangs or dies."""
+    def _run(self, items: dict[int, Item], results: list[_Result]) -> _Outcome:
+        """Process files until all are complete, or the process hangs or dies."""
         connection = self._started()
-        clocks: dict[int, float | None] = {}  # of files under way; None while they wait for a core
-        num_left = len(given)
+        # Start times of files in progress; None while they wait for a core.
+        clocks: dict[int, float | None] = {}
+        num_left = len(items)
         try:
-            connection.send(list(given.items()))
+            connection.send(list(items.items()))
             while num_left:
-                if not connection.poll(self._patience(clocks)):
+                if not connection.poll(self._seconds_left(clocks)):
                     late = self._late(clocks)
                     if late is None:
                         continue
                     self._end()
                     for number in clocks:
                         if number != late:
-                            answers[number].forget()
-                    return _Fate([late], f"no answer within {self._setup.time_limit_s:g} s", True)
+                            results[number].reset()
+                    reason = f"no answer within {self._setup.time_limit_s:g} s"
+                    return _Outcome([late], reason, True)
                 kind, number, value = connection.recv()
                 if kind == "ended":
                     clocks.pop(number)
-                    answers[number].is_whole = True
+                    results[number].is_complete = True
                     num_left -= 1
                     continue
                 clocks[number] = None if kind == "waits" else time.monotonic()
                 if kind == "frame":
-                    answers[number].add(value)
+                    results[number].add(value)
         except (EOFError, OSError):
-            at_work = [n for n, clock in clocks.items() if clock is not None]
-            # Where none was at work, it may be any: all are looked at alone.
-            left = [n for n in given if not answers[n].is_whole]
-            return _Fate(at_work or left, self._end())
-        return _Fate([])
+            in_progress = [n for n, clock in clocks.items() if clock is not None]
+            # If none was in progress, it may be any of them: all are tried alone.
+            left = [n for n in items if not results[n].is_complete]
+            return _Outcome(in_progress or left, self._end())
+        return _Outcome([])
 
-    def _patience(self, clocks: dict[int, float | None]) -> float:
-        """Seconds until the first clock runs out."""
+    def _seconds_left(self, clocks: dict[int, float | None]) -> float:
+        """Seconds until the first file reaches its time limit."""
         now = time.monotonic()
         since = min((clock for clock in clocks.values() if clock is not None), default=now)
         return max(0.0, since + self._setup.time_limit_s - now)
 
     def _late(self, clocks: dict[int, float | None]) -> int | None:
+        """A file that has reached its time limit, or None."""
         before = time.monotonic() - self._setup.time_limit_s
         late = (n for n, clock in clocks.items() if clock is not None and clock <= before)
         return next(late, None)
@@ -130,19 +131,21 @@ class Watched:
     def _started(self) -> Connection[Any, Any]:
         if self._connection is not None:
             return self._connection
-        ours, theirs = Pipe()
-        with theirs:
+        parent_end, child_end = Pipe()
+        with child_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mien.ray.child", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "mien.ray.child", str(child_end.fileno())],
+                pass_fds=[child_end.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        self._connection = ours
+        self._connection = parent_end
         try:
-            ours.send(self._setup)
-            kind, _, value = ours.recv() if ours.poll(START_S) else ("refused", None, "no answer")
+            parent_end.send(self._setup)
+            kind, value = "refused", "no answer"
+            if parent_end.poll(START_S):
+                kind, _, value = parent_end.recv()
         except (EOFError, OSError):
             kind, value = "refused", self._end()
         if kind == "refused":
@@ -151,14 +154,14 @@ class Watched:
                 f"a worker: got {value} when it started; expected it to be ready. Fix: check that "
                 "the network and the detector's weights are on that machine"
             )
-        return ours
+        return parent_end
 
     def _end(self) -> str:
-        """End the process; how it ended by itself, where it did."""
+        """Kill the process; returns how it ended if it had died by itself."""
         process = self._process
         code = None
         if process is not None:
-            try:  # its end of the connection may be closed a moment before it is gone
+            try:  # it may close its end of the connection a moment before it exits
                 code = process.wait(1)
             except subprocess.TimeoutExpired:
                 pass
@@ -179,16 +182,16 @@ class Watched:
         return failed(item.source, str(error), *self._setup.names)
 
 
-class _Answer:
-    """The rows of one file, turned into tables as they come."""
+class _Result:
+    """The rows of one file, collected in tables."""
 
     def __init__(self, columns: Any) -> None:
         self._columns = columns
-        self.is_whole = False
-        self.forget()
+        self.is_complete = False
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def reset(self) -> None:
+        """Drop all rows."""
         self._tables: list[Any] = []
         self._frames: list[Frame] = []
         self.tally = Tally(num_sources=1)
@@ -200,9 +203,9 @@ class _Answer:
             self._flush()
 
     def fail(self, frame: Frame) -> None:
-        """What there is of it, and why there is no more."""
+        """Complete the file with a row that tells the error."""
         self.add(frame)
-        self.is_whole = True
+        self.is_complete = True
 
     def table(self) -> Any:
         import pyarrow

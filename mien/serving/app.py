@@ -1,4 +1,4 @@
-"""The HTTP application: routes, and what each answers."""
+"""The HTTP application and its routes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mien.serving.device_routes import device_router
 from mien.serving.guard import REQUEST_ID, Access, Guard
 from mien.serving.pages import Pages
 from mien.serving.problems import Problem, problem_of
-from mien.serving.service import Ask, Service, while_connected
+from mien.serving.service import Service, Settings, while_connected
 from mien.serving.stream import MOST_SMOOTH_S, serve_stream
 from mien.serving.teach import Collection
 from mien.serving.upload import read_batch, read_picture
@@ -51,20 +51,25 @@ Smooth = Annotated[float, Query(ge=0, le=MOST_SMOOTH_S, description="time consta
 PICTURE = (400, 408, 413, 415, 422, 503, 504)
 
 
-async def _asked(  # not a plain function, for which FastAPI would take a thread each time
+async def _settings(  # not a plain function: FastAPI would run it in a thread each time
     faces: Faces = "find", mode: Mode = "fast", max_side: Side = None, prior: Prior = ""
-) -> Ask:
-    return Ask(faces, mode, max_side or 0, prior)
+) -> Settings:
+    return Settings(faces, mode, max_side or 0, prior)
 
 
-Asked = Annotated[Ask, Depends(_asked)]
+SettingsOf = Annotated[Settings, Depends(_settings)]
 ABOUT = """Facial expression recognition. A face's `label` says what its expression looks like, not
 what the person feels. Nothing of a request is stored, unless the server collects corrections and
 `POST /v1/teach` is called. Errors are problem details (RFC 9457)."""
 
 
 def create_app(service: Service, access: Access | None = None) -> ASGIApp:
-    """The application around a service; closing the service is the caller's."""
+    """The ASGI application of a service. The caller closes the service.
+
+    Args:
+        service: What answers requests.
+        access: Who may use it; by default everybody.
+    """
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -97,12 +102,12 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         responses=schema.problems(*PICTURE),
         openapi_extra=schema.picture_body("One picture: its bytes, or a form with one file."),
     )
-    async def faces(request: Request, ask: Asked) -> Response:
+    async def faces(request: Request, settings: SettingsOf) -> Response:
         """The faces in one picture."""
         service.pool.expect_room()
         picture = await read_picture(request, service.limits)
-        frame = await while_connected(request, service.frame(picture, ask))
-        return _json({**frame.to_dict(), **service.settings(ask)})
+        frame = await while_connected(request, service.frame(picture, settings))
+        return _json({**frame.to_dict(), **service.effective(settings)})
 
     @app.post(
         "/v1/faces:batch",
@@ -110,20 +115,20 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         responses=schema.problems(*PICTURE),
         openapi_extra=schema.picture_body("A form with several files.", many=True),
     )
-    async def batch(request: Request, ask: Asked) -> Response:
+    async def batch(request: Request, settings: SettingsOf) -> Response:
         """The faces in several pictures; one that cannot be read has an `error` of its own."""
         service.pool.expect_room()
         pictures = await read_batch(request, service.limits)
-        frames = await while_connected(request, service.batch(pictures, ask))
+        frames = await while_connected(request, service.batch(pictures, settings))
         answer = {"frames": [frame.to_dict() for frame in frames]}
-        return _json({"format": FORMAT, **service.settings(ask), **answer})
+        return _json({"format": FORMAT, **service.effective(settings), **answer})
 
     @app.websocket("/v1/stream")
-    async def stream(socket: WebSocket, ask: Asked, smooth_s: Smooth = 0.3) -> None:
+    async def stream(socket: WebSocket, settings: SettingsOf, smooth_s: Smooth = 0.3) -> None:
         """Binary messages are frames (any picture); a text message before one, `{"time_s": 1.5}`,
         gives its time. Each answer is a frame with `index`, `time_s` and tracks.
         """
-        await serve_stream(socket, service, ask, smooth_s)
+        await serve_stream(socket, service, settings, smooth_s)
 
     @app.get("/v1/model", response_model=schema.Model, responses=schema.problems())
     async def model() -> Response:
@@ -150,11 +155,11 @@ def _add_teaching(app: FastAPI, service: Service) -> None:
     )
     async def teach(request: Request, label: Annotated[str, Query(max_length=64)]) -> Response:
         """Keep the crop of a face under the label that a person gives it."""
-        found = collection()
+        corrections = collection()
         service.pool.expect_room()
         picture = await read_picture(request, service.limits)
-        kept = await service.pool.run(found.add, 1, False, picture, label)
-        return _json({"id": kept, "label": label, "counts": found.counts()}, 201)
+        id = await service.pool.run(corrections.add, 1, False, picture, label)
+        return _json({"id": id, "label": label, "counts": corrections.counts()}, 201)
 
     @app.delete(
         "/v1/teach/{id}",
@@ -202,7 +207,7 @@ def _add_pages(app: FastAPI) -> None:
             raise HTTPException(405, headers={"Allow": "GET, HEAD"})
         await pages.response(request, name)(scope, receive, send)
 
-    app.router.default = page  # what no route has; so a wrong method is told from a wrong path
+    app.router.default = page  # for paths without a route; keeps 404 and 405 apart
     app.router.redirect_slashes = False
 
 

@@ -1,4 +1,4 @@
-"""An HTTP connection with deadlines: uvicorn itself waits for slow headers and readers for ever."""
+"""An HTTP connection with deadlines: uvicorn itself never gives up on slow headers and readers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.serving.problems import MEDIA_TYPE, Problem, later
 
 
 def connection_class(limits: Limits) -> type[H11Protocol]:
-    """The protocol for uvicorn, with these limits."""
+    """A protocol class for uvicorn with these limits."""
 
     class Connection(_Connection):
         pass
@@ -27,13 +27,13 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
 
 class _Connection(H11Protocol):
     limits: Limits
-    _headers: asyncio.TimerHandle | None = None  # runs while headers are awaited
-    _taking: asyncio.TimerHandle | None = None  # runs while the client takes nothing
+    _headers: asyncio.TimerHandle | None = None  # runs until the headers are complete
+    _writing: asyncio.TimerHandle | None = None  # runs while the client does not read
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does so itself only for sockets that it opened. Without it the second part of an
-        # answer waits 40 ms for the client to acknowledge the first.
+        # asyncio sets it only for sockets that it opened. Without it the second part of a response
+        # waits 40 ms until the client has acknowledged the first.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) > self.limits.max_connections:
             self._close_with(later("too-many-connections", "all connections are in use"))
@@ -43,37 +43,37 @@ class _Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         before = self.cycle
         if self._headers is None and (before is None or before.response_complete):
-            self._await_headers()  # also for the rest of a body that nobody reads any more
+            self._await_headers()  # also for the unread rest of a body
         super().data_received(data)
         if self.cycle is not before:
-            self._have_headers()
+            self._headers_received()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # The beginning of a next request may lie in the buffer already: its headers are awaited.
+        # The start of the next request may already be in the buffer.
         if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
             self._await_headers()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._have_headers()
+        self._headers_received()
         super().handle_websocket_upgrade(event)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._taking is None:
-            self._taking = self.loop.call_later(self.limits.write_s, self._cut)
+        if self._writing is None:
+            self._writing = self.loop.call_later(self.limits.write_s, self._abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._have_headers()
+        self._headers_received()
         super().connection_lost(exc)
-        if self._taking is not None:
-            self._taking.cancel()
+        if self._writing is not None:
+            self._writing.cancel()
 
     def send_400_response(self, msg: str) -> None:
         self._close_with(
@@ -85,31 +85,31 @@ class _Connection(H11Protocol):
         )
 
     def _await_headers(self) -> None:
-        self._have_headers()
-        self._headers = self.loop.call_later(self.limits.header_s, self._cut)
+        self._headers_received()
+        self._headers = self.loop.call_later(self.limits.header_s, self._abort)
 
-    def _have_headers(self) -> None:
+    def _headers_received(self) -> None:
         if self._headers is not None:
             self._headers.cancel()
             self._headers = None
 
-    def _cut(self) -> None:
+    def _abort(self) -> None:
         if not self.transport.is_closing():
             self.transport.abort()
 
     def _close_with(self, problem: Problem) -> None:
-        """Answer before, or instead of, any application, and close."""
-        told = problem.to_dict(secrets.token_hex(8))
-        body = json.dumps(told).encode()
+        """Respond without the application, and close the connection."""
+        details = problem.to_dict(secrets.token_hex(8))
+        body = json.dumps(details).encode()
         headers = {
             **HEADERS,
             **problem.headers,
-            "X-Request-Id": told["request_id"],
+            "X-Request-Id": details["request_id"],
             "Content-Type": MEDIA_TYPE,
             "Content-Length": len(body),
             "Connection": "close",
         }
-        lines = [f"HTTP/1.1 {problem.status} {told['title']}"]
+        lines = [f"HTTP/1.1 {problem.status} {details['title']}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.transport.write("\r\n".join((*lines, "", "")).encode() + body)
         self.transport.close()

@@ -1,8 +1,7 @@
-"""What a browser needs to repeat the library: the device document.
+"""The device document: the constants with which a browser computes the same as the library.
 
-The page's device mode computes everything in JavaScript. Its numbers (labels, temperatures, the
-rule of the answer, crop geometry, thresholds, goldens) come from here, so that each is defined
-once.
+The page's device mode computes everything in JavaScript. Its numbers (labels, temperatures, answer
+rules, crop geometry, thresholds, golden faces) come from here, so each is defined only once.
 """
 
 from __future__ import annotations
@@ -20,20 +19,19 @@ from mien.results import Face, Frame, Quality
 from mien.results.columns import column_kinds
 from mien.vision import align, detections, head_pose, quality, yunet
 
-_A_FACE = Face(
-    (0, 0, 1, 1), 1, None, "a", {"a": 1, "b": 0}, 0, Quality(1, 1)
-)  # its fields and defaults count
+# Only its fields and defaults matter.
+_A_FACE = Face((0, 0, 1, 1), 1, None, "a", {"a": 1, "b": 0}, 0, Quality(1, 1))
 RUNTIME = Path(__file__).parent / "page" / "vendor" / "ort" / "ort-wasm-simd-threaded.wasm"
 
 
 def device_document(
     recognizer: Recognizer, *, max_faces: int = 64, max_pixels: int = 25_000_000
 ) -> dict[str, Any]:
-    """The model as data, for JSON.
+    """The model as data for JSON.
 
     Args:
-        recognizer: What the server answers with.
-        max_faces: Faces answered for one picture, the best detected first.
+        recognizer: The server's recognizer.
+        max_faces: Faces in the result for one picture, those with the best detection score.
         max_pixels: Width times height of one picture.
     """
     bundle, detector = recognizer.bundle, recognizer.detector
@@ -103,7 +101,7 @@ def _head(head: Head) -> dict[str, Any]:
 
 
 def missing(recognizer: Recognizer) -> str:
-    """Why this server's page cannot recognise on the device; empty where it can."""
+    """Why this server's page cannot recognise faces in the browser; '' if it can."""
     if recognizer.detector.geometry != "yunet":
         return (
             f"Faces are found by {recognizer.detector.name} here, and only YuNet runs in a "

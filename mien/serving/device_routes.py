@@ -1,4 +1,4 @@
-"""What the page fetches to recognise on the device: the device document and two networks."""
+"""Routes for recognition in the browser: the device document and two networks."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from mien.vision.yunet import YuNet
 def device_router(recognizer: Recognizer, limits: Limits) -> APIRouter:
     """`GET /v1/model/device`, `/v1/model/model.onnx` and `/v1/model/detector.onnx`.
 
-    Each answer is made once, when it is first asked for, and compared by its ETag afterwards.
+    Each response is made once, on the first request, and identified by its ETag.
     """
     router = APIRouter(prefix="/v1/model", include_in_schema=False)
-    kept: dict[str, tuple[str, bytes]] = {}
+    cache: dict[str, tuple[str, bytes]] = {}
 
     def answer(request: Request, name: str, kind: str, make: Callable[[], bytes]) -> Response:
-        if name not in kept:
+        if name not in cache:
             data = make()
-            kept[name] = f'"{hashlib.sha256(data).hexdigest()[:20]}"', gzip.compress(data, 6)
-        tag, packed = kept[name]
+            cache[name] = f'"{hashlib.sha256(data).hexdigest()[:20]}"', gzip.compress(data, 6)
+        tag, packed = cache[name]
         headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -39,7 +39,7 @@ def device_router(recognizer: Recognizer, limits: Limits) -> APIRouter:
 
     @router.get("/device")
     async def device(request: Request) -> Response:
-        """The model as data: what a browser needs to repeat the library."""
+        """The constants with which a browser computes the same as the library."""
 
         def make() -> bytes:
             document = device_document(
@@ -58,13 +58,13 @@ def device_router(recognizer: Recognizer, limits: Limits) -> APIRouter:
     @router.get("/detector.onnx")
     async def detector(request: Request) -> Response:
         """The network that finds faces, as ONNX."""
-        found = recognizer.detector
-        if not isinstance(found, YuNet):
+        yunet = recognizer.detector
+        if not isinstance(yunet, YuNet):
             raise Problem(
                 "no-device-detector",
-                f"got a detector ({found.name}) that does not run in a browser; expected YuNet",
+                f"got a detector ({yunet.name}) that does not run in a browser; expected YuNet",
                 "start the server with --detector yunet",
             )
-        return answer(request, "detector", "application/octet-stream", found.weights.read_bytes)
+        return answer(request, "detector", "application/octet-stream", yunet.weights.read_bytes)
 
     return router

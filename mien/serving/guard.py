@@ -1,5 +1,5 @@
-"""What holds for every request: who may ask, an id, headers, a count, and a problem instead of any
-exception.
+"""The outermost layer for every request: access, an id, headers, metrics, and problem details in
+place of exceptions.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ HEADERS: Mapping[str, str] = {
 }
 REQUEST_ID = "request_id"  # in the state of a request
 SUBPROTOCOL = "mien"  # of a stream; a browser gives the token in a second one, `bearer.TOKEN`
-_ADDRESSES = 10_000  # whose requests are counted, the newest
+_ADDRESSES = 10_000  # recent ones, whose requests are counted
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask.
+    """Who may use the server.
 
     Attributes:
-        hosts: Names in the header Host under which the server answers; empty: any.
-        token: That requests to the API must bear; empty: none.
-        requests_a_minute: From one address; 0: no limit.
+        hosts: Accepted names in the header Host; empty accepts any.
+        token: The bearer token that requests to the API must send; empty means none.
+        requests_a_minute: Limit for each address; 0 means no limit.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -59,14 +59,15 @@ class Guard:
     """The outermost ASGI application.
 
     Args:
-        app: What answers requests that are let in.
-        access: Who is let in.
-        metrics: What is counted.
+        app: The application for admitted requests.
+        access: Who is admitted.
+        metrics: Where requests are counted.
     """
 
     def __init__(self, app: ASGIApp, access: Access, metrics: Metrics) -> None:
         self._app, self._access, self._metrics = app, access, metrics
-        self._asked: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # Address -> requests left, time of the last one.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -85,7 +86,7 @@ class Guard:
             await send(message)
 
         try:
-            self._let_in(scope)
+            self._admit(scope)
             await self._app(scope, receive, send_guarded)
         except Problem as problem:
             await _refuse(problem, request_id, (scope, receive, send_guarded), status)
@@ -95,8 +96,8 @@ class Guard:
         finally:
             self._count(scope, request_id, status, time.perf_counter() - began)
 
-    def _let_in(self, scope: Scope) -> None:
-        """Raise a Problem for a request that is not allowed."""
+    def _admit(self, scope: Scope) -> None:
+        """Raise a Problem if the request is not allowed."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if self._access.hosts and _name(host) not in self._access.hosts:
@@ -113,8 +114,8 @@ class Guard:
                 "call the API from its own page, or from a program",
             )
         if self._access.token and scope["path"].startswith(("/v1/", "/metrics")):
-            given = _token(headers)
-            if not hmac.compare_digest(given.encode(), self._access.token.encode()):
+            token = _token(headers)
+            if not hmac.compare_digest(token.encode(), self._access.token.encode()):
                 raise Problem(
                     "unauthorized",
                     "got no valid token; expected this server's",
@@ -122,22 +123,22 @@ class Guard:
                     {"WWW-Authenticate": "Bearer"},
                 )
         if changes and self._access.requests_a_minute:
-            self._slow_down((scope.get("client") or ("",))[0])
+            self._limit_rate((scope.get("client") or ("",))[0])
 
-    def _slow_down(self, address: str) -> None:
-        """A token bucket for each address: a minute's requests, refilled steadily."""
+    def _limit_rate(self, address: str) -> None:
+        """A token bucket for each address: the requests of a minute, refilled steadily."""
         most, now = float(self._access.requests_a_minute), time.monotonic()
-        left, before = self._asked.pop(address, (most, now))
+        left, before = self._buckets.pop(address, (most, now))
         left = min(most, left + (now - before) * most / 60)
-        self._asked[address] = (left - 1 if left >= 1 else left, now)
-        while len(self._asked) > _ADDRESSES:
-            self._asked.popitem(last=False)
+        self._buckets[address] = (left - 1 if left >= 1 else left, now)
+        while len(self._buckets) > _ADDRESSES:
+            self._buckets.popitem(last=False)
         if left < 1:
             detail = f"got more than {most:.0f} requests a minute from one address; expected fewer"
             raise later("rate-limited", detail, 1 + int((1 - left) * 60 / most))
 
     def _count(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        """Log and count a request: its route, never its content."""
+        """Log and count a request by its route, without its content."""
         route = getattr(scope.get("route"), "path", "page" if scope["type"] == "http" else "other")
         method = scope.get("method", "WS")
         self._metrics.request(route, method, status, seconds)
@@ -148,7 +149,7 @@ async def _refuse(
     problem: Problem, request_id: str, asgi: tuple[Scope, Receive, Send], status: int
 ) -> None:
     if not status:
-        await problem.response(request_id)(*asgi)  # starlette answers a handshake likewise
+        await problem.response(request_id)(*asgi)  # also refuses a WebSocket's handshake
 
 
 def _add_headers(message: Message, request_id: str) -> None:
@@ -168,7 +169,9 @@ def _name(host: str) -> str:
 
 
 def _same_origin(headers: Headers, host: str) -> bool:
-    """Whether a browser says that another site asks; programs say nothing."""
+    """Whether the request comes from the server's own page, or from a program, which sends no
+    origin.
+    """
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return False
     origin = headers.get("origin")
@@ -179,7 +182,7 @@ def _token(headers: Headers) -> str:
     kind, _, token = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return token.strip()
-    for one in headers.get("sec-websocket-protocol", "").split(","):
-        if one.strip().startswith("bearer."):
-            return one.strip().removeprefix("bearer.")
+    for protocol in headers.get("sec-websocket-protocol", "").split(","):
+        if protocol.strip().startswith("bearer."):
+            return protocol.strip().removeprefix("bearer.")
     return ""

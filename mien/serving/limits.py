@@ -1,4 +1,4 @@
-"""What a request, a connection and the whole server may cost, each by name and unit."""
+"""Limits of a request, of a connection and of the whole server."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ class Limits:
     """The server's limits. All are enforced while reading or before computing, never after.
 
     Attributes:
-        max_bytes: Of one picture, and of one frame of a stream.
-        max_batch_bytes: Of all pictures of one batch.
+        max_bytes: Bytes of one picture or of one frame of a stream.
+        max_batch_bytes: Bytes of all pictures of one batch.
         max_pixels: Width times height of one picture.
-        max_side_px: Longest side at which faces are looked for.
-        max_faces: Faces answered for one picture, the best detected first.
-        max_pictures: In one batch.
-        max_streams: Live streams at a time.
-        stream_fps: Frames a second analysed for one stream; of more, the newest.
-        stream_idle_s: A stream without a message for so long is closed.
-        queue: Places of pictures that wait for a thread; further ones are refused with 503.
-        megapixels_a_place: A picture takes one place for each so many megapixels begun.
+        max_side_px: Longest side of the picture in which faces are searched.
+        max_faces: Faces in the response for one picture, those with the best detection score.
+        max_pictures: Pictures in one batch.
+        max_streams: Simultaneous live streams.
+        stream_fps: Frames per second analysed for one stream; if more come, the newest ones.
+        stream_idle_s: Seconds without a message after which a stream is closed.
+        queue: Places for pictures that wait for a thread; further ones get status 503.
+        megapixels_a_place: Megapixels of one place: a larger picture takes several.
         threads: Threads that analyse pictures.
-        max_connections: Open connections; further ones are refused with 503.
-        header_s, body_s: Within which a request's headers, and then its body, must have come.
-        write_s: Within which a client must take what waits for it.
-        answer_s: Within which a picture must be answered, waiting included.
-        shutdown_s: How long requests taken may go on after SIGTERM.
-        requests_a_minute: From one address; 0: no limit.
+        max_connections: Open connections; further ones get status 503.
+        header_s, body_s: Seconds for a request's headers, and then for its body.
+        write_s: Seconds for which a client may leave a response unread.
+        answer_s: Seconds until the response to a picture, including the wait for a thread.
+        shutdown_s: Seconds for which open requests may continue after SIGTERM.
+        requests_a_minute: Requests from one address; 0 means no limit.
         max_collected: Corrections in the folder of `--collect`.
 
     Raises:
-        UsageError: for a limit that cannot be meant.
+        UsageError: if a limit is negative, or 0 where that makes no sense.
     """
 
     max_bytes: int = 8 * 1024 * 1024
@@ -72,30 +72,29 @@ class Limits:
 
     @property
     def picture(self) -> PictureLimits:
-        """The same for the decoder."""
+        """The limits of the decoder."""
         return PictureLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `GET /v1/model` tells callers."""
+        """The limits by name, as in `GET /v1/model`."""
         return asdict(self)
 
 
 _MAY_BE_0 = ("queue", "requests_a_minute", "max_streams")
 
 
-def parse_limits(given: Iterable[str]) -> Limits:
-    """Limits from `name=value`, such as `max_side_px=640`.
+def parse_limits(texts: Iterable[str]) -> Limits:
+    """Parse texts such as `max_side_px=640`.
 
     Raises:
         UsageError: for an unknown name or a value that is not a number.
 
-
     >>> parse_limits(["queue=20"]).queue
     20
     """
-    kinds = {one.name: float if one.type == "float" else int for one in fields(Limits)}
+    kinds = {limit.name: float if limit.type == "float" else int for limit in fields(Limits)}
     values: dict[str, Any] = {}
-    for text in given:
+    for text in texts:
         name, _, value = text.partition("=")
         if name not in kinds:
             raise UsageError(

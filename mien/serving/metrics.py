@@ -1,4 +1,4 @@
-"""Figures for Prometheus: how many, how long, how full. Nothing about what was in a picture."""
+"""Metrics for Prometheus: counts, times, the queue. None of them tells what pictures show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 
 
 
 class Metrics:
-    """The figures of one server."""
+    """The metrics of one server."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -48,5 +48,5 @@ class Metrics:
             self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """All figures, as Prometheus reads them."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)

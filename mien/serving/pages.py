@@ -1,4 +1,4 @@
-"""The files of the web page, served from memory, compressed once."""
+"""Serve the files of the web page from memory, compressed once."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class _Page:
 
 
 class Pages:
-    """Files below a folder by their path; nothing else can be asked for.
+    """The files below a folder, by their path.
 
     Args:
-        folder: With an index.html.
+        folder: A folder with an index.html.
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
@@ -41,13 +41,13 @@ class Pages:
         }
         for name in [name for name in self._files if name.endswith("index.html")]:
             self._files[name.removesuffix("index.html").rstrip("/")] = self._files[name]
-        self._known: dict[str, _Page] = {}
+        self._pages: dict[str, _Page] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
 
     def response(self, request: Request, name: str) -> Response:
-        """A file, or 304 where the browser has it."""
+        """A file, or status 304 if the browser has it already."""
         page = self._page(name)
         headers = {"ETag": page.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if page.tag in request.headers.get("if-none-match", ""):
@@ -61,7 +61,7 @@ class Pages:
     def _page(self, name: str) -> _Page:
         path = self._files[name]
         changed = path.stat().st_mtime_ns
-        page = self._known.get(name)
+        page = self._pages.get(name)
         if page is None or page.changed != changed:
             data = path.read_bytes()
             kind = _KINDS.get(path.suffix) or mimetypes.guess_type(path.name)[0]
@@ -69,5 +69,5 @@ class Pages:
             packed = gzip.compress(data, 6) if kind.startswith(_COMPRESSED) else None
             tag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
             kind += "; charset=utf-8" if kind.startswith(_CHARSET) else ""
-            page = self._known[name] = _Page(data, packed, kind, tag, changed)
+            page = self._pages[name] = _Page(data, packed, kind, tag, changed)
         return page

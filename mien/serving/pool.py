@@ -14,27 +14,27 @@ T = TypeVar("T")
 
 
 class Pool:
-    """A fixed number of threads and a bounded queue; what does not fit is refused at once.
+    """A fixed number of threads with a bounded queue; jobs beyond it are refused at once.
 
-    A job takes places in proportion to its cost. A job that is larger than the whole queue is taken
-    when nothing else waits.
+    A job takes places in proportion to its cost. A job larger than the whole queue is accepted when
+    nothing else is in it.
 
     Args:
-        threads: That work.
-        queue: Places of jobs that wait.
-        answer_s: Longest time from here to the answer.
+        threads: Number of threads.
+        queue: Places for waiting jobs.
+        answer_s: Longest time in seconds from `run` to its result.
     """
 
     def __init__(self, threads: int, queue: int, answer_s: float) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="mien-serve")
         self._most = threads + queue
         self._answer_s = answer_s
-        self._room = asyncio.Event()
-        self._room.set()
+        self._freed = asyncio.Event()
+        self._freed.set()
         self.taken = 0  # places
 
     def expect_room(self) -> None:
-        """Refuse what would find no room, before its picture is read: so a refusal costs little.
+        """Refuse a request before its picture is read if the queue has no room.
 
         Raises:
             Problem: 503 if the queue is full.
@@ -45,28 +45,28 @@ class Pool:
     async def run(
         self, work: Callable[P, T], places: int, patient: bool, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """What `work` returns, computed in a thread.
+        """Call `work` in a thread and return its result.
 
         Args:
-            work: Is called with the rest of the arguments.
-            places: That it takes.
-            patient: Wait for room, instead of being refused.
+            work: Called with `args` and `kwargs`.
+            places: The places that it takes.
+            patient: Wait for room instead of being refused.
 
         Raises:
-            Problem: 503 if the queue is full, 504 if the answer takes too long.
+            Problem: 503 if the queue is full, 504 if the result takes too long.
         """
         try:
             async with asyncio.timeout(self._answer_s):
                 while not self._has_room(places):
                     if not patient:
                         raise _full()
-                    self._room.clear()
-                    await self._room.wait()
+                    self._freed.clear()
+                    await self._freed.wait()
                 loop = asyncio.get_running_loop()
                 job = self._threads.submit(work, *args, **kwargs)
                 self.taken += places
 
-                def ended(_: object) -> None:  # in the thread that worked, or here if cancelled
+                def ended(_: object) -> None:  # runs in the job's thread, or here if cancelled
                     if not loop.is_closed():
                         loop.call_soon_threadsafe(self._give_back, places)
 
@@ -84,10 +84,10 @@ class Pool:
 
     def _give_back(self, places: int) -> None:
         self.taken -= places
-        self._room.set()
+        self._freed.set()
 
     def close(self) -> None:
-        """Wait for what was begun; drop what waits."""
+        """Wait for running jobs and drop waiting ones."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 

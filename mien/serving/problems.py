@@ -1,6 +1,6 @@
-"""Errors as HTTP answers: problem details (RFC 9457) with a stable code and a hint.
+"""Errors as HTTP responses: problem details (RFC 9457) with a stable code and a hint.
 
-A problem says nothing about the server's inside: no path, no traceback, no name of a module.
+A problem reveals nothing about the server itself: no path, no traceback, no module name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from mien.errors import DataError, MienError, UsageError
 
 MEDIA_TYPE = "application/problem+json"
-# Every code with its status; docs/api.md says what each means.
+# Code -> HTTP status; docs/api.md explains each code.
 CODES = {
     "empty-body": 400,
     "broken-off": 400,
@@ -46,13 +46,13 @@ CODES = {
 
 @dataclass
 class Problem(Exception):
-    """What went wrong with a request.
+    """An error of a request.
 
     Attributes:
         code: Stable name for programs, one of `CODES`.
         detail: "got X; expected Y".
-        hint: What the caller can do about it.
-        headers: Further headers of the answer.
+        hint: How the caller can fix it.
+        headers: Additional headers of the response.
     """
 
     code: str
@@ -66,7 +66,7 @@ class Problem(Exception):
         return CODES[self.code]
 
     def to_dict(self, request_id: str) -> dict[str, str | int]:
-        """The body of the answer."""
+        """The body of the response."""
         return {
             "type": f"urn:mien:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
@@ -78,7 +78,7 @@ class Problem(Exception):
         }
 
     def response(self, request_id: str) -> Response:
-        """The answer itself."""
+        """The HTTP response."""
         return Response(
             json.dumps(self.to_dict(request_id)),
             self.status,
@@ -88,7 +88,7 @@ class Problem(Exception):
 
 
 def problem_of(error: MienError) -> Problem:
-    """One of the library's errors about a picture or an option, as a problem."""
+    """The problem for an error of the library."""
     if isinstance(error, DataError):
         return Problem(
             "unreadable-picture", f"got {error.got}; expected {error.expected}", error.fix
@@ -109,8 +109,7 @@ def internal() -> Problem:
 
 
 def later(code: str, detail: str, retry_s: int = 1) -> Problem:
-    """Something is full, and may have room in so many seconds."""
-
+    """A problem with the header Retry-After: something is full now, but may have room later."""
     return Problem(
         code,
         detail,

@@ -1,5 +1,6 @@
-"""What answers look like, for the OpenAPI document. The library's own `Frame` and `Face` are the
-truth; a test holds their JSON against these.
+"""Types of the responses for the OpenAPI document.
+
+They describe the JSON of the library's `Frame` and `Face`; a test compares the two.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class _Exact(BaseModel):
 
 
 class Quality(_Exact):
-    """How well a face can be seen."""
+    """How well a face is visible."""
 
     size_px: float
     sharpness: float
@@ -29,7 +30,7 @@ class Quality(_Exact):
 
 
 class Pose(_Exact):
-    """Where a head is turned, in degrees: to the right of the picture, up, clockwise."""
+    """The direction of a head in degrees: to the right of the picture, up, clockwise."""
 
     yaw: float
     pitch: float
@@ -70,14 +71,14 @@ class _Frame(_Exact):
 
 
 class Settings(_Exact):
-    """What an answer was computed with."""
+    """The settings that a response was computed with."""
 
     mode: Literal["fast", "best"]
     max_side: int | None
 
 
 class Frame(_Frame, Settings):
-    """A picture and its faces, from left to right; none found: an empty list."""
+    """A picture and its faces from left to right; an empty list if there are none."""
 
 
 class Frames(Settings):
@@ -88,7 +89,7 @@ class Frames(Settings):
 
 
 class Collect(_Exact):
-    """Corrections that were collected."""
+    """The collected corrections."""
 
     on: bool
     labels: list[str]
@@ -97,7 +98,7 @@ class Collect(_Exact):
 
 
 class Taught(_Exact):
-    """A correction that was kept."""
+    """A stored correction."""
 
     id: str
     label: str
@@ -105,7 +106,7 @@ class Taught(_Exact):
 
 
 class Model(_Exact):
-    """The network, and what the server allows."""
+    """The network and the server's limits."""
 
     version: str
     name: str
@@ -134,15 +135,15 @@ class Problem(_Exact):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route: the problems that it may answer, besides those of every route."""
-    found: dict[int | str, dict[str, Any]] = {}
+    """`responses` of a route: its problems by status, including those of every route."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for status in sorted({*statuses, 401, 403, 421, 429}):
-        codes = [code for code, its in CODES.items() if its == status]
-        found[status] = {
+        codes = [code for code, its_status in CODES.items() if its_status == status]
+        responses[status] = {
             "description": ", ".join(codes),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-    return found
+    return responses
 
 
 _BINARY = {"type": "string", "format": "binary"}

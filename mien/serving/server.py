@@ -1,4 +1,4 @@
-"""The process of `mien serve`: networks loaded, sockets open, signals heeded."""
+"""The process of `mien serve`: load the networks, open the socket, handle signals."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ if TYPE_CHECKING:
 
     from mien.serving.service import Service
 
-_BACKLOG = 128  # connections that the system holds before they are taken
+_BACKLOG = 128  # connections that the operating system queues
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to serve.
+    """Options of the server.
 
     Attributes:
-        bundle: The network.
+        bundle: The network: a path or `shipped`.
         detector, detector_model, prior: As for `mien.load`.
-        host, port: Where to listen; a port of 0 takes a free one.
-        allow_hosts: Further names under which the server answers.
-        token: That requests to the API must bear; empty: none.
-        tls_cert, tls_key: PEM files; with them it speaks https.
-        collect: Folder for corrections; None: none are taken.
-        limits: What requests may cost.
+        host, port: The address to listen at; port 0 takes a free one.
+        allow_hosts: Additional names accepted in the header Host.
+        token: The bearer token that requests to the API must send; empty means none.
+        tls_cert, tls_key: PEM files for https.
+        collect: Folder for corrections; None means that none are accepted.
+        limits: Limits of requests.
+
+    Raises:
+        UsageError: if the TLS files or the token cannot be used.
     """
 
     bundle: str = "shipped"
@@ -78,14 +81,18 @@ class Options:
 
 
 def serve(options: Options, *, say: Say) -> None:
-    """Serve until SIGINT or SIGTERM; what was taken is answered before the end.
+    """Serve until SIGINT or SIGTERM; open requests are answered before it returns.
+
+    Args:
+        options: Options of the server.
+        say: Receives messages for the user.
 
     Raises:
         MissingExtraError: if FastAPI or uvicorn is not installed.
-        RunError: if the address is taken.
+        RunError: if the address is in use.
         UsageError: if the certificate cannot be used.
     """
-    # A picture is worked on in one thread, for there are as many pictures at a time as cores.
+    # Each picture is analysed in one thread: there are as many at a time as cores.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ.setdefault(name, "1")
     try:
@@ -103,14 +110,15 @@ def serve(options: Options, *, say: Say) -> None:
     access = Access(names, options.token, options.limits.requests_a_minute)
     config = _config(create_app(service, access), options)
     socket = _listen(options)
-    _say_what_is_open(options, socket.getsockname()[1], say)
-    # uvicorn raises the signal once more after the end, which by then means nothing.
-    before = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
+    _say_address(options, socket.getsockname()[1], say)
+    # uvicorn raises the signal again after it has stopped.
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.signal(number, _ignore) for number in numbers}
     try:
         uvicorn.Server(config).run(sockets=[socket])
     finally:
         service.close()
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
     say("stopped; all requests that were taken have been answered")
 
@@ -123,7 +131,7 @@ def _service(options: Options) -> Service:
     collection = None
     if options.collect is not None:
         heads = [recognizer.labels, *recognizer.heads.values()]
-        labels = dict.fromkeys(name for one in heads for name in one.names)
+        labels = dict.fromkeys(name for label_set in heads for name in label_set.names)
         collection = Collection(options.collect, tuple(labels), options.limits.max_collected)
     return Service(recognizer, options.limits, collection)
 
@@ -161,7 +169,7 @@ def _config(app: ASGIApp, options: Options) -> uvicorn.Config:
     return config
 
 
-def _nothing(number: int, frame: FrameType | None) -> None:
+def _ignore(number: int, frame: FrameType | None) -> None:
     pass
 
 
@@ -177,7 +185,7 @@ def _listen(options: Options) -> socket_module.socket:
         ) from error
 
 
-def _say_what_is_open(options: Options, port: int, say: Say) -> None:
+def _say_address(options: Options, port: int, say: Say) -> None:
     kind = "http" if options.tls_cert is None else "https"
     host = f"[{options.host}]" if ":" in options.host else options.host
     say(f"mien is at {kind}://{host}:{port} (Ctrl-C stops it)")
@@ -192,7 +200,7 @@ def _say_what_is_open(options: Options, port: int, say: Say) -> None:
 
 
 def recognizer_of(options: Options) -> Recognizer:
-    """What the server answers with."""
+    """The recognizer for the options."""
     side = None if options.detector == "none" else options.limits.max_side_px
     detector = find_detector(options.detector, model=options.detector_model, max_side=side)
     bundle = open_bundle(options.bundle)
@@ -202,7 +210,7 @@ def recognizer_of(options: Options) -> Recognizer:
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
-    # uvicorn says this of every stream that is refused with an answer, as all are.
+    # uvicorn logs this for each stream that is refused with a response.
     handler.addFilter(lambda record: "without completing handshake" not in record.getMessage())
     for name, level in (("mien.serving", logging.INFO), ("uvicorn.error", logging.WARNING)):
         logger = logging.getLogger(name)

@@ -1,6 +1,4 @@
-"""What answers requests: the recognizer, the threads that it runs in, and what the
-server says of itself.
-"""
+"""The service behind the routes: the recognizer and the threads in which it runs."""
 
 from __future__ import annotations
 
@@ -29,18 +27,18 @@ from mien.vision.yunet import YuNet
 
 T = TypeVar("T")
 MODES = ("fast", "best")
-_MOST_WAYS = 32  # recognizers kept, for the settings that were asked for last
+_MOST_RECOGNIZERS = 32  # kept for the most recent settings
 
 
 @dataclass(frozen=True)
-class Ask:
-    """How a picture is to be looked at.
+class Settings:
+    """How to analyse a picture.
 
     Attributes:
-        faces: `find`, or `whole`: the picture is a face already.
+        faces: `find`, or `whole`: the picture is a face.
         mode: `fast` or `best`.
-        max_side: Longest side in pixels at which faces are looked for; 0: as the server does.
-        prior: The class prior: a name, or weights such as `happy=3,neutral=5`; "": as the server.
+        max_side: Longest side in pixels at which faces are searched; 0: the server's.
+        prior: The class prior: a name, or weights such as `happy=3,neutral=5`; "": the server's.
     """
 
     faces: str = "find"
@@ -50,19 +48,19 @@ class Ask:
 
 
 class Service:
-    """All that the routes need.
+    """What the routes need: recognition in threads, metrics and collected corrections.
 
     Args:
-        recognizer: What it answers with; its detector looks at `limits.max_side_px`.
-        limits: What requests may cost.
-        collection: Where corrections go; None: nowhere.
+        recognizer: The recognizer; its detector searches at `limits.max_side_px`.
+        limits: Limits of requests.
+        collection: Stores corrections; None means that none are accepted.
     """
 
     def __init__(
         self, recognizer: Recognizer, limits: Limits, collection: Collection | None = None
     ) -> None:
         self.recognizer = recognizer
-        self._ways: OrderedDict[Ask, Recognizer] = OrderedDict()
+        self._recognizers: OrderedDict[Settings, Recognizer] = OrderedDict()
         self.limits = limits
         self.collection = collection
         self.metrics = Metrics()
@@ -71,59 +69,63 @@ class Service:
         self.is_ready = False
         self.num_streams = 0
 
-    def way(self, ask: Ask) -> Recognizer:
-        """The recognizer that looks so; all share one session.
+    def recognizer_for(self, settings: Settings) -> Recognizer:
+        """The recognizer with these settings; all of them share one session.
 
         Raises:
-            Problem: for a size beyond the server's limit.
+            Problem: if `max_side` is above the server's limit, or the prior cannot be used.
         """
-        if ask.max_side > self.limits.max_side_px:
+        if settings.max_side > self.limits.max_side_px:
             raise Problem(
                 "invalid-parameter",
-                f"got max_side={ask.max_side}; expected at most {self.limits.max_side_px}",
+                f"got max_side={settings.max_side}; expected at most {self.limits.max_side_px}",
                 "give a smaller one; GET /v1/model lists the limits",
             )
-        recognizer = self._ways.pop(ask, None)
+        recognizer = self._recognizers.pop(settings, None)
         if recognizer is None:
             detector = self.recognizer.detector
-            if ask.faces == "whole":
+            if settings.faces == "whole":
                 detector = WholeImage()
-            elif ask.max_side and isinstance(detector, YuNet):
-                detector = detector.at(ask.max_side)
+            elif settings.max_side and isinstance(detector, YuNet):
+                detector = detector.at(settings.max_side)
             try:
                 recognizer = self.recognizer.with_settings(
-                    mode=ask.mode, detector=detector, prior=ask.prior or None
+                    mode=settings.mode, detector=detector, prior=settings.prior or None
                 )
             except UsageError as error:
                 raise problem_of(error) from error
-        self._ways[ask] = recognizer
-        while len(self._ways) > _MOST_WAYS:
-            self._ways.popitem(last=False)
+        self._recognizers[settings] = recognizer
+        while len(self._recognizers) > _MOST_RECOGNIZERS:
+            self._recognizers.popitem(last=False)
         return recognizer
 
-    async def frame(self, picture: bytes, ask: Ask) -> Frame:
+    async def frame(self, picture: bytes, settings: Settings) -> Frame:
         """The faces in one picture, computed in a thread.
 
         Raises:
-            DataError: if it is no whole picture.
-            Problem: if there is no room, or it takes too long.
+            DataError: if it is not an undamaged picture.
+            Problem: if the queue is full, or it takes too long.
         """
         cost = places(picture, self.limits)
-        return await self.pool.run(self.look, cost, False, picture, self.way(ask), "picture")
+        recognizer = self.recognizer_for(settings)
+        return await self.pool.run(self.recognise, cost, False, picture, recognizer, "picture")
 
-    async def batch(self, pictures: list[bytes], ask: Ask) -> list[Frame]:
+    async def batch(self, pictures: list[bytes], settings: Settings) -> list[Frame]:
         """A frame for each picture; one that cannot be read has an error and no faces.
 
         Raises:
-            Problem: if there is no room for the first, or one takes too long.
+            Problem: if the queue is full for the first one, or one takes too long.
         """
-        recognizer, frames = self.way(ask), []
+        recognizer, frames = self.recognizer_for(settings), []
         for number, picture in enumerate(pictures):
             name = f"picture-{number}"
             try:
                 check_picture(picture, self.limits)
                 cost = places(picture, self.limits)
-                frame = await self.pool.run(self.look, cost, number > 0, picture, recognizer, name)
+                patient = number > 0
+                frame = await self.pool.run(
+                    self.recognise, cost, patient, picture, recognizer, name
+                )
             except DataError as error:
                 frame = failed(name, recognizer, str(error))
             except Problem as problem:
@@ -133,32 +135,32 @@ class Service:
             frames.append(frame)
         return frames
 
-    def look(self, picture: bytes, recognizer: Recognizer, name: str) -> Frame:
-        """Decode, find, classify; in a thread of the pool."""
+    def recognise(self, picture: bytes, recognizer: Recognizer, name: str) -> Frame:
+        """Decode a picture, find and classify its faces; runs in a thread of the pool."""
         decoded = decode(picture, limits=self.limits.picture)
         image = decoded.pixels
-        found = _surest(recognizer.faces_in(image), self.limits.max_faces)
+        faces = _best_detected(recognizer.faces_in(image), self.limits.max_faces)
         self.metrics.pictures.inc()
-        self.metrics.faces.inc(len(found))
+        self.metrics.faces.inc(len(faces))
         height, width = image.shape[:2]
-        place = name, 0, None, width, height, recognizer.detector.name
-        return Frame(*place, found, note=decoded.note, prior=recognizer.prior)
+        facts = name, 0, None, width, height, recognizer.detector.name
+        return Frame(*facts, faces, note=decoded.note, prior=recognizer.prior)
 
     def warm(self) -> None:
-        """Answer once in every way, so that the first caller waits for nothing."""
+        """Recognise once with each kind of settings, so that the first request is not slower."""
         import numpy as np
 
-        for ask in (Ask(), Ask("whole"), Ask("whole", "best")):
-            self.way(ask).faces_in(np.full((480, 640, 3), 128, np.uint8))
+        for settings in (Settings(), Settings("whole"), Settings("whole", "best")):
+            self.recognizer_for(settings).faces_in(np.full((480, 640, 3), 128, np.uint8))
         self.is_ready = True
 
-    def settings(self, ask: Ask) -> dict[str, Any]:
-        """What every answer names besides the faces."""
-        side = None if ask.faces == "whole" else ask.max_side or self.limits.max_side_px
-        return {"mode": ask.mode, "max_side": side}
+    def effective(self, settings: Settings) -> dict[str, Any]:
+        """The settings as every response names them, with the server's defaults filled in."""
+        side = None if settings.faces == "whole" else settings.max_side or self.limits.max_side_px
+        return {"mode": settings.mode, "max_side": side}
 
     def model(self) -> dict[str, Any]:
-        """What `GET /v1/model` answers."""
+        """The body of `GET /v1/model`."""
         recognizer = self.recognizer
         bundle = recognizer.bundle
         return {
@@ -177,7 +179,7 @@ class Service:
         }
 
     def collect(self) -> dict[str, Any]:
-        """Whether corrections are collected, how many of each label, and how to train on them."""
+        """Whether corrections are collected, their number by label, and the command to train."""
         if self.collection is None:
             return {"on": False, "labels": [], "counts": {}, "command": ""}
         return {
@@ -188,13 +190,13 @@ class Service:
         }
 
     def close(self) -> None:
-        """End the threads, after what they do now, and free the network."""
+        """Stop the threads after their current jobs, and free the network."""
         self.pool.close()
         self.recognizer.close()
 
 
-def _surest(faces: list[Face], most: int) -> tuple[Face, ...]:
-    """At most so many faces, those that the detector is surest of, in their order."""
+def _best_detected(faces: list[Face], most: int) -> tuple[Face, ...]:
+    """At most `most` faces, those with the best detection score, in their original order."""
     kept = sorted(range(len(faces)), key=lambda i: -faces[i].score)[:most]
     return tuple(faces[i] for i in sorted(kept))
 
@@ -205,30 +207,35 @@ def failed(name: str, recognizer: Recognizer, error: str) -> Frame:
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled, and leaves the queue, if the client disconnects."""
+    """The result of `work`; if the client disconnects, it is cancelled and leaves the queue.
+
+    Raises:
+        Problem: if the client disconnects.
+    """
     job = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_gone(request))
+    disconnect = asyncio.ensure_future(_disconnect(request))
     try:
-        await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({job, disconnect}, return_when=asyncio.FIRST_COMPLETED)
         if not job.done():
             raise Problem(
                 "broken-off", "got a disconnect; expected the client to wait", "send it again"
             )
         return job.result()
     finally:
-        await end(job, gone)
+        await end(job, disconnect)
 
 
 async def end(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel tasks and wait until they have ended, however they end."""
+    """Cancel tasks and wait until they have ended; their errors are ignored."""
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # or asyncio would log that it was never retrieved
+            task.exception()  # otherwise asyncio logs that it was never retrieved
 
 
-async def _gone(request: Request) -> None:
+async def _disconnect(request: Request) -> None:
+    """Wait until the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Corrections of labels by people, kept as pictures in DIR/label/, ready for training."""
+"""Store corrected labels as pictures in DIR/label/, ready for training."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mien.serving.problems import Problem
 from mien.vision.image import load_image
 from mien.vision.reading import Limits
 
-SIDE_PX = 1024  # of a crop, at most
+SIDE_PX = 1024  # longest side of a crop
 CROP_LIMITS = Limits(max_bytes=4 << 20, max_pixels=SIDE_PX * SIDE_PX, longest_side=SIDE_PX)
 _ID = 32  # hex digits of the hash that names a file
 
 
 class Collection:
-    """A folder of labelled crops. A crop lies under one label only: the last that was given.
+    """A folder of labelled crops. A crop has only one label, the one given last.
 
     Args:
-        folder: Is made if it is not there.
-        labels: That may be given.
-        most: Crops that it may hold.
+        folder: The folder; created if it does not exist.
+        labels: The accepted labels.
+        most: Largest number of crops.
 
     Raises:
         RunError: if the folder cannot be written.
@@ -44,14 +44,14 @@ class Collection:
             ) from error
 
     def add(self, picture: bytes, label: str) -> str:
-        """Keep a crop under a label, as a PNG without anything but its pixels.
+        """Store a crop under a label, as a PNG without metadata.
 
         Returns:
-            Its id, by which `remove` finds it.
+            Its id, for `remove`.
 
         Raises:
-            DataError: if it is not a picture, or larger than a crop.
-            Problem: for an unknown label, and if the folder is full.
+            DataError: if it is not a picture, or too large for a crop.
+            Problem: if the label is unknown or the folder is full.
         """
         if label not in self.labels:
             raise Problem(

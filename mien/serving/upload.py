@@ -1,4 +1,4 @@
-"""The pictures in a request's body: raw bytes, or a form with files. All in memory, all counted."""
+"""Read pictures from the body of a request, raw or as a form, in memory and with limits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mien.vision.safety import FORMATS, kind_of
 FIELD = "file"
 _MOST_FIELDS = 4  # of a form, besides its files
 _OVERHEAD = 65_536  # bytes of a form around its files
-_UNKNOWN_PIXELS = 16_000_000  # of a picture that does not tell its size at its beginning
+_UNKNOWN_PIXELS = 16_000_000  # assumed for pictures without a size in their header
 
 
 async def read_picture(request: Request, limits: Limits) -> bytes:
-    """The one picture of a request: its raw body, or the file in the field `file` of a form.
+    """The picture of a request: its raw body, or the file in the field `file` of a form.
 
     Raises:
-        Problem: if the body is too large, too slow, empty, no picture, or no such form.
+        Problem: if the body is too large, too slow, empty, or neither a picture nor such a form.
     """
     if not _is_form(request):
         picture = await _read(request, limits.max_bytes, limits.body_s)
@@ -36,10 +36,10 @@ async def read_picture(request: Request, limits: Limits) -> bytes:
 
 
 async def read_batch(request: Request, limits: Limits) -> list[bytes]:
-    """The files in the fields `file` of a form; what is no picture is among them.
+    """The files in the fields `file` of a form, not checked to be pictures.
 
     Raises:
-        Problem: if the body is too large, too slow, or no such form.
+        Problem: if the body is too large, too slow, or not such a form.
     """
     if not _is_form(request):
         raise _bad_form("another content type")
@@ -49,10 +49,10 @@ async def read_batch(request: Request, limits: Limits) -> list[bytes]:
 
 
 def check_picture(picture: bytes, limits: Limits) -> None:
-    """Refuse early what the first bytes reveal.
+    """Check a picture by its first bytes, before it is decoded.
 
     Raises:
-        Problem: for no bytes, too many bytes or pixels, and other files.
+        Problem: if it is empty, too large, has too many pixels, or is not a picture.
     """
     if not picture:
         raise Problem(
@@ -78,16 +78,16 @@ def check_picture(picture: bytes, limits: Limits) -> None:
 
 
 def places(picture: bytes, limits: Limits) -> int:
-    """How many places of the queue a picture takes."""
+    """The number of places in the queue that a picture takes."""
     size = declared_size(picture)
     pixels = _UNKNOWN_PIXELS if size is None else min(size[0] * size[1], limits.max_pixels)
     return 1 + pixels // (limits.megapixels_a_place * 1_000_000)
 
 
 async def _read(request: Request, most_bytes: int, most_s: float) -> bytes:
-    """The body, counted while it comes."""
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > most_bytes:
+    """The body, whose bytes are counted while they arrive."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most_bytes:
         raise _too_large(most_bytes)
     parts, num_bytes = [], 0
     try:
@@ -117,14 +117,14 @@ def _is_form(request: Request) -> bool:
 
 
 class _InMemory(MultiPartParser):
-    spool_max_size = 1 << 40  # the body is in memory already; no file is written
+    spool_max_size = 1 << 40  # never write a file: the body is already in memory
 
 
 async def _files(request: Request, body: bytes, most: int) -> list[bytes]:
-    async def whole() -> AsyncGenerator[bytes, None]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         yield body
 
-    parser = _InMemory(request.headers, whole(), max_files=most, max_fields=_MOST_FIELDS)
+    parser = _InMemory(request.headers, chunks(), max_files=most, max_fields=_MOST_FIELDS)
     form: FormData | None = None
     try:
         form = await parser.parse()
@@ -134,7 +134,7 @@ async def _files(request: Request, body: bytes, most: int) -> list[bytes]:
         return [await file.read() for file in files]
     except MultiPartException as error:
         raise _bad_form(error.message.rstrip(".")) from None
-    except (LookupError, ValueError):  # for a form that the parser does not expect
+    except (LookupError, ValueError):  # the parser raises them for some malformed forms
         raise _bad_form("a form that cannot be read") from None
     finally:
         if form is not None:

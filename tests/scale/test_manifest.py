@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mien.errors import DataError, UsageError
-from mien.ray.manifest import MANIFEST, Answers
+from mien.ray.manifest import MANIFEST, ResultFolder
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402
@@ -22,9 +22,9 @@ def rows(*sources: str) -> Any:
     return pyarrow.table([list(sources), list(range(len(sources)))], schema=SCHEMA)
 
 
-def opened(folder: Path, said: list[str] | None = None, **changes: Any) -> Answers:
+def opened(folder: Path, said: list[str] | None = None, **changes: Any) -> ResultFolder:
     given: dict[str, Any] = {"settings": SETTINGS, "schema": SCHEMA} | changes
-    return Answers(
+    return ResultFolder(
         str(folder),
         given["settings"],
         given["schema"],
@@ -147,7 +147,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path, text: str) -> N
 
 
 def test_a_folder_by_its_address(tmp_path: Path) -> None:
-    by_address = Answers((tmp_path / "out").as_uri(), SETTINGS, SCHEMA, say=[].append)
+    by_address = ResultFolder((tmp_path / "out").as_uri(), SETTINGS, SCHEMA, say=[].append)
     by_address.add(rows("a"))
     by_address.close()
     assert held(tmp_path / "out") == ["a"]
