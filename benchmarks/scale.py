@@ -272,9 +272,9 @@ def asleep(setup: Setup, columns: Any, out: Path, num: int, picture_s: float) ->
         for _ in pool.answers(iter(()), 0):
             pass
         pool._top_up()
-        refs = [seat.starting for seat in pool._seats if seat.starting is not None]
+        refs = [seat.starting for seat in pool._workers if seat.starting is not None]
         for ref in pool._wait(refs):
-            pool._taken(next(seat for seat in pool._seats if seat.starting == ref), ref)
+            pool._result(next(seat for seat in pool._workers if seat.starting == ref), ref)
     total = round(num * 20 / picture_s)
     items = (Item(f"{number:09d}.jpg", "") for number in range(total))
     answers = ResultFolder(str(out), {}, columns.schema, say=print)

@@ -15,7 +15,7 @@ from running_server import Server, StartServer
 
 from mien.errors import RunError, UsageError
 from mien.serving.limits import Limits, parse_limits
-from mien.serving.server import Options, _listen, _say_what_is_open, serve
+from mien.serving.server import Options, _listen, _say_address, serve
 
 
 def test_limits_are_given_by_name() -> None:
@@ -66,11 +66,11 @@ def test_an_address_that_is_taken() -> None:
 def test_other_machines_are_warned_of() -> None:
     """Said, not done: nothing is opened here."""
     said: list[str] = []
-    _say_what_is_open(Options(), 8000, said.append)
+    _say_address(Options(), 8000, said.append)
     assert said == ["mien is at http://127.0.0.1:8000 (Ctrl-C stops it)"]
-    _say_what_is_open(Options(host="0.0.0.0"), 8000, said.append)
+    _say_address(Options(host="0.0.0.0"), 8000, said.append)
     assert "everybody there may use it" in said[-1] and "unencrypted" in said[-1]
-    _say_what_is_open(Options(host="::", token="x" * 16), 8000, said.append)
+    _say_address(Options(host="::", token="x" * 16), 8000, said.append)
     assert "[::]:8000" in said[-2] and "everybody" not in said[-1]
 
 
