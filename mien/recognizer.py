@@ -27,7 +27,7 @@ from mien.vision.align import crop
 from mien.vision.answers import faces_of
 from mien.vision.detect import Detector, find_detector
 from mien.vision.detections import Detections
-from mien.vision.explain import occlusion_map
+from mien.vision.explain import log_odds, occlusion_map
 from mien.vision.image import decode, load_image
 from mien.vision.reading import is_file, is_one_picture, kept, name_of
 
@@ -265,15 +265,15 @@ class Recognizer:
                     future.cancel()
 
     def explain(self, picture: Any, face: Face) -> tuple[np.ndarray, np.ndarray]:
-        """Which parts of a face its label depends on (`mien.vision.explain`), in a single view even
-        if `mode` is `best`.
+        """Which parts of a face its label depends on (`mien.vision.explain`), in a single view.
 
         Args:
             picture: The picture that contains the face.
             face: A face from `faces`.
 
         Returns:
-            The face as the network sees it, uint8 (S, S, 1), and its map, float32 (S, S).
+            The face as the network sees it, uint8 (S, S, 1), and its map, float32 (S, S): the fall
+            of the label's log-odds if a place is blurred.
         """
         image = load_image(picture)
         boxes = np.array([face.box], np.float32)
@@ -283,7 +283,7 @@ class Recognizer:
         ).faces
         one_view = self._classifier
         return seen, occlusion_map(
-            lambda faces: one_view.answer(one_view(faces), rule=self._rule),
+            lambda faces: log_odds(one_view.answer(one_view(faces), rule=self._rule)),
             seen,
             face.labels.index(face.label),
         )

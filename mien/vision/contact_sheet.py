@@ -105,7 +105,7 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
 
     Args:
         face: uint8 (S, S, 1).
-        heat: float (S, S), from `mien.vision.explain.occlusion_map`.
+        heat: float (S, S), from `Recognizer.explain`: falls of log-odds.
         caption: The prediction.
 
     Returns:
@@ -113,7 +113,7 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     """
     from PIL import Image, ImageDraw
 
-    from mien.vision.explain import overlay
+    from mien.vision.explain import FAINT_LOG_ODDS, overlay
 
     side = 192
     letters = Letters(12)
@@ -122,12 +122,15 @@ def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
         (side, side), Image.Resampling.BICUBIC
     )
     sheet.paste(plain.convert("RGB"), (_MARGIN, _MARGIN))
-    sheet.paste(Image.fromarray(overlay(face, heat, side=side)), (2 * _MARGIN + side, _MARGIN))
+    map_over_face = overlay(face, heat, side=side, faint=FAINT_LOG_ODDS)
+    sheet.paste(Image.fromarray(map_over_face), (2 * _MARGIN + side, _MARGIN))
     pen = ImageDraw.Draw(sheet)
+    strongest = float(heat.flat[np.abs(heat).argmax()])
+    change = "divides" if strongest > 0 else "multiplies"
     lines = (
         caption,
         "orange supports it, blue opposes it",
-        f"strongest effect: {float(np.abs(heat).max()):.0%} of probability",
+        f"blurring the strongest place {change} its odds by {np.exp(abs(strongest)):.1f}",
     )
     for number, line in enumerate(lines):
         y = side + _MARGIN + 4 + number * (_LINE + 2)

@@ -1,9 +1,12 @@
 """Occlusion maps: which parts of a face a prediction depends on.
 
 A patch of the face is replaced by a blurred copy of itself and the face is classified again. If the
-label's probability falls, the patch supported the label (Zeiler and Fergus 2014,
+label's score falls, the patch supported the label (Zeiler and Fergus 2014,
 https://arxiv.org/abs/1311.2901). This needs only predictions, so it works with any network. It
 shows what this network uses, not why the face has that expression.
+
+A score is a probability, or its log-odds. Near 100 % no single patch moves the probability, but the
+log-odds still show which patches the label depends on.
 """
 
 from __future__ import annotations
@@ -20,22 +23,37 @@ PATCH = 12  # pixels of a face of 48, as the next two
 STRIDE = 3
 _BLUR = 8.0  # standard deviation: details go, brightness stays
 _FOR, _AGAINST = (230, 159, 0), (86, 180, 233)  # orange and sky blue of Okabe and Ito
-_FAINT = 0.02  # probability; smaller drops are not drawn
+# Maps whose strongest place is below this are drawn paler: of probability, and of log-odds.
+FAINT, FAINT_LOG_ODDS = 0.02, 0.2
+_LEAST = 1e-9  # a probability of 0 counts as this in log-odds
+
+
+def log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)) of probabilities (N, K), float64 (N, K) from -20.7 to 20.7.
+
+    1 - p is the sum of the other probabilities, which is exact where p rounds to 1.
+    """
+    p = np.maximum(probabilities.astype(np.float64), _LEAST)
+    others = np.stack([np.delete(p, k, axis=1).sum(axis=1) for k in range(p.shape[1])], axis=1)
+    return np.asarray(np.log(p) - np.log(others))
 
 
 def occlusion_map(
     classify: Callable[[np.ndarray], np.ndarray], face: np.ndarray, index: int
 ) -> np.ndarray:
-    """How much each part of a face contributes to the probability of a label.
+    """How much each part of a face contributes to the score of a label.
 
     Args:
-        classify: uint8 (N, S, S, 1) -> float (N, K) probabilities.
+        classify: uint8 (N, S, S, 1) -> float (N, K) scores: probabilities, or their `log_odds`.
         face: uint8 (S, S, 1), S a multiple of 48, or nearly.
         index: Position of the label among the K.
 
     Returns:
-        float32 (S, S): mean fall of the probability over the patches that cover a pixel, from
-        -1 to 1; positive values support the label.
+        float32 (S, S): mean fall of the score over the patches that cover a pixel; positive values
+        support the label.
+
+    Raises:
+        UsageError: if the face has another shape or dtype.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[2] != 1:
         raise UsageError(
@@ -46,7 +64,7 @@ def occlusion_map(
     scale = max(1, round(side / FACE_SIDE))
     patch, stride = PATCH * scale, STRIDE * scale
     blurred = cv2.GaussianBlur(face[..., 0], (0, 0), _BLUR * scale)
-    # Patches reach over the edge, so that each pixel is covered as often.
+    # Patches extend beyond the edge, so that each pixel is covered equally often.
     starts = range(stride - patch, side, stride)
     places = [
         (slice(max(0, y), min(side, y + patch)), slice(max(0, x), min(side, x + patch)))
@@ -56,8 +74,8 @@ def occlusion_map(
     occluded = np.repeat(face[None], len(places) + 1, axis=0)
     for number, place in enumerate(places):
         occluded[number, ..., 0][place] = blurred[place]
-    probabilities = classify(occluded)[:, index]
-    falls = probabilities[-1] - probabilities[:-1]  # the last one is the face itself
+    scores = classify(occluded)[:, index]
+    falls = scores[-1] - scores[:-1]  # the last one is the face itself
     total, covered = np.zeros((side, side)), np.zeros((side, side))
     for place, fall in zip(places, falls, strict=True):
         total[place] += fall
@@ -65,22 +83,24 @@ def occlusion_map(
     return np.asarray(total / covered, np.float32)
 
 
-def overlay(face: np.ndarray, heat: np.ndarray, *, side: int = 192) -> np.ndarray:
-    """Draw a map over its face: orange supports the label, blue opposes it; the strongest place is
-    opaque.
+def overlay(
+    face: np.ndarray, heat: np.ndarray, *, side: int = 192, faint: float = FAINT
+) -> np.ndarray:
+    """Draw a map over its face: orange supports the label, blue opposes it.
 
     Args:
         face: uint8 (S, S, 1).
-        heat: float (S, S).
+        heat: float (S, S), from `occlusion_map`.
         side: Width and height of the result in pixels.
+        faint: The strongest place is drawn in full colour if it is at least this.
 
     Returns:
         RGB uint8 (side, side, 3).
     """
     gray = cv2.resize(face[..., 0], (side, side), interpolation=cv2.INTER_CUBIC).astype(np.float32)
     heat = cv2.resize(heat.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-    strength = np.abs(heat) / max(float(np.abs(heat).max()), _FAINT)
-    strength = np.where(np.abs(heat) < _FAINT / 4, 0, 0.65 * strength)[..., None]
+    strength = np.abs(heat) / max(float(np.abs(heat).max()), faint)
+    strength = np.where(np.abs(heat) < faint / 4, 0, 0.65 * strength)[..., None]
     colour = np.where(
         heat[..., None] > 0, np.array(_FOR, np.float32), np.array(_AGAINST, np.float32)
     )

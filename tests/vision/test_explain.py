@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mien.errors import UsageError
-from mien.vision.explain import occlusion_map, overlay
+from mien.vision.contact_sheet import explained
+from mien.vision.explain import FAINT_LOG_ODDS, log_odds, occlusion_map, overlay
 
 
 def looks_at_mouth(faces: np.ndarray) -> np.ndarray:
@@ -39,6 +40,34 @@ def test_overlay_colours_only_what_counts() -> None:
     assert mouth[0] > mouth[2] + 40  # orange: more red than blue
     against = overlay(face, -heat, side=96)[76, 48].astype(int)
     assert against[2] > against[0]
+
+
+def nearly_certain(faces: np.ndarray) -> np.ndarray:
+    """As `looks_at_mouth`, but never below 99.9 %."""
+    rest = np.exp(-8 - 8 * looks_at_mouth(faces)[:, 0])
+    return np.stack([1 / (1 + rest), rest / (1 + rest)], axis=1).astype(np.float32)
+
+
+def test_a_map_near_100_percent_shows_what_counts() -> None:
+    face = bright_mouth()
+    falls = occlusion_map(nearly_certain, face, 0)
+    assert np.abs(falls).max() < 1e-3  # the probability hardly moves, whatever is blurred
+    heat = occlusion_map(lambda faces: log_odds(nearly_certain(faces)), face, 0)
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert heat.max() > 0.5 and 32 <= row <= 44 and 14 <= column <= 34
+    coloured = np.ptp(overlay(face, heat, side=96, faint=FAINT_LOG_ODDS).astype(int), axis=2)
+    assert coloured[76, 48] > 40 and coloured[10, 48] == 0
+    gray = overlay(face, falls, side=96).astype(int)
+    assert np.ptp(gray, axis=2).max() == 0  # the map of the probability is empty
+    sheet = explained(face, heat, "happy 100%")
+    assert np.ptp(sheet[155:170, 300:316].astype(int), axis=2).max() > 40
+
+
+def test_log_odds_of_probabilities() -> None:
+    odds = log_odds(np.array([[0.8, 0.1, 0.1], [1.0, 0.0, 0.0], [1.0, 1e-7, 0.0]], np.float32))
+    assert odds.shape == (3, 3) and np.isfinite(odds).all()
+    np.testing.assert_allclose(odds[0], np.log([4, 1 / 9, 1 / 9]), rtol=1e-6)
+    np.testing.assert_allclose(odds[2, 0], -np.log(1e-7 + 1e-9), rtol=1e-6)
 
 
 def test_a_batch_is_refused() -> None:
