@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.data.class_mix import class_counts, weighted_recall
 from mien.data.dataset import SPLITS
 from mien.errors import UsageError, meant
 from mien.evaluation import metrics
@@ -93,21 +94,15 @@ def weighted_accuracy(
         seed: Seed of the resamples.
     """
     truth = np.eye(len(weights))[labels].reshape(-1, len(weights))
-    columns = np.concatenate([truth * (predicted == labels)[:, None], truth], axis=1)
-
-    def score(sums: np.ndarray) -> np.ndarray:
-        hits, counts = np.split(sums, 2, axis=-1)
-        # A resample may miss a rare class; its weight then falls to the others.
-        present = np.where(counts > 0, weights, 0.0)
-        recall = hits / np.maximum(counts, 1)
-        total = present.sum(-1)
-        weighed = (recall * present).sum(-1) / np.where(total > 0, total, 1)
-        return np.asarray(np.where(total > 0, weighed, np.nan))
-
-    value = score(columns.sum(0))
+    hits, counts = class_counts(labels, predicted == labels, len(weights))
+    value = weighted_recall(hits, counts, weights)
     low = high = np.asarray(np.nan)
     if num_bootstrap and len(labels) and not np.isnan(value):
-        again = score(metrics.resampled_sums(columns, num_bootstrap, seed))
+        columns = np.concatenate([truth * (predicted == labels)[:, None], truth], axis=1)
+        sums = metrics.resampled_sums(columns, num_bootstrap, seed)
+        # A resample may miss a rare class.
+        hits, counts = np.split(sums, 2, axis=-1)
+        again = weighted_recall(hits, counts, weights)
         low, high = np.nanpercentile(again, (2.5, 97.5))
     return metrics.as_estimate(value, low, high)
 
