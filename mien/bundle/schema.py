@@ -1,11 +1,11 @@
-"""A model on disk: a folder, or one zip, of three files. docs/bundle.md has the format.
+"""The format of a bundle, a folder or zip of three files; docs/bundle.md describes it.
 
 model.onnx    the network: gray faces in, logits out
-bundle.json   what it takes and answers, how it was made, what it scored, sha256 of the other two
-golden.npz    a few drawn faces and what the network answers to them
+bundle.json   input, heads, answer rules, training, scores, and the SHA-256 of the other two
+golden.npz    a few drawn faces, and the network's logits and predictions for them
 
-`check` looks at all of it before any runtime is started. That proves the files to be whole and of a
-kind that cannot run code; it does not prove who made them.
+`check` validates all of it before any runtime is started. This shows that the files are undamaged
+and cannot run code, but not who made them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,7 @@ import numpy as np
 
 from mien.bundle.answer import TEMPERATURE, TRAINING, AnswerRule, plain_rule
 from mien.bundle.facts import Facts, parsed
-from mien.bundle.files import (
-    FACTS,
-    GOLDEN,
-    MODEL,
-    read_npz,
-)
+from mien.bundle.files import FACTS, GOLDEN, MODEL, read_npz
 from mien.bundle.onnx_file import OnnxFile, read_onnx
 from mien.bundle.types import Bundle, Head
 from mien.errors import BundleError
@@ -43,23 +38,31 @@ PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
 MAX_PRIORS = 16
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _OBJECT, _LIST = (dict, "an object"), (list, "a list")
-_TEXT, _INTEGER = (str, "a text"), (int, "an integer")
+_TEXT, _INTEGER, _NUMBER = (str, "a text"), (int, "an integer"), ((int, float), "a number")
 # The facts about training that mien reads, with their types; other facts may be anything.
-_MAKING: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+_TRAINING_FACTS: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "training.": {
-        "data": _OBJECT, "recipe": _OBJECT, "begun_from": _OBJECT, "taught_by": _LIST,
-        "averaged": _LIST, "parameters": _INTEGER, "multiply_adds": _INTEGER, "epochs": _INTEGER,
+        "data": _OBJECT,
+        "recipe": _OBJECT,
+        "begun_from": _OBJECT,
+        "taught_by": _LIST,
+        "averaged": _LIST,
+        "parameters": _INTEGER,
+        "multiply_adds": _INTEGER,
+        "epochs": _INTEGER,
         "best_epoch": _INTEGER,
-        "seconds_per_epoch": ((int, float), "a "
-                                            "number"), "peak_memory_mb": ((int, float), "a "
-                                                                                          "number"),
+        "seconds_per_epoch": _NUMBER,
+        "peak_memory_mb": _NUMBER,
         "stopped": _TEXT,
     },
     "training.data.": {
-        "source": _TEXT, "fingerprint": _TEXT, "fingerprints": _OBJECT, "num_training": _INTEGER,
+        "source": _TEXT,
+        "fingerprint": _TEXT,
+        "fingerprints": _OBJECT,
+        "num_training": _INTEGER,
         "num_left_out_as_leaks": _INTEGER,
     },
-}  # fmt: skip
+}
 SIDES = (16, 512)  # of the faces that a network takes, in pixels
 
 
@@ -74,6 +77,11 @@ def input_contract(side: int) -> dict[str, Any]:
 
 
 def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
+    """The bundle in the contents of its files: name -> bytes.
+
+    Raises:
+        BundleError: for the first fault, by the name of the field.
+    """
     facts = Facts(where, parsed(where, contents[FACTS]))
     if facts.get("format", str, repr(FORMAT)) != FORMAT:
         facts.refuse("format", facts.found["format"], repr(FORMAT))
@@ -133,7 +141,7 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
 
 
 def own_hash(facts: Mapping[str, Any]) -> str:
-    """sha256 of all fields but `sha256`, as JSON without spaces and with sorted names."""
+    """SHA-256 of all fields but `sha256`, as JSON without spaces and with sorted names."""
     rest = {name: value for name, value in facts.items() if name != "sha256"}
     return sha256_of(
         json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
@@ -164,6 +172,7 @@ def _check_files(facts: Facts, contents: Mapping[str, bytes]) -> None:
 
 
 def heads_of(facts: Facts) -> tuple[Head, ...]:
+    """The heads, the main one first."""
     found = facts.get("heads", list, "a list of heads")
     if not 1 <= len(found) <= MAX_HEADS:
         facts.refuse("heads", f"{len(found)} heads", f"1 to {MAX_HEADS}")
@@ -238,7 +247,7 @@ def _by_label(
     labels: LabelSet,
     limits: tuple[float, float],
 ) -> tuple[float, ...]:
-    """An object of numbers by label, in the order of the labels."""
+    """The numbers of an object that has one for each label, in the order of the labels."""
     values = facts.get(name, dict, "a number for each label", found, path)
     if set(values) != set(labels):
         facts.refuse(path + name, sorted(values), f"the labels {', '.join(labels)}")
@@ -246,10 +255,10 @@ def _by_label(
 
 
 def _training(facts: Facts) -> dict[str, Any]:
-    """The facts about training: all are optional, but those that mien reads must have its types."""
+    """The facts about training. All are optional; those that mien reads must have its types."""
     training: dict[str, Any] = facts.get("training", dict, "an object")
     for path, known in (("training.", training), ("training.data.", training.get("data") or {})):
-        for name, (kind, expected) in _MAKING[path].items():
+        for name, (kind, expected) in _TRAINING_FACTS[path].items():
             if known.get(name) is not None:
                 facts.get(name, kind, f"{expected}, or null", known, path)
     return training
@@ -262,7 +271,7 @@ def _temperatures(facts: Facts, inside: Any, path: str) -> tuple[float, float]:
 
 
 def _input(facts: Facts) -> tuple[str, int]:
-    """Name of the input, and the side of the faces that it takes."""
+    """The name of the input, and the side of the faces in pixels."""
     contract = facts.get("input", dict, "an object")
     shape = facts.get("shape", list, "[null, S, S, 1]", contract, "input.")
     side = shape[1] if len(shape) == 4 else None
@@ -304,7 +313,7 @@ def _check_graph(
 def _goldens(
     where: Path, data: bytes, side: int, heads: tuple[Head, ...], priors: Collection[str]
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The golden faces, each head's logits for them, and the answer under each prior."""
+    """The golden faces, the logits of each head, and the predictions under each prior."""
     arrays = read_npz(where, data)
     expected = {"faces", *(f"logits_{head.name}" for head in heads)}
     expected |= {f"answer_{prior}" for prior in priors}
