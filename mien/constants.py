@@ -1,4 +1,4 @@
-"""What several parts of mien share: the side of a face, words to choose from, the cache folder."""
+"""Constants that several parts share: the side of a face, choices of options, the cache folder."""
 
 from __future__ import annotations
 

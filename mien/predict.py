@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where answers go besides the terminal; each may be None.
+    """The files and folders for results, besides the terminal; each may be None.
 
     Attributes:
         table: A .csv, .jsonl, .json or .parquet file.
@@ -36,7 +36,7 @@ class Outputs:
         resume: Continue the table: sources that it already has are skipped, and those that failed
             or were interrupted are analysed again.
         overwrite: Replace an existing table.
-        draw: Folder for copies with the answers drawn in.
+        draw: Folder for copies with the predictions drawn in.
         explain: Folder for a picture of each face with its occlusion map.
         summary: Folder for the summary of videos: summary.csv, events and a timeline of each
             person.
@@ -122,7 +122,7 @@ class Options:
     """How sources are analysed; None for the default of each.
 
     Attributes:
-        every: Seconds between the frames of a video that are looked at; None for every frame.
+        every: Seconds between the analysed frames of a video; None for every frame.
         smooth_s: Time constant of the smoothing in videos.
         max_side, prior: The recognizer's settings; stored beside the table, so that `resume` can
             compare.

@@ -204,8 +204,8 @@ class Recognizer:
         return self._answer(found, self.classify(found.crops))
 
     def glance(self, image: np.ndarray) -> Faces | None:
-        """As `faces_in`, but only with the detector's first, small look, which misses small faces;
-        None if the detector has no second look for this picture.
+        """As `faces_in`, but only with the detector's first pass at a small size, which misses
+        small faces; None if the detector makes no second pass for this picture.
         """
         look = getattr(self.detector, "glance", None)
         detections = None if look is None else look(image)

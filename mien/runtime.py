@@ -164,7 +164,7 @@ def onnx_session(model: bytes, num_threads: int) -> Any:
 
 
 def onnx_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises; the classes have no common base."""
+    """The exceptions of ONNX Runtime, which have no common base."""
     from onnxruntime.capi import onnxruntime_pybind11_state as raised
 
     return (

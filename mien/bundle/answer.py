@@ -1,14 +1,14 @@
-"""From the probabilities of a network's heads to the answer that is shown.
+"""Combine the probabilities of a network's heads into one prediction.
 
-How often each expression occurs in the kind of picture (the class prior) decides close calls: half
-of the faces in a newspaper are neutral, but a seventh of those in a posed collection. So the answer
-is given under a named prior, and the rule for it is data in `bundle.json`:
+The frequency of each expression in the kind of picture (the class prior) decides close calls: half
+of the faces in a newspaper are neutral, but only a seventh of those in a posed collection. So each
+prediction has a named prior, whose rule is data in `bundle.json`:
 
     q = sum over heads of weight * probabilities      (of the labels of the main head)
     p = softmax((log q + log_factors) / temperature + log_shift)
 
 `log_shift` is zero under the priors that the bundle names. The user's own prior reweights the
-answer under `balanced` by Bayes' rule (Saerens et al. 2002,
+prediction under `balanced` by Bayes' rule (Saerens et al. 2002,
 https://doi.org/10.1162/089976602753284446).
 """
 
@@ -37,18 +37,18 @@ Prior = str | Mapping[str, float] | None
 
 @dataclass(frozen=True)
 class AnswerRule:
-    """How the heads' probabilities become the answer under one class prior.
+    """The rule that turns the heads' probabilities into the prediction under one class prior.
 
     Attributes:
         prior: Its name, or the shares of the user's own prior, such as `happy=0.75,sad=0.25`.
-        class_shares: How often each label of the main head occurs under it, K numbers whose sum is
-            1; None if unknown.
+        class_shares: Frequency of each label of the main head, K numbers whose sum is 1; None if
+            unknown.
         weights: Head -> share of its probabilities in the mixture. Of a head with more labels than
             the main one, only the shared labels count.
         log_factors: Added to the logarithm of the mixture, K numbers.
         temperature: Divides the sum (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
         temperature_best: The same for several views (`mien.bundle.tta`).
-        certain_from: The least probability of the likeliest label in a certain answer.
+        certain_from: Lowest probability of the likeliest label in a certain prediction.
         log_shift: Added after the temperature, K numbers; -inf rules a label out.
     """
 
@@ -64,7 +64,7 @@ class AnswerRule:
     def answer(
         self, heads: Mapping[str, np.ndarray], labels: Mapping[str, LabelSet], *, mode: str = "fast"
     ) -> np.ndarray:
-        """The probabilities that are shown.
+        """The probabilities of the prediction.
 
         Args:
             heads: Head -> calibrated probabilities, float (N, K of the head); the main head first.

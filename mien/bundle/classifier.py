@@ -71,7 +71,7 @@ class Classifier:
         }
 
     def rule(self, prior: Prior = None) -> AnswerRule:
-        """The rule by which the heads' probabilities become the answer under a class prior.
+        """The rule that turns the heads' probabilities into the prediction under a class prior.
 
         Args:
             prior: None for the bundle's default, a name, or weights by label

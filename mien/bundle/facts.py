@@ -1,4 +1,4 @@
-"""bundle.json: its parsing, and questions for one field at a time."""
+"""Parse bundle.json, and read it field by field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.errors import BundleError
 
 
 class Facts:
-    """bundle.json, asked for one field at a time; each refusal names the field."""
+    """bundle.json, read field by field; each error names the field."""
 
     def __init__(self, where: Path, found: Mapping[str, Any]) -> None:
         self.where = where

@@ -69,7 +69,7 @@ class Value:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """What an ONNX file holds.
+    """The contents of an ONNX file.
 
     Attributes:
         ir_version, opset: Versions of the format and of the operators.

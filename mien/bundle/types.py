@@ -14,12 +14,12 @@ from mien.labels import LabelSet
 
 @dataclass(frozen=True)
 class Head:
-    """One named answer of a network.
+    """A head of a network.
 
     Attributes:
-        name: Such as `expression`.
-        labels: What its K outputs mean.
-        temperature: Divide logits by it before the softmax, so that probabilities are calibrated
+        name: Its name, such as `expression`.
+        labels: The labels of its K outputs.
+        temperature: Logits are divided by it before the softmax, which calibrates the probabilities
             (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
         output: Name of the graph's output (N, K).
         temperature_best: The same for the mean logits of several views (`mien.bundle.tta`).
@@ -37,24 +37,24 @@ class Bundle:
     """A checked model.
 
     Attributes:
-        name: What it is called.
-        digest: sha256 of what bundle.json says, and thereby of all three files, as 64 hex digits.
+        name: The name of the network.
+        digest: SHA-256 of bundle.json, which covers all three files, as 64 hex digits.
         heads: One or more; the first is the main one.
-        rules: Name of a class prior -> how the heads make the answer that is shown under it; the
-            default first.
+        rules: Name of a class prior -> the rule that turns the heads' probabilities into the
+            prediction under it; the default first.
         input_name: Name of the graph's input: float32 (N, S, S, 1), gray, 0 black to 255 white.
         side: S, width and height in pixels of the faces that it takes.
         precision: How weights are stored: `float32`, `float16` (computed in float32) or `int8`.
         licence: SPDX name.
-        training: Recipe, data fingerprint and what else is known of its making.
+        training: Recipe, data fingerprint and other facts about its training.
         metrics: Split -> n and scores, each with its interval.
-        parity: How far the file's answers are from those of the network that was trained.
+        parity: Largest difference between the logits of this file and of the trained network.
         versions: Package -> version it was made with.
         model: The bytes of model.onnx.
         golden_faces: uint8 (G, S, S, 1).
-        golden_logits: Head name -> float32 (G, K), the answers to expect.
-        golden_answers: Name of a prior of bundle.json -> float32 (G, K), the probabilities to
-            expect under it, looked at once.
+        golden_logits: Head name -> expected logits, float32 (G, K).
+        golden_answers: Name of a prior of bundle.json -> expected probabilities in one view,
+            float32 (G, K).
         golden_tolerance: Largest difference of probabilities to expect between machines.
         operators: ONNX operator -> number of nodes.
         facts: All of bundle.json.

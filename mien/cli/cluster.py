@@ -53,7 +53,7 @@ class Asked:
         return self.engine == "ray"
 
     def table(self, out: str) -> Path:
-        """What the answers are written to; of a folder of parts, one of them."""
+        """The path of the table; for a folder of parts, one of them."""
         return Path(out, "part.parquet") if self.has_ray else Path(out)
 
     def cluster(self) -> Cluster:
@@ -164,7 +164,7 @@ def work_of(paths: Sequence[str], tell: Tell) -> Work:
 
 
 def _named(paths: Sequence[str]) -> list[str]:
-    """What arguments name, lists of files read."""
+    """The sources that arguments name, including those in lists of files."""
     from mien.data.table_rows import is_table
 
     named: list[str] = []

@@ -1,4 +1,4 @@
-"""What a bug report needs: versions, processor, backend, and the data that would be found."""
+"""Facts for a bug report: versions, processor, backend, and the data that would be used."""
 
 from __future__ import annotations
 

@@ -284,9 +284,7 @@ def _predict_here(
 
 
 def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str], Options, int]:
-    """What is to be answered: pictures and videos, or the rows of tables; and how many rows could
-    not be read.
-    """
+    """The sources (pictures, videos, rows of tables), and the number of unreadable rows."""
     from mien.cli.sources import collect
     from mien.data.table_rows import is_table, rows_to_answer
 
@@ -313,8 +311,8 @@ def _nothing(sentence: str) -> None:
 
 
 class _Screen:
-    """What a person sees of the results: a line a face of a picture; of a video a table of its
-    persons, and where the output is no terminal a line a face of each frame.
+    """Results for the terminal: a line for each face of a picture; for a video a table of its
+    persons, and if the output is not a terminal also a line for each face of each frame.
     """
 
     def __init__(self, labels: Sequence[str], *, has_summary: bool, quiet: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the verbs print for people: tables and sentences from the facts of `--json`."""
+"""The output of commands as text: tables and sentences from the facts of `--json`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def summary_table(runs: Sequence[Run]) -> str:
-    """What networks are and cost, as text: parameters, multiply-adds, seconds an epoch, peak
-    memory.
-    """
+    """A table of networks: parameters, multiply-adds, seconds for each epoch, peak memory."""
     rows = [
         (
             "network",
@@ -72,7 +70,7 @@ def recipe_table(recipes: Sequence[Recipe]) -> str:
 
 
 def count_table(facts: Mapping[str, Any]) -> str:
-    """What `mien.data.source.count` counted, by class and split."""
+    """The counts of `mien.data.source.count`, by class and split."""
     counts: Mapping[str, Mapping[str, int]] = facts["counts"]
     rows = [("class", *counts, "all")]
     for label in facts["labels"]:
@@ -87,7 +85,7 @@ def count_table(facts: Mapping[str, Any]) -> str:
 
 
 def bundle_table(bundle: Bundle, where: str | Path) -> str:
-    """What a bundle is, and its scores."""
+    """A description of a bundle, and its scores."""
     head = bundle.heads[0]
     rows = [
         ("bundle", printable(str(where))),

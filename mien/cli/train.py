@@ -323,7 +323,7 @@ def export(
 
 
 def print_run(done: Run, folder: Path, as_json: bool) -> None:
-    """What was trained or averaged, and where it lies."""
+    """The trained or averaged network, and its folder."""
     text = tables.summary_table([done]) + f"\nRun folder: {folder}"
     answer({"folder": str(folder), **done.facts}, text, as_json)
     say_next("evaluate", folder, as_json=as_json)

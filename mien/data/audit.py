@@ -1,5 +1,4 @@
-"""What is in a data set and what is wrong with it: counts, duplicates, leaks, blanks, doubtful
-labels.
+"""Audit a data set: counts, duplicates, leaks between splits, blank pictures, doubtful labels.
 
 `audit` computes everything once. `Audit.table` and `Audit.to_dict` report it, and
 `mien.data.audit_sheets` draws it. docs/data.md defines each finding and says what FER2013 has.

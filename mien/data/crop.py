@@ -158,7 +158,7 @@ def summarised(pictures: Sequence[tuple[str, Gray]], detector: str) -> Cropped:
 
 
 def crop_notes(cropped: Cropped, side: int) -> list[str]:
-    """What a user should know about the faces that were cut out, in sentences."""
+    """Notes for the user about the faces that were cut out."""
     sizes = cropped.faces_px
     kept = cropped.num_pictures - cropped.num_none
     notes = [

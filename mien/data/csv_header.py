@@ -1,4 +1,4 @@
-"""What the columns of a csv of faces mean, and how one row is read.
+"""Interpret the columns of a csv file of faces.
 
 FER2013's own columns are `emotion`, `pixels` and `Usage`, found by name, in any order. People also
 pass the faces on as pandas or a spreadsheet writes them: `;` or tabs between columns, brackets or
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:[.,]0*)?$")
 
 @dataclass(frozen=True)
 class Header:
-    """Where the columns of one csv file are, and what its rows mean.
+    """The positions of the columns of a csv file, and the meaning of its rows.
 
     Attributes:
         width: Number of columns.

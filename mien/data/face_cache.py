@@ -1,8 +1,8 @@
-"""What was read of pictures is kept, since decoding many and finding their faces takes minutes.
+"""A cache of faces cut from pictures, since decoding many and finding their faces takes minutes.
 
-An entry is one .npz file, moved into place when it is whole; nothing in it is pickled. Its name is
-a hash of what the pictures contain and of how they are read, so it can be of no use but never
-stale. What is damaged counts as absent: numpy checks each array against the checksum in the file.
+An entry is an .npz file without pickles, written under a temporary name and renamed. Its name is a
+hash of the contents of the pictures and of the settings, so an entry is never stale. Damaged
+entries count as absent: numpy verifies each array by the checksum in the file.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Source = Path | bytes | np.ndarray  # a file, its content, or uint8 (H, W), (H, 
 
 @dataclass
 class FacesRead:
-    """What came of some pictures.
+    """The faces read from some pictures.
 
     Attributes:
         images: uint8 (N, S, S, 1).
-        rows: int64 (N,), which of the pictures each face is from.
+        rows: Index of the picture of each face, int64 (N,).
         notes, left_out, cropped: As in Dataset.
     """
 
@@ -47,9 +47,7 @@ class FacesRead:
 
 
 def key_of(sources: Sequence[Source], names: Sequence[str], how: Sequence[object]) -> str | None:
-    """The key of pictures, what each is called, and how they are read; None where one cannot be
-    read.
-    """
+    """The key of pictures, their names and their settings; None if a picture cannot be read."""
     digest = hashlib.sha256(json.dumps([FORMAT, list(how)]).encode())
     try:
         for source, name in zip(sources, names, strict=True):
@@ -61,7 +59,7 @@ def key_of(sources: Sequence[Source], names: Sequence[str], how: Sequence[object
 
 
 def kept(key: str) -> FacesRead | None:
-    """What is kept under a key; None for nothing."""
+    """The entry of a key; None if there is none."""
     entry = _folder() / f"{key}.npz"
     try:
         with open(entry, "rb") as opened, np.load(opened, allow_pickle=False) as file:

@@ -39,7 +39,7 @@ _ENDINGS = ("", "_aligned", "_face", "_cropped")  # of a picture's name, that ta
 
 @dataclass(frozen=True)
 class _Row:
-    """What a table says of one file: its label or its group."""
+    """The row of a file in a table: its label or its group, and its split."""
 
     told: str
     split: str | None
@@ -47,8 +47,7 @@ class _Row:
 
 @dataclass
 class _Index:
-    """What tables say by the paths in them, in lower case with `/`; one path may have a row in the
-    table of each split.
+    """The rows of tables by path, in lower case with `/`; the table of each split may have one.
 
     Attributes:
         whole: By whole paths.

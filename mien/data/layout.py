@@ -1,4 +1,4 @@
-"""What the folders above a picture mean: its split, its label and its group.
+"""Interpret the folders above a picture as its split, its label and its group.
 
     split/label/picture     label/picture     split/label/person/picture     person/label/picture
 

@@ -43,13 +43,13 @@ LIMITS = Limits(max_bytes=1_000_000_000, max_pixels=50_000_000, longest_side=50_
 
 @dataclass(frozen=True)
 class How:
-    """How pictures become faces.
+    """Settings for reading faces from pictures.
 
     Attributes:
         faces: `auto`, `detect` or `whole`, as for `mien.data.crop`.
         side: Width and height of the faces in pixels.
         on_error: "raise", or "skip" to leave out pictures that cannot be read.
-        cache: Keep what is read, and take what is kept.
+        cache: Use the cache of faces.
     """
 
     faces: str = "auto"
@@ -104,7 +104,7 @@ def _kept_or(
     how: How,
     detector: Detector | None,
 ) -> FacesRead:
-    """What the cache keeps of these pictures, or else what is read now and kept from now on."""
+    """The faces of these pictures, from the cache or read now and cached."""
     key_now = partial(key_of, sources, names, [how.side, detector and detector.name])
     key = key_now()
     read = kept(key) if key else None

@@ -1,4 +1,4 @@
-"""Frames as Arrow tables: the columns and values of a Parquet file of answers."""
+"""Frames as Arrow tables: the columns and values of a Parquet file of results."""
 
 from __future__ import annotations
 

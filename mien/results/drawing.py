@@ -1,5 +1,6 @@
-"""The picture of a frame, and its answers drawn onto it. Only here do results import vision, when
-somebody asks for a drawing.
+"""Draw the predictions of a frame onto its picture.
+
+Only here do results import vision, and only when a drawing is made.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ _LATER: dict[str, Any] = {"note": "", "drawn": None, "prior": ""}  # older files
 
 @dataclass(frozen=True, repr=False)
 class Frame:
-    """What was looked at, and the faces in it: what `recognizer(picture)` returns.
+    """A picture or a frame of a video with its faces; `recognizer(picture)` returns one.
 
-    A notebook shows the picture with the answers drawn in.
+    A notebook shows the picture with the predictions drawn in.
 
     Attributes:
         source: The file, as the user named it.

@@ -1,5 +1,7 @@
-"""What a notebook shows of answers. Everything that comes from outside is escaped, and the colours
-of the page are inherited, so that it reads on light and on dark alike.
+"""HTML of results for notebooks.
+
+All text from outside is escaped. Colours are inherited from the page, so that it is readable on
+light and dark backgrounds.
 """
 
 from __future__ import annotations

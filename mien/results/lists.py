@@ -1,4 +1,4 @@
-"""Lists of answers that become one table: the faces of a picture, the frames of many pictures."""
+"""Lists of results with a table of all: the faces of a picture, the frames of many pictures."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Faces(_Answers[Face]):
 
 
 class Frames(_Answers[Frame]):
-    """What `recognizer([...])` returns: a list of frames, and one table of all of them.
+    """A list of frames with one table of all of them; `recognizer([...])` returns one.
 
     Any frames will do, such as those of a video: `mien.Frames(mien.watch(...)).to_frame()`.
 

@@ -1,4 +1,4 @@
-"""Mappings that answers hold: read-only, and an unknown name is told which there are."""
+"""Read-only mappings in results, whose errors list the known names."""
 
 from __future__ import annotations
 

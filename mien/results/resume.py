@@ -27,7 +27,7 @@ LONGEST_END = len(".settings.json.part")  # the longest ending that is appended 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a table lies and which columns it has.
+    """The path and the columns of a table.
 
     Attributes:
         path: A .csv, .jsonl, .json or .parquet file; None for no table.
@@ -248,8 +248,9 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
 
 
 def differences(known: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What these settings have, and what was there in its place; None where they are the same.
-    What is known of one side only (videos) differs in nothing.
+    """The first setting that differs, as texts of its new and its old value; None if all are equal.
+
+    Settings that only one side has (those of videos) do not count.
     """
     other = [name for name, value in settings.items() if name in known and known[name] != value]
     if not other:

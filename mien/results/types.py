@@ -1,4 +1,4 @@
-"""An answer about one face."""
+"""The result for one face: label, probabilities, box, quality, pose."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def valence(labels: Sequence[str], probabilities: Sequence[float]) -> float | No
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a face can be seen.
+    """How well a face is visible.
 
     Attributes:
         size_px: Shorter side of its box, in pixels of the picture.
@@ -188,7 +188,7 @@ class Face:
 
     @property
     def perhaps_no_face(self) -> bool:
-        """Whether the reason to doubt is that there may be no face at all."""
+        """Whether the prediction is uncertain because there may be no face at all."""
         return NO_FACE in self.reason
 
     @property

@@ -104,7 +104,7 @@ class _Finder:
         self._past: deque[_Look] = deque(maxlen=_MOST_PAST)  # of this scene
 
     def decide(self, looks: list[_Look], ended: bool) -> int:
-        """How many of the looks ahead are settled, 0 to wait for more; `is_cut` is about them."""
+        """The number of looks that are decided, 0 to wait for more; `is_cut` holds for these."""
         settled = self._decide(looks, ended)
         if settled:
             now = looks[settled - 1]

@@ -207,7 +207,7 @@ class _Clock:
         self.seams: list[float] = []  # where the file's times started again
 
     def seconds(self, ticks: int | None, more: int | None = None) -> float:
-        """As the file says."""
+        """The time in seconds that the file gives for a number of ticks."""
         return (
             self.file_s if ticks is None else (ticks + (more or 0)) * self._tick_s - self._start_s
         )
@@ -238,7 +238,7 @@ class _Clock:
         return time_s
 
     def promised_s(self, container: InputContainer, stream: VideoStream) -> float | None:
-        """When the last frame ends, as the file says, or None."""
+        """The end of the last frame in seconds, from the file's header, or None."""
         if (
             container.format.name == "avi" and stream.frames and stream.average_rate
         ):  # FFmpeg cuts the duration to fit

@@ -146,7 +146,7 @@ class Timelines:
         return begin_s, max(self._end_s(), begin_s + 1e-3)
 
     def seconds(self, track: int) -> tuple[float, float]:
-        """How long a person was seen, and how long the video was looked at, by the rule of
+        """Seconds for which a person was visible, and seconds of analysed video, by the rule of
         `mien.video.summary.Lasting`.
         """
         last = self._lasting.rest()

@@ -121,7 +121,7 @@ class _Refused(Exception):
 
 
 def _fetched(address: str, max_bytes: int) -> bytes:
-    """What an address holds, at most `max_bytes`.
+    """The contents of an address, at most `max_bytes`.
 
     Raises:
         DataError: as `text_bytes`.
@@ -156,7 +156,7 @@ def _fetched(address: str, max_bytes: int) -> bytes:
 
 
 def _answer(session: requests.Session, address: str, began: float) -> requests.Response:
-    """The answer at the end of the redirects, each of which is looked at."""
+    """The response after all redirects, each of which is checked."""
     for _ in range(MOST_REDIRECTS + 1):
         if not address[:8].lower().startswith(_WEB):
             kind = in_short(address.partition(":")[0], 20)
@@ -185,7 +185,7 @@ def _answer(session: requests.Session, address: str, began: float) -> requests.R
 
 
 def _what_failed(error: Exception) -> tuple[str, str]:
-    """What happened, without names of libraries, and what to do about it."""
+    """The cause of an error without names of libraries, and how to fix it."""
     import requests
 
     if isinstance(error, requests.Timeout):
@@ -206,9 +206,7 @@ def _what_failed(error: Exception) -> tuple[str, str]:
 
 @lru_cache(maxsize=256)
 def _type_of(address: str) -> str:
-    """The first word of the content type that a server says, such as `image`; '' if it cannot be
-    reached.
-    """
+    """The main type of an address's content, such as `image`; '' if it cannot be reached."""
     import requests
 
     try:

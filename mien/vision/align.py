@@ -29,8 +29,7 @@ from mien.vision.preprocess import gray, resized
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a detector sees the face of a FER2013 picture; all values are shares of the picture's
-    side.
+    """The position of a FER2013 face as a detector reports it, in shares of the picture's side.
 
     Attributes:
         points: Landmarks, ((x, y), ...) in the order of `Detections.landmarks`.

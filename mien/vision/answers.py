@@ -1,4 +1,4 @@
-"""Detections, crops and probabilities -> faces."""
+"""Make the faces of a picture from detections, crops and probabilities."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def faces_of(
 
     Args:
         detections: F boxes, with landmarks or without.
-        crops: What the network saw, uint8 (F, S, S, 1).
-        shown: The probabilities that are shown.
+        crops: The faces as the network sees them, uint8 (F, S, S, 1).
+        shown: Labels and probabilities of the prediction.
         heads: Those of each head, by name.
-        certain_from: The least probability of the likeliest label of a certain answer.
+        certain_from: Lowest probability of the likeliest label in a certain prediction.
     """
     labels, probabilities = shown
     faces = Faces(labels=labels.names, heads={n: its.names for n, (its, _) in heads.items()})
@@ -63,6 +63,6 @@ def faces_of(
 
 
 def entropy(p: np.ndarray) -> float:
-    """Entropy of probabilities (K,) over that of a uniform answer: 0 sure, 1 no idea."""
+    """Entropy of probabilities (K,) relative to a uniform distribution: 0 certain, 1 uniform."""
     inside = p[p > 0].astype(np.float64)
     return float(min(1.0, max(0.0, -(inside * np.log(inside)).sum() / np.log(len(p)))))

@@ -58,9 +58,7 @@ def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> 
 
 
 def _extrema(image: Image) -> tuple[int, int]:
-    """Least and greatest value of an integer picture; Pillow's own `getextrema` does not know all
-    modes.
-    """
+    """Lowest and highest value of an integer picture; Pillow's `getextrema` lacks some modes."""
     rows = max(1, _STRIP_PIXELS // image.width)
     strips = [
         np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))

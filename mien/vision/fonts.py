@@ -70,7 +70,7 @@ class Letters:
             x += font.getlength(part)
 
     def fitting(self, text: str, width: float) -> str:
-        """The text, cut and ended with two dots if it is wider than so many pixels."""
+        """The text, cut and ended with two dots if it is wider than `width` pixels."""
         if self.length(text) <= width:
             return text
         while text and self.length(text + "..") > width:

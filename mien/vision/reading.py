@@ -116,8 +116,8 @@ def is_one_picture(source: Any) -> bool:
 
 
 def kept(source: Any, pixels: Any) -> Any:
-    """What is kept of a picture to draw on: what was given, which costs nothing; the pixels where
-    that cannot be read twice, as an open file or an address.
+    """The source to draw on later: itself, or its pixels if it cannot be read twice (an open file
+    or an address).
     """
     if is_file(source) or not (isinstance(source, str) or hasattr(source, "read")):
         return source
@@ -125,7 +125,7 @@ def kept(source: Any, pixels: Any) -> Any:
 
 
 def is_file(source: object) -> bool:
-    """Whether a source is a path to something that is there."""
+    """Whether a source is a path that exists."""
     try:
         return isinstance(source, str | os.PathLike) and os.path.exists(source)
     except (OSError, ValueError):
