@@ -119,7 +119,7 @@ def test_a_run_remembers_it(drawn: dict[str, np.ndarray], faces: Dataset, tmp_pa
     run = fit(faces, recipe, folder=tmp_path / "run", options=FitOptions(say=said.append))
     assert [one["name"] for one in run.facts["taught_by"]] == ["face-api"]
     assert run.facts["taught_by"][0]["digest"] == face_api.DIGEST
-    assert any("face-api is asked" in line for line in said)
+    assert any("face-api classifies" in line for line in said)
 
 
 def test_without_its_weights_no_run_begins(
