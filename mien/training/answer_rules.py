@@ -1,13 +1,13 @@
-"""Fit how the heads of a network make the answer that is shown, under two class priors.
+"""Fit the rules that turn the probabilities of two heads into one prediction, under two class
+priors.
 
-    everyday    pictures as press, film and family albums hold them: mostly neutral and happy
-    balanced    experiments and posed collections: each expression about as often as any other
+    everyday    pictures from press, film and family albums: mostly neutral and happy faces
+    balanced    experiments and posed collections: each expression about equally often
 
-Two heads know different things. One learned FER2013's labels, and sees anger and sadness where
-people see a face at rest; the other learned how ten people vote, and misses some of both. A rule
-(`mien.bundle.answer`) mixes them, so that it answers well on three kinds of faces at once:
-photographs of the place that it is meant for; faces whose FER2013 label and majority of votes
-agree (clear faces, as posed collections hold them); and the majority of votes on all faces.
+The heads make different mistakes. The one trained on FER2013's labels sees anger and sadness in
+faces at rest; the one trained on FER+ votes misses some of both. A rule (`mien.bundle.answer`)
+mixes them. It is fitted on three kinds of faces at once: everyday photographs; clear faces, whose
+FER2013 label and majority of votes agree, as in posed collections; and all faces with a majority.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from mien.bundle.answer import (
     softmax,
 )
 from mien.bundle.classifier import Classifier
+from mien.data.class_mix import class_counts, class_shares, row_weights, weighted_recall
 from mien.data.dataset import Dataset
 from mien.data.votes import majority
 from mien.errors import UsageError
@@ -38,20 +39,20 @@ from mien.labels import FERPLUS, LabelSet
 from mien.training.calibration import TEMPERATURES
 
 EVERYDAY = "everyday"
-# How much each kind of face counts in the fit of `everyday`. docs/log.md has what others gave.
+# Weight of each kind of face in the fit of `everyday`; docs/log.md compares others.
 _PHOTOGRAPHS, _CLEAR, _VOTED = 0.5, 0.25, 0.25
-_RARE = 0.6  # power of the labels' shares in photographs: the rare ones count for more in the fit
-_PULL = 1e-3  # of the factors towards 1: of the rarest labels there are a handful of photographs
-_RIGHT = 0.96  # share of the certain answers under `everyday` that are to be right
+_RARE = 0.6  # exponent of the labels' shares in photographs: rare ones weigh more in the fit
+_PULL = 1e-3  # penalty on the factors: there are only a handful of photographs of rare labels
+_RIGHT = 0.96  # accuracy that certain predictions under `everyday` should reach
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Faces that the network did not learn from, and what its heads say of them.
+    """Faces that the network was not trained on, with the predictions of its heads.
 
     Attributes:
         heads: Mode (`fast`, `best`) -> head -> calibrated probabilities, float32 (n, K).
-        labels: int64 (n,), by the labels of the main head.
+        labels: int64 (n,), indices into the labels of the main head.
         votes: uint8 (n, 10), FER+ votes, or None.
     """
 
@@ -60,23 +61,24 @@ class Judged:
     votes: np.ndarray | None = None
 
 
-# Probabilities of the main and the second head for the same labels, labels, weights of sum 1.
+# Probabilities (n, K) of the main and the second head for the same labels; labels (n,); weights
+# (n,) of sum 1.
 _Part = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def fit_rules(
     labels: Mapping[str, LabelSet], faces: Judged, photographs: Judged, shares: np.ndarray
 ) -> dict[str, AnswerRule]:
-    """The rules `everyday`, the default, and `balanced`.
+    """Fit the rules `everyday`, the default, and `balanced`.
 
     Args:
-        labels: Head -> its labels: the main one, and one that learned how people vote.
+        labels: Head -> its labels: the main head, then the vote head.
         faces: A validation split with votes.
-        photographs: Faces of everyday photographs that the network did not learn from.
-        shares: How often each label of the main head occurs in such photographs, float (K,).
+        photographs: Faces from everyday photographs.
+        shares: Frequency of each label of the main head in such photographs, float (K,).
 
     Raises:
-        UsageError: without votes, or if the second head lacks labels of the first.
+        UsageError: if there are no votes, or the second head lacks labels of the first.
     """
     main, *others = labels
     if faces.votes is None or not others or not set(labels[main]) <= set(labels[others[0]]):
@@ -92,14 +94,14 @@ def fit_rules(
     voted = np.where(winner >= 0, positions[winner], -1)
     clear = voted == faces.labels
     equal = np.full(num, 1 / num)
-    of_faces, of_photographs = (_probabilities(one, labels) for one in (faces, photographs))
-    clear_part = _part(of_faces, np.where(clear, faces.labels, -1), equal)
+    face_heads, photograph_heads = (_probabilities(part, labels) for part in (faces, photographs))
+    clear_part = _part(face_heads, np.where(clear, faces.labels, -1), equal)
     everyday = [
-        (_PHOTOGRAPHS, _part(of_photographs, photographs.labels, shares**_RARE)),
+        (_PHOTOGRAPHS, _part(photograph_heads, photographs.labels, shares**_RARE)),
         (_CLEAR, clear_part),
-        (_VOTED, _part(of_faces, voted, class_shares(voted[voted >= 0], num))),
+        (_VOTED, _part(face_heads, voted, class_shares(voted[voted >= 0], num))),
     ]
-    balanced = [(0.5, _part(of_faces, faces.labels, equal)), (0.5, clear_part)]
+    balanced = [(0.5, _part(face_heads, faces.labels, equal)), (0.5, clear_part)]
     return {
         EVERYDAY: _rule(EVERYDAY, labels, everyday, photographs, shares),
         BALANCED: _rule(BALANCED, labels, balanced, faces, equal),
@@ -109,19 +111,19 @@ def fit_rules(
 def recalibrate(
     bundle: Bundle, out: Path, *, dataset: Dataset, photographs: Dataset
 ) -> tuple[Bundle, dict[str, Any]]:
-    """Write a bundle again, its answer derived anew for `everyday` and `balanced`.
+    """Write a copy of a bundle with newly fitted rules `everyday` and `balanced`.
 
     Args:
-        bundle: What is read; its network stays as it is.
-        out: A folder, or a zip where the name ends in `.zip`.
+        bundle: The bundle to copy; its network stays as it is.
+        out: A folder, or a zip file if the name ends in `.zip`.
         dataset: The data that it was trained on, with FER+ votes; its validation split is used.
-        photographs: Faces of everyday photographs. The rule is fitted on the validation split, of
-            persons that the network did not learn from; the other splits only help to say how
-            often each label occurs.
+        photographs: Faces from everyday photographs. The rule is fitted on the validation split,
+            which must show people that the network was not trained on. The other splits only count
+            for the frequencies of the labels.
 
     Returns:
-        The new bundle, and what it answers on the validation splits: `measured`. Each half of the
-        photographs is answered by the rule that was fitted on the other half.
+        The new bundle, and its scores on the validation splits (`measured`). Each half of the
+        photographs is scored with the rule that was fitted on the other half.
 
     Raises:
         UsageError: if the data does not fit the bundle, or a split is empty.
@@ -154,10 +156,10 @@ def recalibrate(
     rules = fit_rules(labels, judged["faces"], judged["photographs"], shares)
     half = _halves(parts["photographs"])
     photos = judged["photographs"]
-    crossed = [
-        (fit_rules(labels, judged["faces"], _some(photos, half != n), shares), asked)
+    cross_fitted = [
+        (fit_rules(labels, judged["faces"], _subset(photos, half != n), shares), held_out)
         for n in (0, 1)
-        if len((asked := _some(photos, half == n)).labels)
+        if len((held_out := _subset(photos, half == n)).labels)
     ]
     facts = {
         **bundle.facts,
@@ -167,10 +169,10 @@ def recalibrate(
     for name in ("format", "format_version", "input", "files", "sha256"):
         facts.pop(name, None)
     facts["answer"]["measured"] = table = measured(
-        labels, shares, {"photographs": crossed, "faces": [(rules, judged["faces"])]}
+        labels, shares, {"photographs": cross_fitted, "faces": [(rules, judged["faces"])]}
     )
     facts["metrics"] = {
-        split: _of_the_main_head(scores, main.name) for split, scores in bundle.metrics.items()
+        split: _main_head_scores(scores, main.name) for split, scores in bundle.metrics.items()
     }
     new = write_bundle(
         out,
@@ -182,18 +184,18 @@ def recalibrate(
     return new, table
 
 
-def _of_the_main_head(scores: Mapping[str, Any], main: str) -> dict[str, Any]:
-    """The scores of a split less those of an answer that is no longer given."""
+def _main_head_scores(scores: Mapping[str, Any], main: str) -> dict[str, Any]:
+    """The scores of a split without those of the previous rule."""
     if main not in scores.get("heads", {}):
         return dict(scores)
     kept = {name: scores[name] for name in ("n", "heads", "int8_cost") if name in scores}
     if "best" in scores:
-        kept["best"] = _of_the_main_head(scores["best"], main)
+        kept["best"] = _main_head_scores(scores["best"], main)
     return {**scores["heads"][main], **kept}
 
 
 def to_facts(rules: Mapping[str, AnswerRule], labels: LabelSet) -> dict[str, Any]:
-    """The rules as bundle.json holds them; the first is the default."""
+    """The rules as bundle.json stores them; the first is the default."""
 
     def by_label(values: Sequence[float]) -> dict[str, float]:
         return dict(zip(labels, values, strict=True))
@@ -219,58 +221,68 @@ def measured(
     shares: np.ndarray,
     judged: Mapping[str, Sequence[tuple[Mapping[str, AnswerRule], Judged]]],
 ) -> dict[str, Any]:
-    """What the answers under each prior are worth.
+    """Accuracy, recall and share of certain predictions under each prior.
 
     Args:
         labels: Head -> its labels, the main one first.
-        shares: How often each label occurs in everyday photographs: `photographs` count by that.
-        judged: `photographs` and `faces`: in parts, each with the rules that answer it.
+        shares: Frequency of each label in everyday photographs, float (K,). `photographs` are
+            weighted to these frequencies.
+        judged: `photographs` and `faces`, each in parts with the rules that are applied to them.
 
     Returns:
         Prior -> mode -> `photographs` and `faces` -> scores.
     """
+    names = next(iter(labels.values()))
     table: dict[str, Any] = {}
     for prior in judged["faces"][0][0]:
         for mode in TEMPERATURE:
             row: dict[str, Any] = {}
             for name, parts in judged.items():
                 truth = np.concatenate([part.labels for _, part in parts])
-                answers = [
+                predicted = [
                     (rules[prior], rules[prior].answer(part.heads[mode], labels, mode=mode))
                     for rules, part in parts
                 ]
-                right = np.concatenate([p.argmax(axis=1) for _, p in answers]) == truth
-                sure = np.concatenate([p.max(axis=1) >= rule.certain_from for rule, p in answers])
-                plain = np.full(len(right), 1 / len(right))
-                weights = row_weights(truth, shares) if name == "photographs" else plain
-                row[name] = {
-                    "n": len(right),
-                    "accuracy": float((weights * right).sum()),
-                    "recall": {
-                        label: float(right[truth == k].mean()) if (truth == k).any() else None
-                        for k, label in enumerate(next(iter(labels.values())))
-                    },
-                    "certain": float(weights[sure].sum()),
-                    "certain_right": float(
-                        (weights * right)[sure].sum() / max(weights[sure].sum(), 1e-9)
-                    ),
-                }
+                right = np.concatenate([p.argmax(axis=1) for _, p in predicted]) == truth
+                certain = np.concatenate([p.max(1) >= rule.certain_from for rule, p in predicted])
+                mix = shares if name == "photographs" else np.bincount(truth, minlength=len(names))
+                row[name] = _scores(truth, right, certain, names, mix)
             table.setdefault(prior, {})[mode] = row
     return table
 
 
+def _scores(
+    truth: np.ndarray, right: np.ndarray, certain: np.ndarray, names: LabelSet, mix: np.ndarray
+) -> dict[str, Any]:
+    """Scores of predictions in a mix of classes, float (K,)."""
+    hits, counts = class_counts(truth, right, len(names))
+    weights = row_weights(truth, mix)
+    return {
+        "n": len(right),
+        "accuracy": float(weighted_recall(hits, counts, mix)),
+        "recall": {
+            label: float(hit / count) if count else None
+            for label, hit, count in zip(names, hits, counts, strict=True)
+        },
+        "certain": float(weights[certain].sum()),
+        "certain_right": float(
+            (weights * right)[certain].sum() / max(weights[certain].sum(), 1e-9)
+        ),
+    }
+
+
 def _halves(photographs: Dataset) -> np.ndarray:
-    """int64 (n,): 0 or 1 at random for each row; rows of one group are in the same half."""
-    whose = np.arange(len(photographs))
+    """0 or 1 at random for each row, int64 (n,); rows of one group get the same number."""
+    group = np.arange(len(photographs))
     if photographs.groups is not None:
-        names, whose = np.unique(photographs.groups.astype(str), return_inverse=True)
-        alone = names[whose] == ""
-        whose = np.where(alone, len(names) + np.arange(len(whose)), whose)
-    return np.asarray(np.random.default_rng(0).integers(0, 2, whose.max() + 1)[whose])
+        names, group = np.unique(photographs.groups.astype(str), return_inverse=True)
+        ungrouped = names[group] == ""
+        group = np.where(ungrouped, len(names) + np.arange(len(group)), group)
+    return np.asarray(np.random.default_rng(0).integers(0, 2, group.max() + 1)[group])
 
 
-def _some(judged: Judged, rows: np.ndarray) -> Judged:
-    """Some rows, bool (n,), of what was judged."""
+def _subset(judged: Judged, rows: np.ndarray) -> Judged:
+    """The rows where the mask, bool (n,), is true."""
     return Judged(
         {
             mode: {head: p[rows] for head, p in heads.items()}
@@ -281,30 +293,21 @@ def _some(judged: Judged, rows: np.ndarray) -> Judged:
     )
 
 
-def class_shares(labels: np.ndarray, num: int) -> np.ndarray:
-    """float64 (num,): how often each label occurs, at least as often as half a face."""
-    counts = np.maximum(np.bincount(labels, minlength=num), 0.5)
-    return np.asarray(counts / counts.sum())
+def _probabilities(part: Judged, labels: Mapping[str, LabelSet]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of both heads for the labels of the first, float64 (n, K) each.
 
-
-def row_weights(labels: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """float64 (n,): weights of rows with which classes have these `shares`; the sum is 1."""
-    weights = (shares / np.maximum(np.bincount(labels, minlength=len(shares)), 1))[labels]
-    return np.asarray(weights / weights.sum())
-
-
-def _probabilities(of: Judged, labels: Mapping[str, LabelSet]) -> tuple[np.ndarray, np.ndarray]:
-    """What both heads say, float64 (n, K) each, of the labels of the first."""
+    float64, since the optimiser in `_fit` takes small differences of the loss.
+    """
     main, second = list(labels)[:2]
-    heads = of.heads["fast"]
+    heads = part.heads["fast"]
     other = pool(heads, {main: labels[main], second: labels[second]}, {second: 1.0})
-    return heads[main].astype(np.float64), other.astype(np.float64)  # differences are small
+    return heads[main].astype(np.float64), other.astype(np.float64)
 
 
 def _part(
     probabilities: tuple[np.ndarray, np.ndarray], truth: np.ndarray, shares: np.ndarray
 ) -> _Part:
-    """The rows whose truth is known, weighted so that classes occur as `shares` say."""
+    """The labelled rows (`truth` >= 0), weighted so that the classes have these `shares`."""
     rows = truth >= 0
     first, second = probabilities
     return first[rows], second[rows], truth[rows], row_weights(truth[rows], shares)
@@ -314,10 +317,12 @@ def _rule(
     prior: str,
     labels: Mapping[str, LabelSet],
     parts: Sequence[tuple[float, _Part]],
-    own: Judged,
+    calibration: Judged,
     shares: np.ndarray,
 ) -> AnswerRule:
-    """The rule that fits `parts` best, calibrated on `own` faces with classes as `shares` say."""
+    """The rule that fits `parts` best; `calibration` faces, weighted to these `shares`, set its
+    temperatures and its threshold of certainty.
+    """
     main, second = list(labels)[:2]
     weight, factors = _fit(parts)
     plain = AnswerRule(
@@ -328,20 +333,22 @@ def _rule(
         1.0,
         1.0,
     )
-    weights = row_weights(own.labels, shares)
-    scores = {mode: logs(plain.answer(heads, labels)) for mode, heads in own.heads.items()}
-    fast, best = (_temperature(own.labels, scores[mode], weights) for mode in TEMPERATURE)
+    truth = calibration.labels
+    weights = row_weights(truth, shares)
+    scores = {mode: logs(plain.answer(heads, labels)) for mode, heads in calibration.heads.items()}
+    fast, best = (_temperature(truth, scores[mode], weights) for mode in TEMPERATURE)
     calibrated = dataclasses.replace(plain, temperature=fast, temperature_best=best)
     if prior != EVERYDAY:
         return calibrated
-    certain = _certain_from(softmax(scores["fast"], calibrated.temperature), own.labels, weights)
+    certain = _certain_from(softmax(scores["fast"], calibrated.temperature), truth, weights)
     return dataclasses.replace(calibrated, certain_from=certain)
 
 
 def _fit(parts: Sequence[tuple[float, _Part]]) -> tuple[float, np.ndarray]:
     """Share of the second head, and the logarithms of the factors, float64 (K,).
 
-    They have the least negative log-likelihood on the parts, at the sharpness that suits them.
+    They minimise the negative log-likelihood on the parts, together with an inverse temperature,
+    `sharpness`.
     """
     from scipy.optimize import minimize
 
@@ -365,7 +372,7 @@ def _fit(parts: Sequence[tuple[float, _Part]]) -> tuple[float, np.ndarray]:
 
 
 def _temperature(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-    """The temperature of the least weighted negative log-likelihood."""
+    """The temperature with the lowest weighted negative log-likelihood."""
     from scipy.optimize import minimize_scalar
 
     def cost(x: float) -> float:
@@ -377,7 +384,7 @@ def _temperature(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> 
 
 
 def _certain_from(probabilities: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
-    """The lowest of 0.5, 0.55 ... 0.95 from which on so many answers are right."""
+    """The lowest threshold of 0.5, 0.55 ... 0.95 above which the accuracy is at least `_RIGHT`."""
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     for level in np.arange(CERTAIN_FROM, 0.951, 0.05):
         sure = top >= level
