@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +12,13 @@ from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier, check_mode
 from mien.data.label_names import names_for
 from mien.data.synthetic import drawn_dataset
-from mien.errors import UsageError, meant
+from mien.errors import RunError, UsageError, meant
 from mien.evaluation.weighted import parse_weights
 from mien.results.columns import column_kinds
 from mien.serving.limits import parse_limits
 from mien.training import init_names
 from mien.training.recipes import recipe, settings
+from mien.training.runs import load_run
 from mien.training.transfer import input_side
 from mien.vision.detect import find_detector
 
@@ -67,3 +70,16 @@ def test_values_are_read_as_json_or_as_python_writes_them() -> None:
 
 def test_a_word_like_none_has_the_general_fix() -> None:
     assert meant("xyzzy", ("natural", "balanced"), "write pairs") == "write pairs"
+
+
+@pytest.mark.parametrize("kind", ["name", "folder", "zip"])
+def test_a_bundle_in_the_place_of_a_run_is_told(tmp_path: Path, kind: str) -> None:
+    given = {"name": "shipped", "folder": str(tmp_path / "b"), "zip": str(tmp_path / "b.zip")}[kind]
+    if kind == "folder":
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "bundle.json").touch()
+    if kind == "zip":
+        with zipfile.ZipFile(given, "w") as archive:
+            archive.writestr("b/bundle.json", "{}")
+    with pytest.raises(RunError, match=r"got a bundle; .*Fix: .*mien evaluate --bundle .* DATA"):
+        load_run(given)

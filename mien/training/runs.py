@@ -10,10 +10,12 @@ model.keras     the same weights in Keras' own format, for use elsewhere; mien d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mien.bundle import SHIPPED
+from mien.bundle.files import FACTS
 from mien.data.dataset import Dataset
 from mien.data.votes import majority
 from mien.errors import RunError
@@ -75,11 +79,12 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
             folder, Recipe.from_dict(facts["recipe"]), LabelSet(tuple(facts["labels"])), facts
         )
     except (FileNotFoundError, NotADirectoryError) as error:
-        got, fix = (
-            ("a file", "name data with --data")
-            if folder.is_file()
-            else (f"no {RUN_FILE}", "check the path")
-        )
+        if _is_bundle(folder):
+            got, fix = "a bundle", f"name it with --bundle (mien evaluate --bundle {folder} DATA)"
+        elif folder.is_file():
+            got, fix = "a file", "name data with --data"
+        else:
+            got, fix = f"no {RUN_FILE}", "check the path"
         raise RunError(
             f"{folder}: got {got}; expected a folder that `mien train` wrote. Fix: {fix}"
         ) from error
@@ -88,6 +93,16 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
             f"{folder / RUN_FILE}: got a file that cannot be read ({error}); expected that of a "
             "run. Fix: train again with --fresh"
         ) from error
+
+
+def _is_bundle(path: Path) -> bool:
+    if path.is_dir():
+        return (path / FACTS).is_file()
+    if not path.is_file():
+        return str(path) == SHIPPED
+    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return any(Path(name).name == FACTS for name in archive.namelist())
+    return False
 
 
 def load_network(run: Run) -> keras.Model:
