@@ -108,8 +108,11 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
     notes = [f"Labels were renamed: {pairs}."] if pairs else []
     if dropped.any():
         notes.append(f"{int(dropped.sum()):,} pictures of labels without a name were left out.")
+    told = dataset.notes
+    if not any(map(number_in, label_set)):  # the advice was followed
+        told = tuple(note for note in told if not note.startswith("Labels are numbers"))
     changed = dataclasses.replace(
-        dataset, labels=to[dataset.labels], label_set=label_set, numbered=False
+        dataset, labels=to[dataset.labels], label_set=label_set, numbered=False, notes=told
     )
     return changed.take(~dropped).with_notes(*notes)
 

@@ -160,7 +160,10 @@ def test_numbers_are_fer2013s_only_where_all_are(tmp_path: Path, faces: Dataset)
     (tmp_path / "from_one.csv").write_bytes(held)
     dataset = load_dataset(tmp_path / "from_one.csv")
     assert dataset.label_set.names == tuple("1234567")
-    assert np.array_equal(renamed(dataset, "rafdb").labels == 0, faces.labels == 5)  # angry is 6
+    assert "Labels are numbers" in " ".join(dataset.notes)
+    dataset = renamed(dataset, "rafdb")
+    assert np.array_equal(dataset.labels == 0, faces.labels == 5)  # angry is 6
+    assert "Labels are numbers" not in " ".join(dataset.notes)
 
 
 def test_persons_of_a_csv_are_groups(tmp_path: Path, faces: Dataset) -> None:
