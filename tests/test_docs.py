@@ -89,3 +89,10 @@ def test_lines_have_at_most_100_characters(page: Path) -> None:
     lines = page.read_text(encoding="utf-8").splitlines()
     long = [line for line in lines if len(line) > 100 and not line.startswith("|")]
     assert long == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_line_is_a_comment_of_the_site(page: Path) -> None:
+    """MyST leaves out lines that begin with `%`, such as the rest of "70 %" after a line break."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.lstrip().startswith("%")] == []
