@@ -17,6 +17,9 @@ COLUMNS = ("mien", "openface", "pyfeat")  # names of a table's columns
 FORMS = ("csv", "folder")  # of drawn faces
 RECIPES = ("small", "medium", "large", "champion", "robust", "swa", "everyday", "finetune")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+# Ends of names, here so that a name can be told without loading the readers.
+ARRAY_SUFFIXES = (".npz", ".npy")
+PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:

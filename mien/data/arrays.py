@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.label_names import numbered
+from mien.data.label_names import FER2013S_NUMBERS, numbered
 from mien.data.layout import SPLIT_NAMES, split_word
 from mien.data.pictures import How, read_faces
 from mien.errors import DataError
 
-SUFFIXES = (".npz", ".npy")
 _FACES = ("x", "images", "image", "imgs", "faces", "data", "pixels", "features", "fdatax", "arr_0")
 _LABELS = (
     *("y", "labels", "label", "targets", "target", "emotions", "emotion", "expressions"),
@@ -84,7 +83,7 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     read = read_faces(pictures, [f"row {n}" for n in range(len(pictures))], how, where)
     places, label_set, are_numbers = numbered(labels, source)
     if are_numbers:
-        notes.append("Labels are numbers, read as FER2013's (--labels names others).")
+        notes.append(FER2013S_NUMBERS)
     return Dataset(
         read.images,
         places[read.rows],

@@ -110,7 +110,7 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
         notes.append(f"{int(dropped.sum()):,} pictures of labels without a name were left out.")
     told = dataset.notes
     if not any(map(number_in, label_set)):  # the advice was followed
-        told = tuple(note for note in told if not note.startswith("Labels are numbers"))
+        told = tuple(note for note in told if note not in (NUMBERS, FER2013S_NUMBERS))
     changed = dataclasses.replace(
         dataset, labels=to[dataset.labels], label_set=label_set, numbered=False, notes=told
     )
@@ -141,6 +141,8 @@ def numbered(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSe
     return labels, label_set, are_numbers
 
 
+# Notes on data whose labels are numbers.
+FER2013S_NUMBERS = "Labels are numbers, read as FER2013's (--labels names others)."
 NUMBERS = f"Labels are numbers: --labels ({', '.join(PRESETS)}) gives them names."
 
 

@@ -23,12 +23,11 @@ from mien.data.dataset import SPLITS, Dataset
 from mien.data.face_cache import Source
 from mien.data.fractions import WHOLE, settle, to_bytes
 from mien.data.groups import GROUP_COLUMNS
-from mien.data.label_names import numbered
+from mien.data.label_names import FER2013S_NUMBERS, numbered
 from mien.data.layout import SPLIT_NAMES, split_word
 from mien.data.pictures import How, read_faces
 from mien.errors import DataError, MissingExtraError
 
-SUFFIXES = (".parquet", ".pq")
 _PICTURES = ("image", "img", "picture", "face", "photo", "pixels", "img_bytes", "image_bytes")
 _BATCH = 2048  # rows decoded from Parquet at a time
 
@@ -81,7 +80,7 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
     read = read_faces(pictures, names, how, source)
     places, label_set, are_numbers = numbered(labels, source)
     if are_numbers:
-        notes.append("Labels are numbers, read as FER2013's (--labels names others).")
+        notes.append(FER2013S_NUMBERS)
     if not any(splits):
         notes.append("The files have no splits.")
     return Dataset(

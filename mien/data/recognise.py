@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.data import arrays, parquet
+from mien.constants import ARRAY_SUFFIXES, PARQUET_SUFFIXES
+from mien.data import arrays
 from mien.data.archives import is_archive, is_archive_name, members
 from mien.data.csv_formats import (
     NAMES,
@@ -147,7 +148,7 @@ def _table_in(folder: Path) -> Form | None:
     )
     if csv := _csv_in(entries):
         return Form("csv", tuple(_together(csv)))
-    for kind, suffixes in (("parquet", parquet.SUFFIXES), ("arrays", arrays.SUFFIXES)):
+    for kind, suffixes in (("parquet", PARQUET_SUFFIXES), ("arrays", ARRAY_SUFFIXES)):
         files = [path for path in entries if path.suffix.lower() in suffixes]
         if kind == "arrays" and (archives := [f for f in files if f.suffix.lower() == ".npz"]):
             files = archives[:1]
@@ -170,7 +171,7 @@ def _form_of_file(path: Path) -> Form:
                 expected="csv, Parquet, .npz, pictures in folders, a zip or tar",
                 fix=fix,
             )
-    if path.suffix.lower() in arrays.SUFFIXES:
+    if path.suffix.lower() in ARRAY_SUFFIXES:
         return Form("arrays", tuple(arrays.companions(path)))
     if magic.startswith(b"PAR1"):
         return Form("parquet", tuple(_siblings(path)))
@@ -194,7 +195,7 @@ def _form_of_file(path: Path) -> Form:
                     fix="save the sheet as csv",
                 )
             packed = tuple(f".csv{one}" for one in (".gz", ".bz2", ".xz"))
-            ends = (*parquet.SUFFIXES, *arrays.SUFFIXES, *packed)
+            ends = (*PARQUET_SUFFIXES, *ARRAY_SUFFIXES, *packed)
             if not any(
                 is_picture_name(name) or is_archive_name(name) or name.lower().endswith(ends)
                 for name in names
@@ -211,7 +212,7 @@ def _siblings(path: Path) -> list[Path]:
     return sorted(
         file
         for file in path.parent.iterdir()
-        if "-of-" in file.stem and file.suffix.lower() in parquet.SUFFIXES
+        if "-of-" in file.stem and file.suffix.lower() in PARQUET_SUFFIXES
     )
 
 

@@ -10,15 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data import arrays, parquet
+from mien.constants import ARRAY_SUFFIXES, PARQUET_SUFFIXES
 from mien.data.dataset import UNLABELLED, Dataset, LeftOut
-from mien.data.fer2013_csv import read_csv
-from mien.data.pictures import How
 
 _ENDS = (
     *(f"{kind}{packed}" for kind in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz")),
-    *parquet.SUFFIXES,
-    *arrays.SUFFIXES,
+    *PARQUET_SUFFIXES,
+    *ARRAY_SUFFIXES,
 )
 
 
@@ -63,11 +61,17 @@ def rows_to_answer(
 
 
 def _read(path: Path) -> Dataset:
+    # Loaded for tables alone: they take longer than a picture.
+    from mien.data.arrays import read_arrays
+    from mien.data.fer2013_csv import read_csv
+    from mien.data.parquet import read_parquet
+    from mien.data.pictures import How
+
     how = How(faces="whole", on_error="skip")
     source = str(path)
     name = path.name.lower()
-    if name.endswith(parquet.SUFFIXES):
-        return parquet.read_parquet([path], how, source=source)
-    if name.endswith(arrays.SUFFIXES):
-        return arrays.read_arrays([path], how, source=source)
+    if name.endswith(PARQUET_SUFFIXES):
+        return read_parquet([path], how, source=source)
+    if name.endswith(ARRAY_SUFFIXES):
+        return read_arrays([path], how, source=source)
     return read_csv([path], source=source, on_error="skip")
