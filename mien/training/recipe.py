@@ -36,6 +36,7 @@ INPUT_SIDES = (FACE_SIDE, 2 * FACE_SIDE)
 FOLDED = "folded"
 LAYOUTS = ("plain", "dlib")
 BACKBONES = ("MobileNetV2", "EfficientNetV2B0", "ResNet50")  # of keras.applications
+_PAIRED = 8  # pixels; divides the sides for which dlib's pairs of convolutions fit
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _EXAMPLES = {
     "blocks": "a list of filters for each block, such as [[32,32],[64,64]]",
@@ -89,7 +90,8 @@ class Recipe:
         warmup_epochs: Epochs over which the rate rises linearly from a hundredth.
         stages: (share, side) pairs: up to that share of the epochs, faces are resampled to that
             side in pixels; the last is (1, 48), and the last epoch belongs to it. Small faces first
-            make most of the training cheap. For an `input_side` of 96 all sides count double.
+            make most of the training cheap. For an `input_side` of 96 all sides count double. With
+            `init=dlib` 8 divides each side.
         turn: Degrees to either side.
         zoom: Smallest and largest scale.
         shift: Share of the picture's side, in each direction.
@@ -284,6 +286,12 @@ class Recipe:
                 f"stages: got {self.stages} with init={self.init}; expected the single side of its "
                 f"network. Fix: give stages=[[1,{FACE_SIDE}]], or restore_batch_norm=true with "
                 "weights of mien's own layers"
+            )
+        if LAYOUTS[1] in (self.layout, self.init) and any(side % _PAIRED for side in sides):
+            raise UsageError(
+                f"stages: got {self.stages} with layers in dlib's layout; expected sides divisible "
+                f"by {_PAIRED}, for which the paths of each pair meet at one size. Fix: give such "
+                f"sides, as in stages=[[0.4,32],[1,{FACE_SIDE}]]"
             )
         if self.dense and sides != [FACE_SIDE]:
             raise UsageError(

@@ -173,3 +173,15 @@ def test_blocks_that_make_no_pairs_are_refused() -> None:
         fields = {"blocks": BLOCKS, "input_side": 96, "layout": "dlib", **changes}
         with pytest.raises(UsageError, match=r"layout: got dlib with .*Fix: init=dlib"):
             dataclasses.replace(PLAIN, **fields)
+
+
+@pytest.mark.parametrize("side", [24, 32, 40])
+def test_smaller_faces_that_8_divides_fit_the_pairs(side: int) -> None:
+    recipe = dataclasses.replace(PLAIN, blocks=BLOCKS, input_side=96, layout="dlib", dense=0)
+    network = models.build(recipe, FER2013, any_side=True)
+    assert network(np.zeros((1, 2 * side, 2 * side, 1), "f4")).shape == (1, 7)
+
+
+def test_stages_that_do_not_fit_the_pairs_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"stages: got .*36.*divisible by 8.*Fix: give such"):
+        dataclasses.replace(PLAIN, init="dlib", stages=((0.4, 36), (1.0, 48)))
