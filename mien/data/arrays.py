@@ -2,14 +2,14 @@
 
     x, y    images, labels    x_train, y_train, x_val, y_val, x_test, y_test    fdataX, flabels ...
 
-Pictures may be (N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W) or (N, H * W), as whole numbers
-from 0 to 255 or as fractions from 0 to 1; labels numbers, names, or a column for each class.
+Pictures may be (N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W), (N, H * W) or (N, H * W * 3), as
+whole numbers from 0 to 255 or as fractions from 0 to 1; labels numbers, names, or a column for each
+class.
 Pickled arrays are refused.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import zipfile
@@ -24,6 +24,7 @@ from mien.data.dataset import SPLITS, Dataset
 from mien.data.label_names import FER2013S_NUMBERS, numbered
 from mien.data.layout import SPLIT_NAMES, split_word
 from mien.data.pictures import How, read_faces
+from mien.data.pixels import pictures_of, shape_of
 from mien.errors import DataError
 
 _FACES = ("x", "images", "image", "imgs", "faces", "data", "pixels", "features", "fdatax", "arr_0")
@@ -226,7 +227,13 @@ def _apart(name: str) -> tuple[str, str | None]:
 
 def _pictures(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     """Pictures as uint8 (N, H, W) or (N, H, W, 3), and notes for the user."""
-    shaped = _shaped(array, where)
+    shaped, told = _shaped(array, where)
+    pictures, notes = _of_bytes(shaped, where)
+    return pictures, [*told, *notes]
+
+
+def _of_bytes(shaped: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
+    """Values of any kind as uint8, and notes for the user."""
     if shaped.dtype == np.uint8:
         return shaped, []
     if shaped.dtype == bool or not np.issubdtype(shaped.dtype, np.number):
@@ -255,26 +262,25 @@ def _pictures(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     )
 
 
-def _shaped(array: np.ndarray, where: str) -> np.ndarray:
+def _shaped(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     shape = array.shape
-    if len(shape) == 2:
-        side = math.isqrt(shape[1])
-        if side * side == shape[1] and side >= 8:
-            return array.reshape(-1, side, side)
+    if len(shape) == 2 and (row := shape_of(shape[1])) and array.dtype.kind in "iuf":
+        return pictures_of(array, row)
     if len(shape) == 3 and 8 <= min(shape[1:]) and max(shape[1:]) <= MOST_SIDE:
-        return array
+        return array, []
     if len(shape) == 4:
         if shape[3] == 4 and min(shape[1:3]) >= 8:
-            return _on_gray(array, where)
+            return _on_gray(array, where), []
         if shape[3] in (1, 3) and min(shape[1:3]) >= 8:
-            return array[..., 0] if shape[3] == 1 else array
+            return array[..., 0] if shape[3] == 1 else array, []
         if shape[1] in (1, 3) and min(shape[2:]) >= 8:
-            return array[:, 0] if shape[1] == 1 else np.moveaxis(array, 1, 3)
+            return array[:, 0] if shape[1] == 1 else np.moveaxis(array, 1, 3), []
     raise DataError(
         where,
         got=f"an array of the shape {shape}",
         expected=(
-            "(N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W), or (N, H * W) of square pictures"
+            "(N, H, W), (N, H, W, 1, 3 or 4), (N, 1 or 3, H, W), or (N, H * W) or (N, H * W * 3) "
+            "of square pictures"
         ),
         fix="reshape it before saving it",
     )

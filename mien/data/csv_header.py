@@ -17,7 +17,7 @@ from mien.data.dataset import LEAVE_OUT, SPLITS, UNLABELLED, USAGE
 from mien.data.encodings import decoded
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.layout import SPLIT_NAMES, split_word
-from mien.data.pixels import PIXELS, BadRow, shown
+from mien.data.pixels import PIXELS, BadRow, shape_of, shown
 from mien.errors import DataError
 from mien.labels import FER2013, FERPLUS, canonical
 
@@ -36,6 +36,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _BLANK = bytes.maketrans(b"[](){},;|\t\"'", b" " * 12)
 _ZEROS = re.compile(rb"\.0*(?=\D|$)")
 _FOREIGN = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"\x00")  # pictures under the name of a csv
+_LEAST_ROW = 500  # letters of the pixels of a picture
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]0*)?$")
 
 
@@ -47,7 +48,7 @@ class Header:
         width: Number of columns.
         delimiter: What separates them.
         pixels: Positions of the columns of pixels, in the order of the pixels: one column for all
-            pixels, or 2,304.
+            pixels, or one for each.
         emotion, usage: Column positions; None where the file has no such column.
         split: Position in `SPLITS` of every row if there is no Usage column.
         notes: What the user should know about the file.
@@ -285,11 +286,11 @@ def _told_of_labels(
 
 
 def _without_names(given: list[str], delimiter: str, name: str) -> Header | None:
-    """The columns of a file whose first line is a row of FER2013 already; None where it is not."""
+    """The columns of a file whose first line is a row of pixels already; None where it is not."""
     pixels = [
         place
         for place, cell in enumerate(given)
-        if len(cell) > 2 * PIXELS - 2 and len(plain_pixels(cell.encode()).split()) == PIXELS
+        if len(cell) > _LEAST_ROW and shape_of(len(plain_pixels(cell.encode()).split()))
     ]
     if len(pixels) != 1 or len(given) > 3:
         return None
@@ -332,7 +333,7 @@ def wide(columns: list[str]) -> tuple[int, ...]:
         if match := _WIDE.match(name):
             numbered[int(match[1])] = place
     numbers = sorted(numbered)
-    if len(numbers) != PIXELS or numbers[-1] - numbers[0] != PIXELS - 1:
+    if not shape_of(len(numbers)) or numbers[-1] - numbers[0] != len(numbers) - 1:
         return ()
     return tuple(numbered[number] for number in numbers)
 

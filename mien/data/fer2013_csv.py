@@ -1,4 +1,4 @@
-"""The rows of FER2013's csv forms.
+"""The rows of FER2013's csv forms, also with pictures of another side, or with colours.
 
 Data: ICML 2013 Challenges in Representation Learning (Goodfellow et al. 2013,
 https://arxiv.org/abs/1307.0414). The file is read in chunks, so that memory holds little besides
@@ -11,13 +11,13 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from mien.constants import FACE_SIDE
 from mien.data.csv_formats import ALLOWED, damage, first_line, streams
 from mien.data.csv_header import (
     LONGEST,
@@ -32,9 +32,19 @@ from mien.data.encodings import decoded
 from mien.data.fractions import WHOLE, settle, to_bytes
 from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.layout import split_word
-from mien.data.pixels import PIXELS, BadRow, parse_block, parse_row
+from mien.data.pixels import (
+    FER2013_ROW,
+    PIXELS,
+    BadRow,
+    Shape,
+    parse_block,
+    parse_row,
+    pictures_of,
+    shape_of,
+)
 from mien.errors import DataError
 from mien.labels import FER2013, LabelSet
+from mien.vision.preprocess import gray
 
 _CHUNK = 4 << 20  # bytes read at a time
 _BLOCK = 32  # rows parsed at a time: about 270 kB, so that the passes stay in the processor's cache
@@ -56,6 +66,7 @@ class _Rows:
     names: Labels = field(default_factory=Labels)
     dropped: set[int] = field(default_factory=set)  # rows whose label was taken for an error
     fractions: dict[int, int] = field(default_factory=dict)  # rows whose pixels are not whole
+    shape: Shape | None = None  # of every row, once one has told it
 
 
 def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Dataset:
@@ -67,7 +78,7 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
         on_error: "raise", or "skip" to leave out bad rows; errors of a whole file always raise.
 
     Returns:
-        Dataset with images uint8 (N, 48, 48, 1) in the order of the file.
+        Dataset with images uint8 (N, S, S, 1) in the order of the file; FER2013's S is 48.
 
     Raises:
         DataError: for the first bad row, or a file that is not FER2013 at all.
@@ -85,7 +96,12 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             expected="at least one row that can be read",
             fix="correct the rows; the first error: " + rows.left_out[0].reason,
         )
-    images = np.concatenate(rows.images).reshape(-1, FACE_SIDE, FACE_SIDE, 1)
+    images, notes = pictures_of(np.concatenate(rows.images), rows.shape or FER2013_ROW)
+    if images.ndim == 4:
+        images = np.stack([gray(image) for image in images])
+        notes.append("Colour was converted to gray (ITU-R BT.601).")
+    images = images[..., np.newaxis]
+    rows.notes += notes
     kept = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
     labels, label_set = _numbered(np.array(rows.labels, np.int64)[kept], rows.names, source)
     if all(map(number_in, label_set)):
@@ -172,29 +188,39 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
         )
 
 
-def _parsed(pixels: list[bytes]) -> np.ndarray | None:
-    """Parse rows, uint8 (rows, 2304), whatever separates the numbers; None where a row needs a
+def _shape(pixels: list[bytes]) -> Shape | None:
+    """The shape that most rows have, so that a row that is cut off cannot tell it."""
+    found: Counter[Shape] = Counter()
+    for row in pixels:
+        with suppress(BadRow):
+            if shape := shape_of(len(plain_pixels(row).split())):
+                found[shape] += 1
+    return found.most_common(1)[0][0] if found else None
+
+
+def _parsed(pixels: list[bytes], size: int) -> np.ndarray | None:
+    """Parse rows, uint8 (rows, size), whatever separates the numbers; None where a row needs a
     closer look.
     """
-    images = parse_block(pixels)
+    images = parse_block(pixels, size)
     if images is not None:
         return images
     try:
-        return parse_block([plain_pixels(row) for row in pixels])
+        return parse_block([plain_pixels(row) for row in pixels], size)
     except BadRow:
         return None
 
 
-def _one(pixels: bytes) -> tuple[np.ndarray, int]:
-    """uint8 (2304,) of one row, and what was done to its numbers; raises BadRow."""
+def _one(pixels: bytes, shape: Shape | None) -> tuple[np.ndarray, int]:
+    """uint8 (size,) of one row, and what was done to its numbers; raises BadRow."""
     try:
-        return parse_row(pixels), WHOLE
+        return parse_row(pixels, shape), WHOLE
     except BadRow:
         try:
             values = np.array(pixels.split(), np.float64)
         except ValueError:
             values = np.empty(0)
-        found = to_bytes(values) if len(values) == PIXELS else None
+        found = to_bytes(values) if len(values) == (shape or FER2013_ROW).size else None
         if found is None:
             raise
         return found
@@ -231,7 +257,11 @@ class _Block:
         """Parse what was added."""
         if not self._entries:
             return
-        images = _parsed([pixels for _, pixels, *_ in self._entries])
+        pixels = [held for _, held, *_ in self._entries]
+        if self._rows.shape is None:
+            self._rows.shape = _shape(pixels)
+        shape = self._rows.shape
+        images = _parsed(pixels, (shape or FER2013_ROW).size)
         good = self._entries
         if images is not None:
             self._rows.images.append(images)
@@ -239,7 +269,7 @@ class _Block:
             good = []
             for entry in self._entries:
                 try:
-                    image, done = _one(plain_pixels(entry[1]))
+                    image, done = _one(plain_pixels(entry[1]), shape)
                 except BadRow as bad:
                     self.leave_out(entry[0], bad, whole or entry is not self._entries[-1])
                     continue
@@ -261,7 +291,7 @@ def _settle_fractions(
     if not any(row >= first for row in rows.fractions):
         return
     images = list(np.concatenate(rows.images))
-    rows.images = [np.array(images[:first], np.uint8).reshape(-1, PIXELS)]
+    rows.images = [np.array(images[:first], np.uint8).reshape(-1, len(images[0]))]
     part = images[first:]
     done = [rows.fractions.get(row, WHOLE) for row in range(first, first + len(part))]
     odd, notes = settle(part, done)
@@ -326,7 +356,7 @@ def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:
             raise DataError(
                 where,
                 got="a line of more than a megabyte",
-                expected=f"lines with {PIXELS:,} pixels, at most 10 kB each",
+                expected=f"lines with {PIXELS:,} pixels, or of another small picture",
                 fix=f"name {ALLOWED}",
             )
     if rest:

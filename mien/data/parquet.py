@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from mien.data.groups import GROUP_COLUMNS
 from mien.data.label_names import FER2013S_NUMBERS, numbered
 from mien.data.layout import SPLIT_NAMES, split_word
 from mien.data.pictures import How, read_faces
+from mien.data.pixels import pictures_of, shape_of
 from mien.errors import DataError, MissingExtraError
 
 _PICTURES = ("image", "img", "picture", "face", "photo", "pixels", "img_bytes", "image_bytes")
@@ -182,8 +182,8 @@ def _picture(value: Any, where: str, row: int) -> tuple[Source, int]:
     except (TypeError, ValueError):
         array = np.zeros(0)
     if array.ndim == 1:
-        side = math.isqrt(array.size)
-        array = array.reshape(side, side) if side * side == array.size else np.zeros(0)
+        shape = shape_of(array.size)
+        array = pictures_of(array[np.newaxis], shape)[0][0] if shape else np.zeros(0)
     found = to_bytes(array) if array.ndim in (2, 3) and array.size >= 64 else None
     if found is None:
         raise DataError(

@@ -7,12 +7,70 @@ else, `parse_row` reads it again row by row and says what is wrong.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
 from mien.constants import FACE_SIDE
 from mien.data.dataset import LEAVE_OUT
 
 PIXELS = FACE_SIDE * FACE_SIDE
+_SIDES = range(8, 513)  # of the pictures that a row of numbers may hold
+_SIDES_READ = f"{_SIDES[0]} to {_SIDES[-1]} pixels a side, gray or RGB"
+_LOOKED_AT = 64  # rows that tell pixel by pixel from colour by colour
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the numbers of a row are: `side` x `side` gray pixels, or pixels of three colours."""
+
+    side: int
+    channels: int = 1
+
+    @property
+    def size(self) -> int:
+        """Number of numbers."""
+        return self.side * self.side * self.channels
+
+    def __str__(self) -> str:
+        colours = "" if self.channels == 1 else " pixels of red, green and blue"
+        return f"{self.side} x {self.side}{colours}"
+
+
+FER2013_ROW = Shape(FACE_SIDE)
+
+
+def shape_of(size: int) -> Shape | None:
+    """The shape of a row of so many numbers; None for none. No number is both a square and three
+    times a square.
+    """
+    for channels in (1, 3):
+        side = math.isqrt(size // channels)
+        if side in _SIDES and side * side * channels == size:
+            return Shape(side, channels)
+    return None
+
+
+def pictures_of(rows: np.ndarray, shape: Shape) -> tuple[np.ndarray, list[str]]:
+    """Rows (N, size) as (N, S, S) or RGB (N, S, S, 3), and a note on colours.
+
+    Colours stand together for each pixel, as `image.ravel()` writes them, or one plane after the
+    other: the reading that gives the smoother pictures is right.
+    """
+    side = shape.side
+    if shape.channels == 1:
+        return rows.reshape(-1, side, side), []
+    pixels = rows.reshape(-1, side, side, 3)
+    planes = np.moveaxis(rows.reshape(-1, 3, side, side), 1, 3)
+    by_plane = _roughness(planes) < _roughness(pixels)
+    note = f"Rows of {shape.size:,} numbers were read as {shape}, in this order"
+    return (planes, [f"{note}, colour by colour."]) if by_plane else (pixels, [f"{note}."])
+
+
+def _roughness(pictures: np.ndarray) -> float:
+    some = pictures[:_LOOKED_AT].astype(np.float32)
+    return sum(float(np.abs(np.diff(some, axis=axis)).sum()) for axis in (1, 2))
 
 
 class BadRow(Exception):
@@ -23,10 +81,10 @@ class BadRow(Exception):
         self.got, self.expected, self.fix = got, expected, fix
 
 
-def parse_block(fields: list[bytes]) -> np.ndarray | None:
-    """Pixel fields of several rows -> uint8 (rows, 2304), or None if any row needs a closer look.
+def parse_block(fields: list[bytes], size: int = PIXELS) -> np.ndarray | None:
+    """Pixel fields of several rows -> uint8 (rows, size), or None if any row needs a closer look.
 
-    Accepts only spaces and numbers of one to three digits up to 255, 2,304 in each field.
+    Accepts only spaces and numbers of one to three digits up to 255, `size` in each field.
     """
     text = np.frombuffer(b"   " + b" ".join(fields) + b" ", np.uint8)
     digit = text - np.uint8(48)  # a space becomes 240
@@ -54,14 +112,17 @@ def parse_block(fields: list[bytes]) -> np.ndarray | None:
     start = 0
     for part in fields:
         stop = start + len(part) + 1
-        if np.count_nonzero(ends[start:stop]) != PIXELS:
+        if np.count_nonzero(ends[start:stop]) != size:
             return None
         start = stop
-    return np.compress(ends, hundreds).reshape(len(fields), PIXELS)
+    return np.compress(ends, hundreds).reshape(len(fields), size)
 
 
-def parse_row(pixels: bytes) -> np.ndarray:
-    """One pixel field -> uint8 (2304,), slowly; raises a BadRow that says what is wrong."""
+def parse_row(pixels: bytes, shape: Shape | None = None) -> np.ndarray:
+    """One pixel field -> uint8 (size,), slowly; raises a BadRow that says what is wrong. The shape
+    is FER2013's where no row has told another.
+    """
+    wanted = shape or FER2013_ROW
 
     tokens = pixels.split()
     values = np.zeros(len(tokens), np.uint8)
@@ -69,8 +130,10 @@ def parse_row(pixels: bytes) -> np.ndarray:
         if not token.isdigit() or len(token) > 18 or int(token) > 255:
             raise BadRow(f"{shown(token)} as pixel {index + 1:,}", "whole numbers from 0 to 255")
         values[index] = int(token)
-    if len(tokens) != PIXELS:
-        raise BadRow(f"{len(tokens):,} pixels", f"{PIXELS:,} pixels, {FACE_SIDE} x {FACE_SIDE}")
+    if len(tokens) != wanted.size:
+        others = ", as in other rows" if shape else f", or of another square, {_SIDES_READ}"
+        expected = f"{wanted.size:,} pixels, {wanted}{others}"
+        raise BadRow(f"{len(tokens):,} pixels", expected)
     return values
 
 

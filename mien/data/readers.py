@@ -56,8 +56,8 @@ def load_dataset(
         votes: FER+'s vote file for the same rows. A file called `ferplus_votes.csv` or
             `fer2013new.csv` beside the csv is joined without being named.
         faces: How pictures become faces: `whole`, `detect` or `auto` (`mien.data.crop`).
-        side: Width and height of the faces in pixels; 48 is FER2013's own. Rows of pixels are not
-            enlarged: FER2013's csv stays at 48 where more is asked for.
+        side: Width and height of the faces in pixels; 48 is FER2013's own. Rows of a csv are not
+            enlarged over 48: FER2013's stay at 48 where more is asked for.
         on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves it
             out, counts it in the notes and lists it in `Dataset.left_out`. Errors of a whole file
             always raise.
@@ -90,7 +90,7 @@ def load_dataset(
     if form.kind == "csv":
         dataset = _read_files(form, path, how)
         dataset = _with_votes(dataset, list(form.files), votes)
-        dataset = dataset.resized(min(side, dataset.side))
+        dataset = _fitted(dataset, side)
     elif votes is not None:
         raise UsageError(
             f"votes: got {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a FER2013 csv to "
@@ -161,6 +161,18 @@ def _read_files(form: Form, path: Path, how: How) -> Dataset:
     return dataset
 
 
+def _fitted(dataset: Dataset, side: int) -> Dataset:
+    """The pictures of a csv at the side that is asked for, but none enlarged over 48."""
+    own, side = dataset.side, min(side, max(FACE_SIDE, dataset.side))
+    if side == own:
+        return dataset
+    note = (
+        f"Rows of {own} x {own} pixels were resized to {side} x {side} (by area averaging to "
+        "shrink, bilinearly to enlarge)."
+    )
+    return dataset.resized(side).with_notes(note)
+
+
 def _read_form(form: Form, path: Path, how: How) -> Dataset:
     if form.kind == "archive":
         return _read_packed(form.files[0], how)
@@ -180,7 +192,7 @@ def _read_packed(path: Path, how: How) -> Dataset:
         form = form_of(folder)
         dataset = _read_form(form, folder, how)
         if form.kind == "csv":
-            dataset = dataset.resized(min(how.side, dataset.side))
+            dataset = _fitted(dataset, how.side)
 
     def called(text: str) -> str:
         return text.replace(f"{folder}/", f"{path}:").replace(os.fspath(folder), source)

@@ -27,7 +27,6 @@ from mien.data.csv_formats import (
 )
 from mien.data.folders import looks_like_fer2013
 from mien.data.layout import holds_pictures
-from mien.data.pixels import PIXELS
 from mien.errors import DataError
 from mien.vision.formats import is_picture_name
 
@@ -229,7 +228,7 @@ def _csv_in(entries: Sequence[Path]) -> Path | None:
 
 def _has_pixels(path: Path) -> bool:
     try:
-        return len(peek(path).pixels) in (1, PIXELS)
+        return bool(peek(path).pixels)
     except DataError:
         return False
 
