@@ -106,7 +106,7 @@ def rewrite(
         found["files"][name] = {"bytes": len(data), "sha256": schema.sha256_of(data)}
     if facts is not None:
         facts(found)
-    found["sha256"] = schema.own_hash(found)
+    found["sha256"] = schema.hash_of(found)
     (folder / FACTS).write_text(json.dumps(found))
 
 

@@ -1,10 +1,10 @@
 """Combine the probabilities of a network's heads into one prediction.
 
-The frequency of each expression in the kind of picture (the class prior) decides close calls: half
-of the faces in a newspaper are neutral, but only a seventh of those in a posed collection. So each
-prediction has a named prior, whose rule is data in `bundle.json`:
+How often each expression occurs in a kind of picture (the class prior) decides close calls: half of
+the faces in a newspaper are neutral, but only a seventh of those in a posed collection. Each
+prediction is therefore made under a named prior, whose rule is stored in `bundle.json`:
 
-    q = sum over heads of weight * probabilities      (of the labels of the main head)
+    q = sum over heads of weight * probabilities      (for the labels of the main head)
     p = softmax((log q + log_factors) / temperature + log_shift)
 
 `log_shift` is zero under the priors that the bundle names. The user's own prior reweights the
@@ -24,14 +24,14 @@ import numpy as np
 from mien.errors import UsageError, meant
 from mien.labels import LabelSet
 
-# Mode, one view or several (`mien.bundle.tta`) -> the field with its temperature.
+# Mode (one view, or several: `mien.bundle.tta`) -> the field that holds its temperature.
 TEMPERATURE = {"fast": "temperature", "best": "temperature_best"}
 BALANCED = "balanced"
-TRAINING = "training"  # the prior of a bundle that names none: that of its training data
+TRAINING = "training"  # the prior of a bundle that names none: the one of its training data
 CERTAIN_FROM = 0.5
-_LEAST = 1e-9  # a probability of 0 counts as this in logarithms
+_EPSILON = 1e-9  # stands for a probability of 0 in logarithms
 
-# A prior as requested: None for the bundle's default, a name, or weights by label.
+# What a caller may request: None for the bundle's default, a name, or weights by label.
 Prior = str | Mapping[str, float] | None
 
 
@@ -41,15 +41,15 @@ class AnswerRule:
 
     Attributes:
         prior: Its name, or the shares of the user's own prior, such as `happy=0.75,sad=0.25`.
-        class_shares: Frequency of each label of the main head, K numbers whose sum is 1; None if
+        class_shares: Frequency of each label of the main head, K numbers that sum to 1; None if
             unknown.
-        weights: Head -> share of its probabilities in the mixture. Of a head with more labels than
-            the main one, only the shared labels count.
-        log_factors: Added to the logarithm of the mixture, K numbers.
-        temperature: Divides the sum (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+        weights: Head -> its weight in the mixture, 0 to 1. If a head has more labels than the main
+            one, only the shared labels count.
+        log_factors: K numbers, added to the logarithm of the mixture.
+        temperature: Divides that sum (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
         temperature_best: The same for several views (`mien.bundle.tta`).
-        certain_from: Lowest probability of the likeliest label in a certain prediction.
-        log_shift: Added after the temperature, K numbers; -inf rules a label out.
+        certain_from: A prediction is certain if its top probability is at least this.
+        log_shift: K numbers, added after the division by the temperature; -inf rules a label out.
     """
 
     prior: str
@@ -67,27 +67,27 @@ class AnswerRule:
         """The probabilities of the prediction.
 
         Args:
-            heads: Head -> calibrated probabilities, float (N, K of the head); the main head first.
-            labels: Head -> its labels; the main head first.
-            mode: `fast` or `best`, as for the heads.
+            heads: Head -> calibrated probabilities, float (N, number of its labels), in [0, 1].
+            labels: Head -> its labels, the main head first.
+            mode: `fast` or `best`, whichever the heads were computed in.
 
         Returns:
-            float32 (N, K), by the labels of the main head; rows sum to 1.
+            float32 (N, K), in the order of the main head's labels; rows sum to 1.
         """
-        pooled = pool(heads, labels, self.weights)
+        mixture = pool(heads, labels, self.weights)
         temperature = getattr(self, TEMPERATURE[mode])
         if temperature == 1 and not any(self.log_factors) and not any(self.log_shift):
-            return pooled
-        scores = (logs(pooled) + np.array(self.log_factors)) / temperature
+            return mixture
+        scores = (logs(mixture) + np.array(self.log_factors)) / temperature
         if self.log_shift:
             scores = scores + np.array(self.log_shift)
         return softmax(scores)
 
 
 def plain_rule(main: str, num_labels: int, shares: Sequence[float] | None = None) -> AnswerRule:
-    """The rule for a bundle without one: the main head unchanged, under the prior of its data."""
-    known = None if shares is None else tuple(shares)
-    return AnswerRule(TRAINING, known, {main: 1.0}, (0.0,) * num_labels, 1.0, 1.0)
+    """The rule for a bundle without one: the main head's output, under the prior of its data."""
+    class_shares = None if shares is None else tuple(shares)
+    return AnswerRule(TRAINING, class_shares, {main: 1.0}, (0.0,) * num_labels, 1.0, 1.0)
 
 
 def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) -> AnswerRule:
@@ -95,10 +95,10 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
 
     Args:
         prior: None for the default (the first of `rules`), a name, or weights by label as a mapping
-            or a text such as `happy=3,neutral=1`. Weights are scaled to the sum 1; labels that are
-            not named have the weight 0.
+            or a text such as `happy=3,neutral=1`. Weights are scaled to sum to 1; labels without
+            one get 0.
         rules: Name -> rule, the default first.
-        labels: Those of the main head.
+        labels: The labels of the main head.
 
     Raises:
         UsageError: if there is no such prior, or the weights do not fit these labels.
@@ -112,12 +112,12 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
             prior = _weights(prior)
         elif prior == BALANCED:
             prior = dict.fromkeys(labels, 1.0)
-            shifted = _reweighted(rules, _shares(prior, labels), labels)
-            return dataclasses.replace(shifted, prior=BALANCED)
+            rule = _reweighted(rules, _shares(prior, labels), labels)
+            return dataclasses.replace(rule, prior=BALANCED)
         else:
             raise UsageError(
                 f"prior: got {prior!r}; expected {', '.join({**rules, BALANCED: None})}, or "
-                "weights of labels. Fix: "
+                "weights by label. Fix: "
                 + meant(
                     prior,
                     (*rules, BALANCED),
@@ -130,38 +130,37 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
 def pool(
     heads: Mapping[str, np.ndarray], labels: Mapping[str, LabelSet], weights: Mapping[str, float]
 ) -> np.ndarray:
-    """float32 (N, K): the weighted mean of the heads' probabilities for the main head's labels."""
+    """Weighted mean of the heads' probabilities for the main head's labels, float32 (N, K)."""
     main = next(iter(labels))
-    mixed = np.zeros_like(heads[main])
-    for head, own in labels.items():
+    mixture = np.zeros_like(heads[main])
+    for head, head_labels in labels.items():
         if share := weights.get(head, 0.0):
-            known = heads[head][:, [own.index(name) for name in labels[main]]]
-            mixed += share * known / np.maximum(known.sum(axis=1, keepdims=True), _LEAST)
-    return mixed
+            columns = heads[head][:, [head_labels.index(name) for name in labels[main]]]
+            mixture += share * columns / np.maximum(columns.sum(axis=1, keepdims=True), _EPSILON)
+    return mixture
 
 
 def logs(probabilities: np.ndarray) -> np.ndarray:
-    """Natural logarithms, as logits to calibrate; 0 counts as 1e-9."""
-    return np.asarray(np.log(probabilities + _LEAST))
+    """Natural logarithms of probabilities, to calibrate them like logits; 0 counts as 1e-9."""
+    return np.asarray(np.log(probabilities + _EPSILON))
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float32 (N, K) probabilities of float (N, K) logits at a temperature; rows sum to 1."""
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    """Probabilities, float32 (N, K) with rows that sum to 1, of float (N, K) logits."""
+    scores = logits.astype(np.float64) / temperature
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def _reweighted(
     rules: Mapping[str, AnswerRule], shares: tuple[float, ...], labels: LabelSet
 ) -> AnswerRule:
-    """The rule for the user's own shares: that of `balanced`, or else the default, reweighted."""
+    """The rule for the user's own shares: `balanced` (or else the default), reweighted."""
     base = rules.get(BALANCED, next(iter(rules.values())))
     if base.class_shares is None:
         raise UsageError(
-            "prior: got weights for a bundle that does not say how often each label occurred in "
-            "its training data; expected no prior. Fix: export the bundle again with mien export "
-            "--data"
+            "prior: got weights, but the bundle does not say how often each label occurred in its "
+            "training data; expected no prior. Fix: export the bundle again with mien export --data"
         )
     shift = tuple(
         math.log(share / known) if share and known else -math.inf
@@ -170,8 +169,8 @@ def _reweighted(
     if not any(map(math.isfinite, shift)):
         known = [name for name, n in zip(labels, base.class_shares, strict=True) if n]
         raise UsageError(
-            "prior: got weights only of labels that the network never learned; expected one of the "
-            f"others. Fix: give a weight to {', '.join(known)}"
+            "prior: got weights only for labels that were not in the training data; expected a "
+            f"weight for at least one that was. Fix: give a weight to {', '.join(known)}"
         )
     text = ",".join(
         f"{name}={share:.4g}" for name, share in zip(labels, shares, strict=True) if share
@@ -182,7 +181,7 @@ def _reweighted(
 def _weights(text: str) -> dict[str, float]:
     weights = dict[str, float]()
     for part in text.split(","):
-        name, _, value = (piece.strip() for piece in part.partition("="))
+        name, _, value = (word.strip() for word in part.partition("="))
         try:
             number = float(value)
         except ValueError:
@@ -197,11 +196,11 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def _shares(weights: Mapping[str, float], labels: LabelSet) -> tuple[float, ...]:
-    """The weights in the order of the labels, scaled to the sum 1."""
+    """The weights in the order of the labels, scaled to sum to 1."""
     unknown = [str(name)[:40] for name in weights if name not in labels.names]
     if unknown:
         raise UsageError(
-            f"prior: got a weight of {', '.join(unknown)}; expected labels of the network. Fix: "
+            f"prior: got a weight for {', '.join(unknown)}; expected labels of the network. Fix: "
             "use " + ", ".join(labels)
         )
     try:
@@ -210,8 +209,7 @@ def _shares(weights: Mapping[str, float], labels: LabelSet) -> tuple[float, ...]
         values = [math.nan]
     if not all(math.isfinite(value) and value >= 0 for value in values) or sum(values) <= 0:
         raise UsageError(
-            f"prior: got the weights {dict(weights)!r:.200}; expected numbers from 0 on, one of "
-            "them more than 0. Fix: give each label that can occur a weight, such as "
-            "happy=3,neutral=5"
+            f"prior: got the weights {dict(weights)!r:.200}; expected numbers of at least 0, and "
+            "one above 0. Fix: give each label that can occur a weight, such as happy=3,neutral=5"
         )
     return tuple(value / sum(values) for value in values)

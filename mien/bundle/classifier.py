@@ -1,4 +1,4 @@
-"""Faces to calibrated probabilities: one ONNX Runtime session, batches of at most 64."""
+"""Faces to calibrated probabilities: one ONNX Runtime session, in batches of at most 64."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ MAX_THREADS = 8
 class Classifier:
     """The network of a bundle in an ONNX Runtime session.
 
-    Many threads may call a classifier at once. It can be pickled: the copy has the model and starts
-    its own session. A session does not survive `os.fork`: create the classifier in the child.
+    Many threads may call a classifier at once. It can be pickled: the copy holds the model and
+    starts its own session. A session does not survive `os.fork`: create the classifier in the
+    child.
 
     Args:
         bundle: A bundle from `open_bundle`.
-        num_threads: Threads for one batch; by default as many as this process may use, at most 8. A
-            server that answers many requests at once does best with 1.
+        num_threads: Threads for one batch; by default as many as this process may use, but at most
+            8. A server that answers many requests at once does best with 1.
 
     Raises:
         BundleError: if ONNX Runtime cannot run the model.
@@ -39,7 +40,7 @@ class Classifier:
     def __init__(self, bundle: Bundle, *, num_threads: int | None = None) -> None:
         if num_threads is not None and num_threads < 1:
             raise UsageError(
-                f"num_threads: got {num_threads}; expected 1 or more. Fix: give None for the "
+                f"num_threads: got {num_threads}; expected 1 or more. Fix: pass None for the "
                 "default"
             )
         self.bundle = bundle
@@ -51,18 +52,18 @@ class Classifier:
         """Calibrated probabilities.
 
         Args:
-            faces: uint8 (N, A, A, 1), gray, 0 black to 255 white; N may be 0. Faces of another
-                side than the network's (`Bundle.side`) are resized (`mien.vision.preprocess`).
-            mode: `fast`: each face is looked at once; `best`: in 14 views (`mien.bundle.tta`), at
-                14 times the cost.
+            faces: uint8 (N, A, A, 1), gray, 0 black to 255 white; N may be 0. Faces whose side A is
+                not the network's (`Bundle.side`) are resized (`mien.vision.preprocess`).
+            mode: `fast` classifies each face once; `best` averages 14 views of it
+                (`mien.bundle.tta`), at 14 times the cost.
 
         Returns:
             Head name -> float32 (N, K) in the order of the head's labels; rows sum to 1. `answer`
-            makes one of them.
+            combines them.
 
         Raises:
             UsageError: if the faces have another type or shape, or the classifier was closed.
-            BundleError: if the network's answers are not finite numbers.
+            BundleError: if the network's output is not finite.
         """
         logits = self.logits(faces, mode=mode)
         return {
@@ -78,7 +79,7 @@ class Classifier:
                 (`mien.bundle.answer.rule_under`).
 
         Raises:
-            UsageError: if there is no such prior, or the weights are no weights of its labels.
+            UsageError: if there is no such prior, or the weights do not fit the labels.
         """
         return rule_under(prior, self.bundle.rules, self.bundle.heads[0].labels)
 
@@ -89,7 +90,7 @@ class Classifier:
         mode: str = "fast",
         rule: AnswerRule | None = None,
     ) -> np.ndarray:
-        """The probabilities that are shown, from those of the heads.
+        """Combine the heads' probabilities into those of the prediction.
 
         Args:
             heads: The result of calling the classifier.
@@ -97,78 +98,80 @@ class Classifier:
             rule: A rule from `rule`; None for the bundle's default.
 
         Returns:
-            float32 (N, K), by the labels of the first head; rows sum to 1.
+            float32 (N, K), in the order of the first head's labels; rows sum to 1.
         """
         labels = {head.name: head.labels for head in self.bundle.heads}
         return (rule or self.rule()).answer(heads, labels, mode=mode)
 
     def logits(self, faces: np.ndarray, *, mode: str = "fast") -> dict[str, np.ndarray]:
-        """The network's logits, without temperature: head name -> float32 (N, K).
+        """The network's logits before temperature scaling: head name -> float32 (N, K).
 
-        In the mode `best`, the mean over the views.
+        In the mode `best` they are the mean over the views.
         """
         check_mode(mode)
         session = self._session
         if session is None:
             raise UsageError(
-                "classifier: got a call after close(); expected an open one. Fix: create another "
-                "from its bundle"
+                "classifier: got a call after close(); expected an open classifier. Fix: create "
+                "another from its bundle"
             )
         square = faces.ndim == 4 and faces.shape[1] == faces.shape[2] > 0 == faces.shape[3] - 1
         if faces.dtype != np.uint8 or not square:
             raise UsageError(
                 f"faces: got {faces.dtype} {faces.shape}; expected uint8 (N, {FACE_SIDE}, "
-                f"{FACE_SIDE}, 1), or squares of another side. Fix: faces.astype('uint8'), and "
-                "reshape"
+                f"{FACE_SIDE}, 1), or squares of another side. Fix: convert with "
+                "faces.astype('uint8') and reshape"
             )
-        answers = {
+        logits = {
             head.name: np.empty((len(faces), len(head.labels)), np.float32)
             for head in self.bundle.heads
         }
-        # As many faces at a time as make batches of at most `MAX_BATCH` pictures.
-        num = MAX_BATCH if mode == "fast" else max(1, MAX_BATCH // NUM_VIEWS)
-        for start in range(0, len(faces), num):
-            batch = all_resized(faces[start : start + num], self.bundle.side)
-            seen = (
+        # Each face counts as many pictures as it has views; a batch has at most `MAX_BATCH`.
+        step = MAX_BATCH if mode == "fast" else max(1, MAX_BATCH // NUM_VIEWS)
+        for start in range(0, len(faces), step):
+            batch = all_resized(faces[start : start + step], self.bundle.side)
+            pictures = (
                 batch.astype(np.float32)
                 if mode == "fast"
                 else views(batch).reshape(-1, *batch.shape[1:])
             )
             try:
-                parts = session.run(self._outputs, {self.bundle.input_name: seen})
+                outputs = session.run(self._outputs, {self.bundle.input_name: pictures})
             except onnx_errors() as error:
-                raise _refused(self.bundle, error) from error
-            for head, part in zip(self.bundle.heads, parts, strict=True):
-                answer = answers[head.name][start : start + len(batch)]
-                if mode == "best" and len(part) == len(seen):
-                    part = part.reshape(NUM_VIEWS, len(batch), -1).mean(axis=0)
-                if part.shape != answer.shape or not np.isfinite(part).all():
+                raise _refusal(self.bundle, error) from error
+            for head, output in zip(self.bundle.heads, outputs, strict=True):
+                rows = logits[head.name][start : start + len(batch)]
+                if mode == "best" and len(output) == len(pictures):
+                    output = output.reshape(NUM_VIEWS, len(batch), -1).mean(axis=0)
+                is_finite = np.isfinite(output).all()
+                if output.shape != rows.shape or not is_finite:
                     raise BundleError(
                         self.bundle.name,
-                        f"answers of the head {head.name}",
-                        got=f"{part.shape}, infinity or no number",
-                        expected=f"{answer.shape} numbers",
+                        f"output of the head {head.name}",
+                        got=f"an array {output.shape}{'' if is_finite else ' with values that are not finite'}",
+                        expected=f"{rows.shape}, all finite",
                     )
-                answer[:] = part
-        return answers
+                rows[:] = output
+        return logits
 
     def replay_goldens(self) -> float:
-        """Largest difference between the probabilities computed here, of each head and under each
-        prior, and those stored in the bundle.
+        """Classify the golden faces and compare with the probabilities stored in the bundle.
 
-        In a sound installation it is below `bundle.golden_tolerance`.
+        Returns:
+            The largest difference, over all heads and priors. In a sound installation it is below
+            `bundle.golden_tolerance`.
         """
         heads = self(self.bundle.golden_faces)
         pairs = [
             (heads[head.name], softmax(self.bundle.golden_logits[head.name], head.temperature))
             for head in self.bundle.heads
         ]
-        for prior, expected in self.bundle.golden_answers.items():
-            pairs.append((self.answer(heads, rule=self.bundle.rules[prior]), expected))
-        return max(float(np.abs(answer - expected).max()) for answer, expected in pairs)
+        for prior, golden in self.bundle.golden_answers.items():
+            pairs.append((self.answer(heads, rule=self.bundle.rules[prior]), golden))
+        return max(float(np.abs(probabilities - golden).max()) for probabilities, golden in pairs)
 
     def close(self) -> None:
-        """Free the session; running calls in other threads finish, later calls are refused."""
+        """Free the session. Calls running in other threads finish; later calls raise UsageError."""
         self._session = None
 
     def __enter__(self) -> Self:
@@ -183,7 +186,7 @@ class Classifier:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.bundle, self.num_threads)
+        return _restored, (self.bundle, self.num_threads)
 
 
 def check_mode(mode: str) -> None:
@@ -195,7 +198,7 @@ def check_mode(mode: str) -> None:
     check_word("mode", mode, TEMPERATURE)
 
 
-def _again(bundle: Bundle, num_threads: int) -> Classifier:
+def _restored(bundle: Bundle, num_threads: int) -> Classifier:
     return Classifier(bundle, num_threads=num_threads)
 
 
@@ -203,17 +206,17 @@ def _session(bundle: Bundle, num_threads: int) -> Any:
     try:
         return onnx_session(bundle.model, num_threads)
     except onnx_errors() as error:
-        raise _refused(bundle, error) from error
+        raise _refusal(bundle, error) from error
 
 
-def _refused(bundle: Bundle, error: Exception) -> BundleError:
+def _refusal(bundle: Bundle, error: Exception) -> BundleError:
     import onnxruntime
 
-    first = str(error).splitlines()[0][:300]
+    reason = str(error).splitlines()[0][:300]
     return BundleError(
         bundle.name,
         "model.onnx",
-        got=f"a network that ONNX Runtime {onnxruntime.__version__} refuses ({first})",
-        expected="one that it runs",
+        got=f"a network that ONNX Runtime {onnxruntime.__version__} refuses ({reason})",
+        expected="one that it can run",
         fix="pip install --upgrade onnxruntime, or export the model again",
     )

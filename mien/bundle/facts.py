@@ -15,9 +15,9 @@ from mien.errors import BundleError
 class Facts:
     """bundle.json, read field by field; each error names the field."""
 
-    def __init__(self, where: Path, found: Mapping[str, Any]) -> None:
+    def __init__(self, where: Path, fields: Mapping[str, Any]) -> None:
         self.where = where
-        self.found = found
+        self.fields = fields
 
     def refuse(self, name: str, got: object, expected: str) -> NoReturn:
         text = repr(got)
@@ -33,10 +33,10 @@ class Facts:
         name: str,
         kind: type | tuple[type, ...],
         expected: str,
-        inside: Any = None,
+        parent: Any = None,
         path: str = "",
     ) -> Any:
-        values = self.found if inside is None else inside
+        values = self.fields if parent is None else parent
         if not isinstance(values, dict) or name not in values:
             self.refuse(path + name, None, expected)
         value = values[name]
@@ -44,28 +44,26 @@ class Facts:
             self.refuse(path + name, value, expected)
         return value
 
-    def text(self, name: str, inside: Any = None, path: str = "") -> str:
-        value: str = self.get(name, str, "a text of 1 to 200 characters", inside, path)
+    def text(self, name: str, parent: Any = None, path: str = "") -> str:
+        value: str = self.get(name, str, "a text of 1 to 200 characters", parent, path)
         if not 1 <= len(value) <= 200 or not value.isprintable():
             self.refuse(path + name, value, "a text of 1 to 200 characters")
         return value
 
     def number(
-        self, name: str, low: float, high: float, inside: Any = None, path: str = ""
+        self, name: str, low: float, high: float, parent: Any = None, path: str = ""
     ) -> float:
         expected = f"a number from {low:g} to {high:g}"
-        value = self.get(name, (int, float), expected, inside, path)
+        value = self.get(name, (int, float), expected, parent, path)
         if not low <= value <= high:
             self.refuse(path + name, value, expected)
         return float(value)
 
 
-def parsed(where: Path, data: bytes) -> dict[str, Any]:
-    """The object in bundle.json; names that occur twice and numbers that are not finite are
-    refused.
-    """
+def parse_json(where: Path, data: bytes) -> dict[str, Any]:
+    """The object in bundle.json. Repeated names and numbers that are not finite are refused."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({name for name, _ in pairs}) != len(pairs):
             raise ValueError("a name occurs twice in one object")
         return dict(pairs)
@@ -77,13 +75,16 @@ def parsed(where: Path, data: bytes) -> dict[str, Any]:
         return value
 
     try:
-        found = json.loads(
-            data.decode("utf-8"), object_pairs_hook=once, parse_float=finite, parse_constant=finite
+        fields = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=distinct,
+            parse_float=finite,
+            parse_constant=finite,
         )
     except (ValueError, RecursionError) as error:
         raise BundleError(
-            where, FACTS, got=f"no JSON ({str(error)[:200]})", expected="a JSON object"
+            where, FACTS, got=f"invalid JSON ({str(error)[:200]})", expected="a JSON object"
         ) from error
-    if not isinstance(found, dict):
-        raise BundleError(where, FACTS, got=type(found).__name__, expected="a JSON object")
-    return found
+    if not isinstance(fields, dict):
+        raise BundleError(where, FACTS, got=type(fields).__name__, expected="a JSON object")
+    return fields

@@ -1,7 +1,7 @@
 """The three files of a bundle as bytes, read from a folder or a zip, and the arrays of its npz.
 
-A zip may come from anywhere: nothing is unpacked to disk, no link or device is followed, and
-nothing is read beyond its limit. What the bytes mean is checked in `mien.bundle.schema`.
+A zip may come from anywhere, so nothing is unpacked to disk, no link or device is followed, and no
+file is read beyond its size limit. `mien.bundle.schema` checks what the bytes mean.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import numpy as np
 from mien.errors import BundleError
 
 FACTS, MODEL, GOLDEN = "bundle.json", "model.onnx", "golden.npz"
-# The most bytes that each may have.
+# Size limit of each file in bytes.
 MAX_BYTES = {FACTS: 1 << 20, MODEL: 64 << 20, GOLDEN: 4 << 20}
 MAX_ARRAYS = 9
-_SLACK = 4096  # of a zip beyond its files: headers and directory of three entries
+_ZIP_OVERHEAD = 4096  # bytes of headers and directory, which three entries never exceed
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([^']{2,4})', 'fortran_order': False, 'shape': \(([0-9, ]{1,80})\), \} *\n"
 )
-# What zipfile raises for damaged files, by experiment (tests/bundle/test_schema.py).
+# What zipfile raises for damaged files, found by experiment (tests/bundle/test_schema.py).
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -43,21 +43,21 @@ _ZIP_ERRORS = (
 )
 
 
-def refuse_others(where: Path, names: list[str]) -> None:
-    # Files of the desktop (.DS_Store) are not read, as nothing but the three is.
-    others = sorted(name for name in names if name not in MAX_BYTES and not name.startswith("."))
-    if others:
+def refuse_extra_files(where: Path, names: list[str]) -> None:
+    # Hidden files such as .DS_Store do no harm: only the three files are ever read.
+    extra = sorted(name for name in names if name not in MAX_BYTES and not name.startswith("."))
+    if extra:
         raise BundleError(
             where,
             "files",
-            got=f"the file {others[0][:80]!r}",
+            got=f"the file {extra[0][:80]!r}",
             expected=f"only {', '.join(MAX_BYTES)}",
-            fix="move other files out of the folder",
+            fix="move the other files out of the folder",
         )
 
 
 def refuse_foreign(target: Path) -> None:
-    """Refuse to write a bundle over anything but a bundle, which may be a damaged one.
+    """Refuse to write a bundle over anything but a bundle, whole or damaged.
 
     Raises:
         BundleError: naming what is there.
@@ -65,47 +65,47 @@ def refuse_foreign(target: Path) -> None:
 
     def refuse(got: str) -> NoReturn:
         expected = "a new name, or a bundle to replace"
-        raise BundleError(target, "path", got=got, expected=expected, fix="name another place")
+        raise BundleError(target, "path", got=got, expected=expected, fix="choose another path")
 
     if not target.name:
         refuse("no name")
     if target.is_dir():
-        others = sorted(set(os.listdir(target)) - {*MAX_BYTES, ".DS_Store"})
-        if others or target.suffix == ".zip":
-            refuse(f"a folder with {others[0][:80]!r} in it" if others else "a folder")
+        extra = sorted(set(os.listdir(target)) - {*MAX_BYTES, ".DS_Store"})
+        if extra or target.suffix == ".zip":
+            refuse(f"a folder with {extra[0][:80]!r} in it" if extra else "a folder")
     elif os.path.lexists(target):
         try:
             with zipfile.ZipFile(target) as archive:
-                known = FACTS in archive.namelist()
+                is_bundle = FACTS in archive.namelist()
         except (OSError, *_ZIP_ERRORS):
-            known = False
-        if not known or target.suffix != ".zip":
+            is_bundle = False
+        if not is_bundle or target.suffix != ".zip":
             refuse("a file that is not a bundle")
 
 
-def put(made: Path, target: Path) -> None:
-    """Rename the new bundle to the target; an old one there is deleted only afterwards.
+def move_into_place(bundle: Path, target: Path) -> None:
+    """Rename the new bundle to the target, then delete an old one that was there.
 
-    A folder cannot be replaced in one step. If the process is killed between the two steps, the old
-    folder remains beside it as `.*.old`.
+    A folder cannot be replaced in one step. If the process is killed between the steps, the old
+    folder remains beside the target as `.*.old`.
 
     Raises:
-        OSError: if that fails; the old bundle is then still there.
+        OSError: if renaming fails; the old bundle is then still in place.
     """
     if not target.is_dir():
-        os.replace(made, target)
+        os.replace(bundle, target)
         return
-    old = made.with_name(f"{made.name}.old")
+    backup = bundle.with_name(f"{bundle.name}.old")
     try:
-        os.rename(target, old)
-        os.rename(made, target)
+        os.rename(target, backup)
+        os.rename(bundle, target)
     finally:
-        if os.path.lexists(old) and not os.path.lexists(target):
-            os.rename(old, target)
-        elif old.is_symlink():
-            old.unlink()
+        if os.path.lexists(backup) and not os.path.lexists(target):
+            os.rename(backup, target)
+        elif backup.is_symlink():
+            backup.unlink()
         else:
-            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(backup, ignore_errors=True)
 
 
 def read_folder(where: Path, *, links: bool = False) -> dict[str, bytes]:
@@ -122,62 +122,62 @@ def read_folder(where: Path, *, links: bool = False) -> dict[str, bytes]:
         raise BundleError(
             where,
             "files",
-            got="a folder with none of a bundle's",
+            got="a folder with none of a bundle's files",
             expected=f"{', '.join(MAX_BYTES)}",
         )
-    refuse_others(where, names)
+    refuse_extra_files(where, names)
     return {name: _read_file(where, name, MAX_BYTES[name], links=links) for name in MAX_BYTES}
 
 
 def _read_file(where: Path, name: str, limit: int, *, links: bool) -> bytes:
     """The bytes of a regular file of at most `limit` bytes; links and devices are refused."""
     path = where / name if name else where
-    what = name or "path"
+    field = name or "path"
     try:
         if not links and stat.S_ISLNK(os.lstat(path).st_mode):
             raise BundleError(
-                where, what, got="a link", expected="a file", fix="put the file itself there"
+                where, field, got="a link", expected="a file", fix="put the file itself there"
             )
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         if not links:
             flags |= getattr(os, "O_NOFOLLOW", 0)
         with open(os.open(path, flags), "rb") as file:
-            known = os.fstat(file.fileno())
-            if not stat.S_ISREG(known.st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise BundleError(
-                    where, what, got="something that is not a regular file", expected="a file"
+                    where, field, got="something that is not a regular file", expected="a file"
                 )
-            if known.st_size > limit:
+            if status.st_size > limit:
                 raise BundleError(
-                    where, what, got=f"{known.st_size} bytes", expected=f"at most {limit}"
+                    where, field, got=f"{status.st_size} bytes", expected=f"at most {limit}"
                 )
-            return file.read(known.st_size)
+            return file.read(status.st_size)
     except FileNotFoundError as error:
         raise BundleError(
-            where, what, got="nothing: no such file", expected=f"the files {', '.join(MAX_BYTES)}"
+            where, field, got="nothing: no such file", expected=f"the files {', '.join(MAX_BYTES)}"
         ) from error
     except OSError as error:
         raise BundleError(
-            where, what, got=f"an error ({error.strerror})", expected="a file to read"
+            where, field, got=f"an error ({error.strerror})", expected="a readable file"
         ) from error
 
 
 def read_zip(where: Path) -> dict[str, bytes]:
-    """The files of a folder or zip as bytes; nothing is unpacked to disk."""
-    data = _read_file(where, "", sum(MAX_BYTES.values()) + _SLACK, links=True)
+    """The files of a zip as bytes; nothing is unpacked to disk."""
+    data = _read_file(where, "", sum(MAX_BYTES.values()) + _ZIP_OVERHEAD, links=True)
 
     def refuse(got: str, expected: str) -> NoReturn:
         raise BundleError(where, "zip", got=got, expected=expected)
 
-    # The end record, checked before zipfile believes its counts: a directory of a million entries
-    # is refused unread.
+    # zipfile trusts the counts in the end record, so they are checked first: a directory of a
+    # million entries is refused before it is read.
     end = data[-22:]
     if len(end) < 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
-        refuse("a file that does not end as a zip does", "a whole zip written by mien export")
+        refuse("a file that does not end like a zip", "a complete zip written by mien export")
     if data[-42:-38] == b"PK\x06\x07" or int.from_bytes(end[10:12], "little") > len(MAX_BYTES):
         refuse(f"{int.from_bytes(end[10:12], 'little')} entries", f"only {', '.join(MAX_BYTES)}")
-    if int.from_bytes(end[12:16], "little") > _SLACK:
-        refuse("a long directory", "three entries")
+    if int.from_bytes(end[12:16], "little") > _ZIP_OVERHEAD:
+        refuse("a directory that is too long for three entries", "only three entries")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -193,20 +193,20 @@ def read_zip(where: Path) -> dict[str, bytes]:
                     refuse(f"{entry.filename} as a link or folder", "a file")
             names = [entry.filename for entry in entries]
             if sorted(names) != sorted(MAX_BYTES):
-                refuse(f"the entries {names}", f"each once of {', '.join(MAX_BYTES)}")
+                refuse(f"the entries {names}", f"{', '.join(MAX_BYTES)}, each once")
             return {entry.filename: _unpack(archive, entry) for entry in entries}
     except _ZIP_ERRORS as error:
         raise BundleError(
-            where, "zip", got=f"a damaged one ({error})", expected="a whole zip"
+            where, "zip", got=f"a damaged zip ({error})", expected="an intact one"
         ) from error
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise zipfile.BadZipFile(f"{entry.filename[:80]} is encrypted or not packed by deflate")
+        raise zipfile.BadZipFile(f"{entry.filename[:80]} is encrypted or not deflated")
     with archive.open(entry) as file:
-        # With a size zipfile unpacks so much and no more; without one it unpacks all that a bomb
-        # holds, then cuts.
+        # With a size, zipfile unpacks no more than that; without one it would unpack a whole zip
+        # bomb before cutting it.
         data = file.read(entry.file_size)
     if len(data) != entry.file_size:
         raise zipfile.BadZipFile(f"{entry.filename[:80]} ends early")
@@ -214,10 +214,10 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def read_npz(where: Path, data: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an npz: uint8 and float32 only, so there is nothing to unpickle.
+    """The arrays of an npz. Only uint8 and float32 are allowed, so nothing is unpickled.
 
-    numpy's own reader allocates memory for whatever shape a header declares; this one checks the
-    bytes first.
+    numpy's own reader allocates memory for any shape that a header declares; this one first
+    compares the shape with the number of bytes.
     """
     arrays: dict[str, np.ndarray] = {}
     try:
@@ -228,13 +228,16 @@ def read_npz(where: Path, data: bytes) -> dict[str, np.ndarray]:
                 or sum(entry.file_size for entry in entries) > MAX_BYTES[GOLDEN]
             ):
                 raise BundleError(
-                    where, GOLDEN, got="too many or too large arrays", expected="a few small ones"
+                    where,
+                    GOLDEN,
+                    got=f"{len(entries)} arrays that are too many or too large",
+                    expected=f"at most {MAX_ARRAYS} of {MAX_BYTES[GOLDEN]} bytes in all",
                 )
             for entry in entries:
                 arrays[entry.filename.removesuffix(".npy")] = _read_npy(_unpack(archive, entry))
     except _ZIP_ERRORS as error:
         raise BundleError(
-            where, GOLDEN, got=f"a damaged one ({error})", expected="arrays as numpy saves them"
+            where, GOLDEN, got=f"a damaged file ({error})", expected="arrays as numpy saves them"
         ) from error
     return arrays
 
@@ -262,14 +265,16 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     parts = {}
     for name, array in arrays.items():
         buffer = io.BytesIO()
-        little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-        np.lib.format.write_array(buffer, little, version=(1, 0), allow_pickle=False)
+        little_endian = np.ascontiguousarray(array).astype(
+            array.dtype.newbyteorder("<"), copy=False
+        )
+        np.lib.format.write_array(buffer, little_endian, version=(1, 0), allow_pickle=False)
         parts[f"{name}.npy"] = buffer.getvalue()
     return zip_bytes(parts)
 
 
 def zip_bytes(contents: Mapping[str, bytes]) -> bytes:
-    """The zip of these files: equal for equal contents, since the entries have no time."""
+    """A zip of these files. Equal contents give equal bytes, since entries carry no time."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in contents.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-# Message -> field number -> (name, wire type, may repeat). `!` before a name: known, and refused
-# with that name.
+# For each message: field number -> (name, wire type, whether it may repeat). A field whose name
+# begins with `!` is refused, and the error names it.
 Fields = Mapping[int, tuple[str, int, bool]]
 MODEL: Fields = {
     1: ("ir_version", VARINT, False),

@@ -1,11 +1,11 @@
-"""Read what an ONNX file holds, without the `onnx` package and before any runtime opens it.
+"""Check an ONNX file before any runtime opens it, without the `onnx` package.
 
-Without it a bundle can read files of this machine and end or hang the process (docs/log.md).
-ONNX is a protocol buffer (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). This reads only
-what is needed to refuse a file: versions, operators, inputs, outputs, and where the weights are. It
-is stricter than the format: a field that is not listed in `onnx_fields`, occurs twice where once is
-meant, or has another wire type is refused, because another reader might understand it differently.
-Nothing here recurses, and every count is bounded.
+Unchecked, a model could read files of this machine, or end or hang the process (docs/log.md). ONNX
+is a protocol buffer (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). Only what decides
+whether to refuse a file is read: versions, operators, inputs, outputs, and where the weights are.
+The check is stricter than the format: it refuses a field that is not listed in `onnx_fields`,
+occurs twice where once is allowed, or has another wire type, because another reader might
+understand it differently. Nothing here recurses, and every count is bounded.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ MAX_DIM = 1 << 26
 IR_VERSIONS = range(7, 14)
 OPSETS = range(13, 24)
 
-# What feed-forward image networks are made of: no control flow, nothing that makes a tensor of a
-# size found in a tensor, no file, no text, no randomness.
+# What feed-forward image networks are made of: no control flow, no tensor whose size comes from
+# another tensor's values, no files, no text, no randomness.
 OPERATORS = frozenset(
     """Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Flatten Gather
     Gemm GlobalAveragePool HardSigmoid HardSwish Identity LeakyRelu MatMul MaxPool Mul PRelu
@@ -58,9 +58,7 @@ _ITEM_BYTES = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2}
 
 @dataclass(frozen=True)
 class Value:
-    """An input or output: its name, numpy's name of its type, and its shape, None where a size is
-    free.
-    """
+    """An input or output: its name, numpy dtype and shape, with None for a free size."""
 
     name: str
     dtype: str
@@ -73,8 +71,8 @@ class OnnxFile:
 
     Attributes:
         ir_version, opset: Versions of the format and of the operators.
-        operators: Name -> how many nodes.
-        inputs, outputs: Of the graph.
+        operators: Name -> number of nodes.
+        inputs, outputs: Those of the graph.
     """
 
     ir_version: int
@@ -89,11 +87,11 @@ def read_onnx(model: bytes, where: str | os.PathLike[str]) -> OnnxFile:
 
     Args:
         model: Its bytes.
-        where: What it is called in errors.
+        where: Its name in errors.
 
     Raises:
-        BundleError: naming the field, if it is no whole ONNX file, or holds anything but one plain
-            graph of the operators in `OPERATORS`, of known versions, with all its weights inside.
+        BundleError: naming the field, if the file is damaged, of an unknown version, or holds
+            anything but one graph of `OPERATORS` with all its weights inside.
     """
     return _Reader(where).model(memoryview(model))
 
@@ -108,83 +106,83 @@ class _Reader:
 
     # The wire format: https://protobuf.dev/programming-guides/encoding/
 
-    def varint(self, data: memoryview, at: int, field: str) -> tuple[int, int]:
+    def varint(self, data: memoryview, offset: int, field: str) -> tuple[int, int]:
         value = 0
         for i in range(10):
-            if at + i >= len(data):
-                raise self.refuse(field, "an end of the file inside a number", "a whole file")
-            byte = data[at + i]
+            if offset + i >= len(data):
+                raise self.refuse(field, "a file that ends inside a number", "a complete file")
+            byte = data[offset + i]
             value |= (byte & 0x7F) << (7 * i)
             if byte < 0x80:
-                return value & (1 << 64) - 1, at + i + 1
+                return value & (1 << 64) - 1, offset + i + 1
         raise self.refuse(field, "a number of more than 10 bytes", "an ONNX file")
 
     def fields(
-        self, data: memoryview, known: Fields, path: str
+        self, data: memoryview, table: Fields, path: str
     ) -> Iterator[tuple[str, int | memoryview]]:
         """Name and value of each field of one message, in file order."""
-        at, seen = 0, set()
-        while at < len(data):
+        offset, names = 0, set()
+        while offset < len(data):
             self.num_fields += 1
             if self.num_fields > MAX_FIELDS:
                 raise self.refuse(path, f"more than {MAX_FIELDS} fields", "a network")
-            key, at = self.varint(data, at, path)
+            key, offset = self.varint(data, offset, path)
             number, wire = key >> 3, key & 7
-            if number not in known:
-                raise self.refuse(
-                    path, f"field number {number}", "an ONNX file with the fields mien knows"
-                )
-            name, wanted, repeats = known[number]
+            if number not in table:
+                raise self.refuse(path, f"field number {number}", "only fields that mien knows")
+            name, expected_wire, repeats = table[number]
             field = f"{path}.{name.lstrip('!')}"
             if name.startswith("!"):
-                raise self.refuse(field, "one", "none: mien's models do without it")
-            packed = repeats and wanted != BYTES and wire == BYTES
-            if wire != wanted and not packed:
-                raise self.refuse(field, f"wire type {wire}", str(wanted))
+                raise self.refuse(field, "such a field", "none: mien's models do without it")
+            is_packed = repeats and expected_wire != BYTES and wire == BYTES
+            if wire != expected_wire and not is_packed:
+                raise self.refuse(field, f"wire type {wire}", f"wire type {expected_wire}")
             if not repeats:
-                if name in seen:
-                    raise self.refuse(field, "it twice", "it once")
-                seen.add(name)
+                if name in names:
+                    raise self.refuse(field, "the field twice", "it once")
+                names.add(name)
             if wire == VARINT:
-                value, at = self.varint(data, at, field)
+                value, offset = self.varint(data, offset, field)
                 yield name, value
                 continue
             if wire == BYTES:
-                size, at = self.varint(data, at, field)
+                size, offset = self.varint(data, offset, field)
             else:
                 size = 8 if wire == FIXED64 else 4
-            if size > len(data) - at:
+            if size > len(data) - offset:
                 raise self.refuse(
-                    field, f"{len(data) - at} bytes where {size} are announced", "a whole file"
+                    field,
+                    f"{len(data) - offset} bytes where {size} are announced",
+                    "a complete file",
                 )
-            part, at = data[at : at + size], at + size
-            if packed:
-                yield from self.unpacked(part, name, wanted, field)
+            part, offset = data[offset : offset + size], offset + size
+            if is_packed:
+                yield from self.unpacked(part, name, expected_wire, field)
             else:
                 yield name, part
 
     def unpacked(
         self, part: memoryview, name: str, wire: int, field: str
     ) -> Iterator[tuple[str, int | memoryview]]:
-        at = 0
-        while at < len(part):
+        offset = 0
+        while offset < len(part):
             self.num_fields += 1
             if self.num_fields > MAX_FIELDS:
                 raise self.refuse(field, f"more than {MAX_FIELDS} fields", "a network")
             if wire == VARINT:
-                value, at = self.varint(part, at, field)
+                value, offset = self.varint(part, offset, field)
                 yield name, value
             else:
-                yield name, part[at : at + 4]
-                at += 4
+                yield name, part[offset : offset + 4]
+                offset += 4
 
     def text(self, value: int | memoryview, field: str) -> str:
         if isinstance(value, int) or len(value) > MAX_TEXT:
-            raise self.refuse(field, "a name too long", f"at most {MAX_TEXT} bytes")
+            raise self.refuse(field, "a name that is too long", f"at most {MAX_TEXT} bytes")
         try:
             return bytes(value).decode("utf-8")
         except UnicodeDecodeError as error:
-            raise self.refuse(field, "bytes that are no UTF-8", "a name") from error
+            raise self.refuse(field, "bytes that are not UTF-8", "a name") from error
 
     # The messages
 
@@ -236,12 +234,12 @@ class _Reader:
             elif name in ("input", "output", "value_info"):
                 value_info = self.value(_bytes(value), f"graph.{name}")
                 {"input": inputs, "output": outputs}.get(name, []).append(value_info)
-        for field, num, most in (
+        for field, num, limit in (
             ("graph.node", sum(operators.values()), MAX_NODES),
             ("graph.initializer", num_tensors, MAX_TENSORS),
         ):
-            if not 1 <= num <= most:
-                raise self.refuse(field, str(num), f"1 to {most}")
+            if not 1 <= num <= limit:
+                raise self.refuse(field, str(num), f"1 to {limit}")
         return OnnxFile(ir_version, opset, operators, tuple(inputs), tuple(outputs))
 
     def node(self, data: memoryview, index: int) -> str:
@@ -256,7 +254,7 @@ class _Reader:
                 domain = self.text(value, f"{path}.domain")
             elif name == "attribute":
                 for _ in self.fields(_bytes(value), ATTRIBUTE, f"{path}.attribute"):
-                    pass  # the names and wire types are the check
+                    pass  # reading checks the field numbers and wire types, which is all we need
             elif name in ("input", "output"):
                 self.text(value, f"{path}.{name}")
         if domain not in ("", "ai.onnx"):
@@ -307,10 +305,10 @@ class _Reader:
         return value
 
     def value(self, data: memoryview, path: str) -> Value:
-        called, kind, shape = "", 0, None
+        tensor_name, kind, shape = "", 0, None
         for name, value in self.fields(data, VALUE, path):
             if name == "name":
-                called = self.text(value, f"{path}.name")
+                tensor_name = self.text(value, f"{path}.name")
             elif name == "type":
                 for part, tensor_type in self.fields(_bytes(value), TYPE, f"{path}.type"):
                     if part == "tensor_type":
@@ -321,7 +319,7 @@ class _Reader:
             raise self.refuse(
                 f"{path}.type", f"element type {kind}", "one of " + ", ".join(DTYPES.values())
             )
-        return Value(called, DTYPES[kind], shape)
+        return Value(tensor_name, DTYPES[kind], shape)
 
     def tensor_type(self, data: memoryview, path: str) -> tuple[int, tuple[int | None, ...] | None]:
         kind, shape = 0, None
@@ -344,7 +342,7 @@ class _Reader:
         return kind, shape
 
 
-# The tables above decide which of the two a field is; these tell the type checker.
+# The tables decide whether a field is a number or bytes; these two tell the type checker.
 def _int(value: int | memoryview) -> int:
     return cast(int, value)
 

@@ -4,8 +4,8 @@ model.onnx    the network: gray faces in, logits out
 bundle.json   input, heads, answer rules, training, scores, and the SHA-256 of the other two
 golden.npz    a few drawn faces, and the network's logits and predictions for them
 
-`check` validates all of it before any runtime is started. This shows that the files are undamaged
-and cannot run code, but not who made them.
+`check` validates all of it before any runtime starts. It proves that the files are undamaged and
+cannot run code, not who made them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mien.bundle.answer import TEMPERATURE, TRAINING, AnswerRule, plain_rule
-from mien.bundle.facts import Facts, parsed
+from mien.bundle.facts import Facts, parse_json
 from mien.bundle.files import FACTS, GOLDEN, MODEL, read_npz
 from mien.bundle.onnx_file import OnnxFile, read_onnx
 from mien.bundle.types import Bundle, Head
@@ -32,14 +32,14 @@ FORMAT = "mien bundle"
 FORMAT_VERSION = 1
 MAX_GOLDENS = 256
 MAX_LABELS = 100
-MAX_LETTERS = 64  # of a label
+MAX_LETTERS = 64  # in a label
 MAX_HEADS = 8
 PRECISIONS = ("float32", "float16", "int8")  # of the stored weights
 MAX_PRIORS = 16
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _OBJECT, _LIST = (dict, "an object"), (list, "a list")
 _TEXT, _INTEGER, _NUMBER = (str, "a text"), (int, "an integer"), ((int, float), "a number")
-# The facts about training that mien reads, with their types; other facts may be anything.
+# The fields about training that mien reads, with their types; other fields may hold anything.
 _TRAINING_FACTS: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]] = {
     "training.": {
         "data": _OBJECT,
@@ -63,7 +63,7 @@ _TRAINING_FACTS: Mapping[str, Mapping[str, tuple[type | tuple[type, ...], str]]]
         "num_left_out_as_leaks": _INTEGER,
     },
 }
-SIDES = (16, 512)  # of the faces that a network takes, in pixels
+SIDES = (16, 512)  # smallest and largest side of a network's input in pixels
 
 
 def input_contract(side: int) -> dict[str, Any]:
@@ -77,14 +77,14 @@ def input_contract(side: int) -> dict[str, Any]:
 
 
 def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
-    """The bundle in the contents of its files: name -> bytes.
+    """The bundle made from the contents of its files (name -> bytes).
 
     Raises:
-        BundleError: for the first fault, by the name of the field.
+        BundleError: naming the first field that is wrong.
     """
-    facts = Facts(where, parsed(where, contents[FACTS]))
+    facts = Facts(where, parse_json(where, contents[FACTS]))
     if facts.get("format", str, repr(FORMAT)) != FORMAT:
-        facts.refuse("format", facts.found["format"], repr(FORMAT))
+        facts.refuse("format", facts.fields["format"], repr(FORMAT))
     version = facts.get("format_version", int, f"{FORMAT_VERSION}")
     if version > FORMAT_VERSION:
         raise BundleError(
@@ -97,11 +97,11 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
     if version < 1:
         facts.refuse("format_version", version, f"1 to {FORMAT_VERSION}")
     digest = facts.text("sha256")
-    if digest != own_hash(facts.found):
+    if digest != hash_of(facts.fields):
         facts.refuse(
             "sha256",
             digest,
-            "the sha256 of the other fields: the file was changed after it was written",
+            "the SHA-256 of the other fields; the file was changed after it was written",
         )
     _check_files(facts, contents)
     heads = heads_of(facts)
@@ -109,7 +109,7 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
     input_name, side = _input(facts)
     graph = read_onnx(contents[MODEL], where)
     _check_graph(where, graph, (input_name, side), heads)
-    priors = list(rules) if "answer" in facts.found else []
+    priors = list(rules) if "answer" in facts.fields else []
     faces, logits, answers = _goldens(where, contents[GOLDEN], side, heads, priors)
     precision = facts.text("precision")
     if precision not in PRECISIONS:
@@ -136,15 +136,15 @@ def check(where: Path, contents: Mapping[str, bytes]) -> Bundle:
         golden_answers=answers,
         golden_tolerance=facts.number("golden_tolerance", 0, 1),
         operators=graph.operators,
-        facts=facts.found,
+        facts=facts.fields,
     )
 
 
-def own_hash(facts: Mapping[str, Any]) -> str:
+def hash_of(facts: Mapping[str, Any]) -> str:
     """SHA-256 of all fields but `sha256`, as JSON without spaces and with sorted names."""
-    rest = {name: value for name, value in facts.items() if name != "sha256"}
+    fields = {name: value for name, value in facts.items() if name != "sha256"}
     return sha256_of(
-        json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     )
 
 
@@ -153,8 +153,8 @@ def _check_files(facts: Facts, contents: Mapping[str, bytes]) -> None:
     if sorted(files) != sorted((MODEL, GOLDEN)):
         facts.refuse("files", sorted(files), f"{GOLDEN} and {MODEL}")
     for name in files:
-        known = facts.get(name, dict, "bytes and sha256", files, "files.")
-        size = facts.get("bytes", int, "the file's size", known, f"files.{name}.")
+        entry = facts.get(name, dict, "bytes and sha256", files, "files.")
+        size = facts.get("bytes", int, "the file's size", entry, f"files.{name}.")
         if len(contents[name]) != size:
             raise BundleError(
                 facts.where,
@@ -162,35 +162,42 @@ def _check_files(facts: Facts, contents: Mapping[str, bytes]) -> None:
                 got=f"{len(contents[name])} bytes",
                 expected=f"{size}, as {FACTS} says",
             )
-        if facts.text("sha256", known, f"files.{name}.") != sha256_of(contents[name]):
+        if facts.text("sha256", entry, f"files.{name}.") != sha256_of(contents[name]):
             raise BundleError(
                 facts.where,
                 name,
-                got="bytes with another sha256",
-                expected=f"those that {FACTS} was written for",
+                got="a file with another SHA-256",
+                expected=f"the one that {FACTS} records",
             )
 
 
 def heads_of(facts: Facts) -> tuple[Head, ...]:
     """The heads, the main one first."""
-    found = facts.get("heads", list, "a list of heads")
-    if not 1 <= len(found) <= MAX_HEADS:
-        facts.refuse("heads", f"{len(found)} heads", f"1 to {MAX_HEADS}")
+    entries = facts.get("heads", list, "a list of heads")
+    if not 1 <= len(entries) <= MAX_HEADS:
+        facts.refuse("heads", f"{len(entries)} heads", f"1 to {MAX_HEADS}")
     heads = list[Head]()
-    for i, one in enumerate(found):
+    for i, entry in enumerate(entries):
         path = f"heads[{i}]."
-        name = facts.text("name", one, path)
+        name = facts.text("name", entry, path)
         if not _NAME.fullmatch(name) or name in [head.name for head in heads]:
-            facts.refuse(f"{path}name", name, "a name of its own, of a-z, 0-9 and _")
-        labels = facts.get("labels", list, f"2 to {MAX_LABELS} distinct names", one, path)
-        sound = all(
-            isinstance(x, str) and 1 <= len(x) <= MAX_LETTERS and x.isprintable() for x in labels
+            facts.refuse(f"{path}name", name, "a unique name of a-z, 0-9 and _")
+        labels = facts.get("labels", list, f"2 to {MAX_LABELS} distinct names", entry, path)
+        is_valid = all(
+            isinstance(label, str) and 1 <= len(label) <= MAX_LETTERS and label.isprintable()
+            for label in labels
         )
-        if not sound or not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) != len(labels):
+        if not is_valid or not 2 <= len(labels) <= MAX_LABELS or len(set(labels)) != len(labels):
             facts.refuse(f"{path}labels", labels, f"2 to {MAX_LABELS} distinct names")
-        temperature, best = _temperatures(facts, one, path)
+        temperature, temperature_best = _temperatures(facts, entry, path)
         heads.append(
-            Head(name, LabelSet(tuple(labels)), temperature, facts.text("output", one, path), best)
+            Head(
+                name,
+                LabelSet(tuple(labels)),
+                temperature,
+                facts.text("output", entry, path),
+                temperature_best,
+            )
         )
     return tuple(heads)
 
@@ -198,13 +205,13 @@ def heads_of(facts: Facts) -> tuple[Head, ...]:
 def rules_of(facts: Facts, heads: tuple[Head, ...]) -> dict[str, AnswerRule]:
     """Name of a prior -> its rule, the default first."""
     main = heads[0]
-    if "answer" not in facts.found:
+    if "answer" not in facts.fields:
         return {TRAINING: plain_rule(main.name, len(main.labels))}
-    found = facts.get("answer", dict, "an object")
-    priors = facts.get("priors", dict, "1 to 16 priors by name", found, "answer.")
+    answer = facts.get("answer", dict, "an object")
+    priors = facts.get("priors", dict, "1 to 16 priors by name", answer, "answer.")
     if not 1 <= len(priors) <= MAX_PRIORS or not all(_NAME.fullmatch(name) for name in priors):
         facts.refuse("answer.priors", list(priors), "1 to 16 names of a-z, 0-9 and _")
-    default = facts.text("default", found, "answer.")
+    default = facts.text("default", answer, "answer.")
     if default not in priors:
         facts.refuse("answer.default", default, f"one of {', '.join(priors)}")
     return {
@@ -213,42 +220,42 @@ def rules_of(facts: Facts, heads: tuple[Head, ...]) -> dict[str, AnswerRule]:
     }
 
 
-def _rule(facts: Facts, prior: str, found: Any, heads: tuple[Head, ...]) -> AnswerRule:
+def _rule(facts: Facts, prior: str, entry: Any, heads: tuple[Head, ...]) -> AnswerRule:
     path, labels = f"answer.priors.{prior}.", heads[0].labels
-    weights = facts.get("weights", dict, "an object of numbers", found, path)
+    weights = facts.get("weights", dict, "an object of numbers", entry, path)
     weights = {name: facts.number(name, 0, 1, weights, path + "weights.") for name in weights}
-    known = {head.name for head in heads}
-    if not set(weights) <= known or not math.isclose(sum(weights.values()), 1, abs_tol=1e-6):
-        facts.refuse(path + "weights", weights, "shares of heads that sum to 1")
+    names = {head.name for head in heads}
+    if not set(weights) <= names or not math.isclose(sum(weights.values()), 1, abs_tol=1e-6):
+        facts.refuse(path + "weights", weights, "weights of heads that sum to 1")
     for head in heads[1:]:
         if weights.get(head.name) and not set(labels) <= set(head.labels):
-            expected = "0: the head lacks labels of the first"
+            expected = "0, because the head lacks labels of the first head"
             facts.refuse(f"{path}weights.{head.name}", weights[head.name], expected)
     shares = None
-    if found.get("class_shares") is not None:
-        shares = _by_label(facts, "class_shares", found, path, labels, (0, 1))
+    if entry.get("class_shares") is not None:
+        shares = _by_label(facts, "class_shares", entry, path, labels, (0, 1))
         if not math.isclose(sum(shares), 1, abs_tol=1e-6):
             facts.refuse(path + "class_shares", list(shares), "shares that sum to 1")
     return AnswerRule(
         prior,
         shares,
         weights,
-        _by_label(facts, "log_factors", found, path, labels, (-20, 20)),
-        *_temperatures(facts, found, path),
-        facts.number("certain_from", 0, 1, found, path),
+        _by_label(facts, "log_factors", entry, path, labels, (-20, 20)),
+        *_temperatures(facts, entry, path),
+        facts.number("certain_from", 0, 1, entry, path),
     )
 
 
 def _by_label(
     facts: Facts,
     name: str,
-    found: Any,
+    entry: Any,
     path: str,
     labels: LabelSet,
     limits: tuple[float, float],
 ) -> tuple[float, ...]:
-    """The numbers of an object that has one for each label, in the order of the labels."""
-    values = facts.get(name, dict, "a number for each label", found, path)
+    """The numbers of an object with one per label, in the order of the labels."""
+    values = facts.get(name, dict, "a number for each label", entry, path)
     if set(values) != set(labels):
         facts.refuse(path + name, sorted(values), f"the labels {', '.join(labels)}")
     return tuple(facts.number(label, *limits, values, f"{path}{name}.") for label in labels)
@@ -257,21 +264,21 @@ def _by_label(
 def _training(facts: Facts) -> dict[str, Any]:
     """The facts about training. All are optional; those that mien reads must have its types."""
     training: dict[str, Any] = facts.get("training", dict, "an object")
-    for path, known in (("training.", training), ("training.data.", training.get("data") or {})):
+    for path, fields in (("training.", training), ("training.data.", training.get("data") or {})):
         for name, (kind, expected) in _TRAINING_FACTS[path].items():
-            if known.get(name) is not None:
-                facts.get(name, kind, f"{expected}, or null", known, path)
+            if fields.get(name) is not None:
+                facts.get(name, kind, f"{expected}, or null", fields, path)
     return training
 
 
-def _temperatures(facts: Facts, inside: Any, path: str) -> tuple[float, float]:
+def _temperatures(facts: Facts, entry: Any, path: str) -> tuple[float, float]:
     fast, best = TEMPERATURE.values()
-    value = facts.number(fast, 0.01, 100, inside, path)
-    return value, facts.number(best, 0.01, 100, inside, path) if best in inside else value
+    value = facts.number(fast, 0.01, 100, entry, path)
+    return value, facts.number(best, 0.01, 100, entry, path) if best in entry else value
 
 
 def _input(facts: Facts) -> tuple[str, int]:
-    """The name of the input, and the side of the faces in pixels."""
+    """The name of the input, and its side in pixels."""
     contract = facts.get("input", dict, "an object")
     shape = facts.get("shape", list, "[null, S, S, 1]", contract, "input.")
     side = shape[1] if len(shape) == 4 else None
@@ -285,16 +292,16 @@ def _input(facts: Facts) -> tuple[str, int]:
 
 
 def _check_graph(
-    where: Path, graph: OnnxFile, taken: tuple[str, int], heads: tuple[Head, ...]
+    where: Path, graph: OnnxFile, contract: tuple[str, int], heads: tuple[Head, ...]
 ) -> None:
-    input_name, side = taken
-    wanted = (input_name, "float32", (None, side, side, 1))
-    inputs = [(one.name, one.dtype, one.shape) for one in graph.inputs]
-    if inputs != [wanted]:
+    input_name, side = contract
+    expected_input = (input_name, "float32", (None, side, side, 1))
+    inputs = [(value.name, value.dtype, value.shape) for value in graph.inputs]
+    if inputs != [expected_input]:
         raise BundleError(
-            where, f"{MODEL}: graph.input", got=str(inputs)[:200], expected=str([wanted])
+            where, f"{MODEL}: graph.input", got=str(inputs)[:200], expected=str([expected_input])
         )
-    outputs = {one.name: (one.dtype, one.shape) for one in graph.outputs}
+    outputs = {value.name: (value.dtype, value.shape) for value in graph.outputs}
     if len(graph.outputs) != len(heads) or set(outputs) != {head.output for head in heads}:
         expected = ", ".join(head.output for head in heads)
         raise BundleError(
@@ -306,7 +313,7 @@ def _check_graph(
                 where,
                 f"{MODEL}: graph.output {head.output}",
                 got=str(outputs[head.output]),
-                expected=f"float32 (N, {len(head.labels)}): a column for each of the head's labels",
+                expected=f"float32 (N, {len(head.labels)}), a column for each of the head's labels",
             )
 
 
@@ -323,10 +330,10 @@ def _goldens(
         )
     faces = arrays["faces"]
     num = len(faces) if faces.ndim else 0
-    wanted: dict[str, tuple[str, tuple[int, ...]]] = {"faces": ("uint8", (num, side, side, 1))}
-    wanted |= {f"logits_{head.name}": ("float32", (num, len(head.labels))) for head in heads}
-    wanted |= {f"answer_{prior}": ("float32", (num, len(heads[0].labels))) for prior in priors}
-    for name, (dtype, shape) in wanted.items():
+    forms: dict[str, tuple[str, tuple[int, ...]]] = {"faces": ("uint8", (num, side, side, 1))}
+    forms |= {f"logits_{head.name}": ("float32", (num, len(head.labels))) for head in heads}
+    forms |= {f"answer_{prior}": ("float32", (num, len(heads[0].labels))) for prior in priors}
+    for name, (dtype, shape) in forms.items():
         array = arrays[name]
         if not 1 <= num <= MAX_GOLDENS or str(array.dtype) != dtype or array.shape != shape:
             raise BundleError(

@@ -1,4 +1,4 @@
-"""Open a model from disk, and write one: a folder, or one zip, of three files."""
+"""Open a model from disk, and write one: a folder or a zip of three files."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mien.bundle.files import (
     GOLDEN,
     MAX_BYTES,
     MODEL,
+    move_into_place,
     npz_bytes,
-    put,
     read_folder,
     read_zip,
     refuse_foreign,
@@ -31,9 +31,9 @@ from mien.bundle.schema import (
     FORMAT,
     FORMAT_VERSION,
     check,
+    hash_of,
     heads_of,
     input_contract,
-    own_hash,
     rules_of,
     sha256_of,
 )
@@ -47,11 +47,11 @@ def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
     """Read and check a model.
 
     Args:
-        source: A folder, a zip, or `shipped`: the model inside this package.
+        source: A folder, a zip, or `shipped` for the model inside this package.
 
     Raises:
-        BundleError: naming the field, if it is missing, damaged, unsafe, of a newer mien, or not a
-            bundle.
+        BundleError: naming the field, if the model is missing, damaged, unsafe, written by a newer
+            mien, or not a bundle.
     """
     if source == SHIPPED:
         where = Path(str(importlib.resources.files("mien") / "models" / SHIPPED))
@@ -61,12 +61,9 @@ def open_bundle(source: str | os.PathLike[str] = SHIPPED) -> Bundle:
                 "models/shipped",
                 got="no such folder in this installation",
                 expected="the model that comes with mien",
-                fix=(
-                    "install mien from its wheel again, or name a model of your own (mien export "
-                    "RUN)"
-                ),
+                fix="reinstall mien from its wheel, or name a model of your own (mien export RUN)",
             )
-        # Some installers turn every file into a link to their store, so links are allowed here.
+        # Some installers link every file to a store of their own, so links are allowed here.
         return check(where, read_folder(where, links=True))
     where = Path(source)
     if where.is_dir():
@@ -90,12 +87,12 @@ def write_bundle(
     golden_logits: Mapping[str, np.ndarray],
     facts: Mapping[str, Any],
 ) -> Bundle:
-    """Write a model, whole or not at all, and open it again.
+    """Write a model, completely or not at all, and open it again.
 
     Args:
         target: A folder, or a zip if the name ends in `.zip`. An existing model is replaced.
-        model: An ONNX file.
-        golden_faces: uint8 (G, S, S, 1) of the side that the network takes, 1 <= G <= 256.
+        model: The bytes of an ONNX file.
+        golden_faces: uint8 (G, S, S, 1), where S is the side of the network's input, 1 <= G <= 256.
         golden_logits: Head name -> float32 (G, K).
         facts: The content of bundle.json besides format, hashes and input: name, heads, input_name,
             precision, licence, training, metrics, parity, versions, golden_tolerance.
@@ -112,9 +109,9 @@ def write_bundle(
     )
     contract = {"name": facts["input_name"], **input_contract(int(golden_faces.shape[1]))}
     contents = _contents(target, model, golden, {**facts, "input": contract})
-    bundle = check(target, contents)  # nothing that could not be opened is written
+    bundle = check(target, contents)  # never write what could not be opened
     refuse_foreign(target)
-    # New, also after a kill.
+    # A fresh name, even if a killed process left its own behind.
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,14 +121,14 @@ def write_bundle(
             temporary.mkdir()
             for name, data in contents.items():
                 (temporary / name).write_bytes(data)
-        put(temporary, target)
+        move_into_place(temporary, target)
     except OSError as error:
         raise BundleError(
             target,
             "path",
             got=f"an error while writing ({error.strerror})",
-            expected="a place to write",
-            fix="free space, or choose another place",
+            expected="a place that can be written",
+            fix="free some space, or choose another place",
         ) from error
     finally:
         if temporary.is_dir():
@@ -144,9 +141,9 @@ def write_bundle(
 def _contents(
     target: Path, model: bytes, golden: bytes, facts: Mapping[str, Any]
 ) -> dict[str, bytes]:
-    """The three files; bundle.json has the hashes of the others."""
+    """The three files; bundle.json holds the hashes of the others."""
     contents = {MODEL: model, GOLDEN: golden}
-    whole = {
+    fields = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         **facts,
@@ -154,10 +151,10 @@ def _contents(
             name: {"bytes": len(data), "sha256": sha256_of(data)} for name, data in contents.items()
         },
     }
-    del whole["input_name"]
+    del fields["input_name"]
     try:
-        whole["sha256"] = own_hash(whole)
-        contents[FACTS] = json.dumps(whole, indent=1, allow_nan=False).encode()
+        fields["sha256"] = hash_of(fields)
+        contents[FACTS] = json.dumps(fields, indent=1, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise BundleError(
             target,
@@ -171,7 +168,7 @@ def _contents(
             target,
             MODEL,
             got=f"{len(model) / 1e6:.0f} MB",
-            expected=f"at most {MAX_BYTES[MODEL] / 1e6:.0f}",
+            expected=f"at most {MAX_BYTES[MODEL] / 1e6:.0f} MB",
             fix="train a smaller network",
         )
     return contents
@@ -180,14 +177,14 @@ def _contents(
 def _golden_answers(
     target: Path, facts: Mapping[str, Any], logits: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Array name -> what is shown for the golden faces under each prior that `facts` name."""
+    """Array name -> probabilities of the golden faces, for each prior in `facts`."""
     if "answer" not in facts:
         return {}
-    known = Facts(target, facts)
-    heads = heads_of(known)
+    checked_facts = Facts(target, facts)
+    heads = heads_of(checked_facts)
     if set(logits) != {head.name for head in heads}:
-        return {}  # the check of the whole bundle refuses it
+        return {}  # `check` will refuse the bundle
     outputs = {head.name: softmax(logits[head.name], head.temperature) for head in heads}
     labels = {head.name: head.labels for head in heads}
-    rules = rules_of(known, heads)
+    rules = rules_of(checked_facts, heads)
     return {f"answer_{prior}": rule.answer(outputs, labels) for prior, rule in rules.items()}

@@ -1,5 +1,4 @@
-"""Test-time augmentation: classify slightly scaled, rotated and mirrored views of a face, and
-average the results.
+"""Test-time augmentation: classify scaled, rotated and mirrored views of a face, and average.
 
 Outside the picture its edge is repeated, as in training.
 """
@@ -10,54 +9,57 @@ from functools import cache
 
 import numpy as np
 
-# (zoom, degrees clockwise); each also mirrored. docs/log.md says what these and others gain.
+# (zoom, degrees clockwise); each is also mirrored. docs/log.md has what these and others gain.
 VIEWS = ((1.0, 0), (0.85, 0), (0.9, 0), (1.1, 0), (1.2, 0), (1.0, 8), (1.0, -8))
 NUM_VIEWS = 2 * len(VIEWS)
 
 
 def views(faces: np.ndarray, kinds: tuple[tuple[float, float], ...] = VIEWS) -> np.ndarray:
-    """All views of the faces, then all mirrored; by default the first view is the face itself.
+    """All views of the faces, then the mirrored ones; the first is by default the face itself.
 
     Args:
         faces: uint8 (N, S, S, 1).
         kinds: (zoom, degrees clockwise) of each view.
 
     Returns:
-        float32 (2 * len(kinds), N, S, S, 1), 0..255, bilinear.
+        float32 (2 * len(kinds), N, S, S, 1) in [0, 255], interpolated bilinearly.
     """
     side = faces.shape[1]
-    places, shares = _samplers(kinds, side)
+    sources, weights = _samplers(kinds, side)
     pixels = faces.reshape(len(faces), side * side).T.astype(np.float32)
-    seen = pixels[places[:, 0]] * shares[:, 0]
+    pixels_of_views = pixels[sources[:, 0]] * weights[:, 0]
     for corner in range(1, 4):
-        seen += pixels[places[:, corner]] * shares[:, corner]
-    return np.asarray(np.moveaxis(seen, 2, 1), np.float32).reshape(
+        pixels_of_views += pixels[sources[:, corner]] * weights[:, corner]
+    return np.asarray(np.moveaxis(pixels_of_views, 2, 1), np.float32).reshape(
         2 * len(kinds), len(faces), side, side, 1
     )
 
 
 @cache
 def _samplers(kinds: tuple[tuple[float, float], ...], side: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each view V the four source pixels of each pixel, int (V, 4, S * S), and their weights
-    (V, 4, S * S, 1)."""
-    middle = (side - 1) / 2
-    y, x = (np.indices((side, side)).reshape(2, -1) - middle).astype(np.float32)
-    places, shares = [], []
+    """The four source pixels of each pixel in each of V views, int (V, 4, S * S), and their
+    weights, float32 (V, 4, S * S, 1).
+    """
+    centre = (side - 1) / 2
+    y, x = (np.indices((side, side)).reshape(2, -1) - centre).astype(np.float32)
+    sources, weights = [], []
     for mirrored in (1, -1):
         for zoom, degrees in kinds:
             cosine, sine = np.cos(np.radians(degrees)) / zoom, np.sin(np.radians(degrees)) / zoom
-            right, down = cosine * x + sine * y, cosine * y - sine * x
-            columns, rows = (np.clip(at + middle, 0, side - 1) for at in (mirrored * right, down))
-            left, top = (np.minimum(at.astype(int), side - 2) for at in (columns, rows))
-            across, along = columns - left, rows - top
-            first = top * side + left
-            places.append([first, first + 1, first + side, first + side + 1])
-            shares.append(
+            x_source, y_source = cosine * x + sine * y, cosine * y - sine * x
+            columns, rows = (
+                np.clip(values + centre, 0, side - 1) for values in (mirrored * x_source, y_source)
+            )
+            left, top = (np.minimum(values.astype(int), side - 2) for values in (columns, rows))
+            dx, dy = columns - left, rows - top
+            corner = top * side + left
+            sources.append([corner, corner + 1, corner + side, corner + side + 1])
+            weights.append(
                 [
-                    (1 - along) * (1 - across),
-                    (1 - along) * across,
-                    along * (1 - across),
-                    along * across,
+                    (1 - dy) * (1 - dx),
+                    (1 - dy) * dx,
+                    dy * (1 - dx),
+                    dy * dx,
                 ]
             )
-    return np.array(places), np.array(shares, np.float32)[..., None]
+    return np.array(sources), np.array(weights, np.float32)[..., None]

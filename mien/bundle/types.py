@@ -19,10 +19,10 @@ class Head:
     Attributes:
         name: Its name, such as `expression`.
         labels: The labels of its K outputs.
-        temperature: Logits are divided by it before the softmax, which calibrates the probabilities
-            (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
-        output: Name of the graph's output (N, K).
-        temperature_best: The same for the mean logits of several views (`mien.bundle.tta`).
+        temperature: Divides the logits before the softmax, which calibrates the probabilities (Guo
+            et al. 2017, https://arxiv.org/abs/1706.04599).
+        output: Name of the graph's output, float32 (N, K).
+        temperature_best: The temperature for the mean logits of several views (`mien.bundle.tta`).
     """
 
     name: str
@@ -43,17 +43,17 @@ class Bundle:
         rules: Name of a class prior -> the rule that turns the heads' probabilities into the
             prediction under it; the default first.
         input_name: Name of the graph's input: float32 (N, S, S, 1), gray, 0 black to 255 white.
-        side: S, width and height in pixels of the faces that it takes.
+        side: S, width and height of its input in pixels.
         precision: How weights are stored: `float32`, `float16` (computed in float32) or `int8`.
-        licence: SPDX name.
+        licence: SPDX identifier.
         training: Recipe, data fingerprint and other facts about its training.
         metrics: Split -> n and scores, each with its interval.
         parity: Largest difference between the logits of this file and of the trained network.
-        versions: Package -> version it was made with.
+        versions: Package -> the version that made it.
         model: The bytes of model.onnx.
         golden_faces: uint8 (G, S, S, 1).
         golden_logits: Head name -> expected logits, float32 (G, K).
-        golden_answers: Name of a prior of bundle.json -> expected probabilities in one view,
+        golden_answers: Name of a prior in bundle.json -> expected probabilities in the mode `fast`,
             float32 (G, K).
         golden_tolerance: Largest difference of probabilities to expect between machines.
         operators: ONNX operator -> number of nodes.

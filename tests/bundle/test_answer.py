@@ -65,7 +65,10 @@ def test_equal_weights_are_the_balanced_answer() -> None:
 def test_a_prior_of_labels_that_were_never_learned_is_refused() -> None:
     rules = {"training": plain_rule("main", 3, (0.6, 0.4, 0.0))}
     last = LABELS.names[2]
-    with pytest.raises(UsageError, match="the network never learned.*Fix: give a weight to"):
+    with pytest.raises(
+        UsageError,
+        match="weights only for labels that were not in the training data.*Fix: give a weight to",
+    ):
         rule_under({last: 1}, rules, LABELS)
     shown = rule_under(dict.fromkeys(LABELS, 1), rules, LABELS).answer(HEADS, OF)
     assert np.isfinite(shown).all() and shown[:, 2].max() == 0

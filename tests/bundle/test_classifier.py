@@ -171,7 +171,7 @@ def test_what_fails_only_when_it_runs_is_a_bundle_error_too(tmp_path: Path) -> N
     model.graph.node[1].output[0] = "all"
     model.graph.node.append(onnx.helper.make_node("Concat", ["all", "all"], ["expression"], axis=0))
     rewrite(tmp_path / "toy", model=model.SerializeToString())
-    with pytest.raises(BundleError, match=r"answers of the head expression: got \(10, 7\)"):
+    with pytest.raises(BundleError, match=r"output of the head expression: got an array \(10, 7\)"):
         Classifier(open_bundle(tmp_path / "toy"))(FACES)
 
 
@@ -181,7 +181,7 @@ def test_answers_that_are_no_numbers_are_not_passed_on(tmp_path: Path) -> None:
     weights = np.full((2304, 7), np.inf, np.float32)
     model.graph.initializer[1].CopyFrom(onnx.numpy_helper.from_array(weights, "w_expression"))
     rewrite(tmp_path / "toy", model=model.SerializeToString())
-    with pytest.raises(BundleError, match="answers of the head expression"):
+    with pytest.raises(BundleError, match="output of the head expression"):
         Classifier(open_bundle(tmp_path / "toy"))(FACES)
 
 

@@ -142,7 +142,7 @@ def test_a_link_to_a_bundle_is_replaced_and_not_what_it_names(folder: Path) -> N
 def test_folders_that_are_no_bundle_say_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     with pytest.raises(
-        BundleError, match="got a folder with none of a bundle's; expected bundle.json"
+        BundleError, match="got a folder with none of a bundle's files; expected bundle.json"
     ):
         open_bundle(tmp_path / "faces")
     (tmp_path / "faces" / "run.json").touch()
@@ -341,7 +341,7 @@ def test_heads_that_lack_labels_have_no_share_in_the_answer(tmp_path: Path) -> N
     [rule] = write_toy(tmp_path / "a", ("expression", "mood")).rules.values()
     assert (rule.prior, rule.weights) == ("training", {"expression": 1.0})
     with pytest.raises(
-        BundleError, match="plain.weights.mood: got 0.5; expected 0: the head lacks labels"
+        BundleError, match="plain.weights.mood: got 0.5; expected 0, because the head lacks labels"
     ):
         shared = toy_answer(weights={"expression": 0.5, "mood": 0.5})
         write_toy(tmp_path / "b", ("expression", "mood"), answer=shared)
@@ -439,7 +439,7 @@ def test_two_thousand_mutations_of_bundle_json(folder: Path) -> None:
                     parent[key] = copy.deepcopy(odd[generator.integers(len(odd))])
                 break
         try:
-            facts["sha256"] = schema.own_hash(facts)
+            facts["sha256"] = schema.hash_of(facts)
             schema.check(folder, {**contents, FACTS: json.dumps(facts).encode()})
         except BundleError:
             num_refused += 1
