@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError, UsageError, counted
 from mien.results import Face, Frame
-from mien.results.names import STDIN, output_names, written_by_us
+from mien.results.names import STDIN, earlier_outputs, output_names
 from mien.results.resume import Layout, ResumableTable, make_folder, unwritable
 from mien.results.writers import form_of
 
@@ -166,7 +166,7 @@ def predict(
         make_folder(folder)
     videos = {source for source in sources if is_video(source)}
     names = output_names(sources, options.below)
-    ours = written_by_us(names, videos, outputs.folders())
+    ours = earlier_outputs(names, videos, outputs.folders())
     if ours:
         say(
             f"skipped {counted(len(ours), 'file')} that this command wrote (marked copies, maps, "

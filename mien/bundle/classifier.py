@@ -145,11 +145,12 @@ class Classifier:
                     output = output.reshape(NUM_VIEWS, len(batch), -1).mean(axis=0)
                 is_finite = np.isfinite(output).all()
                 if output.shape != rows.shape or not is_finite:
+                    values = "numbers" if is_finite else "values that are not all finite"
                     raise BundleError(
                         self.bundle.name,
                         f"output of the head {head.name}",
-                        got=f"an array {output.shape}{'' if is_finite else ' with values that are not finite'}",
-                        expected=f"{rows.shape}, all finite",
+                        got=f"an array {output.shape} of {values}",
+                        expected=f"{rows.shape} finite numbers",
                     )
                 rows[:] = output
         return logits

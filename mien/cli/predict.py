@@ -81,7 +81,7 @@ Resume = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 DrawFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder for copies with the answers drawn in.", show_default=False),
+    typer.Option(help="Folder for copies with the predictions drawn in.", show_default=False),
 ]
 ExplainFolder = Annotated[
     Path | None,

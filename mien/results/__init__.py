@@ -1,4 +1,4 @@
-"""Results for pictures and videos, and how they are written: csv, jsonl, json, parquet."""
+"""Results for pictures and videos, and their files: csv, jsonl, json, parquet."""
 
 from mien.results.frame import Frame
 from mien.results.lists import Faces, Frames

@@ -11,13 +11,13 @@ from mien.results.frame import Frame
 
 
 class ArrowColumns:
-    """Makes Arrow tables of frames, all with one schema.
+    """Converts frames to Arrow tables, all with the same schema.
 
     Args:
         labels, columns, heads, raw: As for `mien.results.columns.column_kinds`.
 
     Raises:
-        MissingExtraError: where pyarrow is not installed.
+        MissingExtraError: if pyarrow is not installed.
         UsageError: for an unknown preset of columns.
     """
 
@@ -35,17 +35,17 @@ class ArrowColumns:
             raise MissingExtraError("pyarrow", "parquet") from None
         types = {
             "text": pyarrow.string(),
-            "whole": pyarrow.int64(),
-            "real": pyarrow.float32(),
+            "integer": pyarrow.int64(),
+            "float": pyarrow.float32(),
             "time": pyarrow.float64(),
-            "truth": pyarrow.bool_(),
+            "boolean": pyarrow.bool_(),
         }
         kinds = column_kinds(labels, columns, heads=heads, raw=raw)
         self._arrow, self._labels, self._columns = pyarrow, tuple(labels), columns
         self.schema: Any = pyarrow.schema([(name, types[kind]) for name, kind in kinds.items()])
 
     def rows(self, frame: Frame) -> list[Row]:
-        """The rows of a frame, which `table` takes.
+        """The rows of a frame, for `table`.
 
         Raises:
             DataError: for a face with other labels.
@@ -55,11 +55,11 @@ class ArrowColumns:
 
     def table(self, rows: Sequence[Row]) -> Any:
         """A `pyarrow.Table` of rows."""
-        made = [
+        arrays = [
             self._arrow.array([_cell(row.get(field.name)) for row in rows], type=field.type)
             for field in self.schema
         ]
-        return self._arrow.Table.from_arrays(made, schema=self.schema)
+        return self._arrow.Table.from_arrays(arrays, schema=self.schema)
 
     def table_of(self, frames: Iterable[Frame]) -> Any:
         """A `pyarrow.Table` of frames."""

@@ -1,11 +1,11 @@
 """Frames as flat rows. docs/results-format.md names every column.
 
-Every frame has at least one row: one for each face, or a single row that says that there is no
-face, or what went wrong. Nothing is left out.
+Every frame has at least one row: one for each face, or a single row that reports that there is no
+face or what went wrong. Nothing is left out.
 
 There are three presets of columns: `mien` has everything; `openface` and `pyfeat` use the names,
-units and signs of those tools, so that scripts made for them work. Action units, gaze and positions
-in space are not measured, so their columns are absent, not zero.
+units and signs of those tools, so that scripts made for them work. Action units, gaze and 3-D
+positions are not measured, so their columns are absent, not zero.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mien.errors import DataError, check_word
 from mien.results.frame import Frame
 from mien.results.types import ANGLES, LANDMARKS, Face
 
-# py-feat's names of our labels, in its order. Labels without a name there follow under our names.
+# py-feat's names for our labels, in its order. Labels that it lacks follow under our names.
 _PYFEAT = {
     "angry": "anger",
     "disgust": "disgust",
@@ -55,13 +55,13 @@ def column_kinds(
     heads: Mapping[str, Sequence[str]] | None = None,
     raw: bool = False,
 ) -> dict[str, str]:
-    """The columns of a table, in order, with their types: text, whole, real, time or truth.
+    """The columns of a table, in order, with their types: text, integer, float, time or boolean.
 
     Args:
-        labels: The label set of the network.
+        labels: The labels of the network's main head.
         columns: The preset: `mien`, `openface` or `pyfeat`.
-        heads: Labels of the network's further outputs (`mien` only).
-        raw: Whether the probabilities of single frames follow the smoothed ones (`mien` only).
+        heads: The labels of its other heads, by name (`mien` only).
+        raw: Whether to include the unsmoothed probabilities of each frame (`mien` only).
 
     Raises:
         UsageError: for an unknown preset.
@@ -73,7 +73,7 @@ def check_labels(frame: Frame, labels: Sequence[str]) -> None:
     """Refuse a frame that does not fit into a table with the columns of `labels`.
 
     Raises:
-        DataError: if a face of it has other labels.
+        DataError: if one of its faces has other labels.
     """
     for face in frame.faces:
         if face.labels != tuple(labels):
@@ -81,7 +81,7 @@ def check_labels(frame: Frame, labels: Sequence[str]) -> None:
                 frame.source,
                 got="a face with the labels " + ", ".join(face.labels),
                 expected=", ".join(labels),
-                fix="write the answers of each network to a file of its own",
+                fix="write the predictions of each network to a file of its own",
             )
 
 
@@ -90,9 +90,9 @@ def _mien_columns(
 ) -> dict[str, str]:
     points = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
     texts = ("source", "detector", "prior", "label", "reason", "error", "note", "drawn")
-    wholes = ("frame", "width", "height", "faces", "face", "track")
-    answers = [f"p_{name}" for name in labels] + [f"raw_{name}" for name in labels if raw]
-    answers += [f"p_{head}_{name}" for head, names in heads.items() for name in names]
+    integers = ("frame", "width", "height", "faces", "face", "track")
+    probabilities = [f"p_{name}" for name in labels] + [f"raw_{name}" for name in labels if raw]
+    probabilities += [f"p_{head}_{name}" for head, names in heads.items() for name in names]
     order = ["source", "frame", "time_s", "width", "height", "detector", "prior"]
     order += ["faces", "face", "track"]
     order += [
@@ -103,7 +103,7 @@ def _mien_columns(
         "score",
         *points,
         "label",
-        *answers,
+        *probabilities,
         "valence",
         "entropy",
         "uncertain",
@@ -112,10 +112,10 @@ def _mien_columns(
     order += ["size_px", "sharpness", "turn", "brightness", *ANGLES, "error", "note", "drawn"]
     kinds = (
         dict.fromkeys(texts, "text")
-        | dict.fromkeys(wholes, "whole")
-        | {"time_s": "time", "uncertain": "truth"}
+        | dict.fromkeys(integers, "integer")
+        | {"time_s": "time", "uncertain": "boolean"}
     )
-    return {name: kinds.get(name, "real") for name in order}
+    return {name: kinds.get(name, "float") for name in order}
 
 
 def _mien_row(frame: Frame, number: int | None, face: Face | None) -> Row:
@@ -164,18 +164,18 @@ def _openface_columns(
     action units), followed by our own columns.
     """
     kinds = {
-        "frame": "whole",
-        "face_id": "whole",
+        "frame": "integer",
+        "face_id": "integer",
         "timestamp": "time",
-        "confidence": "real",
-        "success": "whole",
+        "confidence": "float",
+        "success": "integer",
     }
-    kinds |= dict.fromkeys(("pose_Rx", "pose_Ry", "pose_Rz"), "real")
-    kinds |= dict.fromkeys([f"{axis}_{number}" for axis in "xy" for number in _OPENFACE], "real")
-    kinds |= dict.fromkeys(labels, "real")
+    kinds |= dict.fromkeys(("pose_Rx", "pose_Ry", "pose_Rz"), "float")
+    kinds |= dict.fromkeys([f"{axis}_{number}" for axis in "xy" for number in _OPENFACE], "float")
+    kinds |= dict.fromkeys(labels, "float")
     return (
         kinds
-        | {"label": "text", "valence": "real", "source": "text"}
+        | {"label": "text", "valence": "float", "source": "text"}
         | {
             "prior": "text",
             "error": "text",
@@ -194,8 +194,8 @@ def _openface_row(frame: Frame, number: int | None, face: Face | None) -> Row:
     if face is None:
         return row
     if face.landmarks is not None:
-        for theirs, ours in _OPENFACE.items():
-            row[f"x_{theirs}"], row[f"y_{theirs}"] = face.landmarks[ours]
+        for openface_index, our_index in _OPENFACE.items():
+            row[f"x_{openface_index}"], row[f"y_{openface_index}"] = face.landmarks[our_index]
     if face.pose is not None:  # radians; down, to the left of the picture, clockwise
         yaw, pitch, roll = (math.radians(angle) for angle in face.pose)
         row |= {"pose_Rx": -pitch, "pose_Ry": -yaw, "pose_Rz": roll}
@@ -210,12 +210,12 @@ def _pyfeat_columns(
 ) -> dict[str, str]:
     boxes = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight", "FaceScore")
     angles = ("Pitch", "Roll", "Yaw")
-    others = [name for name in labels if name not in _PYFEAT]
-    kinds = dict.fromkeys((*boxes, *angles, *_PYFEAT.values(), *others), "real")
+    extra_labels = [name for name in labels if name not in _PYFEAT]
+    kinds = dict.fromkeys((*boxes, *angles, *_PYFEAT.values(), *extra_labels), "float")
     return kinds | {
-        "valence": "real",
+        "valence": "float",
         "input": "text",
-        "frame": "whole",
+        "frame": "integer",
         "Identity": "text",
         "time_s": "time",
         "prior": "text",

@@ -1,6 +1,6 @@
 """Draw the predictions of a frame onto its picture.
 
-Only here do results import vision, and only when a drawing is made.
+This is the only module of results that imports vision, and only when it draws.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from mien.results.frame import Frame
 
 
-def drawn(frame: Frame, picture: Any = None) -> Image:
+def draw_frame(frame: Frame, picture: Any = None) -> Image:
     """A copy of the frame's picture with boxes, labels and bars.
 
     Raises:
-        DataError: if the picture could not be read, or is another one.
-        UsageError: if the frame does not know its picture, and none is given.
+        DataError: if the picture cannot be read, or has another size.
+        UsageError: if the frame does not know its picture and none is passed.
     """
     from PIL import Image
 
@@ -38,27 +38,27 @@ def drawn(frame: Frame, picture: Any = None) -> Image:
 
 
 def pixels(frame: Frame, picture: Any = None) -> np.ndarray:
-    """The frame's picture, RGB uint8 (H, W, 3), read again where it is a file.
+    """The frame's picture, RGB uint8 (H, W, 3), read again if it is a file.
 
     Raises:
-        DataError: if it could not be read, or is another one.
-        UsageError: if the frame does not know it, and none is given.
+        DataError: if the picture cannot be read, or has another size.
+        UsageError: if the frame does not know its picture and none is passed.
     """
     from mien.vision.image import load_image
 
     if picture is None and frame.error is not None:
         raise UsageError(
-            f"{frame.source}: got a frame without a picture ({frame.error}); expected one that "
-            "could be read. Fix: leave out frames whose error is not None"
+            f"{frame.source}: got a frame without a picture ({frame.error}); expected one whose "
+            "picture could be read. Fix: leave out frames whose error is not None"
         )
     if picture is None:
         picture = frame.picture
     if picture is None:
-        # Only a file: an address that stands in somebody's JSON is not fetched.
+        # Only a file: an address in somebody's JSON must not be fetched.
         if frame.time_s is not None or not os.path.isfile(frame.source):
             raise UsageError(
-                f"{frame.source}: got a frame that does not know its picture; expected the one "
-                "that was looked at. Fix: frame.draw(picture)"
+                f"{frame.source}: got a frame that does not know its picture; expected the "
+                "picture that was classified. Fix: pass it, frame.draw(picture)"
             )
         picture = frame.source
     image = load_image(picture)
@@ -66,17 +66,17 @@ def pixels(frame: Frame, picture: Any = None) -> np.ndarray:
         raise DataError(
             frame.source,
             got=f"a picture of {image.shape[1]} x {image.shape[0]} pixels",
-            expected=f"the one that was looked at, {frame.width} x {frame.height}",
-            fix="frame.draw(picture) with that picture, or recognize it again",
+            expected=f"the one that was classified, {frame.width} x {frame.height}",
+            fix="pass that picture, frame.draw(picture), or classify this one again",
         )
     return image
 
 
 def show(image: Image) -> None:
-    """Show a picture: in a notebook below the cell, else with the system's viewer.
+    """Show a picture below the cell of a notebook, or else in the system's viewer.
 
     Raises:
-        UsageError: where nothing here can show a picture.
+        UsageError: if there is no viewer.
     """
     if "ipykernel" in sys.modules:
         importlib.import_module("IPython.display").display(image)
@@ -85,6 +85,6 @@ def show(image: Image) -> None:
 
     if not ImageShow.show(image):
         raise UsageError(
-            "show: got no program here that shows pictures; expected a notebook, or a desktop. "
-            'Fix: frame.draw().save("drawn.png")'
+            "show: got no program that shows pictures; expected a notebook or a desktop. "
+            'Fix: save the picture, frame.draw().save("drawn.png")'
         )

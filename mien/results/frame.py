@@ -1,4 +1,4 @@
-"""An answer about what was looked at: a picture, or one picture of a video, and the faces in it."""
+"""The result for one picture, or one frame of a video: the faces in it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mien.results.types import Face, number_of, wrong
+from mien.results.types import Face, finite_number, invalid_value
 
 if TYPE_CHECKING:
     import pandas
     from PIL.Image import Image
 
-FORMAT = "mien.frames/1"  # of frames as JSON; changes when a reader would have to
-_LATER: dict[str, Any] = {"note": "", "drawn": None, "prior": ""}  # older files lack these
+FORMAT = "mien.frames/1"  # of frames as JSON; changes when readers have to change
+_OPTIONAL_FIELDS: dict[str, Any] = {
+    "note": "",
+    "drawn": None,
+    "prior": "",
+}  # older files lack these
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,21 +30,21 @@ class Frame:
     Attributes:
         source: The file, as the user named it.
         index: Number of the frame in its video, from 0; 0 for a picture.
-        time_s: Seconds since the video's beginning; None for a picture.
-        width, height: Of the picture, upright, in pixels; 0 if it could not be read.
-        detector: Which detector looked for faces.
-        faces: What it found.
-        error: What went wrong; then there are no faces.
-        prior: The class prior under which the probabilities were made (`mien.load`).
-        note: What a person should know of the picture, such as `first of 4 frames`.
-        drawn: Where the copy with the answers drawn in was written, or None.
-        labels: Those of the network, also where no face was found; () where they are not known.
-        heads: Those of its further outputs, by name.
-        picture: What `draw` draws on: the path, array or image that was given; None: `source`.
-            These three are not part of `to_dict` and take no part in comparing.
+        time_s: Seconds from the start of the video; None for a picture.
+        width, height: Size of the upright picture in pixels; 0 if it could not be read.
+        detector: The name of the face detector.
+        faces: The detected faces.
+        error: What went wrong, or None. With an error there are no faces.
+        prior: The class prior of the probabilities (`mien.load`).
+        note: What a user should know about the picture, such as `first of 4 frames`.
+        drawn: Path of the copy with the predictions drawn in, or None.
+        labels: The labels of the network, even if there is no face; () if unknown.
+        heads: The labels of its other heads, by name.
+        picture: The path, array or image that `draw` draws on; None for `source`. `labels`, `heads`
+            and `picture` are neither part of `to_dict` nor compared.
 
     Raises:
-        DataError: for values that cannot be so.
+        DataError: for impossible values.
 
     >>> frame = mien.load(detector="none")("face.png")
     >>> frame
@@ -68,24 +72,24 @@ class Frame:
     picture: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "source", os.fspath(self.source))
-        put(self, "faces", tuple(self.faces))
+        set_field = object.__setattr__
+        set_field(self, "source", os.fspath(self.source))
+        set_field(self, "faces", tuple(self.faces))
         for name in ("index", "width", "height"):
-            put(self, name, int(getattr(self, name)))
+            set_field(self, name, int(getattr(self, name)))
             if getattr(self, name) < 0:
-                raise wrong(f"{name} {getattr(self, name)}", "0 or more")
+                raise invalid_value(f"{name} {getattr(self, name)}", "0 or more")
         if self.time_s is not None:
-            put(self, "time_s", number_of(self.time_s, "time_s"))
+            set_field(self, "time_s", finite_number(self.time_s, "time_s"))
         if self.faces and not self.labels:
-            put(self, "labels", self.faces[0].labels)
+            set_field(self, "labels", self.faces[0].labels)
         if self.error is not None and self.faces:
-            raise wrong(f"{len(self.faces)} faces and an error", "faces or an error")
+            raise invalid_value(f"{len(self.faces)} faces and an error", "faces or an error")
 
     def __repr__(self) -> str:
         time = "" if self.time_s is None else f" at {self.time_s:.3f} s"
-        what = self.error or list(self.faces)
-        return f"Frame({self.source!r}{time}, {self.width}x{self.height}, {what!r})"
+        content = self.error or list(self.faces)
+        return f"Frame({self.source!r}{time}, {self.width}x{self.height}, {content!r})"
 
     def _repr_html_(self) -> str:
         from mien.results.html import frame_html
@@ -96,33 +100,33 @@ class Frame:
         """A copy of the picture with boxes, labels and bars, as a PIL.Image.Image.
 
         Args:
-            picture: The picture that was looked at, where the frame does not know it (one of a
-                video, or read from JSON whose `source` is no file here).
+            picture: The picture that was classified, if the frame does not know it: a frame of a
+                video, or one read from JSON whose `source` is not a file here.
 
         Raises:
-            DataError: if the picture could not be read, or is another one.
-            UsageError: if the frame does not know its picture, and none is given.
+            DataError: if the picture cannot be read, or has another size.
+            UsageError: if the frame does not know its picture and none is passed.
         """
-        from mien.results.drawing import drawn
+        from mien.results.drawing import draw_frame
 
-        return drawn(self, picture)
+        return draw_frame(self, picture)
 
     def show(self, picture: Any = None) -> None:
-        """Show what `draw` gives: in a notebook below the cell, else with the system's viewer.
+        """Show what `draw` returns, below the cell of a notebook or else in the system's viewer.
 
         Raises:
-            UsageError: where nothing here can show a picture.
+            DataError, UsageError: as for `draw`; UsageError also if there is no viewer.
         """
         from mien.results.drawing import show
 
         show(self.draw(picture))
 
     def to_frame(self, columns: str = "mien") -> pandas.DataFrame:
-        """A table with a row for each face, or one row where there is none.
+        """A table with a row for each face, or a single row if there is none.
 
         Args:
-            columns: `mien`, `openface` or `pyfeat`: those of `mien predict --out`
-                (docs/results-format.md names them).
+            columns: The preset `mien`, `openface` or `pyfeat`, as in `mien predict --columns`
+                (docs/results-format.md).
 
         Raises:
             UsageError: for another preset of columns.
@@ -133,25 +137,35 @@ class Frame:
         return table([self], columns)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        names = ("source", "index", "time_s", "width", "height", "detector", "prior")
-        values = {"faces": [face.to_dict() for face in self.faces], "error": self.error}
-        last = {"note": self.note, "drawn": self.drawn}
-        return {name: getattr(self, name) for name in names} | values | last
+        """The frame as plain values for JSON."""
+        head_names = ("source", "index", "time_s", "width", "height", "detector", "prior")
+        body = {"faces": [face.to_dict() for face in self.faces], "error": self.error}
+        tail = {"note": self.note, "drawn": self.drawn}
+        return {name: getattr(self, name) for name in head_names} | body | tail
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Frame:
-        """The way back from `to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
-            DataError: if something is missing or cannot be so.
+            DataError: if a value is missing or impossible.
         """
         try:
-            known = {**_LATER, **values}
-            names = ("source", "index", "time_s", "width", "height", "detector", "error", *_LATER)
-            rest = {name: known[name] for name in names}
-            return cls(**rest, faces=tuple(Face.from_dict(face) for face in values["faces"]))
+            complete = {**_OPTIONAL_FIELDS, **values}
+            names = (
+                "source",
+                "index",
+                "time_s",
+                "width",
+                "height",
+                "detector",
+                "error",
+                *_OPTIONAL_FIELDS,
+            )
+            fields = {name: complete[name] for name in names}
+            return cls(**fields, faces=tuple(Face.from_dict(face) for face in values["faces"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise wrong(
-                f"values that are no frame ({type(error).__name__}: {error})", "Frame.to_dict's"
+            raise invalid_value(
+                f"values that are not a frame ({type(error).__name__}: {error})",
+                "those of Frame.to_dict",
             ) from error

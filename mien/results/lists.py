@@ -1,4 +1,4 @@
-"""Lists of results with a table of all: the faces of a picture, the frames of many pictures."""
+"""Lists of results that become one table: the faces of a picture, the frames of many pictures."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from mien.results.types import Face
 if TYPE_CHECKING:
     import pandas
 
-_MOST_LINES = 10  # of a repr
+_MAX_LINES = 10  # of a repr
 
-One = TypeVar("One")
+Item = TypeVar("Item")
 
 
-class _Answers(list[One]):
-    """A list whose parts are of its kind, and whose repr is short."""
+class _ResultList(list[Item]):
+    """A list whose slices keep its type, and whose repr is short."""
 
     @overload
-    def __getitem__(self, place: SupportsIndex) -> One: ...
+    def __getitem__(self, place: SupportsIndex) -> Item: ...
     @overload
     def __getitem__(self, place: slice) -> Self: ...
-    def __getitem__(self, place: SupportsIndex | slice) -> One | Self:
+    def __getitem__(self, place: SupportsIndex | slice) -> Item | Self:
         if isinstance(place, slice):
             return self._like(super().__getitem__(place))
         return super().__getitem__(place)
 
-    def _like(self, some: Iterable[One]) -> Self:
-        return type(self)(some)
+    def _like(self, items: Iterable[Item]) -> Self:
+        return type(self)(items)
 
     def __repr__(self) -> str:
         if len(self) < 2:
             return f"{type(self).__name__}({super().__repr__()})"
-        lines = [f"  {one!r}," for one in self[:_MOST_LINES]]
-        if len(self) > _MOST_LINES:
-            lines.append(f"  ... {len(self) - _MOST_LINES:,} more")
+        lines = [f"  {item!r}," for item in self[:_MAX_LINES]]
+        if len(self) > _MAX_LINES:
+            lines.append(f"  ... {len(self) - _MAX_LINES:,} more")
         return "\n".join([f"{type(self).__name__}([", *lines, "])"])
 
 
-class Faces(_Answers[Face]):
-    """The faces of one picture, from left to right: a list, and a table.
+class Faces(_ResultList[Face]):
+    """The faces of one picture from left to right: a list that becomes a table.
 
     Args:
-        faces: What was found.
-        labels: Those of the network, for the columns of a table without rows.
-        heads: Those of its further outputs, by name.
+        faces: The detected faces.
+        labels: The labels of the network, which are columns even of a table without rows.
+        heads: The labels of its other heads, by name.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Faces(_Answers[Face]):
         super().__init__(faces)
         self.labels, self.heads = labels, heads or {}
 
-    def _like(self, some: Iterable[Face]) -> Self:
-        return type(self)(some, labels=self.labels, heads=self.heads)
+    def _like(self, items: Iterable[Face]) -> Self:
+        return type(self)(items, labels=self.labels, heads=self.heads)
 
     def to_frame(self) -> pandas.DataFrame:
-        """A table with a row for each face: the columns of `Frame.to_frame` that are about a face.
+        """A table with a row for each face, and the columns of `Frame.to_frame` about a face.
 
         Raises:
             MissingExtraError: if pandas is not installed.
@@ -78,10 +78,10 @@ class Faces(_Answers[Face]):
         return faces_html(self)
 
 
-class Frames(_Answers[Frame]):
-    """A list of frames with one table of all of them; `recognizer([...])` returns one.
+class Frames(_ResultList[Frame]):
+    """A list of frames that becomes one table; `recognizer([...])` returns one.
 
-    Any frames will do, such as those of a video: `mien.Frames(mien.watch(...)).to_frame()`.
+    It takes any frames, such as those of a video: `mien.Frames(mien.watch(...)).to_frame()`.
 
     >>> frames = mien.load(detector="none")(["face.png", "nowhere.png"])
     >>> [frame.source for frame in frames if frame.error]
@@ -95,11 +95,11 @@ class Frames(_Answers[Frame]):
     @property
     def faces(self) -> Faces:
         """The faces of all frames in one list."""
-        known = next((frame for frame in self if frame.labels), None)
+        labelled = next((frame for frame in self if frame.labels), None)
         return Faces(
             (face for frame in self for face in frame.faces),
-            labels=known.labels if known else (),
-            heads=known.heads if known else None,
+            labels=labelled.labels if labelled else (),
+            heads=labelled.heads if labelled else None,
         )
 
     def to_frame(self, columns: str = "mien") -> pandas.DataFrame:
@@ -118,7 +118,7 @@ class Frames(_Answers[Frame]):
         return table(self, columns)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: the document that `mien predict --json` writes."""
+        """The document that `mien predict --json` writes, as plain values."""
         return {"format": FORMAT, "frames": [frame.to_dict() for frame in self]}
 
     def _repr_html_(self) -> str:

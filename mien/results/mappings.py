@@ -1,4 +1,4 @@
-"""Read-only mappings in results, whose errors list the known names."""
+"""Read-only mappings for results, whose errors list the known names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class ReadOnly(dict[str, Value]):
-    """A dict that nothing changes: it can be hashed, pickled and written as JSON.
+    """A dict that cannot be changed, but hashed, pickled and written as JSON.
 
     >>> ReadOnly(happy=0.75, sad=0.25)["joy"]
     Traceback (most recent call last):
@@ -22,7 +22,10 @@ class ReadOnly(dict[str, Value]):
         raise KeyError(f"got {name!r}; expected one of {', '.join(self)}")
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("got a change to a read-only mapping. Fix: change a copy, dict(...)")
+        raise TypeError(
+            "got a change to a read-only mapping; expected only reading. Fix: change a copy, "
+            "dict(...)"
+        )
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -35,7 +38,7 @@ class ReadOnly(dict[str, Value]):
 
 
 class Probabilities(ReadOnly[float]):
-    """Label -> probability, in label order; `np.asarray` makes it a float32 row.
+    """Label -> probability in label order; `np.asarray` makes it a float32 row (K,).
 
     >>> np.asarray(Probabilities(happy=0.75, sad=0.25))
     array([0.75, 0.25], dtype=float32)
@@ -45,6 +48,6 @@ class Probabilities(ReadOnly[float]):
         return np.array(list(self.values()), np.float32 if dtype is None else dtype)
 
 
-def named(names: tuple[str, ...], row: Any) -> Mapping[str, float]:
+def values_by_name(names: tuple[str, ...], row: Any) -> Mapping[str, float]:
     """A row of numbers (K,) as label -> number."""
     return {name: float(value) for name, value in zip(names, row, strict=True)}

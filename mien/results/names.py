@@ -7,41 +7,45 @@ import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
-from mien.results.resume import fitting
+from mien.results.resume import shortened
 
 STDIN = "-"
 # The files written about a source called `NAME`.
 _COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
-_MAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
+_HEATMAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
 _TIMELINE = re.compile(r"(.+)_persons/(?:person-[0-9]+|overview)\.png", re.DOTALL)
 
 
-def output_names(sources: Sequence[str], below: Mapping[str, str]) -> dict[str, str]:
-    """A name without an ending for the output files of each source: its own name, numbered if two
-    are the same, with folders (`a/b/name`) if it was found in a given folder.
+def output_names(sources: Sequence[str], relative: Mapping[str, str]) -> dict[str, str]:
+    """Name the output files of each source, without an ending.
 
-    A very long name is cut, so that there is room for endings.
+    A source keeps its own name, with a number if another has the same, and with its folders
+    (`a/b/name`) if it was found by searching a folder. A very long name is cut to leave room for
+    endings.
 
     Args:
         sources: Paths, addresses, cameras, `-`.
-        below: The path of a source below the given folder, if there is one.
+        below: Source -> its path relative to the folder that was searched, if any.
+
+    Returns:
+        Source -> name.
     """
     names: dict[str, str] = {}
-    taken: set[str] = set()
+    used_names: set[str] = set()
     for source in sources:
-        *folders, last = _plain(below.get(source, ""), source)
-        name, number = "/".join([*map(fitting, folders), fitting(last)]), 1
-        while name.lower() in taken:
+        *folders, stem = _path_parts(relative.get(source, ""), source)
+        name, number = "/".join([*map(shortened, folders), shortened(stem)]), 1
+        while name.lower() in used_names:
             number += 1
-            name = "/".join([*map(fitting, folders), fitting(f"{last}-{number}")])
-        taken.add(name.lower())
+            name = "/".join([*map(shortened, folders), shortened(f"{stem}-{number}")])
+        used_names.add(name.lower())
         names[source] = name
     return names
 
 
-def _plain(below: str, source: str) -> list[str]:
-    if below:
-        path = PurePath(below)
+def _path_parts(relative: str, source: str) -> list[str]:
+    if relative:
+        path = PurePath(relative)
         return [*(part for part in path.parts[:-1] if part not in ("..", "/", "\\")), path.stem]
     if source == STDIN:
         return ["stdin"]
@@ -54,32 +58,37 @@ def _plain(below: str, source: str) -> list[str]:
     return [Path(source.replace("://", "-").replace(":", "-")).stem]
 
 
-def written_by_us(
+def earlier_outputs(
     names: Mapping[str, str], videos: Iterable[str], folders: Sequence[Path]
 ) -> dict[str, None]:
-    """The sources that an earlier run wrote, which must not be analysed as the user's own.
+    """The sources that an earlier run wrote, which must not be analysed.
 
-    They lie where this run writes to, and have the name of an output file of one of its sources.
+    They lie in a folder that this run writes to, and are named like an output file of one of its
+    sources.
     """
-    places = {folder.resolve() for folder in folders}
-    films = set(videos)
-    # Without their folders, which depend on the other sources.
-    about_films = {name.rpartition("/")[2] for one, name in names.items() if one in films}
-    about_pictures = {name.rpartition("/")[2] for one, name in names.items() if one not in films}
-    about = (
-        (_COPY, about_films | about_pictures),
-        (_MAP, about_pictures),
-        (_TIMELINE, about_films),
+    output_folders = {folder.resolve() for folder in folders}
+    video_sources = set(videos)
+    # Names without folders, since folders depend on which sources were passed.
+    video_names = {
+        name.rpartition("/")[2] for source, name in names.items() if source in video_sources
+    }
+    picture_names = {
+        name.rpartition("/")[2] for source, name in names.items() if source not in video_sources
+    }
+    kinds = (
+        (_COPY, video_names | picture_names),
+        (_HEATMAP, picture_names),
+        (_TIMELINE, video_names),
     )
-    ours: dict[str, None] = {}
-    for source in names if places else ():
+    outputs: dict[str, None] = {}
+    for source in names if output_folders else ():
         path = Path(source).resolve() if source != STDIN and "://" not in source else None
-        for place in places.intersection(path.parents) if path is not None else ():
+        for folder in output_folders.intersection(path.parents) if path is not None else ():
             assert path is not None  # noqa: S101 - for the type checker
-            name = path.relative_to(place).as_posix()
+            name = path.relative_to(folder).as_posix()
             if any(
-                (match := pattern.fullmatch(name)) and match[1].rpartition("/")[2] in known
-                for pattern, known in about
+                (match := pattern.fullmatch(name)) and match[1].rpartition("/")[2] in source_names
+                for pattern, source_names in kinds
             ):
-                ours[source] = None
-    return ours
+                outputs[source] = None
+    return outputs

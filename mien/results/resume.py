@@ -1,6 +1,6 @@
 """Tables of predictions that a later command can continue.
 
-A file beside the table has the settings with which its rows were computed.
+A file beside the table records the settings with which its rows were computed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from mien.results import Frame
 from mien.results.writers import Writer, cell, csv_text, form_of, open_writer
 
 SETTINGS = "mien.settings/1"
-LONGEST_NAME = 255  # bytes, on most file systems
-LONGEST_END = len(".settings.json.part")  # the longest ending that is appended to a name
+MAX_NAME_BYTES = 255  # bytes, on most file systems
+MAX_ENDING_BYTES = len(".settings.json.part")  # the longest ending that is appended to a name
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Layout:
     Attributes:
         path: A .csv, .jsonl, .json or .parquet file; None for no table.
         labels, heads, columns: As for `open_writer`.
-        has_videos: Whether there are rows of videos, which also have raw probabilities.
+        has_videos: Whether videos are among the sources; their rows also have raw probabilities.
     """
 
     path: Path | None
@@ -43,13 +43,14 @@ class Layout:
 
 
 class ResumableTable:
-    """A table of predictions, or nothing if none was requested. A file beside it has the settings
-    of its rows, so that `resume` continues only with the same ones.
+    """A table of predictions; it does nothing if none was requested.
+
+    A file beside it records the settings of its rows, and `resume` accepts no others.
 
     Args:
-        layout: Where the table lies, and its columns.
+        layout: The path and the columns of the table.
         settings: The settings with which the rows are computed.
-        resume: Continue the table at `path`: sources that it has completely are skipped.
+        resume: Continue an existing table; sources whose rows are complete are skipped.
         overwrite: Replace an existing table.
         say: Receives sentences for the user.
 
@@ -68,24 +69,24 @@ class ResumableTable:
         say: Callable[[str], None],
     ) -> None:
         self._writer: Writer | None = None
-        self._held: set[str] = set()
+        self._complete_sources: set[str] = set()
         self._form = ""
         path = layout.path
         if path is None:
             return
         self._form = form_of(path)
-        self._mark = path.with_name(fitting(path.name) + ".unfinished")
-        again = _check_target(path, resume=resume, overwrite=overwrite)
+        self._interruption_mark = path.with_name(shortened(path.name) + ".unfinished")
+        append = _check_target(path, resume=resume, overwrite=overwrite)
         make_folder(path.parent)
-        beside = (
-            path.with_name(fitting(path.name) + ".settings.json")
+        settings_path = (
+            path.with_name(shortened(path.name) + ".settings.json")
             if self._form in ("csv", "jsonl")
             else None
         )
-        # Read in any case: a file that is not ours is not replaced.
-        known = read_settings(beside) if beside is not None else None
-        if again:
-            settings = self._go_on(path, known, settings, say)
+        # Always read it: a file that is not ours must not be replaced.
+        old_settings = read_settings(settings_path) if settings_path is not None else None
+        if append:
+            settings = self._continue(path, old_settings, settings, say)
             if self._form == "csv":
                 with path.open(encoding="utf-8") as file:
                     layout = replace(layout, has_videos="raw_" in file.readline())
@@ -97,52 +98,56 @@ class ResumableTable:
                 columns=layout.columns,
                 heads=layout.heads,
                 raw=layout.has_videos,
-                append=again,
+                append=append,
             )
         except OSError as error:
             raise unwritable(path, error) from error
-        if beside is not None:
+        if settings_path is not None:
             try:
-                # After the table is open: a table that cannot be opened keeps its settings.
-                write_settings(beside, settings)
+                # Only after the table is open: a table that cannot be opened keeps its settings.
+                write_settings(settings_path, settings)
             except OSError as error:
                 self._writer.close()
-                raise unwritable(beside, error) from error
+                raise unwritable(settings_path, error) from error
 
-    def _go_on(
+    def _continue(
         self,
         path: Path,
-        known: Mapping[str, Any] | None,
+        old_settings: Mapping[str, Any] | None,
         settings: Mapping[str, Any],
         say: Callable[[str], None],
     ) -> Mapping[str, Any]:
-        """Read the complete sources of the table; returns settings that hold for all its rows."""
-        if known is None:  # a table of an older mien, or that was moved
-            known = {"earlier_rows": "not known"}
-        check_same(path, known, settings)
-        unfinished = self._mark.read_text(encoding="utf-8") if self._mark.exists() else None
-        self._held = keep_whole(path, self._form, unfinished)
-        if self._held:
-            settings = {**known, **settings}
+        """Read the complete sources of the table, and return settings that hold for all rows."""
+        if old_settings is None:  # the table is from an older mien, or was moved
+            old_settings = {"earlier_rows": "not known"}
+        check_same_settings(path, old_settings, settings)
+        interrupted_source = (
+            self._interruption_mark.read_text(encoding="utf-8")
+            if self._interruption_mark.exists()
+            else None
+        )
+        self._complete_sources = keep_complete_sources(path, self._form, interrupted_source)
+        if self._complete_sources:
+            settings = {**old_settings, **settings}
         if "earlier_rows" in settings:
-            say(f"{path}: the network and settings of its earlier rows are not known; continuing")
+            say(f"{path}: the network and settings of its earlier rows are unknown; continuing")
         return settings
 
     def holds(self, source: str) -> bool:
         """Whether the table already has all rows of a source."""
-        return as_written(source, self._form) in self._held
+        return source_cell(source, self._form) in self._complete_sources
 
     def begin(self, source: str) -> None:
-        """Mark a video as unfinished, so that --resume starts it again."""
+        """Mark a video as unfinished, so that --resume processes it again."""
         if self._writer is not None:
-            self._mark.write_text(
-                as_written(source, self._form), encoding="utf-8", errors="backslashreplace"
+            self._interruption_mark.write_text(
+                source_cell(source, self._form), encoding="utf-8", errors="backslashreplace"
             )
 
     def end(self) -> None:
         """Mark the video as complete."""
         if self._writer is not None:
-            self._mark.unlink(missing_ok=True)
+            self._interruption_mark.unlink(missing_ok=True)
 
     def write(self, frame: Frame) -> None:
         """Write the rows of a frame."""
@@ -164,19 +169,22 @@ def _check_target(path: Path, *, resume: bool, overwrite: bool) -> bool:
     if path.exists() and not resume and not overwrite:
         raise UsageError(
             f"{path}: got a file that already exists; expected a new one. "
-            "Fix: name another, or give --resume to continue it, or --overwrite to replace it"
+            "Fix: choose another name, --resume to continue it, or --overwrite to replace it"
         )
     return resume and path.exists()
 
 
-def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None = None) -> set[str]:
-    """The sources that a CSV (any preset) or JSONL file has completely; rows of others are removed.
+def keep_complete_sources(
+    path: str | os.PathLike[str], form: str, interrupted_source: str | None = None
+) -> set[str]:
+    """Remove the rows of incomplete sources from a CSV (any preset) or JSONL file.
 
-    Incomplete are sources whose single row has an error, which may be fixed by now; the source
-    `unfinished`, spelled as in the file, which was interrupted; and a last line that was cut off.
+    A source is incomplete if its only row has an error, which may be fixed by now, or if it is
+    `interrupted_source` (spelled as in the file). A last line that was cut off is removed too.
 
-    A CSV changes the names of sources that begin like a formula (`writers.cell`); look sources up
-    with `as_written`.
+    Returns:
+        The complete sources as the file spells them (`source_cell`): a CSV changes names that begin
+        like a formula (`writers.cell`).
 
     Raises:
         UsageError: for another form.
@@ -185,11 +193,11 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
     if form not in ("csv", "jsonl"):
         raise UsageError(
             f"{os.fspath(path)}: got {form}, which cannot be continued; expected csv or jsonl. "
-            "Fix: write one of these, or start again with --overwrite"
+            "Fix: write one of these, or start over with --overwrite"
         )
     path = Path(path)
-    whole = path.read_bytes()
-    text = whole[: whole.rfind(b"\n") + 1].decode("utf-8", "replace")
+    data = path.read_bytes()
+    text = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace")
     try:
         if form == "jsonl":
             head, lines = "", [line + "\n" for line in text.splitlines() if line]
@@ -210,15 +218,19 @@ def keep_whole(path: str | os.PathLike[str], form: str, unfinished: str | None =
             fix="write to another file",
         ) from error
     counts = Counter(source for source, _ in outcomes)
-    out = {source for source, error in outcomes if error and counts[source] == 1} | {unfinished}
-    if any(source in out for source, _ in outcomes):
-        kept = head + "".join(
-            line for line, (source, _) in zip(lines, outcomes, strict=True) if source not in out
+    incomplete = {source for source, error in outcomes if error and counts[source] == 1} | {
+        interrupted_source
+    }
+    if any(source in incomplete for source, _ in outcomes):
+        remainder = head + "".join(
+            line
+            for line, (source, _) in zip(lines, outcomes, strict=True)
+            if source not in incomplete
         )
         part = path.with_name(path.name + ".part")
-        part.write_bytes(kept.encode("utf-8"))
+        part.write_bytes(remainder.encode("utf-8"))
         os.replace(part, path)
-    return {source for source, _ in outcomes} - out
+    return {source for source, _ in outcomes} - incomplete
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:
@@ -232,74 +244,90 @@ def read_settings(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _no_settings(path, f"a file that cannot be read ({error.strerror})") from error
+        raise _settings_error(path, f"a file that cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise _no_settings(path, "a file that is not JSON") from error
+        raise _settings_error(path, "a file that is not JSON") from error
     if not isinstance(settings, dict) or settings.pop("format", None) != SETTINGS:
-        raise _no_settings(path, "another JSON file")
+        raise _settings_error(path, "another JSON file")
     return settings
 
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
-    """Write the settings of the rows, so that the final name is never a partial file."""
+    """Write the settings of the rows; the final name is never a partial file."""
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps({"format": SETTINGS, **settings}, indent=1) + "\n", encoding="utf-8")
     os.replace(part, path)
 
 
-def differences(known: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first setting that differs, as texts of its new and its old value; None if all are equal.
+def differences(
+    old_settings: Mapping[str, Any], settings: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    """The settings that differ, as texts of their new and old values; None if all are equal.
 
-    Settings that only one side has (those of videos) do not count.
+    Settings that only one side has (those for videos) do not count.
     """
-    other = [name for name, value in settings.items() if name in known and known[name] != value]
-    if not other:
+    names = [
+        name
+        for name, value in settings.items()
+        if name in old_settings and old_settings[name] != value
+    ]
+    if not names:
         return None
-    current, expected = (
-        ", ".join(f"{name} {'none' if one[name] is None else one[name]}" for name in other)
-        for one in (settings, known)
+    new, old = (
+        ", ".join(f"{name} {'none' if values[name] is None else values[name]}" for name in names)
+        for values in (settings, old_settings)
     )
-    return current, expected
+    return new, old
 
 
-def check_same(table: Path, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuse to go on with a table by other means."""
-    if other := differences(known, settings):
+def check_same_settings(
+    table: Path, old_settings: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    """Refuse to continue a table with other settings.
+
+    Raises:
+        UsageError: naming the settings that differ.
+    """
+    if difference := differences(old_settings, settings):
         raise UsageError(
-            f"{table}: got --resume with {other[0]}; expected {other[1]}, as its rows were "
-            "computed. Fix: give the same options as then, or name another table with --out, or "
-            "start this one again with --overwrite"
+            f"{table}: got --resume with {difference[0]}; expected {difference[1]}, with which its "
+            "rows were computed. Fix: use the same options, name another table with --out, or "
+            "start over with --overwrite"
         )
 
 
-def _no_settings(path: Path, got: str) -> DataError:
+def _settings_error(path: Path, got: str) -> DataError:
     return DataError(
         path,
         got=got,
         expected=f"the settings of the table beside it ({SETTINGS})",
-        fix="move it away, or delete it if it is not needed, or name another table",
+        fix="move or delete it, or name another table",
     )
 
 
-def as_written(source: str, form: str) -> str:
-    """How a source is spelled in a file of that form."""
+def source_cell(source: str, form: str) -> str:
+    """How a file of that format spells a source."""
     return cell(source, "text") if form == "csv" else source
 
 
-def fitting(name: str) -> str:
-    """The name, or if it would be too long its beginning and a hash, so that it stays unique."""
-    most = LONGEST_NAME - LONGEST_END
-    whole = os.fsencode(name)
-    if len(whole) <= most:
+def shortened(name: str) -> str:
+    """The name; if it is too long for a file, its beginning and a hash that keeps it unique."""
+    limit = MAX_NAME_BYTES - MAX_ENDING_BYTES
+    encoded = os.fsencode(name)
+    if len(encoded) <= limit:
         return name
-    end = f"-{hashlib.sha256(whole).hexdigest()[:8]}"
-    while len(os.fsencode(name)) > most - len(end):  # letter by letter: one may have several bytes
+    ending = f"-{hashlib.sha256(encoded).hexdigest()[:8]}"
+    while len(os.fsencode(name)) > limit - len(ending):  # a letter may have several bytes
         name = name[:-1]
-    return name + end
+    return name + ending
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results; UsageError if it cannot be made."""
+    """Make a folder for results.
+
+    Raises:
+        UsageError: if that fails.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -309,6 +337,6 @@ def make_folder(folder: Path) -> None:
 def unwritable(path: Path, error: OSError) -> UsageError:
     """The error for a path that cannot be written."""
     return UsageError(
-        f"{path}: got an error while writing ({error.strerror or error}); expected a place to "
-        "write to. Fix: name another place"
+        f"{path}: got an error while writing ({error.strerror or error}); expected a place that "
+        "can be written. Fix: choose another place"
     )

@@ -1,4 +1,4 @@
-"""Answers as a pandas table: the columns of the csv, with types that allow missing values."""
+"""Results as a pandas table: the columns of the CSV, with types that allow missing values."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mien.results.types import Face
 if TYPE_CHECKING:
     import pandas
 
-# What a column holds -> the type of pandas.
+# Type of a column (`column_kinds`) -> pandas dtype.
 _TYPES: dict[str, Any] = {
     "text": "string",
-    "whole": "Int64",
-    "real": "float32",
+    "integer": "Int64",
+    "float": "float32",
     "time": "float64",
-    "truth": "boolean",
+    "boolean": "boolean",
 }
 # Columns of the preset `mien` that are about a picture, not about a face in it.
-_OF_THE_PICTURE = (
+_PICTURE_COLUMNS = (
     *("source", "frame", "time_s", "width", "height", "detector", "prior", "faces"),
     *("error", "note", "drawn"),
 )
@@ -56,18 +56,18 @@ def table_of_faces(
     Raises:
         MissingExtraError: if pandas is not installed.
     """
-    made = table([Frame("", 0, None, 0, 0, "", tuple(faces), labels=labels, heads=heads)])
-    made = made.drop(columns=list(_OF_THE_PICTURE))
-    return made if faces else made.iloc[:0]
+    data_frame = table([Frame("", 0, None, 0, 0, "", tuple(faces), labels=labels, heads=heads)])
+    data_frame = data_frame.drop(columns=list(_PICTURE_COLUMNS))
+    return data_frame if faces else data_frame.iloc[:0]
 
 
-def _data_frame(found: Sequence[Row], kinds: dict[str, str]) -> pandas.DataFrame:
+def _data_frame(records: Sequence[Row], kinds: dict[str, str]) -> pandas.DataFrame:
     try:
         import pandas
     except ImportError:
         raise MissingExtraError("pandas", "pandas") from None
-    made: dict[str, Any] = {
-        name: pandas.array([row.get(name) for row in found], dtype=_TYPES[kind])
+    columns: dict[str, Any] = {
+        name: pandas.array([row.get(name) for row in records], dtype=_TYPES[kind])
         for name, kind in kinds.items()
     }
-    return pandas.DataFrame(made)
+    return pandas.DataFrame(columns)

@@ -13,37 +13,31 @@ from mien.results.mappings import Probabilities, ReadOnly
 if TYPE_CHECKING:
     import numpy as np
 
-LANDMARKS = (
-    "right_eye",
-    "left_eye",
-    "nose",
-    "right_mouth",
-    "left_mouth",
-)  # of the person, not of the picture
+# Left and right are the person's, not the picture's.
+LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 
-NO_FACE = "perhaps no face"  # a reason to doubt
+NO_FACE = "perhaps no face"  # a reason for an uncertain prediction
 ANGLES = ("yaw", "pitch", "roll")  # of a head, in degrees
 UNPLEASANT = ("angry", "disgust", "fear", "sad", "contempt")
 
 
 def valence(labels: Sequence[str], probabilities: Sequence[float]) -> float | None:
-    """How pleasant an expression looks: the probability of happy less that of the likeliest
-    unpleasant expression, from -1 to 1.
+    """How pleasant an expression looks: P(happy) minus the highest P of an unpleasant expression.
 
-    The definition is FaceReader's (Noldus, FaceReader methodology note; Loijens and Krips): the
-    intensity of happy less that of the most intense negative expression; surprise counts as
-    neither. Here both are probabilities, not intensities: a faint smile that is surely one has a
+    The definition is FaceReader's (Loijens and Krips, FaceReader methodology note, Noldus): the
+    intensity of happy minus that of the most intense negative expression; surprise counts as
+    neither. Here both are probabilities, not intensities: a faint but unmistakable smile has a
     valence near 1.
 
     Returns:
-        None where the labels have no happy or no unpleasant expression.
+        A number in [-1, 1]; None if the labels lack happy or have no unpleasant expression.
 
     >>> valence(("angry", "happy", "neutral"), (0.25, 0.5, 0.25))
     0.25
     """
-    named = dict(zip(labels, probabilities, strict=True))
-    unpleasant = [named[name] for name in UNPLEASANT if name in named]
-    return named["happy"] - max(unpleasant) if "happy" in named and unpleasant else None
+    by_label = dict(zip(labels, probabilities, strict=True))
+    unpleasant = [by_label[name] for name in UNPLEASANT if name in by_label]
+    return by_label["happy"] - max(unpleasant) if "happy" in by_label and unpleasant else None
 
 
 @dataclass(frozen=True)
@@ -52,10 +46,9 @@ class Quality:
 
     Attributes:
         size_px: Shorter side of its box, in pixels of the picture.
-        sharpness: Higher is sharper; `mien.recognizer` says how it is measured.
+        sharpness: 0 or more, higher is sharper; `mien.recognizer` explains the measure.
         turn: From 0 (frontal) to 1 (profile), estimated from the landmarks; None without them.
-        brightness: Mean of the face as the network sees it, from 0 (black) to 1; None if not
-            measured.
+        brightness: Mean of the network's input, from 0 (black) to 1; None if not measured.
     """
 
     size_px: float
@@ -67,7 +60,7 @@ class Quality:
         for name in ("size_px", "sharpness", "turn", "brightness"):
             value = getattr(self, name)
             if value is not None or name not in ("turn", "brightness"):
-                object.__setattr__(self, name, number_of(value, name))
+                object.__setattr__(self, name, finite_number(value, name))
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,24 +71,24 @@ class Face:
 
     Attributes:
         box: x0, y0, x1, y1 in pixels of the picture, origin top left.
-        score: The detector's, 0 to 1.
-        landmarks: Five points (x, y) in the order of `LANDMARKS`, or None.
+        score: The detector's confidence, 0 to 1.
+        landmarks: Five points (x, y) in pixels, in the order of `LANDMARKS`, or None.
         label: The likeliest of `labels`.
-        probabilities: Label -> calibrated probability, a float that holds a 32-bit value, in the
-            order of the network, sum 1; of a video smoothed in time. Read-only; `.values()` is
-            the row.
-        entropy: -sum(p ln p) / ln K, from 0 (sure) to 1 (no idea).
-        quality: How well the face can be seen.
-        uncertain: Whether the label should not be relied upon, for `reason` ('' if it may).
-        track: Number of the person in a video; None where faces were not followed.
-        raw: Probabilities of this frame alone, where `probabilities` are smoothed.
-        heads: Probabilities of further outputs of the network: name -> label -> probability.
+        probabilities: Label -> calibrated probability in label order; they sum to 1 and hold 32-bit
+            values. Those of a video are smoothed over time. Read-only; `.values()` is the row.
+        entropy: -sum(p ln p) / ln K, from 0 (one label is certain) to 1 (all are equally likely).
+        quality: How well the face is visible.
+        uncertain: Whether the label should not be relied upon.
+        reason: Why it is uncertain; '' if it is not.
+        track: Number of the person in a video; None without tracking.
+        raw: Probabilities of this frame alone, if `probabilities` are smoothed.
+        heads: Probabilities of the network's other heads: name -> label -> probability.
         pose: The head's yaw, pitch and roll in degrees (`mien.vision.head_pose`), or None.
-        crop: The face as the network sees it, uint8 (48, 48, 1); None where it was not kept, as in
-            a face that was read from JSON. It takes no part in comparing.
+        crop: The network's input, uint8 (48, 48, 1); None if it was not kept, as in a face read
+            from JSON. It is not compared.
 
     Raises:
-        DataError: for values that cannot be so.
+        DataError: for impossible values.
 
     >>> face = mien.load(detector="none").faces("face.png")[0]
     >>> face
@@ -122,53 +115,56 @@ class Face:
     crop: np.ndarray | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "box", tuple(number_of(value, "box") for value in self.box))
-        put(self, "score", number_of(self.score, "score"))
-        put(self, "entropy", number_of(self.entropy, "entropy"))
-        put(self, "uncertain", bool(self.uncertain))
-        put(self, "probabilities", _probabilities(self.probabilities, "probabilities"))
+        set_field = object.__setattr__
+        set_field(self, "box", tuple(finite_number(value, "box") for value in self.box))
+        set_field(self, "score", finite_number(self.score, "score"))
+        set_field(self, "entropy", finite_number(self.entropy, "entropy"))
+        set_field(self, "uncertain", bool(self.uncertain))
+        set_field(self, "probabilities", _probabilities(self.probabilities, "probabilities"))
         if self.raw is not None:
-            put(self, "raw", _probabilities(self.raw, "raw"))
+            set_field(self, "raw", _probabilities(self.raw, "raw"))
             if tuple(self.raw) != self.labels:
-                raise wrong(f"raw of {', '.join(self.raw)}", "the labels of the probabilities")
+                raise invalid_value(
+                    f"raw for {', '.join(self.raw)}", "the labels of the probabilities"
+                )
         if self.track is not None:
-            put(self, "track", int(self.track))
+            set_field(self, "track", int(self.track))
         if self.pose is not None:
-            put(self, "pose", tuple(number_of(value, "pose") for value in self.pose))
+            set_field(self, "pose", tuple(finite_number(value, "pose") for value in self.pose))
             if len(self.pose) != 3:
-                raise wrong(f"the pose {self.pose}", "yaw, pitch and roll, or None")
+                raise invalid_value(f"the pose {self.pose}", "yaw, pitch and roll, or None")
         if self.landmarks is not None:
             points = tuple(
-                (number_of(x, "landmarks"), number_of(y, "landmarks")) for x, y in self.landmarks
+                (finite_number(x, "landmarks"), finite_number(y, "landmarks"))
+                for x, y in self.landmarks
             )
-            put(self, "landmarks", points)
+            set_field(self, "landmarks", points)
             if len(points) != len(LANDMARKS):
-                raise wrong(f"{len(points)} landmarks", f"{len(LANDMARKS)}, or None")
+                raise invalid_value(f"{len(points)} landmarks", f"{len(LANDMARKS)}, or None")
         heads = {
             str(name): _probabilities(answer, f"heads[{name!r}]")
             for name, answer in self.heads.items()
         }
-        put(self, "heads", ReadOnly(heads))
+        set_field(self, "heads", ReadOnly(heads))
         if len(self.box) != 4 or self.box[0] > self.box[2] or self.box[1] > self.box[3]:
-            raise wrong(f"the box {self.box}", "x0, y0, x1, y1 with x0 <= x1 and y0 <= y1")
+            raise invalid_value(f"the box {self.box}", "x0, y0, x1, y1 with x0 <= x1 and y0 <= y1")
         if self.label not in self.labels:
-            raise wrong(f"the label {self.label!r}", "one of " + ", ".join(self.labels))
+            raise invalid_value(f"the label {self.label!r}", "one of " + ", ".join(self.labels))
         for name in ("score", "entropy"):
             if not -1e-6 <= getattr(self, name) <= 1 + 1e-6:
-                raise wrong(f"{name} {getattr(self, name)}", "a number from 0 to 1")
+                raise invalid_value(f"{name} {getattr(self, name)}", "a number from 0 to 1")
 
     def __getitem__(self, label: str) -> float:
         """The probability of a label.
 
         Raises:
-            KeyError: for another label; it lists those that there are.
+            KeyError: for an unknown label; it lists the known ones.
         """
         return self.probabilities[label]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of all expressions, in the order of the network."""
+        """The names of all expressions, in the order of the network's outputs."""
         return tuple(self.probabilities)
 
     @property
@@ -193,13 +189,11 @@ class Face:
 
     @property
     def valence(self) -> float | None:
-        """How pleasant the face looks, -1 to 1; None where `labels` have no happy face or no
-        unpleasant one.
-        """
+        """How pleasant the face looks, in [-1, 1]; None if `labels` do not allow it (`valence`)."""
         return valence(self.labels, tuple(self.probabilities.values()))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; `probabilities` and `raw` are label -> number, in the order of `labels`."""
+        """The face as plain values for JSON."""
         return {
             "box": list(self.box),
             "score": self.score,
@@ -221,10 +215,10 @@ class Face:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Face:
-        """The way back from `to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
-            DataError: if something is missing or cannot be so.
+            DataError: if a value is missing or impossible.
         """
         try:
             points, raw, pose = values["landmarks"], values["raw"], values.get("pose")
@@ -244,31 +238,31 @@ class Face:
                 None if pose is None else tuple(pose[name] for name in ANGLES),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise wrong(
+            raise invalid_value(
                 f"values that are not a face ({type(error).__name__}: {error})",
                 "those of Face.to_dict",
             ) from error
 
 
-def number_of(value: Any, name: str) -> float:
+def finite_number(value: Any, name: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise wrong(f"{name} {value!r}", "a finite number")
+        raise invalid_value(f"{name} {value!r}", "a finite number")
     return number
 
 
 def _probabilities(values: Mapping[str, Any], name: str) -> Probabilities:
     if not isinstance(values, Mapping):
-        raise wrong(f"{name} as {type(values).__name__}", "a mapping label -> number")
-    numbers = {str(label): number_of(value, name) for label, value in values.items()}
-    inside = all(-1e-6 <= number <= 1 + 1e-6 for number in numbers.values())
-    if not inside or abs(sum(numbers.values()) - 1) > 1e-3:
-        raise wrong(f"{name} {numbers}", "numbers from 0 to 1 whose sum is 1")
+        raise invalid_value(f"{name} as {type(values).__name__}", "a mapping label -> number")
+    numbers = {str(label): finite_number(value, name) for label, value in values.items()}
+    in_range = all(-1e-6 <= number <= 1 + 1e-6 for number in numbers.values())
+    if not in_range or abs(sum(numbers.values()) - 1) > 1e-3:
+        raise invalid_value(f"{name} {numbers}", "numbers from 0 to 1 that sum to 1")
     return Probabilities(numbers)
 
 
-def wrong(got: str, expected: str) -> DataError:
+def invalid_value(got: str, expected: str) -> DataError:
     return DataError("result", got=got, expected=expected, fix="create it with valid values")

@@ -20,11 +20,11 @@ from mien.results.columns import Row, check_labels, column_kinds, rows
 from mien.results.frame import FORMAT, Frame
 
 FORMS = ("csv", "jsonl", "json", "parquet")
-ROWS_A_GROUP = 10_000  # of a Parquet file
+ROWS_A_GROUP = 10_000  # in a Parquet file
 
 
 def form_of(path: Path) -> str:
-    """The form of a table, by the ending of its name.
+    """The format of a table's file, by the ending of its name.
 
     Raises:
         UsageError: for another ending.
@@ -65,36 +65,35 @@ def open_writer(
     raw: bool = False,
     append: bool = False,
 ) -> Writer:
-    """Open a file or stream that frames are written to.
+    """Open a file or stream for writing frames.
 
     Args:
         target: A path, whose file is replaced, or an open stream, which `close` flushes and leaves
             open.
-        form: `csv`; `jsonl` (a frame on each line); `json` (one document, complete once closed);
-            `parquet` (row groups of 10,000; written under a temporary name and renamed when
-            closed; needs pyarrow).
-        labels, columns, heads, raw: As for `column_kinds`; JSON and JSONL have everything and
-            ignore them.
-        append: Continue a CSV or JSONL file. A last line that was cut off is removed first.
+        form: `csv`; `jsonl` (one frame per line); `json` (one document, complete once closed);
+            `parquet` (row groups of 10,000 under a temporary name, renamed when closed; needs
+            pyarrow).
+        labels, columns, heads, raw: As for `column_kinds`; JSON and JSONL always hold everything.
+        append: Continue a CSV or JSONL file, after removing a last line that was cut off.
 
     Raises:
         UsageError: for an unknown form or preset, or if `append` is impossible.
-        DataError: from `write`, for a face with other labels; and if the file to continue has other
-            columns.
+        DataError: if the file to continue has other columns; from `write`, for a face with other
+            labels.
         MissingExtraError: for Parquet if pyarrow is not installed.
     """
     check_word("form of results", form, FORMS)
     kinds = column_kinds(labels, columns, heads=heads, raw=raw)
     if append and (form not in ("csv", "jsonl") or not isinstance(target, str | os.PathLike)):
         raise UsageError(
-            f"append: got {form} or a stream; expected a csv or jsonl file. Fix: give the path of "
-            "one"
+            f"append: got {form} or a stream; expected a csv or jsonl file. Fix: pass the path of "
+            "such a file"
         )
     if form == "parquet":
         return _ParquetWriter(target, ArrowColumns(labels, columns, heads=heads, raw=raw))
     if form == "csv":
 
-        def lines(frame: Frame) -> str:
+        def csv_rows(frame: Frame) -> str:
             check_labels(frame, tuple(labels))
             return csv_text(
                 [
@@ -104,18 +103,18 @@ def open_writer(
             )
 
         return _LineWriter(
-            target, lines, head=csv_text([[cell(name, "text") for name in kinds]]), append=append
+            target, csv_rows, head=csv_text([[cell(name, "text") for name in kinds]]), append=append
         )
     if form == "jsonl":
         return _LineWriter(target, lambda frame: _json(frame) + "\n", append=append)
     head = f'{{"format": "{FORMAT}", "frames": ['
     return _LineWriter(
-        target, lambda frame: "\n" + _json(frame), head=head, between=",", tail="\n]}\n"
+        target, lambda frame: "\n" + _json(frame), head=head, separator=",", tail="\n]}\n"
     )
 
 
 class _LineWriter:
-    """Text, flushed after every frame, each frame in one piece."""
+    """Writes text, flushed after every frame."""
 
     def __init__(
         self,
@@ -123,29 +122,29 @@ class _LineWriter:
         text: Callable[[Frame], str],
         *,
         head: str = "",
-        between: str = "",
+        separator: str = "",
         tail: str = "",
         append: bool = False,
     ) -> None:
-        self._text, self._between, self._tail = text, between, tail
+        self._text, self._separator, self._tail = text, separator, tail
         self._is_first, self._is_own = True, isinstance(target, str | os.PathLike)
         if isinstance(target, str | os.PathLike):
-            if append and _cut_to_whole_lines(Path(target), head):
+            if append and _remove_partial_line(Path(target), head):
                 head = ""
             self._stream: TextIO | BinaryIO = Path(target).open("ab" if append else "wb")
         else:
             self._stream = target
-        self._put(head)
+        self._write_text(head)
 
     def write(self, frame: Frame) -> None:
         text = self._text(frame)
-        self._put(text if self._is_first else self._between + text)
+        self._write_text(text if self._is_first else self._separator + text)
         self._is_first = False
 
     def close(self) -> None:
         if self._stream.closed:
             return
-        self._put(self._tail)
+        self._write_text(self._tail)
         self._tail = ""
         if self._is_own:
             self._stream.close()
@@ -156,7 +155,7 @@ class _LineWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _put(self, text: str) -> None:
+    def _write_text(self, text: str) -> None:
         if isinstance(self._stream, io.TextIOBase):
             self._stream.write(text)
         else:
@@ -165,7 +164,7 @@ class _LineWriter:
 
 
 class _ParquetWriter:
-    """Row groups under a temporary name, so that the final name is never a partial file."""
+    """Writes row groups under a temporary name, so the final name is never a partial file."""
 
     def __init__(
         self, target: str | os.PathLike[str] | TextIO | BinaryIO, columns: ArrowColumns
@@ -205,20 +204,22 @@ class _ParquetWriter:
             self._rows = []
 
 
-def _cut_to_whole_lines(path: Path, head: str) -> bool:
-    """Remove a cut-off last line of a file that begins with `head`; False if there is no file, or
-    nothing is left.
+def _remove_partial_line(path: Path, head: str) -> bool:
+    """Remove a cut-off last line from a file that begins with `head`.
+
+    Returns:
+        Whether the file exists and has lines.
     """
     if not path.exists():
         return False
     with path.open("rb+") as file:
-        began = file.read(len(head.encode()))
-        if not head.encode().startswith(began):
+        beginning = file.read(len(head.encode()))
+        if not head.encode().startswith(beginning):
             raise DataError(
                 path, got="other columns", expected=head.strip(), fix="write to another file"
             )
         end = file.seek(0, os.SEEK_END)
-        while end > 0:  # backwards to the last end of a line
+        while end > 0:  # search backwards for the last line end
             start = max(0, end - 65_536)
             file.seek(start)
             newline = file.read(end - start).rfind(b"\n")
@@ -240,27 +241,26 @@ def _nine_digits(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):
-        return {name: _nine_digits(one) for name, one in value.items()}
-    return [_nine_digits(one) for one in value] if isinstance(value, list) else value
+        return {name: _nine_digits(item) for name, item in value.items()}
+    return [_nine_digits(item) for item in value] if isinstance(value, list) else value
 
 
 def csv_text(lines: list[list[str]]) -> str:
-    held = io.StringIO(newline="")
-    csv.writer(held, lineterminator="\n").writerows(lines)
-    return held.getvalue()
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue()
 
 
 def cell(value: Any, kind: str) -> str:
-    """A value as text: nine digits restore a float32 exactly; a time has as many as it needs."""
+    """A value as text. Nine digits restore a float32 exactly; times have microseconds."""
     if value is None:
         return ""
-    if kind == "truth":
+    if kind == "boolean":
         return "true" if value else "false"
-    if kind == "real":
+    if kind == "float":
         return format(value, ".9g")
     if kind == "time":
         return repr(round(float(value), 6))
     text = printable(str(value))
-    # A spreadsheet takes these for formulas. A path keeps its meaning with ./ before it; no other
-    # text needs that.
+    # A spreadsheet takes these for formulas. Only paths begin so, and ./ keeps their meaning.
     return "./" + text if kind == "text" and text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

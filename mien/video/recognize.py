@@ -14,7 +14,7 @@ import numpy as np
 from mien.errors import UsageError
 from mien.labels import LabelSet
 from mien.results import Face, Frame
-from mien.results.mappings import named
+from mien.results.mappings import values_by_name
 from mien.video.decoding import Tell
 from mien.video.frames import VideoFrame, check_every, is_video, read_frames
 from mien.video.glances import Glances
@@ -153,7 +153,7 @@ def follow(
                 face,
                 track=number,
                 label=face.labels[best],
-                probabilities=named(face.labels, p),
+                probabilities=values_by_name(face.labels, p),
                 raw=face.probabilities,
                 entropy=entropy(p),
                 uncertain=bool(reason),

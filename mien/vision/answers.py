@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.labels import LabelSet
 from mien.results import Face, Faces
-from mien.results.mappings import named
+from mien.results.mappings import values_by_name
 from mien.vision import quality
 from mien.vision.detections import Detections
 from mien.vision.head_pose import head_pose
@@ -49,12 +49,14 @@ def faces_of(
                 if points is None
                 else tuple((float(x), float(y)) for x, y in points),
                 label=labels[int(p.argmax())],
-                probabilities=named(labels.names, p),
+                probabilities=values_by_name(labels.names, p),
                 entropy=entropy(p),
                 quality=measured,
                 uncertain=bool(reason),
                 reason=reason,
-                heads={name: named(its.names, rows[i]) for name, (its, rows) in heads.items()},
+                heads={
+                    name: values_by_name(its.names, rows[i]) for name, (its, rows) in heads.items()
+                },
                 pose=None if points is None else head_pose(points),
                 crop=crops[i].copy(),  # not a view, which would keep all of them in memory
             )

@@ -34,7 +34,9 @@ def test_a_file_is_read_again(tmp_path: Path) -> None:
     stored = Frame.from_dict(dataclasses.replace(ONE, source=str(path)).to_dict())
     assert stored.draw().size == (320, 240)
     Image.fromarray(GRAY[:100]).save(path)
-    with pytest.raises(DataError, match=r"got a picture of 320 x 100 .* 320 x 240\. Fix: frame"):
+    with pytest.raises(
+        DataError, match=r"got a picture of 320 x 100 .* 320 x 240\. Fix: pass that picture, frame"
+    ):
         stored.draw()
 
 
@@ -42,7 +44,9 @@ def test_a_file_is_read_again(tmp_path: Path) -> None:
     "changes", [{}, {"time_s": 0.5, "source": __file__}, {"source": "http://127.0.0.1:9/a.png"}]
 )
 def test_a_frame_without_its_picture_says_so(changes: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match=r"does not know its picture.*Fix: frame\.draw\(picture\)"):
+    with pytest.raises(
+        UsageError, match=r"does not know its picture.*Fix: pass it, frame\.draw\(picture\)"
+    ):
         dataclasses.replace(ONE, **changes).draw()
 
 
@@ -57,7 +61,7 @@ def test_it_is_shown_in_a_notebook_or_by_a_viewer(monkeypatch: pytest.MonkeyPatc
     ONE.show(GRAY)
     assert len(shown) == 1 and shown[0].size == (320, 240)
     monkeypatch.setattr(ImageShow, "show", lambda image: False)
-    with pytest.raises(UsageError, match=r"Fix: frame\.draw\(\)\.save"):
+    with pytest.raises(UsageError, match=r"Fix: save the picture, frame\.draw\(\)\.save"):
         ONE.show(GRAY)
     display = types.ModuleType("IPython.display")
     display.display = shown.append  # type: ignore[attr-defined]

@@ -65,7 +65,7 @@ def test_numbers_of_numpy_become_plain() -> None:
         ({"probabilities": [0.5, 0.5]}, "probabilities as list"),
         ({"probabilities": (0.5, *PROBABILITIES[1:])}, "probabilities"),
         ({"probabilities": (-0.5, 0.5, *PROBABILITIES[2:])}, "probabilities"),
-        ({"raw": (1.0,)}, "raw of angry"),
+        ({"raw": (1.0,)}, "raw for angry"),
         ({"heads": {"votes": {"happy": 0.2}}}, "heads"),
     ],
 )

@@ -20,7 +20,7 @@ from mien.errors import DataError, MissingExtraError, UsageError
 from mien.labels import FER2013
 from mien.results import Frame
 from mien.results.columns import column_kinds, rows
-from mien.results.resume import SETTINGS, as_written, keep_whole
+from mien.results.resume import SETTINGS, keep_complete_sources, source_cell
 from mien.results.writers import FORMAT, FORMS, open_writer
 
 NAMES = FER2013.names
@@ -199,15 +199,17 @@ def test_names_that_are_formulas_or_no_text(tmp_path: Path) -> None:
     ]
     assert all(row["error"][0] not in "=+-@\t" for row in got)
     assert (
-        keep_whole(tmp_path / "a.csv", "csv") == set()
+        keep_complete_sources(tmp_path / "a.csv", "csv") == set()
     )  # all failed, so all are to be looked at again
     assert read(tmp_path / "a.csv") == []
     frames = tuple(frame(source=name) for name in strange)
     written(tmp_path / "a.csv", frames=frames)
-    assert keep_whole(tmp_path / "a.csv", "csv") == {as_written(name, "csv") for name in strange}
+    assert keep_complete_sources(tmp_path / "a.csv", "csv") == {
+        source_cell(name, "csv") for name in strange
+    }
     lines = written(tmp_path / "a.jsonl", "jsonl", frames=frames).read_text().splitlines()
     assert tuple(Frame.from_dict(json.loads(line)).source for line in lines) == strange
-    assert keep_whole(tmp_path / "a.jsonl", "jsonl") == set(strange)
+    assert keep_complete_sources(tmp_path / "a.jsonl", "jsonl") == set(strange)
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -215,7 +217,7 @@ def test_going_on_with_a_file_that_was_cut_off(tmp_path: Path, form: str) -> Non
     path = written(tmp_path / "out", form)
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    assert keep_whole(path, form) == {"film.mp4", "empty.jpg"}
+    assert keep_complete_sources(path, form) == {"film.mp4", "empty.jpg"}
     with open_writer(path, form, labels=NAMES, append=True) as writer:
         writer.write(FRAMES[2])
     assert path.read_bytes() == whole
@@ -238,7 +240,7 @@ def test_going_on_with_another_table_is_refused(tmp_path: Path) -> None:
             open_writer(path, form, labels=NAMES, append=True)
     (tmp_path / "b.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="without a source"):
-        keep_whole(tmp_path / "b.csv", "csv")
+        keep_complete_sources(tmp_path / "b.csv", "csv")
 
 
 def test_what_cannot_be_meant(tmp_path: Path) -> None:
