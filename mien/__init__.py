@@ -1,7 +1,6 @@
 """Facial expression recognition that one can train, measure, trust and use.
 
-The public names are loaded when they are first used, so `import mien` is fast and imports nothing
-heavy.
+Public names are loaded on first use, so `import mien` is fast.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     MienError                exit 1    anything below
       UsageError             exit 2    an option or argument that makes no sense
-      DataError              exit 3    a file, row or picture that cannot be read
+      DataError              exit 3    a file, row or picture that cannot be used
       RunError               exit 4    a run folder that is locked, full or damaged
       DownloadError          exit 5    a download that failed: network, checksum, login
       MissingExtraError      exit 6    a part of mien that is not installed
@@ -22,7 +22,7 @@ from contextlib import contextmanager
 
 
 class MienError(Exception):
-    """Base of mien's errors; its text is a message for the user."""
+    """Base class of mien's errors; its text is a message for the user."""
 
     exit_code = 1
 
@@ -71,7 +71,7 @@ class RunError(MienError):
 
 
 class DownloadError(MienError):
-    """A download that did not end in a verified file."""
+    """A download that did not yield a verified file."""
 
     exit_code = 5
 
@@ -121,55 +121,54 @@ class BundleError(MienError):
 
 @contextmanager
 def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn errors of the system while writing results into `folder` into a RunError."""
+    """Turn the system's errors while writing into `folder` into a RunError."""
     try:
         yield
     except OSError as error:
         raise RunError(
             f"{os.fspath(folder)}: got an error while writing ({error.strerror or error}); "
-            "expected a folder for results. Fix: choose another folder with --out, or check space "
-            "and permissions there"
+            "expected a folder that can be written. Fix: choose another folder with --out, or "
+            "check its space and permissions"
         ) from error
 
 
 def meant(word: str, words: Iterable[str], otherwise: str) -> str:
-    """The fix for an unknown word: the most similar known one, whatever the case of its letters, or
-    `otherwise`.
-    """
-    known = {one.lower(): one for one in words if one}
-    near = difflib.get_close_matches(word.strip().lower(), list(known), 1)
-    return f"write {known[near[0]]}, if that was meant" if near else otherwise
+    """The fix for an unknown word: the most similar known one, ignoring case, or `otherwise`."""
+    by_lower_case = {word.lower(): word for word in words if word}
+    matches = difflib.get_close_matches(word.strip().lower(), list(by_lower_case), 1)
+    return f"write {by_lower_case[matches[0]]}, if that was meant" if matches else otherwise
 
 
 def check_word(where: str, word: object, words: Iterable[str]) -> None:
-    """Refuse a word that is none of those known.
+    """Refuse a word that is not one of `words`.
 
     Raises:
-        UsageError: naming all of them, and the most similar one.
+        UsageError: listing them, and suggesting the most similar one.
     """
-    known = tuple(words)
-    if word not in known:
+    choices = tuple(words)
+    if word not in choices:
         raise UsageError(
-            f"{where}: got {in_short(repr(word))}; expected one of {', '.join(known)}. Fix: "
-            + meant(str(word), known, "use one of these")
+            f"{where}: got {in_short(repr(word))}; expected one of {', '.join(choices)}. Fix: "
+            + meant(str(word), choices, "use one of these")
         )
 
 
-def in_short(text: str, most: int = 200) -> str:
-    """The text; of a long one the beginning and the end with dots between."""
-    if len(text) <= most:
+def in_short(text: str, limit: int = 200) -> str:
+    """The text; if it is too long, its beginning and end with dots between."""
+    if len(text) <= limit:
         return text
-    end = most // 4
-    return f"{text[: most - end - 5]} ... {text[-end:]}"
+    tail_length = limit // 4
+    return f"{text[: limit - tail_length - 5]} ... {text[-tail_length:]}"
 
 
-def counted(count: int, thing: str) -> str:
+def counted(count: int, noun: str) -> str:
     """Such as `1 face`, `2 faces`."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:
-    """The text with lone surrogates escaped as `\\udcff`: paths that are not UTF-8 have them, and
-    they cannot be printed.
+    """The text with lone surrogates, which cannot be printed, escaped as `\\udcff`.
+
+    Paths that are not UTF-8 contain them.
     """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

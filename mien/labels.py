@@ -1,7 +1,7 @@
-"""Label sets: the ordered names that a network answers with.
+"""Label sets: the ordered names of a network's classes.
 
-Order is meaning: it travels with the data and the weights as a value, and no code
-indexes an expression by a literal number.
+The order travels with the data and the weights as a value; no code indexes an expression by a
+literal number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mien.errors import DataError, meant
 
-# What other data sets and tools call the same expressions. Keys are canonical names.
+# Names of the same expressions in other data sets and tools. Keys are canonical names.
 _SYNONYMS = {
     "angry": ("anger",),
     "disgust": ("disgusted",),
@@ -25,7 +25,8 @@ _SYNONYMS = {
 }
 _CANONICAL = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
 
-# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/): told apart by colour-blind readers.
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), which colour-blind readers can tell
+# apart.
 _COLOURS = {
     "angry": "#d55e00",
     "disgust": "#009e73",
@@ -36,27 +37,26 @@ _COLOURS = {
     "neutral": "#666666",
     "contempt": "#8c6d1f",
 }
-# For other labels those of the first palette that are free, then Paul Tol's "muted" and "light"
+# Other labels take the unused colours of that palette, then Paul Tol's "muted" and "light"
 # (https://sronpersonalpages.nl/~pault/).
 _MORE_COLOURS = (
     *("#332288", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#aa4499", "#999933"),
     *("#cc6677", "#77aadd", "#ee8866", "#eedd88", "#99ddff", "#44bb99", "#aaaa00", "#ffaabb"),
 )
-# Beside the colour, so that nothing is told by colour alone.
+# Each colour has a pattern, so that nothing is shown by colour alone.
 PATTERNS = ("plain", "rising", "falling", "level", "upright", "dots", "crossed", "squares")
 
 
 def canonical(name: str) -> str:
     """mien's name of an expression: lower case, synonyms merged (`Happiness` -> `happy`)."""
-    plain = (
-        unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_")
-    )  # macOS takes letters apart
-    return _CANONICAL.get(plain, plain)
+    # macOS decomposes letters with accents in file names.
+    key = unicodedata.normalize("NFC", name).strip().lower().replace(" ", "_")
+    return _CANONICAL.get(key, key)
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Ordered, distinct label names; position is the network's output index.
+    """Ordered, distinct label names; a label's position is the network's output index.
 
     >>> FER2013.index("Happiness")
     3
@@ -88,7 +88,7 @@ class LabelSet:
         return isinstance(name, str) and canonical(name) in self.names
 
     def index(self, name: str) -> int:
-        """Position of a name or one of its synonyms.
+        """The position of a name or one of its synonyms.
 
         Raises:
             DataError: if the set has no such label.
@@ -104,37 +104,41 @@ class LabelSet:
             ) from None
 
     def colour(self, index: int) -> str:
-        """Hex colour of a label, the same wherever it is drawn; up to 24 labels have different
-        colours.
-        """
+        """Hex colour of a label, such as `#d55e00`. Up to 24 labels have different colours."""
         name = self.names[index]
         if name in _COLOURS:
             return _COLOURS[name]
-        taken = {_COLOURS[other] for other in self.names if other in _COLOURS}
-        free = [colour for colour in (*_COLOURS.values(), *_MORE_COLOURS) if colour not in taken]
-        own = [other for other in self.names if other not in _COLOURS]
-        return free[own.index(name) % len(free)]
+        used_colours = {_COLOURS[other] for other in self.names if other in _COLOURS}
+        free_colours = [
+            colour for colour in (*_COLOURS.values(), *_MORE_COLOURS) if colour not in used_colours
+        ]
+        other_labels = [other for other in self.names if other not in _COLOURS]
+        return free_colours[other_labels.index(name) % len(free_colours)]
 
     def pattern(self, index: int) -> str:
-        """One of `PATTERNS`, which with the colour identifies a label; eight labels have eight."""
-        known, name = list(_COLOURS), self.names[index]
-        if name in known:
-            return PATTERNS[known.index(name)]
-        taken = {known.index(other) for other in self.names if other in known}
-        free = [n for n in range(len(PATTERNS)) if n not in taken] or list(range(len(PATTERNS)))
-        own = [other for other in self.names if other not in known]
-        return PATTERNS[free[own.index(name) % len(free)]]
+        """The pattern of a label, one of `PATTERNS`; up to eight labels have different ones."""
+        standard_labels, name = list(_COLOURS), self.names[index]
+        if name in standard_labels:
+            return PATTERNS[standard_labels.index(name)]
+        used_patterns = {
+            standard_labels.index(other) for other in self.names if other in standard_labels
+        }
+        free_patterns = [n for n in range(len(PATTERNS)) if n not in used_patterns] or list(
+            range(len(PATTERNS))
+        )
+        other_labels = [other for other in self.names if other not in standard_labels]
+        return PATTERNS[free_patterns[other_labels.index(name) % len(free_patterns)]]
 
 
 # The seven labels of FER2013 in the order of its `emotion` column (ICML 2013 challenge).
 FER2013 = LabelSet(("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
 
-# FER+'s eight expressions, FER2013's order first.
+# FER+'s eight expressions: FER2013's seven in its order, then contempt.
 FERPLUS = LabelSet((*FER2013.names, "contempt"))
-VOTES_HEAD = "votes"  # the head that learned how people voted
+VOTES_HEAD = "votes"  # the head that is trained on FER+'s votes
 
-# The columns of FER+'s vote file (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041), the two
-# that are not expressions included: annotators may say "unknown" or "NF", not a face.
+# The columns of FER+'s vote file (Barsoum et al. 2016, https://arxiv.org/abs/1608.01041). The last
+# two are not expressions: annotators may choose "unknown" or "NF" (not a face).
 FERPLUS_VOTES = (
     "neutral",
     "happy",

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from mien.training.runs import Run
 
 Say = Callable[[str], None]
-FEW = 100  # validation faces; with fewer an export warns
-SHOWN = 20  # rows left out that are listed one by one
+MIN_VALIDATION_FACES = 100  # with fewer, an export warns
+MAX_LISTED = 20  # rows left out that are listed one by one
 
 
 @dataclass(frozen=True)
 class Job:
-    """The result of the main job: its numbers, and the path of the report."""
+    """The result of an evaluation: its scores, and the path of the report."""
 
     evaluation: Evaluation
     report: Path
@@ -51,13 +51,13 @@ class Job:
 def run(
     source: Source, recipes: Sequence[Recipe], *, out: Path, say: Say, options: TrainOptions
 ) -> Job:
-    """Read, audit, train a network by each recipe, evaluate them and write the report.
+    """Read and audit data, train a network with each recipe, evaluate them and write the report.
 
-    If it is stopped and called again with the same arguments, it continues where it was.
+    After an interruption, a call with the same arguments continues.
 
     Args:
-        source: Data to read.
-        recipes: The recipes to train, each with its own name.
+        source: The data to read.
+        recipes: The recipes to train; their names must differ.
         out: Folder for everything.
         say: Receives sentences for the user.
         options: How to train.
@@ -83,7 +83,7 @@ def run(
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options that do not belong to a recipe."""
+    """Options of training that do not belong to a recipe (`mien train --help`)."""
 
     deterministic: bool = False
     fresh: bool = False
@@ -94,12 +94,17 @@ class TrainOptions:
 
 
 def read(source: Source, *, say: Say, side: int = FACE_SIDE, to_train: bool = True) -> Dataset:
-    """Load data, with a validation split if it is for training, and report its size and notes.
+    """Load data, and report its size and notes.
 
-    Faces are cut out of photographs at the `side` in pixels that the networks take.
+    Args:
+        source: The data to read.
+        say: Receives sentences for the user.
+        side: Side of the networks' input in pixels, at which faces are cut out of photographs.
+        to_train: Make sure that there is a validation split. Otherwise the data keeps its splits,
+            and `judge` decides what they mean.
 
-    Data `to_train` on is refused if it is too small to be split; other data keeps its splits, and
-    `judge` decides what they mean.
+    Raises:
+        DataError: if the data cannot be read, or `to_train` is set and it is too small to split.
     """
     if source.side not in (FACE_SIDE, side):
         say(f"  --side {source.side}: networks take {side} px, so faces are read at that size")
@@ -109,17 +114,20 @@ def read(source: Source, *, say: Say, side: int = FACE_SIDE, to_train: bool = Tr
     say(f"Data: {dataset.source}: {_sizes(dataset)}, {len(dataset.label_set)} classes")
     for note in dataset.notes:
         say(f"  {note}")
-    for item in dataset.left_out[:SHOWN]:
+    for item in dataset.left_out[:MAX_LISTED]:
         row = "" if item.row is None else f", row {item.row}"
         say(f"  left out: {item.where}{row}: {item.reason}")
-    if len(dataset.left_out) > SHOWN:
-        say(f"  and {len(dataset.left_out) - SHOWN:,} more; report.json and run.json list them all")
+    if len(dataset.left_out) > MAX_LISTED:
+        say(
+            f"  and {len(dataset.left_out) - MAX_LISTED:,} more; report.json and run.json list "
+            "them all"
+        )
     return dataset
 
 
 def input_side(recipe: Recipe) -> int:
-    """Side in pixels of the faces that a network of this recipe takes: its own, or that of the
-    network it starts from.
+    """Side in pixels of the input of a recipe's network, or of the network it starts from if that
+    is larger.
     """
     if not recipe.init:
         return recipe.input_side
@@ -131,10 +139,10 @@ def input_side(recipe: Recipe) -> int:
 
 
 def _sizes(dataset: Dataset) -> str:
-    """`140 training, 35 validation faces`; `175 faces` if there are no splits."""
+    """Such as `140 training, 35 validation faces`, or `175 faces` without splits."""
     counts = [len(dataset.part(split)) for split in SPLITS]
-    named = [f"{n:,} {split}" for n, split in zip(counts, SPLITS, strict=True) if n]
-    sizes = ", ".join(named) if any(counts[1:]) else f"{counts[0]:,}"
+    parts = [f"{n:,} {split}" for n, split in zip(counts, SPLITS, strict=True) if n]
+    sizes = ", ".join(parts) if any(counts[1:]) else f"{counts[0]:,}"
     return f"{sizes} {'face' if sum(counts) == 1 else 'faces'}"
 
 
@@ -149,8 +157,8 @@ def train(
 
     if (recipe.votes_weight or recipe.soft_label_weight) and not fit.has_votes(dataset):
         say(
-            "  the data has no FER+ votes: the network learns only its labels, without the vote "
-            "head"
+            "  the data has no FER+ votes: the network is trained on the labels alone, without "
+            "the vote head"
         )
         recipe = dataclasses.replace(recipe, votes_weight=0.0, soft_label_weight=0.0)
     watchers = [options.watch] if options.watch else []
@@ -161,7 +169,7 @@ def train(
         for watcher in watchers:
             watcher(moment)
 
-    done = fit.fit(
+    trained_run = fit.fit(
         dataset,
         recipe,
         folder=folder,
@@ -169,21 +177,22 @@ def train(
         watch=watch,
         options=fit.FitOptions(options.deterministic, options.fresh, say),
     )
-    for warning in done.facts["warnings"]:
+    for warning in trained_run.facts["warnings"]:
         say(f"  a damaged checkpoint was skipped: {warning}")
-    if begun := done.facts.get("begun_from"):
-        kept = ", ".join(begun["labels_kept"]) or "none"
+    if initial_network := trained_run.facts.get("begun_from"):
+        kept_labels = ", ".join(initial_network["labels_kept"]) or "none"
         say(
-            f"  started from {begun['name']} ({(begun['digest'] or 'no digest')[:16]}); labels "
-            f"that its head already had: {kept}"
+            f"  started from {initial_network['name']} "
+            f"({(initial_network['digest'] or 'no digest')[:16]}); labels that its head already "
+            f"had: {kept_labels}"
         )
-    best = done.facts["history"][done.facts["best_epoch"] - 1]
+    facts = trained_run.facts
+    best = facts["history"][facts["best_epoch"] - 1]
     say(
-        f"  {recipe.name}: {best['val_accuracy']:.1%} of {done.facts['data']['num_validation']} "
-        f"validation faces at epoch {best['epoch']} of {done.facts['epochs']}; "
-        f"{done.facts['stopped']}"
+        f"  {recipe.name}: {best['val_accuracy']:.1%} of {facts['data']['num_validation']} "
+        f"validation faces at epoch {best['epoch']} of {facts['epochs']}; {facts['stopped']}"
     )
-    return done
+    return trained_run
 
 
 def judge(
@@ -200,8 +209,8 @@ def judge(
     """Predict every split with every network, evaluate, and write the report into `out`.
 
     Args:
-        bundles: Bundles from `open_bundle`, judged beside the runs.
-        ensemble: Also judge the mean of the runs' predictions, and that of the bundles'.
+        bundles: Bundles from `open_bundle`, evaluated beside the runs.
+        ensemble: Also evaluate the mean of the runs' predictions, and that of the bundles'.
         data_notes: Sentences about the data for the report, such as those of
             `findings.audit_sentences`.
         weights: Class mix for a weighted accuracy beside the plain one.
@@ -219,22 +228,22 @@ def judge(
     by_runs = [predictions.learned_by_run(*pair) for pair in zip(runs, names, strict=True)]
     names = predictions.unique_names([printable(bundle.name) for bundle in bundles])
     by_bundles = [predictions.learned_by_bundle(*pair) for pair in zip(bundles, names, strict=True)]
-    num_notes, before = len(dataset.notes), _sizes(dataset)
-    whole = with_splits(dataset, [*by_runs, *by_bundles])
-    dataset = with_known_labels(whole, [*by_runs, *by_bundles])
+    num_notes, sizes_before = len(dataset.notes), _sizes(dataset)
+    all_rows = with_splits(dataset, [*by_runs, *by_bundles])
+    dataset = with_known_labels(all_rows, [*by_runs, *by_bundles])
     for note in dataset.notes[num_notes:]:
         say(f"  {note}")
     for sentence in foreign_sources(dataset, [*by_runs, *by_bundles]):
         say(f"  ! {sentence}")
     sizes = _sizes(dataset)
-    say("Evaluating" if sizes == before else f"Evaluating {sizes}")
+    say("Evaluating" if sizes == sizes_before else f"Evaluating {sizes}")
     from_runs = [
-        predictions.with_all_labels(dataset, learned, predictions.of_run, run, say)
-        for run, learned in zip(runs, by_runs, strict=True)
+        predictions.with_all_labels(dataset, known_labels, predictions.of_run, run, say)
+        for run, known_labels in zip(runs, by_runs, strict=True)
     ]
     from_bundles = [
-        predictions.with_all_labels(dataset, learned, predictions.of_bundle, bundle, say)
-        for bundle, learned in zip(bundles, by_bundles, strict=True)
+        predictions.with_all_labels(dataset, known_labels, predictions.of_bundle, bundle, say)
+        for bundle, known_labels in zip(bundles, by_bundles, strict=True)
     ]
     networks = [network for kinds in (*from_runs, *from_bundles) for network in kinds.values()]
     if ensemble:
@@ -245,7 +254,7 @@ def judge(
     functions = [predictions.heads_of_run(run) for run in runs]
     functions += [predictions.heads_of_bundle(bundle) for bundle in bundles]
     pairs = list(zip([*by_runs, *by_bundles], functions, strict=True))
-    evaluation = with_other_heads(evaluation, whole, pairs)
+    evaluation = with_other_heads(evaluation, all_rows, pairs)
     if weights is not None:
         evaluation = weigh(evaluation, weights)
     return Job(evaluation, write_report(evaluation, out))
@@ -257,13 +266,15 @@ def describe(recipe: Recipe) -> str:
         if recipe.class_weights == "none"
         else f"class weights {recipe.class_weights}"
     )
-    augment = "augmentation" if recipe.augment else "no augmentation"
-    begun = f"starts from {recipe.init}, " if recipe.init else ""
-    return f"{begun}at most {recipe.max_epochs} epochs, {weights}, {augment}, seed {recipe.seed}"
+    augmentation = "augmentation" if recipe.augment else "no augmentation"
+    start = f"starts from {recipe.init}, " if recipe.init else ""
+    return (
+        f"{start}at most {recipe.max_epochs} epochs, {weights}, {augmentation}, seed {recipe.seed}"
+    )
 
 
 def need_train_extra() -> None:
-    """Refuse early if a package for training is not installed.
+    """Fail early if a package for training is not installed.
 
     Raises:
         MissingExtraError: naming the first package that is missing.
@@ -273,7 +284,7 @@ def need_train_extra() -> None:
 
 
 def need_evaluate_extra() -> None:
-    """Refuse early if a package for evaluation is not installed; bundles need no TensorFlow.
+    """Fail early if a package for evaluation is not installed; bundles need no TensorFlow.
 
     Raises:
         MissingExtraError: naming the first package that is missing.
@@ -284,10 +295,10 @@ def need_evaluate_extra() -> None:
 def _need(modules: Sequence[str], extra: str) -> None:
     for module in modules:
         try:
-            is_there = importlib.util.find_spec(module) is not None
+            is_installed = importlib.util.find_spec(module) is not None
         except ValueError:  # a module that was set to None
-            is_there = False
-        if not is_there:
+            is_installed = False
+        if not is_installed:
             raise MissingExtraError(module, extra)
 
 
@@ -299,7 +310,7 @@ def average(
     shares: Sequence[float],
     fresh: bool,
 ) -> Run:
-    """Write a run whose weights are the mean of those of bundles."""
+    """Write a run whose weights are the weighted mean of those of bundles."""
     runtime.import_tensorflow()
     from mien.training.weight_average import average as write
 
@@ -315,8 +326,8 @@ def export(
     half: bool = False,
     say: Say,
 ) -> Bundle:
-    """Write the network of a run as a bundle; with data it is also calibrated and measured."""
-    refuse_foreign(out)  # before the work, not after it
+    """Write the network of a run as a bundle; with data it is also calibrated and evaluated."""
+    refuse_foreign(out)  # now, not after all the work
     [run] = load_runs([folder])
     from mien.evaluation import metrics
     from mien.training.export import export as write
@@ -334,27 +345,27 @@ def export(
     else:
         dataset = read(source, say=say, side=run.recipe.input_side, to_train=False)
         with contextlib.suppress(DataError):
-            dataset = with_validation(dataset)  # for the calibration
+            dataset = with_validation(dataset)  # for calibration
         dataset = dataset.with_labels(run.label_set)
         _warn_before_export(run, dataset, say)
     return write(run, out, dataset=dataset, measure=measure, int8=int8, half=half)
 
 
 def _warn_before_export(run: Run, dataset: Dataset, say: Say) -> None:
-    """Warn if calibration and scores mean less than they seem to."""
-    theirs = run.facts["data"].get("fingerprints", {})
-    other = [
+    """Warn if the calibration or the scores cannot be relied upon."""
+    run_fingerprints = run.facts["data"].get("fingerprints", {})
+    changed_splits = [
         split
         for split in ("training", "validation")
-        if theirs.get(split) not in (None, dataset.fingerprints[split])
+        if run_fingerprints.get(split) not in (None, dataset.fingerprints[split])
     ]
-    if other:
+    if changed_splits:
         say(
-            f"  ! The run was trained on other data ({' and '.join(other)} differ): the scores are "
-            "for these faces."
+            f"  ! The run was trained on other data ({' and '.join(changed_splits)} differ), but "
+            "the scores are for this data."
         )
     validation = dataset.part("validation")
-    if len(validation) < FEW:
+    if len(validation) < MIN_VALIDATION_FACES:
         say(
             f"  ! {len(validation)} labelled validation faces are too few to calibrate the network "
             "well."

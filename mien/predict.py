@@ -1,6 +1,6 @@
 """The job of `mien predict`: from pictures, videos and cameras to rows, marked copies and maps.
 
-Every source has rows, even one without a face and one that cannot be read.
+Every source has rows, even one without a face or one that cannot be read.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ class Outputs:
     Attributes:
         table: A .csv, .jsonl, .json or .parquet file.
         columns: Preset of a table's columns: `mien`, `openface` or `pyfeat`.
-        resume: Continue the table: sources that it already has are skipped, and those that failed
-            or were interrupted are analysed again.
+        resume: Continue the table: complete sources are skipped; sources that failed or were
+            interrupted are analysed again.
         overwrite: Replace an existing table.
         draw: Folder for copies with the predictions drawn in.
         explain: Folder for a picture of each face with its occlusion map.
-        summary: Folder for the summary of videos: summary.csv, events and a timeline of each
-            person.
+        summary: Folder for the summary, the events and the persons' timelines of each video.
     """
 
     table: Path | None = None
@@ -51,24 +50,24 @@ class Outputs:
     summary: Path | None = None
 
     def folders(self) -> list[Path]:
-        """The folders that are written to."""
+        """The folders to write into."""
         return [folder for folder in (self.draw, self.explain, self.summary) if folder is not None]
 
     def __post_init__(self) -> None:
         if self.table is not None:
             form_of(self.table)
-        for option, given in (
+        for option, is_set in (
             ("--resume", self.resume),
             ("--overwrite", self.overwrite),
             (f"--columns {self.columns}", self.columns != "mien"),
         ):
-            if given and self.table is None:
+            if is_set and self.table is None:
                 raise UsageError(
                     f"{option}: got no table; expected one. Fix: name the table with --out FILE"
                 )
         if self.resume and self.overwrite:
             raise UsageError(
-                "--resume and --overwrite: got both; expected one of them. Fix: give --resume to "
+                "--resume and --overwrite: got both; expected one of them. Fix: use --resume to "
                 "continue the table, or --overwrite to replace it"
             )
         if (
@@ -78,20 +77,20 @@ class Outputs:
         ):
             raise UsageError(
                 f"--columns {self.columns}: got {self.table}; expected .csv or .parquet, since "
-                "JSON has no columns. Fix: name such a table, or leave --columns out"
+                "JSON has no columns. Fix: name such a table, or leave out --columns"
             )
 
 
 @dataclass
 class Tally:
-    """Counts of what was analysed."""
+    """Counts of analysed pictures and frames, and of their faces."""
 
     num_frames: int = 0  # pictures, and frames of videos
     num_faces: int = 0
     num_without_face: int = 0
     num_failed: int = 0
     num_resumed: int = 0
-    num_sources: int = 0  # answered by a worker of a cluster
+    num_sources: int = 0  # completed by a worker of a cluster
 
     def add(self, frame: Frame) -> None:
         self.num_frames += 1
@@ -100,7 +99,7 @@ class Tally:
         self.num_without_face += frame.error is None and not frame.faces
 
     def include(self, other: Tally) -> None:
-        """Add what another looked at."""
+        """Add the counts of another tally."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
@@ -119,16 +118,16 @@ class Tally:
 
 @dataclass(frozen=True)
 class Options:
-    """How sources are analysed; None for the default of each.
+    """How sources are analysed.
 
     Attributes:
         every: Seconds between the analysed frames of a video; None for every frame.
-        smooth_s: Time constant of the smoothing in videos.
-        max_side, prior: The recognizer's settings; stored beside the table, so that `resume` can
-            compare.
-        pictures: Pictures in memory, uint8 (H, W), by the names of sources.
-        below: The path of a source below a given folder, if there is one; its drawn copy lies in
-            the same subfolders.
+        smooth_s: Time constant of the smoothing in videos, in seconds; None for the default.
+        max_side, prior: The recognizer's settings, which are stored beside the table so that
+            `resume` can compare them.
+        pictures: Source -> picture in memory, uint8 (H, W).
+        relative_paths: Source -> its path relative to the folder that was searched, if any; its
+            output files lie in the same subfolders.
     """
 
     every: float | None = None
@@ -136,7 +135,7 @@ class Options:
     max_side: int | None = None
     prior: Prior = None
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
-    below: Mapping[str, str] = field(default_factory=dict)
+    relative_paths: Mapping[str, str] = field(default_factory=dict)
 
 
 def predict(
@@ -148,15 +147,19 @@ def predict(
     say: Say,
     show: Callable[[Frame], None],
 ) -> Tally:
-    """Recognise all sources and write what was asked for.
+    """Recognise the faces of all sources and write the requested outputs.
 
     Args:
-        sources: Paths of pictures and videos, cameras, `-` for a picture on stdin.
+        sources: Paths of pictures and videos, cameras, or `-` for a picture on stdin.
         recognizer: From `mien.load`.
-        outputs: Where predictions go.
+        outputs: The files and folders to write.
         options: How sources are analysed.
         say: Receives sentences for the user.
         show: Receives each frame as soon as it is ready.
+
+    Raises:
+        UsageError: if an output exists, cannot be written, or has other settings.
+        DataError: if the table to continue was not written by mien.
     """
     from mien.video.frames import is_video
     from mien.vision.reading import name_of
@@ -165,15 +168,15 @@ def predict(
     for folder in outputs.folders():
         make_folder(folder)
     videos = {source for source in sources if is_video(source)}
-    names = output_names(sources, options.below)
-    ours = earlier_outputs(names, videos, outputs.folders())
-    if ours:
+    names = output_names(sources, options.relative_paths)
+    own_files = earlier_outputs(names, videos, outputs.folders())
+    if own_files:
         say(
-            f"skipped {counted(len(ours), 'file')} that this command wrote (marked copies, maps, "
-            f"timelines): {next(iter(ours))} ..."
+            f"skipped {counted(len(own_files), 'file')} that this command wrote (marked copies, "
+            f"maps, timelines): {next(iter(own_files))} ..."
         )
-        sources = [source for source in sources if source not in ours]
-        names = output_names(sources, options.below)
+        sources = [source for source in sources if source not in own_files]
+        names = output_names(sources, options.relative_paths)
     num_videos = sum(source in videos for source in sources)
     _say_what_is_unused(outputs, options, num_videos, len(sources) - num_videos, say)
     layout = Layout(
@@ -187,10 +190,10 @@ def predict(
     table = ResumableTable(
         layout, settings, resume=outputs.resume, overwrite=outputs.overwrite, say=say
     )
-    left = [source for source in sources if source == STDIN or not table.holds(source)]
-    tally.num_resumed = len(sources) - len(left)
+    open_sources = [source for source in sources if source == STDIN or not table.holds(source)]
+    tally.num_resumed = len(sources) - len(open_sources)
 
-    def done(frame: Frame) -> None:
+    def handle(frame: Frame) -> None:
         tally.add(frame)
         table.write(frame)
         show(frame)
@@ -200,17 +203,17 @@ def predict(
             source: sys.stdin.buffer.read()
             if source == STDIN
             else options.pictures.get(source, source)
-            for source in left
+            for source in open_sources
             if source not in videos
         }
         frames = recognizer.frames(data.values(), names=map(name_of, data))
         for (source, picture), frame in zip(data.items(), frames, strict=True):
-            done(draw_picture(recognizer, frame, picture, names[source], outputs))
-        for source in left:
+            handle(draw_picture(recognizer, frame, picture, names[source], outputs))
+        for source in open_sources:
             if source in videos:
                 table.begin(source)
                 for frame in watch_video(source, names[source], recognizer, outputs, options, say):
-                    done(frame)
+                    handle(frame)
                 table.end()
     return tally
 
@@ -219,21 +222,21 @@ def _say_what_is_unused(
     outputs: Outputs, options: Options, num_videos: int, num_pictures: int, say: Say
 ) -> None:
     """Say which options have no effect on some of the sources."""
-    for option, given, kind, num_others in (
+    for option, value, kind, num_others in (
         ("--summary", outputs.summary, "videos", num_pictures),
         ("--explain", outputs.explain, "pictures", num_videos),
         ("--every", options.every, "videos", 0 if num_videos else num_pictures),
         ("--smooth", options.smooth_s, "videos", 0 if num_videos else num_pictures),
     ):
-        if given is not None and num_others:
+        if value is not None and num_others:
             say(
-                f"{option} is for {kind} only: it has no effect on "
+                f"{option} is only for {kind}: it has no effect on "
                 f"{counted(num_others, 'other source')}"
             )
 
 
 def settings_of(recognizer: Recognizer, options: Options, *, has_videos: bool) -> dict[str, Any]:
-    """The settings that predictions depend on."""
+    """The settings on which predictions depend."""
     from mien.video.recognize import SMOOTH_S
     from mien.vision.yunet import MAX_SIDE
 
@@ -259,7 +262,7 @@ def draw_picture(
     name: str,
     outputs: Outputs,
 ) -> Frame:
-    """Write the marked copy and the maps of one picture; returns the frame with its copy's path."""
+    """Write the marked copy and the maps of one picture; return the frame with the copy's path."""
     if frame.error is not None or (
         outputs.draw is None and (outputs.explain is None or not frame.faces)
     ):
@@ -277,9 +280,9 @@ def draw_picture(
         frame = replace(frame, drawn=str(copy))
     if outputs.explain is not None:
         for number, face in enumerate(frame.faces):
-            seen, heat = recognizer.explain(image, face)
-            picture_of_it = explained(seen, heat, caption(face))
-            _save(Image.fromarray(picture_of_it), outputs.explain / f"{name}-face{number}.png")
+            network_input, heat = recognizer.explain(image, face)
+            explanation = explained(network_input, heat, caption(face))
+            _save(Image.fromarray(explanation), outputs.explain / f"{name}-face{number}.png")
     return frame
 
 
@@ -291,10 +294,11 @@ def watch_video(
     options: Options,
     say: Say,
 ) -> Iterator[Frame]:
-    """The frames of one video; its copy, summary, events and timelines are written at its end, even
-    if that is an error.
+    """The frames of one video.
+
+    Its copy, summary, events and timelines are written at its end, even after an error.
     """
-    from mien.video.outputs import summed_up
+    from mien.video.outputs import with_summaries
     from mien.video.recognize import SMOOTH_S, watch
 
     copy = None if outputs.draw is None else outputs.draw / f"{name}-marked.mp4"
@@ -321,16 +325,16 @@ def watch_video(
     yield from (
         frames()
         if outputs.summary is None
-        else summed_up(frames(), name, recognizer, outputs.summary)
+        else with_summaries(frames(), name, recognizer, outputs.summary)
     )
 
 
 def caption(face: Face) -> str:
     """The two likeliest labels with their probabilities."""
     order = sorted(face.probabilities, key=lambda label: -face[label])[:2]
-    first, second = (f"{label} {face[label]:.0%}" for label in order)
+    top, runner_up = (f"{label} {face[label]:.0%}" for label in order)
     person = "" if face.track is None or face.perhaps_no_face else f"person {face.track}: "
-    return f"{person}{first}, then {second}"
+    return f"{person}{top}, then {runner_up}"
 
 
 def _save(image: Any, path: Path) -> None:

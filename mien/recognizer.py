@@ -52,22 +52,22 @@ def load(
 
     Args:
         bundle: A bundle written by `mien export` (folder or zip), or `shipped`.
-        detector: `auto`, `yunet`, `yunet-close` for small faces, `mtcnn`; `none` if the pictures
-            are faces already. Or a detector from `mien.vision.detect.find_detector`, which also
-            takes a file with YuNet's weights.
+        detector: `auto`, `yunet`, `yunet-close` (for small faces), `mtcnn`, or `none` if the
+            pictures are faces already; or a detector from `mien.vision.detect.find_detector`, which
+            also takes a file with YuNet's weights.
         max_side: Longest side in pixels at which faces are detected; a larger value finds smaller
             faces and takes longer.
-        num_threads: Threads of the classifier; by default those of the machine.
-        mode: `fast`: each face is classified once; `best`: in 14 views, slower, with better
-            probabilities.
-        prior: How often each expression occurs in the kind of pictures: `everyday` (press, film,
-            family: mostly neutral and happy), `balanced` (experiments, posed collections), or
-            weights of your own by label, `{"happy": 3, "neutral": 5}` or "happy=3,neutral=5". By
-            default the bundle decides; for the network in the package it is `everyday`.
+        num_threads: Threads of the classifier; by default as many as cores, but at most 8.
+        mode: `fast` classifies each face once; `best` averages 14 views of it, which is slower and
+            gives better probabilities.
+        prior: How often each expression occurs in your kind of pictures: `everyday` (press, film,
+            family: mostly neutral and happy), `balanced` (experiments, posed collections), or your
+            own weights by label, `{"happy": 3, "neutral": 5}` or "happy=3,neutral=5". By default
+            the bundle decides; the network in the package uses `everyday`.
 
     Raises:
-        BundleError: if the bundle cannot be trusted.
-        UsageError: if the bundle has no such prior, or no such labels.
+        BundleError: if the bundle is missing, damaged or unsafe.
+        UsageError: for an unknown detector, mode, prior or label.
         DownloadError: if the detector's weights cannot be downloaded.
 
     >>> recognizer = mien.load()
@@ -87,27 +87,26 @@ def load(
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A picture whose faces are detected and not yet classified."""
+class _DetectedFaces:
+    """A picture whose faces are detected but not yet classified."""
 
     width: int
     height: int
     note: str
     detections: Detections
-    crops: np.ndarray  # uint8 (F, S, S, 1), S as the network takes them
+    crops: np.ndarray  # uint8 (F, S, S, 1), S being the side of the network's input
     picture: Any = None  # what a frame draws on
 
 
 class Recognizer:
-    """Decodes, detects, crops and classifies. Several threads may use it at once; each process
-    needs its own.
+    """Finds the faces of pictures and classifies their expressions; `load` makes one.
+
+    Several threads may use a recognizer at once; each process needs its own.
 
     Args:
         bundle: The network.
         detector: The face detector.
-        num_threads: Threads of the classifier; None leaves it to ONNX Runtime.
-        mode: `fast` or `best`, as for `load`.
-        prior: As for `load`.
+        num_threads, mode, prior: As for `load`.
     """
 
     def __init__(
@@ -128,12 +127,12 @@ class Recognizer:
 
     @property
     def prior(self) -> str:
-        """The class prior of its answers: a name, or shares such as `happy=0.75,sad=0.25`."""
+        """The class prior of its predictions: a name, or shares such as `happy=0.75,sad=0.25`."""
         return self._rule.prior
 
     @property
     def certain_from(self) -> float:
-        """The least probability of the likeliest label in a certain answer."""
+        """A prediction is certain if its top probability is at least this, 0 to 1."""
         return self._rule.certain_from
 
     @property
@@ -143,28 +142,29 @@ class Recognizer:
 
     @property
     def heads(self) -> dict[str, LabelSet]:
-        """The labels of each head in `Face.heads`, by its name; empty for a network with one."""
-        found = {head.name: head.labels for head in self.bundle.heads}
-        return found if len(found) > 1 else {}
+        """Head name -> labels, for the heads in `Face.heads`; empty if the network has one head."""
+        labels = {head.name: head.labels for head in self.bundle.heads}
+        return labels if len(labels) > 1 else {}
 
     @overload
     def __call__(self, picture: Picture) -> Frame: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, picture: Iterable[Picture]) -> Frames: ...
     def __call__(self, picture: Any) -> Frame | Frames:
-        """One picture, or several.
-
-        Of one picture comes a `Frame`; it raises where the picture cannot be read. Of several come
-        `Frames`, a list with a frame for each, in their order; one that cannot be read has its
-        `error` and no faces. `frames` gives the same one by one, for more than fit into memory.
+        """Recognise the faces of one picture or several.
 
         Args:
             picture: Whatever `mien.vision.image.load_image` takes: path, address, bytes, file
-                object, array, PIL image; or a list or other iterable of these. The answer keeps
-                what was given, to draw on it.
+                object, array, PIL image; or a list or other iterable of these. The result keeps it
+                to draw on.
+
+        Returns:
+            For one picture a `Frame`. For several `Frames`, a list with a frame for each, in order;
+            the frame of an unreadable picture has an `error` and no faces. `frames` yields the same
+            one by one, for more pictures than fit into memory.
 
         Raises:
-            DataError: if the one picture is not a picture, or too large.
+            DataError: if a single picture cannot be read, or is too large.
 
         >>> recognizer = mien.load()
         >>> recognizer("photo.jpg")
@@ -175,142 +175,135 @@ class Recognizer:
         1  coffee.jpg      0   <NA>
         """
         if not is_one_picture(picture):
-            return Frames(self._frames(((name_of(one), one) for one in picture), keep=True))
+            return Frames(self._frames(((name_of(item), item) for item in picture), keep=True))
         decoded = decode(picture)
-        found = self._find(decoded.pixels)
-        found = replace(found, note=decoded.note, picture=kept(picture, decoded.pixels))
-        return self._frame(name_of(picture), found, self.classify(found.crops))
+        detected = self._detect(decoded.pixels)
+        detected = replace(detected, note=decoded.note, picture=kept(picture, decoded.pixels))
+        return self._frame(name_of(picture), detected, self.classify(detected.crops))
 
     def faces(self, picture: Picture) -> Faces:
-        """The faces of one picture, from left to right: a list, with a `to_frame` of its own.
+        """The faces of one picture, from left to right.
 
         Args:
             picture: One picture, as for a call.
 
         Raises:
-            DataError: if it is not a picture, or too large.
+            DataError: if it cannot be read, or is too large.
             UsageError: for several pictures.
         """
         if not is_one_picture(picture):
             raise UsageError(
-                f"faces: got several pictures, a {type(picture).__name__}; expected one. Fix: "
+                f"faces: got several pictures, a {type(picture).__name__}; expected one. Fix: call "
                 "recognizer([...]) for a list of frames, or recognizer.frames([...]) one by one"
             )
         return self.faces_in(load_image(picture))
 
     def faces_in(self, image: np.ndarray) -> Faces:
         """The faces of one decoded picture, RGB uint8 (H, W, 3)."""
-        found = self._find(image)
-        return self._answer(found, self.classify(found.crops))
+        detected = self._detect(image)
+        return self._faces(detected, self.classify(detected.crops))
 
     def glance(self, image: np.ndarray) -> Faces | None:
-        """As `faces_in`, but only with the detector's first pass at a small size, which misses
-        small faces; None if the detector makes no second pass for this picture.
+        """Like `faces_in`, but only with the detector's first pass, at a small size, which misses
+        small faces; None if the detector needs no second pass for this picture.
         """
-        look = getattr(self.detector, "glance", None)
-        detections = None if look is None else look(image)
+        first_pass = getattr(self.detector, "glance", None)
+        detections = None if first_pass is None else first_pass(image)
         if detections is None:
             return None
-        found = self._cut_out(image, detections)
-        return self._answer(found, self.classify(found.crops))
+        detected = self._crop_faces(image, detections)
+        return self._faces(detected, self.classify(detected.crops))
 
     def classify(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Calibrated probabilities of each head, float32 (N, K), of gray faces.
+        """Calibrated probabilities of gray faces: head name -> float32 (N, K), rows sum to 1.
 
         Args:
-            crops: uint8 (N, A, A, 1), cut as FER2013's are; any side A, such as FER2013's own 48.
+            crops: uint8 (N, A, A, 1), cropped like FER2013's faces; any side A, such as 48.
         """
         return self._classifier(crops, mode=self.mode)
 
     def frames(
         self, sources: Iterable[Any], *, names: Iterable[str] | None = None
     ) -> Iterator[Frame]:
-        """A Frame for each picture, in their order; one for an unreadable picture has an error and
-        no faces.
+        """Yield a Frame for each picture, in order; that of an unreadable picture has an error.
 
         Threads decode pictures and detect faces ahead; faces are classified in batches across
         pictures. Only a few pictures are in memory at a time.
 
         Args:
-            sources: What `faces` takes.
+            sources: Pictures, each as for `faces`.
             names: The names of the frames; by default the path, or the kind of picture.
         """
         if is_one_picture(sources):
             raise UsageError(
                 f"frames: got a single source, {name_of(sources)}; expected a list of sources. "
-                "Fix: use frames([source]), or faces(source)"
+                "Fix: call frames([source]) or faces(source)"
             )
         named_sources = (
-            ((name_of(one), one) for one in sources)
+            ((name_of(source), source) for source in sources)
             if names is None
             else zip(names, sources, strict=True)
         )
         yield from self._frames(named_sources, keep=False)
 
     def _frames(self, sources: Iterable[tuple[str, Any]], *, keep: bool) -> Iterator[Frame]:
-        """A frame for each name and picture; `keep`: also pictures that are no files are kept."""
+        """A frame for each (name, picture); with `keep` it holds pictures that are not files."""
         workers = max(2, os.cpu_count() or 2)
         with ThreadPoolExecutor(workers, thread_name_prefix="mien") as pool:
-            waiting: deque[tuple[str, Future[_Found | MienError]]] = deque()
+            queue: deque[tuple[str, Future[_DetectedFaces | MienError]]] = deque()
             try:
                 for name, source in sources:
-                    waiting.append((name, pool.submit(self._decode_and_find, source, keep)))
-                    if len(waiting) > 2 * workers:
-                        yield from self._finish([waiting.popleft() for _ in range(workers)])
-                while waiting:
-                    num = min(workers, len(waiting))
-                    yield from self._finish([waiting.popleft() for _ in range(num)])
+                    queue.append((name, pool.submit(self._decode_and_detect, source, keep)))
+                    if len(queue) > 2 * workers:
+                        yield from self._finish([queue.popleft() for _ in range(workers)])
+                while queue:
+                    num = min(workers, len(queue))
+                    yield from self._finish([queue.popleft() for _ in range(num)])
             finally:
-                for _, future in waiting:
+                for _, future in queue:
                     future.cancel()
 
     def explain(self, picture: Any, face: Face) -> tuple[np.ndarray, np.ndarray]:
-        """Which parts of a face its label depends on (`mien.vision.explain`), in a single view.
+        """Which regions of a face its label depends on (`mien.vision.explain`), in a single view.
 
         Args:
             picture: The picture that contains the face.
             face: A face from `faces`.
 
         Returns:
-            The face as the network sees it, uint8 (S, S, 1), and its map, float32 (S, S): the fall
-            of the label's log-odds if a place is blurred.
+            The network's input, uint8 (S, S, 1), and its map, float32 (S, S): by how much the
+            label's log-odds fall when a region is blurred.
         """
         image = load_image(picture)
         boxes = np.array([face.box], np.float32)
         points = None if face.landmarks is None else np.array([face.landmarks], np.float32)
-        [seen] = crop(
+        [face_crop] = crop(
             image, boxes, points, geometry=self.detector.geometry, side=self.bundle.side
         ).faces
-        one_view = self._classifier
-        return seen, occlusion_map(
-            lambda faces: log_odds(one_view.answer(one_view(faces), rule=self._rule)),
-            seen,
+        classifier = self._classifier
+        return face_crop, occlusion_map(
+            lambda faces: log_odds(classifier.answer(classifier(faces), rule=self._rule)),
+            face_crop,
             face.labels.index(face.label),
         )
 
     def with_settings(
         self, *, mode: str | None = None, detector: Detector | None = None, prior: Prior = None
     ) -> Recognizer:
-        """The same network with other settings, in the same session; `close` ends both.
+        """A recognizer with other settings that shares this one's session; `close` ends both.
 
-        Args:
-            mode: As for `load`; None keeps it.
-            detector: The face detector; None keeps it.
-            prior: As for `load`; None keeps it.
-
-        Raises:
-            UsageError: if there is no such mode or prior.
+        Arguments and errors are as for `load`; None keeps the present setting.
         """
-        other = object.__new__(Recognizer)
-        other.__dict__.update(self.__dict__)
+        recognizer = object.__new__(Recognizer)
+        recognizer.__dict__.update(self.__dict__)
         if mode is not None:
             check_mode(mode)
-            other.mode = mode
+            recognizer.mode = mode
         if detector is not None:
-            other.detector = detector
+            recognizer.detector = detector
         if prior is not None:
-            other._rule = self._classifier.rule(prior)
-        return other
+            recognizer._rule = self._classifier.rule(prior)
+        return recognizer
 
     def __repr__(self) -> str:
         network = f"{self.bundle.name} {self.bundle.digest[:8]}"
@@ -320,7 +313,7 @@ class Recognizer:
         )
 
     def close(self) -> None:
-        """Free the network; the recognizer cannot be used afterwards."""
+        """Free the network. The recognizer cannot be used afterwards."""
         self._classifier.close()
 
     def __enter__(self) -> Recognizer:
@@ -331,23 +324,23 @@ class Recognizer:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "a Recognizer has native sessions and cannot be pickled; call mien.load() in each "
-            "process"
+            "got a Recognizer, which has native sessions; expected an object that can be pickled. "
+            "Fix: call mien.load() in each process"
         )
 
-    def _decode_and_find(self, source: Any, keep: bool) -> _Found | MienError:
+    def _decode_and_detect(self, source: Any, keep: bool) -> _DetectedFaces | MienError:
         try:
             decoded = decode(source)
-            found = replace(self._find(decoded.pixels), note=decoded.note)
+            detected = replace(self._detect(decoded.pixels), note=decoded.note)
             is_kept = keep or is_file(source)
-            return replace(found, picture=kept(source, decoded.pixels)) if is_kept else found
+            return replace(detected, picture=kept(source, decoded.pixels)) if is_kept else detected
         except MienError as error:
             return error
 
-    def _find(self, image: np.ndarray) -> _Found:
-        return self._cut_out(image, self.detector.detect(image).left_to_right())
+    def _detect(self, image: np.ndarray) -> _DetectedFaces:
+        return self._crop_faces(image, self.detector.detect(image).left_to_right())
 
-    def _cut_out(self, image: np.ndarray, detections: Detections) -> _Found:
+    def _crop_faces(self, image: np.ndarray, detections: Detections) -> _DetectedFaces:
         crops = crop(
             image,
             detections.boxes,
@@ -355,16 +348,18 @@ class Recognizer:
             geometry=detections.geometry,
             side=self.bundle.side,
         )
-        return _Found(image.shape[1], image.shape[0], "", detections, crops.faces)
+        return _DetectedFaces(image.shape[1], image.shape[0], "", detections, crops.faces)
 
-    def _finish(self, items: Sequence[tuple[str, Future[_Found | MienError]]]) -> Iterator[Frame]:
+    def _finish(
+        self, items: Sequence[tuple[str, Future[_DetectedFaces | MienError]]]
+    ) -> Iterator[Frame]:
         results = [(name, future.result()) for name, future in items]
-        found = [result for _, result in results if isinstance(result, _Found)]
-        faces = [one.crops for one in found]
-        heads = self.classify(np.concatenate(faces)) if faces else {}
+        readable = [result for _, result in results if isinstance(result, _DetectedFaces)]
+        crops = [item.crops for item in readable]
+        heads = self.classify(np.concatenate(crops)) if crops else {}
         start = 0
         for name, result in results:
-            if not isinstance(result, _Found):
+            if not isinstance(result, _DetectedFaces):
                 yield replace(self._empty, source=name, error=str(result))
                 continue
             rows = slice(start, start + len(result.crops))
@@ -373,7 +368,7 @@ class Recognizer:
 
     @property
     def _empty(self) -> Frame:
-        """A frame of nothing, which tells of this network and detector."""
+        """A frame without a picture, with the names of this network and detector."""
         return Frame(
             *("", 0, None, 0, 0, self.detector.name),
             prior=self.prior,
@@ -381,19 +376,21 @@ class Recognizer:
             heads={name: labels.names for name, labels in self.heads.items()},
         )
 
-    def _frame(self, name: str, found: _Found, heads: dict[str, np.ndarray]) -> Frame:
+    def _frame(self, name: str, detected: _DetectedFaces, heads: dict[str, np.ndarray]) -> Frame:
         return replace(
             self._empty,
             source=name,
-            width=found.width,
-            height=found.height,
-            faces=tuple(self._answer(found, heads)),
-            note=found.note,
-            picture=found.picture,
+            width=detected.width,
+            height=detected.height,
+            faces=tuple(self._faces(detected, heads)),
+            note=detected.note,
+            picture=detected.picture,
         )
 
-    def _answer(self, found: _Found, heads: dict[str, np.ndarray]) -> Faces:
-        shown = self._classifier.answer(heads, mode=self.mode, rule=self._rule)
-        labelled = {name: (labels, heads[name]) for name, labels in self.heads.items()}
-        least, own = self.certain_from, (self.labels, shown)
-        return faces_of(found.detections, found.crops, own, labelled, certain_from=least)
+    def _faces(self, detected: _DetectedFaces, heads: dict[str, np.ndarray]) -> Faces:
+        probabilities = self._classifier.answer(heads, mode=self.mode, rule=self._rule)
+        other_heads = {name: (labels, heads[name]) for name, labels in self.heads.items()}
+        certain_from, prediction = self.certain_from, (self.labels, probabilities)
+        return faces_of(
+            detected.detections, detected.crops, prediction, other_heads, certain_from=certain_from
+        )

@@ -13,22 +13,22 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-Watcher = Callable[[str, int, int], None]  # the job, how many parts are done, of how many
+Watcher = Callable[[str, int, int], None]  # job, number of finished parts, number of all parts
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 @contextmanager
 def watched_by(watcher: Watcher) -> Iterator[None]:
     """Report the progress of long jobs to `watcher` within the block."""
-    before = _watcher.set(watcher)
+    token = _watcher.set(watcher)
     try:
         yield
     finally:
-        _watcher.reset(before)
+        _watcher.reset(token)
 
 
 def tell_progress(what: str, done: int, total: int) -> None:
-    """Report progress to the watcher, if there is one: the command line sets it."""
+    """Report progress to the watcher, if the command line has set one."""
     if (watcher := _watcher.get()) is not None:
         watcher(what, done, total)
 
@@ -50,12 +50,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_bf16() -> bool | None:
-    """Whether the processor multiplies bfloat16; None if the system does not say."""
+    """Whether the processor has bfloat16 instructions; None if the system does not say."""
     flags = cpuinfo()
     return (
         None
@@ -65,8 +65,8 @@ def has_bf16() -> bool | None:
 
 
 def reset_peak_memory() -> None:
-    """Let `peak_memory_mb` count from now on. This works only on Linux; elsewhere the peak remains
-    that of the whole process.
+    """Let `peak_memory_mb` count from now on. Only Linux can do this; elsewhere the peak is that of
+    the whole process.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -75,7 +75,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_mb() -> int:
-    """Most resident memory in MiB since `reset_peak_memory`; 0 on Windows, which does not say."""
+    """Peak resident memory in MiB since `reset_peak_memory`; 0 on Windows, which does not say."""
     try:
         match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
         if match:
@@ -90,8 +90,8 @@ def peak_memory_mb() -> int:
     return peak // 2**20 if sys.platform == "darwin" else peak // 1024
 
 
-# Printed at every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL is, since
-# logging is not set up yet.
+# TensorFlow prints these at every start on processors with AVX-512, whatever TF_CPP_MIN_LOG_LEVEL
+# is, since its logging is not set up yet.
 _NOISE = (
     "All log messages before absl::InitializeLog()",
     "oneDNN custom operations are on",
@@ -101,7 +101,7 @@ _NOISE = (
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow. Native code's output to stderr is passed on without known noise."""
+    """Import TensorFlow, and pass on what its native code prints to stderr, without known noise."""
     if "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
@@ -121,58 +121,57 @@ def import_tensorflow() -> None:
 
 @contextmanager
 def closed_files_closed_again() -> Iterator[None]:
-    """Suppress a message: lz4's files are flushed after they are closed, and Python 3.13 and newer
-    print that as an ignored exception.
+    """Suppress a harmless message: lz4 flushes files after closing them, which Python 3.13 and
+    newer print as an ignored exception.
     """
-    shown = sys.unraisablehook
+    previous_hook = sys.unraisablehook
 
     def hook(event: sys.UnraisableHookArgs) -> None:
         if not (isinstance(event.exc_value, ValueError) and "closed file" in str(event.exc_value)):
-            shown(event)
+            previous_hook(event)
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
-        sys.unraisablehook = shown
+        sys.unraisablehook = previous_hook
 
 
 def onnx_session(model: bytes, num_threads: int) -> Any:
-    """A session of ONNX Runtime on the processor; any number of threads may call it at once.
+    """A session of ONNX Runtime on the CPU; any number of threads may call it at once.
 
     Args:
-        model: The bytes of the network. ONNX Runtime follows relative paths in it, to weights in
-            the working directory, so a stranger's must be checked first (`mien.bundle.onnx_file`).
+        model: The bytes of the network. ONNX Runtime follows relative paths in it to weights in the
+            working directory, so check untrusted ones first (`mien.bundle.onnx_file`).
         num_threads: Threads for each call.
 
     Raises:
         Exception: one of `onnx_errors()`, if ONNX Runtime cannot run the network.
     """
-    # ONNX Runtime would send events (paths, processor, system) to its maker; nothing leaves this
-    # machine unasked.
+    # ONNX Runtime would send events (paths, processor, system) to its maker.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    # Imported when first needed: it takes most of the time of a cold start.
+    # Imported only when needed: it takes most of the time of a cold start.
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors are raised, so they need not be logged too
-    # Threads that spin while waiting take cores from other programs.
+    options.log_severity_level = 4  # errors are raised, so they need no log
+    # Threads that spin while waiting would take cores from other programs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def onnx_errors() -> tuple[type[Exception], ...]:
     """The exceptions of ONNX Runtime, which have no common base."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as raised
+    from onnxruntime.capi import onnxruntime_pybind11_state as exceptions
 
     return (
-        raised.Fail,
-        raised.InvalidArgument,
-        raised.InvalidGraph,
-        raised.InvalidProtobuf,
-        raised.NotImplemented,
-        raised.RuntimeException,
-        UnicodeDecodeError,  # from its message, if that quotes a damaged name
+        exceptions.Fail,
+        exceptions.InvalidArgument,
+        exceptions.InvalidGraph,
+        exceptions.InvalidProtobuf,
+        exceptions.NotImplemented,
+        exceptions.RuntimeException,
+        UnicodeDecodeError,  # raised if its message quotes a damaged name
     )

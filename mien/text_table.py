@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], *, num_left: int = 1) -> list[str]:
-    """Rows of equal length as lines, two blanks between columns.
+    """Rows of equal length as lines, with two spaces between columns.
 
     Args:
         rows: The cells of each row.
-        num_left: So many columns are aligned on the left, the others on the right.
+        num_left: The number of columns that are aligned left; the others are aligned right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -26,7 +26,7 @@ def test_a_user_without_a_home_goes_on_without_a_cache(monkeypatch: pytest.Monke
     constants._temporary.cache_clear()
     folder = cache_dir({})
     assert folder.is_dir() and folder == cache_dir({})
-    constants._kept.pop().cleanup()
+    constants._temporary_folders.pop().cleanup()
     constants._temporary.cache_clear()
 
 

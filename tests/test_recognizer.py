@@ -207,7 +207,7 @@ def test_faces_of_several_pictures_name_what_takes_them(
 ) -> None:
     with load(bundle_path, detector="none") as recognizer:
         for several in (["a.png", "b.png"], ("a.png",), crops, iter(crops)):
-            with pytest.raises(UsageError, match=r"expected one\. Fix: recognizer\(.*frames"):
+            with pytest.raises(UsageError, match=r"expected one\. Fix: call recognizer\(.*frames"):
                 recognizer.faces(several)  # type: ignore[arg-type]
 
 

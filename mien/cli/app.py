@@ -30,8 +30,8 @@ Exit codes: 0 done, 1 other failure, 2 wrong option, 3 data cannot be read, 4 ru
 be used, 5 download failed, 6 a part of mien is not installed, 7 bundle cannot be used, 8 some
 pictures or videos could not be read, 130 Ctrl-C (what was computed is on disk), 143 terminated."""
 
-# After Ctrl-C: what the same command does.
-GOES_ON = {
+# What the user reads after Ctrl-C: how to continue.
+AFTER_CTRL_C = {
     "run": "; the same command continues after the last complete epoch",
     "train": "; the same command continues after the last complete epoch",
     "predict": "; the rows so far are complete, and --resume continues after them",
@@ -47,8 +47,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         print(f"mien {__version__}")
         raise typer.Exit
 
@@ -63,7 +63,7 @@ def _options(
 
 
 def doctor(json: Json = False) -> None:
-    """Print versions, backend, processor and the data that would be found, for a bug report.
+    """Print versions, backend, processor and default data, for a bug report.
 
     Example: mien doctor --json
     """
@@ -79,17 +79,16 @@ for verb in (run, train, evaluate, info, doctor, predict, average, export, calib
 
 def main() -> NoReturn:
     """Entry point: run the command line and turn mien's errors into one line and an exit code."""
-    # TensorFlow reads this when it is imported, which is later; the user's own setting wins.
+    # TensorFlow reads this when it is imported, later; the user's own setting takes precedence.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a terminal without the letters of a name
-    terminated = []
+            # The terminal's encoding may lack letters of a file name.
+            stream.reconfigure(errors="backslashreplace")
+    signals = []
 
     def stop(number: int, frame: object) -> None:
-        terminated.append(number)
+        signals.append(number)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
@@ -99,17 +98,17 @@ def main() -> NoReturn:
     except MienError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except SystemExit as ended:
-        # typer turns a KeyboardInterrupt into this code without a word.
-        if ended.code == 130:
+    except SystemExit as exit_request:
+        # typer turns a KeyboardInterrupt into this code and prints nothing.
+        if exit_request.code == 130:
             print(
-                f"stopped{GOES_ON.get(sys.argv[1], '') if len(sys.argv) > 1 else ''}",
+                f"stopped{AFTER_CTRL_C.get(sys.argv[1], '') if len(sys.argv) > 1 else ''}",
                 file=sys.stderr,
             )
-            sys.exit(143 if terminated else 130)
+            sys.exit(143 if signals else 130)
         raise
     except BrokenPipeError:
-        # The reader of our output is gone (`mien ... | head`): not our failure.
+        # The reader of our output has closed it (`mien ... | head`), which is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
@@ -120,12 +119,11 @@ def main() -> NoReturn:
                 file=sys.stderr,
             )
             sys.exit(1)
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or Python would try once more
+        # Otherwise Python would try to write once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(
-            f"error: got an error while writing the output ({error.strerror}); expected room for "
-            "it. Fix: free some space, or write it elsewhere",
+            f"error: got an error while writing the output ({error.strerror}); expected enough "
+            "space for it. Fix: free some space, or write it elsewhere",
             file=sys.stderr,
         )
         sys.exit(1)

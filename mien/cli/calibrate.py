@@ -1,4 +1,4 @@
-"""The verb `mien calibrate`: derive how a bundle answers under each class prior."""
+"""The verb `mien calibrate`: fit a bundle's prediction rule for each class prior."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def calibrate(
     photographs: Annotated[
         str,
         typer.Option(
-            help="Faces of everyday photographs: training/ and validation/, no person in both."
+            help="Faces from everyday photographs in training/ and validation/, no person in both."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The bundle to write: a folder or .zip.")],
@@ -23,7 +23,8 @@ def calibrate(
     votes: Votes = None,
     json: Json = False,
 ) -> None:
-    """Derive the answer of a bundle for the priors everyday and balanced; its network stays.
+    """Fit a bundle's prediction rules for the priors everyday and balanced. The network is
+    unchanged.
 
     Example: mien calibrate shipped --data fer2013.csv --photographs faces/ --out mine.zip
     """
@@ -32,17 +33,25 @@ def calibrate(
     from mien.training.answer_rules import recalibrate
 
     pipeline.need_train_extra()
-    opened = open_bundle(bundle)
+    source_bundle = open_bundle(bundle)
     faces = pipeline.read(source_of(data, votes, "raise"), say=say)
-    everyday = pipeline.read(source_of(photographs, None, "raise"), say=say, side=opened.side)
-    new, measured = recalibrate(opened, out, dataset=faces, photographs=everyday)
-    answer({"bundle": str(out), "digest": new.digest, "measured": measured}, _table(measured), json)
+    photograph_faces = pipeline.read(
+        source_of(photographs, None, "raise"), say=say, side=source_bundle.side
+    )
+    calibrated, measures = recalibrate(
+        source_bundle, out, dataset=faces, photographs=photograph_faces
+    )
+    answer(
+        {"bundle": str(out), "digest": calibrated.digest, "measured": measures},
+        _table(measures),
+        json,
+    )
     say_next("predict", "photo.jpg", "--bundle", out, as_json=json)
 
 
-def _table(measured: dict[str, Any]) -> str:
+def _table(measures: dict[str, Any]) -> str:
     lines = ["prior     mode  faces        n  right  certain  right of these"]
-    for prior, modes in measured.items():
+    for prior, modes in measures.items():
         for mode, rows in modes.items():
             for name, row in rows.items():
                 lines.append(

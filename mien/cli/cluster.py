@@ -1,4 +1,4 @@
-"""`mien predict --engine ray`: what is to be answered, by how many, and how it goes."""
+"""`mien predict --engine ray`: the sources, the workers, and the progress."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 ENGINES = ("local", "ray")
 LISTS = (".txt", ".lst")
-LINE_S = 10.0  # between lines of progress, where there is no terminal
+LINE_S = 10.0  # between lines of progress without a terminal
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Options of `mien predict` that are for an engine only.
+class EngineOptions:
+    """Options of `mien predict` about the engine.
 
     Attributes:
-        engine: What does the work.
-        address, workers, threads, time_limit: As `mien.ray.job.Cluster`.
-        dry_run: Say what it would take, and do nothing.
-        core_hour: What an hour of a core costs.
+        engine: `local` or `ray`.
+        address, workers, threads, time_limit: As for `mien.ray.job.Cluster`.
+        dry_run: Only estimate time and cost.
+        core_hour: Price of an hour of a core.
     """
 
     engine: str
@@ -53,7 +53,7 @@ class Asked:
         return self.engine == "ray"
 
     def table(self, out: str) -> Path:
-        """The path of the table; for a folder of parts, one of them."""
+        """The path of the table, or of one part if `out` is a folder of parts."""
         return Path(out, "part.parquet") if self.has_ray else Path(out)
 
     def cluster(self) -> Cluster:
@@ -64,8 +64,8 @@ class Asked:
         return Cluster(self.address, self.workers, self.threads or 1, limit)
 
     def check_unused(self) -> None:
-        """Refuse what would be passed over without `--engine ray`."""
-        for option, given in (
+        """Refuse options that have no effect without `--engine ray`."""
+        for option, is_set in (
             ("--address", self.address is not None),
             ("--workers", self.workers is not None),
             ("--threads", self.threads is not None),
@@ -73,7 +73,7 @@ class Asked:
             ("--dry-run", self.dry_run),
             ("--core-hour", self.core_hour is not None),
         ):
-            if given:
+            if is_set:
                 raise UsageError(
                     f"{option}: got it without --engine ray; expected both. Fix: add --engine ray"
                 )
@@ -83,32 +83,32 @@ def predict_with_ray(
     paths: Sequence[str],
     recognizer: Recognizer,
     out: str | None,
-    given: tuple[Outputs, Options],
-    asked: Asked,
+    settings: tuple[Outputs, Options],
+    engine: EngineOptions,
     *,
     quiet: bool,
     as_json: bool,
 ) -> Tally:
-    """Answer files on a cluster, or say what that would take."""
+    """Predict files on a cluster, or print what that would take."""
     from mien.predict import Tally
     from mien.ray.job import predict_on_cluster
 
-    tell: Tell = _nothing if quiet else say
-    outputs, options = given
-    if out is None and not asked.dry_run:
+    tell: Tell = _discard if quiet else say
+    outputs, options = settings
+    if out is None and not engine.dry_run:
         raise UsageError("--engine ray: got no --out; expected a folder. Fix: add --out answers/")
-    work = replace(work_of(paths, tell), out=out or "", cluster=asked.cluster())
-    if asked.dry_run:
-        _say_what_it_takes(work, recognizer, options, asked, as_json)
+    work = replace(work_of(paths, tell), out=out or "", cluster=engine.cluster())
+    if engine.dry_run:
+        _say_what_it_takes(work, recognizer, options, engine, as_json)
         return Tally()
     with ExitStack() as stack:
         bar = stack.enter_context(counting_bar(0 if quiet else len(work.below)))
         lines = Lines(tell)
 
-        def show(done: int, how: str) -> None:
-            bar(done, how)
+        def show(num_done: int, status: str) -> None:
+            bar(num_done, status)
             if not sys.stderr.isatty():
-                lines.show(how)
+                lines.show(status)
 
         tally = predict_on_cluster(work, recognizer, outputs, options, say=tell, show=show)
     if as_json:
@@ -117,19 +117,19 @@ def predict_with_ray(
 
 
 class Lines:
-    """A line of progress now and then."""
+    """Prints a line of progress at most every `LINE_S` seconds."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell, self._last = tell, time.monotonic()
 
-    def show(self, how: str) -> None:
+    def show(self, status: str) -> None:
         if time.monotonic() - self._last >= LINE_S:
             self._last = time.monotonic()
-            self._tell(how)
+            self._tell(status)
 
 
 def work_of(paths: Sequence[str], tell: Tell) -> Work:
-    """The files that are named: folders, patterns, files, lists of them, addresses."""
+    """The files that arguments name: files, folders, patterns, lists of files, addresses."""
     from mien.cli.sources import collect
     from mien.ray import storage
     from mien.ray.job import Work
@@ -138,9 +138,9 @@ def work_of(paths: Sequence[str], tell: Tell) -> Work:
     from mien.vision.formats import is_picture_name
 
     local: list[str] = []
-    below: dict[str, str] = {}
+    relative_paths: dict[str, str] = {}
     queries: dict[str, str] = {}
-    for path in map(_without_scheme, _named(paths)):
+    for path in map(_without_scheme, _expand_lists(paths)):
         if not storage.is_remote(path):
             local.append(path)
             continue
@@ -148,26 +148,30 @@ def work_of(paths: Sequence[str], tell: Tell) -> Work:
         if query:
             queries[storage.root_of(address)] = query
         files = storage.listed(address, query)
-        wanted = [one for one in files if is_picture_name(one) or is_video_name(one)]
-        if len(files) > len(wanted):
-            num = len(files) - len(wanted)
-            tell(f"{address}: left out {counted(num, 'file')}, by name neither picture nor video")
-        below |= {one: one.removeprefix(address).lstrip("/") for one in wanted}
-    if local or not below:
-        below |= collect(local, say=tell)
-    if STDIN in below:
+        media = [source for source in files if is_picture_name(source) or is_video_name(source)]
+        if len(files) > len(media):
+            num = len(files) - len(media)
+            tell(
+                f"{address}: left out {counted(num, 'file')} without the name of a picture or video"
+            )
+        relative_paths |= {source: source.removeprefix(address).lstrip("/") for source in media}
+    if local or not relative_paths:
+        relative_paths |= collect(local, say=tell)
+    if STDIN in relative_paths:
         raise UsageError("--engine ray: got - for stdin; expected files. Fix: name the file")
     videos = frozenset(
-        one for one in below if (is_video_name(one) if storage.is_remote(one) else is_video(one))
+        source
+        for source in relative_paths
+        if (is_video_name(source) if storage.is_remote(source) else is_video(source))
     )
-    return Work("", below, videos, queries)
+    return Work("", relative_paths, videos, queries)
 
 
-def _named(paths: Sequence[str]) -> list[str]:
-    """The sources that arguments name, including those in lists of files."""
+def _expand_lists(paths: Sequence[str]) -> list[str]:
+    """The arguments, with each list of files replaced by its entries."""
     from mien.data.table_rows import is_table
 
-    named: list[str] = []
+    sources: list[str] = []
     for path in paths:
         if Path(path).suffix.lower() in LISTS and os.path.isfile(path):
             try:
@@ -176,18 +180,18 @@ def _named(paths: Sequence[str]) -> list[str]:
                 raise DataError(
                     path,
                     got=f"a file that cannot be read ({error.strerror})",
-                    expected="a list, a path or address a line",
-                    fix="check its rights",
+                    expected="a list with a path or address on each line",
+                    fix="check its permissions",
                 ) from error
-            named += [line for line in text.splitlines() if line.strip()]
+            sources += [line for line in text.splitlines() if line.strip()]
         elif is_table(path):
             raise UsageError(
                 f"--engine ray: got the table {path}; expected pictures and videos. "
-                "Fix: leave out --engine ray, one machine is fast at faces that are cut out"
+                "Fix: leave out --engine ray; one machine is fast enough for tables of faces"
             )
         else:
-            named.append(path)
-    return named
+            sources.append(path)
+    return sources
 
 
 def _without_scheme(path: str) -> str:
@@ -198,28 +202,28 @@ def _without_scheme(path: str) -> str:
 
 
 def _say_what_it_takes(
-    work: Work, recognizer: Recognizer, options: Options, asked: Asked, as_json: bool
+    work: Work, recognizer: Recognizer, options: Options, engine: EngineOptions, as_json: bool
 ) -> None:
     from mien.ray.estimate import CORE_HOUR, estimate
     from mien.ray.job import connected
     from mien.runtime import cores
 
-    num_cores = (asked.workers or 0) * (asked.threads or 1)
-    if not num_cores and asked.address is not None:
-        with connected(asked.address) as ray:
+    num_cores = (engine.workers or 0) * (engine.threads or 1)
+    if not num_cores and engine.address is not None:
+        with connected(engine.address) as ray:
             num_cores = int(ray.cluster_resources().get("CPU", 1))
-    found = estimate(
+    result = estimate(
         work,
         recognizer,
         options,
         num_cores=num_cores or cores(),
-        core_hour_price=CORE_HOUR if asked.core_hour is None else asked.core_hour,
+        core_hour_price=CORE_HOUR if engine.core_hour is None else engine.core_hour,
     )
     if as_json:
-        print(json_module.dumps(found.to_dict(), indent=1))
+        print(json_module.dumps(result.to_dict(), indent=1))
     else:
-        print("\n".join(found.sentences()))
+        print("\n".join(result.sentences()))
 
 
-def _nothing(sentence: str) -> None:
+def _discard(sentence: str) -> None:
     pass

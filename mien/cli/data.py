@@ -59,7 +59,9 @@ def data_audit(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Also write JSON, table and contact sheets.", show_default=False
+            "--out",
+            help="Folder for a report as JSON and text, and contact sheets.",
+            show_default=False,
         ),
     ] = None,
     votes: Votes = None,
@@ -70,7 +72,7 @@ def data_audit(
     groups: Groups = None,
     json: Json = False,
 ) -> None:
-    """Find duplicates, leaks between splits, blanks, doubtful labels.
+    """Find duplicates, leaks between splits, blank pictures and doubtful labels.
 
     Example: mien data audit fer2013.csv --votes fer2013new.csv --out audit
     """
@@ -86,11 +88,11 @@ def data_audit(
 def data_get(
     name: Annotated[str, typer.Argument(help="The data set; fer2013 is the only one.")] = "fer2013",
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for it, where mien then finds it.")
+        Path, typer.Option("--out", help="Folder for the data; mien finds it in ./data.")
     ] = Path("data"),
     json: Json = False,
 ) -> None:
-    """Download FER2013 through Kaggle's own client (copies that need no account come first).
+    """Download FER2013 with Kaggle's client, first trying copies that need no account.
 
     Example: mien data get fer2013
     """
@@ -106,16 +108,19 @@ def data_get(
 @data_app.command("draw")
 def data_draw(
     out: Annotated[
-        Path, typer.Option("--out", help="A new folder; with --form csv a new file.")
+        Path, typer.Option("--out", help="A new folder, or with --form csv a new file.")
     ] = Path("drawn-faces"),
-    num: Annotated[int, typer.Option(help="Faces in all; three quarters train.", min=70)] = 5600,
+    num: Annotated[
+        int, typer.Option(help="Number of faces; three quarters are for training.", min=70)
+    ] = 5600,
     seed: Annotated[int, typer.Option(help="The same seed draws the same faces.", min=0)] = 0,
     form: Annotated[
-        str, typer.Option(help="folder: split/label/picture.png; csv: as FER2013.", **choice(FORMS))
+        str,
+        typer.Option(help="folder: split/label/picture.png; csv: FER2013's.", **choice(FORMS)),
     ] = "folder",
     json: Json = False,
 ) -> None:
-    """Draw faces with seven expressions, as data for a first try.
+    """Draw artificial faces with seven expressions, as data for a first try.
 
     Example: mien data draw --num 700 --out drawn-faces
     """
@@ -126,7 +131,7 @@ def data_draw(
 
 @data_app.command("convert")
 def data_convert(
-    data: Annotated[str, typer.Argument(help="The data, in any form that mien reads.")],
+    data: Annotated[str, typer.Argument(help="The data, in any format that mien reads.")],
     out: Annotated[Path, typer.Argument(help="A new .csv, .csv.gz, or folder.")],
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Leave out rows without a label.")
@@ -137,7 +142,7 @@ def data_convert(
     labels: LabelNames = None,
     json: Json = False,
 ) -> None:
-    """Write data as FER2013's csv or as a folder split/label/picture.png.
+    """Write data as a csv like FER2013's, or as a folder split/label/picture.png.
 
     Example: mien data convert faces/ faces.csv
     """
@@ -161,7 +166,8 @@ def data_crop(
     faces: Annotated[
         str,
         typer.Option(
-            help="detect: find and cut faces; auto: if a sample has any.", **choice(FACES)
+            help="detect: cut faces out; whole: pictures are faces; auto: a sample decides.",
+            **choice(FACES),
         ),
     ] = "detect",
     labels: LabelNames = None,
@@ -173,7 +179,7 @@ def data_crop(
     on_error: OnErrorOption = "raise",
     json: Json = False,
 ) -> None:
-    """Cut the faces out of photographs, by the rule of `mien predict`.
+    """Cut the faces out of photographs exactly as `mien predict` does.
 
     Example: mien data crop photos.zip faces/ --side 96
     """

@@ -8,13 +8,13 @@ from mien.cli.app import EXIT_CODES, app
 from mien.cli.data import data_app
 
 INTRODUCTION = """\
-Every verb with its options. The program tells the same:
+Every verb with its options, as the program itself prints them:
 
     mien --help
     mien predict --help
     mien --install-completion        # completes verbs and options in your shell
 
-Results go to stdout, everything else to stderr; `--json` prints an answer for programs."""
+Results go to stdout, everything else to stderr; `--json` prints results for programs."""
 
 
 def cli_docs() -> str:
@@ -27,10 +27,10 @@ def cli_docs() -> str:
     verbs += [["data", command.name or ""] for command in data_app.registered_commands]
     parts = ["# Command line", INTRODUCTION, EXIT_CODES]
     for verb in verbs:
-        shown = CliRunner().invoke(
+        result = CliRunner().invoke(
             app, [*verb, "--help"], prog_name="mien", env={"COLUMNS": "100", "TERM": "dumb"}
         )
-        parts.append(f"## {' '.join(['mien', *verb])}\n\n```text\n{shown.stdout.strip()}\n```")
+        parts.append(f"## {' '.join(['mien', *verb])}\n\n```text\n{result.stdout.strip()}\n```")
     return "\n\n".join(parts)
 
 

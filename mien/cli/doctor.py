@@ -1,4 +1,4 @@
-"""Facts for a bug report: versions, processor, backend, and the data that would be used."""
+"""Facts for a bug report: versions, processor, backend, default data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOT_INSTALLED = "not installed"
 
 
 def examine() -> tuple[dict[str, Any], str]:
-    """Facts as JSON-able values, and as text."""
+    """The facts as values for JSON, and as text."""
     versions = {name: _version(name) for name in PACKAGES}
     facts: dict[str, Any] = {
         "mien": __version__,
@@ -72,35 +72,34 @@ def _backend() -> str:
 
 
 def _network() -> str:
-    """The network that comes with mien, and how far its answers here are from those it was packed
-    with.
-    """
+    """The network that comes with mien, and whether its predictions here equal the stored ones."""
     try:
         bundle = open_bundle()
         with Classifier(bundle) as classify:
             difference = classify.replay_goldens()
     except MienError as error:
         return f"error: {error}"
-    sound = (
-        "as packed"
+    verdict = (
+        "within tolerance"
         if difference <= bundle.golden_tolerance
-        else "NOT as packed: please report this"
+        else "TOO LARGE, please report this"
     )
     return (
-        f"{bundle.name} {bundle.digest[:16]}, answers differ by at most {difference:.1e}: {sound}"
+        f"{bundle.name} {bundle.digest[:16]}, largest difference from the stored probabilities "
+        f"{difference:.1e}: {verdict}"
     )
 
 
 def _detector() -> str:
-    """Which detector would find faces now; nothing is downloaded."""
+    """The face detector that would be used; nothing is downloaded."""
     try:
-        kept = kept_weights()
-        if kept is not None:
-            return f"{YuNet(kept).name}, {kept}"
+        weights = kept_weights()
+        if weights is not None:
+            return f"{YuNet(weights).name}, {weights}"
     except MienError as error:
         return f"error: {error}"
-    other = "MTCNN if it fails" if mtcnn_is_installed() else "and MTCNN is not installed"
-    return f"YuNet, to be downloaded when first needed (230 KB); {other}"
+    fallback = "MTCNN if it fails" if mtcnn_is_installed() else "and MTCNN is not installed"
+    return f"YuNet, to be downloaded when first needed (230 KB); {fallback}"
 
 
 def _data() -> str:
@@ -108,4 +107,4 @@ def _data() -> str:
         path = find_data()
     except MienError as error:
         return f"error: {error}"
-    return str(path) if path else "none found: the embedded drawn faces would be used"
+    return str(path) if path else "none found: the built-in drawn faces would be used"

@@ -37,23 +37,23 @@ Networks = Annotated[
 ]
 Bundles = Annotated[
     list[str] | None,
-    typer.Option("--bundle", help="Bundles to judge: folders, zips, or shipped."),
+    typer.Option("--bundle", help="Bundles to evaluate: folders, zips, or shipped."),
 ]
 Runs = Annotated[
     list[Path] | None,
-    typer.Option("--run", help="With --bundle: run folders to judge as well.", show_default=False),
+    typer.Option("--run", help="With --bundle: run folders to evaluate too.", show_default=False),
 ]
 DataOption = Annotated[
     str | None,
     typer.Option(
-        "--data", help="The data, if runs are the arguments. " + DATA_HELP, show_default=False
+        "--data", help="The data if the arguments are runs. " + DATA_HELP, show_default=False
     ),
 ]
 Ensemble = Annotated[
     bool,
     typer.Option(
         "--ensemble",
-        help="Also measure the mean of the runs' answers, and that of the bundles'.",
+        help="Also evaluate the mean of the runs' predictions, and that of the bundles'.",
     ),
 ]
 
@@ -63,8 +63,8 @@ Mix = Annotated[
     typer.Option(
         "--weights",
         metavar="MIX",
-        help="Also give the accuracy at another class mix: natural (press and film: half neutral), "
-        "balanced, or neutral=5,happy=4,...",
+        help="Also report the accuracy for another class mix: natural (press and film: half "
+        "neutral), balanced, or neutral=5,happy=4,...",
         show_default=False,
     ),
 ]
@@ -86,11 +86,11 @@ def evaluate(
     groups: Groups = None,
     json: Json = False,
 ) -> None:
-    """Measure trained networks on the same data, side by side, and write the report.
+    """Evaluate networks side by side on the same data, and write a report.
 
     Example: mien evaluate runs/small runs/large --data fer2013.csv --out mien-report
 
-    Example: mien evaluate runs/small (the data that it was trained on)
+    Example: mien evaluate runs/small (uses the data that it was trained on)
 
     Example: mien evaluate --bundle shipped fer2013.csv
 
@@ -108,16 +108,24 @@ def evaluate(
     if ensemble and max(len(folders), len(bundles)) < 2:
         raise UsageError(
             f"--ensemble: got {len(folders)} run(s) and {len(bundles)} bundle(s); expected two or "
-            "more of a kind. Fix: name more, or leave --ensemble out"
+            "more runs, or two or more bundles. Fix: name more, or leave out --ensemble"
         )
     pipeline.need_evaluate_extra()
-    loaded = pipeline.load_runs(folders) if folders else []
-    opened = [open_bundle(one) for one in bundles]
+    trained_runs = pipeline.load_runs(folders) if folders else []
+    opened_bundles = [open_bundle(item) for item in bundles]
     source = source_of(path, votes, on_error, faces, side, labels, groups).or_of(folders)
-    sides = [one.recipe.input_side for one in loaded] + [one.side for one in opened]
+    sides = [item.recipe.input_side for item in trained_runs] + [
+        item.side for item in opened_bundles
+    ]
     dataset = pipeline.read(source, say=say, side=max(sides), to_train=False)
     job = pipeline.judge(
-        dataset, loaded, bundles=opened, ensemble=ensemble, out=out, say=say, weights=mix
+        dataset,
+        trained_runs,
+        bundles=opened_bundles,
+        ensemble=ensemble,
+        out=out,
+        say=say,
+        weights=mix,
     )
     print_job(job, json)
     if folders:
@@ -127,7 +135,7 @@ def evaluate(
 
 
 def print_job(job: Job, as_json: bool) -> None:
-    """The numbers, and where the report lies."""
+    """Print the scores, and the path of the report."""
     if as_json:
         print(json_module.dumps({**job.evaluation.to_dict(), "report": str(job.report)}, indent=1))
     else:
@@ -138,8 +146,10 @@ def print_job(job: Job, as_json: bool) -> None:
 def _runs_and_data(
     arguments: list[str], bundles: list[str], runs: list[Path], data: str | None
 ) -> tuple[list[Path], str | None]:
-    """With --bundle the argument is the data, and --run names runs; without it the arguments are
-    runs, and --data names the data.
+    """The run folders and the data.
+
+    With --bundle the argument is the data, and --run names runs; without it the arguments are runs,
+    and --data names the data.
     """
     if not bundles:
         if runs:
@@ -149,14 +159,14 @@ def _runs_and_data(
             )
         if not arguments:
             raise UsageError(
-                "evaluate: got no network; expected run folders or a bundle. Fix: name a run, or "
-                "give --bundle shipped"
+                "evaluate: got no network; expected run folders or a bundle. Fix: name a run "
+                "folder, or add --bundle shipped"
             )
-        return [Path(one) for one in arguments], data
-    named = [*arguments, *([] if data is None else [data])]
-    if len(named) > 1:
+        return [Path(argument) for argument in arguments], data
+    data_arguments = [*arguments, *([] if data is None else [data])]
+    if len(data_arguments) > 1:
         raise UsageError(
-            f"evaluate: got {' and '.join(named)} with --bundle; expected one argument, the data. "
-            "Fix: name runs with --run RUN"
+            f"evaluate: got {' and '.join(data_arguments)} with --bundle; expected one argument, "
+            "the data. Fix: name runs with --run RUN"
         )
-    return runs, named[0] if named else None
+    return runs, data_arguments[0] if data_arguments else None

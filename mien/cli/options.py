@@ -1,4 +1,4 @@
-"""Options that several verbs share, and how verbs print."""
+"""Options that several verbs share, and functions that print."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ if TYPE_CHECKING:
 
 
 def choice(words: Iterable[str]) -> dict[str, Any]:
-    """Arguments of `typer.Option` for one of a few words: shells complete them, and the error
-    suggests a similar word.
+    """Arguments of `typer.Option` for a choice of words.
+
+    Shells complete them, and the error for another word suggests a similar one.
     """
-    known = tuple(words)
+    choices = tuple(words)
 
     def parse(word: str) -> str:
-        if word in known:
+        if word in choices:
             return word
-        fix = meant(word, known, "use one of these")
-        raise typer.BadParameter(f"got {word}; expected one of {', '.join(known)}. Fix: {fix}")
+        fix = meant(word, choices, "use one of these")
+        raise typer.BadParameter(f"got {word}; expected one of {', '.join(choices)}. Fix: {fix}")
 
     def complete(incomplete: str) -> list[str]:
-        return [word for word in known if word.startswith(incomplete)]
+        return [word for word in choices if word.startswith(incomplete)]
 
     return {
         "parser": parse,
-        "metavar": f"[{'|'.join(known)}]",
+        "metavar": f"[{'|'.join(choices)}]",
         "autocompletion": complete,
     }
 
 
 DATA_HELP = (
-    "A csv of FER2013, or pictures as split/label/picture or label/picture: a file, folder, zip "
-    "or tar. Without it: $MIEN_DATA, Kaggle's input folder, ./data, this folder, else the "
-    "embedded drawn faces."
+    "FER2013's csv, or pictures as split/label/picture or label/picture: a file, folder, zip or "
+    "tar. Default: the first of $MIEN_DATA, Kaggle's input folder, ./data and this folder that "
+    "has data, or else built-in drawn faces."
 )
 Data = Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
 OutFolder = Annotated[
@@ -54,8 +55,8 @@ Init = Annotated[
     str | None,
     typer.Option(
         metavar="mien|PATH|dlib|imagenet:NAME",
-        help="Start from trained weights: mien's own, a bundle's, a run's, dlib's or ImageNet's "
-        "(docs/train.md).",
+        help="Start from trained weights: mien's own, those of a bundle or run, dlib's, or "
+        "ImageNet's (docs/train.md).",
         show_default=False,
     ),
 ]
@@ -75,8 +76,8 @@ FacesOption = Annotated[
     str,
     typer.Option(
         "--faces",
-        help="detect: pictures are photographs, whose faces are cut out as by predict; whole: they "
-        "are faces already; auto: decide by a sample, and say how.",
+        help="detect: cut the faces out of photographs, as predict does; whole: the pictures are "
+        "faces already; auto: a sample decides.",
         **choice(FACES),
     ),
 ]
@@ -88,7 +89,7 @@ LabelNames = Annotated[
     typer.Option(
         "--labels",
         metavar="NAMES",
-        help="What labels mean: rafdb, affectnet, fer2013, ferplus, ckplus, expw, or "
+        help="Meaning of the labels: rafdb, affectnet, fer2013, ferplus, ckplus, expw, or "
         "1=surprise,2=fear,...; an empty name leaves a label out.",
         show_default=False,
     ),
@@ -96,16 +97,16 @@ LabelNames = Annotated[
 Groups = Annotated[
     Path | None,
     typer.Option(
-        help="Table with the columns file and person (or subject, group): each person is then in "
-        "one split only.",
+        help="Table with the columns file and person (or subject, group), which keeps each person "
+        "in a single split.",
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Epochs = Annotated[
     int | None,
     typer.Option(
-        help="Length of the schedule; the recipe's own by default.", min=1, show_default=False
+        help="Length of the schedule; by default the recipe's own.", min=1, show_default=False
     ),
 ]
 
@@ -126,7 +127,9 @@ Settings = Annotated[
         autocompletion=_fields,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="For weights, batches, dropout and augmentation.", min=0)]
+Seed = Annotated[
+    int, typer.Option(help="Seed of weights, batches, dropout and augmentation.", min=0)
+]
 Weights = Annotated[
     str,
     typer.Option(
@@ -134,40 +137,38 @@ Weights = Annotated[
     ),
 ]
 Augment = Annotated[
-    bool, typer.Option("--augment/--no-augment", help="Change training faces at random.")
+    bool, typer.Option("--augment/--no-augment", help="Vary training faces at random.")
 ]
 KeepLeaks = Annotated[
     bool,
-    typer.Option(
-        "--keep-leaks", help="Also train on rows whose pixels occur in validation or test."
-    ),
+    typer.Option("--keep-leaks", help="Also train on faces that occur in validation or test too."),
 ]
 Deterministic = Annotated[
     bool,
-    typer.Option("--deterministic", help="The same command gives bit-identical weights; slower."),
+    typer.Option("--deterministic", help="Make weights reproducible bit by bit; slower."),
 ]
 Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Delete the run in the folder and start again.")
+    bool, typer.Option("--fresh", help="Delete the run in the folder and start over.")
 ]
 TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Also write each epoch's figures for TensorBoard.")
+    bool, typer.Option("--tensorboard", help="Also log each epoch for TensorBoard.")
 ]
 Patience = Annotated[
     int | None,
     typer.Option(
-        help="Epochs without improvement before stopping early.", min=1, show_default=False
+        help="Epochs without improvement after which training stops.", min=1, show_default=False
     ),
 ]
-BatchSize = Annotated[int | None, typer.Option(help="Faces in a step.", min=2, show_default=False)]
+BatchSize = Annotated[int | None, typer.Option(help="Faces per step.", min=2, show_default=False)]
 LearningRate = Annotated[
-    float | None, typer.Option(help="Learning rate after warm-up.", show_default=False)
+    float | None, typer.Option(help="Learning rate after the warm-up.", show_default=False)
 ]
 Teachers = Annotated[
     list[str] | None,
     typer.Option(
         help=(
-            "Bundle whose answers are learned too (--set teacher_weight=0.5); of several, their "
-            "mean."
+            "Bundle to distil from (--set teacher_weight=0.5); repeat it to use the mean of "
+            "several."
         ),
         show_default=False,
     ),
@@ -176,7 +177,7 @@ Photographs = Annotated[
     str | None,
     typer.Option(
         "--photographs",
-        help="Labelled faces of everyday photographs, from which the recipe everyday also learns.",
+        help="Labelled faces from everyday photographs, which the recipe everyday also trains on.",
         show_default=False,
     ),
 ]
@@ -184,14 +185,14 @@ WhichRecipe = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help="The network; by default medium, or finetune with --init.",
+        help="The recipe; by default medium, or finetune with --init.",
         show_default=False,
         **choice(RECIPES),
     ),
 ]
 RunFolder = Annotated[
     Path | None,
-    typer.Option("--out", help="The run folder; runs/RECIPE by default.", show_default=False),
+    typer.Option("--out", help="The run folder; by default runs/RECIPE.", show_default=False),
 ]
 
 
@@ -204,19 +205,19 @@ def source_of(
     labels: str | None = None,
     groups: Path | None = None,
 ) -> Source:
-    """Where data is read from, and how, from the options of a verb."""
+    """The options of a verb that say where and how data is read, as one value."""
     from mien.data.source import Source
 
     return Source(data, votes, on_error, faces, side, labels, groups)
 
 
 def say(sentence: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody reads any more; the work continues
+    with contextlib.suppress(BrokenPipeError):  # the work continues even if nobody reads
         print(sentence, file=sys.stderr, flush=True)
 
 
 def say_next(*command: object, as_json: bool = False) -> None:
-    """Say what comes next, as a command that can be copied."""
+    """Suggest the next step as a command that can be copied."""
     if not as_json:
         say("Next: " + printable(shlex.join(["mien", *map(str, command)])))
 

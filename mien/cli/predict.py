@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.cluster import ENGINES, Asked, predict_with_ray
+from mien.cli.cluster import ENGINES, EngineOptions, predict_with_ray
 from mien.cli.options import Json, choice, say, say_next
 from mien.cli.progress import counting_bar
 from mien.constants import COLUMNS, DETECTORS
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from mien.video.summary import Summary
 
 Tell = Callable[[str], None]
-PARTLY = 8  # the exit code when some could not be read
+SOME_UNREADABLE = 8  # exit code if some sources could not be read
 
 Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH...",
-        help="Pictures, videos, folders with subfolders, patterns, camera:0, - for a picture on "
-        "stdin; or tables of faces (csv, Parquet, .npz), whose rows without labels are predicted.",
+        help="Pictures, videos, folders (with subfolders), patterns, camera:0, or - for a picture "
+        "on stdin; or tables of faces (csv, Parquet, .npz), whose rows without labels are "
+        "predicted.",
     ),
 ]
 Network = Annotated[
@@ -41,7 +42,7 @@ Finder = Annotated[
     str,
     typer.Option(
         help=(
-            "The face detector; yunet-close: also finds small faces, slowly; none: the pictures "
+            "The face detector. yunet-close finds smaller faces, but is slower; none: the pictures "
             "are faces already."
         ),
         **choice(DETECTORS),
@@ -49,12 +50,12 @@ Finder = Annotated[
 ]
 FinderWeights = Annotated[
     Path | None,
-    typer.Option(help="File with YuNet's weights, instead of the download.", show_default=False),
+    typer.Option(help="File with YuNet's weights; by default a download.", show_default=False),
 ]
 MaxSide = Annotated[
     int | None,
     typer.Option(
-        help="Longest side in pixels at which faces are detected; more finds smaller faces.",
+        help="Longest side in pixels at which faces are detected; larger finds smaller faces.",
         min=32,
     ),
 ]
@@ -62,7 +63,7 @@ Best = Annotated[
     bool,
     typer.Option(
         "--best/--fast",
-        help="Classify each face in 14 views (slower, better probabilities), or once.",
+        help="Classify each face in 14 views (better probabilities, slower), or once.",
     ),
 ]
 TableFile = Annotated[
@@ -76,7 +77,7 @@ TableFile = Annotated[
 ]
 ColumnNames = Annotated[str, typer.Option(help="Names of the table's columns.", **choice(COLUMNS))]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue the table --out: skip what it already has.")
+    bool, typer.Option("--resume", help="Continue the table --out: skip sources that it has.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out if it exists.")]
 DrawFolder = Annotated[
@@ -86,33 +87,35 @@ DrawFolder = Annotated[
 ExplainFolder = Annotated[
     Path | None,
     typer.Option(
-        help="Folder for maps of what each answer depends on (pictures only).",
+        help="Folder for heat maps of the regions each prediction depends on (pictures only).",
         show_default=False,
     ),
 ]
 SummaryFolder = Annotated[
     Path | None,
-    typer.Option(help="Folder for a video's summary, events and timelines.", show_default=False),
+    typer.Option(
+        help="Folder for the summary, events and timelines of videos.", show_default=False
+    ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print only errors; files are written all the same.")
+    bool, typer.Option("--quiet", "-q", help="Print only errors; files are written as usual.")
 ]
 Every = Annotated[
     str | None,
     typer.Option(
-        help="Time between the frames of a video to look at, such as 0.2s; by default every frame."
+        help="Time between the analysed frames of a video, such as 0.2s; by default every frame."
     ),
 ]
 Smooth = Annotated[
     str | None,
-    typer.Option(help="Time constant of the smoothing in videos, 0.3s by default; 0s for none."),
+    typer.Option(help="Time constant of the smoothing in videos; 0.3s by default, 0s for none."),
 ]
 Prior = Annotated[
     str | None,
     typer.Option(
         "--prior",
-        help="How often expressions occur: everyday, balanced, or weights such as "
-        "happy=3,neutral=5; by default the bundle decides.",
+        help="How often expressions occur in your pictures: everyday, balanced, or weights such "
+        "as happy=3,neutral=5; by default the bundle decides.",
         show_default=False,
     ),
 ]
@@ -120,21 +123,22 @@ Prior = Annotated[
 WhichEngine = Annotated[
     str,
     typer.Option(
-        help="What does the work: this process, or Ray, on this machine or many (docs/scale.md).",
+        help="Where to compute: in this process, or with Ray on one or many machines "
+        "(docs/scale.md).",
         **choice(ENGINES),
     ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(
-        help="With --engine ray: HOST:PORT of a cluster, or auto; otherwise this machine.",
+        help="With --engine ray: HOST:PORT of a cluster, or auto; by default this machine.",
         show_default=False,
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
-        help="With --engine ray: how many; as many as there are cores for by default.",
+        help="With --engine ray: number of workers; by default as many as the cores allow.",
         min=1,
         show_default=False,
     ),
@@ -142,23 +146,24 @@ Workers = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        help="With --engine ray: cores a worker, 1 by default.", min=1, show_default=False
+        help="With --engine ray: cores per worker, 1 by default.", min=1, show_default=False
     ),
 ]
 TimeLimit = Annotated[
     str | None,
     typer.Option(
-        help="With --engine ray: what a picture may take, 60s by default; then its row says so.",
+        help="With --engine ray: time limit for a picture, 60s by default; its row says if it was "
+        "exceeded.",
         show_default=False,
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="With --engine ray: say what it would take, and stop.")
+    bool, typer.Option("--dry-run", help="With --engine ray: only estimate time and cost.")
 ]
 CoreHour = Annotated[
     float | None,
     typer.Option(
-        help="With --dry-run: what a core costs an hour, 0.04 by default.",
+        help="With --dry-run: price of a core per hour, 0.04 by default.",
         min=0,
         show_default=False,
     ),
@@ -192,8 +197,8 @@ def predict(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Recognise the expressions in pictures and videos. Exit code 8: some could not be read, and
-    the rows say which.
+    """Recognise the expressions in pictures and videos. Exit code 8: some could not be read; their
+    rows say why.
 
     Example: mien predict photo.jpg holiday/ talk.mp4 --every 0.2s --out faces.csv --draw marked
 
@@ -206,10 +211,10 @@ def predict(
     from mien.video.recognize import parse_seconds
     from mien.vision.detect import find_detector
 
-    tell = _nothing if quiet else say
+    tell = _discard if quiet else say
     limit = None if time_limit is None else parse_seconds(time_limit, "--time-limit")
-    asked = Asked(engine, address, workers, threads, limit, dry_run, core_hour)
-    table = None if out is None else asked.table(out)
+    engine_options = EngineOptions(engine, address, workers, threads, limit, dry_run, core_hour)
+    table = None if out is None else engine_options.table(out)
     outputs = job.Outputs(table, columns, resume, overwrite, draw, explain, summary)
     options = job.Options(
         every=None if every is None else parse_seconds(every, "--every"),
@@ -218,29 +223,31 @@ def predict(
         prior=prior,
     )
     sources, num_bad = paths, 0
-    if not asked.has_ray:
-        asked.check_unused()
+    if not engine_options.has_ray:
+        engine_options.check_unused()
         sources, options, num_bad = _sources(paths, options, tell)
     if options.pictures:
         detector = "none"
     mode = "best" if best else "fast"
     finder = find_detector(detector, model=detector_model, max_side=max_side)
-    num_threads = 1 if asked.has_ray else None
+    num_threads = 1 if engine_options.has_ray else None
     recognizer = load(bundle, detector=finder, num_threads=num_threads, mode=mode, prior=prior)
     if recognizer.detector.note:
         tell(recognizer.detector.note)
     with recognizer:
-        if asked.has_ray:
-            how = (outputs, options)
-            tally = predict_with_ray(paths, recognizer, out, how, asked, quiet=quiet, as_json=json)
+        if engine_options.has_ray:
+            settings = (outputs, options)
+            tally = predict_with_ray(
+                paths, recognizer, out, settings, engine_options, quiet=quiet, as_json=json
+            )
         else:
             tally = _predict_here(sources, recognizer, outputs, options, quiet=quiet, as_json=json)
-    if not asked.dry_run:
+    if not engine_options.dry_run:
         tell(tally.sentence())
-    if out is None and not quiet and not options.pictures and not asked.dry_run:
+    if out is None and not quiet and not options.pictures and not engine_options.dry_run:
         say_next("predict", *paths, "--out", "faces.csv", "--draw", "marked", as_json=json)
     if tally.num_failed or num_bad:
-        raise typer.Exit(PARTLY)
+        raise typer.Exit(SOME_UNREADABLE)
 
 
 def _predict_here(
@@ -252,34 +259,34 @@ def _predict_here(
     quiet: bool,
     as_json: bool,
 ) -> Tally:
-    """Answer in this process, and show the answers."""
+    """Predict in this process, and show the results."""
     from mien import predict as job
     from mien.results.writers import open_writer
     from mien.vision.fonts import take_missing
 
-    tell = _nothing if quiet else say
+    tell = _discard if quiet else say
     with contextlib.ExitStack() as stack:
         labels = recognizer.labels.names
         if as_json:
-            printed = stack.enter_context(open_writer(sys.stdout, "json", labels=labels))
+            json_writer = stack.enter_context(open_writer(sys.stdout, "json", labels=labels))
         screen = _Screen(labels, has_summary=outputs.summary is not None, quiet=quiet)
         move = stack.enter_context(counting_bar(0 if quiet else len(sources)))
-        seen: dict[str, None] = {}
+        shown_sources: dict[str, None] = {}
 
         def show(frame: Frame) -> None:
             if as_json:
-                printed.write(frame)
+                json_writer.write(frame)
             else:
                 screen.show(frame)
-            seen[frame.source] = None
+            shown_sources[frame.source] = None
             time = "" if frame.time_s is None else f" {frame.time_s:.0f} s"
-            move(len(seen), frame.source + time)
+            move(len(shown_sources), frame.source + time)
 
         tally = job.predict(sources, recognizer, outputs, options, say=tell, show=show)
         if not as_json:
             screen.end_of_film()
-    if missing := take_missing():
-        tell(missing)
+    if note := take_missing():
+        tell(note)
     return tally
 
 
@@ -288,31 +295,32 @@ def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str],
     from mien.cli.sources import collect
     from mien.data.table_rows import is_table, rows_to_answer
 
-    given = [path for path in paths if is_table(path)]
-    if not given:
-        below = collect(paths, say=tell)
-        return list(below), dataclasses.replace(options, below=below), 0
-    if len(given) < len(paths):
-        other = next(path for path in paths if path not in given)
+    table_paths = [path for path in paths if is_table(path)]
+    if not table_paths:
+        relative_paths = collect(paths, say=tell)
+        return list(relative_paths), dataclasses.replace(options, relative_paths=relative_paths), 0
+    if len(table_paths) < len(paths):
+        other_path = next(path for path in paths if path not in table_paths)
         raise UsageError(
-            f"predict: got the table {given[0]} and {other}; expected only tables, since their "
-            "rows are faces already. Fix: use two commands"
+            f"predict: got the table {table_paths[0]} and {other_path}; expected only tables, "
+            "since their rows are faces already. Fix: use two commands"
         )
-    faces, notes, left_out = rows_to_answer(given)
+    faces, notes, left_out = rows_to_answer(table_paths)
     for note in notes:
         tell(note)
-    for one in left_out:
-        tell(f"left out: {one.where}, row {one.row}: {one.reason}")
+    for row in left_out:
+        tell(f"left out: {row.where}, row {row.row}: {row.reason}")
     return list(faces), dataclasses.replace(options, pictures=faces), len(left_out)
 
 
-def _nothing(sentence: str) -> None:
+def _discard(sentence: str) -> None:
     pass
 
 
 class _Screen:
-    """Results for the terminal: a line for each face of a picture; for a video a table of its
-    persons, and if the output is not a terminal also a line for each face of each frame.
+    """Prints results: a line for each face of a picture, and for a video a table of its persons.
+
+    If the output is not a terminal, a video also has a line for each face of each frame.
     """
 
     def __init__(self, labels: Sequence[str], *, has_summary: bool, quiet: bool) -> None:
@@ -349,7 +357,7 @@ class _Screen:
 
 
 def _time_constant(text: str | None) -> float | None:
-    """Seconds of `--smooth`; 0 is allowed and switches it off."""
+    """The seconds of `--smooth`; 0 switches smoothing off."""
     from mien.video.recognize import parse_seconds
 
     if text is None:

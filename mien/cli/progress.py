@@ -1,5 +1,7 @@
-"""Progress on stderr: of training (a line an epoch where stderr is no terminal), of sources, and of
-any long job (now and then a line where it is none).
+"""Progress on stderr: of training, of sources, and of any long job.
+
+On a terminal it is a bar; otherwise training prints a line for each epoch, and a long job a line
+every half minute.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
 
     from mien.training.callbacks import Moment
 
-QUIET_S = 3.0  # a job that ends sooner needs no word
-LINE_S = 30.0  # between lines where stderr is no terminal
+QUIET_S = 3.0  # shorter jobs show no progress
+LINE_S = 30.0  # between lines if stderr is not a terminal
 
 
 def epoch_line(recipe: str, max_epochs: int, line: dict[str, Any]) -> str:
-    """A finished epoch in words."""
+    """A line of text about a finished epoch."""
     return (
         f"  {recipe} epoch {line['epoch']}/{max_epochs}: loss {line['loss']:.3f}, accuracy "
         f"{line['accuracy']:.1%}; validation loss {line['val_loss']:.3f}, accuracy "
@@ -33,33 +35,37 @@ def epoch_line(recipe: str, max_epochs: int, line: dict[str, Any]) -> str:
 
 @contextmanager
 def training_bar() -> Iterator[Callable[[Moment], None]]:
-    """Yields a watcher for `mien.training.fit.fit`."""
+    """Yields a callback for `mien.training.fit.fit`."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-    shown = ("", 0)  # recipe, and how many of its epochs are printed
-    left = (TextColumn("at most"), TimeRemainingColumn(), TextColumn("left"))  # it may stop early
-    with _bar(TextColumn("  {task.description}", markup=False), BarColumn(24), *left) as bar:
+    progress = ("", 0)  # recipe, and how many of its epochs are printed
+    time_left = (
+        TextColumn("at most"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )  # it may stop early
+    with _bar(TextColumn("  {task.description}", markup=False), BarColumn(24), *time_left) as bar:
         task = bar.add_task("", total=None, visible=False)
 
         def show(moment: Moment) -> None:
-            nonlocal shown
+            nonlocal progress
             name, epochs = moment.recipe.name, moment.recipe.max_epochs
             done = (moment.epoch - 1) * moment.num_steps + moment.step
-            if shown[0] != name:
-                shown = (name, len(moment.history))
+            if progress[0] != name:
+                progress = (name, len(moment.history))
                 total = epochs * moment.num_steps
                 bar.reset(task, total=total, completed=done - 1, visible=True)
                 if moment.history:
-                    _print(bar, f"  goes on after epoch {len(moment.history)}")
-            for line in moment.history[shown[1] :]:
+                    _print(bar, f"  continues after epoch {len(moment.history)}")
+            for line in moment.history[progress[1] :]:
                 _print(bar, epoch_line(name, epochs, line))
-            shown = (name, len(moment.history))
-            now = f"loss {moment.loss:.3f}, accuracy {moment.accuracy:.1%}"
-            text = f"{name} epoch {moment.epoch}/{epochs}: {now}"
+            progress = (name, len(moment.history))
+            measures = f"loss {moment.loss:.3f}, accuracy {moment.accuracy:.1%}"
+            text = f"{name} epoch {moment.epoch}/{epochs}: {measures}"
             bar.update(task, completed=done, description=text)
 
         def watch(moment: Moment) -> None:
-            with contextlib.suppress(BrokenPipeError):  # nobody listens any more; training goes on
+            with contextlib.suppress(BrokenPipeError):  # training continues even if nobody reads
                 show(moment)
 
         yield watch
@@ -67,8 +73,8 @@ def training_bar() -> Iterator[Callable[[Moment], None]]:
 
 @contextmanager
 def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
-    """Yields what moves a bar on to so many of `total` and says what is looked at; shown on a
-    terminal only.
+    """Yields a function that moves a bar to a number of `total` and names the current source; it
+    is shown only on a terminal.
     """
     if not total or not sys.stderr.isatty():
         yield lambda done, now: None
@@ -88,14 +94,14 @@ def counting_bar(total: int) -> Iterator[Callable[[float, str], None]]:
 
 @contextmanager
 def job_bar() -> Iterator[None]:
-    """Show how far `mien.runtime.tell_progress` says that a long job is: a bar on a terminal, else
-    a line each half minute.
+    """Show the progress that long jobs report with `mien.runtime.tell_progress`: a bar on a
+    terminal, or else a line every half minute.
     """
     bar = _JobBar()
 
-    def watch(what: str, done: int, total: int) -> None:
-        with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the work goes on
-            bar.show(what, done, total)
+    def watch(job: str, done: int, total: int) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the work continues even if nobody reads
+            bar.show(job, done, total)
 
     with watched_by(watch):
         try:
@@ -105,17 +111,17 @@ def job_bar() -> Iterator[None]:
 
 
 class _JobBar:
-    """How far one job is, of those that follow each other."""
+    """The progress of the current job; jobs follow each other."""
 
     def __init__(self) -> None:
         self._job, self._began, self._last = "", 0.0, 0.0
         self._bar: Progress | None = None
 
-    def show(self, what: str, done: int, total: int) -> None:
+    def show(self, job: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if what != self._job:
+        if job != self._job:
             self.clear()
-            self._job, self._began, self._last = what, now, -LINE_S
+            self._job, self._began, self._last = job, now, -LINE_S
         if done >= total:
             self.clear()
         elif done and now - self._began >= QUIET_S:
@@ -123,13 +129,13 @@ class _JobBar:
                 self._move(done, total)
             elif now - self._last >= LINE_S:
                 self._last = now
-                left = round((now - self._began) / done * (total - done))
-                minutes, seconds = divmod(left, 60)
-                line = f"  {what}: {done:,} of {total:,}, about {minutes}:{seconds:02d} left"
+                seconds_left = round((now - self._began) / done * (total - done))
+                minutes, seconds = divmod(seconds_left, 60)
+                line = f"  {job}: {done:,} of {total:,}, about {minutes}:{seconds:02d} left"
                 print(line, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Take the bar off the terminal."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.stop()
         self._bar, self._job = None, ""
@@ -146,7 +152,7 @@ class _JobBar:
 
 
 def _bar(*columns: ProgressColumn) -> Progress:
-    """A bar on stderr that is gone when it ends, and is drawn on a terminal only."""
+    """A bar on stderr that disappears when it ends, and is drawn only on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -156,7 +162,7 @@ def _bar(*columns: ProgressColumn) -> Progress:
         console=console,
         transient=True,
         disable=not console.is_terminal,
-        # or rows on their way to a file would come to the terminal
+        # Otherwise rows that go to a file would appear on the terminal.
         redirect_stdout=sys.stdout.isatty(),
     )
 

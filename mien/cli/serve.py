@@ -18,7 +18,7 @@ def serve(
         str, typer.Option(help="Address to listen on; 0.0.0.0 serves other machines too.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(help="Port to listen on; 0: any free one.", min=0, max=65535)
+        int, typer.Option(help="Port to listen on; 0 for any free port.", min=0, max=65535)
     ] = 8000,
     bundle: Annotated[
         str, typer.Option(help="The network, written by `mien export`; by default mien's own.")
@@ -26,9 +26,7 @@ def serve(
     detector: Annotated[str, typer.Option(help="The face detector.", **choice(DETECTORS))] = "auto",
     detector_model: Annotated[
         Path | None,
-        typer.Option(
-            help="File with YuNet's weights, instead of the download.", show_default=False
-        ),
+        typer.Option(help="File with YuNet's weights; by default a download.", show_default=False),
     ] = None,
     prior: Prior = None,
     max_side: Annotated[
@@ -43,7 +41,7 @@ def serve(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Keep corrected faces in DIR/label/, to train on; the page tells its users.",
+            help="Store corrected faces in DIR/label/ for training; the page tells its users.",
             show_default=False,
         ),
     ] = None,
@@ -52,8 +50,8 @@ def serve(
         typer.Option(
             envvar="MIEN_TOKEN",
             help=(
-                "Required of requests; better in $MIEN_TOKEN, since others can see a command's "
-                "options."
+                "Token that requests must carry. Prefer $MIEN_TOKEN, since other users can see a "
+                "command's options."
             ),
             show_default=False,
         ),
@@ -64,7 +62,9 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).", show_default=False)] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another host name of this server.", show_default=False),
+        typer.Option(
+            metavar="NAME", help="A further host name of this server.", show_default=False
+        ),
     ] = None,
     limit: Annotated[
         list[str] | None,
@@ -75,7 +75,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve the web page and the HTTP API, only to this machine unless --host says otherwise.
+    """Serve the web page and the HTTP API, by default only to this machine.
 
     Example: mien serve --port 8000
     """

@@ -17,47 +17,48 @@ Say = Callable[[str], None]
 
 
 def collect(paths: Sequence[str], *, say: Say) -> dict[str, str]:
-    """The pictures, videos, addresses and cameras that arguments name, each once: files, folders
-    with all below them, patterns.
+    """The pictures, videos, addresses and cameras that arguments name, each once.
+
+    Args:
+        paths: Files, folders (searched with all their subfolders), patterns, addresses, cameras.
+        say: Receives sentences for the user.
 
     Returns:
-        Each source with its path below the folder that was given (or from which a pattern begins
-        to vary), '' where none was; with the folder's name where several were given.
+        Source -> its path relative to the folder that was searched, or to the fixed part of a
+        pattern, with the folder's name if there are several; '' for other arguments.
 
     Raises:
-        UsageError: for a folder or pattern that holds no picture and no video.
+        UsageError: if there is no picture and no video.
     """
     from mien.video.frames import is_video
 
     sources: dict[str, str] = {}
-    num_folders = sum(
-        given != STDIN and not is_address(given) and _is_many(given) for given in paths
-    )
+    num_folders = sum(path != STDIN and not is_address(path) and _is_many(path) for path in paths)
     empty = []
-    for given in paths:
-        if given == STDIN or is_address(given) or is_video(given) or _is_file(given):
-            sources.setdefault(given, "")
-        elif Path(given).is_dir() or glob.has_magic(given):
+    for path in paths:
+        if path == STDIN or is_address(path) or is_video(path) or _is_file(path):
+            sources.setdefault(path, "")
+        elif Path(path).is_dir() or glob.has_magic(path):
             files = (
-                _below(given, say)
-                if Path(given).is_dir()
-                else sorted(glob.glob(given, recursive=True))
+                _files_in(path, say)
+                if Path(path).is_dir()
+                else sorted(glob.glob(path, recursive=True))
             )
-            wanted = [one for one in files if is_picture_name(one) or is_video(one)]
-            if not wanted:
-                other = f", only {counted(len(files), 'other file')}" if files else ""
-                empty.append(f"no picture and no video in {given}{other}")
-            elif len(files) > len(wanted):
+            media = [file for file in files if is_picture_name(file) or is_video(file)]
+            if not media:
+                rest = f", only {counted(len(files), 'other file')}" if files else ""
+                empty.append(f"no picture and no video in {path}{rest}")
+            elif len(files) > len(media):
                 say(
-                    f"{given}: left out {counted(len(files) - len(wanted), 'file')} without the "
+                    f"{path}: left out {counted(len(files) - len(media), 'file')} without the "
                     "name of a picture or video"
                 )
-            root = _root(given)
-            inside = os.path.basename(os.path.abspath(root)) if num_folders > 1 else ""
-            for one in wanted:
-                sources.setdefault(one, os.path.join(inside, os.path.relpath(one, root)))
+            root = _root(path)
+            prefix = os.path.basename(os.path.abspath(root)) if num_folders > 1 else ""
+            for file in media:
+                sources.setdefault(file, os.path.join(prefix, os.path.relpath(file, root)))
         else:
-            sources.setdefault(given, "")  # its row will say that there is no such file
+            sources.setdefault(path, "")  # its row will report that there is no such file
     if not sources:
         got = "; ".join(empty) or "no source"
         raise UsageError(
@@ -80,32 +81,34 @@ def _is_many(path: str) -> bool:
     return not _is_file(path) and (os.path.isdir(path) or glob.has_magic(path))
 
 
-def _root(given: str) -> str:
-    """The folder, or of a pattern the part before the first folder that varies."""
-    if os.path.isdir(given):
-        return given
-    parts = Path(given).parts[:-1]
-    plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
-    return os.path.join(*plain) if plain else "."
+def _root(path: str) -> str:
+    """A folder itself, or the part of a pattern before its first variable folder."""
+    if os.path.isdir(path):
+        return path
+    parts = Path(path).parts[:-1]
+    fixed_parts = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+    return os.path.join(*fixed_parts) if fixed_parts else "."
 
 
-def _below(folder: str, say: Say) -> list[str]:
-    """All files below a folder, sorted; links to folders are followed, each folder once, and
-    folders that cannot be read are told.
+def _files_in(folder: str, say: Say) -> list[str]:
+    """All files in a folder and its subfolders, sorted.
+
+    Links to folders are followed, but each folder is searched once. Unreadable folders are
+    reported.
     """
     files: list[str] = []
-    seen: set[str] = set()
+    visited: set[str] = set()
 
     def unreadable(error: OSError) -> None:
         say(f"{error.filename}: cannot be read ({error.strerror}); its content is left out")
 
-    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            say(f"{place}: left out, a link to a folder that was already searched")
+    for directory, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        real_path = os.path.realpath(directory)
+        if real_path in visited:
+            say(f"{directory}: left out, a link to a folder that was already searched")
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real_path)
         folders.sort()
-        files += [os.path.join(place, name) for name in names]
+        files += [os.path.join(directory, name) for name in names]
     return sorted(files)

@@ -1,4 +1,4 @@
-"""The output of commands as text: tables and sentences from the facts of `--json`."""
+"""The output of commands as text: tables and sentences from the values of `--json`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def summary_table(runs: Sequence[Run]) -> str:
-    """A table of networks: parameters, multiply-adds, seconds for each epoch, peak memory."""
+    """A table of networks: parameters, multiply-adds, seconds per epoch, peak memory, accuracy."""
     rows = [
         (
             "network",
             "parameters",
             "multiply-adds",
-            "s an epoch",
+            "s per epoch",
             "peak MB",
             "epochs",
             "best",
@@ -34,36 +34,36 @@ def summary_table(runs: Sequence[Run]) -> str:
     for run in runs:
         facts = run.facts
         best = facts["history"][facts["best_epoch"] - 1]
-        averaged = "averaged" in facts  # nothing was trained
-        judged_on = facts.get("num_validation") or facts["data"].get("num_validation", "n/a")
+        is_average = "averaged" in facts  # nothing was trained
+        num_validation = facts.get("num_validation") or facts["data"].get("num_validation", "n/a")
         rows.append(
             (
                 printable(run.folder.resolve().name),
                 f"{facts['parameters']:,}",
                 f"{facts['multiply_adds'] / 1e6:.1f} M",
-                "n/a" if averaged else f"{facts['seconds_per_epoch']:.1f}",
+                "n/a" if is_average else f"{facts['seconds_per_epoch']:.1f}",
                 str(facts["peak_memory_mb"] or "n/a"),
-                "n/a" if averaged else str(facts["epochs"]),
-                "n/a" if averaged else str(facts["best_epoch"]),
-                f"{best['val_accuracy']:.1%} (n = {judged_on})",
+                "n/a" if is_average else str(facts["epochs"]),
+                "n/a" if is_average else str(facts["best_epoch"]),
+                f"{best['val_accuracy']:.1%} (n = {num_validation})",
             )
         )
     return "\n".join(aligned(rows))
 
 
 def recipe_table(recipes: Sequence[Recipe]) -> str:
-    """The recipes, a line each."""
+    """A table with a line for each recipe."""
     rows = [("recipe", "convolutions (filters)", "dense", "epochs", "batch", "learning rate")]
-    for one in recipes:
-        blocks = " | ".join(" ".join(map(str, block)) for block in one.blocks)
+    for recipe in recipes:
+        blocks = " | ".join(" ".join(map(str, block)) for block in recipe.blocks)
         rows.append(
             (
-                one.name,
+                recipe.name,
                 blocks,
-                str(one.dense),
-                f"<= {one.max_epochs}",
-                str(one.batch_size),
-                f"{one.learning_rate:g}",
+                str(recipe.dense),
+                f"<= {recipe.max_epochs}",
+                str(recipe.batch_size),
+                f"{recipe.learning_rate:g}",
             )
         )
     return "\n".join(aligned(rows))
@@ -110,21 +110,20 @@ def bundle_table(bundle: Bundle, where: str | Path) -> str:
 
 
 def describe(frame: Frame) -> str:
-    """A frame for the terminal: a line a face."""
+    """A frame as text: a line for each face, or one line if there is none."""
     from mien.predict import caption
 
-    source = "".join(
-        c if c.isprintable() else "?" for c in frame.source
-    )  # a name must not command the terminal
+    # A file name must not send control codes to the terminal.
+    source = "".join(c if c.isprintable() else "?" for c in frame.source)
     place = source if frame.time_s is None else f"{source} {frame.time_s:.3f} s"
     if frame.error is not None:
         return f"{place}: not read: {frame.error.removeprefix(frame.source + ': ')}"
     note = f" ({frame.note})" if frame.note else ""
     if not frame.faces:
         return f"{place}: no face{note}"
-    several = len(frame.faces) > 1
+    has_several = len(frame.faces) > 1
     return "\n".join(
-        f"{place}: {f'face {number}: ' if several and face.track is None else ''}"
+        f"{place}: {f'face {number}: ' if has_several and face.track is None else ''}"
         f"{caption(face)}{_box(face)}"
         + (f" (uncertain: {face.reason})" if face.uncertain else "")
         + note
@@ -133,10 +132,10 @@ def describe(frame: Frame) -> str:
 
 
 def persons_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The persons of one video, from `mien.video.summary`, with their longest expression."""
-    first = rows[0]
-    if first["track"] is None and not first["faces"]:
-        return f"{printable(first['source'])}: nobody" + _left_out(first)
+    """The persons of one video, from `mien.video.summary`, with their most frequent expression."""
+    first_row = rows[0]
+    if first_row["track"] is None and not first_row["faces"]:
+        return f"{printable(first_row['source'])}: nobody" + _left_out(first_row)
     lines = [("person", "seen", "mostly", "of the time", "valence", "uncertain")]
     for row in rows:
         shares = {
@@ -144,25 +143,27 @@ def persons_table(rows: Sequence[Mapping[str, Any]]) -> str:
             for name, share in row.items()
             if name.startswith("share_") and share is not None
         }
-        most = max(shares, key=lambda name: shares[name]) if shares else "n/a"
-        seen, valence = row["seen_s"], row["mean_valence"]
+        longest_label = max(shares, key=lambda name: shares[name]) if shares else "n/a"
+        seen_s, valence = row["seen_s"], row["mean_valence"]
         lines.append(
             (
                 "all" if row["track"] is None else str(row["track"]),
-                f"{row['faces']:,} faces" if seen is None else f"{seen:.1f} s",
-                most,
-                f"{shares[most]:.0%}" if shares else "n/a",
+                f"{row['faces']:,} faces" if seen_s is None else f"{seen_s:.1f} s",
+                longest_label,
+                f"{shares[longest_label]:.0%}" if shares else "n/a",
                 "n/a" if valence is None else f"{valence:+.2f}",
                 "n/a" if row["uncertain"] is None else f"{row['uncertain']:.0%}",
             )
         )
-    return "\n".join([f"{printable(first['source'])}{_left_out(first)}", *aligned(lines)])
+    return "\n".join([f"{printable(first_row['source'])}{_left_out(first_row)}", *aligned(lines)])
 
 
 def _left_out(row: Mapping[str, Any]) -> str:
     number = row["faces_left_out"]
     return (
-        f" ({number:,} faces of nobody, seen in a few frames or perhaps no face)" if number else ""
+        f" (without {number:,} faces that were seen too briefly or are perhaps none)"
+        if number
+        else ""
     )
 
 

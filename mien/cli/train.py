@@ -49,7 +49,7 @@ from mien.errors import UsageError
 if TYPE_CHECKING:
     from mien.training.runs import Run
 
-ORIGINALS = ("small", "medium", "large")  # the networks of the report
+ORIGINALS = ("small", "medium", "large")  # the networks of the original report
 
 
 def run(
@@ -57,7 +57,9 @@ def run(
     recipe: Annotated[
         list[str] | None,
         typer.Option(
-            help="The networks; by default all three.", show_default=False, **choice(RECIPE_NAMES)
+            help="Recipes to train; by default small, medium and large.",
+            show_default=False,
+            **choice(RECIPE_NAMES),
         ),
     ] = None,
     out: OutFolder = Path("mien-run"),
@@ -76,7 +78,7 @@ def run(
     fresh: Fresh = False,
     json: Json = False,
 ) -> None:
-    """Do everything: read, audit, train three networks, evaluate, write the report.
+    """Do everything: read and audit data, train three networks, evaluate them, write a report.
 
     Example: mien run fer2013.csv --out mien-run
     """
@@ -92,11 +94,11 @@ def run(
         "keep_leaks": keep_leaks,
     }
     recipes = [recipe_of(name, **changes) for name in dict.fromkeys(recipe or ORIGINALS)]
-    for one in recipes:
-        if one.init:
+    for entry in recipes:
+        if entry.init:
             raise UsageError(
-                f"recipe: got {one.name}, which starts from a trained network; expected recipes "
-                f"that do not. Fix: mien train DATA --recipe {one.name} --init ..."
+                f"recipe: got {entry.name}, which starts from a trained network; expected recipes "
+                f"that do not. Fix: mien train DATA --recipe {entry.name} --init ..."
             )
     with training_bar() as bar:
         options = pipeline.TrainOptions(deterministic=deterministic, fresh=fresh, watch=bar)
@@ -133,8 +135,7 @@ def train(
     tensorboard: TensorBoard = False,
     json: Json = False,
 ) -> None:
-    """Train one network. If it is stopped or killed, the same command continues after the last
-    complete epoch.
+    """Train one network. After an interruption, the same command continues with the next epoch.
 
     Example: mien train fer2013.csv --recipe medium --out runs/medium
     """
@@ -158,32 +159,32 @@ def train(
         **settings_of(settings or []),
     }
     name = recipe or ("finetune" if init else "medium")
-    chosen = recipe_of(name, **changes)
-    folder = out or Path("runs") / chosen.name
-    teachers = [open_bundle(one) for one in teacher or []]
+    plan = recipe_of(name, **changes)
+    folder = out or Path("runs") / plan.name
+    teachers = [open_bundle(path) for path in teacher or []]
     source = source_of(data, votes, on_error, faces, side, labels, groups)
-    seen = pipeline.input_side(chosen)
-    dataset = pipeline.read(source, say=say, side=seen).with_labels_that_occur()
+    side_px = pipeline.input_side(plan)
+    dataset = pipeline.read(source, say=say, side=side_px).with_labels_that_occur()
     if dataset.cropped is not None:
         draw_crops(dataset, folder.with_name(f"{folder.name}-faces"), say=say)
-    everyday = None
+    photograph_faces = None
     if photographs is not None:
-        everyday = pipeline.read(
-            source_of(photographs, None, on_error, groups=groups), say=say, side=seen
+        photograph_faces = pipeline.read(
+            source_of(photographs, None, on_error, groups=groups), say=say, side=side_px
         )
-    say(f"Training {chosen.name}: {pipeline.describe(chosen)}")
+    say(f"Training {plan.name}: {pipeline.describe(plan)}")
     with training_bar() as bar:
         options = pipeline.TrainOptions(
             deterministic=deterministic,
             fresh=fresh,
             tensorboard=tensorboard,
             teachers=teachers,
-            photographs=everyday,
+            photographs=photograph_faces,
             watch=bar,
         )
-        done = pipeline.train(dataset, chosen, folder=folder, say=say, options=options)
+        trained_run = pipeline.train(dataset, plan, folder=folder, say=say, options=options)
     source.save(folder, dataset.source)
-    print_run(done, folder, json)
+    print_run(trained_run, folder, json)
 
 
 def info(
@@ -196,8 +197,7 @@ def info(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Describe trained networks and their cost, or without one the recipes. Bundles need no
-    TensorFlow.
+    """Describe trained networks and their cost, or without arguments the recipes.
 
     Example: mien info runs/medium champion.zip
     """
@@ -205,20 +205,23 @@ def info(
     from mien.bundle import open_bundle
 
     if networks:
-        bundles = [one for one in networks if _is_bundle(one)]
-        runs = [Path(one) for one in networks if one not in bundles]
-        opened = [open_bundle(one) for one in bundles]
-        loaded = pipeline.load_runs(runs) if runs else []
+        bundles = [item for item in networks if _is_bundle(item)]
+        runs = [Path(item) for item in networks if item not in bundles]
+        opened_bundles = [open_bundle(item) for item in bundles]
+        trained_runs = pipeline.load_runs(runs) if runs else []
         values: dict[str, Any] = {}
         if runs:
-            values["runs"] = [{"folder": str(one.folder), **one.facts} for one in loaded]
-        if opened:
+            values["runs"] = [{"folder": str(item.folder), **item.facts} for item in trained_runs]
+        if opened_bundles:
             values["bundles"] = [
-                {"bundle": one, "digest": bundle.digest, **bundle.facts}
-                for one, bundle in zip(bundles, opened, strict=True)
+                {"bundle": item, "digest": bundle.digest, **bundle.facts}
+                for item, bundle in zip(bundles, opened_bundles, strict=True)
             ]
-        texts = [tables.summary_table(loaded)] if loaded else []
-        texts += [tables.bundle_table(one, name) for name, one in zip(bundles, opened, strict=True)]
+        texts = [tables.summary_table(trained_runs)] if trained_runs else []
+        texts += [
+            tables.bundle_table(item, name)
+            for name, item in zip(bundles, opened_bundles, strict=True)
+        ]
         answer(values, "\n\n".join(texts), json)
         command = (
             ("evaluate", runs[0]) if runs else ("predict", "photo.jpg", "--bundle", bundles[0])
@@ -228,7 +231,7 @@ def info(
         from mien.training.recipes import RECIPES
 
         recipes = [make() for make in RECIPES.values()]
-        values = {"recipes": [one.to_dict() for one in recipes]}
+        values = {"recipes": [item.to_dict() for item in recipes]}
         answer(values, tables.recipe_table(recipes), json)
         say_next("train", "DATA", "--recipe", "medium", as_json=json)
 
@@ -236,21 +239,23 @@ def info(
 def _is_bundle(name: str) -> bool:
     from mien.bundle import SHIPPED
 
-    there = Path(name)
-    return name == SHIPPED or there.suffix.lower() == ".zip" or (there / "bundle.json").exists()
+    path = Path(name)
+    return name == SHIPPED or path.suffix.lower() == ".zip" or (path / "bundle.json").exists()
 
 
 def average(
     bundles: Annotated[
-        list[str], typer.Argument(help="Bundles of one network, before and after more training.")
+        list[str], typer.Argument(help="Bundles of one network, before and after fine-tuning.")
     ],
     data: Annotated[
         str,
-        typer.Option("--data", help="The data it was trained on, to measure the mean."),
+        typer.Option("--data", help="The data they were trained on, to evaluate the average."),
     ],
     share: Annotated[
         list[float] | None,
-        typer.Option(help="Of each bundle, in their order; by default equal.", show_default=False),
+        typer.Option(
+            help="Weight of each bundle, in their order; by default equal.", show_default=False
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/average"),
     votes: Votes = None,
@@ -262,7 +267,7 @@ def average(
     fresh: Fresh = False,
     json: Json = False,
 ) -> None:
-    """Average the weights of a network before and after more training, as a run to export.
+    """Average the weights of a network before and after fine-tuning; the result is a run to export.
 
     Example: mien average first.zip robust.zip --data fer2013.csv --out runs/champion
     """
@@ -270,11 +275,11 @@ def average(
     from mien.bundle import open_bundle
 
     pipeline.need_train_extra()
-    opened = [open_bundle(one) for one in bundles]
+    opened_bundles = [open_bundle(path) for path in bundles]
     source = source_of(data, votes, on_error, faces, side, labels, groups)
-    dataset = pipeline.read(source, say=say, side=opened[0].side)
-    done = pipeline.average(dataset, opened, folder=out, shares=share or [], fresh=fresh)
-    print_run(done, out, json)
+    dataset = pipeline.read(source, say=say, side=opened_bundles[0].side)
+    run = pipeline.average(dataset, opened_bundles, folder=out, shares=share or [], fresh=fresh)
+    print_run(run, out, json)
 
 
 def export(
@@ -287,7 +292,7 @@ def export(
         str | None,
         typer.Option(
             "--data",
-            help="The data for calibration and scores; by default what the run was trained on.",
+            help="Data for calibration and scores; by default what the run was trained on.",
             show_default=False,
         ),
     ] = None,
@@ -299,14 +304,16 @@ def export(
     groups: Groups = None,
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Smaller and faster, slightly less accurate; needs --data."),
+        typer.Option(
+            "--int8", help="8-bit weights: smaller, faster, slightly less accurate; needs data."
+        ),
     ] = False,
     half: Annotated[
-        bool, typer.Option("--half", help="Weights as 16-bit floats: half the size.")
+        bool, typer.Option("--half", help="16-bit float weights: half the size.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write a trained network as a bundle that `mien predict` uses without TensorFlow.
+    """Write a trained network as a bundle, which `mien predict` uses without TensorFlow.
 
     Example: mien export runs/large large.zip --data fer2013.csv
     """
@@ -314,7 +321,7 @@ def export(
 
     source = source_of(data, votes, on_error, faces, side, labels, groups).or_of([run])
     if data is None and source.path is not None:
-        say(f"The data that the run was trained on: {source.path}")
+        say(f"Using the data that the run was trained on: {source.path}")
     bundle = pipeline.export(
         run, out, source=None if source.path is None else source, int8=int8, half=half, say=say
     )
@@ -322,8 +329,8 @@ def export(
     say_next("predict", "photo.jpg", "--bundle", out, as_json=json)
 
 
-def print_run(done: Run, folder: Path, as_json: bool) -> None:
-    """The trained or averaged network, and its folder."""
-    text = tables.summary_table([done]) + f"\nRun folder: {folder}"
-    answer({"folder": str(folder), **done.facts}, text, as_json)
+def print_run(run: Run, folder: Path, as_json: bool) -> None:
+    """Print the trained or averaged network, and its folder."""
+    text = tables.summary_table([run]) + f"\nRun folder: {folder}"
+    answer({"folder": str(folder), **run.facts}, text, as_json)
     say_next("evaluate", folder, as_json=as_json)

@@ -133,11 +133,11 @@ def _picture_s(source: str, recognizer: Recognizer, work: Work) -> float:
 
 def _video_s(source: str, recognizer: Recognizer, options: Options) -> float:
     """Seconds for a whole video, extrapolated from its first frames; 0 if it cannot be read."""
-    from mien.video.decoding import opened
+    from mien.video.decoding import open_video
     from mien.video.recognize import watch
 
     try:
-        with opened(source) as (container, _):
+        with open_video(source) as (container, _):
             length_s = container.duration / 1e6 if container.duration else None
         began, time_s = time.process_time(), 0.0
         with closing(watch(source, recognizer, every=options.every)) as frames:

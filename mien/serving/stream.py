@@ -18,7 +18,7 @@ from mien.serving.guard import SUBPROTOCOL
 from mien.serving.problems import Problem, later
 from mien.serving.service import Service, Settings, end, failed
 from mien.serving.upload import check_picture, places
-from mien.video.recognize import follow
+from mien.video.recognize import track_faces
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
 
@@ -116,7 +116,7 @@ class Stream:
                 service.recognise, cost, True, data, recognizer, "stream"
             )
             tracking = self._tracker, self._smoother, recognizer.certain_from
-            frame = replace(frame, faces=follow(time_s, list(frame.faces), *tracking))
+            frame = replace(frame, faces=track_faces(time_s, list(frame.faces), *tracking))
         except DataError as error:
             frame = failed("stream", recognizer, str(error))
         except Problem as problem:

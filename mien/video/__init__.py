@@ -1,1 +1,1 @@
-"""Videos: frames with their times, faces tracked and smoothed, summaries and marked copies."""
+"""Videos: timed frames, tracked faces, smoothed probabilities, summaries and marked copies."""

@@ -15,10 +15,16 @@ from mien.video.summary import summary, write_summary
 from mien.video.timeline import Timelines
 
 
-def summed_up(
+def with_summaries(
     frames: Iterator[Frame], name: str, recognizer: Recognizer, folder: Path
 ) -> Iterator[Frame]:
-    """Pass frames on, then read them again from a file, so that memory does not grow."""
+    """Pass frames on, and write the summary, events and timelines of the video at its end.
+
+    Frames are stored in a temporary file, so memory does not grow with the length of the video.
+
+    Raises:
+        UsageError: if a file cannot be written.
+    """
     timelines = Timelines(recognizer.labels)
     target = folder / name
     make_folder(target.parent)
@@ -28,7 +34,7 @@ def summed_up(
     except OSError as error:
         raise unwritable(spool, error) from error
 
-    def again() -> Iterable[Frame]:
+    def stored_frames() -> Iterable[Frame]:
         with spool.open(encoding="utf-8") as lines:
             for line in lines:
                 yield Frame.from_dict(json.loads(line))
@@ -40,13 +46,13 @@ def summed_up(
                 timelines.add(frame)
                 yield frame
     finally:
-        # Also after Ctrl-C: the frames so far are summed up.
+        # After Ctrl-C too, for the frames so far.
         try:
-            rows = summary(again(), labels=recognizer.labels.names)
+            rows = summary(stored_frames(), labels=recognizer.labels.names)
             write_summary(target.with_name(f"{target.name}_summary.csv"), rows)
             write_events(
                 target.with_name(f"{target.name}_events.tsv"),
-                events(again()),
+                events(stored_frames()),
                 about={"Network": recognizer.bundle.digest},
             )
             timelines.write(target.with_name(f"{target.name}_persons"))

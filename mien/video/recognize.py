@@ -1,4 +1,4 @@
-"""The faces of a video: detected in every frame looked at, tracked, smoothed in time and drawn."""
+"""The faces of a video: detected, tracked, smoothed over time and drawn."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FaceFinder(Protocol):
     def labels(self) -> LabelSet: ...
 
     @property
-    def detector(self) -> _Named: ...
+    def detector(self) -> _HasName: ...
 
     @property
     def prior(self) -> str: ...
@@ -53,7 +53,7 @@ class FaceFinder(Protocol):
     def faces_in(self, image: np.ndarray) -> list[Face]: ...
 
 
-class _Named(Protocol):
+class _HasName(Protocol):
     @property
     def name(self) -> str: ...
 
@@ -67,29 +67,29 @@ def watch(
     draw: str | os.PathLike[str] | None = None,
     tell: Tell | None = None,
 ) -> Generator[Frame, None, None]:
-    """The faces of a video: a `Frame` for every frame looked at, also if it shows no face.
+    """Recognise the faces of a video: a `Frame` for every analysed frame, with or without faces.
 
-    Each face has a number (`Face.track`, see `mien.video.tracker`) and probabilities smoothed in
+    Each face has a number (`Face.track`, see `mien.video.tracker`) and probabilities smoothed over
     time; `Face.raw` has those of the frame alone. Label, entropy and `uncertain` follow from the
-    smoothed ones. Further heads are not smoothed.
+    smoothed ones. Other heads are not smoothed.
 
     Args:
         source: A video file, `camera:0` (or `camera:/dev/video0`), or the address of a stream
             (rtsp://, http://, ...).
         recognizer: From `mien.load()`.
-        every: Look at the first frame at or after each multiple of so many seconds; None looks at
-            every frame.
+        every: Seconds between analysed frames: the first frame at or after each multiple is
+            analysed; None analyses every frame.
         smooth_s: Time constant of the smoothing in seconds, 0 for none (see
             `mien.video.smoothing.Smoother`).
-        draw: Where to write a copy with the answers drawn in (`.mp4`, `.mov` or `.mkv`): the frames
-            looked at, at their times, without sound.
-        tell: Receives notes for the user: where a file ends early, how many frames could not be
-            decoded.
+        draw: Path of a copy with the predictions drawn in (`.mp4`, `.mov` or `.mkv`): the analysed
+            frames at their times, without sound.
+        tell: Receives notes for the user, such as where a file ends early or how many frames could
+            not be decoded.
 
     Raises:
         UsageError: at once, for options out of range.
-        DataError: when the iteration begins, for a file without a readable frame.
-        MissingExtraError: if PyAV is not installed.
+        DataError: when iteration begins, for a file without a readable frame.
+        MissingExtraError: when iteration begins, if PyAV is not installed.
     """
     check_every(every)
     tracker, smoother = Tracker(), Smoother(smooth_s)
@@ -100,7 +100,7 @@ def _watch(
     source: str,
     recognizer: FaceFinder,
     every: float | None,
-    memory: tuple[Tracker, Smoother],
+    tracking: tuple[Tracker, Smoother],
     draw: str | os.PathLike[str] | None,
     tell: Tell | None,
 ) -> Generator[Frame, None, None]:
@@ -111,44 +111,44 @@ def _watch(
     glances = Glances(recognizer)
     width = height = 0
     with (
-        closing(read_frames(source, every=every, tell=tell)) as looked_at,
+        closing(read_frames(source, every=every, tell=tell)) as frames,
         closing(VideoCopy(draw)) as copy,
     ):
-        for frame in looked_at:
+        for frame in frames:
             if frame.cut:
-                memory[0].cut()
+                tracking[0].cut()
                 glances.cut()
             if frame.image is None:
                 place = source, frame.index, frame.time_s, width, height, detector
                 yield Frame(*place, (), frame.error, recognizer.prior, labels=labels.names)
                 continue
             height, width = frame.image.shape[:2]
-            found = glances.faces(frame.time_s, frame.image)
-            faces = follow(frame.time_s, found, *memory, recognizer.certain_from)
+            untracked = glances.faces(frame.time_s, frame.image)
+            faces = track_faces(frame.time_s, untracked, *tracking, recognizer.certain_from)
             if draw is not None:
                 copy.write(frame.time_s, annotate(frame.image, faces, labels))
             place = source, frame.index, frame.time_s, width, height, detector
             yield Frame(*place, faces, prior=recognizer.prior, labels=labels.names)
 
 
-def follow(
+def track_faces(
     time_s: float,
     faces: list[Face],
     tracker: Tracker,
     smoother: Smoother,
     certain_from: float,
 ) -> tuple[Face, ...]:
-    """The faces of one frame with their numbers and smoothed probabilities."""
+    """The faces of one frame, with track numbers and smoothed probabilities."""
     numbers = tracker.update(
         time_s, np.array([face.box for face in faces], np.float64).reshape(-1, 4)
     )
-    followed = []
+    tracked = []
     for face, number in zip(faces, numbers, strict=True):
         p = smoother.update(number, time_s, np.array([*face.probabilities.values()]))
         p = (p / p.sum()).astype(np.float32)
         best = int(p.argmax())
         reason = quality.doubt(float(p[best]), face.quality, certain_from, score=face.score)
-        followed.append(
+        tracked.append(
             replace(
                 face,
                 track=number,
@@ -160,23 +160,23 @@ def follow(
                 reason=reason,
             )
         )
-    return tuple(followed)
+    return tuple(tracked)
 
 
 def parse_seconds(text: str, option: str = "time") -> float:
     """`0.2s`, `200ms`, `0.2` or `1min` in seconds.
 
     Raises:
-        UsageError: if it is something else, or not above 0.
+        UsageError: if it is no time, or not above 0.
 
     >>> parse_seconds("200ms")
     0.2
     """
-    plain = text.strip().lower()
+    lowered = text.strip().lower()
     for unit, size in (("ms", 0.001), ("min", 60.0), ("s", 1.0), ("", 1.0)):
-        if plain.endswith(unit):
+        if lowered.endswith(unit):
             try:
-                value = float(plain.removesuffix(unit)) * size
+                value = float(lowered.removesuffix(unit)) * size
             except ValueError:
                 continue
             if math.isfinite(value) and value > 0:

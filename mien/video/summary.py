@@ -1,5 +1,5 @@
-"""A summary of a video, a row for each person: how long each expression was shown. These are
-perceived expressions, not feelings.
+"""A summary of a video: how long each person showed each expression, as a row for each person.
+These are perceived expressions, not feelings.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ from mien.results.types import ANGLES
 # Time
 
 
-class Lasting:
-    """The duration of each frame of a source: until the next frame looked at, readable or not. The
-    last lasts as long as the one before. Frames without a time count equally.
+class FrameDurations:
+    """The duration of each frame of a source.
+
+    A frame lasts until the next analysed frame, readable or not; the last one lasts as long as the
+    one before. Frames without a time count equally.
 
     Attributes:
-        step_s: The duration of the last frame that has a next one; None if there is none yet.
+        step_s: Duration in seconds of the latest frame that has a successor; None before that.
     """
 
     def __init__(self) -> None:
         self.step_s: float | None = None
-        self._pending: Frame | None = None  # the next frame will show how long it lasts
+        self._pending: Frame | None = None  # its duration is known when the next frame comes
 
     def add(self, frame: Frame) -> tuple[Frame, float] | None:
-        """Add the next frame; returns the one before with its seconds, None for the first."""
-        before, self._pending = self._pending, frame
-        if before is None:
+        """Add the next frame, and return the one before with its duration; None for the first."""
+        previous, self._pending = self._pending, frame
+        if previous is None:
             return None
-        if before.time_s is not None and frame.time_s is not None:
-            self.step_s = max(0.0, frame.time_s - before.time_s)
-        return before, self._step()
+        if previous.time_s is not None and frame.time_s is not None:
+            self.step_s = max(0.0, frame.time_s - previous.time_s)
+        return previous, self._step()
 
-    def rest(self) -> tuple[Frame, float] | None:
-        """The last frame and its seconds, at the end of the source; None if there was no frame."""
+    def last(self) -> tuple[Frame, float] | None:
+        """The last frame and its duration, at the end of the source; None without frames."""
         return None if self._pending is None else (self._pending, self._step())
 
     def _step(self) -> float:
@@ -48,20 +50,21 @@ class Lasting:
 
 # Persons
 
-LEAST_LOOKS = 3  # of a person; boxes seen less often are mostly not faces
-_CAN_BE_FOLLOWED_S = 0.34  # three looks within the tracker's memory
+MIN_FRAMES = 3  # of a person; boxes in fewer frames are mostly not faces
+_MAX_TRACKING_STEP_S = 0.34  # puts three frames within the tracker's memory
 
 
-def is_person(num_looks: int, num_no_face: int, step_s: float | None) -> bool:
-    """Whether a track is a person: seen in three looks (in one, if looks are too far apart for
-    tracking), and not mostly `perhaps no face`.
+def is_person(num_frames: int, num_no_face: int, step_s: float | None) -> bool:
+    """Whether a track is a person: seen in at least three frames, and not mostly `perhaps no face`.
+
+    If frames are too far apart for tracking, one frame is enough.
     """
-    least = LEAST_LOOKS if step_s is not None and step_s <= _CAN_BE_FOLLOWED_S else 1
-    return num_looks >= least and 2 * num_no_face < num_looks
+    min_frames = MIN_FRAMES if step_s is not None and step_s <= _MAX_TRACKING_STEP_S else 1
+    return num_frames >= min_frames and 2 * num_no_face < num_frames
 
 
 def mean_step(begin_s: float | None, end_s: float | None, num_frames: int) -> float | None:
-    """Seconds between looks; None without a clock, or with a single look."""
+    """Mean seconds between analysed frames; None without a clock, or for a single frame."""
     if begin_s is None or end_s is None or num_frames < 2:
         return None
     return (end_s - begin_s) / (num_frames - 1)
@@ -72,12 +75,12 @@ def mean_step(begin_s: float | None, end_s: float | None, num_frames: int) -> fl
 
 @dataclass
 class _Measure:
-    """Running mean and spread (Welford) of one figure, and the time that its label led."""
+    """Running mean and variance (Welford) of one measure, and for how long its label led."""
 
     mean: float = 0.0
     squares: float = 0.0
     highest: float = 0.0
-    led: float = 0.0
+    time_led: float = 0.0
     n: int = 0
 
     def add(self, value: float) -> None:
@@ -92,7 +95,7 @@ class _Measure:
         return math.sqrt(self.squares / (self.n - 1)) if self.n > 1 else None
 
 
-_OTHERS = ("valence", *ANGLES)
+_OTHER_MEASURES = ("valence", *ANGLES)
 
 
 @dataclass
@@ -102,11 +105,11 @@ class _Person:
     num_transitions: int = 0
     first_s: float | None = None
     last_s: float | None = None
-    seen: float = 0.0  # seconds, or frames if there is no clock
+    seen_time: float = 0.0  # seconds, or frames if there is no clock
     last_label: str | None = None
     num_no_face: int = 0
     labels: dict[str, _Measure] = field(default_factory=dict)
-    others: dict[str, _Measure] = field(default_factory=dict)  # valence and angles
+    other_measures: dict[str, _Measure] = field(default_factory=dict)  # valence and angles
 
     def add(self, face: Face, time_s: float | None) -> None:
         self.num_frames += 1
@@ -117,9 +120,11 @@ class _Person:
         self.num_no_face += face.perhaps_no_face
         for name, value in face.probabilities.items():
             self.labels.setdefault(name, _Measure()).add(value)
-        for name, other in zip(_OTHERS, (face.valence, *(face.pose or (None,) * 3)), strict=True):
-            if other is not None:
-                self.others.setdefault(name, _Measure()).add(other)
+        for name, measure in zip(
+            _OTHER_MEASURES, (face.valence, *(face.pose or (None,) * 3)), strict=True
+        ):
+            if measure is not None:
+                self.other_measures.setdefault(name, _Measure()).add(measure)
 
 
 @dataclass
@@ -131,9 +136,9 @@ class _Source:
     begin_s: float | None = None
     end_s: float | None = None
     people: dict[int | None, _Person] = field(default_factory=dict)
-    lasting: Lasting = field(default_factory=Lasting)
+    durations: FrameDurations = field(default_factory=FrameDurations)
 
-    def leave_out_nobody(self) -> None:
+    def drop_non_persons(self) -> None:
         step_s = mean_step(self.begin_s, self.end_s, self.num_frames)
         for track, person in list(self.people.items()):
             if track is not None and not is_person(person.num_frames, person.num_no_face, step_s):
@@ -143,28 +148,28 @@ class _Source:
 
 
 def summary(frames: Iterable[Frame], *, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """A row for each person of each source; frames may be an iterator, and none is kept.
+    """A row for each person of each source. `frames` may be an iterator; no frame is kept.
 
     Faces without a track share a row (`track` None); a source without any person has a row too.
     Tracks that are not a person (`is_person`) have no row; `faces_left_out` counts their faces. The
     columns:
 
-    - `source`, `track`, `frames` (looked at), `frames_failed`, `frames_with_face` (any), `faces`
-      (this person's), `faces_left_out` (no person's), `first_s`, `last_s` (None for pictures),
-      `seen_s` (time this person was seen), `uncertain` (share of the person's faces).
-    - for each label `mean_`, `sd_` (n - 1) and `max_` of its probability over this person's faces,
-      each with the same weight; `share_`: the share of the time seen in which it was the label. A
-      frame lasts until the next one looked at, the last as long as the one before; pictures count
-      equally.
+    - `source`, `track`, `frames` (analysed), `frames_failed`, `frames_with_face` (any face),
+      `faces` (of this person), `faces_left_out` (of no person), `first_s`, `last_s` (None for
+      pictures), `seen_s` (seconds for which this person was seen), `uncertain` (share of the
+      person's faces).
+    - For each label, `mean_`, `sd_` (n - 1) and `max_` of its probability over this person's faces,
+      equally weighted, and `share_`: the share of `seen_s` in which it was the label. A frame lasts
+      until the next analysed one, the last as long as the one before; pictures count equally.
     - `mean_` and `sd_` of `valence`, `yaw`, `pitch` and `roll`.
     - `transitions`: how often the label changed from one face of this person to the next; None
       without a track.
 
-    Figures without any data are None, never 0.
+    Figures without data are None, never 0.
 
     Args:
         frames: In the order of time.
-        labels: The network's labels, which have columns even if no face is seen.
+        labels: The network's labels, which have columns even if there is no face.
     """
     counts = Summary()
     for frame in frames:
@@ -180,31 +185,31 @@ class Summary:
 
     def add(self, frame: Frame) -> None:
         """Count a frame."""
-        one = self._sources.setdefault(frame.source, _Source())
-        one.num_frames += 1
-        one.num_failed += frame.error is not None
-        one.num_with_face += bool(frame.faces)
+        counts = self._sources.setdefault(frame.source, _Source())
+        counts.num_frames += 1
+        counts.num_failed += frame.error is not None
+        counts.num_with_face += bool(frame.faces)
         if frame.time_s is not None:
-            one.begin_s = frame.time_s if one.begin_s is None else one.begin_s
-            one.end_s = frame.time_s
+            counts.begin_s = frame.time_s if counts.begin_s is None else counts.begin_s
+            counts.end_s = frame.time_s
         for face in frame.faces:
-            one.people.setdefault(face.track, _Person()).add(face, frame.time_s)
-        _credit(one, one.lasting.add(frame))
+            counts.people.setdefault(face.track, _Person()).add(face, frame.time_s)
+        _add_duration(counts, counts.durations.add(frame))
 
     def rows(self, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """The rows. No frame can be added afterwards."""
+        """The rows of `summary`; no frame can be added afterwards."""
         sources, self._sources = self._sources, {}
         names = dict.fromkeys(labels)
-        for one in sources.values():
-            _credit(one, one.lasting.rest())
-            one.leave_out_nobody()
-            for person in one.people.values():
+        for counts in sources.values():
+            _add_duration(counts, counts.durations.last())
+            counts.drop_non_persons()
+            for person in counts.people.values():
                 names |= dict.fromkeys(person.labels)
         return [
-            _summary_row(source, one, track, person, list(names))
-            for source, one in sources.items()
+            _summary_row(source, counts, track, person, list(names))
+            for source, counts in sources.items()
             for track, person in sorted(
-                one.people.items(), key=lambda pair: -1 if pair[0] is None else pair[0]
+                counts.people.items(), key=lambda item: -1 if item[0] is None else item[0]
             )
         ]
 
@@ -217,33 +222,33 @@ def write_summary(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def _credit(one: _Source, lasted: tuple[Frame, float] | None) -> None:
-    """Add the duration of a frame to the labels it shows."""
-    if lasted is None:
+def _add_duration(counts: _Source, frame_and_duration: tuple[Frame, float] | None) -> None:
+    """Add the duration of a frame to the persons and labels it shows."""
+    if frame_and_duration is None:
         return
-    frame, step = lasted
+    frame, duration = frame_and_duration
     for face in frame.faces:
-        person = one.people[face.track]
-        person.seen += step
-        person.labels[face.label].led += step
+        person = counts.people[face.track]
+        person.seen_time += duration
+        person.labels[face.label].time_led += duration
 
 
 def _summary_row(
-    source: str, one: _Source, track: int | None, person: _Person, labels: Sequence[str]
+    source: str, counts: _Source, track: int | None, person: _Person, labels: Sequence[str]
 ) -> dict[str, Any]:
     n = person.num_frames
     row: dict[str, Any] = {
         "source": source,
         "track": track,
-        "frames": one.num_frames,
-        "frames_failed": one.num_failed,
-        "frames_with_face": one.num_with_face,
+        "frames": counts.num_frames,
+        "frames_failed": counts.num_failed,
+        "frames_with_face": counts.num_with_face,
         "faces": n,
-        "faces_left_out": one.num_left_out,
+        "faces_left_out": counts.num_left_out,
         "first_s": person.first_s,
         "last_s": person.last_s,
-        "seen_s": person.seen
-        if person.first_s is not None and one.lasting.step_s is not None
+        "seen_s": person.seen_time
+        if person.first_s is not None and counts.durations.step_s is not None
         else None,
         "uncertain": person.num_uncertain / n if n else None,
         "transitions": person.num_transitions if track is not None else None,
@@ -253,9 +258,11 @@ def _summary_row(
         row[f"mean_{name}"] = measure.mean if measure else None
         row[f"sd_{name}"] = measure.sd if measure else None
         row[f"max_{name}"] = measure.highest if measure else None
-        row[f"share_{name}"] = measure.led / person.seen if measure and person.seen > 0 else None
-    for name in _OTHERS:
-        measure = person.others.get(name)
+        row[f"share_{name}"] = (
+            measure.time_led / person.seen_time if measure and person.seen_time > 0 else None
+        )
+    for name in _OTHER_MEASURES:
+        measure = person.other_measures.get(name)
         row[f"mean_{name}"] = measure.mean if measure else None
         row[f"sd_{name}"] = measure.sd if measure else None
     return row

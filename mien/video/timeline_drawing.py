@@ -1,4 +1,4 @@
-"""Pictures of timelines: one of a person, and one of all persons of a video."""
+"""Pictures of timelines: one person, and all persons of a video."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FONT, _SMALL, _LARGE = Letters(15), Letters(13), Letters(19)
 
 
 class _Axis:
-    """Time from left to right, between two edges in pixels."""
+    """The time axis, between two edges in pixels."""
 
     def __init__(self, span: tuple[float, float], left: float) -> None:
         self.begin_s, self.end_s = span
@@ -61,7 +61,7 @@ class _Axis:
 
 
 def draw_person(timelines: Timelines, track: int) -> Image:
-    """A row for each expression, one for valence, and a strip that marks uncertain answers."""
+    """A row for each expression, one for valence, and a strip that marks uncertain predictions."""
     import PIL.Image
     from PIL import ImageDraw
 
@@ -95,7 +95,7 @@ def draw_person(timelines: Timelines, track: int) -> Image:
     for run in runs:
         _strip(pen, axis, run, low + 1, low + 11)
     pen.rectangle((left, low, axis.right, low + 12), outline=_DIM)
-    axis.legend(pen, low + 12, "seconds; gray: this person was not found")
+    axis.legend(pen, low + 12, "seconds; gray: this person was not seen")
     return image
 
 
@@ -112,9 +112,9 @@ def draw_overview(timelines: Timelines, tracks: list[int], num_others: int) -> I
     key_top = low + 12 + _FOOT
     image = PIL.Image.new("RGB", (_WIDTH, key_top + (keys[-1][2] + 1) * 28 + 8), _PAPER)
     pen = ImageDraw.Draw(image)
-    others = f", and {num_others} more" if num_others else ""
-    many = f"{len(tracks)} person{'' if len(tracks) == 1 else 's'}{others}"
-    _title(pen, many, timelines, None)
+    rest = f", and {num_others} more" if num_others else ""
+    heading = f"{len(tracks)} person{'' if len(tracks) == 1 else 's'}{rest}"
+    _title(pen, heading, timelines, None)
     masks = [PIL.Image.new("L", image.size) for _ in labels.names]
     pens = [ImageDraw.Draw(mask) for mask in masks]
     for number, track in enumerate(tracks):
@@ -128,8 +128,8 @@ def draw_overview(timelines: Timelines, tracks: list[int], num_others: int) -> I
             _strip(pen, axis, run, top + _BAND - 6, top + _BAND - 1)
         _FONT.draw(pen, (_MARGIN, top + _BAND / 2), names[number], _INK, "lm")
     for name, x, line in keys:
-        place = (x, key_top + line * 28, x + 30, key_top + line * 28 + 18)
-        pens[labels.names.index(name)].rectangle(place, fill=255)
+        box = (x, key_top + line * 28, x + 30, key_top + line * 28 + 18)
+        pens[labels.names.index(name)].rectangle(box, fill=255)
         _FONT.draw(pen, (x + 38, key_top + line * 28 + 9), name, _INK, "lm")
     for label, mask in enumerate(masks):
         fill(image, mask, labels.colour(label), labels.pattern(label))
@@ -137,36 +137,36 @@ def draw_overview(timelines: Timelines, tracks: list[int], num_others: int) -> I
         top = _HEAD + number * (_BAND + _GAP)
         pen.rectangle((axis.left, top, axis.right, top + _BAND), outline=_DIM)
     axis.legend(
-        pen, low, "seconds; the likeliest expression; the line below marks uncertain answers"
+        pen, low, "seconds; the likeliest expression; the line below marks uncertain predictions"
     )
     return image
 
 
-def _title(pen: ImageDraw, head: str, timelines: Timelines, track: int | None) -> None:
-    _LARGE.draw(pen, (_MARGIN, _MARGIN - 4), head, _INK)
-    x = _MARGIN + _LARGE.length(head) + 14
-    about = os.path.basename(timelines.source) or timelines.source
+def _title(pen: ImageDraw, heading: str, timelines: Timelines, track: int | None) -> None:
+    _LARGE.draw(pen, (_MARGIN, _MARGIN - 4), heading, _INK)
+    x = _MARGIN + _LARGE.length(heading) + 14
+    detail = os.path.basename(timelines.source) or timelines.source
     if track is not None:
-        seen_s, all_s = timelines.seconds(track)
-        about = f"seen {_span(seen_s)} of {_span(all_s)} in {about}"
-    _FONT.draw(pen, (x, _MARGIN), _FONT.fitting(about, _WIDTH - _MARGIN - x), _DIM)
+        seen_s, total_s = timelines.seconds(track)
+        detail = f"seen {_span(seen_s)} of {_span(total_s)} in {detail}"
+    _FONT.draw(pen, (x, _MARGIN), _FONT.fitting(detail, _WIDTH - _MARGIN - x), _DIM)
 
 
 def _keys(names: list[str]) -> list[tuple[str, float, int]]:
     """Name, distance from the left and line of each entry of the legend."""
-    found, x, line = [], float(_MARGIN), 0
+    entries, x, line = [], float(_MARGIN), 0
     for name in names:
-        wide = 38 + _FONT.length(name) + 24
-        if x + wide > _WIDTH - _MARGIN and x > _MARGIN:
+        entry_width = 38 + _FONT.length(name) + 24
+        if x + entry_width > _WIDTH - _MARGIN and x > _MARGIN:
             x, line = float(_MARGIN), line + 1
-        found.append((name, x, line))
-        x += wide
-    return found
+        entries.append((name, x, line))
+        x += entry_width
+    return entries
 
 
 def _points(axis: _Axis, run: Run, bin_s: float) -> list[float]:
-    """Positions of the values of a run; its first and last value extend to its ends."""
-    # A look represents the time up to the next one, but its point is drawn at its own time.
+    """Positions of the values of a run, whose first and last value extend to its ends."""
+    # A frame stands for the time up to the next one, but its point is drawn at its own time.
     points = np.minimum(run.edges[:-1] + bin_s / 2, run.edges[1:])
     return [axis.x(time_s) for time_s in (run.edges[0], *points, run.edges[-1])]
 
@@ -176,14 +176,14 @@ def _area(
     xs: list[float],
     values: np.ndarray,
     row: tuple[float, float],
-    look: tuple[str, str],
+    style: tuple[str, str],
 ) -> None:
     """The area below a line of probabilities, in a colour and a pattern."""
     import PIL.Image
     from PIL import ImageDraw
 
     top, bottom = row
-    colour, pattern = look
+    colour, pattern = style
     heights = (values[0], *values, values[-1])
     line = [
         (x, bottom - 1 - float(p) * (bottom - top - 2)) for x, p in zip(xs, heights, strict=True)
@@ -213,19 +213,19 @@ def _signed(image: Image, axis: _Axis, run: Run, bin_s: float, row: tuple[float,
 
 
 def _strip(pen: ImageDraw, axis: _Axis, run: Run, top: float, bottom: float) -> None:
-    """Mark where answers are mostly uncertain."""
+    """Mark where predictions are mostly uncertain."""
     for i in np.flatnonzero(run.uncertain >= 0.5):
         x0, x1 = axis.x(run.edges[i]), axis.x(run.edges[i + 1])
         pen.rectangle((x0, top, max(x1, x0 + 1), bottom), fill=_DIM)
 
 
-def _nice_step(about: float) -> float:
+def _nice_step(minimum: float) -> float:
     """1, 2 or 5 times a power of ten (15, 30, 60 for seconds above ten), at least `about`."""
-    power = 10 ** math.floor(math.log10(about)) if about > 0 else 1.0
+    power = 10 ** math.floor(math.log10(minimum)) if minimum > 0 else 1.0
     steps = [factor * power for factor in (1, 2, 5, 10)]
-    if about > 10:
+    if minimum > 10:
         steps = [15, 30, 60, 120, 300, 600, 900, 1800, 3600] + [3600 * 2**n for n in range(1, 30)]
-    return next(step for step in steps if step >= about - 1e-12)
+    return next(step for step in steps if step >= minimum - 1e-12)
 
 
 def _span(seconds: float) -> str:

@@ -1,6 +1,4 @@
-"""Write a copy of a video with something drawn into it: pictures with times become H.264 or
-MPEG-4, without sound.
-"""
+"""Write a marked copy of a video: pictures with times become H.264 or MPEG-4, without sound."""
 
 from __future__ import annotations
 
@@ -17,9 +15,8 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-_TICK = Fraction(
-    1, 60_000
-)  # exact for 24, 25, 30, 50 and 60 frames a second, and for 30000/1001 and its kin
+# In seconds; exact for 24, 25, 30, 50 and 60 frames a second, and for NTSC rates (30000/1001).
+_TICK = Fraction(1, 60_000)
 _SUFFIXES = (".mp4", ".mov", ".mkv")
 _PREFERRED = (
     ("libx264", {"preset": "veryfast", "crf": "23", "bf": "0"}),
@@ -28,13 +25,13 @@ _PREFERRED = (
 
 
 class VideoCopy:
-    """Writes to `<name>.part.<suffix>`, which becomes `path` when closed.
+    """Writes to `<name>.part.<suffix>`, which is renamed to `path` when closed.
 
     An mp4 or mov is written in fragments of 60 frames; if the program is killed, the complete
     fragments can be played.
 
     Args:
-        path: `.mp4`, `.mov` or `.mkv`; its folder must exist. None writes nothing.
+        path: `.mp4`, `.mov` or `.mkv`, in an existing folder; None writes nothing.
 
     Raises:
         UsageError: for another suffix.
@@ -47,9 +44,8 @@ class VideoCopy:
         self._stream: VideoStream | None = None
         self._size = (0, 0)
         self._last_tick = -1
-        self._failures: tuple[type[Exception], ...] = (
-            OSError,
-        )  # kept, since nothing can be imported while Python exits
+        # Stored here, since nothing can be imported while Python exits.
+        self._failures: tuple[type[Exception], ...] = (OSError,)
         if self._path is not None and self._path.suffix.lower() not in _SUFFIXES:
             raise UsageError(
                 f"{self._path}: got {self._path.suffix or 'no suffix'}; expected one of "
@@ -62,9 +58,9 @@ class VideoCopy:
         return self._path.with_name(f"{self._path.stem}.part{self._path.suffix}")
 
     def write(self, time_s: float, image: np.ndarray) -> None:
-        """Add a picture, uint8 RGB (H, W, 3), at its time.
+        """Add a picture, RGB uint8 (H, W, 3), at its time.
 
-        Times must increase; one that steps back is written just after the one before. The first
+        A picture whose time does not increase is written just after the one before. The first
         picture determines the size; later ones of another size are fitted into it.
 
         Raises:
@@ -86,7 +82,7 @@ class VideoCopy:
             raise self._unwritable(error) from error
 
     def close(self) -> None:
-        """Finish the file; if nothing was written, no file is left."""
+        """Finish the file; if nothing was written, there is no file."""
         if self._container is None or self._stream is None:
             return
         container, self._container = self._container, None
@@ -112,10 +108,8 @@ class VideoCopy:
         self._stream = stream = cast(
             "VideoStream", self._container.add_stream(codec, rate=30, options=options)
         )
-        self._size = (
-            width + width % 2,
-            height + height % 2,
-        )  # their colours are stored for two by two pixels
+        # Even numbers, since colours are stored for two by two pixels.
+        self._size = (width + width % 2, height + height % 2)
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = stream.time_base = _TICK
@@ -138,7 +132,7 @@ class VideoCopy:
             self._path or "",
             got=f"a video that cannot be written ({getattr(error, 'strerror', None) or error})",
             expected="a file in an existing folder, with room on the disk",
-            fix="name another place, or free some space",
+            fix="choose another place, or free some space",
         )
 
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from mien.bundle import open_bundle
 from mien.cli.app import app
-from mien.cli.predict import PARTLY
+from mien.cli.predict import SOME_UNREADABLE
 from mien.cli.sources import collect
 from mien.data.synthetic import draw_faces
 from mien.errors import DataError, UsageError
@@ -73,7 +73,7 @@ def test_a_folder_gives_a_row_for_each_picture_and_says_what_failed(
     album: Path, toy: Path, tmp_path: Path
 ) -> None:
     done = run(album, "--out", tmp_path / "t.csv", toy=toy)
-    assert done.exit_code == PARTLY == 8
+    assert done.exit_code == SOME_UNREADABLE == 8
     rows = table(tmp_path / "t.csv")
     assert [Path(row["source"]).name for row in rows] == [
         "one.png",
@@ -106,7 +106,7 @@ def test_resume_leaves_out_what_is_there(album: Path, toy: Path, tmp_path: Path)
     # Killed in the middle of a row, then the whole album.
     out.write_text(first[:-20])
     done = run(album / "a", album / "b", "--out", out, "--resume", toy=toy)
-    assert done.exit_code == PARTLY
+    assert done.exit_code == SOME_UNREADABLE
     assert "1 source already in the table" in done.stderr
     assert out.read_text().startswith(first)
     assert len(table(out)) == 5 and len({row["source"] for row in table(out)}) == 5
@@ -119,7 +119,7 @@ def test_resume_tries_what_failed_or_broke_off_again(
 ) -> None:
     for form in ("csv", "jsonl"):
         out = tmp_path / f"t.{form}"
-        assert run(album, "--out", out, toy=toy).exit_code == PARTLY
+        assert run(album, "--out", out, toy=toy).exit_code == SOME_UNREADABLE
         before = out.read_text().splitlines()
         broken = album / "b" / "zbroken.png"
         data = broken.read_bytes()
@@ -145,7 +145,7 @@ def test_resume_by_other_means_is_refused_and_loses_nothing(
 ) -> None:
     other, out = tmp_path / "other.zip", tmp_path / f"t.{form}"
     digest = write_toy(other, name="other").digest[:16]
-    assert run(album, "--out", out, toy=toy).exit_code == PARTLY
+    assert run(album, "--out", out, toy=toy).exit_code == SOME_UNREADABLE
     beside = tmp_path / f"t.{form}.settings.json"
     kept = json.loads(beside.read_text())
     known = f"toy {open_bundle(toy).digest[:16]}"
@@ -175,13 +175,13 @@ def test_resume_by_other_means_is_refused_and_loses_nothing(
     moved.write_bytes(toy.read_bytes())
     done = run(album, "--out", out, "--resume", toy=moved)
     assert (
-        done.exit_code == PARTLY
+        done.exit_code == SOME_UNREADABLE
         and "4 sources already in the table" in done.stderr
-        and "not known" not in done.stderr
+        and "unknown" not in done.stderr
     )
-    assert run(album, "--out", out, "--overwrite", "--best", toy=other).exit_code == PARTLY
+    assert run(album, "--out", out, "--overwrite", "--best", toy=other).exit_code == SOME_UNREADABLE
     assert json.loads(beside.read_text())["mode"] == "best"
-    assert run(album, "--out", out, "--resume", "--best", toy=other).exit_code == PARTLY
+    assert run(album, "--out", out, "--resume", "--best", toy=other).exit_code == SOME_UNREADABLE
 
 
 def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path
     for _ in range(2):  # the earlier rows stay of an unknown network
         done = run(album / "a", album / "b" / "one.png", "--out", out, "--resume", toy=toy)
         assert done.exit_code == 0 and len(table(out)) == 3
-        assert f"{out}: the network and settings of its earlier rows are not known" in done.stderr
+        assert f"{out}: the network and settings of its earlier rows are unknown" in done.stderr
     with pytest.raises(UsageError, match="got --resume with mode best; expected mode fast"):
         run(album, "--out", out, "--resume", "--best", toy=toy)
     for text, got in (
@@ -207,7 +207,7 @@ def test_resume_of_a_table_without_its_settings(album: Path, toy: Path, tmp_path
     beside.unlink()
     out.write_text(out.read_text().splitlines(keepends=True)[0])  # no earlier rows
     done = run(album / "a", "--out", out, "--resume", toy=toy)
-    assert done.exit_code == 0 and "not known" not in done.stderr
+    assert done.exit_code == 0 and "unknown" not in done.stderr
 
 
 def test_settings_of_videos_count_where_there_are_videos(
@@ -407,7 +407,7 @@ def test_nothing_of_the_users_is_overwritten(album: Path, toy: Path, tmp_path: P
 
 def test_marked_copies_and_explanations(album: Path, toy: Path, tmp_path: Path) -> None:
     done = run(album, "--draw", tmp_path / "marked", "--explain", tmp_path / "why", toy=toy)
-    assert done.exit_code == PARTLY
+    assert done.exit_code == SOME_UNREADABLE
     names = ("a/one", "a/two", "b/one", "b/three")
     marked, why = tmp_path / "marked", tmp_path / "why"
     assert sorted(marked.rglob("*.*")) == [marked / f"{name}-marked.jpg" for name in names]
@@ -477,12 +477,12 @@ def test_options_for_the_other_kind_of_source_are_said(
     folder = tmp_path / "out"
     done = run(album / "a", "--every", "1s", "--smooth", "0s", "--summary", folder, toy=toy)
     assert [line for line in done.stderr.splitlines() if "only" in line] == [
-        f"--{option} is for videos only: it has no effect on 2 other sources"
+        f"--{option} is only for videos: it has no effect on 2 other sources"
         for option in ("summary", "every", "smooth")
     ]
     done = run(album / "a", "lost.mp4", "--every", "1s", "--explain", folder, toy=toy)
     assert [line for line in done.stderr.splitlines() if "only" in line] == [
-        "--explain is for pictures only: it has no effect on 1 other source"
+        "--explain is only for pictures: it has no effect on 1 other source"
     ]
 
 
@@ -580,7 +580,7 @@ def test_a_summary_prints_a_table_of_persons(toy: Path, tmp_path: Path) -> None:
 
 def test_quiet_prints_errors_only(album: Path, toy: Path, tmp_path: Path) -> None:
     done = run(album, film(tmp_path / "a.mp4"), "--quiet", "--out", tmp_path / "t.csv", toy=toy)
-    assert done.exit_code == PARTLY and done.stdout == ""
+    assert done.exit_code == SOME_UNREADABLE and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert "zbroken.png: not read" in line
     assert len(table(tmp_path / "t.csv")) == 10
@@ -596,7 +596,7 @@ def test_addresses_and_their_names(toy: Path, tmp_path: Path) -> None:
         *("--out", out, "--draw", tmp_path / "marked"),
         toy=toy,
     )
-    assert done.exit_code == PARTLY
+    assert done.exit_code == SOME_UNREADABLE
     one, two, three = table(out)
     assert one["source"].startswith("data: URL of") and one["label"]
     assert "may be offline" in two["error"] and "kind file:" in three["error"]

@@ -31,7 +31,7 @@ def test_each_finished_epoch_is_a_line(capsys: pytest.CaptureFixture[str]) -> No
     lines = err.splitlines()
     assert out == "" and len(lines) == 4 + 1 + 2
     assert re.match(r"  fresh\[1\] epoch 1/4: loss 0\.500, accuracy 50\.0%; .*; 3 s$", lines[0])
-    assert lines[4] == "  goes on after epoch 2"
+    assert lines[4] == "  continues after epoch 2"
     assert [line.split(":")[0] for line in lines[5:]] == [
         f"  resumed epoch {number}/4" for number in (3, 4)
     ]

@@ -81,7 +81,7 @@ def test_faces_are_what_recognition_cuts(photos: Path, tmp_path: Path) -> None:
     recognizer = Recognizer(write_toy(tmp_path / "toy"), FindsFrames())
     for row, file in enumerate(dataset.files):
         image = load_image(photos / file)
-        crops = recognizer._find(image).crops
+        crops = recognizer._detect(image).crops
         sizes = [box[2] - box[0] for box in FindsFrames().detect(image).boxes]
         assert np.array_equal(dataset.images[row], crops[int(np.argmax(sizes))])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mien.results import Face, Quality
-from mien.video.glances import WHOLE_LOOK_S, Glances
+from mien.video.glances import FULL_SEARCH_S, Glances
 
 IMAGE = np.zeros((720, 1280, 3), np.uint8)  # a face is large from 64 px
 
@@ -39,7 +39,7 @@ def watched(finder: Finder, *times_s: float) -> str:
 
 
 def test_large_faces_are_looked_at_whole_twice_a_second() -> None:
-    assert WHOLE_LOOK_S == 0.5
+    assert FULL_SEARCH_S == 0.5
     looks = watched(Finder(100, 200), *(number / 25 for number in range(26)))
     assert looks == "W" + 12 * "g" + "W" + 12 * "g"
 

@@ -121,7 +121,7 @@ def test_joined_films_count_on_where_their_times_begin_anew(tmp_path: Path) -> N
     found = times(watch(joined, Lights(), draw=tmp_path / "copy.mp4", tell=notes.append))
     assert len(found) == 60
     assert found[0] == 0 and np.diff(found).min() > 0.03 and np.diff(found).max() < 0.1
-    assert any("times start again at 1.20 s and 1 times more" in note for note in notes), notes
+    assert any("times start again at 1.20 s and 1 more time" in note for note in notes), notes
     copied = times(read_frames(tmp_path / "copy.mp4"))
     np.testing.assert_allclose(copied, found, atol=0.001)
     looks = times(read_frames(joined, every=0.2))
@@ -455,9 +455,9 @@ def test_a_camera_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
     over = threading.Event()
 
     def hangs(after: int) -> list[VideoFrame]:
-        def frames(source: str) -> Iterable[decoding.Raw]:
+        def frames(source: str) -> Iterable[decoding.RawFrame]:
             for k in range(after):
-                yield decoding.Raw(k / 25, lambda: np.zeros((8, 8, 3), np.uint8))
+                yield decoding.RawFrame(k / 25, lambda: np.zeros((8, 8, 3), np.uint8))
             over.wait(30)
 
         monkeypatch.setattr(reading, "camera_frames", frames)

@@ -84,7 +84,7 @@ def test_one_picture_for_each_person_who_was_there(tmp_path: Path) -> None:
     lines.add(frame(9.0, error="cannot be decoded"))
     names = [path.name for path in lines.write(tmp_path)]
     assert names == ["person-0.png", "person-4.png", "overview.png"]
-    assert len(lines.write(tmp_path, most=1)) == 2
+    assert len(lines.write(tmp_path, max_persons=1)) == 2
 
 
 def test_looks_too_far_apart_to_follow_a_face_make_persons_of_one_look(tmp_path: Path) -> None:
