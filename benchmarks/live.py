@@ -96,7 +96,7 @@ def measured(page: Page, seconds: float) -> tuple[float, float]:
     for _ in range(max(1, int(seconds / 2))):
         page.wait_for_timeout(2000)
         words = page.locator("#camera").inner_text()
-        found = re.search(r"(\d+) frames a second analysed, camera (\d+)", words)
+        found = re.search(r"(\d+) frames a second analysed; the camera gives (\d+)", words)
         if found is None:
             raise SystemExit(f"got a page without rates; expected them under the camera: {words}")
         rates.append([float(found[1]), float(found[2])])

@@ -37,14 +37,14 @@ Mode = Annotated[
 Faces = Annotated[Literal["find", "whole"], Query(description="`whole`: the picture is a face")]
 Side = Annotated[
     int | None,
-    Query(ge=32, description="longest side in pixels at which faces are looked for; as the server"),
+    Query(ge=32, description="longest side in pixels for the detector; default: the server's"),
 ]
 Prior = Annotated[
     str,
     Query(
         max_length=4096,
         description="class prior: one of those that /v1/model names, or weights such as "
-        "happy=3,neutral=5; as the server",
+        "happy=3,neutral=5; default: the server's",
     ),
 ]
 Smooth = Annotated[float, Query(ge=0, le=MOST_SMOOTH_S, description="time constant in seconds")]

@@ -18,23 +18,23 @@ function body() {
     h("section", {}, h("p", {}, "mien says what the expression of a face looks like to other people: a probability for each expression, and whether the answer should be relied on. It does not say what somebody feels. Faces do not tell that (Barrett and others, 2019).")),
     h("section", { id: "about-use" }, h("h3", {}, "Intended use"), list(["Research on perceived expression, with people who agreed to it.", "Teaching how such networks work, and where they fail.", "Sorting your own pictures; prototypes whose users know of it."])),
     h("section", { id: "about-not" }, h("h3", {}, "Not for"), list([
-      "Work, hiring, schools or universities: the EU's AI Act, Article 5(1)(f), forbids inferring emotions there, save for medical or safety reasons.",
+      "Work, hiring, schools or universities: the EU's AI Act, Article 5(1)(f), forbids inferring emotions there, except for medical or safety reasons.",
       "Police, borders, credit, insurance, diagnosis or lie detection.",
       "Watching people who do not know of it. In the EU they must be told, Article 50(3).",
     ])),
     h("section", { id: "about-limits" }, h("h3", {}, "Limits"), list([
       "Heads turned far aside, covered faces and faces below 24 pixels are often wrong; they are marked uncertain.",
       "Fear and disgust are rare in the training pictures and are often missed.",
-      "Drawings, statues and animals get an answer too: the network has no “not a face”.",
-      "Whether it treats people of all ages, sexes and origins alike was not established.",
-      "Probabilities hold for the class prior that is set. Another mix of faces needs another prior.",
+      "Drawings, statues and animals get an answer too: the network cannot answer “not a face”.",
+      "It has not been shown to work equally well for people of all ages, sexes and origins.",
+      "Probabilities hold for the class prior in the settings. Another mix of faces needs another prior.",
     ])),
     card(),
     h("section", { id: "about-privacy" }, h("h3", {}, "Where pictures go"), list([
-      "On this device: nowhere. The networks run in this page, also with the server off.",
+      "On this device: nowhere. The networks run in this page, even with the server off.",
       "On the server: each picture is sent to it, analysed in memory and forgotten. It writes no picture, no name and no answer to disk or log.",
       state.server?.collect?.on
-        ? "This server collects corrections: only when you correct a face, that face's crop and your word are kept."
+        ? "This server collects corrections: only when you correct a face, that face's crop and your label are kept."
         : "This server keeps no corrections.",
     ])),
   );

@@ -44,11 +44,13 @@ async function load(path, use) {
 }
 
 function askToken() {
-  const input = h("input", { class: "text-input", id: "token", type: "password", autocomplete: "off", "aria-label": "Token of this server" });
+  if ($("banner-token")) return; // both requests were refused
+  const input = h("input", { class: "text-input", id: "token", type: "password", autocomplete: "off", placeholder: "Token", "aria-label": "Token of this server" });
   const give = () => { state.token = input.value.trim(); $("banner-token").remove(); know(); };
   input.addEventListener("keydown", (event) => { if (event.key === "Enter") give(); });
-  banner("token", "warn", "This server asks for a token.", "It is kept until this page is closed.", ["Use it", give]);
+  banner("token", "warn", state.token ? "This is not the token of this server." : "This server asks for a token.", "The page forgets it when you close it.", ["Use it", give]);
   $("banner-token").querySelector("p").after(input);
+  $("banner-token").lastChild.remove(); // without a token nothing works: no closing
 }
 
 // What can be offered, now that the server and its model are known.
@@ -75,10 +77,10 @@ function known() {
 async function place() {
   const words = $("place-state");
   if (state.settings.place === "server") {
-    words.textContent = "Each picture is sent to this server and not stored.";
+    words.textContent = collecting() ? "Only labelled crops are stored." : "Pictures are sent but not stored.";
     return;
   }
-  words.textContent = "Getting the networks ready…";
+  words.textContent = "Loading the networks…";
   try {
     await device.start();
     if (state.settings.place === "device") words.textContent = "Ready. No picture leaves this device.";
@@ -92,6 +94,7 @@ function choosePlace(value) {
   document.querySelector(`[name="place"][value="${value}"]`).checked = true;
   change({ place: value });
   $("banner-device")?.remove();
+  if (value === "device") $("banner-offline")?.remove();
   place();
   announce(value === "server" ? "Pictures are now sent to the server." : "Pictures now stay on this device.");
 }
@@ -147,8 +150,17 @@ function listen() {
     $("sent").classList.toggle("some", count > 0);
   });
   on("collect", collected);
-  on("offline", () => banner("offline", "warn", "The server does not answer.", state.model && !state.model.missing ? "On this device everything goes on." : "Check that it still runs.", engine() === server && state.model && !state.model.missing ? ["Use this device", () => choosePlace("device")] : null));
+  on("choose-place", choosePlace);
+  on("offline", (isOffline) => {
+    if (isOffline) offline();
+    else $("banner-offline")?.remove();
+  });
   dropping();
+}
+
+function offline() {
+  const isHere = state.model && !state.model.missing;
+  banner("offline", "warn", "The server does not answer.", isHere ? "Everything still works on this device." : "Check that it still runs.", isHere && engine() === server ? ["Use this device", () => choosePlace("device")] : null);
 }
 
 // Pictures or a video dropped anywhere, or pictures pasted.

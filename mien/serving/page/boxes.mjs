@@ -8,14 +8,14 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
   return frame.faces.map((face, i) => {
     const [x0, y0, x1, y1] = face.box;
     const share = (value, of) => `${(100 * value) / of}%`;
-    const room = Math.max(0.09 * height, 0.075 * width); // that the tag needs, or it would be cut off
-    const place = y0 >= room ? "" : height - y1 >= room ? " below" : " within";
+    const place = placeOf(face.box, frame.faces.filter((other) => other !== face).map((other) => other.box), width, height);
+    const isAlone = frame.faces.length === 1;
     const word = `${face.label}${face.uncertain ? "?" : ""} ${percent(face.probabilities[face.label])}`;
     return h(
       "button",
       {
         type: "button",
-        class: `box moves${face.uncertain ? " uncertain" : ""}`,
+        class: `box moves${face.uncertain ? " uncertain" : ""}${isAlone ? " alone" : ""}`,
         "data-box": String(i),
         "aria-label": `${names(i)} ${word}${face.uncertain ? ", uncertain" : ""}`,
         vars: { left: share(x0, width), top: share(y0, height), width: share(x1 - x0, width), height: share(y1 - y0, height), "--c": colourOf(face.label) },
@@ -27,13 +27,22 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
       },
       h(
         "span",
-        { class: `tag${place}${x0 / width > 0.66 ? " end" : ""}` },
+        { class: `tag${place}${(isAlone ? (x0 + x1) / 2 / width > 0.5 : x0 / width > 0.66) ? " end" : ""}` },
         h("span", { class: "tag-number" }, String(numbers(i))),
         " ",
         h("span", { class: "tag-word" }, word),
       ),
     );
   });
+}
+
+// Above the box, or below it, where no edge cuts the tag off and it lies on nobody else; else inside.
+function placeOf([x0, y0, x1, y1], others, width, height) {
+  const room = Math.max(0.09 * height, 0.075 * width);
+  const isFree = (top) => top >= 0 && top + room <= height && !others.some(([left, up, right, low]) => left < x1 && right > x0 && up < top + room && low > top);
+  if (isFree(y0 - room)) return "";
+  if (isFree(y1)) return " below";
+  return !isFree(y0) && isFree(y1 - room) ? " within low" : " within";
 }
 
 // Mark face `index` in the picture and among the cards, or take the mark off.

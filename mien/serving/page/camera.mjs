@@ -1,5 +1,5 @@
 // The panel "Camera": consent first, then frames analysed one at a time, each drawn with its own answer.
-import { announce, h, icon, percent } from "./dom.mjs";
+import { announce, h, icon, percent, replace } from "./dom.mjs";
 import { asked, engine, ruleInUse } from "./engine.mjs";
 import { LiveCard } from "./live_card.mjs";
 import { LiveView } from "./live_view.mjs";
@@ -10,10 +10,11 @@ import { Timeline } from "./timeline.mjs";
 
 const SPAN_S = 60;
 const REST_S = 3;
+const GLIMPSE = 3; // rows of somebody gone, of whom no timeline is kept
 const TROUBLES = {
-  NotAllowedError: ["The camera was not allowed", "Allow it for this page beside the browser's address bar, then try again."],
-  NotFoundError: ["No camera found", "Connect one, then try again. Pictures can be analysed without."],
-  NotReadableError: ["The camera is busy", "Another program or page uses it. Close that, then try again."],
+  NotAllowedError: ["The camera was not allowed", "Allow the camera for this page, next to the browser's address bar, then try again."],
+  NotFoundError: ["No camera found", "Connect one, then try again. Pictures can be analysed without one."],
+  NotReadableError: ["The camera is busy", "Another program or page is using it. Close that one, then try again."],
   OverconstrainedError: ["This camera does not fit", "Choose another one."],
 };
 
@@ -56,9 +57,9 @@ function consent() {
   const onServer = state.settings.place === "server";
   root.replaceChildren(message("Before the camera starts", [
     onServer
-      ? "Each frame that is analysed is sent to this server and forgotten. Choose “On this device” above, and none is."
-      : "Frames are analysed in this page. None leaves this device, and none is kept unless you record answers or take a snapshot.",
-    "Ask everybody who can be seen. What is shown is how a face looks to others, not what somebody feels; do not use it to judge people, at work or in education.",
+      ? "Frames are sent to this server, analysed and forgotten. With “On this device” above, none is sent."
+      : "Frames are analysed in this page. None leaves this device, and none is kept unless you take a snapshot.",
+    "Ask everybody who can be seen. What is shown is how a face looks to others, not what somebody feels. Do not use it to judge people, least of all at work or in education.",
   ], h("button", { type: "button", class: "button main", onclick: () => start() }, icon("camera"), "Everybody agrees: start the camera")));
 }
 
@@ -158,9 +159,10 @@ function show(frame, crops) {
     const face = frame.faces.find((one) => one.track === track);
     if (face || kept.at(-1)?.probabilities) kept.push({ time: frame.time_s, probabilities: face ? face.probabilities : null });
     while (kept.length && kept[0].time < frame.time_s - SPAN_S) kept.shift();
-    if (!kept.length) rows.delete(track);
+    if (!kept.length || (!face && kept.length <= GLIMPSE)) rows.delete(track);
   }
-  if (!rows.has(live.chosen)) live.chosen = rows.keys().next().value ?? null;
+  if (!rows.has(live.chosen)) live.picked = false;
+  if (!live.picked && !seen.has(live.chosen)) live.chosen = [...seen, ...rows.keys()].find((track) => rows.has(track)) ?? null;
   chips();
   live.timeline.set(rows.get(live.chosen) ?? [], live.marks);
   rest();
@@ -176,8 +178,8 @@ function show(frame, crops) {
 
 function rates() {
   const { cameraRate, analysedRate } = live.view.rates();
-  live.rate.textContent = `${analysedRate.toFixed(0)} frames a second analysed, camera ${cameraRate.toFixed(0)}`;
-  live.counted.textContent = live.session.on ? live.session.summary() : live.session.frames.length ? `Recorded: ${live.session.summary()}` : "";
+  live.rate.textContent = `${analysedRate.toFixed(0)} frames a second analysed; the camera gives ${cameraRate.toFixed(0)}`;
+  live.counted.textContent = live.session.on ? `Recording: ${live.session.summary()}` : live.session.frames.length ? `Recorded: ${live.session.summary()}` : "";
 }
 
 function chips() {
@@ -185,7 +187,13 @@ function chips() {
   const key = `${tracks}|${live.chosen}`;
   if (live.chipsKey === key) return;
   live.chipsKey = key;
-  live.chips.replaceChildren(...tracks.map((track) => h("button", { type: "button", class: "button small", "aria-pressed": String(track === live.chosen), onclick: () => { live.chosen = track; chips(); } }, `Person ${track + 1}`)));
+  replace(live.chips, ...tracks.map((track) => h("button", { type: "button", class: "button small", "data-keep": `person-${track}`, "aria-pressed": String(track === live.chosen), onclick: () => pick(track) }, `Person ${track + 1}`)));
+}
+
+function pick(track) {
+  Object.assign(live, { chosen: track, picked: true });
+  chips();
+  live.timeline.set(live.rows.get(track) ?? [], live.marks); // also while the camera pauses
 }
 
 function rest() {
@@ -215,13 +223,13 @@ function record() {
   live.recordButton.setAttribute("aria-pressed", "true");
   live.recordButton.replaceChildren(icon("record"), "Stop recording");
   live.downloads.replaceChildren();
-  return announce("Recording answers. No picture is recorded.");
+  return announce("Recording results. No picture is recorded.");
 }
 
 function stopRecording(words) {
   live.session.stop();
   live.recordButton.setAttribute("aria-pressed", "false");
-  live.recordButton.replaceChildren(icon("record"), "Record answers");
+  live.recordButton.replaceChildren(icon("record"), "Record results");
   live.downloads.replaceChildren(...live.session.downloads());
   rates();
   announce(words);
@@ -244,7 +252,7 @@ function layout() {
   live.chips = h("div", { class: "row", role: "group", "aria-label": "Whose timeline" });
   live.downloads = h("div", { class: "row" });
   live.pauseButton = button(() => pause(!live.view.paused), "pause", "Pause");
-  live.recordButton = button(record, "record", "Record answers", { class: "button small record", "aria-pressed": "false" });
+  live.recordButton = button(record, "record", "Record results", { class: "button small record", "aria-pressed": "false" });
   live.restButton = h("button", { type: "button", class: "button small", onclick: () => (live.people.rest.size ? live.people.forgetRest() : live.people.learnRest(REST_S)) }, "Compare with my neutral face");
   return h(
     "div",
@@ -254,10 +262,9 @@ function layout() {
       h("div", { class: "stack" },
         h("div", { class: "stage" }, live.view.element),
         h("div", { class: "live-bar" }, live.pauseButton, live.recordButton, button(() => live.view.snapshot(), "snap", "Snapshot"), button(mark, "flag", "Marker (M)"), live.restButton, h("button", { type: "button", class: "button small", onclick: stop }, "Stop the camera")),
-        fields(), live.rate, live.note),
+        fields(), live.rate, live.note, h("div", { class: "row" }, live.counted, live.downloads)),
       h("div", { class: "stack" }, live.nobody, live.list)),
     h("section", { class: "card stack" }, h("div", { class: "row" }, h("h2", {}, "The last minute"), live.chips), live.timeline.element),
-    h("div", { class: "row" }, live.counted, live.downloads),
   );
 }
 
@@ -267,10 +274,10 @@ function fields() {
   const sizes = [320, 480, 640].map((size) => h("option", { value: String(size), selected: size === live.maxSide }, `${size} px`));
   return h(
     "div",
-    { class: "live-bar" },
+    { class: "live-bar fields" },
     h("label", { class: "check" }, h("input", { type: "checkbox", checked: live.view.mirror, onchange: (event) => { live.view.mirror = event.target.checked; } }), "Mirror"),
     h("label", { class: "field" }, "Smoothing", smoothing, output),
-    h("label", { class: "field" }, "Detail", h("select", { onchange: (event) => { live.maxSide = Number(event.target.value); live.settings = settings(); } }, sizes)),
+    h("label", { class: "field" }, "Detector size", h("select", { onchange: (event) => { live.maxSide = Number(event.target.value); live.settings = settings(); } }, sizes)),
     live.cameras.length > 1
       ? h("label", { class: "field" }, "Camera", h("select", { onchange: (event) => start(event.target.value) }, live.cameras.map((one, i) => h("option", { value: one.deviceId, selected: one.deviceId === live.cameraId }, one.label || `Camera ${i + 1}`))))
       : null,

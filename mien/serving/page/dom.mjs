@@ -16,6 +16,13 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+// New children, with the focus on the one of them that has the same `data-keep` as what had it before.
+export function replace(parent, ...children) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
+  parent.replaceChildren(...children);
+  if (focused) parent.querySelector(`[data-keep="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
 const ICONS = {
   picture: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.2v.1",
   camera: "M3 8h4l2-2.5h6L17 8h4v11H3zM12 10a3.5 3.5 0 1 0 .1 0",
@@ -59,14 +66,16 @@ export function line(dash, colour) {
   return svg;
 }
 
-// 0.974 -> "97 %", 0.004 -> "<1 %", 0.998 -> ">99 %"; the exact value is in every export.
+// 0.974 -> "97 %", 0.004 -> "<1 %", 0.998 -> ">99 %", never broken over two lines; the exact value is in
+// every export.
 export function percent(value) {
   const rounded = Math.round(100 * value);
-  if (rounded === 0 && value > 0) return "<1 %";
-  return rounded === 100 && value < 1 ? ">99 %" : `${rounded} %`;
+  if (rounded === 0 && value > 0) return "<1\u00a0%";
+  return rounded === 100 && value < 1 ? ">99\u00a0%" : `${rounded}\u00a0%`;
 }
 
-export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+// "come again" -> "Come again."
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 

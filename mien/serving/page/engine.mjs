@@ -119,7 +119,9 @@ const authorization = () => (state.token ? { Authorization: `Bearer ${state.toke
 // As fetch, with the server's token where it asked for one.
 export async function request(path, options = {}) {
   try {
-    return await fetch(path, { ...options, headers: authorization() });
+    const answer = await fetch(path, { ...options, headers: authorization() });
+    tell("offline", false);
+    return answer;
   } catch {
     tell("offline", true);
     throw new Trouble("The server does not answer.", { code: "offline", hint: "Check that it still runs, or switch to “On this device”." });

@@ -3,9 +3,9 @@ import { h, percent } from "./dom.mjs";
 import { colourOf, patternOf } from "./state.mjs";
 
 const HEADS = {
-  fer2013: "The head for FER2013's labels",
-  votes: "How ten people would vote",
-  crowd: "How ten people would vote",
+  fer2013: "Trained on FER2013's labels",
+  votes: "Trained on the votes of ten people a face",
+  crowd: "Trained on the votes of ten people a face",
 };
 
 // number: counted from 1. options: {open, crop, onMark(on), onToggle(), extra: Node, onKey(event)}
@@ -15,7 +15,7 @@ export function faceCard(face, number, { open = true, crop = null, onMark, onTog
     "button",
     { class: "face-head", type: "button", "aria-expanded": String(open), "aria-controls": id },
     crop ? thumbnail(crop) : h("span", { class: "no-thumb" }, "no preview"),
-    h("span", {}, h("span", { class: "word" }, face.label), h("span", { class: "sub" }, face.uncertain ? `${name} · uncertain` : name)),
+    h("span", {}, h("span", { class: "word" }, face.label), h("span", { class: "sub" }, face.uncertain ? `${name}, uncertain` : name)),
     h("span", { class: "chance" }, percent(face.probabilities[face.label])),
   );
   const body = h(
@@ -92,7 +92,7 @@ function headsOf(face) {
   return h(
     "details",
     {},
-    h("summary", {}, "What each part of the network says"),
+    h("summary", {}, "The network's outputs one by one"),
     h(
       "div",
       { class: "stack" },
@@ -101,16 +101,18 @@ function headsOf(face) {
   );
 }
 
+const degrees = (value) => `${Math.round(value) < 0 ? "−" : ""}${Math.abs(Math.round(value))}°`;
+
 function detailsOf(face) {
   const { quality } = face;
   const facts = [
     ["Size", `${Math.round(quality.size_px)} px`],
     ["Turned aside", quality.turn === null ? "n/a" : `${percent(quality.turn)} of the way to profile`],
     ["Sharpness", quality.sharpness.toFixed(2)],
-    ["Spread over the labels", `${percent(face.entropy)} (0 sure, 100 no idea)`],
-    ["Is a face", percent(face.score)],
+    ["Entropy", `${percent(face.entropy)} (0: sure, 100: no idea)`],
+    ["Detector's score", percent(face.score)],
   ];
-  if (face.pose) facts.splice(3, 0, ["Head turned", `yaw ${face.pose.yaw.toFixed(0)}°, pitch ${face.pose.pitch.toFixed(0)}°, roll ${face.pose.roll.toFixed(0)}°`]);
+  if (face.pose) facts.splice(3, 0, ["Head pose", ["yaw", "pitch", "roll"].map((axis) => `${axis} ${degrees(face.pose[axis])}`).join(", ")]);
   if (typeof face.valence === "number") facts.splice(3, 0, ["Valence", face.valence.toFixed(2)]);
   return h("details", {}, h("summary", {}, "How well it can be seen"), h("dl", { class: "facts" }, facts.map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
 }

@@ -1,8 +1,8 @@
-// The panel "Label": faces of one's own pictures, one after another, each given its word by a key or a click.
-// The crops and words go to the server's --collect folder, ready for `mien train DIR --init mien`.
-import { announce, h, icon, plural } from "./dom.mjs";
+// The panel "Label": faces of one's own pictures, one after another, each given its label by a key or a click.
+// The crops and labels go to the server's --collect folder, ready for `mien train DIR --init mien`.
+import { announce, h, icon, plural, replace } from "./dom.mjs";
 import { asked, server } from "./engine.mjs";
-import { on, state } from "./state.mjs";
+import { on, state, tell } from "./state.mjs";
 import { canTeach, chooser, collecting, correct, labelOfKey, takeBack, total } from "./teach.mjs";
 
 const ACCEPT = "image/*,.heic,.heif,.tif,.tiff,.avif";
@@ -15,7 +15,7 @@ let notes = [];
 
 export function mount(panel) {
   root = panel;
-  on("settings", render);
+  on("settings", look);
   on("model", render);
   on("collect", () => { if (!root.hidden) render(); });
   addEventListener("keydown", (event) => {
@@ -97,27 +97,29 @@ function render() {
   const one = faces[at];
   const head = [
     h("div", { class: "row" }, picker("Choose pictures", false, !faces.length), picker("Choose a folder", true, false)),
-    h("p", { class: "fine" }, `${plural(total(), "face")} kept so far. `, state.server.collect.command ? ["To train on them: ", h("code", {}, state.server.collect.command)] : null),
-    notes.length ? h("details", {}, h("summary", {}, plural(notes.length, "note")), h("ul", {}, notes.map((note) => h("li", {}, note)))) : null,
+    h("p", { class: "fine" }, `${plural(total(), "face")} kept so far. `, total() && state.server.collect.command ? ["To train on them: ", h("code", {}, state.server.collect.command)] : null),
+    notes.length ? h("details", {}, h("summary", {}, plural(notes.length, "message")), h("ul", {}, notes.map((note) => h("li", {}, note)))) : null,
   ];
-  const away = canTeach() ? null : h("p", { class: "notice warn" }, "Labels are kept on the server. Choose “On the server” above to label.");
+  const away = canTeach() ? null : h("div", { class: "notice warn" },
+    h("p", {}, `Labels are kept on the server. Choose “On the server” above to label.${queue.length ? ` ${plural(queue.length, "picture waits", "pictures wait")}.` : ""}`),
+    h("button", { type: "button", class: "button small", onclick: () => tell("choose-place", "server") }, "Use the server"));
   if (!faces.length) {
-    root.replaceChildren(h("div", { class: "stack" }, away, h("div", { class: "hero" }, h("h1", {}, "Label faces of your own"), h("p", {}, "Choose pictures or a folder. The faces come one after another; a key or a click gives each its word. The server keeps the crop and the word, and nothing else of the picture."), head)));
+    replace(root, h("div", { class: "stack" }, away, h("div", { class: "hero" }, h("h1", {}, "Label your own pictures"), h("p", {}, "Choose pictures or a folder. Faces are shown one at a time; give each its label with a key or a click. The server keeps the crop and its label, and nothing else of the picture."), head)));
     return;
   }
-  root.replaceChildren(h("div", { class: "stack" }, h("h1", { class: "unseen" }, "Label"), away, head, one ? question(one) : h("div", { class: "card stack" }, h("h2", {}, queue.length || looking ? "More faces are being found" : "All labelled"), h("div", {}, h("button", { type: "button", class: "button", onclick: () => step(-1) }, "Back to the last one")))));
+  replace(root, h("div", { class: "stack" }, h("h1", { class: "unseen" }, "Label"), away, head, one ? question(one) : h("div", { class: "card stack" }, h("h2", {}, queue.length || looking ? "Looking for more faces" : "All labelled"), h("div", {}, h("button", { type: "button", class: "button", onclick: () => step(-1) }, "Back to the last one")))));
 }
 
 function question(one) {
-  const canvas = h("canvas", { width: 320, height: 320, role: "img", "aria-label": `A face of ${one.name}` });
+  const canvas = h("canvas", { width: 480, height: 480, class: "to-label", role: "img", "aria-label": `A face of ${one.name}` });
   draw(canvas, one);
   return h("div", { class: "columns" },
     h("div", { class: "stage" }, canvas),
     h("div", { class: "card stack" },
       h("h2", {}, "How does this face look?"),
-      h("p", { class: "fine" }, `${at + 1} of ${faces.length}${queue.length ? " or more" : ""} · ${one.name} · the network says ${one.face.label}`),
+      h("p", { class: "fine" }, `${at + 1} of ${faces.length}${queue.length ? " or more" : ""} · ${one.name}`),
       chooser(give, { current: one.label }),
-      h("div", { class: "row" }, h("button", { type: "button", class: "button small", onclick: () => step(-1) }, "← Before"), h("button", { type: "button", class: "button small", onclick: () => step(1) }, "Skip →"), h("button", { type: "button", class: "button small", onclick: back, disabled: !faces[at - 1]?.id }, icon("undo"), "Undo (Z)"))));
+      h("div", { class: "row" }, h("button", { type: "button", class: "button small", "data-keep": "back", onclick: () => step(-1) }, "← Back"), h("button", { type: "button", class: "button small", "data-keep": "skip", onclick: () => step(1) }, "Skip →"), h("button", { type: "button", class: "button small", "data-keep": "undo", onclick: back, disabled: !faces[at - 1]?.id }, icon("undo"), "Undo (Z)"))));
 }
 
 // The face with some of what surrounds it, in colour, as a person judges it.

@@ -24,7 +24,7 @@ export class LiveCard {
     this.chance.textContent = percent(face.probabilities[face.label]);
     const parts = [`Person ${this.track + 1}`];
     if (face.uncertain) parts.push(`uncertain: ${face.reason}`);
-    if (rest) parts.push(`${percent(unlike(face.probabilities, rest))} unlike the face at rest`);
+    if (rest) parts.push(`${percent(unlike(face.probabilities, rest))} unlike the neutral face`);
     this.sub.textContent = parts.join(" · ");
     if (crop) {
       const next = thumbnail(crop);

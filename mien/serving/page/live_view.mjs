@@ -76,30 +76,32 @@ export class LiveView {
     for (const face of frame.faces) this.drawFace(context, face, width);
   }
 
+  // Lines and letters keep their size on the screen, however small the picture is shown.
   drawFace(context, face, width) {
+    const scale = Math.min(3, Math.max(1, width / (this.canvas.clientWidth || width)));
     const [x0, y0, x1, y1] = face.box;
     const left = this.mirror ? width - x1 : x0;
-    context.lineWidth = 5;
+    context.lineWidth = 5 * scale;
     context.strokeStyle = "rgb(0 0 0 / 60%)";
     context.setLineDash([]);
     context.strokeRect(left, y0, x1 - x0, y1 - y0);
-    context.lineWidth = 2.5;
+    context.lineWidth = 2.5 * scale;
     context.strokeStyle = "#fff";
-    context.setLineDash(face.uncertain ? [8, 6] : []);
+    context.setLineDash(face.uncertain ? [8 * scale, 6 * scale] : []);
     context.strokeRect(left, y0, x1 - x0, y1 - y0);
     context.setLineDash([]);
     const words = `${face.track + 1}  ${face.label}${face.uncertain ? "?" : ""} ${percent(face.probabilities[face.label])}`;
-    context.font = "600 16px system-ui, sans-serif";
-    const wide = context.measureText(words).width + 20;
+    context.font = `600 ${15 * scale}px system-ui, sans-serif`;
+    const wide = context.measureText(words).width + 20 * scale;
     const x = Math.max(0, Math.min(left, width - wide));
-    const y = y0 > 30 ? y0 - 28 : y1 + 4;
+    const y = y0 > 30 * scale ? y0 - 28 * scale : Math.min(y1 + 4 * scale, this.canvas.height - 24 * scale);
     context.fillStyle = "rgb(20 18 16 / 86%)";
-    context.fillRect(x, y, wide, 24);
+    context.fillRect(x, y, wide, 24 * scale);
     this.canvas.style.color = colourOf(face.label);
     context.fillStyle = getComputedStyle(this.canvas).color;
-    context.fillRect(x, y, 6, 24);
+    context.fillRect(x, y, 6 * scale, 24 * scale);
     context.fillStyle = "#fff";
-    context.fillText(words, x + 13, y + 17);
+    context.fillText(words, x + 13 * scale, y + 17 * scale);
   }
 
   snapshot() {

@@ -1,11 +1,11 @@
 // The panel "Pictures": drop, paste or choose; picture left, faces right; a strip of all; downloads.
 import { boxes, mark } from "./boxes.mjs";
-import { announce, fit, h, icon, percent, plural, save, sentence } from "./dom.mjs";
+import { announce, fit, h, icon, percent, plural, replace, save, sentence } from "./dom.mjs";
 import { asked, engine } from "./engine.mjs";
 import { toCsv, toJson, toSettings } from "./export.mjs";
 import { faceCard } from "./face_card.mjs";
 import { sampleList } from "./samples.mjs";
-import { on, state } from "./state.mjs";
+import { on, state, tell } from "./state.mjs";
 import { canTeach, correction, labelOfKey } from "./teach.mjs";
 
 const ACCEPT = "image/*,.heic,.heif,.tif,.tiff,.avif";
@@ -75,9 +75,15 @@ function summary(item) {
 }
 
 function render() {
-  const focused = root.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
-  root.replaceChildren(...(items.length ? [shown()] : [beginning()]));
-  if (focused) root.querySelector(`[data-keep="${focused}"]`)?.focus();
+  replace(root, items.length ? shown() : beginning());
+  const shownOne = root.querySelector('.strip [aria-current="true"]');
+  if (shownOne) centre(shownOne, shownOne.closest(".strip"));
+}
+
+// Within the strip only: the page itself stays where its reader is.
+function centre(one, strip) {
+  const [at, all] = [one.getBoundingClientRect(), strip.getBoundingClientRect()];
+  strip.scrollLeft += at.left + at.width / 2 - all.left - all.width / 2;
 }
 
 function picker(words, main) {
@@ -97,10 +103,10 @@ function beginning() {
       "div",
       { class: "hero" },
       h("h1", { tabindex: "-1" }, "What does this face look like to others?"),
-      h("p", {}, "Drop pictures here, paste one, or choose. Each face gets a word, a probability for every expression, and a plain note where the answer is not to be relied on."),
+      h("p", {}, "Drop pictures here, paste one, or choose some. Each face gets its likeliest expression, a probability for every one, and a note where the answer should not be relied on."),
       h("div", { class: "row" }, picker("Choose pictures", true), h("a", { class: "button", href: "#/camera" }, icon("camera"), "Use the camera")),
     ),
-    h("div", { class: "stack" }, h("h2", {}, "No picture at hand? Try a drawn one"), sampleList(add)),
+    h("div", { class: "stack" }, h("h2", {}, "No picture at hand? Try a drawing"), sampleList(add)),
   );
 }
 
@@ -129,11 +135,12 @@ function downloads() {
   const done = items.filter((item) => item.status === "done" || item.status === "failed");
   const frames = () => done.map((item) => item.frame ?? { source: item.name, index: 0, time_s: null, width: 0, height: 0, detector: state.model?.detector.name ?? "", faces: [], error: item.trouble.message });
   const put = (text, type, name) => save(new Blob([text], { type }), name);
-  return [
+  const buttons = [
     ["CSV", () => put(toCsv(frames(), state.model), "text/csv", "faces.csv")],
     ["JSON", () => put(toJson(frames(), state.model), "application/json", "faces.json")],
     ["Settings", () => put(toSettings(state.model, done[0].settings, done[0].frame?.prior), "application/json", "faces.settings.json")],
   ].map(([name, act]) => h("button", { type: "button", class: "button small", onclick: act, disabled: !state.model || !done.length }, icon("download"), name));
+  return [h("span", { class: "fine" }, "Download"), buttons];
 }
 
 function stage(item) {
@@ -153,8 +160,8 @@ function stage(item) {
 
 // Where a browser cannot show the picture: its shape, for the boxes to lie in.
 function sheet(frame) {
-  const [width, height] = frame ? [frame.width, frame.height] : [4, 3];
-  return h("div", { class: "sheet", role: "img", "aria-label": "This browser cannot show the file", vars: { "aspect-ratio": `${width} / ${height}` } });
+  const [width, height] = frame ? [frame.width, frame.height] : [3, 1];
+  return h("div", { class: "sheet", role: "img", "aria-label": "This browser cannot show the file", vars: { "aspect-ratio": `${width} / ${height}` } }, frame?.faces.length ? null : "No preview");
 }
 
 function choose(i) {
@@ -170,16 +177,17 @@ function side(item) {
   if (item.status !== "done") return [title, h("p", { class: "soft" }, "Being analysed.")];
   const { frame, crops } = item;
   const where = item.place === "server" ? "on the server" : "on this device";
-  const facts = [plural(frame.faces.length, "face"), `${Math.round(item.ms)} ms ${where}`];
+  const facts = [plural(frame.faces.length, "face"), `${time(item.ms)} ${where}`];
   if (frame.prior) facts.push(`prior: ${frame.prior.includes("=") ? "my own" : frame.prior}`);
   if (item.settings.mode === "best") facts.push("14 views");
   if (frame.note) facts.push(frame.note);
+  const about = h("p", { class: "fine" }, facts.flatMap((fact, i) => [i ? " · " : null, h("span", { class: "fact" }, fact)]));
   if (!frame.faces.length) {
-    return [title, h("p", { class: "fine" }, facts.join(" · ")), h("div", { class: "card stack" }, h("h3", {}, "No face found"), h("p", { class: "soft" }, "Faces that are very small, in profile or mostly covered are missed. A larger picture, or a larger detector size in the settings, may help."))];
+    return [title, about, h("div", { class: "card stack" }, h("h3", {}, "No face found"), h("p", { class: "soft" }, "Faces that are very small, in profile or mostly covered are missed. A larger picture or a larger detector size in the settings may help."))];
   }
   return [
     title,
-    h("p", { class: "fine" }, facts.join(" · ")),
+    about,
     h("ul", { class: "faces" }, frame.faces.map((face, i) => {
       const teach = canTeach() && item.place === "server" && crops ? correction(item.blob, face, (trouble) => complain(item, trouble)) : null;
       return faceCard(face, i + 1, {
@@ -196,6 +204,8 @@ function side(item) {
   ];
 }
 
+const time = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
 function complain(item, trouble) {
   announce(trouble.message);
   root.querySelector(".faces")?.before(h("p", { class: "notice bad", role: "alert" }, `${trouble.message} ${trouble.hint ?? ""}`));
@@ -207,9 +217,33 @@ function failure(item) {
     "div",
     { class: "notice bad", role: "alert" },
     h("p", {}, h("b", {}, TITLES[trouble.code] ?? "This picture could not be analysed"), h("br"), sentence(trouble.message), trouble.hint ? [h("br"), sentence(trouble.hint)] : null),
-    h("button", { type: "button", class: "button small", onclick: () => again([item]) }, "Try again"),
+    remedies(item).map(([words, act]) => h("button", { type: "button", class: "button small", onclick: act }, words)),
   );
 }
+
+// What can be done: a file that is no picture stays none, another place may do better.
+function remedies(item) {
+  const { code } = item.trouble;
+  const elsewhere = (place) => () => { tell("choose-place", place); again([item]); };
+  const remedy = [];
+  if (code === "not-here") remedy.push(["Send it to the server", elsewhere("server")]);
+  if (item.place === "server" && ELSEWHERE.has(code) && state.model && !state.model.missing) remedy.push(["Use this device", elsewhere("device")]);
+  if (!HOPELESS.has(code)) remedy.push(["Try again", () => again([item])]);
+  remedy.push(["Remove it", () => remove(item)]);
+  return remedy;
+}
+
+function remove(item) {
+  URL.revokeObjectURL(item.url);
+  items.splice(items.indexOf(item), 1);
+  current = Math.max(0, Math.min(current, items.length - 1));
+  render();
+  root.querySelector("h1")?.focus();
+}
+
+const HOPELESS = new Set(["not-a-picture", "unreadable-picture", "empty", "empty-body"]);
+const ELSEWHERE = new Set(["too-large", "too-many-bytes", "too-many-pixels", "offline", "queue-full", "answer-too-slow", "rate-limited"]);
+
 
 const TITLES = {
   "too-large": "Too large",

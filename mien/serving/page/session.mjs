@@ -34,12 +34,13 @@ export class Session {
   downloads() {
     const put = (text, type, end) => save(new Blob([text], { type }), `${this.name.replace(/\.[^.]+$/, "")}${end}`);
     const { model } = state;
-    return [
+    const buttons = [
       ["CSV", () => put(toCsv(this.frames, model), "text/csv", ".csv")],
       ["JSON", () => put(toJson(this.frames, model), "application/json", ".json")],
       ["Settings", () => put(toSettings(model, this.settings, this.frames[0].prior), "application/json", ".settings.json")],
-      ["Markers", () => put(markersTsv(this.markers), "text/tab-separated-values", "_events.tsv"), !this.markers.length],
-    ].map(([name, act, off]) => h("button", { type: "button", class: "button small", onclick: act, disabled: off || !model || !this.frames.length }, icon("download"), name));
+      ...(this.markers.length ? [["Markers", () => put(markersTsv(this.markers), "text/tab-separated-values", "_events.tsv")]] : []),
+    ].map(([name, act]) => h("button", { type: "button", class: "button small", onclick: act, disabled: !model || !this.frames.length }, icon("download"), name));
+    return [h("span", { class: "fine" }, "Download"), ...buttons];
   }
 
   summary() {

@@ -4,15 +4,15 @@ import { canReweight } from "./recognize/rule.mjs";
 import { change, labels, state } from "./state.mjs";
 
 const PRIORS = {
-  everyday: ["Everyday", "Photographs as life brings them: about half of the faces neutral. For your own pictures."],
-  balanced: ["Balanced", "Every expression equally likely. For experiments and posed collections."],
+  everyday: ["Everyday", "About half of the faces are neutral, as in photographs of daily life. For your own pictures."],
+  balanced: ["Balanced", "Every expression is equally likely. For experiments and posed pictures."],
   own: ["My own", "Say how often each expression occurs among your faces."],
 };
 const MODES = {
-  fast: ["One look", "Fast."],
-  best: ["14 views", "Each face scaled, turned and mirrored a little, then the mean. Slower, better probabilities."],
+  fast: ["One view", "Fast."],
+  best: ["14 views", "The mean over copies of each face, scaled, turned and mirrored. Slower; better probabilities."],
 };
-const SIZES = { 640: "640 px: fast, faces from about 30 px in a picture this size", 1280: "1280 px: the usual", 2560: "2560 px: small faces in large pictures" };
+const SIZES = { 640: "640 px: fast, for large faces", 1280: "1280 px: the default", 2560: "2560 px: slow, for small faces in large pictures" };
 const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
 
 export function applyTheme() {
@@ -52,11 +52,11 @@ function body() {
           fillOwn(own);
         }, own)
       : null,
-    options("How each face is looked at", "mode", MODES, settings.mode, (mode) => change({ mode })),
-    h("section", {}, h("label", { for: "size" }, h("b", {}, "Size at which faces are looked for")),
+    options("Views of each face", "mode", MODES, settings.mode, (mode) => change({ mode })),
+    h("section", {}, h("label", { for: "size" }, h("b", {}, "Detector size: the picture's longer side when faces are searched for")),
       select("size", Object.fromEntries(sizes), settings.maxSide, (size) => change({ maxSide: Number(size) }))),
     h("section", {}, h("label", { for: "theme" }, h("b", {}, "Appearance")), select("theme", THEMES, settings.theme, (theme) => { change({ theme }); applyTheme(); })),
-    h("p", { class: "fine" }, "These are named in every result and download. This browser keeps them; pictures are not kept."),
+    h("p", { class: "fine" }, "Every result and download names these settings. This browser keeps them; it keeps no pictures."),
   );
 }
 

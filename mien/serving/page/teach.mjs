@@ -51,11 +51,11 @@ export const total = () => Object.values(state.server?.collect?.counts ?? {}).re
 export function chooser(onChoose, { current = null } = {}) {
   return h(
     "div",
-    { class: "choose", role: "group", "aria-label": "The right word" },
+    { class: "choose", role: "group", "aria-label": "The right label" },
     labels().map((label, i) =>
       h(
         "button",
-        { type: "button", onclick: () => onChoose(label), "aria-pressed": current === null ? null : String(label === current) },
+        { type: "button", "data-keep": label, onclick: () => onChoose(label), "aria-pressed": current === null ? null : String(label === current) },
         i < 9 ? h("kbd", { "aria-hidden": "true" }, String(i + 1)) : null,
         label,
       ),
@@ -65,7 +65,7 @@ export function chooser(onChoose, { current = null } = {}) {
 
 // The label that a key means, or null.
 export function labelOfKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return null;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, textarea, input:not([type=radio], [type=checkbox], [type=range])")) return null;
   const digit = Number.parseInt(event.key, 10);
   return digit >= 1 && digit <= Math.min(9, labels().length) ? labels()[digit - 1] : null;
 }
@@ -76,7 +76,11 @@ export function correction(blob, face, onTrouble) {
   const holder = h("div", { class: "stack" });
   const ask = () => {
     const choose = chooser(send, { current: face.label });
-    holder.replaceChildren(h("p", { class: "fine" }, "Which word is right? The face's crop is kept on the server under it."), choose);
+    holder.replaceChildren(
+      h("p", { class: "fine" }, "Which label is right? The server keeps the face's crop under that label."),
+      choose,
+      h("div", {}, h("button", { class: "button small", type: "button", onclick: () => { begin(); holder.querySelector("button").focus(); } }, "Cancel")),
+    );
     choose.querySelector("button").focus();
   };
   const send = async (label) => {
@@ -94,12 +98,15 @@ export function correction(blob, face, onTrouble) {
     try {
       await takeBack(id);
       begin();
+      holder.querySelector("button").focus();
     } catch (trouble) {
       onTrouble(trouble);
     }
   };
   const begin = () =>
-    holder.replaceChildren(h("button", { class: "button small", type: "button", onclick: ask }, `Not right? Correct it, or press 1 to ${Math.min(9, labels().length)}`));
+    holder.replaceChildren(
+      h("div", { class: "row" }, h("button", { class: "button small", type: "button", onclick: ask }, "Not right? Correct it"), h("span", { class: "fine for-keys" }, `or press 1 to ${Math.min(9, labels().length)}`)),
+    );
   begin();
   return { element: holder, send };
 }

@@ -2,14 +2,14 @@
 // their timelines, and the tables that mien predict would write.
 import { boxes } from "./boxes.mjs";
 import { Cuts, HEIGHT, shrunkGray, WIDTH } from "./cuts.mjs";
-import { announce, fit, h, icon, percent, plural, sentence } from "./dom.mjs";
+import { announce, fit, h, icon, percent, plural, replace, sentence } from "./dom.mjs";
 import { asked, engine, ruleInUse } from "./engine.mjs";
 import { People } from "./people.mjs";
 import { Session } from "./session.mjs";
 import { labels, state } from "./state.mjs";
 import { Timeline } from "./timeline.mjs";
 
-const RATES = { 1: "once a second", 2: "2 times a second", 5: "5 times a second", 10: "10 times a second" };
+const RATES = { 1: "1 a second", 2: "2 a second", 5: "5 a second", 10: "10 a second" };
 const SMOOTH_S = 0.3;
 const WAIT_MS = 15_000;
 
@@ -38,7 +38,7 @@ function beginning(problem = null) {
     h("div", { class: "stack" },
       problem ? h("p", { class: "notice bad", role: "alert" }, problem) : null,
       h("div", { class: "hero" }, h("h1", {}, "Expressions over time"),
-        h("p", {}, "Choose a video, or drop one. People are followed from frame to frame; each gets a timeline, and all frames a table."),
+        h("p", {}, "Choose a video, or drop one here. Each person is followed from frame to frame and gets a timeline. The answers for all frames can be downloaded as a table."),
         h("div", { class: "row" }, picker("Choose a video", true)))),
   );
 }
@@ -52,7 +52,7 @@ export async function open(file) {
     await loaded(player);
   } catch {
     URL.revokeObjectURL(url);
-    beginning(`${file.name}: got a file that this browser cannot play; expected a video such as MP4 or WebM. Fix: convert it, or run mien predict on it (extra [video]), which reads more kinds.`);
+    beginning(`${file.name}: got a file that this browser cannot play; expected a video such as MP4 or WebM. Fix: convert it, or use mien predict (extra [video]), which reads more formats.`);
     return;
   }
   film = { file, url, player, perSecond: 5, session: new Session(file.name), rows: new Map(), chosen: null, job: null };
@@ -91,17 +91,17 @@ function layout() {
   const inner = h("div", { class: "stage-inner", id: "film" }, player);
   fit(inner, player.videoWidth, player.videoHeight);
   const rate = h("select", { id: "rate", disabled: Boolean(job), onchange: (event) => { film.perSecond = Number(event.target.value); } }, Object.entries(RATES).map(([value, text]) => h("option", { value, selected: Number(value) === perSecond }, text)));
-  film.bar = h("progress", { max: "1", value: "0", "aria-label": "How much has been looked at" });
+  film.bar = h("progress", { max: "1", value: "0", "aria-label": "How much has been analysed" });
   film.words = h("p", { class: "fine", role: "status" });
-  root.replaceChildren(
+  replace(root,
     h("div", { class: "stack" },
       h("h1", { class: "unseen" }, "Video"),
-      h("div", { class: "row" }, picker("Another video", false), h("label", { class: "field" }, "Look", rate),
-        h("button", { type: "button", class: "button main", onclick: () => (job ? halt() : analyse()) }, job ? "Stop" : session.frames.length ? "Look again" : "Look at it"),
+      h("div", { class: "row" }, picker("Another video", false), h("label", { class: "field" }, "Frames", rate),
+        h("button", { type: "button", class: "button main", "data-keep": "analyse", onclick: () => (job ? halt() : analyse()) }, job ? "Stop" : session.frames.length ? "Analyse again" : "Analyse"),
         h("div", { class: "row row-end" }, session.frames.length && !job ? session.downloads() : null)),
       job ? h("div", { class: "stack" }, film.bar, film.words) : film.problem ? h("p", { class: "notice bad", role: "alert" }, film.problem) : null,
       h("div", { class: "columns" }, h("div", { class: "stack" }, h("div", { class: "stage" }, inner)), h("div", { class: "stack" }, h("h2", {}, film.file.name), people())),
-      session.frames.length ? h("section", { class: "card stack" }, h("div", { class: "row" }, h("h2", {}, "Timeline"), chips()), film.timeline.element) : null),
+      session.frames.length ? h("section", { class: "card stack" }, h("div", { class: "row" }, h("h2", {}, "Timeline"), chips()), film.timeline.element, h("p", { class: "fine" }, "Click the chart to go to that moment of the video.")) : null),
   );
   if (session.frames.length) film.timeline.set(film.rows.get(film.chosen) ?? []);
   mark();
@@ -143,14 +143,14 @@ async function analyse() {
       mine.words.textContent = `${i + 1} of ${count} frames, ${plural(mine.rows.size, "person", "people")} so far`;
     }
   } catch (error) {
-    mine.problem = `${error.message} ${error.hint ?? ""} What was looked at until then is kept below.`;
+    mine.problem = `${error.message} ${error.hint ?? ""} The frames analysed until then are below.`;
   }
   mine.session.stop();
   mine.job = null;
   source.removeAttribute("src");
   if (mine !== film) return;
   layout();
-  announce(`${plural(mine.session.frames.length, "frame")} looked at, ${plural(mine.rows.size, "person", "people")} found.`);
+  announce(`${plural(mine.session.frames.length, "frame")} analysed, ${plural(mine.rows.size, "person", "people")} found.`);
 }
 
 async function seek(source, time) {
@@ -189,20 +189,20 @@ function choose(track) {
 
 function chips() {
   return h("div", { class: "row", role: "group", "aria-label": "Whose timeline" }, [...film.rows.keys()].map((track) =>
-    h("button", { type: "button", class: "button small", "aria-pressed": String(track === film.chosen), onclick: () => choose(track) }, `Person ${track + 1}`)));
+    h("button", { type: "button", class: "button small", "data-keep": `person-${track}`, "aria-pressed": String(track === film.chosen), onclick: () => choose(track) }, `Person ${track + 1}`)));
 }
 
 // Each person: for how long, and which expressions for how much of it.
 function people() {
   const { session, rows } = film;
-  if (!session.frames.length) return h("p", { class: "soft" }, film.job ? "Being looked at." : "Nothing was looked at yet. Choose how often, then “Look at it”.");
-  if (!rows.size) return h("div", { class: "card stack" }, h("h3", {}, "No face found"), h("p", { class: "soft" }, "In none of the frames looked at. A larger detector size in the settings may help."));
+  if (!session.frames.length) return h("p", { class: "soft" }, film.job ? "Being analysed." : "Not analysed yet. Choose how many frames a second, then “Analyse”.");
+  if (!rows.size) return h("div", { class: "card stack" }, h("h3", {}, "No face found"), h("p", { class: "soft" }, "None of the frames analysed shows a face. A larger detector size in the settings may help."));
   return h("ul", { class: "faces" }, [...rows].map(([track, list]) => {
     const seen = list.flatMap((row) => (row.probabilities ? [row.probabilities] : []));
     const share = Object.fromEntries(labels().map((label) => [label, seen.filter((p) => label === top(p)).length / seen.length]));
     const most = Object.entries(share).filter(([, value]) => value > 0).sort((a, b) => b[1] - a[1]);
     return h("li", { class: "card stack" }, h("h3", {}, `Person ${track + 1}`),
-      h("p", { class: "fine" }, `In ${plural(seen.length, "frame")}, about ${(seen.length / film.perSecond).toFixed(1)} s. ${sentence(most.map(([label, value]) => `${label} ${percent(value)}`).join(", "))}.`));
+      h("p", { class: "fine" }, `Seen in ${plural(seen.length, "frame")}, about ${(seen.length / film.perSecond).toFixed(1)} s. ${sentence(most.map(([label, value]) => `${label} ${percent(value)}`).join(", "))}`));
   }));
 }
 

@@ -84,6 +84,13 @@ def test_less_motion_where_that_is_asked_for(new_page: Callable[..., Page]) -> N
     still.expect(".face").to_have_count(2)
     moves = "getComputedStyle(document.querySelector('.bar-fill')).transitionDuration"
     assert still.page.evaluate(moves) == "0s"
+    turns = (
+        "() => { const busy = document.createElement('p'); busy.className = 'busy'; "
+        "document.body.append(busy); return getComputedStyle(busy, '::before').animationName; }"
+    )
+    assert still.page.evaluate(turns) == "pulse"
+    still.page.emulate_media(reduced_motion="no-preference")
+    assert still.page.evaluate(turns) == "spin"
 
 
 def test_the_theme_can_be_chosen(page: Page) -> None:

@@ -47,8 +47,8 @@ def test_bars_are_sorted_numbered_and_patterned(page: Page) -> None:
     page.expect(".face").to_have_count(1)
     numbers = page.page.locator(".face-body > .bars .bar-number").all_inner_texts()
     assert len(numbers) == 7
-    known = {"<1 %": 0.5, ">99 %": 99.5}
-    values = [known.get(text) or float(text.removesuffix(" %")) for text in numbers]
+    known = {"<1\u00a0%": 0.5, ">99\u00a0%": 99.5}
+    values = [known.get(text) or float(text.removesuffix("\u00a0%")) for text in numbers]
     assert values == sorted(values, reverse=True)
     images = page.page.locator(".face-body > .bars .bar-fill").evaluate_all(
         "all => all.map(one => getComputedStyle(one).backgroundImage)"
@@ -196,6 +196,59 @@ def test_too_large_for_the_server_is_refused_here(page: Page) -> None:
     page.add(upload(encoded(noise)))
     page.expect("[role=alert]").to_contain_text("Too large")
     page.expect("#sent-count").to_have_text("0")
+    page.page.click('[role=alert] button:has-text("Use this device")')
+    page.expect("#pictures h3").to_have_text(["No face found"])
+    page.expect("#sent-count").to_have_text("0")
+
+
+def test_what_failed_offers_only_what_can_help(page: Page) -> None:
+    page.add(
+        upload(encoded(astronaut(256), "TIFF"), "TIFF"),
+        upload(b"no picture at all" * 9, name="letter.jpg"),
+    )
+    page.page.locator(".strip button").nth(1).click()
+    page.expect("[role=alert] button").to_have_text(["Remove it"])
+    page.expect(".sheet").to_have_text("No preview")
+    page.page.click('[role=alert] button:has-text("Remove it")')
+    page.expect("#pictures h2").to_have_text(["picture.tiff"])
+    page.page.click('[role=alert] button:has-text("Send it to the server")')
+    page.expect(".face").to_have_count(1)
+    page.expect("#sent-count").to_have_text("1")
+
+
+def test_the_picture_shown_is_in_sight_among_many(new_page: Callable[..., Page]) -> None:
+    page = new_page(viewport={"width": 390, "height": 844})
+    page.ready()
+    blank = encoded(np.full((60, 80, 3), 200, np.uint8))
+    page.add(*(upload(blank, name=f"{i}.png") for i in range(8)))
+    page.expect('.strip button[title$="no face found"]').to_have_count(8)
+    page.page.locator(".strip button").nth(7).click()
+    page.expect("#pictures h2").to_have_text(["7.png"])
+    shown = page.page.locator('.strip [aria-current="true"]').bounding_box()
+    assert shown is not None
+    assert 0 <= shown["x"] <= 390 - shown["width"]
+
+
+def test_no_tag_lies_on_another_face(page: Page) -> None:
+    """Faces in rows without a gap: each tag inside its own box."""
+    rows = crowd(15)
+    close = np.concatenate([rows[top + 20 : top + 180] for top in (0, 200, 400)])
+    page.add(upload(encoded(close)))
+    page.expect(".box").not_to_have_count(0)
+    assert page.page.locator(".box").count() > 10
+    outside = page.page.locator(".box").evaluate_all(
+        "all => all.filter((box) => { const tag = box.querySelector('.tag')"
+        ".getBoundingClientRect(); return all.some((other) => { if (other === box) return false; "
+        "const r = other.getBoundingClientRect(); return r.left < tag.right - 1 && r.right > "
+        "tag.left + 1 && r.top < tag.bottom - 1 && r.bottom > tag.top + 1; }); }).length"
+    )
+    assert outside == 0
+
+
+def test_a_lone_face_has_its_word_in_the_picture(page: Page) -> None:
+    page.add(upload(encoded(astronaut())))
+    page.expect(".box").to_have_count(1)
+    page.expect(".box .tag-word").to_be_visible()
 
 
 def test_a_busy_server_is_asked_again_and_then_named(page: Page) -> None:
@@ -228,6 +281,7 @@ def test_with_the_server_gone_it_says_offline_and_offers_the_device(
     page.add(upload(encoded(astronaut(256))))
     page.expect("[role=alert]").to_contain_text("Offline")
     page.page.click('#banner-offline button:has-text("Use this device")')
+    page.expect("#banner-offline").to_have_count(0)
     page.page.click('button:has-text("Try again")')
     page.expect(".face").to_have_count(1)
 

@@ -41,6 +41,8 @@ def test_a_correction_is_kept_counted_and_taken_back(taught: Page, folder: Path)
     taught.choose_place("server")
     taught.add(upload(encoded(astronaut(1024))))
     taught.page.click('button:has-text("Correct it")')
+    taught.page.click('.face button:has-text("Cancel")')
+    taught.page.click('button:has-text("Correct it")')
     taught.page.keyboard.press("5")
     taught.expect(".face").to_contain_text("Kept as sad")
     assert kept(folder) == ["sad"]
@@ -77,6 +79,12 @@ def test_a_folder_is_labelled_by_keys(taught: Page, folder: Path) -> None:
     )
     taught.expect("#label").to_contain_text("1 of 4")
     assert taught.axe() == []
+    taught.page.locator('#label .choose button:has-text("Angry")').focus()
+    taught.page.keyboard.press("Enter")
+    taught.expect("#label").to_contain_text("2 of 4")
+    taught.expect('#label .choose button:has-text("Angry")').to_be_focused()
+    taught.page.keyboard.press("z")
+    taught.expect("#label").to_contain_text("1 of 4")
     for number, key in enumerate("4475", start=1):
         taught.expect("#label").to_contain_text(f"{number} of 4")
         taught.page.keyboard.press(key)
@@ -88,6 +96,21 @@ def test_a_folder_is_labelled_by_keys(taught: Page, folder: Path) -> None:
     taught.page.locator("#label h2").click()  # off the tab, whose arrows change the panel
     taught.page.keyboard.press("ArrowRight")
     taught.expect("#label h2").to_have_text(["All labelled"])
+
+
+def test_keys_label_right_after_the_server_was_chosen(taught: Page, folder: Path) -> None:
+    """Pictures that came before wait for it; the focus stays on the switch."""
+    taught.page.click("#tab-label")
+    taught.page.set_input_files(
+        "#label input[type=file] >> nth=0", [upload(encoded(crowd(1)), name="one.png")]
+    )
+    taught.expect("#label").to_contain_text("1 picture waits")
+    taught.choose_place("server")
+    taught.page.locator('[name="place"][value="server"]').focus()
+    taught.expect("#label").to_contain_text("1 of 1")
+    taught.page.keyboard.press("5")
+    taught.expect("#label h2").to_have_text(["All labelled"])
+    assert kept(folder) == ["sad"]
 
 
 def test_a_server_that_does_not_collect_has_no_such_panel(page: Page) -> None:

@@ -50,7 +50,7 @@ def open_film(page: Page, data: bytes, name: str = "walk.webm") -> None:
 def test_people_timeline_and_table(page: Page, clip: bytes) -> None:
     open_film(page, clip)
     page.expect("#video h2").to_have_text(["walk.webm"])
-    page.page.click('button:has-text("Look at it")')
+    page.page.click('#video button:has-text("Analyse")')
     page.expect("#video .u-wrap canvas").to_be_visible(timeout=60_000)
     page.expect("#video h3").to_have_text(["Person 1"])
     with page.page.expect_download() as waiting:
@@ -66,12 +66,13 @@ def test_people_timeline_and_table(page: Page, clip: bytes) -> None:
         (expected,) = recognizer.faces(person(round((frame.time_s or 0) * RATE), NUM_FRAMES))
         assert np.abs(np.subtract(face.box, expected.box)).max() < 6  # the clip is compressed
     page.expect("#sent").to_have_text("0 pictures sent")
+    page.expect('#video button:has-text("Markers")').to_have_count(0)
     assert page.axe() == []
 
 
 def test_the_player_shows_the_faces_of_its_moment(page: Page, clip: bytes) -> None:
     open_film(page, clip)
-    page.page.click('button:has-text("Look at it")')
+    page.page.click('#video button:has-text("Analyse")')
     page.expect("#video .u-wrap canvas").to_be_visible(timeout=60_000)
     lefts = []
     for seconds in (0.0, 2.0):
@@ -102,7 +103,7 @@ def test_a_cut_ends_every_person(page: Page) -> None:
         for ground in grounds
     )
     open_film(page, webm([one] * 15 + [other] * 15), "cut.webm")
-    page.page.click('button:has-text("Look at it")')
+    page.page.click('#video button:has-text("Analyse")')
     page.expect("#video .u-wrap canvas").to_be_visible(timeout=60_000)
     page.expect("#video h3").to_have_text(["Person 1", "Person 2"])
 
@@ -122,6 +123,6 @@ def test_without_the_chart_the_table_is_there(
     page.ready()
     open_film(page, clip)
     page.page.select_option("#rate", "1")
-    page.page.click('button:has-text("Look at it")')
+    page.page.click('#video button:has-text("Analyse")')
     page.expect("#video").to_contain_text("This build has no chart", timeout=60_000)
     page.expect("#video tbody tr").not_to_have_count(0)

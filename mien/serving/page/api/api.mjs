@@ -1,11 +1,10 @@
 // The page of the API: made of the server's own OpenAPI document, each request to be tried.
 import { h } from "../dom.mjs";
+import { applyTheme } from "../settings.mjs";
 
 const $ = (id) => document.getElementById(id);
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const paint = () => { document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; };
-dark.addEventListener("change", paint);
-paint();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", applyTheme);
+applyTheme();
 
 const authorization = () => ($("token").value ? { Authorization: `Bearer ${$("token").value}` } : {});
 
@@ -44,7 +43,7 @@ function card(path, method, operation) {
       h("code", {}, one.name), values(one.schema), [prose(one.description ?? one.schema.description ?? ""), one.required ? " (required)" : ""]]))),
     content && h("p", { class: "fine" }, `${operation.requestBody.description} ${Object.keys(content).join(", ")}`),
     h("details", {}, h("summary", {}, "Answers"), table(["Status", "Meaning"], Object.entries(operation.responses).map(([status, one]) => [status, one.description]))),
-    h("p", {}, h("code", {}, curl(path, method, content))),
+    h("p", {}, h("code", {}, curl(path, method, content, parameters))),
     h("form", { onsubmit: submit }, file, [...inputs].map(([name, element]) => h("label", { class: "field" }, name, element)),
       h("button", { class: "button", type: "submit" }, "Try it")),
     out);
@@ -63,7 +62,7 @@ function values(schema) {
   const found = choices(schema);
   if (found) return found.map((one) => (one === schema.default ? `${one} (default)` : one)).join(", ");
   const kind = schema.type ?? schema.anyOf?.map((one) => one.type).filter((one) => one !== "null").join(" or ");
-  return schema.default === undefined ? kind : `${kind}, ${schema.default} by default`;
+  return (schema.default ?? "") === "" ? kind : `${kind}, ${schema.default} by default`;
 }
 
 function input({ schema, required }) {
@@ -72,9 +71,10 @@ function input({ schema, required }) {
   return h("input", { type: "text", required, value: String(schema.default ?? "") });
 }
 
-function curl(path, method, content) {
+function curl(path, method, content, parameters) {
+  const query = parameters.filter((one) => one.required && one.in === "query").map(({ name }) => `${name}=${name.toUpperCase()}`).join("&");
   const body = !content ? "" : content["image/jpeg"] ? " --data-binary @photo.jpg" : " -F file=@one.jpg -F file=@two.jpg";
-  return `curl${method === "GET" || body ? "" : ` -X ${method}`}${body} ${location.origin}${path}`;
+  return `curl${method === "GET" || body ? "" : ` -X ${method}`}${body} ${query ? `"${location.origin}${path}?${query}"` : location.origin + path}`;
 }
 
 async function ask(path, method, inputs, parameters, file, content) {
