@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mien.vision.answers import entropy
 from PIL import Image
 from toy_bundle import answers, write_toy
 
@@ -21,7 +22,6 @@ from mien.errors import DataError, UsageError
 from mien.labels import FER2013
 from mien.recognizer import Recognizer, load
 from mien.results import Faces, Frame, Frames
-from mien.vision.answers import entropy
 from mien.vision.detect import WholeImage
 from mien.vision.detections import Detections
 

@@ -113,7 +113,7 @@ def evaluate(
     pipeline.need_evaluate_extra()
     trained_runs = pipeline.load_runs(folders) if folders else []
     opened_bundles = [open_bundle(item) for item in bundles]
-    source = source_of(path, votes, on_error, faces, side, labels, groups).or_of(folders)
+    source = source_of(path, votes, on_error, faces, side, labels, groups).or_of_runs(folders)
     sides = [item.recipe.input_side for item in trained_runs] + [
         item.side for item in opened_bundles
     ]

@@ -293,7 +293,7 @@ def _predict_here(
 def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str], Options, int]:
     """The sources (pictures, videos, rows of tables), and the number of unreadable rows."""
     from mien.cli.sources import collect
-    from mien.data.table_rows import is_table, rows_to_answer
+    from mien.data.table_rows import is_table, rows_to_predict
 
     table_paths = [path for path in paths if is_table(path)]
     if not table_paths:
@@ -305,7 +305,7 @@ def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str],
             f"predict: got the table {table_paths[0]} and {other_path}; expected only tables, "
             "since their rows are faces already. Fix: use two commands"
         )
-    faces, notes, left_out = rows_to_answer(table_paths)
+    faces, notes, left_out = rows_to_predict(table_paths)
     for note in notes:
         tell(note)
     for row in left_out:

@@ -319,7 +319,7 @@ def export(
     """
     from mien import pipeline
 
-    source = source_of(data, votes, on_error, faces, side, labels, groups).or_of([run])
+    source = source_of(data, votes, on_error, faces, side, labels, groups).or_of_runs([run])
     if data is None and source.path is not None:
         say(f"Using the data that the run was trained on: {source.path}")
     bundle = pipeline.export(

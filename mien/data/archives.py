@@ -1,4 +1,4 @@
-"""Archives: zip, and tar, plain or compressed by gzip, bzip2 or xz; recognised by their content.
+"""Archives: zip and tar, plain or compressed by gzip, bzip2 or xz; recognised by their content.
 
 An archive may come from anyone. Members are counted and measured before anything is unpacked.
 Absolute paths, paths that leave the folder, links and devices are refused. An archive that unpacks
@@ -28,8 +28,8 @@ MAX_MEMBERS = 2_000_000
 MAX_BYTES = 100_000_000_000  # unpacked
 MAX_RATIO = 1000  # unpacked bytes for each packed byte, checked above `_HARMLESS` bytes
 _HARMLESS = 1_000_000_000
-_NESTED = 2
-_COPY = 1 << 20
+_MAX_DEPTH = 2  # of archives inside archives
+_COPY_BYTES = 1 << 20  # copied at a time
 SUFFIXES = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),
     ".taz",
@@ -99,10 +99,10 @@ def members(path: Path) -> Iterator[list[Member]]:
     with damage(path):
         if is_zip:
             with zipfile.ZipFile(path) as archive:
-                yield _checked(path, list(_in_zip(archive, path)))
+                yield _check_listing(path, list(_zip_members(archive, path)))
         else:
             with tarfile.open(path, "r:*") as tar:
-                yield _checked(path, list(_in_tar(tar, path)))
+                yield _check_listing(path, list(_tar_members(tar, path)))
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def unpacked(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _no_room(path, error) from error
     try:
-        _unpack(path, folder, _NESTED)
+        _unpack(path, folder, _MAX_DEPTH)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -168,7 +168,7 @@ def _is_tar(path: Path) -> bool:
         return False
 
 
-def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Member]:
+def _zip_members(archive: zipfile.ZipFile, path: Path) -> Iterator[Member]:
     for info in archive.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if info.is_dir() or _is_litter(info.filename):
@@ -189,7 +189,7 @@ def _in_zip(archive: zipfile.ZipFile, path: Path) -> Iterator[Member]:
         yield Member(info.filename.replace("\\", "/"), info.file_size, open_it)
 
 
-def _in_tar(tar: tarfile.TarFile, path: Path) -> Iterator[Member]:
+def _tar_members(tar: tarfile.TarFile, path: Path) -> Iterator[Member]:
     for info in tar:
         if info.isdir() or _is_litter(info.name):
             continue
@@ -202,7 +202,7 @@ def _in_tar(tar: tarfile.TarFile, path: Path) -> Iterator[Member]:
         yield Member(info.name, info.size, open_it)
 
 
-def _checked(path: Path, listing: list[Member]) -> list[Member]:
+def _check_listing(path: Path, listing: list[Member]) -> list[Member]:
     total = sum(member.size for member in listing)
     packed = max(1, path.stat().st_size)
     if len(listing) > MAX_MEMBERS or total > MAX_BYTES:
@@ -265,7 +265,7 @@ def _folder_for(path: Path) -> Path:
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
     """Copy `size` bytes, the size that the archive declares, and no more."""
     left = size
-    while left and (block := source.read(min(_COPY, left))):
+    while left and (block := source.read(min(_COPY_BYTES, left))):
         target.write(block)
         left -= len(block)
     if left:

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.label_names import FER2013S_NUMBERS, numbered
+from mien.data.label_names import FER2013_NUMBERS, label_positions
 from mien.data.layout import SPLIT_NAMES, split_word
-from mien.data.pictures import How, read_faces
+from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
 from mien.errors import DataError
 
@@ -37,7 +37,7 @@ _GROUPS = (
     *("person_ids", "person_id", "subject_ids", "subject_id", "participants"),
 )
 _NAMES = ("label_names", "class_names", "names", "categories")
-MOST_SIDE = 1024  # pixels
+MAX_SIDE = 1024  # pixels
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def companions(path: Path) -> list[Path]:
     return sorted(file for file in path.parent.iterdir() if file.suffix.lower() == ".npy")
 
 
-def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
+def read_arrays(files: Sequence[Path], options: ReadOptions, *, source: str) -> Dataset:
     """Read one `.npz`, or the `.npy` files of a folder.
 
     Raises:
         DataError: for arrays that are not pictures and labels, or that are pickled.
     """
-    arrays = _loaded(files)
+    arrays = _load(files)
     where = os.fspath(files[0] if len(files) == 1 else files[0].parent)
     parts = _parts(arrays, where)
     pictures, labels, splits, notes = list[np.ndarray](), list[object](), list[int](), list[str]()
@@ -75,19 +75,19 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         n = len(faces)
         pictures += list(faces)
         part_labels = [None] * n if part.labels is None else _labels(arrays[part.labels], names)
-        _check_number(len(part_labels), n, "label", f"{where}:{part.labels}")
+        _check_count(len(part_labels), n, "label", f"{where}:{part.labels}")
         labels += part_labels
         groups += _groups(arrays, part, n, where)
         splits += [SPLITS.index(part.split or "training")] * n
     if all(part.split is None for part in parts):
         notes.append("The names of the arrays name no splits.")
-    read = read_faces(pictures, [f"row {n}" for n in range(len(pictures))], how, where)
-    places, label_set, are_numbers = numbered(labels, source)
+    read = read_faces(pictures, [f"row {n}" for n in range(len(pictures))], options, where)
+    positions, label_set, are_numbers = label_positions(labels, source)
     if are_numbers:
-        notes.append(FER2013S_NUMBERS)
+        notes.append(FER2013_NUMBERS)
     return Dataset(
         read.images,
-        places[read.rows],
+        positions[read.rows],
         np.array(splits, np.uint8)[read.rows],
         read.rows,
         label_set,
@@ -96,36 +96,36 @@ def read_arrays(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         left_out=tuple(read.left_out),
         groups=np.array(groups, object)[read.rows] if any(groups) else None,
         cropped=read.cropped,
-        numbered=are_numbers,
+        numeric_labels=are_numbers,
     )
 
 
 def _groups(arrays: Mapping[str, np.ndarray], part: _Part, n: int, where: str) -> list[str]:
-    """Whose picture each is; empty where no array says."""
+    """The group of each picture; empty if no array names it."""
     if part.groups is None:
         return [""] * n
-    found = [str(one) for one in arrays[part.groups].reshape(-1).tolist()]
-    _check_number(len(found), n, "group", f"{where}:{part.groups}")
-    return found
+    groups = [str(one) for one in arrays[part.groups].reshape(-1).tolist()]
+    _check_count(len(groups), n, "group", f"{where}:{part.groups}")
+    return groups
 
 
-def _check_number(found: int, n: int, what: str, where: str) -> None:
-    """There is one for each picture.
+def _check_count(count: int, n: int, what: str, where: str) -> None:
+    """Refuse another number of labels or groups than of pictures.
 
     Raises:
-        DataError: if not.
+        DataError: if they differ.
     """
-    if found != n:
+    if count != n:
         raise DataError(
             where,
-            got=f"{found:,} {what}s for {n:,} pictures",
+            got=f"{count:,} {what}s for {n:,} pictures",
             expected=f"a {what} for each picture",
             fix=f"save pictures and {what}s of the same data",
         )
 
 
-def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
-    """All arrays by name, but pickled ones that are neither pictures, labels nor groups."""
+def _load(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """All arrays by name, except pickled ones that are neither pictures, labels nor groups."""
     arrays: dict[str, np.ndarray] = {}
     for path in files:
         try:
@@ -136,7 +136,7 @@ def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
                     continue
                 with loaded:
                     for name in loaded.files:
-                        if (array := _unpickled(loaded, name, path)) is not None:
+                        if (array := _array_or_none(loaded, name, path)) is not None:
                             arrays[name] = array
         except ValueError as error:
             if "pickle" in str(error).lower():
@@ -157,19 +157,19 @@ def _loaded(files: Sequence[Path]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _unpickled(loaded: Any, name: str, path: Path) -> np.ndarray | None:
+def _array_or_none(loaded: Any, name: str, path: Path) -> np.ndarray | None:
     try:
         return np.asarray(loaded[name])
     except ValueError as error:
         if "pickle" not in str(error).lower():
             raise
-        if _apart(name)[0] in (*_FACES, *_LABELS, *_GROUPS):
+        if _word_and_split(name)[0] in (*_FACES, *_LABELS, *_GROUPS):
             raise _pickled(f"{path}:{name}", name) from error
         return None
 
 
 def _pickled(where: str | Path, name: str) -> DataError:
-    pictures = _apart(name)[0] in _FACES
+    pictures = _word_and_split(name)[0] in _FACES
     return DataError(
         where,
         got="an array of Python objects, which only unpickling could read",
@@ -186,7 +186,7 @@ def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
     labels: dict[str | None, str] = {}
     groups: dict[str | None, str] = {}
     for name in arrays:
-        word, split = _apart(name)
+        word, split = _word_and_split(name)
         if word in _FACES:
             faces[split] = name
         elif word in _LABELS:
@@ -210,7 +210,7 @@ def _parts(arrays: Mapping[str, np.ndarray], where: str) -> list[_Part]:
     ]
 
 
-def _apart(name: str) -> tuple[str, str | None]:
+def _word_and_split(name: str) -> tuple[str, str | None]:
     """Split a name: `x_train`, `Xtrain` -> (`x`, `training`); `images` -> (`images`, None)."""
     plain = name.lower()
     words = [word for word in re.split(r"[_\-. ]+", plain) if word]
@@ -227,9 +227,9 @@ def _apart(name: str) -> tuple[str, str | None]:
 
 def _pictures(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     """Pictures as uint8 (N, H, W) or (N, H, W, 3), and notes for the user."""
-    shaped, told = _shaped(array, where)
+    shaped, order_notes = _shaped(array, where)
     pictures, notes = _of_bytes(shaped, where)
-    return pictures, [*told, *notes]
+    return pictures, [*order_notes, *notes]
 
 
 def _of_bytes(shaped: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
@@ -266,7 +266,7 @@ def _shaped(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
     shape = array.shape
     if len(shape) == 2 and (row := shape_of(shape[1])) and array.dtype.kind in "iuf":
         return pictures_of(array, row)
-    if len(shape) == 3 and 8 <= min(shape[1:]) and max(shape[1:]) <= MOST_SIDE:
+    if len(shape) == 3 and 8 <= min(shape[1:]) and max(shape[1:]) <= MAX_SIDE:
         return array, []
     if len(shape) == 4:
         if shape[3] == 4 and min(shape[1:3]) >= 8:
@@ -287,7 +287,7 @@ def _shaped(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:
 
 
 def _on_gray(array: np.ndarray, where: str) -> np.ndarray:
-    """Red, green, blue and opacity, laid on mid-gray as transparent pictures are."""
+    """uint8 (N, H, W, 3) from RGBA over mid-gray, as for transparent picture files."""
     if array.dtype != np.uint8:
         raise _bad_values(where, f"four channels of {array.dtype}")
     opacity = array[..., 3:].astype(np.float32) / 255
@@ -295,7 +295,7 @@ def _on_gray(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
-    """A label for each row: a number or a name, or the largest of a column for each class."""
+    """A label for each row: a number, a name, or the class whose column has the largest value."""
     if array.ndim == 2 and array.shape[1] > 1:
         array = array.argmax(axis=1)
     flat = array.reshape(-1)

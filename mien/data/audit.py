@@ -116,7 +116,7 @@ class Audit:
                 }
                 for position, split in enumerate(SPLITS)
             },
-            "rows_also_in": _listed({pair: len(rows) for pair, rows in self.shared_rows.items()}),
+            "rows_also_in": _overlaps({pair: len(rows) for pair, rows in self.shared_rows.items()}),
             "label_conflicts": {
                 "groups": len(self.conflicts),
                 "rows": sum(map(len, self.conflicts)),
@@ -132,7 +132,7 @@ class Audit:
                 "mirrored_pairs": int(self.near.mirrored.sum()),
                 "pictures": len(np.unique(self.near.pairs)),
                 "pairs_with_different_labels": len(self.near_conflicts()),
-                "rows_also_in": _listed(self.near_shared_rows),
+                "rows_also_in": _overlaps(self.near_shared_rows),
             }
         if self.no_faces is not None:
             facts["no_faces"] = {split: self.within(self.no_faces, split) for split in SPLITS}
@@ -204,29 +204,29 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
     """Audit a data set: FER2013 takes some seconds with near duplicates, one second without.
 
     Args:
-        dataset: Any; its pixels are read once more if it is a memory map.
+        dataset: Any data set; the pixels of a memory map are read once more.
         near_duplicates: Also compare every picture with every other.
     """
-    digests, where = dataset.digests, [dataset.mask(split) for split in SPLITS]
+    digests, masks = dataset.digests, [dataset.mask(split) for split in SPLITS]
     _, first, group = np.unique(digests, return_index=True, return_inverse=True)
     # Which of the different pictures occur in which split.
     present = np.zeros((len(SPLITS), len(first)), bool)
-    for position, rows in enumerate(where):
+    for position, rows in enumerate(masks):
         present[position, group[rows]] = True
-    used = [position for position in range(len(SPLITS)) if where[position].any()]
+    used = [position for position in range(len(SPLITS)) if masks[position].any()]
     pairs_of_splits = [(a, b) for a in used for b in used if a != b]
     near, near_shared = None, {}
     if near_duplicates:
-        shown = np.sort(first)
-        near = find_near(dataset.resized(FACE_SIDE).images[shown])
-        near = dataclasses.replace(near, pairs=shown[near.pairs].reshape(-1, 2))
+        representatives = np.sort(first)
+        near = find_near(dataset.resized(FACE_SIDE).images[representatives])
+        near = dataclasses.replace(near, pairs=representatives[near.pairs].reshape(-1, 2))
         left, right = group[near.pairs].reshape(-1, 2).T
         for a, b in pairs_of_splits:
             beside = np.zeros(len(first), bool)
             beside[left[present[b, right]]] = True
             beside[right[present[b, left]]] = True
             near_shared[SPLITS[a], SPLITS[b]] = int(
-                np.sum(where[a] & (beside & ~present[b])[group])
+                np.sum(masks[a] & (beside & ~present[b])[group])
             )
     votes = dataset.votes
     return Audit(
@@ -239,7 +239,7 @@ def audit(dataset: Dataset, *, near_duplicates: bool = True) -> Audit:
         counts=dataset.counts(),
         distinct=tuple(int(n) for n in present.sum(1)),
         shared_rows={
-            (SPLITS[a], SPLITS[b]): np.flatnonzero(where[a] & present[b, group])
+            (SPLITS[a], SPLITS[b]): np.flatnonzero(masks[a] & present[b, group])
             for a, b in pairs_of_splits
         },
         conflicts=_conflicts(dataset.labels, group),
@@ -292,7 +292,7 @@ def _vote_agreement(labels: np.ndarray, votes: np.ndarray, label_set: LabelSet) 
     )
 
 
-def _listed(shared: Mapping[tuple[str, str], int]) -> list[dict[str, str | int]]:
+def _overlaps(shared: Mapping[tuple[str, str], int]) -> list[dict[str, str | int]]:
     return [
         {"split": split, "also_in": other, "rows": number}
         for (split, other), number in shared.items()

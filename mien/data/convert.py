@@ -1,4 +1,4 @@
-"""Write a data set in a form that anybody can read: a csv like FER2013's, or a folder of PNGs."""
+"""Write a data set in a format that any program reads: csv like FER2013's, or a folder of PNGs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, FERPLUS_VOTES
 
-# Forms that are not written: refused, since a folder of such a name would mislead.
-OTHER_FORMS = (".zip", ".gz", ".tsv", ".txt", ".json", ".parquet", ".npz")
+# Formats that are not written: refused, since a folder of such a name would mislead.
+OTHER_SUFFIXES = (".zip", ".gz", ".tsv", ".txt", ".json", ".parquet", ".npz")
 _USAGE_OF = {SPLITS.index(split): usage for usage, split in USAGE.items()}
 # FER+'s own column names, in the order of FERPLUS_VOTES.
 _VOTE_COLUMNS = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -36,28 +36,28 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
 
     Args:
         destination: A path that does not exist yet.
-        labelled_only: Leave out rows without a label; neither form has a place for them.
+        labelled_only: Leave out rows without a label; neither format has a place for them.
 
     Returns:
         The path written.
 
     Raises:
         UsageError: if the destination exists already.
-        DataError: for rows without a label, labels that the form cannot hold, or a write error.
+        DataError: for rows without a label, labels that the format cannot hold, or a write error.
     """
     destination = Path(destination)
     dataset = _convertible(dataset, destination, labelled_only)
     votes = _votes_path(dataset, destination)
-    made = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
-    made_votes = made.with_name(f"{made.name}-votes") if votes else None
+    temporary = destination.with_name(f".new-{uuid.uuid4().hex[:8]}-{destination.name}")
+    temporary_votes = temporary.with_name(f"{temporary.name}-votes") if votes else None
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _write(dataset, made, destination)
-        if made_votes and votes:
-            _write_votes(dataset, made_votes)
-            os.rename(made_votes, votes)
+        _write(dataset, temporary, destination)
+        if temporary_votes and votes:
+            _write_votes(dataset, temporary_votes)
+            os.rename(temporary_votes, votes)
         try:
-            os.rename(made, destination)
+            os.rename(temporary, destination)
         except OSError:
             if votes:
                 votes.unlink()  # or the next attempt would refuse to replace it
@@ -70,15 +70,15 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
             fix="free some space or name another destination",
         ) from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
-        for path in filter(None, (made, made_votes)):
+        shutil.rmtree(temporary, ignore_errors=True)
+        for path in filter(None, (temporary, temporary_votes)):
             with suppress(OSError):
                 path.unlink()
     return destination
 
 
 def _convertible(dataset: Dataset, destination: Path, labelled_only: bool) -> Dataset:
-    """The rows to write; refuses what the form of `destination` cannot hold."""
+    """The rows to write; refuses what the format of `destination` cannot hold."""
     if os.path.lexists(destination):
         raise UsageError(
             f"{destination}: got a path that already exists; expected a new one (nothing was "
@@ -92,7 +92,7 @@ def _convertible(dataset: Dataset, destination: Path, labelled_only: bool) -> Da
             expected="a label for each row, since csv and folders have no place for other rows",
             fix="convert the labelled rows only (--labelled-only)",
         )
-    if not is_csv(destination) and destination.name.lower().endswith(OTHER_FORMS):
+    if not is_csv(destination) and destination.name.lower().endswith(OTHER_SUFFIXES):
         raise UsageError(
             f"{destination}: got the name of a file that mien does not write; expected .csv, "
             ".csv.gz or a folder. Fix: name one of these"
@@ -120,12 +120,12 @@ def _votes_path(dataset: Dataset, destination: Path) -> Path | None:
     return votes
 
 
-def _write(dataset: Dataset, made: Path, destination: Path) -> None:
+def _write(dataset: Dataset, temporary: Path, destination: Path) -> None:
     """Write to the temporary path `made` what will be renamed to `destination`."""
     if not is_csv(destination):
-        _write_folder(dataset, made)
+        _write_folder(dataset, temporary)
         return
-    with open(made, "wb") as file:
+    with open(temporary, "wb") as file:
         if destination.name.lower().endswith(".gz"):
             # No time stamp, so equal data gives equal bytes.
             with gzip.GzipFile(

@@ -6,7 +6,7 @@ through the same detector and the same rule. The label of a photograph belongs t
 
     whole    the pictures are faces already, as in FER2013: resized as they are
     detect   faces are detected and cut out; a photograph without a face is left out
-    auto     decided by looking at a sample: `decide` says what and why
+    auto     decided by looking at a sample: `choose_detector` says what and why
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mien.data.dataset import Cropped
 from mien.errors import DataError, DownloadError, check_word
 
 if TYPE_CHECKING:
-    from mien.data.face_cache import Source
-    from mien.data.pictures import Gray
+    from mien.data.face_cache import PictureSource
+    from mien.data.pictures import GrayPicture
     from mien.vision.detect import Detector
     from mien.vision.detections import Detections
 
-SMALL_PX = 64  # shorter side; a picture no larger is taken for a face that is cut out already
+SMALL_PX = 64  # shorter side; a picture up to this size is taken for a face already cut out
 SAMPLE = 100  # pictures that `auto` looks at
-# `auto` cuts where a face is found in at least the share MOST of the sample. Below SOME the
-# detector does not know such faces (drawings). Between the two it cuts if faces fill little of the
-# pictures.
-MOST, SOME = 0.9, 0.25
-FILLED = 0.6  # overlap of crop and picture from which on the picture is a cut-out face
+# `auto` cuts faces out if at least FACES_SHARE of the sample have one. Below KNOWN_SHARE the
+# detector does not know such faces (drawings). Between the two, it does if faces fill little of
+# the pictures.
+FACES_SHARE, KNOWN_SHARE = 0.9, 0.25
+MAX_OVERLAP = 0.6  # of crop and picture; above it, the picture is a cut-out face already
 THUMBNAIL_PX = 96
 EXAMPLES = 40  # photographs without a face, and with several, kept to look at
-MARK = b"mien data crop"  # in the first bytes of a face that `mien data crop` wrote
+MARK = b"mien data crop"  # among the first bytes of a file that `mien data crop` wrote
 NO_FACE, SEVERAL = "no face found", "several faces"
 
 
@@ -51,7 +51,7 @@ class CutFace:
         num_faces: Faces in the photograph.
         box: x0 y0 x1 y1 in pixels of the photograph.
         score: The detector's confidence, 0 to 1.
-        filled: Overlap (intersection over union) of the cropped square with the whole photograph.
+        overlap: Overlap (intersection over union) of the cropped square with the whole photograph.
     """
 
     pixels: np.ndarray
@@ -59,7 +59,7 @@ class CutFace:
     num_faces: int
     box: tuple[float, float, float, float]
     score: float
-    filled: float
+    overlap: float
 
 
 def find_face(image: np.ndarray, detector: Detector, side: int = FACE_SIDE) -> CutFace | None:
@@ -82,7 +82,7 @@ def find_face(image: np.ndarray, detector: Detector, side: int = FACE_SIDE) -> C
         len(detections),
         (x0, y0, x1, y1),
         float(detections.scores[k]),
-        _filled(corners.mean(axis=0), side_px, image.shape[1], image.shape[0]),
+        _overlap(corners.mean(axis=0), side_px, image.shape[1], image.shape[0]),
     )
 
 
@@ -92,8 +92,8 @@ def largest(detections: Detections) -> int:
     return int(np.argmax((x1 - x0) * (y1 - y0)))
 
 
-def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str]:
-    """The detector for these pictures, or None to take them whole; and the reason, for the user.
+def choose_detector(pictures: Sequence[PictureSource], faces: str) -> tuple[Detector | None, str]:
+    """The detector for these pictures, or None to take them whole, and a note on the reason.
 
     Args:
         pictures: Files, contents of files, or pixels.
@@ -101,7 +101,7 @@ def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str
 
     Raises:
         UsageError: for another value of `faces`.
-        DownloadError: for `detect`, where the detector's weights cannot be had.
+        DownloadError: for `detect`, if the detector's weights cannot be downloaded.
     """
     from mien.vision.detect import find_detector
 
@@ -111,10 +111,10 @@ def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str
     if faces == "detect":
         detector = find_detector()
         return detector, f"Faces were cut out (--faces detect). {detector.note}".strip()
-    looked_at = pictures[:: max(1, len(pictures) // SAMPLE)][:SAMPLE]
-    if any(map(_is_marked, looked_at)):
+    sample = pictures[:: max(1, len(pictures) // SAMPLE)][:SAMPLE]
+    if any(map(_is_marked, sample)):
         return None, "The pictures are faces cut out by mien data crop: they were taken whole."
-    images = _decoded(looked_at)
+    images = _decode(sample)
     sides = [min(image.shape[:2]) for image in images]
     if not images or np.median(sides) <= SMALL_PX:
         return None, ""  # as in FER2013, the usual case: nothing to say
@@ -126,20 +126,20 @@ def decide(pictures: Sequence[Source], faces: str) -> tuple[Detector | None, str
             "no detector to look for faces in them: they were taken whole. If they are "
             "photographs, --faces detect says how to get the detector."
         )
-    faces_found = [find_face(image, detector) for image in images]
-    share = float(np.mean([face is not None for face in faces_found]))
-    filled = float(np.median([face.filled for face in faces_found if face is not None] or [0.0]))
+    results = [find_face(image, detector) for image in images]
+    share = float(np.mean([face is not None for face in results]))
+    overlap = float(np.median([face.overlap for face in results if face is not None] or [0.0]))
     reason = (
         f"{detector.name} finds a face in {share:.0%} of a sample of {len(images)} pictures, and "
-        f"its crop and the picture overlap by {filled:.0%} (median)"
+        f"its crop and the picture overlap by {overlap:.0%} (median)"
     )
-    if share >= MOST or (share >= SOME and filled < FILLED):
+    if share >= FACES_SHARE or (share >= KNOWN_SHARE and overlap < MAX_OVERLAP):
         text = f"Faces were cut out, as for recognition: {reason}. {detector.note}".strip()
         return detector, f"{text} --faces whole takes the pictures as they are."
     return None, f"The pictures were taken whole: {reason}. --faces detect cuts faces out."
 
 
-def summarised(pictures: Sequence[tuple[str, Gray]], detector: str) -> Cropped:
+def summary_of(pictures: Sequence[tuple[str, GrayPicture]], detector: str) -> Cropped:
     """The results for photographs, given as (file name, picture), for `Dataset.cropped`."""
     faces = [picture.face for _, picture in pictures if picture.face is not None]
     odd: dict[str, list[tuple[str, str, np.ndarray]]] = {NO_FACE: [], SEVERAL: []}
@@ -160,11 +160,11 @@ def summarised(pictures: Sequence[tuple[str, Gray]], detector: str) -> Cropped:
 def crop_notes(cropped: Cropped, side: int) -> list[str]:
     """Notes for the user about the faces that were cut out."""
     sizes = cropped.faces_px
-    kept = cropped.num_pictures - cropped.num_none
+    num_faces = cropped.num_pictures - cropped.num_none
     notes = [
-        f"{kept:,} faces were cut out of {cropped.num_pictures:,} pictures: {cropped.num_none:,} "
-        f"without a face were left out; of {cropped.num_several:,} with several faces the largest "
-        "was taken."
+        f"{num_faces:,} faces were cut out of {cropped.num_pictures:,} pictures: "
+        f"{cropped.num_none:,} without a face were left out; of {cropped.num_several:,} with "
+        "several faces the largest was taken."
     ]
     if len(sizes):
         small = int(np.sum(sizes < side))
@@ -175,7 +175,7 @@ def crop_notes(cropped: Cropped, side: int) -> list[str]:
     return notes
 
 
-def thumbnail(image: np.ndarray, found: CutFace | None) -> np.ndarray:
+def thumbnail(image: np.ndarray, face: CutFace | None) -> np.ndarray:
     """uint8 (T, T, 1): the whole photograph on gray, with a frame around the chosen face."""
     import cv2
 
@@ -185,8 +185,8 @@ def thumbnail(image: np.ndarray, found: CutFace | None) -> np.ndarray:
     zoom = THUMBNAIL_PX / max(height, width)
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     small = cv2.resize(gray(image), size, interpolation=cv2.INTER_AREA)
-    if found is not None:
-        x0, y0, x1, y1 = (round(value * zoom) for value in found.box)
+    if face is not None:
+        x0, y0, x1, y1 = (round(value * zoom) for value in face.box)
         cv2.rectangle(small, (x0, y0), (x1, y1), 255, 1)
     canvas = np.full((THUMBNAIL_PX, THUMBNAIL_PX, 1), 128, np.uint8)
     top, left = (THUMBNAIL_PX - size[1]) // 2, (THUMBNAIL_PX - size[0]) // 2
@@ -194,7 +194,7 @@ def thumbnail(image: np.ndarray, found: CutFace | None) -> np.ndarray:
     return canvas
 
 
-def _is_marked(picture: Source) -> bool:
+def _is_marked(picture: PictureSource) -> bool:
     if isinstance(picture, bytes):
         return MARK in picture[:256]
     if not isinstance(picture, Path):
@@ -206,8 +206,8 @@ def _is_marked(picture: Source) -> bool:
         return False
 
 
-def _decoded(pictures: Sequence[Source]) -> list[np.ndarray]:
-    """Decode pictures, passing over damaged ones; reading the whole data set names those."""
+def _decode(pictures: Sequence[PictureSource]) -> list[np.ndarray]:
+    """Decode pictures without the damaged ones, which are reported when the data is read."""
     from mien.data.pictures import LIMITS
     from mien.vision.image import load_image
 
@@ -220,7 +220,7 @@ def _decoded(pictures: Sequence[Source]) -> list[np.ndarray]:
     return images
 
 
-def _filled(centre: np.ndarray, side: float, width: int, height: int) -> float:
+def _overlap(centre: np.ndarray, side: float, width: int, height: int) -> float:
     low = np.maximum(centre - side / 2, 0)
     high = np.minimum(centre + side / 2, [width, height])
     inside = float(np.prod(np.maximum(high - low, 0)))

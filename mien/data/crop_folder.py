@@ -48,11 +48,11 @@ def write_crops(dataset: Dataset, out: Path) -> Path:
             f"{out}: got a path that already exists; expected a new one (nothing was overwritten). "
             "Fix: name another path"
         )
-    made = out.with_name(f".new-{uuid.uuid4().hex[:8]}-{out.name}")
+    temporary = out.with_name(f".new-{uuid.uuid4().hex[:8]}-{out.name}")
     try:
-        made.mkdir(parents=True)
-        _write(dataset, made)
-        os.rename(made, out)
+        temporary.mkdir(parents=True)
+        _write(dataset, temporary)
+        os.rename(temporary, out)
     except OSError as error:
         raise DataError(
             out,
@@ -61,7 +61,7 @@ def write_crops(dataset: Dataset, out: Path) -> Path:
             fix="free some space or name another folder",
         ) from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 
@@ -86,16 +86,15 @@ def write_crop_sheets(dataset: Dataset, folder: Path) -> list[Path]:
         ("several-faces.png", SEVERAL, "pictures with several faces; the framed one was taken"),
     ):
         examples = () if cropped is None else cropped.examples
-        shown = [example for example in examples if example[1] == kind]
-
-        if not shown or cropped is None:
+        of_kind = [example for example in examples if example[1] == kind]
+        if not of_kind or cropped is None:
             continue
         total = cropped.num_none if kind == NO_FACE else cropped.num_several
         sheet = contact_sheet(
-            np.array([picture for _, _, picture in shown], np.uint8),
-            [printable(PurePosixPath(name).name) for name, _, _ in shown],
+            np.array([picture for _, _, picture in of_kind], np.uint8),
+            [printable(PurePosixPath(name).name) for name, _, _ in of_kind],
             scale=1,
-            title=f"{len(shown)} of {total:,} {text}",
+            title=f"{len(of_kind)} of {total:,} {text}",
         )
         sheets.append((file, sheet))
     paths = []
@@ -112,7 +111,7 @@ def _write(dataset: Dataset, folder: Path) -> None:
 
     text = PngImagePlugin.PngInfo()
     text.add_text("Software", MARK.decode())
-    taken: set[str] = set()
+    used_names: set[str] = set()
     with open(folder / TABLE, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(("file", "source", "label", "split", "group", "side_px"))
@@ -120,10 +119,10 @@ def _write(dataset: Dataset, folder: Path) -> None:
             label = int(dataset.labels[row])
             place = PurePosixPath(source).with_suffix(".png")
             number = 1
-            while str(place).lower() in taken:
+            while str(place).lower() in used_names:
                 number += 1
                 place = place.with_name(f"{PurePosixPath(source).stem}-{number}.png")
-            taken.add(str(place).lower())
+            used_names.add(str(place).lower())
             to = folder / place
             to.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(dataset.images[row, :, :, 0]).save(to, pnginfo=text, compress_level=1)

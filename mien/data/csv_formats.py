@@ -1,4 +1,4 @@
-"""The csv forms of FER2013: which files belong together, and how they are packed.
+"""The csv formats of FER2013: which files belong together, and how they are compressed.
 
     fer2013.csv            emotion,pixels,Usage         in the archive of the competition
     icml_face_data.csv     emotion, Usage, pixels       the same rows; two column names begin with a
@@ -76,16 +76,14 @@ def peek(path: Path) -> Header:
 
 
 def first_line(stream: IO[bytes]) -> tuple[bytes, int]:
-    """The line with the names of the columns, and its number: 2 where a spreadsheet's `sep=;`
-    stands above it.
-    """
+    """The line of column names, and its number: 2 below a spreadsheet's `sep=;`."""
     line = stream.readline(LONGEST)
     return (stream.readline(LONGEST), 2) if is_separator_line(line) else (line, 1)
 
 
 @contextmanager
 def damage(where: str) -> Iterator[None]:
-    """Turn what the decompressors and the disk raise into DataError."""
+    """Turn errors of decompressors and of the disk into a DataError."""
     try:
         yield
     except (*DAMAGE, gzip.BadGzipFile) as error:

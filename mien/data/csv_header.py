@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.data.dataset import LEAVE_OUT, SPLITS, UNLABELLED, USAGE
-from mien.data.encodings import decoded
+from mien.data.encodings import decode_text
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.layout import SPLIT_NAMES, split_word
-from mien.data.pixels import PIXELS, BadRow, shape_of, shown
+from mien.data.pixels import PIXELS, BadRow, quoted, shape_of
 from mien.errors import DataError
 from mien.labels import FER2013, FERPLUS, canonical
 
@@ -36,7 +36,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _BLANK = bytes.maketrans(b"[](){},;|\t\"'", b" " * 12)
 _ZEROS = re.compile(rb"\.0*(?=\D|$)")
 _FOREIGN = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"\x00")  # pictures under the name of a csv
-_LEAST_ROW = 500  # letters of the pixels of a picture
+_MIN_ROW = 500  # letters of the pixels of a picture
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]0*)?$")
 
 
@@ -53,7 +53,7 @@ class Header:
         split: Position in `SPLITS` of every row if there is no Usage column.
         notes: What the user should know about the file.
         classes: Where there is no column of labels: a column for each class, as (position, label).
-        is_row: Whether the first line is a row already: the file names no columns.
+        is_row: Whether the first line is already a row, since the file has no column names.
         group: Position of the column of persons or other groups, or None.
     """
 
@@ -90,18 +90,18 @@ class Labels:
         return position
 
     def _place(self, cell: bytes) -> int:
-        text = decoded(cell).strip(" \"'\r\t")
+        text = decode_text(cell).strip(" \"'\r\t")
         if text.lower() in ("", "nan", "none", "null", "na", "<na>"):
             return UNLABELLED
         if _NUMBER.match(text):
             number = int(re.split("[.,]", text)[0])
             if number < 0:
-                raise BadRow(f"the emotion {shown(cell)}", expected_emotion())
+                raise BadRow(f"the emotion {quoted(cell)}", expected_emotion())
             if number < len(FER2013):
                 return number
             name = str(number)
         elif _is_number(text):
-            raise BadRow(f"the emotion {shown(cell)}", expected_emotion())
+            raise BadRow(f"the emotion {quoted(cell)}", expected_emotion())
         else:
             self.num_texts += 1
             name = canonical(text)
@@ -109,8 +109,8 @@ class Labels:
             self.names.append(name)
         return self.names.index(name)
 
-    def is_ordinary(self, place: int) -> bool:
-        """Whether a label is a known expression, FER2013's or FER+'s."""
+    def is_expression(self, place: int) -> bool:
+        """Whether a label is an expression of FER2013 or FER+."""
         return self.names[place] in FERPLUS
 
 
@@ -125,7 +125,7 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
         line: The first line.
         where: What errors call the file.
         name: The file's own name; `train.csv` and `test.csv` name the split.
-        allowed: The forms that are read, for errors.
+        allowed: The formats that are read, for errors.
 
     Raises:
         DataError: for a line that names no column of pixels.
@@ -136,14 +136,14 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
         notes.append(f"{Path(name).name} begins with a byte order mark, which was ignored.")
     text = _text(line, where, allowed)
     delimiter = max(_DELIMITERS, key=text.count)
-    given = [column.strip() for column in next(csv.reader([text], delimiter=delimiter))]
-    if bare := _without_names(given, delimiter, Path(name).name):
+    cells = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
+    if bare := _without_names(cells, delimiter, Path(name).name):
         return bare
-    columns = [column.lower().replace(" ", "_") for column in given]
+    columns = [cell.lower().replace(" ", "_") for cell in cells]
     places = {kind: _place(kind, columns, where) for kind in COLUMNS}
-    pixels = wide(columns) if places["pixels"] is None else (places["pixels"],)
+    pixels = pixel_columns(columns) if places["pixels"] is None else (places["pixels"],)
     if not pixels:
-        listed = ", ".join(repr(one[:40]) for one in given[:6]) + (", ..." if given[6:] else "")
+        listed = ", ".join(repr(cell[:40]) for cell in cells[:6]) + (", ..." if cells[6:] else "")
         raise DataError(
             where,
             row=1,
@@ -155,7 +155,7 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
     stem = Path(name).name.lower().split(".")[0]
     classes = class_columns(columns) if places["emotion"] is None else ()
     if places["emotion"] is None and (classes or not split_word(stem)):
-        notes.append(_told_of_labels(Path(name).name, columns, pixels, classes))
+        notes.append(_labels_note(Path(name).name, columns, pixels, classes))
     split = split_word(stem) if places["usage"] is None else None
     return Header(
         len(columns),
@@ -222,7 +222,7 @@ def _split(cell: bytes) -> int:
     if position is None:
         word = split_word(cell.decode("latin-1"))
         if word is None:
-            raise BadRow(f"the Usage {shown(cell)}", " or ".join(USAGE) + ", or train, val, test")
+            raise BadRow(f"the Usage {quoted(cell)}", " or ".join(USAGE) + ", or train, val, test")
         position = SPLITS.index(SPLIT_NAMES[word])
     return position
 
@@ -237,26 +237,26 @@ def _of_classes(parts: list[bytes], header: Header, labels: Labels) -> int:
             values.append((float(parts[place].strip(b' "\r') or b"0"), name))
         except ValueError as error:
             raise BadRow(
-                f"{shown(parts[place])} in the column of {name.decode()}", "a number"
+                f"{quoted(parts[place])} in the column of {name.decode()}", "a number"
             ) from error
     most = max(value for value, _ in values)
-    found = [name for value, name in values if value == most]
-    return labels.of(found[0]) if len(found) == 1 and most > 0 else UNLABELLED
+    winners = [name for value, name in values if value == most]
+    return labels.of(winners[0]) if len(winners) == 1 and most > 0 else UNLABELLED
 
 
 def class_columns(columns: list[str]) -> tuple[tuple[int, bytes], ...]:
     """Columns named by expressions, at least two: one-hot labels, or votes."""
-    found = [
+    expressions = [
         (place, canonical(name).encode())
         for place, name in enumerate(columns)
         if canonical(name) in FERPLUS
     ]
-    names = [name for _, name in found]
-    return tuple(found) if len(set(names)) == len(names) > 1 else ()
+    names = [name for _, name in expressions]
+    return tuple(expressions) if len(set(names)) == len(names) > 1 else ()
 
 
 def _fix_of_names(columns: list[str]) -> str:
-    """What to do about columns none of which is known to hold pixels."""
+    """The fix where no column is known to hold pixels."""
     if len(columns) > PIXELS and not any(name.isdecimal() for name in columns):
         return f"call the columns of pixels pixel0 to pixel{PIXELS - 1}"
     if named := [name for name in columns if name in FILE_COLUMNS]:
@@ -267,7 +267,7 @@ def _fix_of_names(columns: list[str]) -> str:
     return "write the column names in the first line"
 
 
-def _told_of_labels(
+def _labels_note(
     name: str, columns: list[str], pixels: tuple[int, ...], classes: tuple[tuple[int, bytes], ...]
 ) -> str:
     if classes:
@@ -285,28 +285,28 @@ def _told_of_labels(
     )
 
 
-def _without_names(given: list[str], delimiter: str, name: str) -> Header | None:
-    """The columns of a file whose first line is a row of pixels already; None where it is not."""
+def _without_names(cells: list[str], delimiter: str, name: str) -> Header | None:
+    """The header of a file whose first line is already a row of pixels; None if it is not."""
     pixels = [
         place
-        for place, cell in enumerate(given)
-        if len(cell) > _LEAST_ROW and shape_of(len(plain_pixels(cell.encode()).split()))
+        for place, cell in enumerate(cells)
+        if len(cell) > _MIN_ROW and shape_of(len(plain_pixels(cell.encode()).split()))
     ]
-    if len(pixels) != 1 or len(given) > 3:
+    if len(pixels) != 1 or len(cells) > 3:
         return None
-    others = [place for place in range(len(given)) if place != pixels[0]]
-    usage = [place for place in others if split_word(given[place])]
+    others = [place for place in range(len(cells)) if place != pixels[0]]
+    usage = [place for place in others if split_word(cells[place])]
     emotion = [place for place in others if place not in usage]
     if len(usage) > 1 or len(emotion) > 1:
         return None
     return Header(
-        len(given),
+        len(cells),
         delimiter.encode(),
         (pixels[0],),
         emotion[0] if emotion else None,
         usage[0] if usage else None,
         SPLITS.index("training"),
-        (f"{name} names no columns: they were told by what is in its first row.",),
+        (f"{name} has no column names: its columns were recognised by their first row.",),
         is_row=True,
     )
 
@@ -326,8 +326,10 @@ def _place(kind: str, columns: list[str], where: str) -> int | None:
     return None
 
 
-def wide(columns: list[str]) -> tuple[int, ...]:
-    """Columns named by the numbers of pixels, from 0 or 1 on, sorted by these."""
+def pixel_columns(columns: list[str]) -> tuple[int, ...]:
+    """Positions of the columns named by pixel numbers, in their order; () unless they count 2,304
+    pixels from 0 or 1 on.
+    """
     numbered = {}
     for place, name in enumerate(columns):
         if match := _WIDE.match(name):
@@ -350,11 +352,11 @@ def _text(line: bytes, where: str, allowed: str) -> str:
         raise DataError(
             where,
             row=1,
-            got="bytes that are no text",
+            got="bytes that are not text",
             expected="a csv file",
             fix=f"name {allowed}",
         )
-    text = decoded(line)
+    text = decode_text(line)
     if len(line) >= LONGEST:
         raise DataError(
             where,

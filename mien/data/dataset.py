@@ -35,7 +35,7 @@ class Cropped:
     """How faces were cut out of photographs (`mien.data.crop`).
 
     Attributes:
-        detector: What found the faces, with its version.
+        detector: Name and version of the detector.
         num_pictures: Number of photographs searched.
         num_none: Those without a face; they are left out.
         num_several: Those with several faces, of which the largest was taken.
@@ -56,7 +56,7 @@ class Dataset:
     """Labelled gray faces.
 
     Attributes:
-        images: uint8 (N, S, S, 1), 0 black to 255 white, S being 48 or the side asked for; may be a
+        images: uint8 (N, S, S, 1), 0 black to 255 white, S being 48 or the requested side; may be a
             read-only memory map.
         labels: int64 (N,), positions in `label_set`; `UNLABELLED` (-1) where the source has none.
         splits: uint8 (N,), positions in `SPLITS`.
@@ -66,12 +66,14 @@ class Dataset:
         source: The file or folder read, or `drawn faces, seed 0, ...`.
         votes: uint8 (N, 10), FER+ votes in the order of `labels.FERPLUS_VOTES`, or None.
         notes: What the user should know about the reading, in sentences.
-        left_out: What could not be read and was skipped as asked, and photographs without a face.
+        left_out: Rows and pictures that could not be read and were skipped, and photographs without
+            a face.
         files: object (N,), the path of each picture below the source; None for csv.
         groups: object (N,), the person or group of each picture, empty where unknown; a random
             split never separates rows of one group. None if no groups are known.
         cropped: How the faces were cut out of photographs; None if whole pictures were read.
-        numbered: Whether the source gives its labels as numbers, which were read as FER2013's.
+        numeric_labels: Whether the source gives its labels as numbers, which were read as
+            FER2013's.
     """
 
     images: np.ndarray
@@ -86,7 +88,7 @@ class Dataset:
     files: np.ndarray | None = None
     groups: np.ndarray | None = None
     cropped: Cropped | None = None
-    numbered: bool = False
+    numeric_labels: bool = False
 
     def __post_init__(self) -> None:
         n, shape = len(self.images), self.images.shape

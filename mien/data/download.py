@@ -77,7 +77,7 @@ def _download() -> Path:
             from kagglehub import exceptions
         except ImportError as error:
             raise MissingExtraError("kagglehub", "train") from error
-        refused = (
+        kaggle_errors = (
             OSError,  # what `requests` raises is an OSError too
             ValueError,
             zipfile.BadZipFile,
@@ -95,7 +95,7 @@ def _download() -> Path:
                 if handle == COMPETITION:
                     return Path(kagglehub.competition_download(handle))
                 return Path(kagglehub.dataset_download(handle))
-            except refused as error:
+            except kaggle_errors as error:
                 if _no_network(error):
                     raise DownloadError(
                         f"kagglehub: got no answer from Kaggle ({type(error).__name__}); expected "
@@ -132,22 +132,22 @@ def _in_short(error: Exception) -> str:
 
 def _copy(source: Path, destination: Path) -> Path:
     """Copy under a temporary name, then rename, so that the final name is never a partial copy."""
-    made = destination / f".new-{os.getpid()}-{source.name}"
+    temporary = destination / f".new-{os.getpid()}-{source.name}"
     try:
         destination.mkdir(parents=True, exist_ok=True)
         final = destination / source.name
         if source.is_dir():
-            shutil.copytree(source, made)
+            shutil.copytree(source, temporary)
         else:
-            shutil.copyfile(source, made)
-        os.replace(made, final)
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, final)
         if source.name.lower().startswith("train.csv"):
             for test in source.parent.glob("test.csv*"):
                 shutil.copyfile(test, destination / test.name)
     except OSError as error:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):
-            made.unlink()
+            temporary.unlink()
         raise DownloadError(
             f"{destination}: got an error while writing ({error.strerror or error}); expected a "
             f"folder to write {source.name} to. Fix: name another folder, or free some space"

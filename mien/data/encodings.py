@@ -1,7 +1,7 @@
-"""Text as systems write it -> UTF-8 with lines ended by a line feed, as the csv readers expect.
+"""Turn text of any usual encoding into UTF-8 with line feeds, as the csv readers expect.
 
-A spreadsheet's "Unicode text" is UTF-16; old Macintosh programs end lines by a carriage return;
-some spreadsheets begin with a line `sep=;`.
+A spreadsheet's "Unicode text" is UTF-16, old Macintosh programs end lines with a carriage return,
+and some spreadsheets begin with a line `sep=;`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import re
 from typing import IO, Any
 
-_LOOK = 1 << 16  # bytes by which the encoding is told
+_HEAD_BYTES = 1 << 16  # from which the encoding is recognised
 _CHUNK = 1 << 20
 _SEP = re.compile(rb'"?sep=.?.?"?\r?\n?$', re.IGNORECASE)
 
@@ -22,64 +22,64 @@ def as_utf8(stream: Any) -> IO[bytes]:
     Args:
         stream: A binary stream with `peek`, as files and decompressors are.
     """
-    head = stream.peek(_LOOK)[:_LOOK]
+    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     encoding = encoding_of(head)
     old_ends = encoding is None and b"\r" in head and b"\n" not in head
     if encoding is None and not old_ends:
-        found: IO[bytes] = stream
-        return found
-    return io.BufferedReader(_Decoded(stream, encoding or "latin-1", old_ends), _CHUNK)
+        unchanged: IO[bytes] = stream
+        return unchanged
+    return io.BufferedReader(_Utf8Stream(stream, encoding or "latin-1", old_ends), _CHUNK)
 
 
 def encoding_of(head: bytes) -> str | None:
-    """`utf-16` and the like by byte order mark or by zeros beside letters; None: anything else."""
+    """`utf-16` and its variants, by byte order mark or zero bytes between letters; else None."""
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
-    some = head[:64]
-    if len(some) >= 8 and not any(some[1::2]) and all(some[0::2]):
+    start = head[:64]
+    if len(start) >= 8 and not any(start[1::2]) and all(start[0::2]):
         return "utf-16-le"
-    if len(some) >= 8 and not any(some[0::2]) and all(some[1::2]):
+    if len(start) >= 8 and not any(start[0::2]) and all(start[1::2]):
         return "utf-16-be"
     return None
 
 
 def is_separator_line(line: bytes) -> bool:
-    """Whether a first line is a spreadsheet's `sep=;`, which only says what parts the columns."""
+    """Whether a first line is a spreadsheet's `sep=;`, which only names the delimiter."""
     return _SEP.match(line.removeprefix(codecs.BOM_UTF8).strip()) is not None
 
 
-def decoded(text: bytes) -> str:
-    """By UTF-8, else as Western Windows programs write."""
+def decode_text(text: bytes) -> str:
+    """The text, decoded as UTF-8, or else as Windows-1252."""
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:
         return text.decode("cp1252", "replace")
 
 
-class _Decoded(io.RawIOBase):
-    """Another encoding, or other line ends, read as UTF-8 with line feeds."""
+class _Utf8Stream(io.RawIOBase):
+    """A stream in another encoding, or with other line ends, read as UTF-8 with line feeds."""
 
     def __init__(self, stream: IO[bytes], encoding: str, old_ends: bool) -> None:
         self._stream, self._old_ends = stream, old_ends
         self._decoder = codecs.getincrementaldecoder(encoding)("replace")
-        self._same = encoding == "latin-1"  # bytes stay what they are
-        self._held = b""
+        self._keeps_bytes = encoding == "latin-1"
+        self._buffer = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._held:
+        while not self._buffer:
             chunk = self._stream.read(_CHUNK)
-            if self._same:
+            if self._keeps_bytes:
                 text = chunk
             else:
                 text = self._decoder.decode(chunk, final=not chunk).encode("utf-8", "replace")
-            self._held = text.replace(b"\r", b"\n") if self._old_ends else text
+            self._buffer = text.replace(b"\r", b"\n") if self._old_ends else text
             if not chunk:
                 break
-        num = min(len(buffer), len(self._held))
-        buffer[:num], self._held = self._held[:num], self._held[num:]
+        num = min(len(buffer), len(self._buffer))
+        buffer[:num], self._buffer = self._buffer[:num], self._buffer[num:]
         return num
 
     def close(self) -> None:

@@ -24,9 +24,9 @@ from mien.constants import cache_dir
 from mien.data.dataset import Cropped, LeftOut
 from mien.errors import UsageError
 
-FORMAT = 5  # a change of the reader's meaning must raise it
-KEEP = 8  # entries; FER2013 as pictures takes 83 MB
-Source = Path | bytes | np.ndarray  # a file, its content, or uint8 (H, W), (H, W, 1 or 3)
+FORMAT = 5  # raise it whenever the reader gives other results
+MAX_ENTRIES = 8  # FER2013 as pictures takes 83 MB
+PictureSource = Path | bytes | np.ndarray  # a file, its content, or uint8 (H, W), (H, W, 1 or 3)
 
 
 @dataclass
@@ -46,19 +46,21 @@ class FacesRead:
     cropped: Cropped | None
 
 
-def key_of(sources: Sequence[Source], names: Sequence[str], how: Sequence[object]) -> str | None:
-    """The key of pictures, their names and their settings; None if a picture cannot be read."""
-    digest = hashlib.sha256(json.dumps([FORMAT, list(how)]).encode())
+def key_of(
+    sources: Sequence[PictureSource], names: Sequence[str], settings: Sequence[object]
+) -> str | None:
+    """The key of pictures, their names and the settings; None if a picture cannot be read."""
+    digest = hashlib.sha256(json.dumps([FORMAT, list(settings)]).encode())
     try:
         for source, name in zip(sources, names, strict=True):
             digest.update(repr(name).encode())
             digest.update(_content_hash(source))
     except OSError:
-        return None  # whoever reads it says why
+        return None  # the reader reports why
     return digest.hexdigest()[:40]
 
 
-def kept(key: str) -> FacesRead | None:
+def load_entry(key: str) -> FacesRead | None:
     """The entry of a key; None if there is none."""
     entry = _folder() / f"{key}.npz"
     try:
@@ -75,14 +77,14 @@ def kept(key: str) -> FacesRead | None:
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, UsageError):
         return None
     with suppress(OSError):
-        os.utime(entry)  # what is used stays longest
+        os.utime(entry)  # recently used entries stay longest
     return read
 
 
-def keep(key: str, read: FacesRead) -> str | None:
-    """Keep what was read; None, or why it could not be kept."""
+def store_entry(key: str, read: FacesRead) -> str | None:
+    """Write an entry; returns the reason if it could not be written, else None."""
     folder = _folder()
-    made = folder / f".new-{uuid.uuid4().hex}"
+    temporary = folder / f".new-{uuid.uuid4().hex}"
     arrays = {"images": read.images, "rows": read.rows}
     facts = None
     if (cropped := read.cropped) is not None:
@@ -100,17 +102,17 @@ def keep(key: str, read: FacesRead) -> str | None:
     arrays["meta"] = np.frombuffer(meta.encode(), np.uint8)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(made, "wb") as file:
+        with open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        os.replace(made, folder / f"{key}.npz")
+        os.replace(temporary, folder / f"{key}.npz")
         newest_first = sorted(folder.iterdir(), key=lambda path: -path.stat().st_mtime)
-        for path in newest_first[KEEP:]:
+        for path in newest_first[MAX_ENTRIES:]:
             path.unlink(missing_ok=True)
     except OSError as error:
         return error.strerror or str(error)
     finally:
         with suppress(OSError):
-            made.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     return None
 
 
@@ -118,7 +120,7 @@ def _folder() -> Path:
     return cache_dir() / "faces"
 
 
-def _content_hash(source: Source) -> bytes:
+def _content_hash(source: PictureSource) -> bytes:
     if isinstance(source, Path):
         with open(source, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()

@@ -45,10 +45,10 @@ def elliptic_radius(
 
 
 class Canvas:
-    """Some faces to be painted at once: pixels, head coordinates and random values.
+    """Faces painted together: their pixels, head coordinates and random values.
 
     Args:
-        moves: float32 (N, 18), what moves, in the order of `MOVES`.
+        moves: float32 (N, 18), the movements in the order of `MOVES`.
         rng: Random values for everything else: the person, the pose, the light. They are drawn in
             a fixed order that does not depend on `moves`.
     """

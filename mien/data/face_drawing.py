@@ -12,7 +12,7 @@ from mien.data.face_canvas import Canvas, EyeSide, elliptic_radius
 
 
 class Painter(Canvas):
-    """Paints some faces at once, back to front."""
+    """Paints several faces at once, back to front."""
 
     def paint(self) -> np.ndarray:
         """uint8 (N, 48, 48)."""

@@ -1,4 +1,4 @@
-"""The rows of FER2013's csv forms, also with pictures of another side, or with colours.
+"""Read the rows of FER2013's csv formats, also with pictures of another side or in colour.
 
 Data: ICML 2013 Challenges in Representation Learning (Goodfellow et al. 2013,
 https://arxiv.org/abs/1307.0414). The file is read in chunks, so that memory holds little besides
@@ -28,8 +28,8 @@ from mien.data.csv_header import (
     read_header,
 )
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
-from mien.data.encodings import decoded
-from mien.data.fractions import WHOLE, settle, to_bytes
+from mien.data.encodings import decode_text
+from mien.data.fractions import WHOLE, to_bytes, unify_scale
 from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.layout import split_word
 from mien.data.pixels import (
@@ -48,7 +48,7 @@ from mien.vision.preprocess import gray
 
 _CHUNK = 4 << 20  # bytes read at a time
 _BLOCK = 32  # rows parsed at a time: about 270 kB, so that the passes stay in the processor's cache
-# An unknown label that occurs in fewer rows beside known labels is taken for an error.
+# An unknown label in fewer rows than this, among known labels, is taken for an error.
 _RARE = 5
 
 
@@ -65,8 +65,8 @@ class _Rows:
     notes: list[str] = field(default_factory=list)
     names: Labels = field(default_factory=Labels)
     dropped: set[int] = field(default_factory=set)  # rows whose label was taken for an error
-    fractions: dict[int, int] = field(default_factory=dict)  # rows whose pixels are not whole
-    shape: Shape | None = None  # of every row, once one has told it
+    fractions: dict[int, int] = field(default_factory=dict)  # row -> kind of its pixels, not whole
+    shape: Shape | None = None  # of all rows, as found in the first block
 
 
 def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Dataset:
@@ -102,8 +102,8 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
         notes.append("Colour was converted to gray (ITU-R BT.601).")
     images = images[..., np.newaxis]
     rows.notes += notes
-    kept = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
-    labels, label_set = _numbered(np.array(rows.labels, np.int64)[kept], rows.names, source)
+    valid = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
+    labels, label_set = _own_positions(np.array(rows.labels, np.int64)[valid], rows.names, source)
     if all(map(number_in, label_set)):
         rows.notes.append(NUMBERS)
     if num_groups := len(set(rows.groups) - {""}):
@@ -113,34 +113,35 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             f"{num_unlabelled:,} rows have no label: they can be predicted, not scored."
         )
     return Dataset(
-        images if len(kept) == len(images) else images[kept],
+        images if len(valid) == len(images) else images[valid],
         labels,
-        np.array(rows.splits, np.uint8)[kept],
-        np.array(rows.lines, np.int64)[kept],
+        np.array(rows.splits, np.uint8)[valid],
+        np.array(rows.lines, np.int64)[valid],
         label_set,
         source,
         notes=tuple(rows.notes),
         left_out=tuple(rows.left_out),
-        groups=np.array(rows.groups, object)[kept] if any(rows.groups) else None,
-        numbered=not rows.names.num_texts
+        groups=np.array(rows.groups, object)[valid] if any(rows.groups) else None,
+        numeric_labels=not rows.names.num_texts
         and bool(np.any(labels != UNLABELLED))
         and set(label_set) <= set(FER2013),
     )
 
 
-def _numbered(labels: np.ndarray, names: Labels, source: str) -> tuple[np.ndarray, LabelSet]:
-    """Labels as positions in a label set of their own. Numbers are FER2013's only where all are:
-    other sets give 0 to 6 other meanings.
+def _own_positions(labels: np.ndarray, names: Labels, source: str) -> tuple[np.ndarray, LabelSet]:
+    """Labels as positions in the label set of those that occur, and that set.
+
+    Numbers are FER2013's only if all are from 0 to 6: other data sets give them other meanings.
     """
-    called = names.names
+    all_names = names.names
     occurring = np.unique(labels[labels != UNLABELLED])
-    if not names.num_texts and any(called[k].isdecimal() for k in occurring):
-        called = [*map(str, range(len(FER2013))), *called[len(FER2013) :]]
-    occur = [called[k] for k in occurring]
+    if not names.num_texts and any(all_names[k].isdecimal() for k in occurring):
+        all_names = [*map(str, range(len(FER2013))), *all_names[len(FER2013) :]]
+    occur = [all_names[k] for k in occurring]
     label_set = label_set_of(occur, source) if occur else FER2013
-    to = np.full(len(called) + 1, UNLABELLED, np.int64)
+    to = np.full(len(all_names) + 1, UNLABELLED, np.int64)
     for name in occur:
-        to[called.index(name)] = label_set.names.index(name)
+        to[all_names.index(name)] = label_set.names.index(name)
     return to[labels], label_set
 
 
@@ -173,7 +174,7 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
             continue
         block.add((number, *row), whole)
     block.flush()
-    _settle_fractions(rows, first, block.leave_out)
+    _unify_scale_of_file(rows, first, block.leave_out)
     _drop_rare_labels(rows, first, block.leave_out)
     if len(rows.labels) + len(rows.left_out) == before:
         raise DataError(
@@ -189,19 +190,17 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
 
 
 def _shape(pixels: list[bytes]) -> Shape | None:
-    """The shape that most rows have, so that a row that is cut off cannot tell it."""
-    found: Counter[Shape] = Counter()
+    """The shape of most rows, so that a row cut off does not decide it."""
+    counts: Counter[Shape] = Counter()
     for row in pixels:
         with suppress(BadRow):
             if shape := shape_of(len(plain_pixels(row).split())):
-                found[shape] += 1
-    return found.most_common(1)[0][0] if found else None
+                counts[shape] += 1
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def _parsed(pixels: list[bytes], size: int) -> np.ndarray | None:
-    """Parse rows, uint8 (rows, size), whatever separates the numbers; None where a row needs a
-    closer look.
-    """
+    """uint8 (rows, size), whatever separates the numbers; None if a row needs a closer look."""
     images = parse_block(pixels, size)
     if images is not None:
         return images
@@ -211,8 +210,12 @@ def _parsed(pixels: list[bytes], size: int) -> np.ndarray | None:
         return None
 
 
-def _one(pixels: bytes, shape: Shape | None) -> tuple[np.ndarray, int]:
-    """uint8 (size,) of one row, and what was done to its numbers; raises BadRow."""
+def _parse_one(pixels: bytes, shape: Shape | None) -> tuple[np.ndarray, int]:
+    """uint8 (size,) of one row, and its kind of numbers (`mien.data.fractions`).
+
+    Raises:
+        BadRow: if they are not pixels.
+    """
     try:
         return parse_row(pixels, shape), WHOLE
     except BadRow:
@@ -220,10 +223,10 @@ def _one(pixels: bytes, shape: Shape | None) -> tuple[np.ndarray, int]:
             values = np.array(pixels.split(), np.float64)
         except ValueError:
             values = np.empty(0)
-        found = to_bytes(values) if len(values) == (shape or FER2013_ROW).size else None
-        if found is None:
+        pixels_and_kind = to_bytes(values) if len(values) == (shape or FER2013_ROW).size else None
+        if pixels_and_kind is None:
             raise
-        return found
+        return pixels_and_kind
 
 
 _Entry = tuple[int, bytes, int, int, bytes]
@@ -243,7 +246,7 @@ class _Block:
             self.flush(whole)
 
     def leave_out(self, line: int, bad: BadRow, whole: bool) -> None:
-        """Refuse a bad row, or leave it out, as `on_error` says."""
+        """Raise an error for a bad row, or leave it out, as `on_error` says."""
         got, fix = bad.got, bad.fix
         if not whole:
             got = f"a cut-off last line: {got}"
@@ -257,7 +260,7 @@ class _Block:
         """Parse what was added."""
         if not self._entries:
             return
-        pixels = [held for _, held, *_ in self._entries]
+        pixels = [text for _, text, *_ in self._entries]
         if self._rows.shape is None:
             self._rows.shape = _shape(pixels)
         shape = self._rows.shape
@@ -269,32 +272,32 @@ class _Block:
             good = []
             for entry in self._entries:
                 try:
-                    image, done = _one(plain_pixels(entry[1]), shape)
+                    image, kind = _parse_one(plain_pixels(entry[1]), shape)
                 except BadRow as bad:
                     self.leave_out(entry[0], bad, whole or entry is not self._entries[-1])
                     continue
-                if done != WHOLE:
-                    self._rows.fractions[len(self._rows.labels) + len(good)] = done
+                if kind != WHOLE:
+                    self._rows.fractions[len(self._rows.labels) + len(good)] = kind
                 self._rows.images.append(image[None])
                 good.append(entry)
         self._rows.lines += [line for line, *_ in good]
         self._rows.labels += [label for _, _, label, *_ in good]
         self._rows.splits += [split for *_, split, _ in good]
-        self._rows.groups += [decoded(group) for *_, group in good]
+        self._rows.groups += [decode_text(group) for *_, group in good]
         self._entries.clear()
 
 
-def _settle_fractions(
+def _unify_scale_of_file(
     rows: _Rows, first: int, leave_out: Callable[[int, BadRow, bool], None]
 ) -> None:
-    """Give all rows of a file one scale; a row of another scale than the others is a bad one."""
+    """Give all rows of a file one scale; a row of another scale is a bad row."""
     if not any(row >= first for row in rows.fractions):
         return
     images = list(np.concatenate(rows.images))
     rows.images = [np.array(images[:first], np.uint8).reshape(-1, len(images[0]))]
     part = images[first:]
-    done = [rows.fractions.get(row, WHOLE) for row in range(first, first + len(part))]
-    odd, notes = settle(part, done)
+    kinds = [rows.fractions.get(row, WHOLE) for row in range(first, first + len(part))]
+    odd, notes = unify_scale(part, kinds)
     for row in odd:
         rows.dropped.add(first + row)
         bad = BadRow("pixels above 1", "fractions from 0 to 1, as in other rows")
@@ -306,9 +309,9 @@ def _settle_fractions(
 def _drop_rare_labels(
     rows: _Rows, first: int, leave_out: Callable[[int, BadRow, bool], None]
 ) -> None:
-    """Treat a label as an error if it is rare and unknown, and other labels are known ones."""
+    """Treat rare labels that are not expressions as errors, unless no label is an expression."""
     counts = Counter(label for label in rows.labels[first:] if label != UNLABELLED)
-    odd = {label for label in counts if not rows.names.is_ordinary(label)}
+    odd = {label for label in counts if not rows.names.is_expression(label)}
     if not odd:
         return
     alone = odd == set(counts)
@@ -319,25 +322,27 @@ def _drop_rare_labels(
             rows.dropped.add(row)
             leave_out(rows.lines[row], BadRow(got, expected_emotion()), True)
     rows.left_out.sort(key=lambda row: (row.where, row.row or 0))
-    kept = sorted(rows.names.names[label] for label in odd - rare)
-    if kept and not all(name.isdecimal() for name in kept):
+    others = sorted(rows.names.names[label] for label in odd - rare)
+    if others and not all(name.isdecimal() for name in others):
         rows.notes.append(
-            f"Labels that FER2013 does not have: {', '.join(kept)}. --labels gives them names."
+            f"Labels that FER2013 does not have: {', '.join(others)}. --labels gives them names."
         )
 
 
 def _records(lines: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool, int]]:
-    """Records with the number of lines of each: a quoted field may span several lines."""
-    held: list[bytes] = []
+    """Records, whether each ends with a line end, and its number of lines: a quoted field may span
+    several.
+    """
+    parts: list[bytes] = []
     for text, whole in lines:
-        held.append(text)
+        parts.append(text)
         spans = b'"' in text and text.count(b'"') % 2 == 1
-        if spans != (len(held) > 1) and whole and sum(map(len, held)) < LONGEST:
+        if spans != (len(parts) > 1) and whole and sum(map(len, parts)) < LONGEST:
             continue  # inside a quoted field
-        yield b" ".join(held), whole, len(held)
-        held = []
-    if held:
-        yield b" ".join(held), False, len(held)
+        yield b" ".join(parts), whole, len(parts)
+        parts = []
+    if parts:
+        yield b" ".join(parts), False, len(parts)
 
 
 def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:

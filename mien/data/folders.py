@@ -1,7 +1,7 @@
 """Read a folder of pictures, in a layout of `mien.data.layout`, as a Dataset.
 
 Some copies of FER2013 merge PublicTest and PrivateTest into one folder, where only the file names
-(`PublicTest_123.jpg`) tell them apart; there the name decides.
+(`PublicTest_123.jpg`) tell them apart. In such a folder the file name decides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mien.data.dataset import SPLITS, USAGE, Dataset
 from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.label_tables import groups_beside, list_by_tables
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
-from mien.data.pictures import How, read_faces
+from mien.data.pictures import ReadOptions, read_faces
 from mien.errors import DataError
 from mien.labels import FER2013
 
@@ -42,15 +42,15 @@ def looks_like_fer2013(folder: Path) -> bool:
 
 
 def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
-    """List the pictures of a folder, labelled by its folders or by files beside the pictures;
-    FER2013's file names also give the split.
+    """List the pictures of a folder with the labels that its folders, or files beside the pictures,
+    give them. File names like FER2013's also give the split.
 
     Raises:
         DataError: if the folder is not laid out as `split/label/picture` or `label/picture`.
     """
     listing, unread = (None, []) if names_labels(folder) else list_by_tables(folder, on_error)
     if listing is None:
-        with _table_named(unread):
+        with _mentioning_table(unread):
             listing = list_folder(folder, on_error)
         listing.unread = unread
     if not any(listing.groups):
@@ -60,25 +60,25 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
     return listing
 
 
-def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
-    """Decode the pictures of a listing; `rows` are positions in `listing.pictures`, from 0.
+def read_folder(listing: Listing, options: ReadOptions, *, source: str) -> Dataset:
+    """Read the pictures of a listing. `rows` of the result are positions in `listing.pictures`.
 
     Args:
         listing: The result of `list_pictures`.
-        how: How the pictures become faces.
+        options: How the pictures become faces.
         source: The name of the Dataset.
 
     Raises:
         DataError: for the first picture that cannot be read, or labels that make no label set.
         DownloadError: if a detector is needed and its weights cannot be downloaded.
     """
-    with _table_named(listing.unread):
+    with _mentioning_table(listing.unread):
         label_set = label_set_of(listing.labels, source)
     notes = list(listing.notes)
     if all(number_in(name) for name in label_set):
         notes.append(NUMBERS)
     names = [path.relative_to(listing.root).as_posix() for path in listing.pictures]
-    read = read_faces(listing.pictures, names, how, source)
+    read = read_faces(listing.pictures, names, options, source)
     labels = np.array([label_set.index(name) for name in listing.labels], np.int64)
     return Dataset(
         read.images,
@@ -96,8 +96,8 @@ def read_folder(listing: Listing, how: How, *, source: str) -> Dataset:
 
 
 @contextmanager
-def _table_named(unread: Sequence[str]) -> Iterator[None]:
-    """In errors about folders, name a table that might have told the labels."""
+def _mentioning_table(unread: Sequence[str]) -> Iterator[None]:
+    """Mention a table that may hold the labels in errors about folders."""
     try:
         yield
     except DataError as error:

@@ -1,8 +1,8 @@
-"""Pixels that are no whole numbers: fractions from 0 to 1, or 0 to 255 with something behind the
-point, as they are after resampling.
+"""Pixels that are not whole numbers: fractions from 0 to 1, or values from 0 to 255 with decimals,
+as resampling leaves them.
 
-Which of the two is told by the values of all rows of a file, never by those of one picture: a row
-of nothing but 0 and 1 is scaled where other rows hold fractions up to 1.
+All rows of a file together decide which of the two they are: a row of zeros and ones is scaled if
+other rows hold fractions up to 1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ WHOLE, SCALED, ROUNDED = range(3)
 
 
 def to_bytes(values: np.ndarray) -> tuple[np.ndarray, int] | None:
-    """uint8 of the same shape and what was done; None for values that are no pixels."""
+    """uint8 of the same shape, and WHOLE, SCALED (fractions, times 255) or ROUNDED; None for values
+    that cannot be pixels.
+    """
     if not values.size or not np.isfinite(values).all():
         return None
     if values.min() < 0 or values.max() > 255:
@@ -26,20 +28,20 @@ def to_bytes(values: np.ndarray) -> tuple[np.ndarray, int] | None:
     return whole.astype(np.uint8), ROUNDED
 
 
-def settle(images: list[np.ndarray], done: list[int]) -> tuple[list[int], list[str]]:
-    """Make all pictures of one file alike, in place.
+def unify_scale(images: list[np.ndarray], kinds: list[int]) -> tuple[list[int], list[str]]:
+    """Give all pictures of a file the same scale, in place.
 
     Args:
-        images: uint8, one a picture.
-        done: What `to_bytes` said of each.
+        images: A uint8 array for each picture.
+        kinds: The kind of each, from `to_bytes`.
 
     Returns:
         Positions of the pictures that contradict the others, and notes.
     """
-    if SCALED not in done:
-        return [], ["Fractions among the pixels were rounded."] if ROUNDED in done else []
+    if SCALED not in kinds:
+        return [], ["Fractions among the pixels were rounded."] if ROUNDED in kinds else []
     odd = []
-    for row, (image, kind) in enumerate(zip(images, done, strict=True)):
+    for row, (image, kind) in enumerate(zip(images, kinds, strict=True)):
         if kind == ROUNDED or (kind == WHOLE and image.max(initial=0) > 1):
             odd.append(row)
         elif kind == WHOLE:

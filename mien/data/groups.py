@@ -1,4 +1,4 @@
-"""Groups of pictures, such as persons, from a table that is joined to pictures by their paths."""
+"""Groups of pictures, such as persons, from a table with their paths."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
     Args:
         dataset: Pictures; their `files` are looked up in the table.
         table: A csv with a column of paths (`file`, `image`, `path`, ...) and one of groups
-            (`person`, `subject`, `group`, ...). A path may have more or fewer leading folders than
-            those of the data. A file of that name inside the data is found too.
+            (`person`, `subject`, `group`, ...), or the name of a file inside the data. Its paths
+            may have more or fewer leading folders than those of the data.
 
     Raises:
         UsageError: for data that does not consist of picture files.
@@ -56,7 +56,7 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
             "expected a folder or archive of pictures. Fix: leave the table out, or name pictures"
         )
     where, table_groups = _read(Path(os.path.expanduser(table)), Path(dataset.source))
-    lookup = _Places(table_groups)
+    lookup = _GroupIndex(table_groups)
     groups = np.array([lookup.get(file) for file in dataset.files], object)
     num_found = sum(map(bool, groups))
     if not num_found:
@@ -77,8 +77,8 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
     return dataclasses.replace(dataset, groups=groups).with_notes(note)
 
 
-class _Places:
-    """Groups by path, whose leading folders may be missing or more."""
+class _GroupIndex:
+    """Groups by path. A path looked up may have more or fewer leading folders."""
 
     def __init__(self, groups: Mapping[str, str]) -> None:
         self._whole: dict[str, set[str]] = defaultdict(set)
@@ -120,7 +120,7 @@ def _read(table: Path, source: Path) -> tuple[str, dict[str, str]]:
 
 
 def _inside(source: Path, name: str) -> tuple[str, bytes]:
-    """A file of that name inside the data: (its name for errors, its content)."""
+    """Name (for errors) and content of the file with this name inside the data."""
     if source.is_dir():
         for path in sorted(source.rglob(name)):
             return os.fspath(path), path.read_bytes()

@@ -1,6 +1,6 @@
-"""Names for labels that data sets give as numbers, or under names of their own.
+"""Names for labels that data sets give as numbers or under names of their own.
 
-Only the authors of the data know what a number means: it is given with `--labels`, never guessed.
+Only the authors of the data know what a number means: `--labels` says so, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, str]] = {
 }
 
 
-def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
+def names_for(labels: str | Mapping[str, str]) -> dict[str, str]:
     """New names by old ones, from a preset's name, a text like `1=surprise,2=fear`, or a mapping.
 
     An empty name leaves out the rows of that label.
@@ -53,12 +53,12 @@ def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
     Raises:
         UsageError: for anything else.
     """
-    if isinstance(given, Mapping):
-        return {str(old): str(new) for old, new in given.items()}
-    if given.strip().lower() in PRESETS:
-        return dict(PRESETS[given.strip().lower()])
+    if isinstance(labels, Mapping):
+        return {str(old): str(new) for old, new in labels.items()}
+    if labels.strip().lower() in PRESETS:
+        return dict(PRESETS[labels.strip().lower()])
     names = {}
-    for part in filter(None, (piece.strip() for piece in given.split(","))):
+    for part in filter(None, (piece.strip() for piece in labels.split(","))):
         old, equals, new = (piece.strip() for piece in part.partition("="))
         if not equals or not old:
             raise UsageError(
@@ -68,38 +68,38 @@ def names_for(given: str | Mapping[str, str]) -> dict[str, str]:
         names[old] = new
     if not names:
         raise UsageError(
-            f"labels: got {given!r}; expected one of {', '.join(PRESETS)}, or pairs. Fix: {_PAIRS}"
+            f"labels: got {labels!r}; expected one of {', '.join(PRESETS)}, or pairs. Fix: {_PAIRS}"
         )
     return names
 
 
-def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
+def rename_labels(dataset: Dataset, labels: str | Mapping[str, str]) -> Dataset:
     """The data with other names for its labels; labels with the same new name are merged, and rows
     of labels with an empty name are left out.
 
     Args:
         dataset: The data.
-        given: As for `names_for`; labels that it does not mention keep their names.
+        labels: As for `names_for`; labels that it does not mention keep their names.
 
     Raises:
         UsageError: if it mentions no label of the data.
         DataError: if fewer than two labels remain.
     """
-    names = {_plain(old): new for old, new in names_for(given).items()}
+    names = {_plain(old): new for old, new in names_for(labels).items()}
 
-    def named(label: str) -> str | None:
+    def new_name(label: str) -> str | None:
         plain = _plain(label)
         return names.get(plain, names.get(number_in(plain) or plain))
 
-    if dataset.numbered and set(names) & set(PRESETS["fer2013"]):
+    if dataset.numeric_labels and set(names) & set(PRESETS["fer2013"]):
         dataset = _with_numbers(dataset)
     old = dataset.label_set.names
-    if all(named(name) is None for name in old):
+    if all(new_name(name) is None for name in old):
         raise UsageError(
             f"labels: got names for {', '.join(list(names)[:12])}; expected labels of "
             f"{dataset.source}. Fix: name some of {', '.join(old)}"
         )
-    new = [canonical(name if (meant := named(name)) is None else meant) for name in old]
+    new = [canonical(name if (other := new_name(name)) is None else other) for name in old]
     label_set = label_set_of([name for name in new if name], dataset.source)
     positions = [label_set.names.index(name) if name else UNLABELLED for name in new]
     to = np.array([*positions, UNLABELLED])
@@ -108,17 +108,22 @@ def renamed(dataset: Dataset, given: str | Mapping[str, str]) -> Dataset:
     notes = [f"Labels were renamed: {pairs}."] if pairs else []
     if dropped.any():
         notes.append(f"{int(dropped.sum()):,} pictures of labels without a name were left out.")
-    told = dataset.notes
+    old_notes = dataset.notes
     if not any(map(number_in, label_set)):  # the advice was followed
-        told = tuple(note for note in told if note not in (NUMBERS, FER2013S_NUMBERS))
+        advice = (NUMBERS, FER2013_NUMBERS)
+        old_notes = tuple(note for note in old_notes if note not in advice)
     changed = dataclasses.replace(
-        dataset, labels=to[dataset.labels], label_set=label_set, numbered=False, notes=told
+        dataset,
+        labels=to[dataset.labels],
+        label_set=label_set,
+        numeric_labels=False,
+        notes=old_notes,
     )
     return changed.take(~dropped).with_notes(*notes)
 
 
-def numbered(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSet, bool]:
-    """Turn labels as data sets store them (numbers, names, truth values, nothing) into positions.
+def label_positions(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSet, bool]:
+    """Turn labels as data sets store them (numbers, names, booleans, nothing) into positions.
 
     Args:
         values: A label for each picture: int, float, str, bytes, bool, or None or NaN for no label.
@@ -126,7 +131,7 @@ def numbered(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSe
 
     Returns:
         int64 (N,) positions in the label set, the label set, and whether the labels are numbers
-        that were read as FER2013's, because all are whole numbers from 0 to 6. Other numbers are
+        that were read as FER2013's, since all are whole numbers from 0 to 6. Other numbers are
         used as label names until they are renamed.
     """
     names = [label_name(value) for value in values]
@@ -142,7 +147,7 @@ def numbered(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSe
 
 
 # Notes on data whose labels are numbers.
-FER2013S_NUMBERS = "Labels are numbers, read as FER2013's (--labels names others)."
+FER2013_NUMBERS = "Labels are numbers, read as FER2013's (--labels names others)."
 NUMBERS = f"Labels are numbers: --labels ({', '.join(PRESETS)}) gives them names."
 
 
@@ -186,9 +191,9 @@ def _with_numbers(dataset: Dataset) -> Dataset:
 
 
 def number_in(label: str) -> str | None:
-    """`3`, `03`, `class003` and `emotion 3` are the number 3; None: another name."""
-    found = _NUMBERED.fullmatch(label.strip().lower())
-    return str(int(found[1])) if found else None
+    """`3` for `3`, `03`, `class003` and `emotion 3`; None for other names."""
+    match = _NUMBERED.fullmatch(label.strip().lower())
+    return str(int(match[1])) if match else None
 
 
 def _natural(name: str) -> tuple[int, str]:

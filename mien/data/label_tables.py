@@ -1,13 +1,13 @@
 """Pictures whose labels lie beside them: in a table, or in a file for each picture.
 
-    labels.csv      file,label[,split][,person]     any of the names in use; also tabs, `;`, blanks
+    labels.csv      file,label[,split][,person]     or other usual names; also tabs, `;`, spaces
     metadata.jsonl  {"file_name": ..., "label": ...} a line, as Hugging Face writes folders
     RAF-DB          EmoLabel/list_patition_label.txt: `train_00001.jpg 5`; pictures may be called
                     `train_00001_aligned.jpg`
     AffectNet       train_set/images/123.jpg with train_set/annotations/123_exp.npy
 
-Used where the folders of the pictures do not name labels. A table that says whose picture is whose
-is used in any case.
+Used if the folders of the pictures do not name labels. A table of the persons in the pictures is
+used in any case.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from mien.errors import DataError, printable
 from mien.vision.formats import is_picture_name
 
 _ENDS = (".csv", ".tsv", ".txt", ".lst", ".jsonl")
-_MOST = 200_000_000  # bytes of a table
-_ENOUGH = 0.5  # share of the pictures that a table must know
-_MOST_LABELS = 50  # in a column that has no name of a column of labels
-_ENDINGS = ("", "_aligned", "_face", "_cropped")  # of a picture's name, that tables leave out
+_MAX_TABLE_BYTES = 200_000_000
+_MIN_SHARE = 0.5  # of the pictures must be in a table
+_MAX_LABELS = 50  # in a column whose name does not say that it has labels
+_ENDINGS = ("", "_aligned", "_face", "_cropped")  # of picture names; tables leave them out
 
 
 @dataclass(frozen=True)
 class _Row:
-    """The row of a file in a table: its label or its group, and its split."""
+    """The row of a picture in a table: its label or group as `value`, and its split."""
 
-    told: str
+    value: str
     split: str | None
 
 
 @dataclass
 class _Index:
-    """The rows of tables by path, in lower case with `/`; the table of each split may have one.
+    """The rows of tables by path, in lower case with `/`; several if each split has a table.
 
     Attributes:
         whole: By whole paths.
@@ -68,27 +68,27 @@ class _Index:
 
     def of(self, parts: Sequence[str]) -> _Row | None:
         """The row of a picture, whose path in the table may have more or fewer leading folders or
-        another ending of the name. None if there is no such row, or if rows contradict each other.
+        another ending of the name. None if there is no such row, or if rows disagree.
         """
         stem, suffix = os.path.splitext(parts[-1].lower())
         above = [part.lower() for part in parts[:-1]]
         own = _split_of(parts[:-1])
-        for held in (self.whole, self.ends):
-            for ending in (one for one in _ENDINGS if stem.endswith(one)):
+        for index in (self.whole, self.ends):
+            for ending in filter(stem.endswith, _ENDINGS):
                 name = stem.removesuffix(ending)
                 for start in range(len(above) + 1):
                     for end in (suffix, ""):
-                        rows = held.get("/".join((*above[start:], f"{name}{end}")), [])
+                        rows = index.get("/".join((*above[start:], f"{name}{end}")), [])
                         fitting = [row for row in rows if own in (None, row.split)] or rows
-                        if len({row.told for row in fitting}) == 1:
+                        if len({row.value for row in fitting}) == 1:
                             return fitting[0]
         return None
 
 
 @dataclass
-class _Known:
-    """The tables of a folder: of labels, of whose picture is whose, and sentences about tables of
-    pictures without a column of either.
+class _Tables:
+    """The tables of a folder: their labels, their groups, and sentences about tables of pictures
+    that have neither.
     """
 
     labels: _Index = field(default_factory=_Index)
@@ -97,26 +97,25 @@ class _Known:
 
 
 def groups_beside(listing: Listing, folder: Path) -> None:
-    """Take in a table in a folder that says whose the pictures below it are."""
-    known = _tables(folder, walk(folder).others).groups
+    """Add groups, such as persons, from tables in the folder to a listing of it."""
+    index = _tables(folder, walk(folder).others).groups
     paths = [path.relative_to(folder).parts for path in listing.pictures]
-    found = [known.of(parts) for parts in paths]
-    groups = ["" if row is None else row.told for row in found]
-    if sum(map(bool, groups)) <= _ENOUGH * len(groups) or len(set(groups)) < 2:
+    groups = [row.value if (row := index.of(parts)) else "" for parts in paths]
+    if sum(map(bool, groups)) <= _MIN_SHARE * len(groups) or len(set(groups)) < 2:
         return
     listing.groups = groups
     listing.notes.append(
-        f"{len(set(groups) - {''}):,} groups were read from {', '.join(known.tables)}, which lies "
+        f"{len(set(groups) - {''}):,} groups were read from {', '.join(index.tables)}, which lies "
         "beside the pictures: a random validation split keeps each whole."
     )
-    if listing.loose:  # the table was counted among what is not read
+    if listing.loose:  # the tables were counted as files that are not read
         listing.notes.remove(loose_note(listing.loose))
-        if rest := max(0, listing.loose - len(known.tables)):
+        if rest := max(0, listing.loose - len(index.tables)):
             listing.notes.append(loose_note(rest))
 
 
 def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | None, list[str]]:
-    """The pictures of a folder with the labels that stand beside them (None where none do), and
+    """The pictures of a folder with labels from files beside them (None if there are none), and
     sentences about tables that could not be used.
 
     Raises:
@@ -129,23 +128,23 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
     if _annotated(folder, tree.pictures[0]):
         _list_annotated(listing, tree.pictures, on_error)
         return listing, []
-    known = _tables(folder, tree.others)
-    found = [(parts, known.labels.of(parts)) for parts in tree.pictures]
-    named = [(parts, row) for parts, row in found if row is not None]
-    if len(named) < max(1, _ENOUGH * len(found)):
-        return None, known.unread
-    alike = sum(row.told in map(label_name, parts[:-1]) for parts, row in named)
-    if alike > _ENOUGH * len(named):
-        return None, []  # the folders say the same
-    for parts, row in found:
+    tables = _tables(folder, tree.others)
+    rows = [(parts, tables.labels.of(parts)) for parts in tree.pictures]
+    labelled = [(parts, row) for parts, row in rows if row is not None]
+    if len(labelled) < max(1, _MIN_SHARE * len(rows)):
+        return None, tables.unread
+    num_equal = sum(row.value in map(label_name, parts[:-1]) for parts, row in labelled)
+    if num_equal > _MIN_SHARE * len(labelled):
+        return None, []  # the folders give the same labels
+    for parts, row in rows:
         path = folder / Path(*parts)
         if row is not None:
             split = row.split or _split_of(parts[:-1])
-            _add(listing, path, row.told, split)
+            _add(listing, path, row.value, split)
             continue
         error = DataError(
             path,
-            got=f"a picture that {', '.join(known.labels.tables)} does not list",
+            got=f"a picture that {', '.join(tables.labels.tables)} does not list",
             expected="a label for each picture",
             fix=f"add a row for it, or {LEAVE_OUT}",
         )
@@ -155,7 +154,7 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
     listing.has_splits = any(listing.splits)
     listing.notes.append(
         f"The labels of {len(listing.pictures):,} pictures were read from "
-        f"{', '.join(known.labels.tables)}."
+        f"{', '.join(tables.labels.tables)}."
     )
     return listing, []
 
@@ -175,26 +174,30 @@ def _split_of(above: Iterable[str]) -> str | None:
     return None
 
 
-def _tables(folder: Path, others: Iterable[Sequence[str]]) -> _Known:
-    known = _Known()
+def _tables(folder: Path, others: Iterable[Sequence[str]]) -> _Tables:
+    tables = _Tables()
     for parts in others:
         if parts[-1].lower().endswith(_ENDS) and len(parts) <= 3:
-            _read(folder / Path(*parts), known)
-    return known
+            _read(folder / Path(*parts), tables)
+    return tables
 
 
-def _read(path: Path, known: _Known) -> None:
-    """Take in a table of files and labels or groups; anything else is passed over."""
-    if path.stat().st_size > _MOST:
+def _read(path: Path, tables: _Tables) -> None:
+    """Add the labels or groups of a table of pictures; skip any other file."""
+    if path.stat().st_size > _MAX_TABLE_BYTES:
         return
     try:
         text = path.read_bytes()
-        lines = path.suffix.lower() == ".jsonl"
-        names, rows = _of_lines(text) if lines else read_table(text, os.fspath(path))
+        is_json = path.suffix.lower() == ".jsonl"
+        names, rows = _json_rows(text) if is_json else read_table(text, os.fspath(path))
     except (DataError, OSError, ValueError):
         return
     file = _first(names, FILE_COLUMNS)
-    if file is None and (file := _of_pictures(rows)) is not None and is_picture_name(names[file]):
+    if (
+        file is None
+        and (file := _picture_column(rows)) is not None
+        and is_picture_name(names[file])
+    ):
         rows = [names, *rows]  # no header: a first row of a picture and its label
         names = [f"column {number}" for number in range(1, len(names) + 1)]
     if file is None:
@@ -203,53 +206,53 @@ def _read(path: Path, known: _Known) -> None:
     group, split = _first(names, GROUP_COLUMNS), _first(names, COLUMNS["usage"])
     others = [place for place in range(len(names)) if place not in (file, group, split)]
     if label is None and others and (names[0] == "column 1" or len(names) == 2):
-        few = len({row[others[0]] for row in rows}) <= _MOST_LABELS
+        few = len({row[others[0]] for row in rows}) <= _MAX_LABELS
         label = others[0] if few else None
     if label is None and group is None:
-        if _of_pictures(rows) is not None:
+        if _picture_column(rows) is not None:
             columns = ", ".join(names[:8])
-            known.unread.append(f"{path.name} names pictures beside the columns {columns}")
+            tables.unread.append(f"{path.name} names pictures beside the columns {columns}")
         return
-    named = split_word(path.stem)
+    split_of_table = split_word(path.stem)
     for row in rows:
         key = PurePosixPath(row[file].strip().replace("\\", "/").lower()).as_posix()
         if not key or key == ".":
             continue
         word = split_word(row[split]) if split is not None else None
-        word = word or named or split_word(PurePosixPath(key).stem)
-        meant = SPLIT_NAMES[word] if word else None
-        if label is not None and (told := label_name(row[label])):
-            known.labels.add(key, _Row(told, meant), path.name)
-        if group is not None and (told := row[group].strip()):
-            known.groups.add(key, _Row(told, meant), path.name)
+        word = word or split_of_table or split_word(PurePosixPath(key).stem)
+        row_split = SPLIT_NAMES[word] if word else None
+        if label is not None and (value := label_name(row[label])):
+            tables.labels.add(key, _Row(value, row_split), path.name)
+        if group is not None and (value := row[group].strip()):
+            tables.groups.add(key, _Row(value, row_split), path.name)
 
 
-def _of_lines(data: bytes) -> tuple[list[str], list[list[str]]]:
+def _json_rows(data: bytes) -> tuple[list[str], list[list[str]]]:
     """Column names and rows of JSON objects, one a line.
 
     Raises:
         ValueError: for anything else.
     """
-    found = [json.loads(line) for line in text_of(data).splitlines() if line.strip()]
-    if not found or not all(isinstance(one, dict) for one in found):
+    objects = [json.loads(line) for line in text_of(data).splitlines() if line.strip()]
+    if not objects or not all(isinstance(one, dict) for one in objects):
         raise ValueError("no JSON objects")
-    names = list(dict.fromkeys(name for one in found for name in one))
-    rows = [["" if one.get(name) is None else str(one[name]) for name in names] for one in found]
+    names = list(dict.fromkeys(name for one in objects for name in one))
+    rows = [["" if one.get(name) is None else str(one[name]) for name in names] for one in objects]
     return [name.strip().lower() for name in names], rows
 
 
-def _of_pictures(rows: Sequence[Sequence[str]]) -> int | None:
-    """The column whose cells are names of picture files; None where there is none."""
-    some = rows[:50]
-    for place in range(len(some[0]) if some else 0):
-        if sum(is_picture_name(row[place].strip()) for row in some) > _ENOUGH * len(some):
+def _picture_column(rows: Sequence[Sequence[str]]) -> int | None:
+    """The first column with names of picture files; None if there is none."""
+    sample = rows[:50]
+    for place in range(len(sample[0]) if sample else 0):
+        if sum(is_picture_name(row[place].strip()) for row in sample) > _MIN_SHARE * len(sample):
             return place
     return None
 
 
-def _first(names: Sequence[str], wanted: Sequence[str]) -> int | None:
+def _first(names: Sequence[str], candidates: Sequence[str]) -> int | None:
     plain = [name.replace(" ", "_").replace("-", "_") for name in names]
-    return next((plain.index(name) for name in wanted if name in plain), None)
+    return next((plain.index(name) for name in candidates if name in plain), None)
 
 
 def _annotation(path: Path) -> Path:
@@ -266,15 +269,15 @@ def _list_annotated(listing: Listing, pictures: Iterable[Sequence[str]], on_erro
         try:
             label = label_name(np.load(_annotation(path), allow_pickle=False).item())
         except (OSError, ValueError) as error:
-            wrong = DataError(
+            unreadable = DataError(
                 path,
                 got=f"a picture whose annotation cannot be read ({error})",
                 expected=f"its expression in {_annotation(path).name}",
                 fix=f"copy it again, or {LEAVE_OUT}",
             )
             if on_error == "raise":
-                raise wrong from error
-            listing.left_out.append(LeftOut(wrong.where, None, f"got {wrong.got}"))
+                raise unreadable from error
+            listing.left_out.append(LeftOut(unreadable.where, None, f"got {unreadable.got}"))
             continue
         _add(listing, path, label, _split_of(parts[:-1]))
     listing.has_splits = len(set(listing.splits)) > 1 or any(listing.splits)

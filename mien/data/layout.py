@@ -2,10 +2,10 @@
 
     split/label/picture     label/picture     split/label/person/picture     person/label/picture
 
-Any of these may lie in further folders, as archives create them, and links to folders are followed.
-Names decide, never positions: the level whose names are expressions names the labels; if there is
-none, the first level with several names does. Further levels name groups, such as persons, which a
-random validation split keeps whole.
+Any of these may lie in further folders, as archives create them; links to folders are followed.
+Names decide, not positions: the level whose names are expressions is that of the labels, or, if
+there is none, the first level with several names. Other levels name groups, such as persons, which
+a random validation split keeps whole.
 """
 
 from __future__ import annotations
@@ -38,12 +38,22 @@ SPLIT_NAMES = {
     "testing": "test",
     "privatetest": "test",
 }
-_EVALUATION = ("eval", "evaluation")  # the test split if another folder is for validation
-_DEEP = 8  # levels of folders that are searched
-_FEW = 3  # so few folders above the labels are misspelt splits rather than persons
+_EVALUATION = ("eval", "evaluation")  # the test split if another folder is the validation split
+_MAX_LEVELS = 8  # of folders that are searched
+_MAX_SPLITS = 3  # up to so many folders above the labels count as misspelt splits, not persons
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-# Words that may stand beside an expression in the name of a label folder.
-_BESIDE = {"face", "faces", "image", "images", "emotion", "expression", "class", "label", "set"}
+# Words that may accompany an expression in the name of a label folder.
+_LABEL_WORDS = {
+    "face",
+    "faces",
+    "image",
+    "images",
+    "emotion",
+    "expression",
+    "class",
+    "label",
+    "set",
+}
 Parts = tuple[str, ...]
 
 
@@ -58,7 +68,7 @@ class Listing:
         has_splits: Whether folders name splits.
         notes, left_out: As in Dataset.
         unread: Sentences about tables beside the pictures that could not be used.
-        loose: How many files that are no pictures lie beside the label folders.
+        loose: Number of files beside the label folders that are not pictures.
     """
 
     root: Path
@@ -141,7 +151,7 @@ def holds_pictures(folder: Path) -> bool:
     """Whether any subfolder contains a picture."""
     for place, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if len(Path(place).parts) > len(folder.parts) + _DEEP:
+        if len(Path(place).parts) > len(folder.parts) + _MAX_LEVELS:
             folders.clear()
         if Path(place) != folder and any(map(is_picture_name, names)):
             return True
@@ -149,7 +159,7 @@ def holds_pictures(folder: Path) -> bool:
 
 
 def split_folders(names: Iterable[str]) -> dict[str, str]:
-    """Which of some folders side by side are splits: name -> split.
+    """Which of the folders in one place are splits: name -> split.
 
     `train`, `Training_Set`, `FER2013Train`, `val-images`, `2_test` are; `train_happy` is not.
     """
@@ -159,13 +169,13 @@ def split_folders(names: Iterable[str]) -> dict[str, str]:
     rest = {splits[name] for name, word in words.items() if word not in _EVALUATION}
     if "validation" in rest and "test" not in rest:
         splits |= {name: "test" for name, word in words.items() if word in _EVALUATION}
-    # A split's name with other words beside it counts only if all folders have such names.
+    # A split's name among other words counts only if all folders have such names.
     others = [name for name in names if name not in words]
     return splits if exact or not others else {}
 
 
 def split_word(name: str) -> str | None:
-    """The key of `SPLIT_NAMES` meant by the name of a folder, file or split, or None."""
+    """The key of `SPLIT_NAMES` in the name of a folder, file or split; None if there is none."""
     plain = name.strip().lower()
     if plain in SPLIT_NAMES:
         return plain
@@ -182,21 +192,21 @@ def split_word(name: str) -> str | None:
 
 
 def label_of(name: str) -> str:
-    """The label meant by a folder's name; `0_Angry`, `happy faces` and `04-Sadness` contain the
-    names of known expressions.
+    """The label that a folder's name gives; an expression is also recognised in names such as
+    `0_Angry`, `happy faces` and `04-Sadness`.
     """
     plain = canonical(printable(name))
     words = [word.lower() for word in _WORDS.findall(name)]
     expressions = {canonical(word) for word in words} & set(FERPLUS)
     rest = {word for word in words if canonical(word) not in FERPLUS and not word.isdigit()}
-    if plain not in FERPLUS and len(expressions) == 1 and rest <= _BESIDE:
+    if plain not in FERPLUS and len(expressions) == 1 and rest <= _LABEL_WORDS:
         return expressions.pop()
     return plain
 
 
 def walk(folder: Path) -> Tree:
-    """The content of a folder without hidden files and those that file managers add. Links are
-    followed, but never back to a folder above.
+    """The content of a folder, without hidden files and those that file managers add. Links are
+    followed, except to a folder above.
     """
     tree = Tree()
 
@@ -247,13 +257,13 @@ def _unwrapped(tree: Tree, folder: Path) -> tuple[Tree, Path]:
             [parts[1:] for parts in paths if parts[0] == top and len(parts) > 1]
             for paths in (tree.pictures, tree.others, tree.folders, tree.loops)
         ]
-        beside = [parts[-1:] for parts in tree.others if parts[0] != top]  # counted, not read
+        beside = [parts[-1:] for parts in tree.others if parts[0] != top]  # counted but not read
         tree = Tree(inside[0], sorted([*inside[1], *beside]), inside[2], inside[3])
 
 
 def _known_tops(listing: Listing, tree: Tree, splits: dict[str, str], strict: bool) -> list[str]:
-    """The split folders. Another folder with pictures is either a copy of them, which a note says,
-    or an error.
+    """The split folders. Another folder with pictures is an error, unless it repeats pictures of
+    theirs, which a note says.
     """
     tops = sorted({parts[0] for parts in tree.pictures if len(parts) > 1})
     for top in (name for name in tops if name not in splits):
@@ -291,7 +301,7 @@ def _list_part(listing: Listing, tree: Tree, above: Parts, split: int, strict: b
     if above and SPLITS[split] != "training" and all(len(parts) == skip + 1 for parts in pictures):
         listing.notes.append(
             f"{printable('/'.join(above))} holds {len(pictures):,} pictures without labels, which "
-            "were left out: mien predict answers them."
+            "were left out: mien predict recognises them."
         )
         return loose
     filled = {parts[: at + 1] for parts in pictures}
@@ -310,13 +320,13 @@ def _list_part(listing: Listing, tree: Tree, above: Parts, split: int, strict: b
 
 
 def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
-    """Which level of the folders above the pictures names labels."""
+    """The level of the folders above the pictures that names labels, from 0."""
     depth = max((len(parts) for parts in folders), default=1)
     for level in range(depth):
         names = [parts[level] for parts in folders if len(parts) > level]
         if sum(label_of(name) in FERPLUS for name in names) * 2 > len(folders):
             tops = sorted({parts[0] for parts in folders})
-            if level and not listing.has_splits and 1 < len(tops) <= _FEW:
+            if level and not listing.has_splits and 1 < len(tops) <= _MAX_SPLITS:
                 raise DataError(
                     listing.root,
                     got="label folders in folders that are not known splits: " + ", ".join(tops),
@@ -333,7 +343,7 @@ def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
 
 
 def _name_groups(listing: Listing) -> None:
-    """Keep the further folders as groups, unless each label of a split has only one of them."""
+    """Keep the other folders as groups, unless each label of a split has only one of them."""
     groups = sorted({group for group in listing.groups if group})
     by_label: dict[tuple[str, int], set[str]] = defaultdict(set)
     for label, split, group in zip(listing.labels, listing.splits, listing.groups, strict=True):
@@ -341,9 +351,9 @@ def _name_groups(listing: Listing) -> None:
     if len(groups) < 2 or all(len(names) == 1 for names in by_label.values()):
         listing.groups = [""] * len(listing.pictures)
         return
-    named = ", ".join(printable(group) for group in groups[:3])
+    examples = ", ".join(printable(group) for group in groups[:3])
     listing.notes.append(
-        f"Folders above or below the labels name {len(groups):,} groups ({named}"
+        f"Folders above or below the labels name {len(groups):,} groups ({examples}"
         + (", ...)" if len(groups) > 3 else ")")
         + ": a random validation split keeps each whole."
     )

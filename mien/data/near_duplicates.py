@@ -22,7 +22,7 @@ DETAIL = 0.7
 _SHIFT = 2  # pixels
 # Candidates compared for each picture, the most similar first; this limits the work for frames of
 # one video.
-_MOST = 16
+_MAX_CANDIDATES = 16
 _FLAT = 4.0  # gray levels; pictures that vary less have no detail to compare
 _ROWS, _PAIRS = 512, 256  # pictures and pairs processed at once
 
@@ -52,7 +52,7 @@ def near_duplicates(images: np.ndarray) -> NearPairs:
         images: uint8 (N, 48, 48, 1).
 
     Returns:
-        The pairs. Equal pictures would be pairs too.
+        The pairs. Equal pictures would also be pairs.
     """
     pictures = images[..., 0]
     coarse, flipped = _coarse(pictures, mirrored=False), _coarse(pictures, mirrored=True)
@@ -63,8 +63,8 @@ def near_duplicates(images: np.ndarray) -> NearPairs:
         for start in range(0, len(pairs), _PAIRS):
             block = pairs[start : start + _PAIRS]
             scores[start : start + _PAIRS] = _detail_correlation(pictures, block, mirrored)
-        kept = scores > DETAIL
-        matches.append((pairs[kept], scores[kept], np.full(int(kept.sum()), mirrored)))
+        near = scores > DETAIL
+        matches.append((pairs[near], scores[near], np.full(int(near.sum()), mirrored)))
     pairs, scores, mirror = (np.concatenate(parts) for parts in zip(*matches, strict=True))
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -scores))
     pairs, scores, mirror = pairs[order], scores[order], mirror[order]
@@ -92,19 +92,19 @@ def _coarse(pictures: np.ndarray, *, mirrored: bool) -> np.ndarray:
 
 
 def _candidates(coarse: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """int64 (C, 2): pairs i < j with `coarse[i] . other[j]` above the threshold, at most `_MOST`
-    for each i.
+    """int64 (C, 2): pairs i < j with `coarse[i] . other[j]` above `_COARSE`, at most
+    `_MAX_CANDIDATES` for each i.
     """
     pairs = [np.empty((0, 2), np.int64)]
     for start in range(0, len(coarse), _ROWS):
-        likeness = coarse[start : start + _ROWS] @ other[start:].T
-        i, j = np.nonzero(likeness > _COARSE)
+        correlation = coarse[start : start + _ROWS] @ other[start:].T
+        i, j = np.nonzero(correlation > _COARSE)
         later = i < j
         i, j = i[later], j[later]
-        order = np.lexsort((-likeness[i, j], i))
+        order = np.lexsort((-correlation[i, j], i))
         i, j = i[order], j[order]
         rank = np.arange(len(i)) - np.searchsorted(i, i)
-        pairs.append(np.stack([i, j], 1)[rank < _MOST] + start)
+        pairs.append(np.stack([i, j], 1)[rank < _MAX_CANDIDATES] + start)
     return np.concatenate(pairs)
 
 

@@ -1,9 +1,9 @@
 """Faces and labels in Parquet files, as Hugging Face distributes them.
 
-A column of pictures: bytes of files (alone, or as {"bytes", "path"}), lists of pixels, nested or
-flat, or texts of pixels; or a column for each pixel. A column of labels: numbers, whose names the
-file's own metadata may give, or names; or a column for each class. Files called
-`train-00000-of-00001.parquet` name their split.
+Pictures are a column of file contents (bytes, or {"bytes", "path"}), of pixels (lists, nested or
+flat, or texts), or a column for each pixel. Labels are a column of names or numbers, which the
+file's metadata may name, or a column for each class. A file name such as
+`train-00000-of-00001.parquet` gives the split.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.csv_header import COLUMNS, class_columns, wide
+from mien.data.csv_header import COLUMNS, class_columns, pixel_columns
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.face_cache import Source
-from mien.data.fractions import WHOLE, settle, to_bytes
+from mien.data.face_cache import PictureSource
+from mien.data.fractions import WHOLE, to_bytes, unify_scale
 from mien.data.groups import GROUP_COLUMNS
-from mien.data.label_names import FER2013S_NUMBERS, numbered
+from mien.data.label_names import FER2013_NUMBERS, label_positions
 from mien.data.layout import SPLIT_NAMES, split_word
-from mien.data.pictures import How, read_faces
+from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
 from mien.errors import DataError, MissingExtraError
 
@@ -32,7 +32,7 @@ _PICTURES = ("image", "img", "picture", "face", "photo", "pixels", "img_bytes", 
 _BATCH = 2048  # rows decoded from Parquet at a time
 
 
-def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
+def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) -> Dataset:
     """Read some Parquet files as one data set.
 
     Raises:
@@ -44,22 +44,23 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError("pyarrow", "parquet") from error
-    pictures, labels, splits, done = list[Source](), list[object](), list[int](), list[int]()
+    pictures, kinds = list[PictureSource](), list[int]()
+    labels, splits = list[object](), list[int]()
     groups, names, notes = list[str](), list[str](), list[str]()
     for path in files:
         try:
             with parquet.ParquetFile(path) as file:
                 schema = file.schema_arrow
                 columns = _columns(schema, os.fspath(path))
-                meanings = _meanings(schema, columns["label"][:1])
-                named = _named_split(path)
+                class_names = _class_names(schema, columns["label"][:1])
+                default = _split_of_name(path)
                 for batch in file.iter_batches(_BATCH, columns=_roots(columns)):
                     for row in _rows(batch, columns):
                         picture, kind = _picture(row["picture"], os.fspath(path), len(pictures))
                         pictures.append(picture)
-                        done.append(kind)
-                        labels.append(_meant(row["label"], meanings))
-                        splits.append(_split(row["split"], named))
+                        kinds.append(kind)
+                        labels.append(_label(row["label"], class_names))
+                        splits.append(_split(row["split"], default))
                         groups.append("" if row["group"] is None else str(row["group"]))
                         names.append(_name(row["picture"], path, len(names)))
         except (arrow.ArrowException, OSError) as error:
@@ -76,16 +77,16 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
             expected="a row for each picture",
             fix="download them again",
         )
-    notes += _settled(pictures, done, source)
-    read = read_faces(pictures, names, how, source)
-    places, label_set, are_numbers = numbered(labels, source)
+    notes += _unify_scale(pictures, kinds, source)
+    read = read_faces(pictures, names, options, source)
+    positions, label_set, are_numbers = label_positions(labels, source)
     if are_numbers:
-        notes.append(FER2013S_NUMBERS)
+        notes.append(FER2013_NUMBERS)
     if not any(splits):
         notes.append("The files have no splits.")
     return Dataset(
         read.images,
-        places[read.rows],
+        positions[read.rows],
         np.array(splits, np.uint8)[read.rows],
         read.rows,
         label_set,
@@ -95,24 +96,24 @@ def read_parquet(files: Sequence[Path], how: How, *, source: str) -> Dataset:
         files=np.array(names, object)[read.rows],
         groups=np.array(groups, object)[read.rows] if any(groups) else None,
         cropped=read.cropped,
-        numbered=are_numbers,
+        numeric_labels=are_numbers,
     )
 
 
 def _columns(schema: Any, where: str) -> dict[str, list[str]]:
-    """Names of the columns of picture (one, or one a pixel), label (one, or one a class), split and
-    group.
+    """Names of the columns of the picture (one, or one for each pixel), the label (one, or one for
+    each class), the split and the group.
     """
     columns = [name.lower().replace(" ", "_") for name in schema.names]
     plain = dict(zip(columns, schema.names, strict=True))
 
-    def first(wanted: Sequence[str]) -> list[str]:
-        return next(([plain[name]] for name in wanted if name in plain), [])
+    def first(candidates: Sequence[str]) -> list[str]:
+        return next(([plain[name]] for name in candidates if name in plain), [])
 
-    picture = first(_PICTURES) or [schema.names[place] for place in wide(columns)]
+    picture = first(_PICTURES) or [schema.names[place] for place in pixel_columns(columns)]
     if not picture:
-        held = (one for one in schema.names if _holds_pictures(schema.field(one).type))
-        picture = list(itertools.islice(held, 1))
+        candidates = (name for name in schema.names if _holds_pictures(schema.field(name).type))
+        picture = list(itertools.islice(candidates, 1))
     if not picture:
         raise DataError(
             where,
@@ -138,39 +139,39 @@ def _roots(columns: dict[str, list[str]]) -> list[str]:
     return [name for names in columns.values() for name in names]
 
 
-def _meanings(schema: Any, column: Sequence[str]) -> list[str]:
+def _class_names(schema: Any, column: Sequence[str]) -> list[str]:
     """Names of numbered labels, as Hugging Face's `ClassLabel` keeps them in the metadata."""
     try:
-        facts = json.loads((schema.metadata or {})[b"huggingface"])
-        return [str(name) for name in facts["info"]["features"][column[0]]["names"]]
+        metadata = json.loads((schema.metadata or {})[b"huggingface"])
+        return [str(name) for name in metadata["info"]["features"][column[0]]["names"]]
     except (IndexError, KeyError, TypeError, ValueError):
         return []
 
 
 def _rows(batch: Any, columns: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
-    held: dict[str, Sequence[Any]] = {}
+    by_kind: dict[str, Sequence[Any]] = {}
     for kind, names in columns.items():
         if len(names) > 1:  # a column for each pixel, or for each class
             parts = [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
             values: Sequence[Any] = np.column_stack(parts)  # type: ignore[assignment]
-            held[kind] = values if kind == "picture" else _largest(values, names)
+            by_kind[kind] = values if kind == "picture" else _largest(values, names)
         else:
-            held[kind] = batch.column(names[0]).to_pylist() if names else [None] * batch.num_rows
+            by_kind[kind] = batch.column(names[0]).to_pylist() if names else [None] * batch.num_rows
     for row in range(batch.num_rows):
-        yield {kind: values[row] for kind, values in held.items()}
+        yield {kind: values[row] for kind, values in by_kind.items()}
 
 
 def _largest(values: Sequence[Any], names: Sequence[str]) -> list[str | None]:
-    """The class whose column has the largest number of a row; None where several have it."""
+    """For each row, the class whose column has the largest number; None if several have it."""
     numbers = np.nan_to_num(np.asarray(values, np.float64))
     most = numbers.max(axis=1, keepdims=True)
-    alone = ((numbers == most).sum(axis=1) == 1) & (most[:, 0] > 0)
+    is_single = ((numbers == most).sum(axis=1) == 1) & (most[:, 0] > 0)
     chosen = numbers.argmax(axis=1)
-    return [names[k] if one else None for k, one in zip(chosen, alone, strict=True)]
+    return [names[k] if single else None for k, single in zip(chosen, is_single, strict=True)]
 
 
-def _picture(value: Any, where: str, row: int) -> tuple[Source, int]:
-    """Bytes of a file, or uint8 pixels; and what was done to their numbers (`fractions`)."""
+def _picture(value: Any, where: str, row: int) -> tuple[PictureSource, int]:
+    """Bytes of a file, or uint8 pixels; and the kind of their numbers (`mien.data.fractions`)."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("data")
     if isinstance(value, bytes):
@@ -184,8 +185,8 @@ def _picture(value: Any, where: str, row: int) -> tuple[Source, int]:
     if array.ndim == 1:
         shape = shape_of(array.size)
         array = pictures_of(array[np.newaxis], shape)[0][0] if shape else np.zeros(0)
-    found = to_bytes(array) if array.ndim in (2, 3) and array.size >= 64 else None
-    if found is None:
+    pixels_and_kind = to_bytes(array) if array.ndim in (2, 3) and array.size >= 64 else None
+    if pixels_and_kind is None:
         raise DataError(
             where,
             row=row + 1,
@@ -195,14 +196,14 @@ def _picture(value: Any, where: str, row: int) -> tuple[Source, int]:
             expected="the bytes of a picture, or its pixels",
             fix="store one of these in the column",
         )
-    return found
+    return pixels_and_kind
 
 
-def _settled(pictures: list[Source], done: list[int], where: str) -> list[str]:
-    """Give all pixels of some files one scale."""
+def _unify_scale(pictures: list[PictureSource], kinds: list[int], where: str) -> list[str]:
+    """Give the pixels of all rows one scale, in place; returns notes."""
     rows = [row for row, one in enumerate(pictures) if isinstance(one, np.ndarray)]
     images = [one for one in pictures if isinstance(one, np.ndarray)]
-    odd, notes = settle(images, [done[row] for row in rows])
+    odd, notes = unify_scale(images, [kinds[row] for row in rows])
     if odd:
         raise DataError(
             where,
@@ -216,26 +217,26 @@ def _settled(pictures: list[Source], done: list[int], where: str) -> list[str]:
     return notes
 
 
-def _meant(label: Any, meanings: Sequence[str]) -> object:
-    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(meanings):
-        return meanings[label]
+def _label(label: Any, class_names: Sequence[str]) -> object:
+    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(class_names):
+        return class_names[label]
     if isinstance(label, list) and label:
-        return int(np.argmax(label)) if len(label) > 1 else _meant(label[0], meanings)
-    plain: object = label
-    return plain
+        return int(np.argmax(label)) if len(label) > 1 else _label(label[0], class_names)
+    unchanged: object = label
+    return unchanged
 
 
-def _named_split(path: Path) -> str | None:
-    """The split that a file's name tells, or its folder's."""
+def _split_of_name(path: Path) -> str | None:
+    """The split that the name of a file, or of its folder, gives."""
     above = path.parent.name.lower()
     return split_word(path.stem.split("-")[0]) or (above if above in SPLIT_NAMES else None)
 
 
-def _split(value: Any, named: str | None) -> int:
-    word = split_word(str(value)) if value is not None else named
+def _split(value: Any, default: str | None) -> int:
+    word = split_word(str(value)) if value is not None else default
     return SPLITS.index(SPLIT_NAMES[word or "train"])
 
 
 def _name(picture: Any, path: Path, row: int) -> str:
-    given = picture.get("path") if isinstance(picture, dict) else None
-    return str(given) if given else f"{path.name}:{row + 1}"
+    own_path = picture.get("path") if isinstance(picture, dict) else None
+    return str(own_path) if own_path else f"{path.name}:{row + 1}"

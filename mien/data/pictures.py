@@ -1,8 +1,8 @@
 """Turn picture files of any kind into gray squares like FER2013's.
 
 Colour becomes gray with the weights of ITU-R BT.601. Pictures of other sizes are resized whole, by
-area averaging to shrink and bilinearly to enlarge. Each picture returns with a list of what was
-done to it, so that the reader can report it.
+area averaging to shrink and bilinearly to enlarge. Each result lists the steps applied, so that the
+reader can report them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from mien.constants import FACE_SIDE, cache_dir
 from mien.data.crop import (
     NO_FACE,
     CutFace,
+    choose_detector,
     crop_notes,
-    decide,
     find_face,
-    summarised,
+    summary_of,
     thumbnail,
 )
 from mien.data.dataset import LEAVE_OUT, LeftOut
-from mien.data.face_cache import FacesRead, Source, keep, kept, key_of
+from mien.data.face_cache import FacesRead, PictureSource, key_of, load_entry, store_entry
 from mien.errors import DataError
 from mien.runtime import tell_progress
 from mien.vision.image import Picture, decode
@@ -42,7 +42,7 @@ LIMITS = Limits(max_bytes=1_000_000_000, max_pixels=50_000_000, longest_side=50_
 
 
 @dataclass(frozen=True)
-class How:
+class ReadOptions:
     """Settings for reading faces from pictures.
 
     Attributes:
@@ -59,67 +59,72 @@ class How:
 
 
 @dataclass
-class Gray:
-    """One picture.
+class GrayPicture:
+    """A picture as a gray square.
 
     Attributes:
-        pixels: uint8 (S, S); None if no face was found in it.
+        pixels: uint8 (S, S); None if a face was looked for and none found.
         size: Width and height of the original.
-        done: Names of the steps that were applied to it.
-        face: The face that was cut out; None if none was found, or none was looked for.
+        steps: Names of the steps that were applied to it.
+        face: The face that was cut out; None if none was found or looked for.
         thumbnail: uint8 (T, T, 1), of a photograph with no face or several.
     """
 
     pixels: np.ndarray | None
     size: tuple[int, int]
-    done: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
     face: CutFace | None = None
     thumbnail: np.ndarray | None = None
 
 
-def read_faces(sources: Sequence[Source], names: Sequence[str], how: How, where: str) -> FacesRead:
+def read_faces(
+    sources: Sequence[PictureSource], names: Sequence[str], options: ReadOptions, where: str
+) -> FacesRead:
     """Read the face of each picture.
 
     Args:
         sources: Files, contents of files, or pixels.
         names: Their names in notes and errors.
-        how: How they become faces.
-        where: The name of all of them together.
+        options: How they become faces.
+        where: The name of the data set, for errors.
 
     Raises:
         DataError: for the first picture that cannot be read, unless it is to be skipped; or if no
             picture can be read.
         DownloadError: if a detector is needed and its weights cannot be downloaded.
     """
-    detector, why = decide(sources, how.faces)
-    reading = partial(_read_faces, sources, names, how, where, detector)
-    read = reading() if not how.cache else _kept_or(reading, sources, names, how, detector)
-    return replace(read, notes=[why, *read.notes] if why else read.notes)
+    detector, note = choose_detector(sources, options.faces)
+    reader = partial(_read_faces, sources, names, options, where, detector)
+    if options.cache:
+        read = _read_or_load(reader, sources, names, options, detector)
+    else:
+        read = reader()
+    return replace(read, notes=[note, *read.notes] if note else read.notes)
 
 
-def _kept_or(
-    reading: Callable[[], FacesRead],
-    sources: Sequence[Source],
+def _read_or_load(
+    reader: Callable[[], FacesRead],
+    sources: Sequence[PictureSource],
     names: Sequence[str],
-    how: How,
+    options: ReadOptions,
     detector: Detector | None,
 ) -> FacesRead:
-    """The faces of these pictures, from the cache or read now and cached."""
-    key_now = partial(key_of, sources, names, [how.side, detector and detector.name])
-    key = key_now()
-    read = kept(key) if key else None
+    """The faces of these pictures: from the cache, or else read and cached."""
+    current_key = partial(key_of, sources, names, [options.side, detector and detector.name])
+    key = current_key()
+    read = load_entry(key) if key else None
     if read is not None:
         return read
-    read = reading()
+    read = reader()
     if any(one.reason != NO_FACE for one in read.left_out) or key is None:
         return read
-    if key_now() != key:
+    if current_key() != key:
         note = (
             "The pictures changed while they were being read: read them again to be sure of them."
         )
-    elif obstacle := keep(key, read):
+    elif obstacle := store_entry(key, read):
         note = (
-            f"What was read could not be kept in {cache_dir()} ({obstacle}): reading will take as "
+            f"The faces could not be cached in {cache_dir()} ({obstacle}): reading will take as "
             "long again. MIEN_CACHE names another folder."
         )
     else:
@@ -128,23 +133,23 @@ def _kept_or(
 
 
 def _read_faces(
-    sources: Sequence[Source],
+    sources: Sequence[PictureSource],
     names: Sequence[str],
-    how: How,
+    options: ReadOptions,
     where: str,
     detector: Detector | None,
 ) -> FacesRead:
-    images = np.zeros((len(sources), how.side, how.side, 1), np.uint8)
+    images = np.zeros((len(sources), options.side, options.side, 1), np.uint8)
     good: list[int] = []
-    read: list[tuple[str, Gray]] = []
+    read: list[tuple[str, GrayPicture]] = []
     left_out: list[LeftOut] = []
-    doing = "Reading pictures" if detector is None else "Cutting faces out"
-    for index, result in enumerate(read_pictures(sources, side=how.side, detector=detector)):
-        tell_progress(doing, index + 1, len(sources))
+    task = "Reading pictures" if detector is None else "Cutting faces out"
+    for index, result in enumerate(read_pictures(sources, side=options.side, detector=detector)):
+        tell_progress(task, index + 1, len(sources))
         if isinstance(result, DataError):
-            path = isinstance(sources[index], Path)
-            error = result if path else _called(result, f"{where}:{names[index]}")
-            if how.on_error == "raise":
+            has_path = isinstance(sources[index], Path)
+            error = result if has_path else _relocated(result, f"{where}:{names[index]}")
+            if options.on_error == "raise":
                 raise error
             reason = f"got {error.got}; expected {error.expected}"
             left_out.append(LeftOut(error.where, None, reason))
@@ -164,18 +169,18 @@ def _read_faces(
             fix="replace the pictures; the first error: " + left_out[0].reason,
         )
     rows = np.array(good, np.int64)
-    cropped = None if detector is None else summarised(read, detector.name)
-    notes = [] if cropped is None else crop_notes(cropped, how.side)
-    notes += notes_about([picture for _, picture in read], how.side)
+    cropped = None if detector is None else summary_of(read, detector.name)
+    notes = [] if cropped is None else crop_notes(cropped, options.side)
+    notes += notes_about([picture for _, picture in read], options.side)
     return FacesRead(
         images if len(good) == len(images) else images[rows], rows, notes, left_out, cropped
     )
 
 
 def read_pictures(
-    sources: Sequence[Source], *, side: int = FACE_SIDE, detector: Detector | None = None
-) -> Iterator[Gray | DataError]:
-    """Decode pictures in a pool of threads; a result for each, in order, errors as values.
+    sources: Sequence[PictureSource], *, side: int = FACE_SIDE, detector: Detector | None = None
+) -> Iterator[GrayPicture | DataError]:
+    """Decode pictures in a pool of threads; yields a result or an error for each, in order.
 
     Args:
         sources: Files, contents of files, or pixels.
@@ -183,19 +188,21 @@ def read_pictures(
         detector: Finds the face to cut out; None takes pictures whole.
     """
 
-    def attempt(source: Source) -> Gray | DataError:
+    def attempt(source: PictureSource) -> GrayPicture | DataError:
         try:
             return read_gray(source, side=side, detector=detector)
         except DataError as error:
             return error
 
-    workers = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
+    num_workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(num_workers) as pool:
         for start in range(0, len(sources), 4096):  # so an early error ends the work early
             yield from pool.map(attempt, sources[start : start + 4096])
 
 
-def read_gray(source: Source, *, side: int = FACE_SIDE, detector: Detector | None = None) -> Gray:
+def read_gray(
+    source: PictureSource, *, side: int = FACE_SIDE, detector: Detector | None = None
+) -> GrayPicture:
     """Decode one picture; arguments as for `read_pictures`.
 
     Raises:
@@ -208,49 +215,49 @@ def read_gray(source: Source, *, side: int = FACE_SIDE, detector: Detector | Non
         raise DataError(
             where, got=error.got, expected=error.expected, fix=f"{error.fix}, or {LEAVE_OUT}"
         ) from error
-    done = list(picture.done)
+    steps = list(picture.steps)
     if detector is not None:
-        return _cut(picture, done, side, detector)
+        return _cut(picture, steps, side, detector)
     pixels = picture.pixels[:, :, 0].copy()
     if (picture.pixels[:, :, :2] != picture.pixels[:, :, 1:]).any():
         pixels = gray(picture.pixels)
-        done.append("colour")
+        steps.append("colour")
     height, width = pixels.shape
     if (height, width) != (side, side):
         pixels = resized(pixels, side)
-        done.append("resized")
+        steps.append("resized")
         if height != width:
-            done.append("stretched")
-    return Gray(pixels, (width, height), done)
+            steps.append("stretched")
+    return GrayPicture(pixels, (width, height), steps)
 
 
-def _called(error: DataError, where: str) -> DataError:
+def _relocated(error: DataError, where: str) -> DataError:
     return DataError(where, got=error.got, expected=error.expected, fix=error.fix)
 
 
-def _cut(picture: Picture, done: list[str], side: int, detector: Detector) -> Gray:
+def _cut(picture: Picture, steps: list[str], side: int, detector: Detector) -> GrayPicture:
     """The largest face of a photograph."""
     image = picture.pixels
     size = (image.shape[1], image.shape[0])
     if (image[:, :, :2] != image[:, :, 1:]).any():
-        done.append("colour")
+        steps.append("colour")
     face = find_face(image, detector, side)
     if face is None:
-        return Gray(None, size, done, None, thumbnail(image, None))
-    odd = thumbnail(image, face) if face.num_faces > 1 else None
-    return Gray(face.pixels, size, done, face, odd)
+        return GrayPicture(None, size, steps, None, thumbnail(image, None))
+    small = thumbnail(image, face) if face.num_faces > 1 else None
+    return GrayPicture(face.pixels, size, steps, face, small)
 
 
-def notes_about(pictures: Sequence[Gray], side: int = FACE_SIDE) -> list[str]:
-    """Sentences that count what was done to the pictures."""
+def notes_about(pictures: Sequence[GrayPicture], side: int = FACE_SIDE) -> list[str]:
+    """Sentences with the number of pictures that each step was applied to."""
     count = {
         kind: 0
         for kind in ("colour", "16-bit", "alpha", "turned", "frames", "resized", "stretched")
     }
     for picture in pictures:
-        for kind in picture.done:
+        for kind in picture.steps:
             count[kind] += 1
-    resized_from = {picture.size for picture in pictures if "resized" in picture.done}
+    resized_from = {picture.size for picture in pictures if "resized" in picture.steps}
     sizes = sorted(resized_from, key=lambda size: size[0] * size[1])
     span = " to ".join(
         f"{width} x {height}" for width, height in dict.fromkeys((*sizes[:1], *sizes[-1:]))

@@ -16,21 +16,21 @@ from mien.constants import FACE_SIDE
 from mien.data.dataset import LEAVE_OUT
 
 PIXELS = FACE_SIDE * FACE_SIDE
-_SIDES = range(8, 513)  # of the pictures that a row of numbers may hold
+_SIDES = range(8, 513)  # of a picture in a row of numbers
 _SIDES_READ = f"{_SIDES[0]} to {_SIDES[-1]} pixels a side, gray or RGB"
-_LOOKED_AT = 64  # rows that tell pixel by pixel from colour by colour
+_SAMPLE = 64  # rows from which the order of the colours is recognised
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the numbers of a row are: `side` x `side` gray pixels, or pixels of three colours."""
+    """The shape of the picture in a row of numbers: `side` x `side` pixels, gray or RGB."""
 
     side: int
     channels: int = 1
 
     @property
     def size(self) -> int:
-        """Number of numbers."""
+        """How many numbers the row has."""
         return self.side * self.side * self.channels
 
     def __str__(self) -> str:
@@ -42,8 +42,8 @@ FER2013_ROW = Shape(FACE_SIDE)
 
 
 def shape_of(size: int) -> Shape | None:
-    """The shape of a row of so many numbers; None for none. No number is both a square and three
-    times a square.
+    """The shape of a row of `size` numbers; None if they are not a picture. The shape is unique: no
+    number is both a square and three times a square.
     """
     for channels in (1, 3):
         side = math.isqrt(size // channels)
@@ -53,10 +53,10 @@ def shape_of(size: int) -> Shape | None:
 
 
 def pictures_of(rows: np.ndarray, shape: Shape) -> tuple[np.ndarray, list[str]]:
-    """Rows (N, size) as (N, S, S) or RGB (N, S, S, 3), and a note on colours.
+    """Rows (N, size) as (N, S, S) or RGB (N, S, S, 3), and a note on the order of colours.
 
-    Colours stand together for each pixel, as `image.ravel()` writes them, or one plane after the
-    other: the reading that gives the smoother pictures is right.
+    The colours of a pixel are neighbours, as `image.ravel()` writes them, or each colour is a plane
+    of its own: the order that gives the smoother pictures is right.
     """
     side = shape.side
     if shape.channels == 1:
@@ -69,7 +69,7 @@ def pictures_of(rows: np.ndarray, shape: Shape) -> tuple[np.ndarray, list[str]]:
 
 
 def _roughness(pictures: np.ndarray) -> float:
-    some = pictures[:_LOOKED_AT].astype(np.float32)
+    some = pictures[:_SAMPLE].astype(np.float32)
     return sum(float(np.abs(np.diff(some, axis=axis)).sum()) for axis in (1, 2))
 
 
@@ -119,25 +119,30 @@ def parse_block(fields: list[bytes], size: int = PIXELS) -> np.ndarray | None:
 
 
 def parse_row(pixels: bytes, shape: Shape | None = None) -> np.ndarray:
-    """One pixel field -> uint8 (size,), slowly; raises a BadRow that says what is wrong. The shape
-    is FER2013's where no row has told another.
-    """
-    wanted = shape or FER2013_ROW
+    """uint8 (size,) of one pixel field, slowly.
 
+    Args:
+        pixels: Numbers separated by spaces.
+        shape: The shape of the other rows; None stands for FER2013's.
+
+    Raises:
+        BadRow: saying what is wrong.
+    """
+    expected_shape = shape or FER2013_ROW
     tokens = pixels.split()
     values = np.zeros(len(tokens), np.uint8)
     for index, token in enumerate(tokens):
         if not token.isdigit() or len(token) > 18 or int(token) > 255:
-            raise BadRow(f"{shown(token)} as pixel {index + 1:,}", "whole numbers from 0 to 255")
+            raise BadRow(f"{quoted(token)} as pixel {index + 1:,}", "whole numbers from 0 to 255")
         values[index] = int(token)
-    if len(tokens) != wanted.size:
+    if len(tokens) != expected_shape.size:
         others = ", as in other rows" if shape else f", or of another square, {_SIDES_READ}"
-        expected = f"{wanted.size:,} pixels, {wanted}{others}"
+        expected = f"{expected_shape.size:,} pixels, {expected_shape}{others}"
         raise BadRow(f"{len(tokens):,} pixels", expected)
     return values
 
 
-def shown(field: bytes) -> str:
+def quoted(field: bytes) -> str:
     try:
         text = field.decode("utf-8")
     except UnicodeDecodeError as error:

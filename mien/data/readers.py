@@ -1,7 +1,7 @@
-"""Read a data set: the one entry point for all its forms.
+"""Read a data set of any format.
 
-`load_dataset` recognises a form by name and content, calls its reader, joins the FER+ votes, and
-caches what it reads of pictures. `find_data` looks for FER2013 in the usual places.
+`load_dataset` recognises the format by name and content, calls its reader, joins FER+ votes, and
+caches the faces it reads from pictures. `find_data` looks for FER2013 in the usual places.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from mien.data.crop import NO_FACE
 from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013_csv import read_csv
 from mien.data.folders import list_pictures, read_folder
+from mien.data.formats import DataFormat, find_fer2013, format_of
 from mien.data.parquet import read_parquet
-from mien.data.pictures import How
-from mien.data.recognise import Form, form_of, search
+from mien.data.pictures import ReadOptions
 from mien.data.votes import join_votes, votes_beside
 from mien.errors import DataError, UsageError, check_word, printable
 from mien.labels import LabelSet
 
 KAGGLE_INPUT = Path("/kaggle/input")
-_DEPTH = 4  # folders below a root in which data is looked for
-_CALLED = {
+_DEPTH = 4  # levels of folders searched below a root
+_FORMAT_NAMES = {
     "pictures": "a folder of pictures",
     "archive": "an archive",
     "parquet": "Parquet files",
@@ -57,12 +57,12 @@ def load_dataset(
             `fer2013new.csv` beside the csv is joined without being named.
         faces: How pictures become faces: `whole`, `detect` or `auto` (`mien.data.crop`).
         side: Width and height of the faces in pixels; 48 is FER2013's own. Rows of a csv are not
-            enlarged over 48: FER2013's stay at 48 where more is asked for.
+            enlarged beyond 48: FER2013's stay at 48 if a larger side is given.
         on_error: "raise" stops at the first row or picture that cannot be read; "skip" leaves it
             out, counts it in the notes and lists it in `Dataset.left_out`. Errors of a whole file
             always raise.
-        cache: Keep what is read of pictures in, and take it from, $MIEN_CACHE or the user's cache
-            folder (`mien.data.face_cache`). Nothing is kept if a picture could not be read.
+        cache: Use the cache of faces read from pictures, in $MIEN_CACHE or the user's cache folder
+            (`mien.data.face_cache`). Nothing is cached if a picture could not be read.
 
     Returns:
         Dataset with images uint8 (N, side, side, 1), read-only, and notes that say what was done.
@@ -74,30 +74,30 @@ def load_dataset(
     check_word("on_error", on_error, ON_ERROR)
     path = Path(os.path.expanduser(source)) if source is not None else find_data()
     if path is None:
-        return _drawn(votes)
+        return _drawn_faces(votes)
     if not path.exists():
         raise DataError(
             path,
             got="nothing: no such file or folder",
             expected="a FER2013 csv or a folder of pictures",
-            fix="check the path, or give none, and mien looks for the data",
+            fix="check the path, or leave it out to let mien look for the data",
         )
     try:
-        form = form_of(path)
+        data_format = format_of(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-    how = How(faces, side, on_error, cache)
-    if form.kind == "csv":
-        dataset = _read_files(form, path, how)
-        dataset = _with_votes(dataset, list(form.files), votes)
-        dataset = _fitted(dataset, side)
+    options = ReadOptions(faces, side, on_error, cache)
+    if data_format.kind == "csv":
+        dataset = _read_files(data_format, path, options)
+        dataset = _with_votes(dataset, list(data_format.files), votes)
+        dataset = _resized(dataset, side)
     elif votes is not None:
         raise UsageError(
-            f"votes: got {os.fspath(votes)!r} for {_CALLED[form.kind]}; expected a FER2013 csv to "
-            "join them to. Fix: leave the votes out, or name that csv"
+            f"votes: got {os.fspath(votes)!r} for {_FORMAT_NAMES[data_format.kind]}; expected a "
+            "FER2013 csv to join them to. Fix: leave the votes out, or name that csv"
         )
     else:
-        dataset = _read_form(form, path, how)
+        dataset = _read_format(data_format, path, options)
     if dataset.left_out and any(one.reason != NO_FACE for one in dataset.left_out):
         dataset = dataset.with_notes(
             f"{len(dataset.left_out):,} row(s) or file(s) could not be read and were left out; "
@@ -140,20 +140,20 @@ def find_data(
     here = Path.cwd()
     for root in (KAGGLE_INPUT, here / "data", here) if roots is None else roots:
         depth = 0 if root == here and roots is None else _DEPTH
-        data = search(root, depth)
+        data = find_fer2013(root, depth)
         if data is not None:
             return data
     return None
 
 
-def _read_files(form: Form, path: Path, how: How) -> Dataset:
+def _read_files(data_format: DataFormat, path: Path, options: ReadOptions) -> Dataset:
     """csv, Parquet or arrays."""
-    source, files = os.fspath(path), form.files
-    if form.kind != "csv":
-        read = read_parquet if form.kind == "parquet" else read_arrays
-        return read(files, how, source=source)
+    source, files = os.fspath(path), data_format.files
+    if data_format.kind != "csv":
+        read = read_parquet if data_format.kind == "parquet" else read_arrays
+        return read(files, options, source=source)
     try:
-        dataset = read_csv(list(files), source=source, on_error=how.on_error)
+        dataset = read_csv(list(files), source=source, on_error=options.on_error)
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(files) > 1:
@@ -161,8 +161,8 @@ def _read_files(form: Form, path: Path, how: How) -> Dataset:
     return dataset
 
 
-def _fitted(dataset: Dataset, side: int) -> Dataset:
-    """The pictures of a csv at the side that is asked for, but none enlarged over 48."""
+def _resized(dataset: Dataset, side: int) -> Dataset:
+    """The pictures of a csv resized to a side, but not enlarged beyond 48."""
     own, side = dataset.side, min(side, max(FACE_SIDE, dataset.side))
     if side == own:
         return dataset
@@ -173,35 +173,37 @@ def _fitted(dataset: Dataset, side: int) -> Dataset:
     return dataset.resized(side).with_notes(note)
 
 
-def _read_form(form: Form, path: Path, how: How) -> Dataset:
-    if form.kind == "archive":
-        return _read_packed(form.files[0], how)
-    if form.kind == "pictures":
+def _read_format(data_format: DataFormat, path: Path, options: ReadOptions) -> Dataset:
+    if data_format.kind == "archive":
+        return _read_archive(data_format.files[0], options)
+    if data_format.kind == "pictures":
         try:
-            listing = list_pictures(path, how.on_error)
+            listing = list_pictures(path, options.on_error)
         except OSError as error:
             raise _unreadable(path, error) from error
-        return read_folder(listing, how, source=os.fspath(path))
-    return _read_files(form, path, how)
+        return read_folder(listing, options, source=os.fspath(path))
+    return _read_files(data_format, path, options)
 
 
-def _read_packed(path: Path, how: How) -> Dataset:
-    """What is in an archive, unpacked into a temporary folder."""
+def _read_archive(path: Path, options: ReadOptions) -> Dataset:
+    """The data in an archive, which is unpacked into a temporary folder."""
     source = os.fspath(path)
     with unpacked(path) as folder, named_as(folder, path):
-        form = form_of(folder)
-        dataset = _read_form(form, folder, how)
-        if form.kind == "csv":
-            dataset = _fitted(dataset, how.side)
+        data_format = format_of(folder)
+        dataset = _read_format(data_format, folder, options)
+        if data_format.kind == "csv":
+            dataset = _resized(dataset, options.side)
 
-    def called(text: str) -> str:
+    def with_place_in_archive(text: str) -> str:
         return text.replace(f"{folder}/", f"{path}:").replace(os.fspath(folder), source)
 
-    left_out = [dataclasses.replace(one, where=called(one.where)) for one in dataset.left_out]
+    left_out = [
+        dataclasses.replace(one, where=with_place_in_archive(one.where)) for one in dataset.left_out
+    ]
     return dataclasses.replace(
         dataset,
         source=source,
-        notes=tuple(map(called, dataset.notes)),
+        notes=tuple(map(with_place_in_archive, dataset.notes)),
         left_out=tuple(left_out),
     )
 
@@ -215,17 +217,17 @@ def _with_votes(
     if beside is None:
         return dataset
     try:
-        joined = join_votes(dataset, beside)
+        with_votes = join_votes(dataset, beside)
     except DataError as error:
-        # Nobody asked for this file, so it must not stop the reading, but the user must know.
+        # This file was not named, so it must not stop the reading; a note reports it.
         return dataset.with_notes(f"{beside.name} lies beside the data and was not joined: {error}")
-    return joined.with_notes(f"{beside.name} was joined because it lies beside the data.")
+    return with_votes.with_notes(f"{beside.name} was joined because it lies beside the data.")
 
 
 def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
-    """Check for splits that lack a class of another split: an error, or a note for "skip".
+    """Refuse a split without a class that another split has, or note it for "skip".
 
-    A class that training lacks cannot be learned, so it is then removed from the data.
+    With "skip", a class without training pictures is removed, since it cannot be learned.
     """
     counts, names = dataset.counts(), dataset.label_set
     notes = []
@@ -234,12 +236,12 @@ def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
         absent = ", ".join(name for name, there in zip(names, anywhere, strict=True) if not there)
         notes.append(f"The data has no picture of: {absent}.")
     for split, row in zip(SPLITS, counts, strict=True):
-        lacking = [
+        missing = [
             name for name, n, there in zip(names, row, anywhere, strict=True) if there and not n
         ]
-        if not row.any() or not lacking:
+        if not row.any() or not missing:
             continue
-        text = f"the {split} split has no picture of: {', '.join(lacking)}"
+        text = f"the {split} split has no picture of: {', '.join(missing)}"
         if on_error == "raise":
             without = (
                 "continue without that class"
@@ -257,14 +259,14 @@ def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
             )
         notes.append(f"{text[0].upper()}{text[1:]}.")
         if split == "training":
-            dataset = _without(dataset, lacking)
+            dataset = _without(dataset, missing)
     return dataset.with_notes(*notes) if notes else dataset
 
 
 def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """The data without some classes, whose rows are listed as left out."""
     old = dataset.label_set
-    kept = LabelSet(tuple(name for name in old if name not in names))
+    remaining = LabelSet(tuple(name for name in old if name not in names))
     out = np.isin(dataset.labels, [old.index(name) for name in names])
     reason = "its class has no training picture"
     left_out = [
@@ -272,14 +274,12 @@ def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:
         for row, k in zip(dataset.rows[out], dataset.labels[out], strict=True)
     ]
     return dataclasses.replace(
-        dataset.take(~out).with_labels(kept), left_out=(*dataset.left_out, *left_out)
+        dataset.take(~out).with_labels(remaining), left_out=(*dataset.left_out, *left_out)
     )
 
 
 def _printable(dataset: Dataset) -> Dataset:
-    """The data with file names that any report can print; the last step, since until then the names
-    are used to read files.
-    """
+    """The data with printable file names. This is the last step: files are read by their names."""
     left_out = [
         LeftOut(printable(item.where), item.row, printable(item.reason))
         for item in dataset.left_out
@@ -292,7 +292,7 @@ def _printable(dataset: Dataset) -> Dataset:
     )
 
 
-def _drawn(votes: str | os.PathLike[str] | None) -> Dataset:
+def _drawn_faces(votes: str | os.PathLike[str] | None) -> Dataset:
     if votes is not None:
         raise UsageError(
             f"votes: got {os.fspath(votes)!r} for drawn faces; expected a FER2013 csv to join them "

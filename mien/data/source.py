@@ -16,7 +16,7 @@ import numpy as np
 from mien.constants import FACE_SIDE
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.groups import with_groups
-from mien.data.label_names import renamed
+from mien.data.label_names import rename_labels
 from mien.data.readers import load_dataset
 from mien.errors import UsageError, writing
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from mien.data.audit import Audit
 
 Say = Callable[[str], None]
-RECORD = "data.json"  # beside run.json: what the run was trained on, and how it was read
+RECORD = "data.json"  # beside run.json: the data of the run and its reading options
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which data is read, and how.
+    """The path of a data set and its reading options.
 
     Attributes:
         path: None searches for it (`mien.data.readers.find_data`).
         votes: FER+ votes for the same rows.
-        on_error: `raise`, or `skip` what cannot be read, and report it.
+        on_error: `raise` an error for what cannot be read, or `skip` and report it.
         faces, side: How pictures become faces, and their size (`mien.data.crop`).
         labels: Names for the labels (`mien.data.label_names`).
         groups: Table with the person or group of each picture (`mien.data.groups`).
@@ -58,20 +58,20 @@ class Source:
             on_error=self.on_error,
         )
         if self.labels is not None:
-            dataset = renamed(dataset, self.labels)
+            dataset = rename_labels(dataset, self.labels)
         return dataset if self.groups is None else with_groups(dataset, self.groups)
 
-    def save(self, folder: Path, found: str) -> None:
+    def save(self, folder: Path, default: str) -> None:
         """Save it in a run folder, with absolute paths.
 
         Args:
             folder: The run folder.
-            found: The data that was read, if no path was named.
+            default: The path to record if none was named: that of the data that was read.
 
         Raises:
             RunError: if the folder cannot be written.
         """
-        record = {**dataclasses.asdict(self), "path": found if self.path is None else self.path}
+        record = {**dataclasses.asdict(self), "path": default if self.path is None else self.path}
         for name in ("path", "votes", "groups"):
             if record[name] is not None:
                 path = Path(record[name]).expanduser()
@@ -79,16 +79,16 @@ class Source:
         with writing(folder):
             (folder / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
-    def or_of(self, folders: Sequence[Path]) -> Source:
-        """If no path is named: the data that the runs in some folders were trained on, read as it
-        was then, except for the options that are given.
+    def or_of_runs(self, folders: Sequence[Path]) -> Source:
+        """This source if it names a path; else the data that runs were trained on, with its reading
+        options unless they are set here.
 
         Raises:
             UsageError: if the runs were trained on different data.
         """
         if self.path is not None:
             return self
-        recorded = [source for source in map(_recorded, folders) if source is not None]
+        recorded = [source for source in map(_source_of_run, folders) if source is not None]
         if not recorded:
             return self
         if len(set(recorded)) > 1:
@@ -97,15 +97,15 @@ class Source:
                 f"({', '.join(dict.fromkeys(str(source.path) for source in recorded))}); expected "
                 "one data set. Fix: name it with --data DATA"
             )
-        given = {
+        own_options = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default and field.name != "path"
         }
-        return dataclasses.replace(recorded[0], **given)
+        return dataclasses.replace(recorded[0], **own_options)
 
 
-def _recorded(folder: Path) -> Source | None:
+def _source_of_run(folder: Path) -> Source | None:
     """The data that a run was trained on, if that was recorded and still exists."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -153,7 +153,7 @@ def audit_source(source: Source, *, out: Path | None, say: Say) -> Audit:
 
 
 def draw(out: Path, *, num: int, seed: int, form: str) -> dict[str, Any]:
-    """Draw faces into `out`: a folder, or a csv."""
+    """Draw faces and write them to `out`, a folder or a csv."""
     from mien.data.convert import is_csv
     from mien.data.synthetic import drawn_dataset
 
@@ -166,15 +166,15 @@ def draw(out: Path, *, num: int, seed: int, form: str) -> dict[str, Any]:
         )
     if form == "csv" and out.name and not is_csv(out):
         out = out.with_name(f"{out.name}.csv")
-    return _written(dataset, out)
+    return _write(dataset, out)
 
 
 def convert_source(source: Source, out: Path, *, labelled_only: bool, say: Say) -> dict[str, Any]:
-    """Read data in any form and write it to `out`: `.csv`, `.csv.gz`, or else a folder."""
+    """Read data of any format and write it to `out`: `.csv`, `.csv.gz`, or else a folder."""
     dataset = source.load()
     for note in dataset.notes:
         say(note)
-    return _written(dataset, out, labelled_only=labelled_only)
+    return _write(dataset, out, labelled_only=labelled_only)
 
 
 def crop(source: Source, out: Path, *, sheets: Path | None, say: Say) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def draw_crops(dataset: Dataset, folder: Path, *, say: Say) -> list[Path]:
     return drawn
 
 
-def _written(dataset: Dataset, out: Path, *, labelled_only: bool = False) -> dict[str, Any]:
+def _write(dataset: Dataset, out: Path, *, labelled_only: bool = False) -> dict[str, Any]:
     from mien.data.convert import convert
 
     written = convert(dataset, out, labelled_only=labelled_only)

@@ -19,11 +19,11 @@ SHARE = 0.1  # of the training rows of each class
 
 
 def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
-    """Move some training rows to validation if a data set has no validation rows: the same share of
-    every class, with equal pixels and known groups kept together.
+    """Move training rows to validation if a data set has no validation rows: the same share of each
+    class, with equal pictures and known groups kept together.
 
-    Which rows move depends only on their pixels, or on the names of their groups, so the same data
-    is always split the same way. Data that has a validation split, or no training rows, is returned
+    The choice depends only on pixels, or on the names of groups, so the same data is always split
+    the same way. Data that has a validation split, or no training rows, is returned
     unchanged; test rows never move.
 
     Args:
@@ -44,16 +44,17 @@ def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
         chosen = _by_groups(units, labels, share)
     else:
         units, chosen = digests, _by_pixels(digests, labels, share)
-    alone = [
+    training_only = [
         name
         for index, name in enumerate(dataset.label_set)
         if np.any(labels == index) and not np.any(chosen[labels == index])
     ]
-    if alone and not (by_groups and chosen.any()):
-        num = int(np.sum(labels == dataset.label_set.index(alone[0])))
+    if training_only and not (by_groups and chosen.any()):
+        num = int(np.sum(labels == dataset.label_set.index(training_only[0])))
         raise DataError(
             dataset.source,
-            got=f"{num} training picture(s) of the class {alone[0]!r} and no validation split",
+            got=f"{num} training picture(s) of the class {training_only[0]!r} and no validation "
+            "split",
             expected="at least 2 different pictures of each class, one for training and one for "
             "validation",
             fix="add pictures of that class, or a validation split",
@@ -69,10 +70,10 @@ def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
         f"The data has no validation split: {chosen.sum()} of {len(rows)} training pictures, "
         f"{how} are used for validation."
     ]
-    if alone:
+    if training_only:
         notes.append(
-            f"Only one group has {', '.join(alone)}; it is used for training, so validation has no "
-            "such pictures."
+            f"Only one group has {', '.join(training_only)}; it is used for training, so "
+            "validation has no such pictures."
         )
     return dataclasses.replace(dataset, splits=splits).with_notes(*notes)
 
@@ -98,21 +99,21 @@ def _by_groups(units: np.ndarray, labels: np.ndarray, share: float) -> np.ndarra
     counts = np.zeros((len(names), int(labels.max()) + 1), np.int64)
     np.add.at(counts, (place, labels), 1)
     total = counts.sum(axis=0)
-    wanted = np.where(total > 0, np.maximum(1, np.rint(share * total)), 0)
-    have = np.zeros_like(total)
-    taken = np.zeros(len(names), bool)
-    order = sorted(range(len(names)), key=lambda i: _hashed(names[i]))
+    target = np.where(total > 0, np.maximum(1, np.rint(share * total)), 0)
+    moved = np.zeros_like(total)
+    chosen = np.zeros(len(names), bool)
+    order = sorted(range(len(names)), key=lambda i: _hash(names[i]))
     for label in np.argsort(total, kind="stable"):
         for i in order:
-            if have[label] >= wanted[label]:
+            if moved[label] >= target[label]:
                 break
-            if taken[i] or not counts[i, label]:
+            if chosen[i] or not counts[i, label]:
                 continue
-            if np.any((counts[i] > 0) & (have + counts[i] >= total)):
+            if np.any((counts[i] > 0) & (moved + counts[i] >= total)):
                 continue  # no row of a class would be left for training
-            taken[i] = True
-            have += counts[i]
-    return np.asarray(taken[place])
+            chosen[i] = True
+            moved += counts[i]
+    return np.asarray(chosen[place])
 
 
 def _units(groups: np.ndarray, digests: np.ndarray) -> np.ndarray:
@@ -136,5 +137,5 @@ def _units(groups: np.ndarray, digests: np.ndarray) -> np.ndarray:
     return np.asarray(names[first][np.unique(unit, return_inverse=True)[1]])
 
 
-def _hashed(name: object) -> bytes:
+def _hash(name: object) -> bytes:
     return hashlib.sha256(str(name).encode("utf-8", "surrogatepass")).digest()

@@ -1,6 +1,6 @@
 """Rows of a csv, Parquet file or arrays as faces to predict: `mien predict test.csv`.
 
-The rows without labels are predicted; if all rows have labels, all are.
+Rows without labels are predicted, or all rows if all have labels.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import numpy as np
 from mien.constants import ARRAY_SUFFIXES, PARQUET_SUFFIXES
 from mien.data.dataset import UNLABELLED, Dataset, LeftOut
 
-_ENDS = (
-    *(f"{kind}{packed}" for kind in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz")),
+_SUFFIXES = (
+    *(
+        f"{kind}{compressed}"
+        for kind in (".csv", ".tsv")
+        for compressed in ("", ".gz", ".bz2", ".xz")
+    ),
     *PARQUET_SUFFIXES,
     *ARRAY_SUFFIXES,
 )
@@ -22,10 +26,10 @@ _ENDS = (
 
 def is_table(path: str) -> bool:
     """Whether a path has the name of a table of faces, and exists."""
-    return path.lower().endswith(_ENDS) and Path(path).is_file()
+    return path.lower().endswith(_SUFFIXES) and Path(path).is_file()
 
 
-def rows_to_answer(
+def rows_to_predict(
     paths: Sequence[str],
 ) -> tuple[Mapping[str, np.ndarray], list[str], list[LeftOut]]:
     """The faces of tables.
@@ -61,17 +65,17 @@ def rows_to_answer(
 
 
 def _read(path: Path) -> Dataset:
-    # Loaded for tables alone: they take longer than a picture.
+    # Imported here: importing the readers takes longer than predicting a picture.
     from mien.data.arrays import read_arrays
     from mien.data.fer2013_csv import read_csv
     from mien.data.parquet import read_parquet
-    from mien.data.pictures import How
+    from mien.data.pictures import ReadOptions
 
-    how = How(faces="whole", on_error="skip")
+    options = ReadOptions(faces="whole", on_error="skip")
     source = str(path)
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
-        return read_parquet([path], how, source=source)
+        return read_parquet([path], options, source=source)
     if name.endswith(ARRAY_SUFFIXES):
-        return read_arrays([path], how, source=source)
+        return read_arrays([path], options, source=source)
     return read_csv([path], source=source, on_error="skip")

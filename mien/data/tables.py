@@ -1,5 +1,5 @@
-"""Read text tables as people have them: csv with `,`, `;` or tabs, with or without a byte order
-mark, in UTF-8, UTF-16 or Latin-1, with the line ends of any system.
+"""Read text tables: csv with `,`, `;` or tabs, in UTF-8, UTF-16 or Latin-1, with or without a byte
+order mark, with the line ends of any system.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
     return names, [line + [""] * (len(names) - len(line)) for line in lines[1:]]
 
 
-def column(names: Sequence[str], wanted: Sequence[str], where: str, what: str) -> int:
-    """Position of the first wanted name.
+def column(names: Sequence[str], candidates: Sequence[str], where: str, what: str) -> int:
+    """Position of the first candidate that is among the names.
 
     Raises:
         DataError: if there is none.
     """
     plain = [name.replace(" ", "_").replace("-", "_").replace(".", "_") for name in names]
-    for name in wanted:
+    for name in candidates:
         if name in plain:
             return plain.index(name)
     raise DataError(
         where,
         row=1,
         got=f"the columns {', '.join(map(repr, names[:8]))}",
-        expected=f"a column with {what}, named {', '.join(wanted[:6])} ...",
+        expected=f"a column with {what}, named {', '.join(candidates[:6])} ...",
         fix="rename the column",
     )
 

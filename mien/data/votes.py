@@ -26,10 +26,10 @@ from mien.errors import DataError
 from mien.labels import FERPLUS, FERPLUS_VOTES, LabelSet, canonical
 
 FILE_NAMES = ("ferplus_votes.csv", "fer2013new.csv")
-MOST = 10  # votes a picture
+MAX_VOTES = 10  # for each picture
 # FER+ agrees with 64.5 % of FER2013's labels; votes that belong to other rows agree with a fifth.
-_LEAST_AGREEMENT = 0.35
-_ENOUGH_ROWS = 1000
+_MIN_AGREEMENT = 0.35
+_MIN_ROWS = 1000
 _FIX = (
     "name the FER+ file of this very fer2013.csv, with its rows in the same order, or read "
     "without votes"
@@ -53,7 +53,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
         `FERPLUS_VOTES`.
 
     Raises:
-        DataError: with the row, if the file is not FER+'s.
+        DataError: naming the row, if the file is not FER+'s.
     """
     splits: list[int] = []
     votes: list[list[int]] = []
@@ -101,12 +101,14 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray]:
             )
         values = [line[column].strip() for column in columns]
         for name, value in zip(FERPLUS_VOTES, values, strict=True):
-            if not (value.isascii() and value.isdigit() and len(value) < 4 and int(value) <= MOST):
+            if not (
+                value.isascii() and value.isdigit() and len(value) < 4 and int(value) <= MAX_VOTES
+            ):
                 raise DataError(
                     path,
                     row=number,
                     got=f"{value!r} votes for {name}",
-                    expected=f"a whole number from 0 to {MOST}",
+                    expected=f"a whole number from 0 to {MAX_VOTES}",
                     fix=_FIX,
                 )
         splits.append(usages[usage])
@@ -126,71 +128,72 @@ def join_votes(dataset: Dataset, path: Path) -> Dataset:
     vote_splits, votes = read_votes(path)
     labelled = np.flatnonzero(dataset.labels != UNLABELLED)
     common = np.intersect1d(np.unique(dataset.splits[labelled]), np.unique(vote_splits))
-    ours = labelled[np.isin(dataset.splits[labelled], common)]
-    matched = _matched(dataset, ours, vote_splits, common)
-    if matched is None:
+    common_rows = labelled[np.isin(dataset.splits[labelled], common)]
+    vote_rows = _match_rows(dataset, common_rows, vote_splits, common)
+    if vote_rows is None:
         left_out = [item for item in dataset.left_out if item.row is not None]
         raise DataError(
             path,
-            got=f"votes for {_described(vote_splits)}",
-            expected=f"{_described(dataset.splits[labelled])}, as in {dataset.source}"
+            got=f"votes for {_counts_text(vote_splits)}",
+            expected=f"{_counts_text(dataset.splits[labelled])}, as in {dataset.source}"
             + (f" ({len(left_out):,} of its rows were left out)" if left_out else ""),
             fix=_FIX,
         )
-    differs = np.flatnonzero(vote_splits[matched] != dataset.splits[ours])
+    differs = np.flatnonzero(vote_splits[vote_rows] != dataset.splits[common_rows])
     if len(differs):
-        first = differs[0]
+        first, row = differs[0], common_rows[differs[0]]
         raise DataError(
             path,
             got=(
-                f"Usages in another order: {SPLITS[vote_splits[matched[first]]]} in line "
-                f"{matched[first] + 2:,}"
+                f"Usages in another order: {SPLITS[vote_splits[vote_rows[first]]]} in line "
+                f"{vote_rows[first] + 2:,}"
             ),
             expected=(
-                f"{SPLITS[dataset.splits[ours[first]]]}, as in row {dataset.rows[ours[first]]:,} "
-                "of the data"
+                f"{SPLITS[dataset.splits[row]]}, as in row {dataset.rows[row]:,} of the data"
             ),
             fix=_FIX,
         )
     joined = np.zeros((len(dataset), len(FERPLUS_VOTES)), np.uint8)
-    joined[ours] = votes[matched]
-    agreement = _agreement(dataset, joined, ours)
-    if agreement is not None and agreement < _LEAST_AGREEMENT:
+    joined[common_rows] = votes[vote_rows]
+    agreement = _agreement(dataset, joined, common_rows)
+    if agreement is not None and agreement < _MIN_AGREEMENT:
         raise DataError(
             path,
             got=f"votes whose plurality equals the label of only {agreement:.1%} of the rows",
             expected="about 65 %, as for votes of the same rows (by chance it is about 20 %)",
             fix=_FIX,
         )
-    note = f"FER+ votes from {path.name} were joined to {len(ours):,} of {len(dataset):,} rows"
-    note += "; the others have none." if len(ours) < len(dataset) else "."
+    note = (
+        f"FER+ votes from {path.name} were joined to {len(common_rows):,} of {len(dataset):,} rows"
+    )
+    note += "; the others have none." if len(common_rows) < len(dataset) else "."
     return replace(dataset, votes=joined).with_notes(note)
 
 
-def _matched(
-    dataset: Dataset, ours: np.ndarray, vote_splits: np.ndarray, common: np.ndarray
+def _match_rows(
+    dataset: Dataset, common_rows: np.ndarray, vote_splits: np.ndarray, common: np.ndarray
 ) -> np.ndarray | None:
-    """The row of votes for each of our rows; None if the counts differ.
+    """The row of votes for each of the common rows; None if the counts differ.
 
-    In a single file, line n has the n-th votes. `train.csv` and `test.csv` each count their own
-    lines and are a split each, so line n has the n-th votes of that split.
+    In a single file, row n has the n-th votes. In `train.csv` and `test.csv`, which number their
+    own rows and are a split each, row n has the n-th votes of that split.
 
     Raises:
         DataError: if two files both have rows of one split.
     """
-    # A row that was left out still has its line of votes.
+    # A row that was left out still has a line of votes.
     left_out = [
         (_split_of_file(item.where), item.row) for item in dataset.left_out if item.row is not None
     ]
-    lost_splits, lost_lines = np.array(left_out, np.int64).reshape(-1, 2).T
-    all_lines = np.concatenate([dataset.rows, lost_lines])
+    skipped_splits, skipped_lines = np.array(left_out, np.int64).reshape(-1, 2).T
+    all_lines = np.concatenate([dataset.rows, skipped_lines])
     two_files = len(np.unique(all_lines)) < len(all_lines)
-    matched = np.zeros(len(ours), np.int64)
+    vote_rows = np.zeros(len(common_rows), np.int64)
     for group in common[:, None] if two_files else [common]:
-        mine = np.isin(dataset.splits[ours], group)
-        lost = lost_lines[np.isin(lost_splits, group)] if two_files else lost_lines
-        lines = np.sort(np.concatenate([dataset.rows[ours[mine]], lost]))
-        theirs = np.flatnonzero(np.isin(vote_splits, group))
+        in_group = np.isin(dataset.splits[common_rows], group)
+        skipped = skipped_lines[np.isin(skipped_splits, group)] if two_files else skipped_lines
+        lines = np.sort(np.concatenate([dataset.rows[common_rows[in_group]], skipped]))
+        group_votes = np.flatnonzero(np.isin(vote_splits, group))
         if len(np.unique(lines)) < len(lines):
             raise DataError(
                 dataset.source,
@@ -201,10 +204,12 @@ def _matched(
                 expected="one csv, or train.csv and test.csv with a different Usage each",
                 fix="write all rows into one csv, or read without votes",
             )
-        if len(lines) != len(theirs):
+        if len(lines) != len(group_votes):
             return None
-        matched[mine] = theirs[np.searchsorted(lines, dataset.rows[ours[mine]])]
-    return matched if len(common) else None
+        vote_rows[in_group] = group_votes[
+            np.searchsorted(lines, dataset.rows[common_rows[in_group]])
+        ]
+    return vote_rows if len(common) else None
 
 
 def _split_of_file(where: str) -> int:
@@ -245,10 +250,10 @@ def vote_shares(votes: np.ndarray) -> np.ndarray:
         float32 (N, 8) in the order of `labels.FERPLUS`; a row sums to 1, or is 0 if no votes are
         left.
     """
-    kept = np.where(votes > 1, votes, 0)[:, [FERPLUS_VOTES.index(name) for name in FERPLUS]].astype(
-        np.float32
-    )
-    return np.asarray(kept / np.maximum(kept.sum(axis=1, keepdims=True), 1))
+    counted = np.where(votes > 1, votes, 0)[
+        :, [FERPLUS_VOTES.index(name) for name in FERPLUS]
+    ].astype(np.float32)
+    return np.asarray(counted / np.maximum(counted.sum(axis=1, keepdims=True), 1))
 
 
 def majority(votes: np.ndarray) -> np.ndarray:
@@ -256,9 +261,9 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
     Single votes are dropped; the winner has more than half of the rest, and is an expression.
     """
-    kept = np.where(votes > 1, votes, 0).astype(np.int64)
-    best = kept.argmax(axis=1)
-    wins = 2 * kept.max(axis=1) > kept.sum(axis=1)
+    counted = np.where(votes > 1, votes, 0).astype(np.int64)
+    best = counted.argmax(axis=1)
+    wins = 2 * counted.max(axis=1) > counted.sum(axis=1)
     places = np.array(
         [FERPLUS.names.index(name) if name in FERPLUS else -1 for name in FERPLUS_VOTES]
     )
@@ -268,7 +273,7 @@ def majority(votes: np.ndarray) -> np.ndarray:
 def _agreement(dataset: Dataset, votes: np.ndarray, rows: np.ndarray) -> float | None:
     """Share of the rows whose label has the most votes; None if there are too few rows."""
 
-    if len(rows) < _ENOUGH_ROWS:
+    if len(rows) < _MIN_ROWS:
         return None
     names = np.array([FERPLUS_VOTES.index(name) for name in dataset.label_set])
     own = votes[rows, names[dataset.labels[rows]]]
@@ -280,6 +285,6 @@ def _column(name: str) -> str:
     return "not_a_face" if plain == "nf" else plain
 
 
-def _described(splits: np.ndarray) -> str:
+def _counts_text(splits: np.ndarray) -> str:
     counts = [(usage, int(np.sum(splits == SPLITS.index(split)))) for usage, split in USAGE.items()]
     return ", ".join(f"{count:,} {usage} rows" for usage, count in counts if count) or "no rows"

@@ -25,8 +25,18 @@ UPRIGHT = {
 }
 
 
-def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> np.ndarray:
-    """Convert and rotate a picture strip by strip, without a second copy."""
+def upright_rgb(image: Image, orientation: int, steps: list[str], where: str) -> np.ndarray:
+    """uint8 RGB (H, W, 3) of a picture, rotated upright, converted strip by strip.
+
+    Args:
+        image: Of any mode.
+        orientation: As in EXIF, 1 to 8.
+        steps: The names of the steps applied are appended (`16-bit`, `alpha`).
+        where: The name of the picture, for errors.
+
+    Raises:
+        DataError: for floating-point pixels, or 32-bit pixels outside 0 to 65,535.
+    """
     from PIL import Image
 
     width, height = image.size
@@ -40,11 +50,11 @@ def upright_rgb(image: Image, orientation: int, done: list[str], where: str) -> 
             raise bad_picture(
                 where, f"32-bit pixels from {low:,} to {high:,}", fix="save it with 8 or 16 bits"
             )
-        done.append("16-bit")
+        steps.append("16-bit")
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        strip = _rgb_strip(image.crop((0, top, width, bottom)), done)
+        strip = _rgb_strip(image.crop((0, top, width, bottom)), steps)
         pixels = np.asarray(strip if turn is None else strip.transpose(turn))
         if orientation >= 5:  # rows have become columns
             backwards = orientation in (6, 7)
@@ -67,7 +77,7 @@ def _extrema(image: Image) -> tuple[int, int]:
     return min(int(strip.min()) for strip in strips), max(int(strip.max()) for strip in strips)
 
 
-def _rgb_strip(strip: Image, done: list[str]) -> Image:
+def _rgb_strip(strip: Image, steps: list[str]) -> Image:
     """Any mode of Pillow but F -> RGB."""
     from PIL import Image
 
@@ -79,11 +89,11 @@ def _rgb_strip(strip: Image, done: list[str]) -> Image:
         if alpha.getextrema() != (255, 255):
             backdrop = Image.new("RGBA", strip.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
             strip = Image.alpha_composite(backdrop, strip)
-            if "alpha" not in done:
-                done.append("alpha")
+            if "alpha" not in steps:
+                steps.append("alpha")
     return strip.convert("RGB")
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:
-    """0..65535 -> 0..255, rounded."""
+    """uint8 from integers 0 to 65,535, scaled to 0..255 and rounded."""
     return ((values.astype(np.uint32) * 255 + 32_767) // 65_535).astype(np.uint8)

@@ -1,9 +1,8 @@
-"""Decode pictures of any kind to upright RGB uint8 (H, W, 3), within limits. No other module does.
+"""Decode pictures of any format to upright RGB uint8 (H, W, 3); the only module that does.
 
-A picture may come from anyone, so nothing is trusted before it is checked: bytes, width and height,
-the scans of a JPEG, the chunks and compressed texts of a PNG are checked before a pixel is decoded.
-At most, a picture needs memory for its own pixels in Pillow (4 bytes each) and for the result (3
-bytes each).
+A picture may come from anyone, so its size in bytes, its width and height, the scans of a JPEG and
+the chunks and compressed texts of a PNG are checked before a pixel is decoded. A picture needs
+memory for its pixels in Pillow (4 bytes each) and for the result (3 bytes each).
 
 - Transparent pixels become mid-gray (128), since the background of a cut-out face is best neither
   black nor white.
@@ -44,7 +43,7 @@ Source = (
 )  # or a PIL.Image.Image
 
 
-_COUNTED_BYTES = 4 << 20  # frames of larger files are not counted
+_MAX_COUNTED_BYTES = 4 << 20  # frames of larger files are not counted
 _ORIENTATION = 0x0112
 # Pillow's modules, and the classes in them.
 _MODULES = {
@@ -57,8 +56,8 @@ _MODULES = {
     "PPM": "Ppm",
     "AVIF": "Avif",
 }
-# Decoders are C code behind Python parsers that trust their input; each of these has been seen from
-# a damaged file.
+# Decoders are C code behind Python parsers that trust their input; damaged files have raised each
+# of these.
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -82,19 +81,19 @@ class Picture:
 
     Attributes:
         pixels: RGB uint8 (H, W, 3), contiguous, upright.
-        done: What was done to it: any of `frames` (the first of several was read), `turned`,
-            `16-bit`, `alpha`.
+        steps: The steps that were applied: any of `frames` (the first of several was read),
+            `turned`, `16-bit`, `alpha`.
         num_frames: The number of frames or pages; None if there are several, not counted.
     """
 
     pixels: np.ndarray
-    done: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
     num_frames: int | None = 1
 
     @property
     def note(self) -> str:
-        """What the user should know about it, or ''."""
-        if "frames" not in self.done:
+        """A note for the user on the frames that were not read, or ''."""
+        if "frames" not in self.steps:
             return ""
         many = "several" if self.num_frames is None else f"{self.num_frames:,}"
         return f"first of {many} frames"
@@ -110,7 +109,7 @@ def load_image(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> np
         source: A path; the bytes of a file; an open binary file (read from its position);
             an array: uint8 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint16 of these
             shapes (0..65535 scaled to 0..255), or bool (False 0, True 255); or a PIL.Image.Image.
-        limits: What the picture may cost.
+        limits: On bytes and pixels.
 
     Returns:
         RGB uint8 (H, W, 3), contiguous. A contiguous uint8 (H, W, 3) array is returned as it is,
@@ -127,19 +126,16 @@ def load_image(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> np
 
 
 def decode(source: Source | Image, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
-    """As `load_image`, with what was done to the picture.
-
-    Args, errors: as for `load_image`.
-    """
+    """As `load_image`, but with the steps that were applied and the number of frames."""
     if isinstance(source, np.ndarray):
         return _from_array(source, limits)
     from PIL import Image
 
     if isinstance(source, Image.Image):
         where = str(getattr(source, "filename", "") or "picture")
-        return _guarded(where, lambda: _from_pillow(source, where, limits))
+        return _decode_safely(where, lambda: _from_pillow(source, where, limits))
     where, data = bytes_of(source, limits)
-    return _guarded(where, lambda: _from_bytes(data, where, limits))
+    return _decode_safely(where, lambda: _from_bytes(data, where, limits))
 
 
 def _from_bytes(data: bytes, where: str, limits: Limits) -> Picture:
@@ -179,8 +175,8 @@ def opener(kind: str, where: str) -> Callable[[BinaryIO], Image]:
     return opener
 
 
-def _guarded(where: str, work: Callable[[], Picture]) -> Picture:
-    """Run a decoder; whatever it raises becomes a DataError."""
+def _decode_safely(where: str, work: Callable[[], Picture]) -> Picture:
+    """Run a decoder and turn anything it raises into a DataError."""
     from PIL import Image
 
     try:
@@ -209,24 +205,26 @@ def _from_pillow(
         if container is None or container.frames is None
         else container.frames
     )
-    done = ["frames"] if frames else []
+    steps = ["frames"] if frames else []
     num_frames = _num_frames(image, container) if frames else 1
     image.load()
-    check_size(image.size, where, limits)  # some formats tell their true size only now
+    check_size(image.size, where, limits)  # some formats give their true size only now
     orientation = (
-        _asked(image)
+        _exif_orientation(image)
         if container is None or container.orientation is None
         else container.orientation
     )
     if orientation in UPRIGHT:
-        done.append("turned")
-    pixels = upright_rgb(image, orientation, done, where)
-    return Picture(pixels, tuple(done), num_frames)
+        steps.append("turned")
+    pixels = upright_rgb(image, orientation, steps, where)
+    return Picture(pixels, tuple(steps), num_frames)
 
 
 def _num_frames(image: Image, container: Container | None) -> int | None:
     """The number of frames; None if counting them would be slow."""
-    if container is not None and (container.kind == "PNG" or len(container.data) > _COUNTED_BYTES):
+    if container is not None and (
+        container.kind == "PNG" or len(container.data) > _MAX_COUNTED_BYTES
+    ):
         return None
     try:
         return int(getattr(image, "n_frames", 1))
@@ -234,7 +232,7 @@ def _num_frames(image: Image, container: Container | None) -> int | None:
         return None
 
 
-def _asked(image: Image) -> int:
+def _exif_orientation(image: Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except DAMAGE:
@@ -254,10 +252,10 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
             fix="convert it; for floating-point pixels only you know whether they reach 1 or 255",
         )
     check_size((array.shape[1], array.shape[0]), "array", limits)
-    done: list[str] = []
+    steps: list[str] = []
     if array.dtype == np.uint16:
         array = eight_bits(array)
-        done.append("16-bit")
+        steps.append("16-bit")
     elif array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
     if array.ndim == 2:
@@ -267,8 +265,8 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
     elif array.shape[2] == 4:
         from PIL import Image
 
-        array = upright_rgb(Image.fromarray(np.ascontiguousarray(array), "RGBA"), 1, done, "array")
-    return Picture(np.ascontiguousarray(array), tuple(done))
+        array = upright_rgb(Image.fromarray(np.ascontiguousarray(array), "RGBA"), 1, steps, "array")
+    return Picture(np.ascontiguousarray(array), tuple(steps))
 
 
 def check_size(size: tuple[int, int], where: str, limits: Limits) -> None:

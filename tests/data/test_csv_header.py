@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
-from mien.data.label_names import renamed
+from mien.data.label_names import rename_labels
 from mien.data.readers import load_dataset
 from mien.data.split import with_validation
 from mien.errors import DataError
@@ -151,17 +151,20 @@ def test_numbers_are_fer2013s_only_where_all_are(tmp_path: Path, faces: Dataset)
     held = rows_of(faces, lambda e, p, u: f"{e},{spaced(p)},{u}", "emotion,pixels,Usage")
     (tmp_path / "ck.csv").write_bytes(held.replace(b"\n6,", b"\n7,"))
     dataset = load_dataset(tmp_path / "ck.csv")
-    assert dataset.label_set.names == ("0", "1", "2", "3", "4", "5", "7") and not dataset.numbered
+    assert (
+        dataset.label_set.names == ("0", "1", "2", "3", "4", "5", "7")
+        and not dataset.numeric_labels
+    )
     assert any("Labels are numbers: --labels (" in note for note in dataset.notes)
     assert np.array_equal(dataset.labels, faces.labels)
-    named = renamed(renamed(dataset, "fer2013"), "7=contempt")
+    named = rename_labels(rename_labels(dataset, "fer2013"), "7=contempt")
     assert named.label_set.names == (*FER2013.names[:6], "contempt")
     held = rows_of(faces, lambda e, p, u: f"{int(e) + 1},{spaced(p)}", "label,pixels")
     (tmp_path / "from_one.csv").write_bytes(held)
     dataset = load_dataset(tmp_path / "from_one.csv")
     assert dataset.label_set.names == tuple("1234567")
     assert "Labels are numbers" in " ".join(dataset.notes)
-    dataset = renamed(dataset, "rafdb")
+    dataset = rename_labels(dataset, "rafdb")
     assert np.array_equal(dataset.labels == 0, faces.labels == 5)  # angry is 6
     assert "Labels are numbers" not in " ".join(dataset.notes)
 

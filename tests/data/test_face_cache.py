@@ -14,7 +14,7 @@ from PIL import Image
 
 from mien.constants import cache_dir
 from mien.data import pictures
-from mien.data.face_cache import KEEP, key_of
+from mien.data.face_cache import MAX_ENTRIES, key_of
 from mien.data.readers import load_dataset
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +135,7 @@ def test_a_cache_that_cannot_be_written_is_a_note(
     for _ in range(2):
         dataset = load_dataset(root)
         assert len(dataset) == 4
-        assert sum("could not be kept" in note for note in dataset.notes) == 1
+        assert sum("could not be cached" in note for note in dataset.notes) == 1
     assert (tmp_path / "file").read_text() == "in the way"
 
 
@@ -151,7 +151,7 @@ def test_a_full_disk_is_a_note(tmp_path: Path, folder: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(make(tmp_path / "faces"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.startswith("4 ") and "could not be kept" in done.stdout
+    assert done.stdout.startswith("4 ") and "could not be cached" in done.stdout
     assert list(folder.iterdir()) == []
 
 
@@ -197,7 +197,7 @@ def test_several_processes_at_once(tmp_path: Path, folder: Path) -> None:
 def test_the_entries_used_longest_ago_make_room(
     tmp_path: Path, folder: Path, decodings: list[int]
 ) -> None:
-    roots = [make(tmp_path / f"faces{n}", 100 + n) for n in range(KEEP)]
+    roots = [make(tmp_path / f"faces{n}", 100 + n) for n in range(MAX_ENTRIES)]
     for age, root in enumerate(roots):
         known = set(folder.iterdir()) if folder.exists() else set()
         load_dataset(root)
@@ -205,10 +205,10 @@ def test_the_entries_used_longest_ago_make_room(
         os.utime(new, (1_000_000_000 + age, 1_000_000_000 + age))
     load_dataset(roots[0])  # used now
     load_dataset(make(tmp_path / "last", 250))
-    assert len(list(folder.iterdir())) == KEEP and decodings == [4] * (KEEP + 1)
+    assert len(list(folder.iterdir())) == MAX_ENTRIES and decodings == [4] * (MAX_ENTRIES + 1)
     load_dataset(roots[0])
     load_dataset(roots[1])
-    assert decodings == [4] * (KEEP + 2)
+    assert decodings == [4] * (MAX_ENTRIES + 2)
 
 
 def test_where_the_cache_is(tmp_path: Path) -> None:

@@ -164,14 +164,14 @@ def test_sixteen_bits_alpha_palette_and_orientation(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65_535, 48 * 48).reshape(48, 48).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     deep = read_gray(tmp_path / "deep.png")
-    assert deep.done == ["16-bit"]
+    assert deep.steps == ["16-bit"]
     assert np.abs(deep.pixels - ramp / 257).max() <= 0.51
 
     clear = Image.new("RGBA", (48, 48), (255, 0, 0, 0))
     clear.paste((200, 200, 200, 255), (0, 0, 48, 24))
     clear.save(tmp_path / "clear.png")
     gray = read_gray(tmp_path / "clear.png")
-    assert gray.done == ["alpha"] and gray.pixels[0, 0] == 200 and gray.pixels[47, 47] == 128
+    assert gray.steps == ["alpha"] and gray.pixels[0, 0] == 200 and gray.pixels[47, 47] == 128
 
     palette = Image.new("RGB", (48, 48), (255, 0, 0)).quantize(4)
     palette.save(tmp_path / "palette.gif")
@@ -183,19 +183,19 @@ def test_sixteen_bits_alpha_palette_and_orientation(tmp_path: Path) -> None:
     exif[0x0112] = 6  # to be turned clockwise for display
     turned.save(tmp_path / "turned.png", exif=exif)
     upright = read_gray(tmp_path / "turned.png")
-    assert upright.done == ["turned"]
+    assert upright.steps == ["turned"]
     assert upright.pixels[24, 40] == 255 and upright.pixels[4, 4] == 0
 
     frames = [Image.new("L", (48, 48), value) for value in (10, 200)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     moving = read_gray(tmp_path / "moving.gif")
-    assert "frames" in moving.done and moving.pixels[0, 0] == 10
+    assert "frames" in moving.steps and moving.pixels[0, 0] == 10
 
 
 def test_one_side_may_shrink_while_the_other_grows(tmp_path: Path) -> None:
     picture = read_gray(save(tmp_path / "wide.png", 90, (200, 10)))
     assert picture.pixels.shape == (48, 48) and np.unique(picture.pixels).tolist() == [90]
-    assert picture.done == ["resized", "stretched"]
+    assert picture.steps == ["resized", "stretched"]
 
 
 def huge_png(side: int) -> bytes:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
-from mien.data.label_names import PRESETS, names_for, numbered, renamed
+from mien.data.label_names import PRESETS, label_positions, names_for, rename_labels
 from mien.data.readers import load_dataset
 from mien.errors import DataError, UsageError
 from mien.labels import FER2013, FERPLUS
@@ -27,7 +27,7 @@ def folders(root: Path, labels: list[str]) -> Path:
 def test_rafdb(tmp_path: Path) -> None:
     data = load_dataset(folders(tmp_path / "raf", [str(n) for n in range(1, 8)]))
     assert data.label_set.names == ("1", "2", "3", "4", "5", "6", "7")
-    dataset = renamed(data, "rafdb")
+    dataset = rename_labels(data, "rafdb")
     assert dataset.label_set == FER2013
     assert [dataset.label_set[k] for k in dataset.labels[::2]] == [
         *("surprise", "fear", "disgust", "happy", "sad", "angry", "neutral")
@@ -37,7 +37,7 @@ def test_rafdb(tmp_path: Path) -> None:
 
 def test_affectnet_and_what_has_no_name(tmp_path: Path) -> None:
     data = load_dataset(folders(tmp_path / "affect", [str(n) for n in range(10)]))
-    dataset = renamed(data, "AffectNet")
+    dataset = rename_labels(data, "AffectNet")
     assert dataset.label_set == FERPLUS and len(dataset) == 16
     assert "4 pictures of labels without a name were left out." in dataset.notes
 
@@ -45,13 +45,13 @@ def test_affectnet_and_what_has_no_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["01", "1.0", "1"])
 def test_numbers_are_one_label_however_written(tmp_path: Path, label: str) -> None:
     data = load_dataset(folders(tmp_path / "x", [label, "2"]))
-    dataset = renamed(data, "1=joy, 2 = Sadness")
+    dataset = rename_labels(data, "1=joy, 2 = Sadness")
     assert {dataset.label_set[k] for k in dataset.labels} == {"happy", "sad"}
 
 
 def test_several_labels_become_one(tmp_path: Path) -> None:
     data = load_dataset(folders(tmp_path / "x", ["bored", "tired", "keen"]))
-    dataset = renamed(data, {"bored": "calm", "tired": "calm"})
+    dataset = rename_labels(data, {"bored": "calm", "tired": "calm"})
     assert dataset.label_set.names == ("calm", "keen")
     assert dataset.counts()[0].tolist() == [4, 2]
 
@@ -78,22 +78,22 @@ def test_bad_names(given: str) -> None:
 def test_names_of_other_labels(tmp_path: Path) -> None:
     data = load_dataset(folders(tmp_path / "x", ["happy", "sad"]))
     with pytest.raises(UsageError, match="got names for 1"):
-        renamed(data, "1=happy")
+        rename_labels(data, "1=happy")
     with pytest.raises(DataError, match="the single label 'calm'"):
-        renamed(load_dataset(folders(tmp_path / "y", ["a", "b"])), "a=calm,b=calm")
+        rename_labels(load_dataset(folders(tmp_path / "y", ["a", "b"])), "a=calm,b=calm")
 
 
 def test_numbers_that_were_read_as_fer2013s(tmp_path: Path, faces: Dataset) -> None:
     convert(faces, tmp_path / "faces.csv")
     data = load_dataset(tmp_path / "faces.csv")
-    assert data.numbered
-    dataset = renamed(data, "affectnet")
+    assert data.numeric_labels
+    dataset = rename_labels(data, "affectnet")
     fear, disgust = FER2013.index("fear"), FER2013.index("disgust")
     assert {dataset.label_set[k] for k in dataset.labels[faces.labels == fear]} == {"sad"}
     assert {dataset.label_set[k] for k in dataset.labels[faces.labels == disgust]} == {"happy"}
-    again = renamed(load_dataset(tmp_path / "faces.csv"), "fer2013")
+    again = rename_labels(load_dataset(tmp_path / "faces.csv"), "fer2013")
     assert (again.labels == faces.labels).all()
-    named = renamed(data, "happy=calm")
+    named = rename_labels(data, "happy=calm")
     assert "calm" in named.label_set.names
 
 
@@ -113,5 +113,5 @@ def test_numbers_that_were_read_as_fer2013s(tmp_path: Path, faces: Dataset) -> N
 def test_numbered(
     values: list[object], names: tuple[str, ...], labels: list[int], numbers: bool
 ) -> None:
-    found, label_set, are_numbers = numbered(values, "here")
+    found, label_set, are_numbers = label_positions(values, "here")
     assert (label_set.names, found.tolist(), are_numbers) == (names, labels, numbers)

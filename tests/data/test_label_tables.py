@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data.label_names import PRESETS, renamed
+from mien.data.label_names import PRESETS, rename_labels
 from mien.data.readers import load_dataset
 from mien.errors import DataError
 from mien.labels import FER2013, FERPLUS
@@ -117,7 +117,7 @@ def test_rafdb_as_its_authors_pack_it(tmp_path: Path) -> None:
             lines.append(f"{split}_{n:05d}.jpg {n % 7 + 1}")
     (root / "EmoLabel").mkdir()
     (root / "EmoLabel" / "list_patition_label.txt").write_text("\n".join(lines) + "\n")
-    dataset = renamed(load_dataset(root), "rafdb")
+    dataset = rename_labels(load_dataset(root), "rafdb")
     assert dataset.label_set == FER2013
     assert dataset.counts().sum(axis=1).tolist() == [14, 0, 14]
     names = PRESETS["rafdb"]
@@ -133,7 +133,7 @@ def test_affectnet_as_its_authors_pack_it(tmp_path: Path) -> None:
             notes.mkdir(exist_ok=True)
             np.save(notes / f"{n}_exp.npy", np.array(str(n % 8)))
             np.save(notes / f"{n}_val.npy", np.array("0.3"))
-    dataset = renamed(load_dataset(tmp_path / "a"), "affectnet")
+    dataset = rename_labels(load_dataset(tmp_path / "a"), "affectnet")
     assert dataset.label_set == FERPLUS
     assert dataset.counts().sum(axis=1).tolist() == [16, 16, 0]
     names = PRESETS["affectnet"]

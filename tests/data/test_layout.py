@@ -124,7 +124,7 @@ def test_a_test_folder_without_labels_is_left_out_and_said(tmp_path: Path) -> No
     dataset = load_dataset(root)
     assert len(dataset) == num and not dataset.mask("test").any()
     assert (
-        "test holds 3 pictures without labels, which were left out: mien predict answers them."
+        "test holds 3 pictures without labels, which were left out: mien predict recognises them."
         in dataset.notes
     )
     save(root / "train" / "loose.png")

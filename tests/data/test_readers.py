@@ -227,7 +227,7 @@ WHOLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "missing pixels": (lambda: b"emotion,Usage\n3,Training\n", "the columns 'emotion', 'Usage'"),
     "a column twice": (lambda: b"emotion,pixels,Usage,emotion\n", "the column 'emotion' twice"),
     "semicolons": (lambda: b"emotion;pixels;Usage\n", "a header without rows"),
-    "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "bytes that are no text"),
+    "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "bytes that are not text"),
     "no lines": (lambda: b"a" * 3_000_000, "no line end"),
     "a line without end": (
         lambda: b"emotion,pixels,Usage\n" + b"1 " * 6_000_000,

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mien.cli.app import app
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
-from mien.data.table_rows import is_table, rows_to_answer
+from mien.data.table_rows import is_table, rows_to_predict
 from tests.toy_bundle import write_toy
 
 
@@ -28,7 +28,7 @@ def test_rows_without_labels_are_answered(tmp_path: Path, faces: Dataset) -> Non
     lines = ["emotion,pixels"]
     lines += [f"{'' if n % 2 else faces.labels[n]},{pixels(faces.images[n])}" for n in range(6)]
     (tmp_path / "mine.csv").write_text("\n".join(lines))
-    found, notes, left_out = rows_to_answer([str(tmp_path / "mine.csv")])
+    found, notes, left_out = rows_to_predict([str(tmp_path / "mine.csv")])
     assert list(found) == [f"{tmp_path / 'mine.csv'}:{line}" for line in (3, 5, 7)]
     np.testing.assert_array_equal(list(found.values())[1], faces.images[3, :, :, 0])
     assert "3 of 6 rows have no label" in notes[0] and left_out == []
@@ -37,14 +37,14 @@ def test_rows_without_labels_are_answered(tmp_path: Path, faces: Dataset) -> Non
 def test_test_csv_leaves_train_csv_alone(tmp_path: Path, faces: Dataset) -> None:
     convert(faces, tmp_path / "train.csv")
     path = unlabelled(tmp_path / "test.csv", faces, 4)
-    found, notes, _ = rows_to_answer([str(path)])
+    found, notes, _ = rows_to_predict([str(path)])
     assert len(found) == 4 and notes == []
 
 
 def test_where_all_have_labels_all_are_answered(tmp_path: Path, faces: Dataset) -> None:
     convert(faces.take(np.arange(5)), tmp_path / "mine.csv")
     np.savez(tmp_path / "mine.npz", x=faces.images[:3])
-    found, notes, _ = rows_to_answer([str(tmp_path / "mine.csv"), str(tmp_path / "mine.npz")])
+    found, notes, _ = rows_to_predict([str(tmp_path / "mine.csv"), str(tmp_path / "mine.npz")])
     assert len(found) == 8 and "all 5 rows have labels" in notes[0] and len(notes) == 1
 
 

@@ -253,7 +253,7 @@ def test_transparency_lies_on_mid_gray() -> None:
     rgba[:, :2] = (0, 0, 0, 128)
     for data in (saved(rgba), saved(rgba, "WEBP", lossless=True, exact=True), saved(rgba, "TIFF")):
         picture = decode(data)
-        assert picture.done == ("alpha",)
+        assert picture.steps == ("alpha",)
         assert picture.pixels[0, 3].tolist() == [BACKGROUND] * 3
         assert picture.pixels[0, 7].tolist() == [10, 20, 30]
         assert abs(int(picture.pixels[0, 0, 0]) - 64) <= 1
@@ -300,7 +300,7 @@ def test_of_several_frames_the_first_is_read_and_their_number_costs_nothing(
     )
     for form in ("GIF", "WEBP", "PNG", "TIFF"):
         picture = decode(saved(first, form, save_all=True, append_images=others))
-        assert picture.done == ("frames",)
+        assert picture.steps == ("frames",)
         assert np.abs(picture.pixels.astype(int) - in_colour()).mean() < 12
     one, two = saved(first, "GIF"), saved(first, "GIF", save_all=True, append_images=others[:1])
     frame = two[two.index(b"!\xf9\x04", len(one) - 40) : -1]
@@ -313,7 +313,7 @@ def test_of_several_frames_the_first_is_read_and_their_number_costs_nothing(
         seek(self, frame, update_image)
 
     monkeypatch.setattr(GifImagePlugin.GifImageFile, "_seek", counted)
-    assert decode(many).done == ("frames",)
+    assert decode(many).steps == ("frames",)
     assert set(decoded) <= {0, 1}
 
 

@@ -279,4 +279,4 @@ def test_what_the_pixels_do_not_need_is_left_out() -> None:
         assert b"maker" in data
         found = inspect(data, "a", max_scans=100)
         assert b"maker" not in found.data and found.orientation == 8 and found.kind == form
-        assert decode(data).done == ("turned",)
+        assert decode(data).steps == ("turned",)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
+from mien.data.formats import format_of
 from mien.data.readers import load_dataset
-from mien.data.recognise import form_of
 from mien.errors import DataError
 
 
@@ -27,7 +27,7 @@ def test_a_wrapped_csv_is_found(tmp_path: Path, faces: Dataset) -> None:
 
 def test_a_csv_of_any_name_alone_in_its_folder(tmp_path: Path, faces: Dataset) -> None:
     convert(faces, tmp_path / "mine" / "my_faces.csv")
-    assert form_of(tmp_path / "mine").kind == "csv"
+    assert format_of(tmp_path / "mine").kind == "csv"
 
 
 def test_tables_beside_pictures_are_passed_over(tmp_path: Path, faces: Dataset) -> None:
@@ -35,7 +35,7 @@ def test_tables_beside_pictures_are_passed_over(tmp_path: Path, faces: Dataset) 
     (tmp_path / "faces" / "train.csv").write_text("file,label\na.png,1\n")
     (tmp_path / "faces" / "test.csv").write_text("file,label\na.png,1\n")
     np.save(tmp_path / "faces" / "embeddings.npy", np.zeros(3))
-    assert form_of(tmp_path / "faces").kind == "pictures"
+    assert format_of(tmp_path / "faces").kind == "pictures"
     assert len(load_dataset(tmp_path / "faces")) == 210
 
 

@@ -1,4 +1,4 @@
-"""Recognise what a path holds, in one place for data that is named and data that is looked for.
+"""Recognise the format of data, whether its path was given or found by a search.
 
 csv         fer2013.csv and the like, train.csv with test.csv, or any csv with pixels
 parquet     *.parquet, in a folder or in its folder data/
@@ -30,8 +30,8 @@ from mien.data.layout import holds_pictures
 from mien.errors import DataError
 from mien.vision.formats import is_picture_name
 
-_DEPTH = 3  # levels of subfolders in which a table is looked for
-# First bytes of files that people try to read, and what they are.
+_DEPTH = 3  # levels of subfolders searched for a table
+# First bytes of files that are not data sets, and what they are.
 _ARRAYS = "save its arrays with numpy.savez('faces.npz', x=pictures, y=labels)"
 _TABLE = "save it as csv, such as with pandas: table.to_csv('faces.csv', index=False)"
 _FOREIGN = {
@@ -51,8 +51,8 @@ _FOREIGN = {
 
 
 @dataclass(frozen=True)
-class Form:
-    """The form of some data.
+class DataFormat:
+    """The format of a data set.
 
     Attributes:
         kind: `csv`, `parquet`, `arrays`, `pictures` or `archive`.
@@ -63,19 +63,19 @@ class Form:
     files: tuple[Path, ...]
 
 
-def form_of(path: Path) -> Form:
-    """Recognise the form of a file or folder.
+def format_of(path: Path) -> DataFormat:
+    """Recognise the format of a file or folder.
 
     Raises:
         DataError: if it holds nothing that mien reads.
         OSError: if it cannot be opened.
     """
-    return _form_of_folder(path) if path.is_dir() else _form_of_file(path)
+    return _format_of_folder(path) if path.is_dir() else _format_of_file(path)
 
 
-def search(folder: Path, depth: int) -> Path | None:
-    """The first place in a folder that holds FER2013, breadth first with sorted names, so that the
-    same tree always gives the same answer.
+def find_fer2013(folder: Path, depth: int) -> Path | None:
+    """The first place in a folder that holds FER2013; None if there is none. The search is breadth
+    first in sorted order, so the same tree always gives the same result.
     """
     level = [folder]
     for _ in range(depth + 1):
@@ -95,7 +95,7 @@ def search(folder: Path, depth: int) -> Path | None:
     return None
 
 
-def _form_of_folder(path: Path) -> Form:
+def _format_of_folder(path: Path) -> DataFormat:
     if path.suffix.lower() in (".csv", ".gz", ".zip"):
         raise DataError(
             path,
@@ -106,7 +106,7 @@ def _form_of_folder(path: Path) -> Form:
     if table := _table_in(path):
         return table
     if holds_pictures(path):
-        return Form("pictures", (path,))
+        return DataFormat("pictures", (path,))
     level = [path]
     for _ in range(_DEPTH):
         level = [
@@ -118,48 +118,48 @@ def _form_of_folder(path: Path) -> Form:
         for folder in level:
             if table := _table_in(folder):
                 return table
-    return _packed_in(path) or Form(
+    return _archive_in(path) or DataFormat(
         "pictures", (path,)
     )  # listing the pictures then says what is missing
 
 
-def _packed_in(folder: Path) -> Form | None:
+def _archive_in(folder: Path) -> DataFormat | None:
     """The only archive in a folder without data of its own."""
-    found = sorted(
+    archives = sorted(
         one
         for one in folder.iterdir()
         if is_archive_name(one.name) and not one.name.startswith(".")
     )
-    if len(found) > 1:
+    if len(archives) > 1:
         raise DataError(
             folder,
-            got="a folder of archives: " + ", ".join(one.name for one in found[:5]),
+            got="a folder of archives: " + ", ".join(one.name for one in archives[:5]),
             expected="one archive, or unpacked data",
             fix="name one of them, unpack them side by side, or pack them into one zip",
         )
-    return form_of(found[0]) if found else None
+    return format_of(archives[0]) if archives else None
 
 
-def _table_in(folder: Path) -> Form | None:
+def _table_in(folder: Path) -> DataFormat | None:
     """A csv, Parquet files or arrays directly in a folder."""
     entries = sorted(
         path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
     )
     if csv := _csv_in(entries):
-        return Form("csv", tuple(_together(csv)))
+        return DataFormat("csv", tuple(_pair_of(csv)))
     for kind, suffixes in (("parquet", PARQUET_SUFFIXES), ("arrays", ARRAY_SUFFIXES)):
         files = [path for path in entries if path.suffix.lower() in suffixes]
-        if kind == "arrays" and (archives := [f for f in files if f.suffix.lower() == ".npz"]):
-            files = archives[:1]
+        if kind == "arrays" and (npz := [f for f in files if f.suffix.lower() == ".npz"]):
+            files = npz[:1]
         if files and not holds_pictures(folder):
-            return Form(kind, tuple(files))
+            return DataFormat(kind, tuple(files))
     tables = [path for path in entries if path.name.lower().endswith((".csv", ".tsv"))]
     if len(tables) == 1 and not holds_pictures(folder) and _has_pixels(tables[0]):
-        return Form("csv", (tables[0],))
+        return DataFormat("csv", (tables[0],))
     return None
 
 
-def _form_of_file(path: Path) -> Form:
+def _format_of_file(path: Path) -> DataFormat:
     with open(path, "rb") as file:
         magic = file.read(8)
     for first, (what, fix) in _FOREIGN.items():
@@ -171,9 +171,9 @@ def _form_of_file(path: Path) -> Form:
                 fix=fix,
             )
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return Form("arrays", tuple(arrays.companions(path)))
+        return DataFormat("arrays", tuple(arrays.companions(path)))
     if magic.startswith(b"PAR1"):
-        return Form("parquet", tuple(_siblings(path)))
+        return DataFormat("parquet", tuple(_siblings(path)))
     if is_picture_name(path.name):
         raise DataError(
             path,
@@ -185,7 +185,7 @@ def _form_of_file(path: Path) -> Form:
         with members(path) as listing:
             names = [member.name for member in listing]
             if csv_members(listing):
-                return Form("csv", tuple(_together(path)))
+                return DataFormat("csv", tuple(_pair_of(path)))
             if any(name.startswith("xl/") for name in names):
                 raise DataError(
                     path,
@@ -193,15 +193,15 @@ def _form_of_file(path: Path) -> Form:
                     expected="a csv file",
                     fix="save the sheet as csv",
                 )
-            packed = tuple(f".csv{one}" for one in (".gz", ".bz2", ".xz"))
-            ends = (*PARQUET_SUFFIXES, *ARRAY_SUFFIXES, *packed)
+            compressed = tuple(f".csv{one}" for one in (".gz", ".bz2", ".xz"))
+            ends = (*PARQUET_SUFFIXES, *ARRAY_SUFFIXES, *compressed)
             if not any(
                 is_picture_name(name) or is_archive_name(name) or name.lower().endswith(ends)
                 for name in names
             ):
                 raise nothing_inside(path, listing)
-        return Form("archive", (path,))
-    return Form("csv", tuple(_together(path)))
+        return DataFormat("archive", (path,))
+    return DataFormat("csv", tuple(_pair_of(path)))
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -233,7 +233,7 @@ def _has_pixels(path: Path) -> bool:
         return False
 
 
-def _together(path: Path) -> list[Path]:
+def _pair_of(path: Path) -> list[Path]:
     """train.csv and test.csv together, unless one of them has a Usage column."""
     files = companions(path)
     if len(files) > 1 and any(peek(file).usage is not None for file in files):
