@@ -270,7 +270,7 @@ def draw_picture(
     from PIL import Image
 
     from mien.vision.annotate import annotate
-    from mien.vision.contact_sheet import explained
+    from mien.vision.contact_sheet import explanation_sheet
     from mien.vision.image import load_image
 
     image = load_image(picture)
@@ -281,7 +281,7 @@ def draw_picture(
     if outputs.explain is not None:
         for number, face in enumerate(frame.faces):
             network_input, heat = recognizer.explain(image, face)
-            explanation = explained(network_input, heat, caption(face))
+            explanation = explanation_sheet(network_input, heat, caption(face))
             _save(Image.fromarray(explanation), outputs.explain / f"{name}-face{number}.png")
     return frame
 

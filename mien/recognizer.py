@@ -24,12 +24,12 @@ from mien.errors import MienError, UsageError
 from mien.labels import LabelSet
 from mien.results import Face, Faces, Frame, Frames
 from mien.vision.align import crop
-from mien.vision.answers import faces_of
 from mien.vision.detect import Detector, find_detector
 from mien.vision.detections import Detections
 from mien.vision.explain import log_odds, occlusion_map
+from mien.vision.faces import make_faces
 from mien.vision.image import decode, load_image
-from mien.vision.reading import is_file, is_one_picture, kept, name_of
+from mien.vision.reading import is_file, is_one_picture, name_of, rereadable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -178,7 +178,7 @@ class Recognizer:
             return Frames(self._frames(((name_of(item), item) for item in picture), keep=True))
         decoded = decode(picture)
         detected = self._detect(decoded.pixels)
-        detected = replace(detected, note=decoded.note, picture=kept(picture, decoded.pixels))
+        detected = replace(detected, note=decoded.note, picture=rereadable(picture, decoded.pixels))
         return self._frame(name_of(picture), detected, self.classify(detected.crops))
 
     def faces(self, picture: Picture) -> Faces:
@@ -333,7 +333,11 @@ class Recognizer:
             decoded = decode(source)
             detected = replace(self._detect(decoded.pixels), note=decoded.note)
             is_kept = keep or is_file(source)
-            return replace(detected, picture=kept(source, decoded.pixels)) if is_kept else detected
+            return (
+                replace(detected, picture=rereadable(source, decoded.pixels))
+                if is_kept
+                else detected
+            )
         except MienError as error:
             return error
 
@@ -391,6 +395,6 @@ class Recognizer:
         probabilities = self._classifier.answer(heads, mode=self.mode, rule=self._rule)
         other_heads = {name: (labels, heads[name]) for name, labels in self.heads.items()}
         certain_from, prediction = self.certain_from, (self.labels, probabilities)
-        return faces_of(
+        return make_faces(
             detected.detections, detected.crops, prediction, other_heads, certain_from=certain_from
         )

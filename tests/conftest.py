@@ -22,7 +22,7 @@ def _isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
     # Which letters no font has depends on the machine: no test is told of another's.
     monkeypatch.setattr(fonts, "_missing", {})
-    monkeypatch.setattr(fonts, "_told", set())
+    monkeypatch.setattr(fonts, "_reported", set())
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from PIL import Image
 import mien
 from mien.data.synthetic import draw_faces
 from mien.labels import FER2013
-from mien.vision.yunet_weights import YUNET_FILE, kept_weights
+from mien.vision.yunet_weights import YUNET_FILE, local_weights
 
 MODULES = (
     *("mien.data.dataset", "mien.evaluation.evaluate", "mien.evaluation.predictions"),
@@ -46,7 +46,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """YuNet's, without fetching them."""
-    if kept_weights() is None:
+    if local_weights() is None:
         shared = Path(__file__).parents[2] / "shared" / "models" / YUNET_FILE
         if not shared.exists():
             pytest.skip("YuNet's weights are not here (make vendor), and no test fetches them")

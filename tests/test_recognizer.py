@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mien.vision.answers import entropy
 from PIL import Image
 from toy_bundle import answers, write_toy
 
@@ -24,6 +23,7 @@ from mien.recognizer import Recognizer, load
 from mien.results import Faces, Frame, Frames
 from mien.vision.detect import WholeImage
 from mien.vision.detections import Detections
+from mien.vision.faces import entropy
 
 
 class Fixed:

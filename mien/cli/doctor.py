@@ -15,7 +15,7 @@ from mien.runtime import cores, has_bf16, processor
 from mien.text_table import aligned
 from mien.vision.detect import mtcnn_is_installed
 from mien.vision.yunet import YuNet
-from mien.vision.yunet_weights import kept_weights
+from mien.vision.yunet_weights import local_weights
 
 PACKAGES = (
     "numpy", "pillow", "opencv-python-headless", "onnxruntime", "pooch", "typer", "rich", "mtcnn",
@@ -93,7 +93,7 @@ def _network() -> str:
 def _detector() -> str:
     """The face detector that would be used; nothing is downloaded."""
     try:
-        weights = kept_weights()
+        weights = local_weights()
         if weights is not None:
             return f"{YuNet(weights).name}, {weights}"
     except MienError as error:

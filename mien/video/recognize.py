@@ -21,7 +21,7 @@ from mien.video.glances import Glances
 from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
 from mien.vision import quality
-from mien.vision.answers import entropy
+from mien.vision.faces import entropy
 
 __all__ = [
     "SMOOTH_S",

@@ -1,7 +1,7 @@
-"""Pictures that are not files: addresses (http, https), `data:` URLs, base64 text.
+"""Pictures that are not files: addresses (http, https), `data:` URLs and base64 text.
 
 An address may lead anywhere, so size, time and redirects are limited, and only http and https are
-followed. `mien serve` never takes addresses from a request.
+accepted. `mien serve` never takes addresses from a request.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 20.0  # to connect, and for each chunk
 TOTAL_S = 120.0
-MOST_REDIRECTS = 5
+MAX_REDIRECTS = 5
 _WEB = ("http://", "https://")
 _OTHER = re.compile(r"(?:file|ftp|ftps|sftp|s3|gs|smb|blob|javascript|about|chrome)://?", re.I)
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.+-]+=[^;,]*)*)(;base64)?,", re.I)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_LEAST_BASE64 = 64  # letters; shorter texts are names
-# First letters of pictures in base64: JPEG, PNG, GIF, RIFF (WebP), BMP, TIFF.
+_MIN_BASE64 = 64  # characters; shorter texts are names
+# First characters of pictures in base64: JPEG, PNG, GIF, RIFF (WebP), BMP, TIFF.
 _HEADS = ("/9j/", "_9j_", "iVBORw", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
 _VIDEOS = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .m3u8 .mpd".split())
 
@@ -42,34 +42,34 @@ def is_address(source: object) -> bool:
 
 
 def is_picture_address(source: str) -> bool:
-    """Whether an address leads to a picture and not to a video, by its ending or else by the type
+    """Whether an address leads to a picture and not to a video, by its suffix, or else by the type
     that the server declares. An address that cannot be reached counts as a picture.
     """
     if not source[:8].lower().startswith(_WEB):
         return is_address(source)
-    end = os.path.splitext(urllib.parse.urlsplit(source).path)[1].lower()
-    if end in PICTURE_SUFFIXES or end in _VIDEOS:
-        return end in PICTURE_SUFFIXES
+    suffix = os.path.splitext(urllib.parse.urlsplit(source).path)[1].lower()
+    if suffix in PICTURE_SUFFIXES or suffix in _VIDEOS:
+        return suffix in PICTURE_SUFFIXES
     return _type_of(source) not in ("video", "audio")
 
 
 def text_bytes(source: str, max_bytes: int) -> tuple[str, bytes] | None:
-    """Name and content of an address, a `data:` URL or base64 text; None for anything else, as a
-    path.
+    """Name and content of an address, a `data:` URL or base64 text; None for anything else, such as
+    a path.
 
     Raises:
-        DataError: if it cannot be had: no network, another kind of address, too large, too slow.
+        DataError: if it cannot be read: no network, another kind of address, too large, too slow.
     """
     if is_address(source):
         if source[:5].lower() == "data:":
             return _data_url(source, max_bytes)
-        return in_short(source), _fetched(source, max_bytes)
-    if len(source) < _LEAST_BASE64 or not source.lstrip().startswith(_HEADS):
+        return in_short(source), _fetch(source, max_bytes)
+    if len(source) < _MIN_BASE64 or not source.lstrip().startswith(_HEADS):
         return None
     plain = "".join(source.split())
     if not _BASE64.fullmatch(plain) or _is_file(source):
         return None
-    return _name("base64", plain), _decoded(plain, _name("base64", plain), max_bytes)
+    return _name("base64", plain), _decode_base64(plain, _name("base64", plain), max_bytes)
 
 
 def _is_file(source: str) -> bool:
@@ -95,11 +95,11 @@ def _data_url(source: str, max_bytes: int) -> tuple[str, bytes]:
         )
     body = source[head.end() :]
     if head[3]:
-        return name, _decoded("".join(urllib.parse.unquote(body).split()), name, max_bytes)
+        return name, _decode_base64("".join(urllib.parse.unquote(body).split()), name, max_bytes)
     return name, urllib.parse.unquote_to_bytes(body)
 
 
-def _decoded(text: str, name: str, max_bytes: int) -> bytes:
+def _decode_base64(text: str, name: str, max_bytes: int) -> bytes:
     if len(text) * 3 // 4 > max_bytes + 2:
         raise _too_large(name, max_bytes)
     try:
@@ -120,7 +120,7 @@ class _Refused(Exception):
         self.got, self.fix = got, fix
 
 
-def _fetched(address: str, max_bytes: int) -> bytes:
+def _fetch(address: str, max_bytes: int) -> bytes:
     """The contents of an address, at most `max_bytes`.
 
     Raises:
@@ -131,22 +131,22 @@ def _fetched(address: str, max_bytes: int) -> bytes:
     try:
         with requests.Session() as session:
             began = time.monotonic()
-            with _answer(session, address, began) as answer:
-                said = answer.headers.get("Content-Length", "")
-                if said.isdigit() and int(said) > max_bytes:
+            with _response(session, address, began) as response:
+                length = response.headers.get("Content-Length", "")
+                if length.isdigit() and int(length) > max_bytes:
                     raise _too_large(in_short(address), max_bytes)
-                held = bytearray()
-                for piece in answer.iter_content(65_536):
-                    held += piece
-                    if len(held) > max_bytes:
+                content = bytearray()
+                for chunk in response.iter_content(65_536):
+                    content += chunk
+                    if len(content) > max_bytes:
                         raise _too_large(in_short(address), max_bytes)
                     if time.monotonic() - began > TOTAL_S:
                         raise _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
-                return bytes(held)
+                return bytes(content)
     except _Refused as refused:
         got, fix = refused.got, refused.fix
     except (requests.RequestException, OSError, ValueError) as error:
-        got, fix = _what_failed(error)
+        got, fix = _cause_and_fix(error)
     raise DataError(
         in_short(address),
         got=got,
@@ -155,37 +155,37 @@ def _fetched(address: str, max_bytes: int) -> bytes:
     ) from None
 
 
-def _answer(session: requests.Session, address: str, began: float) -> requests.Response:
+def _response(session: requests.Session, address: str, began: float) -> requests.Response:
     """The response after all redirects, each of which is checked."""
-    for _ in range(MOST_REDIRECTS + 1):
+    for _ in range(MAX_REDIRECTS + 1):
         if not address[:8].lower().startswith(_WEB):
             kind = in_short(address.partition(":")[0], 20)
             raise _Refused(f"an address of the kind {kind}:", "give a file, or an http address")
-        answer = session.get(
+        response = session.get(
             address,
             stream=True,
             timeout=TIMEOUT_S,
             allow_redirects=False,
             headers={"User-Agent": "mien", "Accept": "image/*,*/*;q=0.5"},
         )
-        if not answer.is_redirect:
-            if answer.status_code >= 400:
-                raise _Refused(f"HTTP status {answer.status_code}", "check the address")
-            kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not response.is_redirect:
+            if response.status_code >= 400:
+                raise _Refused(f"HTTP status {response.status_code}", "check the address")
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind in ("text/html", "application/xhtml+xml"):
                 raise _Refused(
                     "a web page, not a picture", "copy the address of the picture itself"
                 )
-            return answer
-        address = urllib.parse.urljoin(address, answer.headers["Location"])
-        answer.close()
+            return response
+        address = urllib.parse.urljoin(address, response.headers["Location"])
+        response.close()
         if time.monotonic() - began > TOTAL_S:
             raise _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
-    raise _Refused(f"more than {MOST_REDIRECTS} redirects", "check the address in a browser")
+    raise _Refused(f"more than {MAX_REDIRECTS} redirects", "check the address in a browser")
 
 
-def _what_failed(error: Exception) -> tuple[str, str]:
-    """The cause of an error without names of libraries, and how to fix it."""
+def _cause_and_fix(error: Exception) -> tuple[str, str]:
+    """The cause of an error, without names of libraries, and the fix."""
     import requests
 
     if isinstance(error, requests.Timeout):
@@ -212,10 +212,10 @@ def _type_of(address: str) -> str:
     try:
         with (
             requests.Session() as session,
-            _answer(session, address, time.monotonic()) as answer,
+            _response(session, address, time.monotonic()) as response,
         ):
-            kind = answer.headers.get("Content-Type", "").partition("/")[0].strip().lower()
-            if "mpegurl" in answer.headers.get("Content-Type", "").lower():
+            kind = response.headers.get("Content-Type", "").partition("/")[0].strip().lower()
+            if "mpegurl" in response.headers.get("Content-Type", "").lower():
                 return "video"
             return str(kind)
     except (_Refused, requests.RequestException, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Cut a found face out of a picture like the faces that the networks were trained on, and map back.
+"""Cut a detected face out of a picture as the faces were cut that the networks were trained on.
 
 FER2013's crops have a geometry of their own. The rules below come from running the detector over
 enlarged FER2013 pictures and measuring where its box and landmarks lie in them.
@@ -7,11 +7,11 @@ docs/photos.md has both results.
 
     landmarks   the square that puts the five points where they lie in a FER2013 picture
     box         the square that lies around the box as a FER2013 picture lies around its face's box
-    both        between the two: half way for a face seen from the front, and closer to the box the
-                more the head is turned to a side, where landmarks crowd together. The default.
+    both        between the two (the default): halfway for a frontal face, and closer to the box
+                the more the head is turned to a side, where landmarks crowd together
 
-All rules follow the head's in-plane turn, as the landmarks show it. Where there are no landmarks,
-the box is used alone.
+All rules follow the in-plane rotation of the head, as the landmarks show it. Without landmarks the
+box alone is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 from mien.constants import FACE_SIDE
 from mien.errors import UsageError, check_word
-from mien.vision.detections import checked
+from mien.vision.detections import check_picture
 from mien.vision.preprocess import gray, resized
 
 
@@ -55,7 +55,7 @@ GEOMETRIES = {
         box_centre=(0.500, 0.521),
     ),
 }
-TURN = 1.0  # share of a head's in-plane turn that the crop follows
+TURN = 1.0  # share of the in-plane rotation of a head that the crop follows
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +63,9 @@ class Crops:
     """Faces cut out of one picture.
 
     Attributes:
-        faces: uint8 (F, S, S, 1), gray; S is 48, or the side asked for.
-        corners: float32 (F, 4, 2), pixels of the picture: where the crop's top left, top right,
-            bottom right and bottom left corner lie. They may lie outside of the picture.
+        faces: uint8 (F, S, S, 1), gray; S is 48, or the requested side.
+        corners: float32 (F, 4, 2), pixels of the picture: the top left, top right, bottom right
+            and bottom left corner of each crop. They may lie outside the picture.
     """
 
     faces: np.ndarray
@@ -86,14 +86,14 @@ def crop(
         image: RGB uint8 (H, W, 3).
         boxes: float32 (F, 4), x0 y0 x1 y1 in pixels, each at least a pixel wide and high.
         landmarks: float32 (F, 5, 2) pixels, or None for the box rule.
-        geometry: Whose boxes they are (`Detections.geometry`); `none` takes a box for the crop
-            itself, as it is.
+        geometry: The kind of the boxes (`Detections.geometry`); for `none` the box itself is the
+            crop.
         side: Width and height of the crops in pixels.
 
     Raises:
         UsageError: for other shapes, or an unknown geometry.
     """
-    checked(image)
+    check_picture(image)
     boxes = np.asarray(boxes, np.float32)
     if (
         boxes.ndim != 2
@@ -107,13 +107,13 @@ def crop(
         )
     corners = squares(boxes, landmarks, geometry)
     if geometry == "none":
-        cut = [
+        crops = [
             resized(gray(image[y0:y1, x0:x1]), side)
             for x0, y0, x1, y1 in _whole_pixels(boxes, image)
         ]
     else:
-        cut = [cut_out(image, one, side) for one in corners]
-    faces = np.array(cut, np.uint8).reshape(-1, side, side, 1)
+        crops = [cut_out(image, square, side) for square in corners]
+    faces = np.array(crops, np.uint8).reshape(-1, side, side, 1)
     return Crops(faces, corners)
 
 
@@ -131,7 +131,7 @@ def squares(
     Args:
         boxes, landmarks, geometry: As for `crop`.
         rule: `both`, `landmarks` or `box`.
-        follow: Share of the in-plane turn that the crop follows.
+        follow: Share of the in-plane rotation that the crop follows.
 
     Raises:
         UsageError: for an unknown geometry.
@@ -139,11 +139,11 @@ def squares(
     if geometry == "none":
         return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]].astype(np.float32)
     check_word("geometry", geometry, (*GEOMETRIES, "none"))
-    known = GEOMETRIES[geometry]
-    centre, side = by_box(boxes, known)
+    reference = GEOMETRIES[geometry]
+    centre, side = by_box(boxes, reference)
     angle = np.zeros(len(boxes))
     if landmarks is not None:
-        other_centre, other_side, angle = by_landmarks(landmarks, known)
+        other_centre, other_side, angle = by_landmarks(landmarks, reference)
         shares = {"both": 0.5 + 0.5 * turn_aside(landmarks), "landmarks": np.zeros(len(boxes))}
         box_share = shares.get(rule, np.ones(len(boxes)))
         centre = box_share * centre + (1 - box_share) * other_centre
@@ -165,8 +165,8 @@ def turn_aside(landmarks: np.ndarray) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, corners: np.ndarray, side: int = FACE_SIDE) -> np.ndarray:
-    """uint8 (side, side): a turned square of a picture, averaged by area where it shrinks; edges go
-    on outside.
+    """uint8 (side, side): a rotated square of a picture, shrunk by area averaging. Outside the
+    picture its edge pixels are repeated.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -179,14 +179,14 @@ def cut_out(image: np.ndarray, corners: np.ndarray, side: int = FACE_SIDE) -> np
     high = np.clip(np.ceil(corners.max(axis=0)) + 2, low + 1, [width, height]).astype(int)
     patch = gray(image[low[1] : high[1], low[0] : high[0]])
     right, down = corners[1] - corners[0], corners[3] - corners[0]
-    # As many samples a pixel of the crop as the square has pixels there, so that each pixel counts,
-    # then their mean.
+    # A pixel of the crop is the mean of as many samples as the square has pixels there, so that all
+    # of these count.
     samples = max(1, math.ceil(float(np.hypot(*right)) / side - 1e-3))
     size = side * samples
     step = np.stack([right, down], axis=1).astype(np.float64) / size
     # Pixel i covers i to i + 1, its centre is i + 0.5; OpenCV counts centres.
     start = corners[0] - low + step @ [0.5, 0.5] - 0.5
-    grown = cv2.warpAffine(
+    sampled = cv2.warpAffine(
         patch,
         np.column_stack([step, start]),
         (size, size),
@@ -194,35 +194,35 @@ def cut_out(image: np.ndarray, corners: np.ndarray, side: int = FACE_SIDE) -> np
         borderMode=cv2.BORDER_REPLICATE,
     )
     return (
-        grown
+        sampled
         if samples == 1
-        else np.asarray(cv2.resize(grown, (side, side), interpolation=cv2.INTER_AREA))
+        else np.asarray(cv2.resize(sampled, (side, side), interpolation=cv2.INTER_AREA))
     )
 
 
-def by_box(boxes: np.ndarray, known: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Centre (complex) and side of the crops around some boxes."""
+def by_box(boxes: np.ndarray, reference: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (complex) and side of the crops around boxes."""
     width, height = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64).T
-    side = np.sqrt(width * height) / known.box_side
+    side = np.sqrt(width * height) / reference.box_side
     centre = (boxes[:, 0] + boxes[:, 2]) / 2 + 1j * (boxes[:, 1] + boxes[:, 3]) / 2
-    shift = complex(*known.box_centre) - (0.5 + 0.5j)
+    shift = complex(*reference.box_centre) - (0.5 + 0.5j)
     return centre - shift * side, side
 
 
 def by_landmarks(
-    landmarks: np.ndarray, known: Geometry
+    landmarks: np.ndarray, reference: Geometry
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centre (complex), side and in-plane turn of the squares in which the landmarks lie best.
+    """Centre (complex), side and in-plane rotation of the squares that fit the landmarks best.
 
-    The similarity transform of least squares, points as complex numbers, with the ratio of the
-    spreads for its scale.
+    This is the least-squares similarity transform, with points as complex numbers, except that its
+    scale is the ratio of the spreads.
     """
-    seen = landmarks[..., 0].astype(np.float64) + 1j * landmarks[..., 1]
-    points = np.array(known.points) @ [1, 1j]
-    middle, away = seen.mean(axis=1), points - points.mean()
-    spread = seen - middle[:, None]
-    angle = np.angle(spread @ np.conj(away))
-    side = np.sqrt((np.abs(spread) ** 2).sum(axis=1) / (np.abs(away) ** 2).sum())
+    observed = landmarks[..., 0].astype(np.float64) + 1j * landmarks[..., 1]
+    points = np.array(reference.points) @ [1, 1j]
+    middle, centred_points = observed.mean(axis=1), points - points.mean()
+    centred = observed - middle[:, None]
+    angle = np.angle(centred @ np.conj(centred_points))
+    side = np.sqrt((np.abs(centred) ** 2).sum(axis=1) / (np.abs(centred_points) ** 2).sum())
     return middle + side * np.exp(1j * angle) * (0.5 + 0.5j - points.mean()), side, angle
 
 

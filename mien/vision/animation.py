@@ -16,9 +16,9 @@ from mien.vision.reading import Limits, bytes_of
 from mien.vision.safety import bad_picture, gif_has_frames, inspect
 
 _SUFFIXES = (".gif", ".webp", ".png", ".apng", ".avif", ".avifs")
-_HEAD = 65_536  # bytes; a PNG says before its pixels that it is animated
-_MOST_FRAMES = 100_000
-_SHORTEST_S, _INSTEAD_S = 0.011, 0.1  # browsers show frames of 10 ms and less for 100 ms
+_HEAD_BYTES = 65_536  # a PNG declares before its pixels that it is animated
+_MAX_FRAMES = 100_000
+_MIN_DURATION_S, _DEFAULT_DURATION_S = 0.011, 0.1  # as browsers: 10 ms or less count as 100 ms
 
 
 def is_animated(path: str | os.PathLike[str]) -> bool:
@@ -27,18 +27,18 @@ def is_animated(path: str | os.PathLike[str]) -> bool:
     if os.path.splitext(text)[1].lower() not in _SUFFIXES:
         return False
     try:
-        found = os.stat(text)
-        if not stat.S_ISREG(found.st_mode):  # a pipe that nobody fills would be waited for
+        status = os.stat(text)
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe without a writer would wait for ever
             return False
-        return _moves(text, found.st_mtime_ns, found.st_size)
+        return _has_animation(text, status.st_mtime_ns, status.st_size)
     except (OSError, ValueError):
         return False
 
 
 @lru_cache(maxsize=100_000)
-def _moves(path: str, changed: int, size: int) -> bool:
+def _has_animation(path: str, changed_ns: int, size: int) -> bool:
     with open(path, "rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(_HEAD_BYTES)
         if head[:4] == b"GIF8" and size <= DEFAULT_LIMITS.max_bytes:
             try:
                 return gif_has_frames(head + file.read(), path)
@@ -54,10 +54,11 @@ def _moves(path: str, changed: int, size: int) -> bool:
 def animation_frames(
     path: str, *, limits: Limits = DEFAULT_LIMITS
 ) -> Generator[tuple[float, np.ndarray], None, None]:
-    """Time in seconds and picture, RGB uint8 (H, W, 3), of each frame; one is in memory at a time.
+    """Time in seconds and pixels, RGB uint8 (H, W, 3), of each frame; one frame is in memory at a
+    time.
 
     Raises:
-        DataError: for a file that is damaged or too large; also after some frames.
+        DataError: for a file that is damaged or too large, possibly after some frames.
     """
     where, data = bytes_of(path, limits)
     kind = inspect(data, where, max_scans=limits.max_scans).kind
@@ -65,7 +66,7 @@ def animation_frames(
     try:
         with opener(kind, where)(io.BytesIO(data)) as image:
             check_size(image.size, where, limits)
-            for number in range(_MOST_FRAMES):
+            for number in range(_MAX_FRAMES):
                 try:
                     image.seek(number)
                 except EOFError:
@@ -73,7 +74,7 @@ def animation_frames(
                 image.load()
                 duration_s = float(image.info.get("duration") or 0) / 1000
                 yield time_s, upright_rgb(image, 1, [], where)
-                time_s += duration_s if duration_s >= _SHORTEST_S else _INSTEAD_S
+                time_s += duration_s if duration_s >= _MIN_DURATION_S else _DEFAULT_DURATION_S
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise bad_picture(where, f"a corrupt animation ({reason})") from error

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _PLATE, _INK, _DIM = (16, 16, 16, 215), (255, 255, 255, 255), (120, 120, 120, 255)
 _REASON = (255, 214, 150, 255)
-_LEAST_FONT = 11  # pixels
-_RINGS = 6  # how far from its face a label may stand, in its own heights
+_MIN_FONT_PX = 11
+_RINGS = 6  # greatest distance of a label from its face, in heights of the label
 
 
 def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.ndarray:
@@ -60,7 +60,7 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     height, width = image.shape[:2]
     short = min(height, width)
     sizes = [
-        max(_LEAST_FONT, short / 70, min(short / 28, 0.3 * (face.box[3] - face.box[1])))
+        max(_MIN_FONT_PX, short / 70, min(short / 28, 0.3 * (face.box[3] - face.box[1])))
         for face in faces
     ]
     for face, size in zip(faces, sizes, strict=True):
@@ -69,12 +69,12 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
     # The largest faces choose first: they have the least room around them.
     order = sorted(range(len(faces)), key=lambda i: faces[i].box[1] - faces[i].box[3])
     number = len(faces) > 1
-    placed = [(i, _placed(faces[i], sizes[i], room, i if number else None)) for i in order]
-    found = [(faces[i], *one) for i, one in placed if one is not None]
-    for face, plate, place in found:
+    places = [(i, _place_label(faces[i], sizes[i], room, i if number else None)) for i in order]
+    placed = [(faces[i], *place) for i, place in places if place is not None]
+    for face, plate, place in placed:
         colour = labels.colour(labels.index(face.label))
         _line_to(pen, place, face.box, colour, plate.pad)
-    for face, plate, place in found:
+    for face, plate, place in placed:
         plate.draw(pen, place, labels.colour(labels.index(face.label)))
     for i in order:
         _bars(pen, faces[i], labels, sizes[i], room)
@@ -82,34 +82,34 @@ def annotate(image: np.ndarray, faces: Sequence[Face], labels: LabelSet) -> np.n
 
 
 class _Room:
-    """The parts of a picture that are occupied, by faces and by what was drawn."""
+    """The parts of a picture that faces and drawings occupy."""
 
     def __init__(self, size: tuple[int, int], boxes: Sequence[tuple[float, ...]]) -> None:
         self.size = size
-        self._taken = np.array(boxes, np.float64).reshape(-1, 4)
+        self._occupied = np.array(boxes, np.float64).reshape(-1, 4)
 
     def first(self, places: np.ndarray, box: tuple[float, ...], *, on_it: bool) -> int | None:
-        """The first of the places (n, 4) around a face's box that is inside the picture and free,
-        as is the line from it to the box; None if there is none. With `on_it` the place may cover
-        the face itself.
+        """Index of the first of the places (n, 4) around a face's box that is inside the picture
+        and free, as is the line from it to the box; None if there is none. With `on_it` the place
+        may cover the face itself.
         """
-        others = self._taken[np.abs(self._taken - np.array(box)).max(axis=1) > 0]
-        taken = others if on_it else self._taken
+        others = self._occupied[np.abs(self._occupied - np.array(box)).max(axis=1) > 0]
+        obstacles = others if on_it else self._occupied
         inside = (
             (places[:, :2] >= 0).all(1)
             & (places[:, 2] <= self.size[0])
             & (places[:, 3] <= self.size[1])
         )
-        good = np.flatnonzero(inside & ~_meet(places, taken).any(1))
-        for number in good:
-            start, end = _way(places[number], box)
+        free = np.flatnonzero(inside & ~_overlap(places, obstacles).any(1))
+        for number in free:
+            start, end = _connector(places[number], box)
             points = start + np.linspace(0, 1, 24)[:, None] * (end - start)
-            if not _meet(np.concatenate([points, points], 1), others).any():
+            if not _overlap(np.concatenate([points, points], 1), others).any():
                 return int(number)
         return None
 
     def take(self, place: np.ndarray) -> None:
-        self._taken = np.concatenate([self._taken, place[None]])
+        self._occupied = np.concatenate([self._occupied, place[None]])
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class _Plate:
             letters.draw(pen, (left + 3 * self.pad, middle), text, ink, "lm")
 
 
-def _placed(
+def _place_label(
     face: Face, size: float, room: _Room, number: int | None = None
 ) -> tuple[_Plate, np.ndarray] | None:
     """The label with its percentage, the reason if it is uncertain, and its place: near its face,
@@ -149,26 +149,26 @@ def _placed(
         who = "" if face.perhaps_no_face else f"#{face.track} "
     text = f"{who}{face.label}{'?' if face.uncertain else ''} {face[face.label]:.0%}"
     reasons = [part for part in face.reason.split("; ") if part] if face.uncertain else []
-    whole = []
+    full = []
     for scale in (1.0, 0.8, 0.64):
-        large = Letters(max(_LEAST_FONT, round(scale * size)))
-        small = Letters(max(_LEAST_FONT - 1, round(0.72 * scale * size)))
-        whole.append(_Plate(((large, text, _INK), *((small, one, _REASON) for one in reasons))))
-    bare = [_Plate(plate.lines[:1]) for plate in whole]
+        large = Letters(max(_MIN_FONT_PX, round(scale * size)))
+        small = Letters(max(_MIN_FONT_PX - 1, round(0.72 * scale * size)))
+        full.append(_Plate(((large, text, _INK), *((small, one, _REASON) for one in reasons))))
+    bare = [_Plate(plate.lines[:1]) for plate in full]
     for plates, where in (
-        (whole, "near"),
-        (whole, "far"),
+        (full, "near"),
+        (full, "far"),
         (bare, "near"),
         (bare, "far"),
-        (whole, "on it"),
+        (full, "on it"),
         (bare, "on it"),
     ):
         for plate in dict.fromkeys(plates):
             places = _around(face.box, plate, room.size, where)
-            found = room.first(places, face.box, on_it=where == "on it")
-            if found is not None:
-                room.take(places[found])
-                return plate, places[found]
+            index = room.first(places, face.box, on_it=where == "on it")
+            if index is not None:
+                room.take(places[index])
+                return plate, places[index]
     return None
 
 
@@ -197,16 +197,16 @@ def _around(box: tuple[float, ...], plate: _Plate, size: tuple[int, int], where:
     return np.array([(left, top, left + wide, top + high) for left, top in corners])
 
 
-def _meet(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """bool (n, m): which rectangles overlap which others."""
-    some, others = some[:, None], others[None]
+def _overlap(places: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """bool (n, m): whether each place overlaps each of the others."""
+    places, others = places[:, None], others[None]
     return np.asarray(
-        ((some[..., :2] < others[..., 2:]) & (others[..., :2] < some[..., 2:])).all(-1)
+        ((places[..., :2] < others[..., 2:]) & (others[..., :2] < places[..., 2:])).all(-1)
     )
 
 
-def _way(place: np.ndarray, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest points of a plate and of its box."""
+def _connector(place: np.ndarray, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a plate and of its box that are nearest to each other."""
     low, high = np.array(box[:2]), np.array(box[2:])
     end = np.clip((place[:2] + place[2:]) / 2, low, high)
     start = np.clip(end, place[:2], place[2:])
@@ -217,14 +217,14 @@ def _line_to(
     pen: ImageDraw, place: np.ndarray, box: tuple[float, ...], colour: str, gap: int
 ) -> None:
     """Draw a line from a plate to its box, if they do not touch."""
-    start, end = _way(place, box)
+    start, end = _connector(place, box)
     if np.abs(end - start).max() > 2 * gap:
         for fill, width in (((0, 0, 0, 200), gap // 2 + 2), (colour, max(1, gap // 2))):
             pen.line((*start, *end), fill=fill, width=width)
 
 
 def _box(pen: ImageDraw, face: Face, colour: str, line: int) -> None:
-    """Draw the box in the label's colour with dark edges, dashed if the answer is uncertain."""
+    """Draw the box in the label's colour with dark edges, dashed if the prediction is uncertain."""
     x0, y0, x1, y1 = (round(value) for value in face.box)
     corners = ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0))
     dash = 5 * line if face.uncertain else 0
@@ -244,7 +244,7 @@ def _box(pen: ImageDraw, face: Face, colour: str, line: int) -> None:
 
 def _bars(pen: ImageDraw, face: Face, labels: LabelSet, size: float, room: _Room) -> None:
     """Draw a panel with a bar for each label beside the box, if there is room."""
-    letters = Letters(max(_LEAST_FONT, round(0.72 * size)))
+    letters = Letters(max(_MIN_FONT_PX, round(0.72 * size)))
     pad = max(2, round(letters.size / 4))
     names = max(letters.length(name) for name in face.labels)
     bar, row = 3.0 * letters.size, letters.size * 1.1
@@ -254,14 +254,14 @@ def _bars(pen: ImageDraw, face: Face, labels: LabelSet, size: float, room: _Room
     left = min(max(x0, 0), room.size[0] - wide)
     corners = ((x1 + 2 * pad, top), (x0 - wide - 2 * pad, top), (left, y1 + 2 * pad))
     places = np.array([(x, y, x + wide, y + high) for x, y in corners])
-    found = room.first(places, face.box, on_it=False)
-    if found is None:
+    index = room.first(places, face.box, on_it=False)
+    if index is None:
         return
-    place = places[found]
+    place = places[index]
     room.take(place)
     pen.rectangle(tuple(place), fill=_PLATE)
-    for index, (name, probability) in enumerate(face.probabilities.items()):
-        y = place[1] + pad + row * index
+    for number, (name, probability) in enumerate(face.probabilities.items()):
+        y = place[1] + pad + row * number
         letters.draw(pen, (place[0] + pad, y + row / 2), name, _INK, "lm")
         x = place[0] + names + 2 * pad
         top, bottom = y + 0.15 * row, y + 0.85 * row - 1

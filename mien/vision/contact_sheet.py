@@ -26,11 +26,10 @@ def contact_sheet(
 
     Args:
         images: uint8 (N, H, W, 1), N at least 1.
-        captions: One for each image, or none at all; a newline starts a second line. Long lines are
-            cut.
+        captions: One for each image, or none; a newline starts another line, long lines are cut.
         columns: Cells in a row.
         scale: Whole-number enlargement of the faces.
-        together: How many neighbours belong together (2 for pairs); a wider gap follows each group.
+        together: Neighbours that belong together (2 for pairs); a wider gap follows each group.
         title: A line above the faces.
 
     Returns:
@@ -100,12 +99,12 @@ def _check_sheet(images: np.ndarray, captions: Sequence[str], sizes: tuple[int, 
         )
 
 
-def explained(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
+def explanation_sheet(face: np.ndarray, heat: np.ndarray, caption: str) -> np.ndarray:
     """A face beside its occlusion map, with a caption under both.
 
     Args:
         face: uint8 (S, S, 1).
-        heat: float (S, S), from `Recognizer.explain`: falls of log-odds.
+        heat: float (S, S), decreases of the log-odds, from `Recognizer.explain`.
         caption: The prediction.
 
     Returns:

@@ -4,8 +4,8 @@ YuNet is in yunet.py, its weights (230 KB) in yunet_weights.py. The wheel `mtcnn
 (Zhang et al. 2016) with its weights, so an offline machine can fall back on it; it needs
 TensorFlow.
 
-Results depend on the detector, so its name is part of every result, and `auto` says in `note` why
-it did not choose YuNet. Figures: docs/photos.md.
+Results depend on the detector, so its name is part of every result; with `auto`, `note` says why
+YuNet was not chosen. Figures: docs/photos.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from mien import runtime
 from mien.constants import DETECTORS
 from mien.errors import DownloadError, MissingExtraError, UsageError, check_word
-from mien.vision.detections import Detections, checked, found_faces, shrunk
+from mien.vision.detections import Detections, check_picture, shrunk, valid_detections
 from mien.vision.yunet import MAX_SIDE, MIN_SCORE, YuNet
 from mien.vision.yunet_weights import yunet_weights
 
@@ -43,7 +43,7 @@ class Detector(Protocol):
 
     @property
     def note(self) -> str:
-        """Why this detector was chosen and not the preferred one; empty if it is that one."""
+        """Why the preferred detector was not chosen; empty if it was."""
 
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3)."""
@@ -59,7 +59,7 @@ def find_detector(
             `none` for pictures that are faces already; `auto` for YuNet if its weights can be
             found or downloaded, else MTCNN if it is installed.
         model: File with YuNet's weights, instead of the usual places.
-        max_side: Longest side in pixels at which faces are detected; larger pictures are shrunk to
+        max_side: Longest side, in pixels, of the picture searched; larger pictures are shrunk to
             it. A larger value finds smaller faces and takes longer. None means 2560.
 
     Raises:
@@ -70,13 +70,13 @@ def find_detector(
         MissingExtraError: for `mtcnn` if it is not installed.
     """
     check_word("detector", kind, DETECTORS)
-    for name, given, kinds in (
+    for name, value, kinds in (
         ("model", model, DETECTORS[:3]),
         ("max_side", max_side, DETECTORS[:4]),
     ):
-        if given is not None and kind not in kinds:
+        if value is not None and kind not in kinds:
             raise UsageError(
-                f"detector {kind}: got {name} {given}; expected none, since it is for "
+                f"detector {kind}: got {name} {value}; expected none, since it is for "
                 f"{', '.join(kinds)} only. Fix: leave it out, or use one of these detectors"
             )
     side = MAX_SIDE if max_side is None else max_side
@@ -103,7 +103,7 @@ class WholeImage:
     note = ""
 
     def detect(self, image: np.ndarray) -> Detections:
-        height, width = checked(image).shape[:2]
+        height, width = check_picture(image).shape[:2]
         boxes = np.array([[0, 0, width, height]], np.float32)
         return Detections(boxes, np.ones(1, np.float32), None, "none")
 
@@ -135,22 +135,22 @@ class MTCNN:
 
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3)."""
-        small, zoom = shrunk(checked(image), self._max_side)
-        if min(small.shape[:2]) < 12:  # its first network looks at 12 x 12 pixels
-            return found_faces(np.zeros((0, 15), np.float32), image, "mtcnn")
+        small, zoom = shrunk(check_picture(image), self._max_side)
+        if min(small.shape[:2]) < 12:  # the input of its first network is 12 x 12 pixels
+            return valid_detections(np.zeros((0, 15), np.float32), image, "mtcnn")
         with self._lock:
-            found = self._network.detect_faces(small) or []
+            results = self._network.detect_faces(small) or []
         rows = []
-        for face in found:
+        for face in results:
             x, y, width, height = face["box"]
             points = face["keypoints"]
-            # Its left is the picture's left, which is the person's right.
+            # MTCNN's left is the picture's left, which is the person's right.
             order = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
             flat = [value for name in order for value in points[name]]
             rows.append([x, y, x + width, y + height, *flat, face["confidence"]])
         faces = np.array(rows, np.float32).reshape(-1, 15)
         faces[:, :14] *= np.tile(zoom, 7)
-        return found_faces(faces[faces[:, 14] >= self._min_score], image, "mtcnn")
+        return valid_detections(faces[faces[:, 14] >= self._min_score], image, "mtcnn")
 
 
 def mtcnn_is_installed() -> bool:

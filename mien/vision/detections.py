@@ -1,4 +1,4 @@
-"""The result of a detector, and the rules that turn rows of any detector into valid boxes."""
+"""The result of a face detector, and the rules for valid boxes, which hold for all detectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.errors import UsageError
 
-_SAME = 0.4  # overlap (intersection over union) from which on two boxes are one face
+SAME_FACE_IOU = 0.4  # two boxes that overlap by more are one face
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +42,8 @@ class Detections:
         return Detections(self.boxes[order], self.scores[order], points, self.geometry)
 
 
-def checked(image: np.ndarray) -> np.ndarray:
-    """The picture, if it is one.
+def check_picture(image: np.ndarray) -> np.ndarray:
+    """Return the picture, if it is one.
 
     Raises:
         UsageError: if it is not uint8 (H, W, 3) with at least one pixel.
@@ -88,12 +88,16 @@ def shrunk(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     return small, np.array([width / size[0], height / size[1]], np.float32)
 
 
-def found_faces(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detections:
-    """Valid, sorted detections, each face once, from rows: x0 y0 x1 y1, ten landmark coordinates,
-    score.
+def valid_detections(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detections:
+    """Valid, sorted detections, each face once.
 
     Boxes are clipped to the picture. Rows with values that are not finite are dropped, as are boxes
-    with less than a pixel inside the picture, and the less sure of two boxes that overlap.
+    with less than a pixel inside the picture, and the lower score of two boxes that overlap.
+
+    Args:
+        faces: float32 (F, 15): x0 y0 x1 y1, ten landmark coordinates, score.
+        image: The picture, uint8 (H, W, 3).
+        geometry: As in `Detections`.
     """
     height, width = image.shape[:2]
     faces = faces[np.isfinite(faces).all(axis=1)]
@@ -103,13 +107,15 @@ def found_faces(faces: np.ndarray, image: np.ndarray, geometry: str) -> Detectio
     faces, boxes, sides = faces[whole], boxes[whole], sides[whole]
     scores = np.clip(faces[:, 14], 0, 1).astype(np.float32)
     order = np.lexsort((-sides[:, 0] * sides[:, 1], -scores))
-    kept = distinct(boxes, order)
-    landmarks = faces[kept, 4:14].reshape(-1, 5, 2).astype(np.float32)
-    return Detections(boxes[kept], scores[kept], landmarks, geometry)
+    indices = distinct(boxes, order)
+    landmarks = faces[indices, 4:14].reshape(-1, 5, 2).astype(np.float32)
+    return Detections(boxes[indices], scores[indices], landmarks, geometry)
 
 
 def distinct(boxes: np.ndarray, order: Sequence[int] | np.ndarray) -> list[int]:
-    """Indices in the given order, without boxes that overlap an earlier one by over `_SAME`."""
+    """Indices in the given order, without boxes that overlap an earlier one too much: non-maximum
+    suppression.
+    """
     kept: list[int] = []
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     for index in map(int, order):
@@ -117,7 +123,7 @@ def distinct(boxes: np.ndarray, order: Sequence[int] | np.ndarray) -> list[int]:
             low = np.maximum(boxes[kept, :2], boxes[index, :2])
             high = np.minimum(boxes[kept, 2:], boxes[index, 2:])
             shared = np.prod(np.clip(high - low, 0, math.inf), axis=1)
-            if float((shared / (areas[kept] + areas[index] - shared)).max()) > _SAME:
+            if float((shared / (areas[kept] + areas[index] - shared)).max()) > SAME_FACE_IOU:
                 continue
         kept.append(index)
     return kept

@@ -5,8 +5,8 @@ label's score falls, the patch supported the label (Zeiler and Fergus 2014,
 https://arxiv.org/abs/1311.2901). This needs only predictions, so it works with any network. It
 shows what this network uses, not why the face has that expression.
 
-A score is a probability, or its log-odds. Near 100 % no single patch moves the probability, but the
-log-odds still show which patches the label depends on.
+A score is a probability, or its log-odds. Near 100 % no single patch changes the probability much,
+but the log-odds still show which patches the label depends on.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 from mien.constants import FACE_SIDE
 from mien.errors import UsageError
 
-PATCH = 12  # pixels of a face of 48, as the next two
+PATCH = 12  # pixels of a face of 48 x 48, as are the next two
 STRIDE = 3
-_BLUR = 8.0  # standard deviation: details go, brightness stays
+_BLUR = 8.0  # standard deviation: removes details, keeps brightness
 _FOR, _AGAINST = (230, 159, 0), (86, 180, 233)  # orange and sky blue of Okabe and Ito
-# Maps whose strongest place is below this are drawn paler: of probability, and of log-odds.
+# Maps whose strongest value is below this are drawn paler: for probabilities, and for log-odds.
 FAINT, FAINT_LOG_ODDS = 0.02, 0.2
-_LEAST = 1e-9  # a probability of 0 counts as this in log-odds
+_MIN_PROBABILITY = 1e-9  # a probability of 0 counts as this in log-odds
 
 
 def log_odds(probabilities: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def log_odds(probabilities: np.ndarray) -> np.ndarray:
 
     1 - p is the sum of the other probabilities, which is exact where p rounds to 1.
     """
-    p = np.maximum(probabilities.astype(np.float64), _LEAST)
+    p = np.maximum(probabilities.astype(np.float64), _MIN_PROBABILITY)
     others = np.stack([np.delete(p, k, axis=1).sum(axis=1) for k in range(p.shape[1])], axis=1)
     return np.asarray(np.log(p) - np.log(others))
 
@@ -49,8 +49,8 @@ def occlusion_map(
         index: Position of the label among the K.
 
     Returns:
-        float32 (S, S): mean fall of the score over the patches that cover a pixel; positive values
-        support the label.
+        float32 (S, S): mean decrease of the score over the patches that cover a pixel; positive
+        where the face supports the label.
 
     Raises:
         UsageError: if the face has another shape or dtype.
@@ -75,10 +75,10 @@ def occlusion_map(
     for number, place in enumerate(places):
         occluded[number, ..., 0][place] = blurred[place]
     scores = classify(occluded)[:, index]
-    falls = scores[-1] - scores[:-1]  # the last one is the face itself
+    decreases = scores[-1] - scores[:-1]  # the last one is the face itself
     total, covered = np.zeros((side, side)), np.zeros((side, side))
-    for place, fall in zip(places, falls, strict=True):
-        total[place] += fall
+    for place, decrease in zip(places, decreases, strict=True):
+        total[place] += decrease
         covered[place] += 1
     return np.asarray(total / covered, np.float32)
 
@@ -92,7 +92,7 @@ def overlay(
         face: uint8 (S, S, 1).
         heat: float (S, S), from `occlusion_map`.
         side: Width and height of the result in pixels.
-        faint: The strongest place is drawn in full colour if it is at least this.
+        faint: The strongest value is drawn in full colour if it is at least this.
 
     Returns:
         RGB uint8 (side, side, 3).

@@ -1,4 +1,4 @@
-"""Make the faces of a picture from detections, crops and probabilities."""
+"""Build the faces of a picture from detections, crops and probabilities."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mien.vision import quality
 from mien.vision.detections import Detections
 from mien.vision.head_pose import head_pose
 
-Labelled = tuple[LabelSet, np.ndarray]  # probabilities float32 (F, K), and what their columns are
+Prediction = tuple[LabelSet, np.ndarray]  # labels, and their probabilities float32 (F, K)
 
 
-def faces_of(
+def make_faces(
     detections: Detections,
     crops: np.ndarray,
-    shown: Labelled,
-    heads: Mapping[str, Labelled],
+    prediction: Prediction,
+    heads: Mapping[str, Prediction],
     *,
     certain_from: float,
 ) -> Faces:
@@ -29,17 +29,17 @@ def faces_of(
     Args:
         detections: F boxes, with landmarks or without.
         crops: The faces as the network sees them, uint8 (F, S, S, 1).
-        shown: Labels and probabilities of the prediction.
-        heads: Those of each head, by name.
+        prediction: Labels and probabilities of the faces.
+        heads: The same of each head, by name.
         certain_from: Lowest probability of the likeliest label in a certain prediction.
     """
-    labels, probabilities = shown
+    labels, probabilities = prediction
     faces = Faces(labels=labels.names, heads={n: its.names for n, (its, _) in heads.items()})
     for i, (box, score) in enumerate(zip(detections.boxes, detections.scores, strict=True)):
         p = probabilities[i]
         points = None if detections.landmarks is None else detections.landmarks[i]
-        measured = quality.measure(box, points, crops[i])
-        reason = quality.doubt(float(p.max()), measured, certain_from, score=float(score))
+        face_quality = quality.measure(box, points, crops[i])
+        reason = quality.doubt(float(p.max()), face_quality, certain_from, score=float(score))
         x0, y0, x1, y1 = (float(value) for value in box)
         faces.append(
             Face(
@@ -51,7 +51,7 @@ def faces_of(
                 label=labels[int(p.argmax())],
                 probabilities=values_by_name(labels.names, p),
                 entropy=entropy(p),
-                quality=measured,
+                quality=face_quality,
                 uncertain=bool(reason),
                 reason=reason,
                 heads={

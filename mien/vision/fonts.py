@@ -1,4 +1,4 @@
-"""Letters of any script in drawings.
+"""Draw text of any script.
 
 Noto Sans (Latin, Greek, Cyrillic; OFL) comes with the package fontpkg-noto-sans. Letters that it
 lacks are taken from the fonts installed on this machine, plain sans-serif fonts first. Letters that
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-_MOST_FONTS = 600  # searched for one letter
-_NEVER_A_GLYPH = "\U0010ffff"  # every font lacks it and draws its box for missing letters
+_MAX_FONTS = 600  # searched for one letter
+_NO_GLYPH = "\U0010ffff"  # no font has it, so each draws its box for missing letters
 _lock = threading.Lock()
 _missing: dict[str, None] = {}  # letters that no font has, not yet reported
-_told: set[str] = set()
+_reported: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,19 @@ class Letters:
 
     @property
     def _own(self) -> FreeTypeFont:
-        return _opened(font_files()[0], self.size)
+        return _open_font(font_files()[0], self.size)
 
     def _parts(self, text: str) -> Iterator[tuple[FreeTypeFont, str]]:
         """The text split into parts, each in one font."""
         text = unicodedata.normalize("NFC", text)
-        chosen = [(_font_for(letter), letter) for letter in text]
-        for i, (font, letter) in enumerate(chosen):
+        fonts = [(_font_for(letter), letter) for letter in text]
+        for i, (font, letter) in enumerate(fonts):
             # Marks and joiners belong to their letter, spaces to the part before them.
             if i and (font is None or unicodedata.combining(letter) or letter in " \u200d\ufe0f"):
-                chosen[i] = (chosen[i - 1][0], letter)
-        for file, part in groupby(chosen, key=lambda one: one[0]):
+                fonts[i] = (fonts[i - 1][0], letter)
+        for file, part in groupby(fonts, key=lambda one: one[0]):
             letters = "".join(letter for _, letter in part)
-            yield _opened(file or font_files()[0], self.size), letters
+            yield _open_font(file or font_files()[0], self.size), letters
 
 
 def take_missing() -> str:
@@ -100,7 +100,7 @@ def take_missing() -> str:
     """
     with _lock:
         letters = "".join(_missing)
-        _told.update(_missing)
+        _reported.update(_missing)
         _missing.clear()
     if not letters:
         return ""
@@ -116,21 +116,21 @@ def font_files() -> tuple[Path, ...]:
     import fontpkg_noto_sans
 
     own = Path(fontpkg_noto_sans.__file__).parent / "files"
-    found = [path for path in sorted(own.glob("*.ttf")) if "Italic" not in path.name]
+    files = [path for path in sorted(own.glob("*.ttf")) if "Italic" not in path.name]
     for folder in _folders():
         for place, _, names in os.walk(folder):
-            found += [
+            files += [
                 Path(place, name)
                 for name in names
                 if name.lower().endswith((".ttf", ".otf", ".ttc", ".otc"))
             ]
     return tuple(
-        sorted(dict.fromkeys(found), key=lambda path: (own not in path.parents, *_rank(path)))
+        sorted(dict.fromkeys(files), key=lambda path: (own not in path.parents, *_rank(path)))
     )
 
 
 def files_for(text: str) -> list[Path]:
-    """The fonts in which a text is drawn, our own first: for matplotlib."""
+    """The fonts in which a text is drawn, mien's own first; for matplotlib."""
     files = dict.fromkeys([font_files()[0]])
     for letter in text:
         file = _font_for(letter)
@@ -166,10 +166,10 @@ def _font_for(letter: str) -> Path | None:
     if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf", "Mn", "Me"):
         return None
     script = unicodedata.name(letter, "").partition(" ")[0]
-    # If no font had another letter of this script, they are not all searched again.
-    files = _in_use if script in _scripts_without else (*_in_use, *font_files()[:_MOST_FONTS])
+    # Fonts are not searched again for a script of which no font had another letter.
+    files = _in_use if script in _scripts_without else (*_in_use, *font_files()[:_MAX_FONTS])
     for path in files:
-        if _has(path, letter):
+        if _has_glyph(path, letter):
             if path not in _in_use:
                 _in_use.append(path)
             _scripts_with.add(script)
@@ -177,7 +177,7 @@ def _font_for(letter: str) -> Path | None:
     with _lock:
         if script not in _scripts_with:
             _scripts_without.add(script)
-        if letter not in _told:
+        if letter not in _reported:
             _missing[letter] = None
     return None
 
@@ -187,18 +187,18 @@ _scripts_with: set[str] = set()
 _scripts_without: set[str] = set()
 
 
-def _has(path: Path, letter: str) -> bool:
+def _has_glyph(path: Path, letter: str) -> bool:
     try:
-        font = _opened(path, 24)
-        # The box for a missing letter is as wide and dark as that for `_NEVER_A_GLYPH`.
-        mask, none = font.getmask(letter), font.getmask(_NEVER_A_GLYPH)
+        font = _open_font(path, 24)
+        # The box for a missing letter is as wide and dark as that for `_NO_GLYPH`.
+        mask, none = font.getmask(letter), font.getmask(_NO_GLYPH)
         return bytes(mask) != bytes(none) and mask.getbbox() is not None
     except (OSError, ValueError):
         return False
 
 
 @functools.lru_cache(maxsize=256)
-def _opened(path: Path, size: int) -> FreeTypeFont:
+def _open_font(path: Path, size: int) -> FreeTypeFont:
     from PIL import ImageFont
 
     return ImageFont.truetype(str(path), size)

@@ -1,6 +1,6 @@
-"""Names of picture files, one list for training and for use.
+"""Names of picture files, for training and for recognition.
 
-Names only tell pictures from other files beside them; the content decides what a file really is.
+Names only tell pictures from other files; the content decides the format.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ PICTURE_SUFFIXES = frozenset(
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a path has the ending of a picture."""
+    """Whether a path has the suffix of a picture."""
     return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES

@@ -1,6 +1,6 @@
 """Head pose: yaw, pitch and roll from five landmarks.
 
-The landmarks are compared with those of a mean face in space (Perspective-n-Point, OpenCV's SQPNP:
+The landmarks are matched with those of a mean face in 3D (Perspective-n-Point, OpenCV's SQPNP:
 Terzakis and Lourakis 2020, https://doi.org/10.1007/978-3-030-58452-8_28). The mean face's x and y
 are where YuNet sees the landmarks of FER2013's pictures (`mien.vision.align`); its depths are those
 of MediaPipe's canonical face model.
@@ -32,7 +32,7 @@ MEAN_FACE = np.array(
     ]
 )
 MEAN_FACE -= MEAN_FACE.mean(0)
-_FAR = 16.0  # distances between the eyes to the camera: a metre
+CAMERA_DISTANCE = 16.0  # to the camera, in distances between the eyes: about a metre
 
 
 def head_pose(landmarks: np.ndarray) -> tuple[float, float, float] | None:
@@ -52,7 +52,7 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float] | None:
     Raises:
         UsageError: for another shape.
 
-    >>> yaw, pitch, roll = head_pose(100 * MEAN_FACE[:, :2] * _FAR / (_FAR + MEAN_FACE[:, 2:]))
+    >>> yaw, pitch, roll = head_pose(100 * MEAN_FACE[:, :2] * 16 / (16 + MEAN_FACE[:, 2:]))
     >>> abs(round(yaw)), abs(round(pitch)), abs(round(roll))
     (0, 0, 0)
     """
@@ -68,21 +68,23 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float, float] | None:
     if not (math.isfinite(size) and size > 0):
         return None
     # The picture from a camera that looks at the centre of the face.
-    seen = (points - middle) / size / _FAR
-    if np.linalg.svd(seen, compute_uv=False)[1] * _FAR < 0.05:
+    projected = (points - middle) / size / CAMERA_DISTANCE
+    if np.linalg.svd(projected, compute_uv=False)[1] * CAMERA_DISTANCE < 0.05:
         return None
-    eye = np.eye(3)
+    camera = np.eye(3)
     try:
-        found, turn, _ = cv2.solvePnP(MEAN_FACE, seen, eye, None, flags=cv2.SOLVEPNP_SQPNP)
+        solved, vector, _ = cv2.solvePnP(
+            MEAN_FACE, projected, camera, None, flags=cv2.SOLVEPNP_SQPNP
+        )
     except cv2.error:
         return None
-    if not found or not np.isfinite(turn).all():
+    if not solved or not np.isfinite(vector).all():
         return None
-    return angles(cv2.Rodrigues(turn)[0])
+    return angles(cv2.Rodrigues(vector)[0])
 
 
 def angles(rotation: np.ndarray) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees of a rotation matrix (3, 3) of the face, as `head_pose`."""
+    """Yaw, pitch and roll in degrees, as of `head_pose`, from a rotation matrix (3, 3)."""
     ahead = -rotation[:, 2]  # where the nose points: x right, y down, z away
     yaw = math.atan2(ahead[0], -ahead[2])
     pitch = math.asin(min(1.0, max(-1.0, -float(ahead[1]))))

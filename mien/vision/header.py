@@ -1,19 +1,19 @@
-"""The size that a picture's first bytes declare, read without decoding.
+"""The size that the first bytes of a picture declare, read without decoding.
 
-It says what a picture would cost before it is accepted; `image.decode` checks again.
+It tells the cost of a picture before it is accepted; `image.decode` checks the size again.
 """
 
 from __future__ import annotations
 
 import re
 
-_MOST_SEGMENTS = 1000  # of a JPEG before its frame
+_MAX_SEGMENTS = 1000  # of a JPEG before its frame
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers that hold a JPEG's size
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})")
 
 
 def declared_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels, not rotated; None if the first bytes do not say."""
+    """Width and height in pixels, before rotation; None if the first bytes do not declare them."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _numbers(data, (16, 20), 4, "big")
     if data.startswith(b"\xff\xd8\xff"):
@@ -25,8 +25,8 @@ def declared_size(data: bytes) -> tuple[int, int] | None:
         return size and (size[0], min(size[1], (1 << 32) - size[1]))
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)
-    found_pnm = _PNM.match(data[:4096])
-    return (int(found_pnm[1]), int(found_pnm[2])) if found_pnm else None
+    match = _PNM.match(data[:4096])
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _numbers(data: bytes, places: tuple[int, int], size: int, order: str) -> tuple[int, int] | None:
@@ -40,7 +40,7 @@ def _numbers(data: bytes, places: tuple[int, int], size: int, order: str) -> tup
 
 def _jpeg(data: bytes) -> tuple[int, int] | None:
     position = 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         while data[position : position + 1] == b"\xff":
             position += 1
         if position + 8 > len(data):

@@ -1,4 +1,4 @@
-"""Areas filled with a colour and a pattern, so that colour alone never carries meaning."""
+"""Fill areas with a colour and a pattern, so that colour alone never carries meaning."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def fill(image: Image, mask: Image, colour: str, pattern: str) -> None:
     """Paint an area of a picture.
 
     Args:
-        image: RGB, painted in place.
-        mask: L, of the same size; 255 where it is painted.
-        colour: Hex.
+        image: Mode RGB, painted in place.
+        mask: Mode L, of the same size; 255 in the area.
+        colour: `#rrggbb`.
         pattern: One of `mien.labels.PATTERNS`; lines are lighter than the colour, or darker if
             it is light.
 
@@ -42,8 +42,8 @@ def fill(image: Image, mask: Image, colour: str, pattern: str) -> None:
 
 
 def _lines(pattern: str, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """bool: where the lines of a pattern are. They are counted from the picture's corner, so that
-    the patterns of neighbouring areas join.
+    """bool: the pixels of a pattern's lines, which start at the picture's corner, so that patterns
+    of neighbouring areas join.
     """
     rising, falling = (x + y) % STEP < 2, (x - y) % STEP < 2
     level, upright = (y + 0 * x) % STEP < 2, (x + 0 * y) % STEP < 2

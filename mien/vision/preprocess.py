@@ -1,7 +1,7 @@
-"""Turn the pixels of a face into the input of a network: gray uint8, S x S.
+"""Turn a face into the input of a network: gray uint8 of S x S pixels.
 
 Colour becomes gray with the weights of ITU-R BT.601, rounded as Pillow rounds them. Other sizes are
-shrunk by area averaging and enlarged linearly. Data sets and photographs go the same way.
+shrunk by area averaging and enlarged linearly. Data sets and photographs are treated alike.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How good the picture of a face is, and when a prediction about it is uncertain."""
+"""The quality of a face's picture, and when a prediction is uncertain."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mien.results.types import NO_FACE
 from mien.vision.align import turn_aside
 from mien.vision.preprocess import resized
 
-# An answer is uncertain if one of these holds; docs/photos.md says what that costs and gains.
+# A prediction is uncertain if one of these holds; docs/photos.md has the costs and gains.
 MIN_SIZE_PX = 24.0  # shorter side of the box; the networks see 48 x 48
 MAX_TURN = 0.65
-# A box is perhaps no face if the detector is unsure and the network is not certain, or if it is
-# nearly black.
+# A box is perhaps no face if the detector's score and the probability are low, or if it is nearly
+# black.
 MIN_SCORE = 0.78
 MIN_BRIGHTNESS = 0.06
 
 
 def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> Quality:
-    """Size, sharpness and frontality of one face.
+    """Size, sharpness, turn and brightness of one face.
 
     Args:
         box: float (4,), x0 y0 x1 y1 in pixels of the picture.
@@ -40,12 +40,12 @@ def measure(box: np.ndarray, landmarks: np.ndarray | None, crop: np.ndarray) -> 
 
 
 def doubt(probability: float, quality: Quality, certain_from: float, *, score: float = 1.0) -> str:
-    """Why an answer is uncertain, in words; '' if it is certain.
+    """The reasons why a prediction is uncertain, as text; '' if it is certain.
 
     Args:
         probability: The calibrated probability of the likeliest label.
-        quality: How well the face can be seen.
-        certain_from: The least probability of a certain answer (`mien.bundle.answer.AnswerRule`).
+        quality: As measured by `measure`.
+        certain_from: Lowest probability of a certain prediction (`mien.bundle.answer.AnswerRule`).
         score: The detector's score, 0 to 1.
     """
     reasons = []

@@ -1,4 +1,4 @@
-"""Read the bytes of a picture from a path, bytes or an open file, never more than allowed."""
+"""Read the bytes of a picture from a path, an address, bytes or an open file, within limits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Limits:
         max_bytes: Size of the file.
         max_pixels: Width times height.
         longest_side: Width or height, in pixels.
-        max_scans: Scans of a JPEG: each takes the time of a whole picture. Real files have about
-            ten.
+        max_scans: Scans of a JPEG, each of which takes as long as a whole picture. Real files have
+            about ten.
     """
 
     max_bytes: int = 64_000_000
@@ -32,7 +32,11 @@ class Limits:
 
 
 def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
-    """The name and the whole content of a path, bytes or file, at most `limits.max_bytes` of it."""
+    """The name and the content of a path, an address, bytes or a file.
+
+    Raises:
+        DataError: if it cannot be read, is empty, or has more than `limits.max_bytes`.
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         where, data = "picture", bytes(source) if len(source) <= limits.max_bytes else b""
         if len(source) > limits.max_bytes:
@@ -42,16 +46,16 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
         if not isinstance(where, str):
             raise _no_source(source)
         if isinstance(source, str):
-            found_text = text_bytes(source, limits.max_bytes)
-            if found_text is not None:
-                return _checked(*found_text, limits)
+            name_and_data = text_bytes(source, limits.max_bytes)
+            if name_and_data is not None:
+                return _within_limits(*name_and_data, limits)
         try:
             status = os.stat(where)
             if stat.S_ISDIR(status.st_mode):
                 raise bad_picture(where, "a folder", fix="name the pictures in it")
             if status.st_size > limits.max_bytes:
                 raise _too_many_bytes(where, limits)
-            # Asked to read more than there is, Python would allocate memory for it.
+            # Python allocates as much memory as it is asked to read.
             room = status.st_size if stat.S_ISREG(status.st_mode) else limits.max_bytes
             with open(where, "rb", opener=_without_waiting) as file:
                 data = file.read(room + 1)
@@ -83,12 +87,12 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             )
     else:
         raise _no_source(source)
-    return _checked(where, data, limits)
+    return _within_limits(where, data, limits)
 
 
 def name_of(source: Any) -> str:
-    """A name for a picture without one: its path or address, or its kind; never its content, and at
-    most 200 letters of a text that is not a file.
+    """A name for a picture: its path or address, or its kind; never its content, and at most 200
+    characters of a text that is not a file.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return f"picture of {len(source):,} bytes"
@@ -115,10 +119,8 @@ def is_one_picture(source: Any) -> bool:
     return one or is_array or hasattr(source, "read") or not hasattr(source, "__iter__")
 
 
-def kept(source: Any, pixels: Any) -> Any:
-    """The source to draw on later: itself, or its pixels if it cannot be read twice (an open file
-    or an address).
-    """
+def rereadable(source: Any, pixels: Any) -> Any:
+    """The source itself, or its pixels if it cannot be read again (an open file or an address)."""
     if is_file(source) or not (isinstance(source, str) or hasattr(source, "read")):
         return source
     return pixels
@@ -132,7 +134,7 @@ def is_file(source: object) -> bool:
         return False
 
 
-def _checked(where: str, data: bytes, limits: Limits) -> tuple[str, bytes]:
+def _within_limits(where: str, data: bytes, limits: Limits) -> tuple[str, bytes]:
     if len(data) > limits.max_bytes:
         raise _too_many_bytes(where, limits)
     if not data:

@@ -1,10 +1,10 @@
 """Check the bytes of a picture before decoding: format, orientation, and whether it is safe.
 
-Limits of pixels are not enough: a JPEG of 29 kB may hold a thousand scans, each of which takes the
-time of a whole picture; a PNG of 49 kB a text of 50 MB; a TIFF ten thousand tags that all refer to
-the same megabytes. Pillow reads these in Python loops that trust the file. So segments, chunks,
-blocks and tags are counted here first, and what the pixels of a JPEG or PNG do not need (texts,
-profiles, EXIF) is not passed on. Every loop is limited, and takes well under a second for 64 MB.
+A limit on pixels is not enough: a JPEG of 29 kB may hold a thousand scans, each of which takes as
+long as a whole picture; a PNG of 49 kB may hold a text of 50 MB, and a TIFF ten thousand tags that
+all refer to the same megabytes. Pillow reads these in Python loops that trust the file. So
+segments, chunks, blocks and tags are counted here first, and parts of a JPEG or PNG without pixels
+(texts, profiles, EXIF) are dropped. Every loop is limited and takes well under a second for 64 MB.
 """
 
 from __future__ import annotations
@@ -20,54 +20,38 @@ from mien.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 
-_MOST_SEGMENTS = 10_000  # of a JPEG; one holds at most 64 kB
-_MOST_JUNK = 65_536  # bytes between the segments of a JPEG, where there should be none
-_MOST_CHUNKS = 50_000  # of a PNG; a picture of 64 MB has some thousands
-_MOST_TEXT = 1 << 20  # bytes of one compressed chunk of a PNG when inflated
-_MOST_TEXTS = 8 << 20  # of all of them
-_MOST_BLOCKS = 300_000  # of the first frame of a GIF; a block holds at most 255 bytes
-_MOST_EXTENSIONS = 1 << 20  # bytes of comments and the like before it
-_MOST_STRIPS = 200_000  # of a TIFF
-_MOST_TAGS = 1000  # of a TIFF directory
-_MOST_EXIF = 20  # blocks of EXIF data in an AVIF, where there is one
-_MOST_SLOW = 4 << 20  # bytes of formats that are decoded in Python: text PNM, run-length BMP
+_MAX_SEGMENTS = 10_000  # of a JPEG; one holds at most 64 kB
+_MAX_JUNK = 65_536  # bytes between the segments of a JPEG, where there should be none
+_MAX_CHUNKS = 50_000  # of a PNG; a picture of 64 MB has some thousands
+_MAX_TEXT = 1 << 20  # bytes of one compressed chunk of a PNG when inflated
+_MAX_TEXTS = 8 << 20  # of all of them
+_MAX_BLOCKS = 300_000  # of the first frame of a GIF; a block holds at most 255 bytes
+_MAX_EXTENSIONS = 1 << 20  # bytes of comments and the like before it
+_MAX_STRIPS = 200_000  # of a TIFF
+_MAX_TAGS = 1000  # of a TIFF directory
+_MAX_EXIF = 20  # blocks of EXIF data in an AVIF, where there is one
+_MAX_SLOW = 4 << 20  # bytes of formats that are decoded in Python: text PNM, run-length BMP
 
 _ORIENTATION = 0x0112
 _SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
 _STRIPS = (273, 279, 324, 325)  # offsets and sizes of strips and tiles
+# Bytes of a value of each TIFF type.
 _TYPE_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
+    **{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2},
+    **{9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8},
 }
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
-_PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_JPEG_MARKER = re.compile(
-    rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL
-)  # without those that have no body
+_PNG_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+# Without the markers that have no body.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 _PNM_HEADER = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+")
 _OTHER_DOCUMENT = re.compile(
     rb"\s{0,9}(?:PK\x03\x04|%PDF-|<[!?a-z]|#!|MZ|\x7fELF|Rar!|7z\xbc\xaf)", re.IGNORECASE
 )
 _FILL = b"\xff" * 65_536
-_ZIP_END, _ZIP_TAIL = (
-    b"PK\x05\x06",
-    65_557,
-)  # how a zip archive ends, and at most how many bytes before the end
+# The signature near the end of a zip archive, and its greatest distance from the end in bytes.
+_ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 65_557
 
 
 @dataclass(frozen=True)
@@ -76,9 +60,9 @@ class Container:
 
     Attributes:
         kind: One of `FORMATS`.
-        data: The bytes to decode; for a JPEG or PNG only what the pixels need.
+        data: The bytes to decode; of a JPEG or PNG only the parts that its pixels need.
         orientation: As in EXIF, 1 to 8; None if only the decoder knows.
-        frames: True if it has several; None if only the decoder knows.
+        frames: Whether it has several; None if only the decoder knows.
     """
 
     kind: str
@@ -112,18 +96,18 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
         return Container(kind, data, 1)  # Pillow itself applies the orientation
     if kind in ("AVIF", "HEIF"):
         exif = re.finditer(rb"II\*\0|MM\0\*", data)  # EXIF may lie anywhere
-        heads = [match.start() for match in islice(exif, _MOST_EXIF + 1)]
-        if len(heads) > _MOST_EXIF:
-            raise bad_picture(where, f"{kind} with more than {_MOST_EXIF} blocks of EXIF data")
+        heads = [match.start() for match in islice(exif, _MAX_EXIF + 1)]
+        if len(heads) > _MAX_EXIF:
+            raise bad_picture(where, f"{kind} with more than {_MAX_EXIF} blocks of EXIF data")
         for head in heads:
             _check_tags(data, head, where)
         return Container(kind, data)
     if kind == "BMP":
-        if len(data) > _MOST_SLOW and data[30:34] in (b"\1\0\0\0", b"\2\0\0\0"):
+        if len(data) > _MAX_SLOW and data[30:34] in (b"\1\0\0\0", b"\2\0\0\0"):
             raise bad_picture(where, "a large BMP with run-length encoding", fix="save it as PNG")
         return Container(kind, data, 1, False)
     if kind == "PPM":
-        if data[1:2] in b"123" and len(data) > _MOST_SLOW:
+        if data[1:2] in b"123" and len(data) > _MAX_SLOW:
             raise bad_picture(where, "a large picture written as text", fix="save it as PNG")
         return Container(kind, data, 1, False)
     raise bad_picture(where, "a file that is not a picture")
@@ -163,12 +147,11 @@ def kind_of(data: bytes) -> str | None:
 
 
 def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
-    """Read the markers: count scans, drop what the pixels do not need, find the orientation."""
-    if (
-        _FILL in data
-    ):  # libjpeg gives back what it cannot use yet, and Pillow would copy it again with every read
+    """Read the markers: count scans, drop parts without pixels, find the orientation."""
+    # libjpeg returns what it cannot use yet, and Pillow copies that again with every read.
+    if _FILL in data:
         raise bad_picture(where, "a JPEG with very many fill bytes")
-    kept = [b"\xff\xd8"]
+    parts = [b"\xff\xd8"]
     position, num_segments, num_scans, num_junk, orientation = 2, 0, 0, 0, 1
     while (match := _JPEG_MARKER.search(data, position)) is not None:
         marker, start = data[match.start() + 1], match.start()
@@ -184,7 +167,7 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
         else:
             num_junk += start - position
         num_segments += 1
-        if num_segments > _MOST_SEGMENTS or num_junk > _MOST_JUNK:
+        if num_segments > _MAX_SEGMENTS or num_junk > _MAX_JUNK:
             raise bad_picture(
                 where, "a JPEG with too many segments, or with other bytes between them"
             )
@@ -195,7 +178,7 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
         if marker == 0xDA:
             num_scans, pixels = 1, start
         elif marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
-            kept.append(data[start:position])
+            parts.append(data[start:position])
         elif marker == 0xE1 and orientation == 1 and data.startswith(b"Exif\0\0", match.end() + 2):
             orientation = _orientation(data[match.end() + 8 : position])
     else:
@@ -203,26 +186,26 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
     _refuse_second_document(data, position, where, "JPEG")
     if num_scans == 0:
         raise bad_picture(where, "a corrupt picture (a JPEG without pixels)")
-    return Container("JPEG", b"".join((*kept, data[pixels:position])), orientation, False)
+    return Container("JPEG", b"".join((*parts, data[pixels:position])), orientation, False)
 
 
 def _png(data: bytes, where: str) -> Container:
     """Read the chunks: count them, inflate compressed texts up to a limit, find the orientation."""
-    kept = [_PNG_HEAD]
+    parts = [_PNG_HEAD]
     position, num_chunks, total, orientation, frames = 8, 0, 0, 1, False
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         start, position = position, position + 12 + length
         num_chunks += 1
-        if num_chunks > _MOST_CHUNKS:
-            raise bad_picture(where, f"a PNG of more than {_MOST_CHUNKS:,} chunks")
-        if kind in _PNG_KEPT or not kind.isalpha():
-            kept.append(data[start:position])
+        if num_chunks > _MAX_CHUNKS:
+            raise bad_picture(where, f"a PNG of more than {_MAX_CHUNKS:,} chunks")
+        if kind in _PNG_PIXEL_CHUNKS or not kind.isalpha():
+            parts.append(data[start:position])
         elif kind in (b"zTXt", b"iTXt", b"iCCP"):
-            total += _inflated(kind, data[start + 8 : position - 4], where)
-            if total > _MOST_TEXTS:
+            total += _inflated_length(kind, data[start + 8 : position - 4], where)
+            if total > _MAX_TEXTS:
                 raise bad_picture(
-                    where, f"a PNG whose compressed texts are longer than {_MOST_TEXTS >> 20} MB"
+                    where, f"a PNG whose compressed texts are longer than {_MAX_TEXTS >> 20} MB"
                 )
         elif kind == b"eXIf":
             orientation = _orientation(data[start + 8 : position - 4])
@@ -231,10 +214,10 @@ def _png(data: bytes, where: str) -> Container:
         if kind == b"IEND":
             break
     _refuse_second_document(data, position, where, "PNG")
-    return Container("PNG", b"".join(kept), orientation, frames)
+    return Container("PNG", b"".join(parts), orientation, frames)
 
 
-def _inflated(kind: bytes, body: bytes, where: str) -> int:
+def _inflated_length(kind: bytes, body: bytes, where: str) -> int:
     """The length of a chunk when inflated; its own length if it cannot be inflated."""
     packed = body.partition(b"\0")[2][1:]  # after the keyword and the method
     if kind == b"iTXt":  # keyword, 0, compressed, method, language, 0, translated keyword, 0, text
@@ -242,12 +225,12 @@ def _inflated(kind: bytes, body: bytes, where: str) -> int:
             return 0
         packed = packed[1:].partition(b"\0")[2].partition(b"\0")[2]
     try:
-        length = len(zlib.decompressobj().decompress(packed, _MOST_TEXT + 1))
+        length = len(zlib.decompressobj().decompress(packed, _MAX_TEXT + 1))
     except zlib.error:
         return 0
-    if length > _MOST_TEXT:
+    if length > _MAX_TEXT:
         raise bad_picture(
-            where, f"a PNG with a compressed text or profile longer than {_MOST_TEXT >> 20} MB"
+            where, f"a PNG with a compressed text or profile longer than {_MAX_TEXT >> 20} MB"
         )
     return length
 
@@ -272,7 +255,11 @@ def _orientation_of_webp(data: bytes) -> int:
 
 
 def gif_has_frames(data: bytes, where: str) -> bool:
-    """Read the blocks up to the second frame."""
+    """Whether a GIF has several frames; reads its blocks up to the second frame.
+
+    Raises:
+        DataError: for a GIF with too many blocks.
+    """
 
     def after_table(position: int) -> int:
         flags = data[position - 1] if position <= len(data) else 0
@@ -299,11 +286,11 @@ def gif_has_frames(data: bytes, where: str) -> bool:
             while position < len(data) and data[position]:
                 position += data[position] + 1
                 num_blocks += 1
-                if num_blocks > _MOST_BLOCKS:
+                if num_blocks > _MAX_BLOCKS:
                     break
             position += 1
             num_blocks += 1
-        if num_blocks > _MOST_BLOCKS or (kind == 0x21 and position - before > _MOST_EXTENSIONS):
+        if num_blocks > _MAX_BLOCKS or (kind == 0x21 and position - before > _MAX_EXTENSIONS):
             raise bad_picture(where, "a GIF with too many blocks")
     return num_frames > 1
 
@@ -336,7 +323,7 @@ def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int,
             20 if big else 12,
             order + ("HHQ" if big else "HHI"),
         )
-        number = min(number, (len(data) - start) // step, _MOST_TAGS + 1)
+        number = min(number, (len(data) - start) // step, _MAX_TAGS + 1)
         inline = 8 if big else 4
         entries = []
         for place in range(start, start + number * step, step):
@@ -351,19 +338,19 @@ def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int,
 
 
 def _check_tags(data: bytes, base: int, where: str) -> None:
-    """Refuse directories whose values together are longer than the file: they overlap, which makes
-    them a decompression bomb.
+    """Refuse directories whose values are longer than the file together: they overlap, as in a
+    decompression bomb.
     """
     total, ahead = 0, _directory(data, base)
     for _ in range(8):
         entries, ahead = ahead, []
-        if len(entries) > _MOST_TAGS:
-            raise bad_picture(where, f"a directory of more than {_MOST_TAGS:,} tags")
+        if len(entries) > _MAX_TAGS:
+            raise bad_picture(where, f"a directory of more than {_MAX_TAGS:,} tags")
         for tag, kind, count, value in entries:
             size = _TYPE_SIZES.get(kind, 1) * count
             total += size if value + size <= len(data) else 0
-            if tag in _STRIPS and count > _MOST_STRIPS:
-                raise bad_picture(where, f"a TIFF of more than {_MOST_STRIPS:,} strips")
+            if tag in _STRIPS and count > _MAX_STRIPS:
+                raise bad_picture(where, f"a TIFF of more than {_MAX_STRIPS:,} strips")
             if tag in _SUB_DIRECTORIES:
                 order: Literal["little", "big"] = (
                     "little" if data.startswith(b"II", base) else "big"

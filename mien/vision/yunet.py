@@ -17,29 +17,27 @@ from typing import Any
 import numpy as np
 
 from mien.runtime import onnx_errors, onnx_session
-from mien.vision.detections import Detections, checked, found_faces, shrunk
+from mien.vision.detections import Detections, check_picture, shrunk, valid_detections
 from mien.vision.yunet_weights import YUNET_SHA256, bad_weights
 
-MAX_SIDE = (
-    2560  # px: faces from 28 px in 12 megapixels; docs/photos.md has what more finds and costs
-)
-FIRST_SIDE = (
-    640  # px; YuNet was trained on faces up to about 300 px, so large faces need a small picture
-)
+# Pixels: finds faces from 28 px in 12 megapixels; docs/photos.md has the gain and cost of more.
+MAX_SIDE = 2560
+# Pixels: YuNet was trained on faces up to about 300 px, so large faces need a small picture.
+FIRST_SIDE = 640
 MIN_SCORE = 0.6
-_LARGE_PX = 300  # a larger box in the second look is mostly a part of a face
-# A face that would be larger than this in the first look, but appears only in the second, must be
-# surer: it may be a badge or a pattern.
-_SEEN_PX, _SURE = 48, 0.8
-# The close look: enlarged tiles of the picture. A face no larger than their overlap lies whole in
+LARGE_PX = 300  # a larger box in the second pass is mostly a part of a face
+# A face that would be larger than this in an earlier pass, but is found only in a later one, needs
+# a higher score: it may be a badge or a pattern.
+VISIBLE_PX, HIGH_SCORE = 48, 0.8
+# The close pass: enlarged tiles of the picture. A face no larger than their overlap lies whole in
 # one of them.
-_TILE, _SHARED, _ENLARGED = 1280, 64, 2.0  # px at most, px, times
+_MAX_TILE_PX, _OVERLAP_PX, _ZOOM = 1280, 64, 2.0
 # The sides of the network's cells in pixels, and its outputs for each.
 _STRIDES = (8, 16, 32)
 _OUTPUTS = tuple(
     f"{kind}_{stride}" for stride in _STRIDES for kind in ("cls", "obj", "bbox", "kps")
 )
-_OVERLAP, _TOP = 0.3, 5000  # FaceDetectorYN's own non-maximum suppression, before ours
+_NMS_IOU, _NMS_TOP = 0.3, 5000  # FaceDetectorYN's own non-maximum suppression, before ours
 
 
 class YuNet:
@@ -94,67 +92,68 @@ class YuNet:
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3).
 
-        A picture larger than `FIRST_SIDE` gets two looks: one at that size, for large faces, and
-        one at `max_side`. The close look is a third one, at tiles.
+        A picture larger than `FIRST_SIDE` is searched in two passes: one at that size, for large
+        faces, and one at `max_side`. The close pass is a third one, over tiles.
         """
-        longest = max(checked(image).shape[:2])
+        longest = max(check_picture(image).shape[:2])
         most = min(longest, self._max_side)
         large, zoom = shrunk(image, most)
-        small, back = shrunk(large, FIRST_SIDE)  # from the larger one, which takes half as long
-        faces = [self._look(small, back * zoom)]
+        small, back = shrunk(large, FIRST_SIDE)  # shrinking the shrunk one takes half as long
+        faces = [self._pass(small, back * zoom)]
         if most > FIRST_SIDE:
-            second = _mostly_faces(self._look(large, zoom), _SEEN_PX * longest / FIRST_SIDE)
-            faces.append(second[_size(second) <= _LARGE_PX * longest / most])
+            second = _plausible(self._pass(large, zoom), VISIBLE_PX * longest / FIRST_SIDE)
+            faces.append(second[_size(second) <= LARGE_PX * longest / most])
         if self._close:
-            closer = _mostly_faces(self._look_closely(image), _SEEN_PX * longest / most)
-            faces.append(closer[_size(closer) <= _SHARED])
-        return found_faces(np.concatenate(faces), image, "yunet")
+            closer = _plausible(self._close_pass(image), VISIBLE_PX * longest / most)
+            faces.append(closer[_size(closer) <= _OVERLAP_PX])
+        return valid_detections(np.concatenate(faces), image, "yunet")
 
     def glance(self, image: np.ndarray) -> Detections | None:
-        """The faces that the first look finds; None if this picture gets no second look."""
-        if not self._close and min(max(checked(image).shape[:2]), self._max_side) <= FIRST_SIDE:
+        """The faces of the first pass alone; None if this picture has no second pass."""
+        if (
+            not self._close
+            and min(max(check_picture(image).shape[:2]), self._max_side) <= FIRST_SIDE
+        ):
             return None
-        return found_faces(self._look(*shrunk(image, FIRST_SIDE)), image, "yunet")
+        return valid_detections(self._pass(*shrunk(image, FIRST_SIDE)), image, "yunet")
 
-    def _look_closely(self, image: np.ndarray) -> np.ndarray:
-        """As `_look`, at enlarged tiles; each point of the picture belongs to exactly one tile."""
+    def _close_pass(self, image: np.ndarray) -> np.ndarray:
+        """As `_pass`, over enlarged tiles; each point of the picture belongs to one tile alone."""
         import cv2
 
-        found = []
+        rows = []
         for top, bottom, first_y, last_y in tiles(image.shape[0]):
             for left, right, first_x, last_x in tiles(image.shape[1]):
                 tile = image[top:bottom, left:right]
-                large = cv2.resize(
-                    tile, None, fx=_ENLARGED, fy=_ENLARGED, interpolation=cv2.INTER_CUBIC
-                )
-                faces = self._look(
+                large = cv2.resize(tile, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
+                faces = self._pass(
                     large, np.array(tile.shape[1::-1], np.float32) / large.shape[1::-1]
                 )
                 faces[:, :14] += np.tile(np.array([left, top], np.float32), 7)
                 x, y = (faces[:, 0] + faces[:, 2]) / 2, (faces[:, 1] + faces[:, 3]) / 2
-                found.append(faces[(x >= first_x) & (x < last_x) & (y >= first_y) & (y < last_y)])
-        return np.concatenate(found)
+                rows.append(faces[(x >= first_x) & (x < last_x) & (y >= first_y) & (y < last_y)])
+        return np.concatenate(rows)
 
-    def _look(self, small: np.ndarray, zoom: np.ndarray) -> np.ndarray:
+    def _pass(self, small: np.ndarray, zoom: np.ndarray) -> np.ndarray:
         """float32 (F, 15): x0 y0 x1 y1, five landmarks, score; coordinates times zoom (2,)."""
         import cv2
 
         faces = self._cells(small)
         if len(faces) > 1:
             whole = faces[:, :4].astype(np.int32).tolist()  # as FaceDetectorYN compares them
-            kept = cv2.dnn.NMSBoxes(
-                whole, faces[:, 14].tolist(), self._min_score, _OVERLAP, 1.0, _TOP
+            indices = cv2.dnn.NMSBoxes(
+                whole, faces[:, 14].tolist(), self._min_score, _NMS_IOU, 1.0, _NMS_TOP
             )
-            faces = faces[np.asarray(kept, np.intp).reshape(-1)]
+            faces = faces[np.asarray(indices, np.intp).reshape(-1)]
         faces[:, 2:4] += faces[:, 0:2]
         faces[:, :14] *= np.tile(zoom, 7)
         return faces
 
     def _cells(self, small: np.ndarray) -> np.ndarray:
-        """float32 (F, 15): x y width height, five landmarks, score, of every cell that is sure."""
+        """float32 (F, 15): x y width height, five landmarks, score, of cells above `min_score`."""
         planes = _planes(small)
-        answers = self._session.run(_OUTPUTS, {"input": planes})
-        outputs = dict(zip(_OUTPUTS, answers, strict=True))
+        arrays = self._session.run(_OUTPUTS, {"input": planes})
+        outputs = dict(zip(_OUTPUTS, arrays, strict=True))
         rows = [np.zeros((0, 15), np.float32)]
         for stride in _STRIDES:
             cls, obj = (outputs[f"{kind}_{stride}"][0, :, 0].clip(0, 1) for kind in ("cls", "obj"))
@@ -172,11 +171,11 @@ class YuNet:
 
 
 def tiles(length: int) -> list[tuple[int, int, float, float]]:
-    """Divide an axis into parts that overlap by `_SHARED` or more: where each begins and ends, and
+    """Divide an axis into tiles that overlap by `_OVERLAP_PX` or more: start and end of each, and
     the range of face centres that belong to it, up to the middle of each overlap.
     """
-    num = max(1, math.ceil((length - _SHARED) / (_TILE - _SHARED)))
-    size = min(length, math.ceil((length + (num - 1) * _SHARED) / num))
+    num = max(1, math.ceil((length - _OVERLAP_PX) / (_MAX_TILE_PX - _OVERLAP_PX)))
+    size = min(length, math.ceil((length + (num - 1) * _OVERLAP_PX) / num))
     starts = [round(part * (length - size) / max(1, num - 1)) for part in range(num)]
     borders = [-math.inf, *((one + size + other) / 2 for one, other in pairwise(starts)), math.inf]
     return [
@@ -201,9 +200,9 @@ def _size(faces: np.ndarray) -> np.ndarray:
     return np.asarray((faces[:, 2:4] - faces[:, 0:2]).max(axis=1))
 
 
-def _mostly_faces(faces: np.ndarray, seen_px: float) -> np.ndarray:
-    """Rows without unsure faces larger than so many pixels: an earlier look would see them."""
-    return np.asarray(faces[(_size(faces) <= seen_px) | (faces[:, 14] >= _SURE)])
+def _plausible(faces: np.ndarray, visible_px: float) -> np.ndarray:
+    """Rows without larger faces of low score: an earlier pass would have found these."""
+    return np.asarray(faces[(_size(faces) <= visible_px) | (faces[:, 14] >= HIGH_SCORE)])
 
 
 def _yunet(weights: Path, max_side: int, min_score: float, close: bool) -> YuNet:

@@ -23,17 +23,17 @@ PACKAGED = Path(__file__).parents[1] / "serving" / "page" / "vendor" / "yunet" /
 
 
 def yunet_weights(model: Path | None = None) -> Path:
-    """File with YuNet's weights, downloaded into the cache if it is nowhere else.
+    """Path of YuNet's weights, downloaded into the cache if they are not on this machine.
 
     Raises:
         DataError: if `model` or $MIEN_YUNET names no file.
         DownloadError: if no mirror has the file.
     """
-    return kept_weights(model) or _download(_cached())
+    return local_weights(model) or _download(_cache_path())
 
 
-def kept_weights(model: Path | None = None) -> Path | None:
-    """File with YuNet's weights on this machine; None if it would have to be downloaded.
+def local_weights(model: Path | None = None) -> Path | None:
+    """Path of YuNet's weights on this machine; None if they would have to be downloaded.
 
     Raises:
         DataError: if `model` or $MIEN_YUNET names no file.
@@ -47,41 +47,39 @@ def kept_weights(model: Path | None = None) -> Path | None:
                 "nothing: no such file" if model else "nothing: no such file, named by MIEN_YUNET",
             )
         return path
-    for kept in (PACKAGED, _cached()):
+    for path in (PACKAGED, _cache_path()):
         try:
-            if hashlib.sha256(kept.read_bytes()).hexdigest() == YUNET_SHA256:
-                return kept
+            if hashlib.sha256(path.read_bytes()).hexdigest() == YUNET_SHA256:
+                return path
         except OSError:
             continue  # not downloaded yet
     return None
 
 
-def _cached() -> Path:
+def _cache_path() -> Path:
     return cache_dir() / "models" / YUNET_FILE
 
 
-def _download(kept: Path) -> Path:
-    """Download the weights from the first mirror that has them; the final name is given only to a
-    whole, checked file.
-    """
+def _download(target: Path) -> Path:
+    """Download the weights from the first mirror that has them; returns `target`."""
     reasons = []
     for url in YUNET_URLS:
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            reason = fetch(url, YUNET_SHA256, kept)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            reason = fetch(url, YUNET_SHA256, target)
         except OSError as error:
             raise DownloadError(
-                f"{kept.parent}: got an error while writing ({error.strerror or error}); expected "
-                "a folder for YuNet's weights. Fix: free some space, name another folder in "
-                "MIEN_CACHE, or name the file in MIEN_YUNET"
+                f"{target.parent}: got an error while writing ({error.strerror or error}); "
+                "expected a folder for YuNet's weights. Fix: free some space, name another folder "
+                "in MIEN_CACHE, or name the file in MIEN_YUNET"
             ) from error
         if not reason:
-            return kept
+            return target
         reasons.append(f"{_host(url)}: {reason}")
     raise DownloadError(
         f"YuNet, the face detector: got no weights ({'; '.join(dict.fromkeys(reasons))}); expected "
         f"to download 230 KB once. Fix: connect to the internet; or copy {YUNET_URLS[0]} to "
-        f"{kept}, or name the file in MIEN_YUNET or --detector-model; or install mien with the "
+        f"{target}, or name the file in MIEN_YUNET or --detector-model; or install mien with the "
         "extra [mtcnn] (in a checkout: pip install '.[mtcnn]') for MTCNN, which needs no "
         "download; or give --detector none if the pictures are faces already"
     )
@@ -92,10 +90,10 @@ def _host(url: str) -> str:
 
 
 def fetch(url: str, sha256: str, target: Path) -> str:
-    """Download a file; the final name is given only to a whole one of that checksum.
+    """Download a file. It gets its final name only if it is whole and has this checksum.
 
     Returns:
-        Why it could not be had; empty where it was.
+        Why the download failed; empty if it did not.
 
     Raises:
         OSError: if it cannot be written.
@@ -113,13 +111,13 @@ def fetch(url: str, sha256: str, target: Path) -> str:
             downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT_S),
         )
     except requests.RequestException as error:  # before OSError, of which it is one
-        return _why_failed(error)
+        return _reason(error)
     except ValueError:
         return "a file with another checksum"
     return ""
 
 
-def _why_failed(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
@@ -138,5 +136,6 @@ def bad_weights(path: Path, got: str) -> DataError:
         path,
         got=got,
         expected=f"YuNet's weights, as in {YUNET_FILE} of OpenCV Zoo",
-        fix="name the right file in --detector-model or MIEN_YUNET, or none, and mien downloads it",
+        fix="name the right file in --detector-model or MIEN_YUNET, or leave both out to let mien "
+        "download it",
     )

@@ -10,7 +10,7 @@ import pytest
 from mien.errors import UsageError
 from mien.labels import FER2013
 from mien.results import Face, Quality
-from mien.vision.annotate import _meet, _placed, _Room, annotate
+from mien.vision.annotate import _overlap, _place_label, _Room, annotate
 
 
 def face(
@@ -135,13 +135,13 @@ def _faces(num: int, seed: int, *, size: tuple[int, int] = (1000, 700)) -> list[
 def test_labels_of_a_crowd_lie_on_nothing_and_say_why(seed: int) -> None:
     faces = _faces(24, seed)
     room = _Room((1000, 700), [one.box for one in faces])
-    placed = [(one, _placed(one, 22.0, room)) for one in faces]
+    placed = [(one, _place_label(one, 22.0, room)) for one in faces]
     whole = [(one, *found) for one, found in placed if found is not None]
     assert len(whole) >= 23
     places = np.array([place for *_, place in whole])
     boxes = np.array([one.box for one in faces])
-    assert not _meet(places, boxes).any()
-    assert not (_meet(places, places) & ~np.eye(len(places), dtype=bool)).any()
+    assert not _overlap(places, boxes).any()
+    assert not (_overlap(places, places) & ~np.eye(len(places), dtype=bool)).any()
     said = [
         " ".join(text for _, text, _ in plate.lines) for one, plate, _ in whole if one.uncertain
     ]
@@ -153,8 +153,8 @@ def test_labels_of_a_crowd_lie_on_nothing_and_say_why(seed: int) -> None:
 
 def test_what_is_perhaps_no_face_has_no_number() -> None:
     one = replace(face((50, 60, 150, 160), uncertain=True), track=7, reason="perhaps no face")
-    found = _placed(one, 20.0, _Room((640, 480), [one.box]))
+    found = _place_label(one, 20.0, _Room((640, 480), [one.box]))
     assert found is not None
     assert [text for _, text, _ in found[0].lines] == ["happy? 88%", "perhaps no face"]
-    kept = _placed(replace(one, reason=""), 20.0, _Room((640, 480), [one.box]))
+    kept = _place_label(replace(one, reason=""), 20.0, _Room((640, 480), [one.box]))
     assert kept is not None and kept[0].lines[0][1] == "#7 happy? 88%"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mien.vision.detections import Detections, found_faces
+from mien.vision.detections import Detections, valid_detections
 
 
 def row(x0: float, y0: float, x1: float, y1: float, score: float) -> list[float]:
@@ -21,7 +21,7 @@ def test_rows_become_valid_boxes_in_order() -> None:
         row(40, 40, 40, 50, 0.8),  # no width
         row(200, 5, 240, 50, 0.8),  # beyond the picture
     ]
-    found = found_faces(np.array(rows, np.float32), np.zeros((100, 120, 3), np.uint8), "yunet")
+    found = valid_detections(np.array(rows, np.float32), np.zeros((100, 120, 3), np.uint8), "yunet")
     assert found.boxes.tolist() == [[12, 10, 31, 30], [0, 50, 20, 90], [60, 60, 80, 80]]
     np.testing.assert_allclose(found.scores, [0.9, 0.7, 0.7])
     assert found.landmarks is not None and found.landmarks.shape == (3, 5, 2)
@@ -29,7 +29,9 @@ def test_rows_become_valid_boxes_in_order() -> None:
 
 
 def test_no_rows_give_empty_arrays() -> None:
-    found = found_faces(np.zeros((0, 15), np.float32), np.zeros((10, 10, 3), np.uint8), "yunet")
+    found = valid_detections(
+        np.zeros((0, 15), np.float32), np.zeros((10, 10, 3), np.uint8), "yunet"
+    )
     assert len(found) == 0
     assert found.boxes.shape == (0, 4) and found.scores.shape == (0,)
     assert found.landmarks is not None and found.landmarks.shape == (0, 5, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import UsageError
-from mien.vision.contact_sheet import explained
+from mien.vision.contact_sheet import explanation_sheet
 from mien.vision.explain import FAINT_LOG_ODDS, log_odds, occlusion_map, overlay
 
 
@@ -59,7 +59,7 @@ def test_a_map_near_100_percent_shows_what_counts() -> None:
     assert coloured[76, 48] > 40 and coloured[10, 48] == 0
     gray = overlay(face, falls, side=96).astype(int)
     assert np.ptp(gray, axis=2).max() == 0  # the map of the probability is empty
-    sheet = explained(face, heat, "happy 100%")
+    sheet = explanation_sheet(face, heat, "happy 100%")
     assert np.ptp(sheet[155:170, 300:316].astype(int), axis=2).max() > 40
 
 

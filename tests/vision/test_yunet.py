@@ -165,7 +165,7 @@ def test_boxes_are_those_of_opencv(weights: Path, portrait: np.ndarray) -> None:
         _, rows = peer.detect(np.ascontiguousarray(small[:, :, ::-1]))
         expected = np.zeros((0, 15), np.float32) if rows is None else np.array(rows, np.float32)
         expected[:, 2:4] += expected[:, :2]
-        found = YuNet(weights, min_score=0.3)._look(small, np.ones(2, np.float32))
+        found = YuNet(weights, min_score=0.3)._pass(small, np.ones(2, np.float32))
         assert len(found) == len(expected)
         np.testing.assert_allclose(found[:, :14], expected[:, :14], atol=2e-4)
         np.testing.assert_allclose(found[:, 14], expected[:, 14], atol=1e-5)

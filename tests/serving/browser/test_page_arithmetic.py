@@ -147,7 +147,7 @@ def test_heads_are_turned_as_in_the_library(page: Page) -> None:
         seen = 300 + 80 * turned[:, :2] * 16 / (16 + turned[:, 2:]) + made.normal(0, 2, (5, 2))
         heads.append(seen.tolist())
         expected.append(head_pose.head_pose(seen))
-    rule = {"mean_face": head_pose.MEAN_FACE.tolist(), "far": head_pose._FAR}
+    rule = {"mean_face": head_pose.MEAN_FACE.tolist(), "far": head_pose.CAMERA_DISTANCE}
     body = "return values[0].map((points) => m.headPose(points, values[1]))"
     found = call(page, "recognize/pose.mjs", body, heads, rule)
     found = [None if one is None else (one["yaw"], one["pitch"], one["roll"]) for one in found]

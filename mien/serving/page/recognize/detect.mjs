@@ -94,7 +94,7 @@ function overlap(a, b) {
   return shared / (a[2] * a[3] + b[2] * b[3] - shared);
 }
 
-// Boxes within the picture, each face once, best first: mien.vision.detect.found_faces.
+// Boxes within the picture, each face once, best first: mien.vision.detect.valid_detections.
 function distinct(faces, { width, height }, same) {
   const clip = (value, most) => fround(Math.max(0, Math.min(most, value)));
   const area = (b) => (b[2] - b[0]) * (b[3] - b[1]);
