@@ -446,7 +446,7 @@ def test_a_camera_does_not_wait_for_a_slow_reader(tmp_path: Path) -> None:
 
 
 def test_no_camera() -> None:
-    assert "no camera" in refused("camera:63").got
+    assert "a camera that cannot be opened" in refused("camera:63").got
 
 
 def test_a_camera_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
