@@ -53,7 +53,7 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
         with _mentioning_table(unread):
             listing = list_folder(folder, on_error)
         listing.unread = unread
-    if not any(listing.groups):
+    if not any(listing.groups) or listing.by_table:
         groups_beside(listing, folder)
     if not _split_by_prefix(listing) and not listing.has_splits:
         listing.notes.append("The folder has no splits.")

@@ -26,7 +26,7 @@ from mien.data.csv_formats import (
     peek,
 )
 from mien.data.folders import looks_like_fer2013
-from mien.data.layout import holds_pictures
+from mien.data.tree import holds_pictures
 from mien.errors import DataError
 from mien.vision.formats import is_picture_name
 

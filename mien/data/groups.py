@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mien.data.archives import is_archive, members
-from mien.data.dataset import Dataset
+from mien.data.dataset import SPLITS, Dataset
 from mien.data.tables import column, read_table
 from mien.errors import DataError, UsageError
 
@@ -35,6 +35,8 @@ GROUP_COLUMNS = (
     *("person", "group", "subject", "identity", "person_id", "subject_id", "group_id"),
     *("identity_id", "participant", "actor", "speaker", "individual", "clip", "video", "film"),
 )
+
+_NOT_NEW = ": figures on these splits are not of new people."
 
 
 def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
@@ -74,7 +76,27 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
         note += (
             f" {len(dataset) - num_found:,} pictures are not in it: each counts as its own group."
         )
-    return dataclasses.replace(dataset, groups=groups).with_notes(note)
+    other_notes = tuple(text for text in dataset.notes if not text.endswith(_NOT_NEW))
+    grouped = dataclasses.replace(dataset, groups=groups, notes=other_notes)
+    return with_cut_groups(grouped.with_notes(note))
+
+
+def with_cut_groups(dataset: Dataset) -> Dataset:
+    """The data with a note on groups that have pictures in training and in another split."""
+    if dataset.groups is None:
+        return dataset
+    split_groups = {split: set(dataset.groups[dataset.mask(split)]) - {""} for split in SPLITS}
+    cut = {split: split_groups["training"] & split_groups[split] for split in SPLITS[1:]}
+    all_cut = sorted(set[str]().union(*cut.values()))
+    if not all_cut:
+        return dataset
+    counts = " and ".join(f"{split} ({len(names)})" for split, names in cut.items() if names)
+    examples = ", ".join(all_cut[:3]) + (", ..." if len(all_cut) > 3 else "")
+    num_groups = len(set().union(*split_groups.values()))
+    return dataset.with_notes(
+        f"Of {num_groups:,} groups {len(all_cut):,} ({examples}) have pictures in training and in "
+        f"{counts}{_NOT_NEW}"
+    )
 
 
 class _GroupIndex:

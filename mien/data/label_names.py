@@ -55,8 +55,8 @@ def names_for(labels: str | Mapping[str, str]) -> dict[str, str]:
     """
     if isinstance(labels, Mapping):
         return {str(old): str(new) for old, new in labels.items()}
-    if labels.strip().lower() in PRESETS:
-        return dict(PRESETS[labels.strip().lower()])
+    if preset := _preset(labels):
+        return dict(PRESETS[preset])
     names = {}
     for part in filter(None, (piece.strip() for piece in labels.split(","))):
         old, equals, new = (piece.strip() for piece in part.partition("="))
@@ -93,6 +93,8 @@ def rename_labels(dataset: Dataset, labels: str | Mapping[str, str]) -> Dataset:
 
     if dataset.numeric_labels and set(names) & set(PRESETS["fer2013"]):
         dataset = _with_numbers(dataset)
+    if isinstance(labels, str) and (preset := _preset(labels)):
+        _check_first_number(dataset, preset)
     old = dataset.label_set.names
     if all(new_name(name) is None for name in old):
         raise UsageError(
@@ -120,6 +122,41 @@ def rename_labels(dataset: Dataset, labels: str | Mapping[str, str]) -> Dataset:
         notes=old_notes,
     )
     return changed.take(~dropped).with_notes(*notes)
+
+
+def _preset(labels: str) -> str | None:
+    """The key of `PRESETS` for a name, also for one such as `RAF-DB`, `raf_db` or `FER+`; None if
+    there is none.
+    """
+    plain = re.sub("[^a-z0-9]", "", labels.lower().replace("+", "plus"))
+    return plain if plain in PRESETS else None
+
+
+def _check_first_number(dataset: Dataset, preset: str) -> None:
+    """Refuse numbers from 0 if those of the preset begin at 1, and the other way round.
+
+    Raises:
+        UsageError: as described.
+    """
+    positions = np.unique(dataset.labels[dataset.labels != UNLABELLED])
+    numbers = {int(n) for k in positions if (n := number_in(dataset.label_set[int(k)]))}
+    preset_numbers = sorted(int(n) for n, name in PRESETS[preset].items() if name)
+    first, last = preset_numbers[0], preset_numbers[-1]
+    from_one = [set(range(1, last + 2))]
+    if preset != "ckplus":  # CK+ gives no sequence the label neutral, its 0
+        from_one.append(set(range(1, last + 1)))
+    if first == 0 and numbers in from_one:
+        shift = 1
+    elif first == 1 and 0 in numbers:
+        shift = -1
+    else:
+        return
+    pairs = ",".join(f"{n + shift}={PRESETS[preset][str(n)]}" for n in preset_numbers)
+    raise UsageError(
+        f"labels: got {preset}, whose numbers begin at {first}, for the numbers {min(numbers)} "
+        f"to {max(numbers)} of {dataset.source}; expected numbers that begin there. Fix: write "
+        f"what they mean, such as --labels {pairs} if they are in that order"
+    )
 
 
 def label_positions(values: Sequence[object], source: str) -> tuple[np.ndarray, LabelSet, bool]:

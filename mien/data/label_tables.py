@@ -25,8 +25,9 @@ from mien.data.csv_header import COLUMNS
 from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
-from mien.data.layout import SPLIT_NAMES, Listing, loose_note, split_word, walk
+from mien.data.layout import SPLIT_NAMES, Listing, loose_note, split_word
 from mien.data.tables import read_table, text_of
+from mien.data.tree import walk
 from mien.errors import DataError, printable
 from mien.vision.formats import is_picture_name
 
@@ -124,7 +125,7 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
     tree = walk(folder)
     if not tree.pictures:
         return None, []
-    listing = Listing(folder)
+    listing = Listing(folder, by_table=True)
     if _annotated(folder, tree.pictures[0]):
         _list_annotated(listing, tree.pictures, on_error)
         return listing, []
@@ -136,11 +137,13 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
     num_equal = sum(row.value in map(label_name, parts[:-1]) for parts, row in labelled)
     if num_equal > _MIN_SHARE * len(labelled):
         return None, []  # the folders give the same labels
+    row_groups: dict[int, str] = {}  # the path of the first picture of each row
     for parts, row in rows:
         path = folder / Path(*parts)
         if row is not None:
             split = row.split or _split_of(parts[:-1])
-            _add(listing, path, row.value, split)
+            group = row_groups.setdefault(id(row), "/".join(parts))
+            _add(listing, path, row.value, split, group)
             continue
         error = DataError(
             path,
@@ -156,14 +159,29 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
         f"The labels of {len(listing.pictures):,} pictures were read from "
         f"{', '.join(tables.labels.tables)}."
     )
+    if len(row_groups) == len(labelled):
+        listing.groups = [""] * len(listing.pictures)
+    else:
+        listing.notes.append(_copies_note(listing, folder))
     return listing, []
 
 
-def _add(listing: Listing, path: Path, label: str, split: str | None) -> None:
+def _copies_note(listing: Listing, folder: Path) -> str:
+    """The note on rows with several pictures, such as RAF-DB's originals and aligned faces."""
+    paths = [path.relative_to(folder).as_posix() for path in listing.pictures]
+    copy, group = next((a, b) for a, b in zip(paths, listing.groups, strict=True) if a != b)
+    return (
+        f"{len(paths):,} pictures have {len(set(listing.groups)):,} rows: {printable(group)} and "
+        f"{printable(copy)} share one. Pictures of a row stay in one split; name a folder of them "
+        "to read each once."
+    )
+
+
+def _add(listing: Listing, path: Path, label: str, split: str | None, group: str = "") -> None:
     listing.pictures.append(path)
     listing.labels.append(printable(label))
     listing.splits.append(SPLITS.index(split or "training"))
-    listing.groups.append("")
+    listing.groups.append(group)
 
 
 def _split_of(above: Iterable[str]) -> str | None:

@@ -10,18 +10,16 @@ a random validation split keeps whole.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mien.data.archives import LITTER
 from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
+from mien.data.tree import Parts, Tree, walk
 from mien.errors import DataError, printable
 from mien.labels import FERPLUS, canonical
-from mien.vision.formats import is_picture_name
 
 SPLIT_NAMES = {
     "train": "training",
@@ -39,22 +37,17 @@ SPLIT_NAMES = {
     "privatetest": "test",
 }
 _EVALUATION = ("eval", "evaluation")  # the test split if another folder is the validation split
-_MAX_LEVELS = 8  # of folders that are searched
 _MAX_SPLITS = 3  # up to so many folders above the labels count as misspelt splits, not persons
+_MIN_GROUPS = 3  # fewer folders of one level count as kinds of pictures, not persons
+# Names of folders of one person in well-known data sets; `AF01` is one of KDEF's.
+_PERSON = re.compile(
+    r"(?:[sp]|id|subj?|subject|person|actor|actress|user|participant|individual|identity|speaker"
+    r"|patient|child|student|model)[ _.-]*\d+|[ab][fm]\d\d",
+    re.IGNORECASE,
+)
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 # Words that may accompany an expression in the name of a label folder.
-_LABEL_WORDS = {
-    "face",
-    "faces",
-    "image",
-    "images",
-    "emotion",
-    "expression",
-    "class",
-    "label",
-    "set",
-}
-Parts = tuple[str, ...]
+_LABEL_WORDS = set("face faces image images emotion expression class label set".split())
 
 
 @dataclass
@@ -69,6 +62,7 @@ class Listing:
         notes, left_out: As in Dataset.
         unread: Sentences about tables beside the pictures that could not be used.
         loose: Number of files beside the label folders that are not pictures.
+        by_table: Whether a table beside the pictures gave the labels.
     """
 
     root: Path
@@ -81,16 +75,7 @@ class Listing:
     left_out: list[LeftOut] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     loose: int = 0
-
-
-@dataclass
-class Tree:
-    """The content of a folder and its subfolders, as sorted tuples of path parts."""
-
-    pictures: list[Parts] = field(default_factory=list)
-    others: list[Parts] = field(default_factory=list)
-    folders: list[Parts] = field(default_factory=list)
-    loops: list[Parts] = field(default_factory=list)
+    by_table: bool = False
 
 
 def list_folder(folder: Path, on_error: str = "raise") -> Listing:
@@ -147,17 +132,6 @@ def loose_note(number: int) -> str:
     return f"{number} file(s) beside the label folders were not read."
 
 
-def holds_pictures(folder: Path) -> bool:
-    """Whether any subfolder contains a picture."""
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if len(Path(place).parts) > len(folder.parts) + _MAX_LEVELS:
-            folders.clear()
-        if Path(place) != folder and any(map(is_picture_name, names)):
-            return True
-    return False
-
-
 def split_folders(names: Iterable[str]) -> dict[str, str]:
     """Which of the folders in one place are splits: name -> split.
 
@@ -202,37 +176,6 @@ def label_of(name: str) -> str:
     if plain not in FERPLUS and len(expressions) == 1 and rest <= _LABEL_WORDS:
         return expressions.pop()
     return plain
-
-
-def walk(folder: Path) -> Tree:
-    """The content of a folder, without hidden files and those that file managers add. Links are
-    followed, except to a folder above.
-    """
-    tree = Tree()
-
-    def visit(place: Path, parts: Parts, above: frozenset[str]) -> None:
-        real = os.path.realpath(place)
-        if real in above:
-            tree.loops.append(parts)
-            return
-        with os.scandir(place) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in LITTER:
-                continue
-            here = (*parts, entry.name)
-            if entry.is_dir():
-                tree.folders.append(here)
-                visit(place / entry.name, here, above | {real})
-            elif is_picture_name(entry.name):
-                tree.pictures.append(here)
-            else:
-                tree.others.append(here)
-
-    visit(folder, (), frozenset())
-    for paths in (tree.pictures, tree.others, tree.folders):
-        paths.sort()
-    return tree
 
 
 def names_labels(folder: Path) -> bool:
@@ -326,24 +269,47 @@ def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
         names = [parts[level] for parts in folders if len(parts) > level]
         if sum(label_of(name) in FERPLUS for name in names) * 2 > len(folders):
             tops = sorted({parts[0] for parts in folders})
-            if level and not listing.has_splits and 1 < len(tops) <= _MAX_SPLITS:
+            are_persons = all(map(_PERSON.fullmatch, tops))
+            are_splits = not are_persons and 1 < len(tops) <= _MAX_SPLITS
+            if level and not listing.has_splits and are_splits:
                 raise DataError(
                     listing.root,
                     got="label folders in folders that are not known splits: " + ", ".join(tops),
                     expected="split/label/picture with splits named "
                     + ", ".join(SPLIT_NAMES)
                     + ", or label/person/picture",
-                    fix="rename the split folders",
+                    fix="rename the split folders, or put folders that are no splits below the "
+                    f"labels: label/{tops[0]}/picture",
                 )
             return level
     for level in range(depth):
-        if len({parts[level] for parts in folders if len(parts) > level}) > 1:
+        distinct = sorted({parts[level] for parts in folders if len(parts) > level})
+        if len(distinct) > 1:
+            if all(map(_PERSON.fullmatch, distinct)):
+                raise _only_persons(listing.root, distinct)
             return level
     return min((len(parts) for parts in folders), default=1) - 1
 
 
+def _person_groups(groups: Sequence[str]) -> list[str]:
+    """The part of each group's path that keeps a person whole: the level whose names are those of
+    persons (`S001`), or else the path down to the first level with several names.
+    """
+    paths = [group.split("/") for group in groups]
+    for level in range(max(map(len, paths), default=0)):
+        names = [path[level] for path in paths if len(path) > level]
+        if sum(bool(_PERSON.fullmatch(name)) for name in names) * 2 > len(paths):
+            return [path[level] if len(path) > level else "/".join(path) for path in paths]
+    for end in range(1, max(map(len, paths), default=0)):
+        shorter = ["/".join(path[:end]) for path in paths]
+        if all(shorter) and len(set(shorter)) >= _MIN_GROUPS:
+            return shorter
+    return list(groups)
+
+
 def _name_groups(listing: Listing) -> None:
     """Keep the other folders as groups, unless each label of a split has only one of them."""
+    listing.groups = _person_groups(listing.groups)
     groups = sorted({group for group in listing.groups if group})
     by_label: dict[tuple[str, int], set[str]] = defaultdict(set)
     for label, split, group in zip(listing.labels, listing.splits, listing.groups, strict=True):
@@ -391,6 +357,16 @@ def _empty(path: Path) -> DataError:
         got="a label folder without pictures",
         expected="at least one picture",
         fix=f"add pictures or remove the folder, or {LEAVE_OUT}",
+    )
+
+
+def _only_persons(root: Path, names: Sequence[str]) -> DataError:
+    return DataError(
+        root,
+        got="folders that name persons, not labels: " + ", ".join(names[:3]),
+        expected="label/person/picture or person/label/picture",
+        fix="sort the pictures into a folder for each label, or put a table labels.csv with the "
+        f"columns file,label beside them; if these are labels, call them label_{names[0]} ...",
     )
 
 

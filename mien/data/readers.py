@@ -21,6 +21,7 @@ from mien.data.dataset import SPLITS, Dataset, LeftOut
 from mien.data.fer2013_csv import read_csv
 from mien.data.folders import list_pictures, read_folder
 from mien.data.formats import DataFormat, find_fer2013, format_of
+from mien.data.groups import with_cut_groups
 from mien.data.parquet import read_parquet
 from mien.data.pictures import ReadOptions
 from mien.data.votes import join_votes, votes_beside
@@ -105,7 +106,7 @@ def load_dataset(
             + (f", row {dataset.left_out[0].row}" if dataset.left_out[0].row is not None else "")
             + f": {dataset.left_out[0].reason}."
         )
-    dataset = _printable(_with_class_check(dataset, on_error))
+    dataset = _printable(with_cut_groups(_with_class_check(dataset, on_error)))
     dataset.images.flags.writeable = False
     return dataset
 

@@ -169,6 +169,19 @@ def test_numbers_are_fer2013s_only_where_all_are(tmp_path: Path, faces: Dataset)
     assert "Labels are numbers" not in " ".join(dataset.notes)
 
 
+def test_persons_that_the_splits_of_a_csv_cut_are_noted(tmp_path: Path, faces: Dataset) -> None:
+    count = iter(range(1000))
+    held = rows_of(
+        faces,
+        lambda e, p, u: f"{e},{spaced(p)},{u},S{next(count) % 30:02d}",
+        "emotion,pixels,Usage,Subject",
+    )
+    (tmp_path / "mine.csv").write_bytes(held)
+    notes = load_dataset(tmp_path / "mine.csv").notes
+    cut = [note for note in notes if "are not of new people" in note]
+    assert len(cut) == 1 and cut[0].startswith("Of 30 groups 30 (S00, S01, S02, ...) have")
+
+
 def test_persons_of_a_csv_are_groups(tmp_path: Path, faces: Dataset) -> None:
     count = iter(range(1000))
     held = rows_of(

@@ -69,7 +69,7 @@ def test_presets_are_complete() -> None:
     assert names_for("rafdb")["4"] == "happy"
 
 
-@pytest.mark.parametrize("given", ["1", "=happy", "", "raf-db"])
+@pytest.mark.parametrize("given", ["1", "=happy", "", "rafbd"])
 def test_bad_names(given: str) -> None:
     with pytest.raises(UsageError, match="expected one of rafdb"):
         names_for(given)
@@ -115,3 +115,29 @@ def test_numbered(
 ) -> None:
     found, label_set, are_numbers = label_positions(values, "here")
     assert (label_set.names, found.tolist(), are_numbers) == (names, labels, numbers)
+
+
+@pytest.mark.parametrize(
+    ("preset", "labels", "fix"),
+    [
+        ("affectnet", [f"class{n:03d}" for n in range(1, 9)], "1=neutral,2=happy,3=sad"),
+        ("affectnet", [f"class{n:03d}" for n in range(1, 8)], "1=neutral,2=happy,3=sad"),
+        ("fer2013", [str(n) for n in range(1, 8)], "1=angry,2=disgust,3=fear"),
+        ("rafdb", [str(n) for n in range(7)], "0=surprise,1=fear,2=disgust"),
+    ],
+)
+def test_a_preset_that_counts_otherwise_is_refused(
+    tmp_path: Path, preset: str, labels: list[str], fix: str
+) -> None:
+    """The folders class001 to class008 are AffectNet's 0 to 7."""
+    data = load_dataset(folders(tmp_path / "x", labels))
+    with pytest.raises(UsageError, match=f"whose numbers begin at .*--labels {fix}"):
+        rename_labels(data, preset)
+
+
+def test_presets_that_count_alike(tmp_path: Path) -> None:
+    ck = load_dataset(folders(tmp_path / "ck", [str(n) for n in range(1, 8)]))
+    assert rename_labels(ck, "CK+").label_set.names[-1] == "contempt"  # CK+ labels nothing neutral
+    for name in ("RAF-DB", "raf_db", "RafDB"):
+        assert names_for(name) == PRESETS["rafdb"]
+    assert names_for("FER+") == PRESETS["ferplus"]

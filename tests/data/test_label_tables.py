@@ -191,3 +191,20 @@ def test_folders_that_name_labels_come_first(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,label\n1.png,sad\n2.png,sad\n")
     dataset = load_dataset(tmp_path)
     assert dataset.labels.tolist() == dataset.images[:, 0, 0, 0].tolist()
+
+
+def test_originals_beside_aligned_faces_stay_in_one_split(tmp_path: Path) -> None:
+    rows = []
+    for n in range(40):
+        save(tmp_path / "Image" / "aligned" / f"train_{n:05d}_aligned.jpg", n)
+        save(tmp_path / "Image" / "original" / f"train_{n:05d}.jpg", 100 + n)
+        rows.append(f"train_{n:05d}.jpg {1 + n % 2}")
+    (tmp_path / "list_patition_label.txt").write_text("\n".join(rows) + "\n")
+    dataset = load_dataset(tmp_path)
+    assert len(dataset) == 80
+    assert any("80 pictures have 40 rows: " in note for note in dataset.notes)
+    split = dataset.with_validation()
+    assert dataset.files is not None
+    numbers = np.array([file.rsplit("/")[-1][6:11] for file in dataset.files])
+    sides = [set(numbers[split.mask(name)]) for name in ("training", "validation")]
+    assert len(sides[1]) >= 2 and not sides[0] & sides[1]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mien.data.dataset import SPLITS
-from mien.data.layout import label_of, split_folders
+from mien.data.layout import label_of, list_folder, split_folders
 from mien.data.readers import load_dataset
 from mien.data.split import with_validation
 from mien.errors import DataError
@@ -170,3 +170,54 @@ def test_split_names() -> None:
 def test_misspelt_splits_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not known splits: tets, trian"):
         load_dataset(tree(tmp_path / "d", "trian/L", "tets/L"))
+
+
+def groups_of(tmp_path: Path, paths: list[str]) -> list[str]:
+    for number, path in enumerate(paths):
+        save(tmp_path / path / f"{number}.png")
+    return sorted(set(list_folder(tmp_path).groups))
+
+
+@pytest.mark.parametrize(
+    ("levels", "groups"),
+    [
+        ("{e}/S{n}/{k:03d}", ["S0", "S1", "S2", "S3"]),  # sequences of persons
+        ("subject{n}/session{k}/{e}", ["subject0", "subject1", "subject2", "subject3"]),
+        ("female/P{n}/{e}", ["P0", "P1", "P2", "P3"]),
+        ("{e}/anna{n}/{k:03d}", ["anna0", "anna1", "anna2", "anna3"]),
+        ("{e}/{s}/S{n}", ["S0", "S1", "S2", "S3"]),
+        ("{e}/{s}", ["high", "low"]),
+    ],
+)
+def test_a_person_is_whole_whatever_lies_below(
+    tmp_path: Path, levels: str, groups: list[str]
+) -> None:
+    paths = [
+        levels.format(e=e, n=n, k=k, s=("high", "low")[k])
+        for e in ("happy", "sad")
+        for n in range(4)
+        for k in range(2)
+    ]
+    assert groups_of(tmp_path, list(dict.fromkeys(paths))) == groups
+
+
+def test_two_persons_are_no_misspelt_splits(tmp_path: Path) -> None:
+    paths = [f"P{n}/{e}" for n in (1, 2) for e in ("happy", "sad")]
+    assert groups_of(tmp_path, paths) == ["P1", "P2"]
+
+
+def test_persons_are_no_labels(tmp_path: Path) -> None:
+    """As CK+ and KDEF come: their labels are elsewhere."""
+    for person in ("S005", "S010"):
+        save(tmp_path / person / "001" / "a.png")
+    with pytest.raises(DataError, match="folders that name persons, not labels: S005, S010"):
+        load_dataset(tmp_path)
+
+
+def test_persons_that_splits_cut_are_told(tmp_path: Path) -> None:
+    for split, persons in (("train", "123"), ("test", "345")):
+        for person in persons:
+            for label in ("happy", "sad"):
+                save(tmp_path / split / label / f"S{person}" / "a.png")
+    note = "Of 5 groups 1 (S3) have pictures in training and in test (1): figures on these splits"
+    assert any(one.startswith(note) for one in load_dataset(tmp_path).notes)
