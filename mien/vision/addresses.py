@@ -10,16 +10,20 @@ import base64
 import binascii
 import os
 import re
+import threading
 import time
 import urllib.parse
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, TypeVar
 
 from mien.errors import DataError, in_short
 from mien.vision.formats import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     import requests
+
+T = TypeVar("T")
 
 TIMEOUT_S = 20.0  # to connect, and for each chunk
 TOTAL_S = 120.0
@@ -31,20 +35,24 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _MIN_BASE64 = 64  # characters; shorter texts are names
 # First characters of pictures in base64: JPEG, PNG, GIF, RIFF (WebP), BMP, TIFF.
 _HEADS = ("/9j/", "_9j_", "iVBORw", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
+# First bytes of web pages, whatever type the server declares.
+_PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
 _VIDEOS = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .ogv .m3u8 .mpd".split())
 
 
 def is_address(source: object) -> bool:
     """Whether a source is an address or `data:` URL, not a path."""
-    return isinstance(source, str) and (
-        source[:8].lower().startswith((*_WEB, "data:")) or bool(_OTHER.match(source[:16]))
-    )
+    if not isinstance(source, str):
+        return False
+    head = source[:64].lstrip()[:16]
+    return head.lower().startswith((*_WEB, "data:")) or bool(_OTHER.match(head))
 
 
 def is_picture_address(source: str) -> bool:
     """Whether an address leads to a picture and not to a video, by its suffix, or else by the type
     that the server declares. An address that cannot be reached counts as a picture.
     """
+    source = source.strip()
     if not source[:8].lower().startswith(_WEB):
         return is_address(source)
     suffix = os.path.splitext(urllib.parse.urlsplit(source).path)[1].lower()
@@ -61,6 +69,7 @@ def text_bytes(source: str, max_bytes: int) -> tuple[str, bytes] | None:
         DataError: if it cannot be read: no network, another kind of address, too large, too slow.
     """
     if is_address(source):
+        source = source.strip()
         if source[:5].lower() == "data:":
             return _data_url(source, max_bytes)
         return in_short(source), _fetch(source, max_bytes)
@@ -70,6 +79,19 @@ def text_bytes(source: str, max_bytes: int) -> tuple[str, bytes] | None:
     if not _BASE64.fullmatch(plain) or _is_file(source):
         return None
     return _name("base64", plain), _decode_base64(plain, _name("base64", plain), max_bytes)
+
+
+def encoded_bytes(data: bytes, max_bytes: int) -> tuple[str, bytes] | None:
+    """Name and content of a picture in bytes that are a `data:` URL or base64, such as those of
+    `base64.b64encode`; None for anything else, such as an address.
+
+    Raises:
+        DataError: if the text is damaged or too large.
+    """
+    head = data[:64].lstrip()
+    if head[:5].lower() == b"data:" or head.startswith(tuple(text.encode() for text in _HEADS)):
+        return text_bytes(data.decode("latin-1"), max_bytes)
+    return None
 
 
 def _is_file(source: str) -> bool:
@@ -129,20 +151,7 @@ def _fetch(address: str, max_bytes: int) -> bytes:
     import requests
 
     try:
-        with requests.Session() as session:
-            began = time.monotonic()
-            with _response(session, address, began) as response:
-                length = response.headers.get("Content-Length", "")
-                if length.isdigit() and int(length) > max_bytes:
-                    raise _too_large(in_short(address), max_bytes)
-                content = bytearray()
-                for chunk in response.iter_content(65_536):
-                    content += chunk
-                    if len(content) > max_bytes:
-                        raise _too_large(in_short(address), max_bytes)
-                    if time.monotonic() - began > TOTAL_S:
-                        raise _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
-                return bytes(content)
+        return _within_time(partial(_content, address, max_bytes))
     except _Refused as refused:
         got, fix = refused.got, refused.fix
     except (requests.RequestException, OSError, ValueError) as error:
@@ -153,6 +162,55 @@ def _fetch(address: str, max_bytes: int) -> bytes:
         expected="an http or https address of a picture that can be reached",
         fix=fix,
     ) from None
+
+
+def _within_time(work: Callable[[], T]) -> T:
+    """The result of some work on the network, which may take `TOTAL_S`.
+
+    A server may send a byte now and then, also of its headers, and no time-out of a socket ends
+    that. So the work is done in another thread, which is abandoned if it takes longer.
+
+    Raises:
+        _Refused: after that time.
+        Exception: as the work does.
+    """
+    results = list[T]()
+    errors = list[Exception]()
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
+            errors.append(error.with_traceback(None))  # its frames would keep the connection
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(TOTAL_S)
+    if errors:
+        raise errors.pop()
+    if not results:
+        raise _too_slow()
+    return results[0]
+
+
+def _content(address: str, max_bytes: int) -> bytes:
+    import requests
+
+    began = time.monotonic()
+    with requests.Session() as session, _response(session, address, began) as response:
+        length = response.headers.get("Content-Length", "")
+        if length.isascii() and length.isdigit() and int(length) > max_bytes:
+            raise _too_large(in_short(address), max_bytes)
+        content = bytearray()
+        for chunk in response.iter_content(65_536):
+            content += chunk
+            if len(content) > max_bytes:
+                raise _too_large(in_short(address), max_bytes)
+            if time.monotonic() - began > TOTAL_S:
+                raise _too_slow()
+    if content[:512].lstrip().lower().startswith(_PAGES):
+        raise _Refused("a web page, not a picture", "copy the address of the picture itself")
+    return bytes(content)
 
 
 def _response(session: requests.Session, address: str, began: float) -> requests.Response:
@@ -169,19 +227,19 @@ def _response(session: requests.Session, address: str, began: float) -> requests
             headers={"User-Agent": "mien", "Accept": "image/*,*/*;q=0.5"},
         )
         if not response.is_redirect:
-            if response.status_code >= 400:
+            if not 200 <= response.status_code < 300:
+                response.close()
                 raise _Refused(f"HTTP status {response.status_code}", "check the address")
-            kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if kind in ("text/html", "application/xhtml+xml"):
-                raise _Refused(
-                    "a web page, not a picture", "copy the address of the picture itself"
-                )
             return response
         address = urllib.parse.urljoin(address, response.headers["Location"])
         response.close()
         if time.monotonic() - began > TOTAL_S:
-            raise _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
+            raise _too_slow()
     raise _Refused(f"more than {MAX_REDIRECTS} redirects", "check the address in a browser")
+
+
+def _too_slow() -> _Refused:
+    return _Refused(f"no end within {TOTAL_S:.0f} s", "download it first")
 
 
 def _cause_and_fix(error: Exception) -> tuple[str, str]:
@@ -209,15 +267,16 @@ def _type_of(address: str) -> str:
     """The main type of an address's content, such as `image`; '' if it cannot be reached."""
     import requests
 
-    try:
+    def content_type() -> str:
         with (
             requests.Session() as session,
             _response(session, address, time.monotonic()) as response,
         ):
-            kind = response.headers.get("Content-Type", "").partition("/")[0].strip().lower()
-            if "mpegurl" in response.headers.get("Content-Type", "").lower():
-                return "video"
-            return str(kind)
+            return str(response.headers.get("Content-Type", "")).lower()
+
+    try:
+        kind = _within_time(content_type)
+        return "video" if "mpegurl" in kind else kind.partition("/")[0].strip()
     except (_Refused, requests.RequestException, OSError, ValueError):
         return ""
 

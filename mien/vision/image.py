@@ -249,7 +249,9 @@ def _from_array(array: np.ndarray, limits: Limits) -> Picture:
             expected=(
                 "uint8, uint16 or bool of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA"
             ),
-            fix="convert it; for floating-point pixels only you know whether they reach 1 or 255",
+            fix="give array.tobytes() if it holds a file, as np.fromfile reads it"
+            if array.ndim == 1
+            else "convert it; for floating-point pixels only you know whether they reach 1 or 255",
         )
     check_size((array.shape[1], array.shape[0]), "array", limits)
     steps: list[str] = []

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mien.errors import DataError, in_short, printable
-from mien.vision.addresses import text_bytes
+from mien.vision.addresses import encoded_bytes, text_bytes
+from mien.vision.formats import is_picture_name
 from mien.vision.safety import bad_picture
+
+_MAX_PATH = 255  # characters; a longer text that cannot be opened is hardly meant as a path
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
         where, data = "picture", bytes(source) if len(source) <= limits.max_bytes else b""
         if len(source) > limits.max_bytes:
             raise _too_many_bytes(where, limits)
+        if (name_and_data := encoded_bytes(data, limits.max_bytes)) is not None:
+            return _within_limits(*name_and_data, limits)
     elif isinstance(source, str | os.PathLike):
         where = os.fspath(source)
         if not isinstance(where, str):
@@ -60,8 +65,12 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             with open(where, "rb", opener=_without_waiting) as file:
                 data = file.read(room + 1)
         except FileNotFoundError:
+            if _is_no_path(where):
+                raise _no_path(where) from None
             raise bad_picture(where, "nothing: no such file", fix="check the path") from None
         except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            if _is_no_path(where):
+                raise _no_path(where) from None
             reason = getattr(error, "strerror", None) or error
             raise bad_picture(
                 where, f"a file that cannot be read ({reason})", fix="check its permissions"
@@ -71,23 +80,51 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
         where = name if isinstance(name, str) else "picture"
         if inspect.iscoroutinefunction(source.read):
             raise _asynchronous(source)
+        data = _read(source, where, limits)
+        if not data:
+            raise bad_picture(where, "a file without bytes left", fix="rewind it: file.seek(0)")
+    else:
+        raise _no_source(source)
+    return _within_limits(where, data, limits)
+
+
+def _read(source: Any, where: str, limits: Limits) -> bytes:
+    """The rest of an open file, at most one byte more than allowed. One read may return fewer bytes
+    than were asked for.
+    """
+    content = bytearray()
+    while len(content) <= limits.max_bytes:
         try:
-            data = source.read(limits.max_bytes + 1)
+            chunk = _read_chunk(source, limits.max_bytes + 1 - len(content))
         except (OSError, ValueError) as error:
             raise bad_picture(
                 where, f"a file that cannot be read ({error})", fix="open it again"
             ) from error
-        if inspect.isawaitable(data):
-            if inspect.iscoroutine(data):
-                data.close()
+        if inspect.isawaitable(chunk):
+            _close_coroutine(chunk)
             raise _asynchronous(source)
-        if not isinstance(data, bytes):
+        if not isinstance(chunk, bytes | bytearray | memoryview):
             raise bad_picture(
-                where, f"a file that yields {type(data).__name__}", fix="open it with mode 'rb'"
+                where, f"a file that yields {type(chunk).__name__}", fix="open it with mode 'rb'"
             )
-    else:
-        raise _no_source(source)
-    return _within_limits(where, data, limits)
+        if not chunk:
+            break
+        content += chunk
+    return bytes(content)
+
+
+def _read_chunk(source: Any, size: int) -> Any:
+    try:
+        takes_size = bool(inspect.signature(source.read).parameters)
+    except (TypeError, ValueError):  # written in C, without a signature
+        takes_size = True
+    return source.read(size) if takes_size else source.read()
+
+
+def _close_coroutine(awaitable: object) -> None:
+    """Close a coroutine, or else Python warns that it was never awaited."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
 
 
 def name_of(source: Any) -> str:
@@ -168,7 +205,28 @@ def _asynchronous(source: Any) -> DataError:
     )
 
 
+def _is_no_path(text: str) -> bool:
+    return len(text) > _MAX_PATH and not is_picture_name(text)
+
+
+def _no_path(text: str) -> DataError:
+    return DataError(
+        in_short(text),
+        got=f"a text of {len(text):,} letters that no path can have",
+        expected="a path, an address, a data: URL or the base64 of a picture",
+        fix="give one of these alone, without quotes, or the bytes of the picture",
+    )
+
+
 def _no_source(source: Any) -> DataError:
+    if inspect.isawaitable(source):
+        _close_coroutine(source)
+        return DataError(
+            "picture",
+            got=f"{type(source).__name__}, which nobody awaited",
+            expected="what it gives",
+            fix="put await before the call",
+        )
     return DataError(
         "picture",
         got=f"{type(source).__name__}",

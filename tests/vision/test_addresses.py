@@ -7,6 +7,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -68,9 +69,28 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(png()[:100])
             self.close_connection = True
             return None
+        if path == "/drip":  # each byte comes in time, and the whole never
+            self.send_response(200)
+            self.end_headers()
+            return self._drip(png()[:100])
+        if path == "/drip-head":
+            return self._drip(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"a" * 100)
+        if path.startswith("/status/"):
+            return self._send(int(path[8:]), b"")
+        if path == "/picture-as-page":
+            return self._send(200, png(), **{"Content-Type": "text/html"})
+        if path == "/page-as-picture":
+            return self._send(200, b"\n<!DOCTYPE html><p>log in", **{"Content-Type": "image/png"})
         if path in ("/a.png", "/picture"):
             return self._send(200, png(), **{"Content-Type": "image/png"})
         return self._send(404, b"")
+
+    def _drip(self, data: bytes) -> None:
+        with suppress(OSError):
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.02)
+        self.close_connection = True
 
     def _send(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -88,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     running = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    running.daemon_threads = True
     thread = threading.Thread(target=running.serve_forever, args=(0.05,))
     thread.start()
     yield f"http://127.0.0.1:{running.server_port}"
@@ -96,7 +117,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     running.server_close()
 
 
-@pytest.mark.parametrize("path", ["/a.png", "/picture", "/to/0", "/to/4"])
+@pytest.mark.parametrize("path", ["/a.png", "/picture", "/to/0", "/to/4", "/picture-as-page"])
 def test_an_address_is_read(server: str, path: str) -> None:
     assert (load_image(server + path) == PIXELS).all()
 
@@ -106,6 +127,10 @@ def test_an_address_is_read(server: str, path: str) -> None:
     [
         ("/nothing", "HTTP status 404"),
         ("/page", "a web page"),
+        ("/page-as-picture", "a web page"),
+        ("/status/204", "an empty file"),
+        ("/status/302", "HTTP status 302"),  # to nowhere
+        ("/status/304", "HTTP status 304"),
         ("/to/9", "more than 5 redirects"),
         ("/to-file", "an address of the kind file:"),
         ("/large", "a larger file"),
@@ -124,10 +149,23 @@ def test_what_cannot_be_had_is_said(
     assert "Fix" in str(raised.value) and "requests" not in str(raised.value)
 
 
-def test_a_slow_answer_ends(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["/endless", "/drip", "/drip-head"])
+def test_a_slow_answer_ends(server: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "TOTAL_S", 0.2)
+    monkeypatch.setattr(addresses, "TIMEOUT_S", 1.0)
     with pytest.raises(DataError, match="no end within"):
-        load_image(server + "/endless")
+        load_image(server + path)
+
+
+def test_a_type_that_drips_is_not_waited_for(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "TOTAL_S", 0.2)
+    assert is_picture_address(server + "/drip-head")
+
+
+def test_blanks_around_an_address(server: str) -> None:
+    assert (load_image(f"  {server}/a.png\n") == PIXELS).all()
+    text = base64.b64encode(png()).decode()
+    assert (load_image(f" data:image/png;base64,{text}\n") == PIXELS).all()
 
 
 def test_offline_is_said() -> None:
@@ -168,6 +206,51 @@ def test_data_urls_and_base64(wrapped: bool) -> None:
     assert jpeg.startswith("_9j_") and load_image(jpeg).shape == PIXELS.shape
     urlsafe = base64.urlsafe_b64encode(png()).decode()
     assert (load_image("data:image/png;base64," + urlsafe) == PIXELS).all()
+
+
+def test_base64_as_python_gives_it() -> None:
+    text = base64.b64encode(png())
+    for source in (text, bytearray(text), base64.encodebytes(png()), b"data:;base64," + text):
+        assert (load_image(source) == PIXELS).all()
+    with pytest.raises(DataError, match="not a picture"):
+        load_image(b"http://127.0.0.1/a.png")
+
+
+def test_a_long_text_is_no_path() -> None:
+    for text in (f'"{base64.b64encode(png()).decode()}"', str(png()), png().hex()):
+        with pytest.raises(DataError, match="letters that no path can have; expected .* base64"):
+            load_image(text)
+
+
+def test_files_of_other_makes() -> None:
+    class Whole:
+        def read(self) -> bytes:
+            left, self.left = getattr(self, "left", png()), b""
+            return left
+
+    class Short:
+        def __init__(self) -> None:
+            self.held = io.BytesIO(png())
+
+        def read(self, size: int = -1) -> bytearray:
+            return bytearray(self.held.read(min(size, 100)))
+
+    for source in (Whole(), Short()):
+        assert (load_image(source) == PIXELS).all()  # type: ignore[arg-type]
+    read = io.BytesIO(png())
+    read.read()
+    with pytest.raises(DataError, match="Fix: rewind it"):
+        load_image(read)
+    with pytest.raises(DataError, match="Fix: give array.tobytes"):
+        load_image(np.frombuffer(png(), np.uint8))
+
+
+def test_what_nobody_awaited_gets_a_sentence() -> None:
+    async def content() -> bytes:
+        return png()
+
+    with pytest.raises(DataError, match="Fix: put await before the call"):
+        load_image(content())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("source", ["data:image/png;base64,@@@", "data:nothing", "data:,hello"])

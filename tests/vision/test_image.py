@@ -105,7 +105,6 @@ def test_arrays(array: np.ndarray, expected: int) -> None:
         np.zeros((4, 4, 2), np.uint8),
         np.zeros((1, 4, 4, 3), np.uint8),
         np.zeros((0, 4), np.uint8),
-        np.zeros(4, np.uint8),
     ],
 )
 def test_arrays_whose_meaning_would_be_a_guess_are_refused(array: np.ndarray) -> None:
