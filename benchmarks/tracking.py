@@ -36,7 +36,7 @@ def by_overlap(grown: float) -> Callable[[Sequence[Any], np.ndarray], np.ndarray
         gains = np.zeros((len(tracks), len(boxes)))
         for row, one in enumerate(tracks):
             size = one.size.mean()
-            more = grown * size * min(float(one.spread[0, 0]), tracking._MOST_VARIANCE) ** 0.5
+            more = grown * size * min(float(one.spread[0, 0]), tracking._MAX_VARIANCE) ** 0.5
             low, high = one.centre - one.size / 2 - more, one.centre + one.size / 2 + more
             # The found boxes grow by as much, or growing would only ever lower the overlap.
             shared = np.minimum(boxes[:, 2:] + more, high) - np.maximum(boxes[:, :2] - more, low)
@@ -70,9 +70,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     seeds = range(100, 100 + options.seeds)  # not those of the test
-    own = tracking._closeness, tracking._LEAST_CLOSENESS
+    own = tracking._closeness, tracking._MIN_CLOSENESS
     for rate, seconds in ((30, 20.0), (5, 60.0)):
-        tracking._closeness, tracking._LEAST_CLOSENESS = own
+        tracking._closeness, tracking._MIN_CLOSENESS = own
         returns, changed, mistaken = mistakes(seeds, seconds, 1 / rate)
         print(
             f"{rate:2d} looks a second, Gaussian: returns {returns}, changed {changed}, somebody "
@@ -80,7 +80,7 @@ def main() -> None:
         )
         tried = []
         for grown, least in itertools.product(GROWN, LEAST):
-            tracking._closeness, tracking._LEAST_CLOSENESS = by_overlap(grown), least
+            tracking._closeness, tracking._MIN_CLOSENESS = by_overlap(grown), least
             returns, changed, mistaken = mistakes(seeds, seconds, 1 / rate)
             tried.append((changed, mistaken, returns, grown, least))
         changed, mistaken, returns, grown, least = min(tried)

@@ -74,8 +74,8 @@ function rowOf(frame, face, number) {
 
 function cell(value, kind) {
   if (value === null || value === undefined) return "";
-  if (kind === "truth") return value ? "true" : "false";
-  if (kind === "real") return nineDigits(value);
+  if (kind === "boolean") return value ? "true" : "false";
+  if (kind === "float") return nineDigits(value);
   if (kind === "time") return pythonFloat(Number(value.toFixed(6)));
   const text = String(value).replace(/\p{Surrogate}/gu, (odd) => `\\u${odd.charCodeAt(0).toString(16)}`);
   return kind === "text" && /^[=+\-@\t\r]/.test(text) ? `./${text}` : text;

@@ -91,7 +91,7 @@ def test_pictures_are_as_far_apart_as_in_the_library(page: Page) -> None:
     body = "return values[0].map(([a, b]) => m.distances(m.lookOf(a), m.lookOf(b)))"
     lists = [[one.ravel().tolist(), other.ravel().tolist()] for one, other in pairs]
     found = call(page, "cuts.mjs", body, lists)
-    seen = [(cuts._look(0, one), cuts._look(0, other)) for one, other in pairs]
+    seen = [(cuts._features_of(0, one), cuts._features_of(0, other)) for one, other in pairs]
     expected = [(cuts._pattern_distance(*two), cuts._block_distance(*two)) for two in seen]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert max(block for _, block in expected) > cuts._BLOCK_ALONE
