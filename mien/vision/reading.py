@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,13 +90,15 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
 
 
 def _read(source: Any, where: str, limits: Limits) -> bytes:
-    """The rest of an open file, at most one byte more than allowed. One read may return fewer bytes
-    than were asked for.
+    """The rest of an open file, at most one byte more than allowed.
+
+    One read may return fewer bytes than were asked for; one without a size returns all of them.
     """
-    content = bytearray()
+    content, takes_size = bytearray(), _takes_size(source.read)
     while len(content) <= limits.max_bytes:
         try:
-            chunk = _read_chunk(source, limits.max_bytes + 1 - len(content))
+            room = limits.max_bytes + 1 - len(content)
+            chunk = source.read(room) if takes_size else source.read()
         except (OSError, ValueError) as error:
             raise bad_picture(
                 where, f"a file that cannot be read ({error})", fix="open it again"
@@ -110,15 +113,16 @@ def _read(source: Any, where: str, limits: Limits) -> bytes:
         if not chunk:
             break
         content += chunk
+        if not takes_size:
+            break
     return bytes(content)
 
 
-def _read_chunk(source: Any, size: int) -> Any:
+def _takes_size(read: Callable[..., Any]) -> bool:
     try:
-        takes_size = bool(inspect.signature(source.read).parameters)
+        return bool(inspect.signature(read).parameters)
     except (TypeError, ValueError):  # written in C, without a signature
-        takes_size = True
-    return source.read(size) if takes_size else source.read()
+        return True
 
 
 def _close_coroutine(awaitable: object) -> None:
