@@ -10,14 +10,15 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
     const share = (value, of) => `${(100 * value) / of}%`;
     const place = placeOf(face.box, frame.faces.filter((other) => other !== face).map((other) => other.box), width, height);
     const isAlone = frame.faces.length === 1;
-    const word = `${face.label}${face.uncertain ? "?" : ""} ${percent(face.probabilities[face.label])}`;
+    const word = `${face.label}${face.uncertain ? "?" : ""}`;
+    const probability = percent(face.probabilities[face.label]);
     return h(
       "button",
       {
         type: "button",
         class: `box moves${face.uncertain ? " uncertain" : ""}${isAlone ? " alone" : ""}`,
         "data-box": String(i),
-        "aria-label": `${names(i)} ${word}${face.uncertain ? ", uncertain" : ""}`,
+        "aria-label": `${names(i)} ${word} ${probability}${face.uncertain ? ", uncertain" : ""}`,
         vars: { left: share(x0, width), top: share(y0, height), width: share(x1 - x0, width), height: share(y1 - y0, height), "--c": colourOf(face.label) },
         onclick: () => onChoose?.(i),
         onmouseenter: () => onMark?.(i, true),
@@ -31,6 +32,7 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
         h("span", { class: "tag-number" }, String(numbers(i))),
         " ",
         h("span", { class: "tag-word" }, word),
+        h("span", { class: "tag-share" }, ` ${probability}`),
       ),
     );
   });
