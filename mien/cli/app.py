@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import copy
 import errno
 import io
 import os
@@ -77,6 +78,22 @@ for verb in (run, train, evaluate, info, doctor, predict, average, export, calib
     app.command()(verb)
 
 
+def _app_of(verb: str) -> typer.Typer:
+    """The command line with this verb alone, if there is one: building the options of all verbs
+    takes time.
+    """
+    commands = [
+        command
+        for command in app.registered_commands
+        if command.callback is not None and command.callback.__name__ == verb
+    ]
+    if not commands:
+        return app
+    part = copy.copy(app)
+    part.registered_commands, part.registered_groups = commands, []
+    return part
+
+
 def main() -> NoReturn:
     """Entry point: run the command line and turn mien's errors into one line and an exit code."""
     # TensorFlow reads this when it is imported, later; the user's own setting takes precedence.
@@ -94,7 +111,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, stop)
     try:
         with job_bar():
-            app()
+            _app_of(sys.argv[1] if len(sys.argv) > 1 else "")()
     except MienError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

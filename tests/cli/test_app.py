@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier
-from mien.cli.app import app
+from mien.cli.app import _app_of, app
 from mien.cli.data import data_app
+from mien.cli.train import info
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
@@ -474,3 +475,8 @@ def test_an_empty_pattern_says_it_once(tmp_path: Path) -> None:
     )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("no picture") == 1 and len(done.stderr.splitlines()) == 1
+
+
+def test_a_verb_is_built_alone_and_an_unknown_one_with_all() -> None:
+    assert [command.callback for command in _app_of("info").registered_commands] == [info]
+    assert _app_of("inof") is _app_of("data") is app
