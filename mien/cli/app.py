@@ -109,19 +109,17 @@ def main() -> NoReturn:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    verb = "".join(sys.argv[1:2])
     try:
         with job_bar():
-            _app_of(sys.argv[1] if len(sys.argv) > 1 else "")()
+            _app_of(verb)()
     except MienError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as exit_request:
         # typer turns a KeyboardInterrupt into this code and prints nothing.
         if exit_request.code == 130:
-            print(
-                f"stopped{AFTER_CTRL_C.get(sys.argv[1], '') if len(sys.argv) > 1 else ''}",
-                file=sys.stderr,
-            )
+            print(f"stopped{AFTER_CTRL_C.get(verb, '')}", file=sys.stderr)
             sys.exit(143 if signals else 130)
         raise
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -169,13 +170,16 @@ def test_numbers_are_fer2013s_only_where_all_are(tmp_path: Path, faces: Dataset)
     assert "Labels are numbers" not in " ".join(dataset.notes)
 
 
-def test_persons_that_the_splits_of_a_csv_cut_are_noted(tmp_path: Path, faces: Dataset) -> None:
-    count = iter(range(1000))
-    held = rows_of(
-        faces,
-        lambda e, p, u: f"{e},{spaced(p)},{u},S{next(count) % 30:02d}",
-        "emotion,pixels,Usage,Subject",
+def rows_of_persons(faces: Dataset, row: Callable[..., str], names: str) -> bytes:
+    """A csv as `rows_of` makes it, with thirty persons in turn in a last column."""
+    count = itertools.count()
+    return rows_of(
+        faces, lambda *cells: f"{row(*cells)},S{next(count) % 30:02d}", f"{names},Subject"
     )
+
+
+def test_persons_that_the_splits_of_a_csv_cut_are_noted(tmp_path: Path, faces: Dataset) -> None:
+    held = rows_of_persons(faces, lambda e, p, u: f"{e},{spaced(p)},{u}", "emotion,pixels,Usage")
     (tmp_path / "mine.csv").write_bytes(held)
     notes = load_dataset(tmp_path / "mine.csv").notes
     cut = [note for note in notes if "are not of new people" in note]
@@ -183,12 +187,7 @@ def test_persons_that_the_splits_of_a_csv_cut_are_noted(tmp_path: Path, faces: D
 
 
 def test_persons_of_a_csv_are_groups(tmp_path: Path, faces: Dataset) -> None:
-    count = iter(range(1000))
-    held = rows_of(
-        faces,
-        lambda e, p, u: f"{e},{spaced(p)},S{next(count) % 30:02d}",
-        "emotion,pixels,Subject",
-    )
+    held = rows_of_persons(faces, lambda e, p, u: f"{e},{spaced(p)}", "emotion,pixels")
     (tmp_path / "mine.csv").write_bytes(held)
     dataset = load_dataset(tmp_path / "mine.csv")
     assert dataset.groups is not None and dataset.groups[31] == "S01"
