@@ -17,14 +17,20 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@?#]*):[^\s/?#]+@", re.I)
+
 
 class MienError(Exception):
-    """Base class of mien's errors; its text is a message for the user."""
+    """Base class of mien's errors; its text is a message for the user, without passwords."""
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_password(a) if isinstance(a, str) else a for a in args))
 
 
 class UsageError(MienError):
@@ -55,7 +61,7 @@ class DataError(MienError):
         fix: str,
         row: int | None = None,
     ) -> None:
-        self.where = os.fspath(where)
+        self.where = without_password(os.fspath(where))
         self.row = row
         self.got = got
         self.expected = expected
@@ -151,6 +157,15 @@ def check_word(where: str, word: object, words: Iterable[str]) -> None:
             f"{where}: got {in_short(repr(word))}; expected one of {', '.join(choices)}. Fix: "
             + meant(str(word), choices, "use one of these")
         )
+
+
+def without_password(text: str) -> str:
+    """The text with passwords in its addresses starred out.
+
+    >>> without_password("rtsp://user:secret@camera/stream")
+    'rtsp://user:***@camera/stream'
+    """
+    return _PASSWORD.sub(r"\1:***@", text) if "://" in text else text
 
 
 def in_short(text: str, limit: int = 200) -> str:

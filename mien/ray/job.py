@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mien.errors import MissingExtraError, RunError, counted, printable
+from mien.errors import MissingExtraError, RunError, counted, printable, without_password
 from mien.predict import Options, Outputs, Tally, settings_of
 from mien.ray.manifest import ResultFolder
 from mien.ray.setup import TIME_LIMIT_S, Item, Setup, setup_like
@@ -115,7 +115,9 @@ def predict_on_cluster(
 
 
 def _answer_missing(work: Work, setup: Setup, answers: ResultFolder, say: Say, show: Show) -> Tally:
-    missing = [source for source in work.below if printable(source) not in answers.held]
+    missing = [
+        source for source in work.below if printable(without_password(source)) not in answers.held
+    ]
     tally = Tally(num_resumed=len(work.below) - len(missing))
     if not missing:
         return tally

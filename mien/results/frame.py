@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mien.errors import without_password
 from mien.results.types import Face, finite_number, invalid_value
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Frame:
     A notebook shows the picture with the predictions drawn in.
 
     Attributes:
-        source: The file, as the user named it.
+        source: The file, as the user named it; passwords in addresses are starred out.
         index: Number of the frame in its video, from 0; 0 for a picture.
         time_s: Seconds from the start of the video; None for a picture.
         width, height: Size of the upright picture in pixels; 0 if it could not be read.
@@ -73,7 +74,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        set_field(self, "source", os.fspath(self.source))
+        set_field(self, "source", without_password(os.fspath(self.source)))
         set_field(self, "faces", tuple(self.faces))
         for name in ("index", "width", "height"):
             set_field(self, name, int(getattr(self, name)))
@@ -83,6 +84,8 @@ class Frame:
             set_field(self, "time_s", finite_number(self.time_s, "time_s"))
         if self.faces and not self.labels:
             set_field(self, "labels", self.faces[0].labels)
+        if self.error is not None:
+            set_field(self, "error", without_password(self.error))
         if self.error is not None and self.faces:
             raise invalid_value(f"{len(self.faces)} faces and an error", "faces or an error")
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from mien.results.resume import shortened
 
 STDIN = "-"
+_LOGIN = re.compile(r"://[^\s/?#]*@")  # user and password in an address
 # The files written about a source called `NAME`.
 _COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
 _HEATMAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
@@ -33,7 +34,8 @@ def output_names(sources: Sequence[str], relative: Mapping[str, str]) -> dict[st
     names: dict[str, str] = {}
     used_names: set[str] = set()
     for source in sources:
-        *folders, stem = _path_parts(relative.get(source, ""), source)
+        plain = _LOGIN.sub("://", source)
+        *folders, stem = _path_parts(relative.get(source, ""), plain)
         name, number = "/".join([*map(shortened, folders), shortened(stem)]), 1
         while name.lower() in used_names:
             number += 1

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, UsageError, without_password
 from mien.results import Frame
 from mien.results.writers import Writer, cell, csv_text, form_of, open_writer
 
@@ -307,6 +307,7 @@ def _settings_error(path: Path, got: str) -> DataError:
 
 def source_cell(source: str, form: str) -> str:
     """How a file of that format spells a source."""
+    source = without_password(source)  # as in a frame
     return cell(source, "text") if form == "csv" else source
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mien.errors import UsageError
+from mien.errors import UsageError, without_password
 from mien.video import decoding
 from mien.video.cuts import with_cuts
 from mien.video.decoding import (
@@ -94,7 +94,12 @@ def read_frames(
     Arguments and errors are those of `mien.video.recognize.watch`.
     """
     check_every(every)
-    return _from_thread(os.fspath(source), every, tell or (lambda note: None))
+
+    def tell_safely(note: str) -> None:
+        if tell is not None:
+            tell(without_password(note))
+
+    return _from_thread(os.fspath(source), every, tell_safely)
 
 
 def check_every(every: float | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mien.errors import DataError, in_short, printable
+from mien.errors import DataError, in_short, printable, without_password
 from mien.vision.addresses import encoded_bytes, text_bytes
 from mien.vision.formats import is_picture_name
 from mien.vision.safety import bad_picture
@@ -132,14 +132,14 @@ def _close_coroutine(awaitable: object) -> None:
 
 
 def name_of(source: Any) -> str:
-    """A name for a picture: its path or address, or its kind; never its content, and at most 200
-    characters of a text that is not a file.
+    """A name for a picture: its path, its address without a password, or its kind; never its
+    content, and at most 200 characters of a text that is neither.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return f"picture of {len(source):,} bytes"
     if isinstance(source, str):
-        if len(source) <= 200:
-            return source
+        if len(source) <= 200 or source[:8].lower().startswith(("http://", "https://")):
+            return without_password(source)
         if source[:5].lower() == "data:":
             return f"data: URL of {len(source):,} letters"
         return source if is_file(source) else in_short(source)

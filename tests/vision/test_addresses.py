@@ -14,8 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from mien.errors import DataError
+import mien
+from mien.cli.app import app
+from mien.errors import DataError, without_password
+from mien.results.names import output_names
 from mien.vision import addresses
 from mien.vision.addresses import is_address, is_picture_address
 from mien.vision.image import load_image
@@ -265,6 +269,46 @@ def test_nothing_repeats_what_came() -> None:
             load_image(source)
         assert len(str(raised.value)) < 600
         assert len(name_of(source)) <= 210
+
+
+def test_passwords_are_neither_shown_nor_written(server: str, tmp_path: Path) -> None:
+    def with_login(path: str) -> str:
+        return server.replace("://", "://ann:s3cret@") + path
+
+    recognizer = mien.load(detector="none")
+    sources = [with_login("/a.png"), with_login("/page"), "rtsp://ann:s3cret@127.0.0.1:1/live"]
+    table = tmp_path / "faces.csv"
+    answers = [
+        CliRunner().invoke(
+            app, ["predict", *sources, "--detector", "none", "--out", str(table), *more]
+        )
+        for more in ([], ["--resume"])
+    ]
+    frame = recognizer(sources[0])
+    shown = "".join(answer.output for answer in answers) + repr(frame) + repr(frame.to_dict())
+    written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert "s3cret" not in shown + written
+    assert written.count("ann:***@") >= len(sources)
+    with pytest.raises(DataError, match=r"ann:\*\*\*@") as raised:
+        load_image(sources[1])
+    assert "s3cret" not in str(raised.value) + raised.value.where
+    assert set(output_names(["rtsp://ann:s3cret@cam", "http://ann:s3cret@cam"], {}).values()) == {
+        "rtsp-cam",
+        "cam",
+    }
+
+
+@pytest.mark.parametrize(
+    "plain", ["http://a:8000/b@c", "http://a:80?to=b@c", "ann:s3cret@host", "a: //b:c@d"]
+)
+def test_only_logins_of_addresses_are_starred_out(plain: str) -> None:
+    assert without_password(plain) == plain
+    assert without_password(f"{plain} rtsp://u:p@ss@h, x") == f"{plain} rtsp://u:***@h, x"
+
+
+def test_a_long_address_is_found_again_when_resumed() -> None:
+    long = "https://h/" + "a" * 300 + "?signature=1"
+    assert name_of(long) == long
 
 
 def test_names_of_what_has_no_name() -> None:
