@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -11,6 +15,7 @@ from mien.serving.problems import Problem, later
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_NICER = 5  # how much lower the priority of the threads is than that of the event loop
 
 
 class Pool:
@@ -26,7 +31,9 @@ class Pool:
     """
 
     def __init__(self, threads: int, queue: int, answer_s: float) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="mien-serve")
+        self._threads = ThreadPoolExecutor(
+            threads, thread_name_prefix="mien-serve", initializer=_lower_priority
+        )
         self._most = threads + queue
         self._answer_s = answer_s
         self._freed = asyncio.Event()
@@ -89,6 +96,18 @@ class Pool:
     def close(self) -> None:
         """Wait for running jobs and drop waiting ones."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _lower_priority() -> None:
+    """Let the event loop, which refuses requests and answers health checks, run before this thread.
+
+    Only Linux has priorities of single threads.
+    """
+    if sys.platform == "linux":
+        this = threading.get_native_id()
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            priority = os.getpriority(os.PRIO_PROCESS, this)
+            os.setpriority(os.PRIO_PROCESS, this, min(priority + _NICER, 19))
 
 
 def _full() -> Problem:

@@ -54,7 +54,8 @@ def upright_rgb(image: Image, orientation: int, steps: list[str], where: str) ->
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        strip = _rgb_strip(image.crop((0, top, width, bottom)), steps)
+        part = image if rows >= height else image.crop((0, top, width, bottom))
+        strip = _rgb_strip(part, steps)
         pixels = np.asarray(strip if turn is None else strip.transpose(turn))
         if orientation >= 5:  # rows have become columns
             backwards = orientation in (6, 7)
@@ -91,7 +92,7 @@ def _rgb_strip(strip: Image, steps: list[str]) -> Image:
             strip = Image.alpha_composite(backdrop, strip)
             if "alpha" not in steps:
                 steps.append("alpha")
-    return strip.convert("RGB")
+    return strip if strip.mode == "RGB" else strip.convert("RGB")
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:

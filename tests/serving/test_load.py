@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ from starlette.types import Message
 
 from mien.serving.app import create_app
 from mien.serving.limits import Limits
+from mien.serving.pool import Pool
 from mien.serving.server import Options, recognizer_of
 from mien.serving.service import Service
 from mien.serving.teach import Collection
@@ -101,6 +104,19 @@ def test_a_full_queue_refuses_before_a_body_is_read(path: str, tmp_path: Path) -
         service.close()
     assert said[0]["status"] == 503
     assert json.loads(said[1]["body"])["code"] == "queue-full"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_analysing_threads_give_way_to_the_event_loop() -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    pool = Pool(threads=1, queue=1, answer_s=10)
+    try:
+        inside = asyncio.run(pool.run(priority, 1, False))
+    finally:
+        pool.close()
+    assert inside == min(priority() + 5, 19)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
