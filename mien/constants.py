@@ -15,7 +15,7 @@ FACES = ("auto", "detect", "whole")  # mien.data.crop explains them
 DETECTORS = ("auto", "yunet", "yunet-close", "mtcnn", "none")
 COLUMNS = ("mien", "openface", "pyfeat")  # presets of a table's columns
 FORMS = ("csv", "folder")  # file formats of drawn faces
-RECIPES = ("small", "medium", "large", "champion", "robust", "swa", "everyday", "finetune")
+RECIPES = ("small", "medium", "large", "champion", "everyday", "finetune")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 # Endings of file names, here so that files can be recognised without loading their readers.
 ARRAY_SUFFIXES = (".npz", ".npy")

@@ -269,7 +269,7 @@ def average(
 ) -> None:
     """Average the weights of a network before and after fine-tuning; the result is a run to export.
 
-    Example: mien average first.zip robust.zip --data fer2013.csv --out runs/champion
+    Example: mien average before.zip after.zip --data fer2013.csv --out runs/mean
     """
     from mien import pipeline
     from mien.bundle import open_bundle

@@ -91,69 +91,52 @@ def champion() -> Recipe:
     )
 
 
-def robust() -> Recipe:
-    """A `champion` fine-tuned for robustness: `mien train DATA --recipe robust --init IT.zip
-    --teacher IT.zip --teacher ANOTHER.zip`.
-
-    It starts from the champion's weights. On mixed, blurred, noisy and partly covered faces it is
-    trained towards the predictions that its teachers (itself and networks of other seeds) make for
-    the same faces without corruption (Furlanello et al. 2018, https://arxiv.org/abs/1805.04770). 79
-    minutes on two cores with bfloat16; docs/results.md has its figures.
-    """
-    return dataclasses.replace(
-        champion(),
-        name="robust",
-        max_epochs=40,
-        learning_rate=0.015,
-        fall_epochs=0,
-        last_rate=0.99,
-        warmup_epochs=1,
-        stages=((1.0, FACE_SIDE),),
-        corruption=0.2,
-        erase=0.3,
-        mix_from=0.0,
-        init="mien",
-        restore_batch_norm=True,
-        teacher_weight=0.5,
-    )
-
-
-def swa() -> Recipe:
-    """A `robust` network trained further without label smoothing, with stochastic weight averaging
-    (SWA): `mien train DATA --recipe swa --init IT.zip`.
-
-    The result is the mean of the weights of all steps, each weighted by its number. It does not
-    need to be averaged with the starting weights. 73 minutes on two cores without bfloat16;
-    docs/results.md has its figures.
-    """
-    return dataclasses.replace(
-        robust(),
-        name="swa",
-        max_epochs=12,
-        label_smoothing=0.0,
-        average_over=0.5,
-        corruption=0.1,
-        teacher_weight=0.0,
-    )
-
-
 def everyday() -> Recipe:
-    """Train the network in the package further, also on everyday photographs: `mien train DATA
-    --recipe everyday --photographs FACES`.
+    """The network in the package: `mien train DATA --recipe everyday --photographs FACES --teacher
+    shipped`.
 
-    A third of each batch are photographs, in which rare labels are drawn more often. Faces have 96
-    px, and a quarter of each label's target comes from face-api's network. 50 minutes on two cores
-    with bfloat16; docs/results.md has its figures.
+    It starts from dlib's network for face recognition (`mien.training.dlib_trunk`) and sees faces
+    at 64 px, then at 96 px. A fifth of each batch are everyday photographs, rare labels more often
+    than they occur. 60 % of each target is the teacher's prediction; a quarter of a label's own
+    target comes from face-api's network. 98 minutes on two cores with bfloat16; docs/results.md has
+    its figures. Without a teacher: `--set teacher_weight=0`.
     """
-    return dataclasses.replace(
-        swa(),
-        name="everyday",
-        max_epochs=14,
+    return Recipe(
+        "everyday",
+        (),
+        dense=0,
+        block_dropout=0.0,
+        dense_dropout=0.3,
+        max_epochs=80,
         choose_by="last",
-        batch_size=144,
+        batch_size=120,
+        learning_rate=0.05,
+        last_rate=0.01,
+        label_smoothing=0.0,
+        average_decay=0.99999,
+        average_over=1 / 9,
+        optimizer="sgd",
+        weight_decay=5e-4,
+        stages=((0.4, 32), (1.0, FACE_SIDE)),
+        turn=12.0,
+        zoom=(0.8, 1.15),
+        shift=0.1,
+        light=1.0,
+        erase=0.2,
+        corruption=0.07,
+        mixup=0.05,
+        cutmix=0.1,
+        mix_from=0.5,
+        votes_weight=1.0,
+        precision="auto",
+        centre=True,
         input_side=2 * FACE_SIDE,
-        photograph_share=1 / 3,
+        initializer="he_normal",
+        init="dlib",
+        teacher_weight=0.6,
         face_api_weight=0.25,
+        photograph_share=0.2,
+        restore_batch_norm=True,
     )
 
 
@@ -185,7 +168,7 @@ def finetune() -> Recipe:
 RECIPES: dict[str, Callable[[], Recipe]] = dict(
     zip(
         constants.RECIPES,
-        (small, medium, large, champion, robust, swa, everyday, finetune),
+        (small, medium, large, champion, everyday, finetune),
         strict=True,
     )
 )

@@ -128,7 +128,7 @@ def test_with_a_bundle_the_argument_is_the_data(csv: Path, tmp_path: Path) -> No
 
 
 def test_info_without_a_run_lists_the_recipes() -> None:
-    names = ["small", "medium", "large", "champion", "robust", "swa", "everyday", "finetune"]
+    names = ["small", "medium", "large", "champion", "everyday", "finetune"]
     assert [one["name"] for one in answer("info")["recipes"]] == names
 
 
@@ -330,9 +330,9 @@ def test_bad_rows_are_refused_or_skipped_and_said(csv: Path, tmp_path: Path) -> 
         (["data", "draw", "--out", ".", "--form", "csv"], 2, "already exists"),
         (["data", "draw", "--out", "/proc/mien"], None, "/proc/mien"),
         (
-            ["run", "--recipe", "small", "--recipe", "robust"],
+            ["run", "--recipe", "small", "--recipe", "everyday"],
             2,
-            "robust, which starts from a trained network",
+            "everyday, which starts from a trained network",
         ),
         (["run", "--out", "/proc/mien"], 4, "choose another folder with --out"),
     ],
