@@ -12,12 +12,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from mien.constants import FACE_SIDE
 from mien.data.csv_formats import ALLOWED, damage, first_line, streams
 from mien.data.csv_header import (
     LONGEST,
@@ -29,9 +30,11 @@ from mien.data.csv_header import (
 )
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
 from mien.data.encodings import decode_text
+from mien.data.face_cache import FacesRead
 from mien.data.fractions import WHOLE, to_bytes, unify_scale
 from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.layout import split_word
+from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import (
     FER2013_ROW,
     PIXELS,
@@ -44,7 +47,6 @@ from mien.data.pixels import (
 )
 from mien.errors import DataError
 from mien.labels import FER2013, LabelSet
-from mien.vision.preprocess import gray
 
 _CHUNK = 4 << 20  # bytes read at a time
 _BLOCK = 32  # rows parsed at a time: about 270 kB, so that the passes stay in the processor's cache
@@ -69,13 +71,15 @@ class _Rows:
     shape: Shape | None = None  # of all rows, as found in the first block
 
 
-def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Dataset:
+def read_csv(files: list[Path], options: ReadOptions, *, source: str) -> Dataset:
     """Read one csv file, or `train.csv` and `test.csv` together.
 
     Args:
         files: As `companions` returns them.
+        options: How pictures other than FER2013's become faces, as for arrays, but they are not
+            enlarged beyond 48 pixels; and whether bad rows are left out. Errors of a whole file
+            always raise.
         source: The name of the Dataset.
-        on_error: "raise", or "skip" to leave out bad rows; errors of a whole file always raise.
 
     Returns:
         Dataset with images uint8 (N, S, S, 1) in the order of the file; FER2013's S is 48.
@@ -88,7 +92,7 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
         for name, stream in streams(path):
             with stream:
                 where = os.fspath(path) if name is None else f"{path}:{name}"
-                _read_stream(stream, where, name or path.name, rows, on_error)
+                _read_stream(stream, where, name or path.name, rows, options.on_error)
     if len(rows.labels) == len(rows.dropped):
         raise DataError(
             source,
@@ -96,13 +100,9 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             expected="at least one row that can be read",
             fix="correct the rows; the first error: " + rows.left_out[0].reason,
         )
-    images, notes = pictures_of(np.concatenate(rows.images), rows.shape or FER2013_ROW)
-    if images.ndim == 4:
-        images = np.stack([gray(image) for image in images])
-        notes.append("Colour was converted to gray (ITU-R BT.601).")
-    images = images[..., np.newaxis]
-    rows.notes += notes
     valid = np.array([row for row in range(len(rows.labels)) if row not in rows.dropped], np.int64)
+    read = _faces(rows, valid, options, source)
+    valid = valid[read.rows]
     labels, label_set = _own_positions(np.array(rows.labels, np.int64)[valid], rows.names, source)
     if all(map(number_in, label_set)):
         rows.notes.append(NUMBERS)
@@ -113,19 +113,33 @@ def read_csv(files: list[Path], *, source: str, on_error: str = "raise") -> Data
             f"{num_unlabelled:,} rows have no label: they can be predicted, not scored."
         )
     return Dataset(
-        images if len(valid) == len(images) else images[valid],
+        read.images,
         labels,
         np.array(rows.splits, np.uint8)[valid],
         np.array(rows.lines, np.int64)[valid],
         label_set,
         source,
-        notes=tuple(rows.notes),
-        left_out=tuple(rows.left_out),
+        notes=(*rows.notes, *read.notes),
+        left_out=(*rows.left_out, *read.left_out),
         groups=np.array(rows.groups, object)[valid] if any(rows.groups) else None,
+        cropped=read.cropped,
         numeric_labels=not rows.names.num_texts
         and bool(np.any(labels != UNLABELLED))
         and set(label_set) <= set(FER2013),
     )
+
+
+def _faces(rows: _Rows, valid: np.ndarray, options: ReadOptions, source: str) -> FacesRead:
+    """The faces of the valid rows. FER2013's are faces already, unless they are to be detected."""
+    shape = rows.shape or FER2013_ROW
+    images, notes = pictures_of(np.concatenate(rows.images), shape)
+    images = images if len(valid) == len(images) else images[valid]
+    rows.notes += notes
+    side = min(options.side, max(FACE_SIDE, shape.side))
+    if shape == FER2013_ROW and side == FACE_SIDE and options.faces != "detect":
+        return FacesRead(images[..., np.newaxis], np.arange(len(images)), [], [], None)
+    names = [f"row {rows.lines[row]}" for row in valid]
+    return read_faces(list(images), names, replace(options, side=side), source)
 
 
 def _own_positions(labels: np.ndarray, names: Labels, source: str) -> tuple[np.ndarray, LabelSet]:

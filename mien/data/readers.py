@@ -91,7 +91,6 @@ def load_dataset(
     if data_format.kind == "csv":
         dataset = _read_files(data_format, path, options)
         dataset = _with_votes(dataset, list(data_format.files), votes)
-        dataset = _resized(dataset, side)
     elif votes is not None:
         raise UsageError(
             f"votes: got {os.fspath(votes)!r} for {_FORMAT_NAMES[data_format.kind]}; expected a "
@@ -154,24 +153,12 @@ def _read_files(data_format: DataFormat, path: Path, options: ReadOptions) -> Da
         read = read_parquet if data_format.kind == "parquet" else read_arrays
         return read(files, options, source=source)
     try:
-        dataset = read_csv(list(files), source=source, on_error=options.on_error)
+        dataset = read_csv(list(files), options, source=source)
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(files) > 1:
         dataset = dataset.with_notes(f"{files[0].name} and {files[1].name} were read together.")
     return dataset
-
-
-def _resized(dataset: Dataset, side: int) -> Dataset:
-    """The pictures of a csv resized to a side, but not enlarged beyond 48."""
-    own, side = dataset.side, min(side, max(FACE_SIDE, dataset.side))
-    if side == own:
-        return dataset
-    note = (
-        f"Rows of {own} x {own} pixels were resized to {side} x {side} (by area averaging to "
-        "shrink, bilinearly to enlarge)."
-    )
-    return dataset.resized(side).with_notes(note)
 
 
 def _read_format(data_format: DataFormat, path: Path, options: ReadOptions) -> Dataset:
@@ -192,8 +179,6 @@ def _read_archive(path: Path, options: ReadOptions) -> Dataset:
     with unpacked(path) as folder, named_as(folder, path):
         data_format = format_of(folder)
         dataset = _read_format(data_format, folder, options)
-        if data_format.kind == "csv":
-            dataset = _resized(dataset, options.side)
 
     def with_place_in_archive(text: str) -> str:
         return text.replace(f"{folder}/", f"{path}:").replace(os.fspath(folder), source)

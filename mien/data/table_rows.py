@@ -78,4 +78,4 @@ def _read(path: Path) -> Dataset:
         return read_parquet([path], options, source=source)
     if name.endswith(ARRAY_SUFFIXES):
         return read_arrays([path], options, source=source)
-    return read_csv([path], source=source, on_error="skip")
+    return read_csv([path], options, source=source)

@@ -62,7 +62,8 @@ def test_other_squares_are_resized_as_pictures_are(
     assert np.array_equal(dataset.images[..., 0], [read_gray(row).pixels for row in rows])
     assert np.array_equal(dataset.labels, faces.labels)
     assert np.array_equal(dataset.splits, faces.splits)
-    assert f"Rows of {side} x {side} pixels were resized to 48 x 48" in " ".join(dataset.notes)
+    told = f"Of 42 pictures 42 were resized to 48 x 48 (from {side} x {side}; by area averaging"
+    assert told in " ".join(dataset.notes)
 
 
 def test_larger_rows_keep_a_larger_side_that_is_asked_for(tmp_path: Path, faces: Dataset) -> None:
@@ -86,8 +87,11 @@ def test_colours_become_gray_as_in_pictures(
     told = " ".join(dataset.notes)
     assert f"Rows of {side * side * 3:,} numbers were read as {side} x {side} pixels of red" in told
     assert ("colour by colour" in told) == by_plane
+    assert "Of 42 pictures 42 were converted from colour to gray (ITU-R BT.601)." in dataset.notes
     np.savez(tmp_path / "flat.npz", x=rows.reshape(len(rows), -1), y=faces.labels)
-    assert np.array_equal(load_dataset(tmp_path / "flat.npz").images[..., 0], wanted)
+    arrays = load_dataset(tmp_path / "flat.npz")
+    assert np.array_equal(arrays.images[..., 0], wanted)
+    assert set(dataset.notes) - set(arrays.notes) <= {"The data has no picture of: disgust."}
 
 
 def test_gray_pictures_of_three_channels(tmp_path: Path, faces: Dataset) -> None:
