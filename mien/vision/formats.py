@@ -12,6 +12,7 @@ PICTURE_SUFFIXES = frozenset(
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"),
         *(".gif", ".pgm", ".ppm", ".pbm", ".pnm", ".apng", ".avif", ".avifs", ".heic", ".heif"),
         ".hif",
+        ".mpo",
     )
 )
 

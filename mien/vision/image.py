@@ -9,7 +9,7 @@ memory for its pixels in Pillow (4 bytes each) and for the result (3 bytes each)
 - 16-bit gray (and arrays of uint16) is scaled from 0..65535 to 0..255, not clipped; 16-bit colour
   likewise.
 - Colour profiles (ICC) are ignored; CMYK becomes RGB by Pillow's formula.
-- The first of several frames or pages is read.
+- The first of several frames, pages or pictures (MPO) is read.
 - EXIF orientation is applied. Unreadable EXIF data is ignored.
 - Bytes after the end of a JPEG or PNG are ignored, since telephones append short films to
   photographs. If they are a document of another kind (zip, PDF, HTML), the file is refused.
@@ -222,6 +222,8 @@ def _from_pillow(
 
 def _num_frames(image: Image, container: Container | None) -> int | None:
     """The number of frames; None if counting them would be slow."""
+    if container is not None and container.num_frames > 1:
+        return container.num_frames
     if container is not None and (
         container.kind == "PNG" or len(container.data) > _MAX_COUNTED_BYTES
     ):

@@ -33,6 +33,7 @@ _MAX_EXIF = 20  # blocks of EXIF data in an AVIF, where there is one
 _MAX_SLOW = 4 << 20  # bytes of formats that are decoded in Python: text PNM, run-length BMP
 
 _ORIENTATION = 0x0112
+_MP_ENTRIES = 0xB002  # the index of the pictures in a JPEG of several, 16 bytes each
 _SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
 _STRIPS = (273, 279, 324, 325)  # offsets and sizes of strips and tiles
 # Bytes of a value of each TIFF type.
@@ -49,6 +50,9 @@ _PNM_HEADER = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+")
 _OTHER_DOCUMENT = re.compile(
     rb"\s{0,9}(?:PK\x03\x04|%PDF-|<[!?a-z]|#!|MZ|\x7fELF|Rar!|7z\xbc\xaf)", re.IGNORECASE
 )
+# Marks of gain maps and depth maps, which lie beside the picture in a JPEG.
+_AUXILIARY = re.compile(rb"hdr-?gain-?map|iso:ts:21496|AuxiliaryImageType", re.IGNORECASE)
+_MAX_PICTURES = 64  # of a JPEG with several that are looked at
 _FILL = b"\xff" * 65_536
 # The signature near the end of a zip archive, and its greatest distance from the end in bytes.
 _ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 65_557
@@ -63,12 +67,14 @@ class Container:
         data: The bytes to decode; of a JPEG or PNG only the parts that its pixels need.
         orientation: As in EXIF, 1 to 8; None if only the decoder knows.
         frames: Whether it has several; None if only the decoder knows.
+        num_frames: The number of pictures in a JPEG (MPO), of which `data` has the first.
     """
 
     kind: str
     data: bytes
     orientation: int | None = None
     frames: bool | None = None
+    num_frames: int = 1
 
 
 def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
@@ -153,6 +159,7 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
         raise bad_picture(where, "a JPEG with very many fill bytes")
     parts = [b"\xff\xd8"]
     position, num_segments, num_scans, num_junk, orientation = 2, 0, 0, 0, 1
+    num_pictures = 1
     while (match := _JPEG_MARKER.search(data, position)) is not None:
         marker, start = data[match.start() + 1], match.start()
         if marker == 0xD9:
@@ -181,12 +188,36 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
             parts.append(data[start:position])
         elif marker == 0xE1 and orientation == 1 and data.startswith(b"Exif\0\0", match.end() + 2):
             orientation = _orientation(data[match.end() + 8 : position])
+        elif marker == 0xE2 and data.startswith(b"MPF\0", match.end() + 2):
+            num_pictures = _num_pictures(data, match.end() + 6)
     else:
         position = len(data)
     _refuse_second_document(data, position, where, "JPEG")
     if num_scans == 0:
         raise bad_picture(where, "a corrupt picture (a JPEG without pixels)")
-    return Container("JPEG", b"".join((*parts, data[pixels:position])), orientation, False)
+    whole = b"".join((*parts, data[pixels:position]))
+    return Container("JPEG", whole, orientation, num_pictures > 1, num_pictures)
+
+
+def _num_pictures(data: bytes, base: int) -> int:
+    """The number of pictures in a JPEG of several (MPO), as stereo cameras write it, by its index
+    (CIPA DC-007), without previews, gain maps and depth maps.
+    """
+    order = "<" if data.startswith(b"II", base) else ">"
+    for tag, _, size, value in _directory(data, base):
+        if tag != _MP_ENTRIES:
+            continue
+        number = 1
+        for place in range(value + 16, min(value + size, value + 16 * _MAX_PICTURES), 16):
+            attributes, length, offset = struct.unpack(
+                order + "III", data[place : place + 12].ljust(12, b"\0")
+            )
+            head = data[base + offset : base + offset + min(length, 65_536)]
+            is_preview = attributes >> 16 & 0xFF == 1
+            if head.startswith(b"\xff\xd8") and not is_preview and not _AUXILIARY.search(head):
+                number += 1
+        return number
+    return 1
 
 
 def _png(data: bytes, where: str) -> Container:

@@ -160,6 +160,17 @@ def test_colour_size_and_shape_are_converted_and_said(tmp_path: Path) -> None:
     assert again.fingerprint == dataset.fingerprint
 
 
+def test_of_an_mpo_the_first_picture_is_read(tmp_path: Path) -> None:
+    make(tmp_path, ("train",))
+    shades = [Image.new("L", (48, 48), shade) for shade in (70, 140)]
+    name = tmp_path / "train" / "happy" / "stereo.mpo"
+    shades[0].save(name, save_all=True, append_images=shades[1:])
+    dataset = load_dataset(tmp_path)
+    assert len(dataset) == 15
+    assert 70 in {int(np.median(image)) for image in dataset.images}
+    assert "Of 15 pictures 1 had several frames, of which the first was read." in dataset.notes
+
+
 def test_sixteen_bits_alpha_palette_and_orientation(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65_535, 48 * 48).reshape(48, 48).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from encoded import encoded
+from PIL import Image
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -35,6 +37,14 @@ def test_faces_are_the_librarys(client: TestClient, drawn: list[bytes]) -> None:
         (expected,) = recognizer.faces(picture)
         assert frame.faces == (expected,)
         assert (frame.width, frame.height, frame.detector) == (48, 48, "none")
+
+
+def test_of_an_mpo_the_first_picture_is_answered(client: TestClient, drawn: list[bytes]) -> None:
+    pictures = [Image.open(io.BytesIO(one)) for one in drawn[:2]]
+    held = io.BytesIO()
+    pictures[0].save(held, "MPO", save_all=True, append_images=pictures[1:])
+    answer = client.post("/v1/faces?faces=whole", content=held.getvalue()).json()
+    assert (answer["note"], len(answer["faces"])) == ("first of 2 frames", 1)
 
 
 def near(value: Any) -> Any:

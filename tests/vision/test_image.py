@@ -246,6 +246,29 @@ def test_the_first_of_several_frames_is_said() -> None:
     assert decode(saved(in_colour(), "PNG")).note == ""
 
 
+def test_the_first_of_the_pictures_in_an_mpo_is_said() -> None:
+    first = Image.fromarray(in_colour())
+    others = [Image.new("RGB", (48, 64), (n, 9, 9)) for n in (90, 180)]
+    data = saved(first, "MPO", save_all=True, append_images=others, quality=98)
+    picture = decode(data)
+    assert (picture.steps, picture.note) == (("frames",), "first of 3 frames")
+    assert np.abs(picture.pixels.astype(int) - in_colour()).max() <= 8
+    assert np.array_equal(load_image(Image.open(io.BytesIO(data))), picture.pixels)
+    entry = data.index(b"\0\0\0\0\0\0\x03\0") + 20  # of the second picture
+    preview = data[:entry] + b"\1\0\1\0" + data[entry + 4 :]
+    assert decode(preview).note == "first of 2 frames"
+    begins = data.rindex(b"\xff\xd8\xff") + 2  # of the third
+    gain_map = data[:begins] + b"\xff\xfe\0\x12hdr-gain-map/1.0" + data[begins:]
+    assert decode(gain_map).note == "first of 2 frames"
+    wild = data[: entry + 4] + b"\xff" * 8 + data[entry + 12 :]
+    assert decode(wild).note == "first of 2 frames"
+    for end in range(len(data) // 3, data.index(b"MPF\0"), -1):
+        try:
+            decode(data[:end])
+        except DataError:
+            continue
+
+
 def test_transparency_lies_on_mid_gray() -> None:
     rgba = np.zeros((10, 10, 4), np.uint8)
     rgba[:, 5:] = (10, 20, 30, 255)
