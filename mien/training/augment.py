@@ -136,23 +136,28 @@ def _corrupted(faces: tf.Tensor, seed: tf.Tensor, share: float, side: int) -> tf
     """Blur, noise and JPEG, each applied to this share of the faces (N, side, side, 1)."""
     num = tf.shape(faces)[0]
     chance, amount = tf.unstack(tf.random.stateless_uniform((2, 3, num), seed + [0, _CORRUPTION]))
-    chosen = chance < share
     pixels = faces[..., 0]
 
-    def between(limits: tuple[float, float], n: int) -> tf.Tensor:
-        return (limits[0] + (limits[1] - limits[0]) * amount[n])[:, None, None]
+    def noisy(some: tf.Tensor, sigma: tf.Tensor, side: int) -> tf.Tensor:
+        noise = tf.random.stateless_normal((tf.shape(some)[0], side, side), seed + [0, _NOISE])
+        return tf.clip_by_value(some + sigma * noise, 0.0, 255.0)
 
-    # A sigma of 0.05 changes nothing.
-    sigma = tf.where(chosen[0][:, None, None], between(BLUR, 0) * side / FACE_SIDE, 0.05)
+    kinds = ((BLUR, _blurred), (NOISE, noisy), (QUALITY, _jpeg))
+    for n, ((low, high), changed) in enumerate(kinds):
+        rows = tf.where(chance[n] < share)  # (n, 1); only these faces are computed
+        strength = low + (high - low) * tf.gather_nd(amount[n], rows)[:, None, None]
+        some = changed(tf.gather_nd(pixels, rows), strength, side)
+        pixels = tf.tensor_scatter_nd_update(pixels, rows, some)
+    return tf.clip_by_value(pixels, 0.0, 255.0)[..., None]
+
+
+def _blurred(pixels: tf.Tensor, sigma: tf.Tensor, side: int) -> tf.Tensor:
+    """Faces (N, side, side) after a Gaussian blur; sigma (N, 1, 1) in pixels of a face of 48 px."""
+    sigma = sigma * side / FACE_SIDE
     places = tf.range(side, dtype=tf.float32)
     kernel = tf.exp(-0.5 * ((places[:, None] - places) / sigma) ** 2)
     kernel /= tf.reduce_sum(kernel, axis=2, keepdims=True)
-    pixels = tf.matmul(tf.matmul(kernel, pixels), kernel, transpose_b=True)
-    noise = tf.random.stateless_normal(tf.shape(pixels), seed + [0, _NOISE])
-    pixels += tf.where(chosen[1][:, None, None], between(NOISE, 1), 0.0) * noise
-    compressed = _jpeg(tf.clip_by_value(pixels, 0.0, 255.0), between(QUALITY, 2), side)
-    pixels = tf.where(chosen[2][:, None, None], compressed, pixels)
-    return tf.clip_by_value(pixels, 0.0, 255.0)[..., None]
+    return tf.matmul(tf.matmul(kernel, pixels), kernel, transpose_b=True)
 
 
 def _jpeg(pixels: tf.Tensor, quality: tf.Tensor, side: int) -> tf.Tensor:
