@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,6 +109,21 @@ class WholeImage:
         return Detections(boxes, np.ones(1, np.float32), None, "none")
 
 
+class _NoCandidateError(Exception):
+    """No part of the picture is left that may be a face."""
+
+
+def _unless_empty(stage: Callable[..., Any]) -> Callable[..., Any]:
+    """A stage of MTCNN that is not run without candidates: TensorFlow would print a warning."""
+
+    def run(*, bboxes_batch: Any, **others: Any) -> Any:
+        if bboxes_batch is not None and not len(bboxes_batch):
+            raise _NoCandidateError
+        return stage(bboxes_batch=bboxes_batch, **others)
+
+    return run
+
+
 class MTCNN:
     """The detector of the wheel `mtcnn`, one picture at a time."""
 
@@ -120,13 +136,14 @@ class MTCNN:
             from importlib.metadata import version
 
             runtime.import_tensorflow()
-            import mtcnn
+            import mtcnn.stages
         except ImportError as error:
             raise MissingExtraError("mtcnn", "mtcnn") from error
         self.name = f"mtcnn-{version('mtcnn')}"
         self.note = note
         with runtime.closed_files_closed_again():
-            self._network = mtcnn.MTCNN(device="CPU:0")
+            kinds = (mtcnn.stages.StagePNet, mtcnn.stages.StageRNet, mtcnn.stages.StageONet)
+            self._network = mtcnn.MTCNN([_unless_empty(kind()) for kind in kinds], "CPU:0")
         self._max_side, self._min_score = max_side, min_score
         self._lock = threading.Lock()
 
@@ -139,7 +156,10 @@ class MTCNN:
         if min(small.shape[:2]) < 12:  # the input of its first network is 12 x 12 pixels
             return valid_detections(np.zeros((0, 15), np.float32), image, "mtcnn")
         with self._lock:
-            results = self._network.detect_faces(small) or []
+            try:
+                results = self._network.detect_faces(small) or []
+            except _NoCandidateError:
+                results = []
         rows = []
         for face in results:
             x, y, width, height = face["box"]

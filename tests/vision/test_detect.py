@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 
 from mien.errors import MissingExtraError, UsageError
-from mien.vision.detect import WholeImage, find_detector
+from mien.vision.detect import WholeImage, _NoCandidateError, _unless_empty, find_detector
 
 
 def test_mtcnn_not_installed_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mtcnn", None)  # what Python itself does for a missing module
     with pytest.raises(MissingExtraError, match=r"mtcnn.*extra \[mtcnn\]"):
         find_detector("mtcnn")
+
+
+def test_a_stage_of_mtcnn_is_not_run_without_candidates() -> None:
+    """TensorFlow would print a warning for each such picture."""
+    stage = _unless_empty(lambda bboxes_batch, **others: others)
+    assert stage(bboxes_batch=None, threshold=1) == {"threshold": 1}
+    assert stage(bboxes_batch=np.zeros((2, 16))) == {}
+    with pytest.raises(_NoCandidateError):
+        stage(bboxes_batch=np.zeros((0, 16)))
 
 
 @pytest.mark.parametrize(("kind", "side"), [("haar", None), ("yunet", 8), ("none", 640)])
