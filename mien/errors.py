@@ -21,7 +21,20 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-_PASSWORD = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@?#]*):[^\s/?#]+@", re.I)
+_SCHEME = r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,20}://"
+# A user and a password, also one with characters that an address should encode; not a port.
+_LOGIN = re.compile(
+    rf"({_SCHEME}[^\s/:@?#\[]*(?::|%3a))"
+    r"""(?!\d*(?:[/?#]|[:;,.)'"]?(?:\s|$)))(?:[^\s/?#]*@|\S*@|\S[^\n@]{0,80}@)""",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(rf"({_SCHEME})[^\s/:@?#]{{20,}}(?=(?::\*\*\*)?@)", re.IGNORECASE)
+_ADDRESS = re.compile(rf"{_SCHEME}\S+", re.IGNORECASE)
+_PARAMETER = re.compile(
+    r"([?&;/_-](?:[a-z]*(?:password|passwd|passphrase|secret|secret_key|token|signature)"
+    r"|pwd|pass|sig|api_?key|auth)=)[^\s&;#'\"]*[^\s&;#'\":,.)]",
+    re.IGNORECASE,
+)
 
 
 class MienError(Exception):
@@ -63,9 +76,9 @@ class DataError(MienError):
     ) -> None:
         self.where = without_password(os.fspath(where))
         self.row = row
-        self.got = got
+        self.got = without_password(got)
         self.expected = expected
-        self.fix = fix
+        self.fix = without_password(fix)
         place = in_short(self.where) if row is None else f"{in_short(self.where)}, row {row}"
         super().__init__(f"{place}: got {got}; expected {expected}. Fix: {fix}")
 
@@ -117,7 +130,7 @@ class BundleError(MienError):
         expected: str,
         fix: str = "copy or download the model again, or export it again with mien export",
     ) -> None:
-        self.where = os.fspath(where)
+        self.where = without_password(os.fspath(where))
         self.field = field
         self.got = got
         self.expected = expected
@@ -160,12 +173,17 @@ def check_word(where: str, word: object, words: Iterable[str]) -> None:
 
 
 def without_password(text: str) -> str:
-    """The text with passwords in its addresses starred out.
+    """The text with passwords, tokens and signatures in its addresses starred out.
 
     >>> without_password("rtsp://user:secret@camera/stream")
     'rtsp://user:***@camera/stream'
+    >>> without_password("http://camera/now.jpg?user=ann&password=secret")
+    'http://camera/now.jpg?user=ann&password=***'
     """
-    return _PASSWORD.sub(r"\1:***@", text) if "://" in text else text
+    if "://" not in text:
+        return text
+    text = _TOKEN.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
+    return _ADDRESS.sub(lambda address: _PARAMETER.sub(r"\1***", address[0]), text)
 
 
 def in_short(text: str, limit: int = 200) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.constants import CLASS_WEIGHTS, FACES, ON_ERROR, RECIPES
-from mien.errors import meant, printable
+from mien.errors import meant, printable, without_password
 
 if TYPE_CHECKING:
     from mien.data.source import Source
@@ -213,7 +213,7 @@ def source_of(
 
 def say(sentence: str) -> None:
     with contextlib.suppress(BrokenPipeError):  # the work continues even if nobody reads
-        print(sentence, file=sys.stderr, flush=True)
+        print(without_password(sentence), file=sys.stderr, flush=True)
 
 
 def say_next(*command: object, as_json: bool = False) -> None:

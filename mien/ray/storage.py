@@ -56,7 +56,7 @@ def opened(address: str, query: str = "") -> tuple[Any, str]:
         raise UsageError(
             f"{address}: got an address that pyarrow cannot open ({reason}); "
             "expected a folder, s3://, gs:// or file://. Fix: check its spelling and the login"
-        ) from error
+        ) from None  # its text has the address, and so the password
     return system, place
 
 

@@ -7,6 +7,7 @@ import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
+from mien.errors import without_password
 from mien.results.resume import shortened
 
 STDIN = "-"
@@ -34,7 +35,7 @@ def output_names(sources: Sequence[str], relative: Mapping[str, str]) -> dict[st
     names: dict[str, str] = {}
     used_names: set[str] = set()
     for source in sources:
-        plain = _LOGIN.sub("://", source)
+        plain = _LOGIN.sub("://", without_password(source))
         *folders, stem = _path_parts(relative.get(source, ""), plain)
         name, number = "/".join([*map(shortened, folders), shortened(stem)]), 1
         while name.lower() in used_names:

@@ -79,7 +79,7 @@ def open_video(source: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         )
         raise bad_video(
             source, reason, "copy or export it again; an interrupted mp4 has lost its index"
-        ) from error
+        ) from None  # its text has the address, and so the password
     with container:
         name = container.format.name
         streams = [

@@ -306,8 +306,60 @@ def test_only_logins_of_addresses_are_starred_out(plain: str) -> None:
     assert without_password(f"{plain} rtsp://u:p@ss@h, x") == f"{plain} rtsp://u:***@h, x"
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("RTSP://u:p@h/x", "RTSP://u:***@h/x"),
+        ("rtsp://u:a@b:c@h:554/x", "rtsp://u:***@h:554/x"),
+        ("rtsp://u:12:34@h", "rtsp://u:***@h"),
+        ("rtsp://u:a/b@h/x", "rtsp://u:***@h/x"),
+        ("rtsp://u:a?b#c@h", "rtsp://u:***@h"),
+        ("rtsp://u:a%2Fb@h", "rtsp://u:***@h"),
+        ("rtsp://u:a b@h", "rtsp://u:***@h"),
+        ("rtsp://u%3Ap@h", "rtsp://u%3A***@h"),
+        ("rtsp://:p@[::1]:554/x", "rtsp://:***@[::1]:554/x"),
+        ("http://u:p@h/x@2.jpg", "http://u:***@h/x@2.jpg"),
+        ("http://u:p@h, http://v:q@i", "http://u:***@h, http://v:***@i"),
+        ("s3://ID:se/cr+et=@bucket/x", "s3://ID:***@bucket/x"),
+        ("https://ghp_0123456789abcdefABCDEF@h/x", "https://***@h/x"),
+        ("http://h/x?user=a&pwd=b&n=1", "http://h/x?user=a&pwd=***&n=1"),
+        ("http://h/x?X-Amz-Signature=b&access_token=c", None),
+        ("rtsp://h/user=a_password=b_stream=0", "rtsp://h/user=a_password=***"),
+        ("srt://h:9000?passphrase=b", "srt://h:9000?passphrase=***"),
+        ("s3://b?access_key=a&secret_key=b", "s3://b?access_key=a&secret_key=***"),
+    ],
+)
+def test_logins_in_every_spelling(address: str, shown: str | None) -> None:
+    shown = shown or "http://h/x?X-Amz-Signature=***&access_token=***"
+    assert without_password(address) == without_password(shown) == shown
+    error = DataError(f"{address}", got=f"no answer from {address}", expected="one", fix="wait")
+    assert str(error).startswith(f"{shown}: got no answer from {shown}; expected one")
+    assert output_names([address], {})[address] == output_names([shown], {})[shown]
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        "rtsp://cam:554: got nothing; write to a@b.c",
+        "rtsp://cam:554, then a@b.c",
+        "rtsp://ann@cam/x",
+        "http://[::1]:80/x@y",
+        "http://h/a?design=3&key=5",
+        f"http://h/{'a' * 100_000}",
+    ],
+)
+def test_addresses_without_secrets_stay(plain: str) -> None:
+    assert without_password(plain) == plain
+
+
+def test_the_suggested_command_has_no_password(server: str) -> None:
+    address = server.replace("://", "://ann:s3cret@") + "/a.png"
+    answer = CliRunner().invoke(app, ["predict", address, "--detector", "none"])
+    assert "Next: mien predict" in answer.output and "s3cret" not in answer.output
+
+
 def test_a_long_address_is_found_again_when_resumed() -> None:
-    long = "https://h/" + "a" * 300 + "?signature=1"
+    long = "https://h/" + "a" * 300 + "?size=1"
     assert name_of(long) == long
 
 
