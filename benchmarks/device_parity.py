@@ -123,7 +123,7 @@ def from_the_page(made: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
             page.goto(url)
             expect(page.locator("#place-state")).to_contain_text("Ready", timeout=60_000)
             page.set_input_files("#pictures input[type=file]", paths)
-            done = page.locator('.strip button[title*=" face"]')
+            done = page.locator('.strip [title*=" face"]')
             expect(done).to_have_count(len(made), timeout=600_000)
             with page.expect_download() as waiting:
                 page.click('button:has-text("JSON")')

@@ -3,6 +3,8 @@ import { openAbout } from "./about.mjs";
 import { announce, h, plural } from "./dom.mjs";
 import { device, engine, request, server, useModel } from "./engine.mjs";
 import * as camera from "./camera.mjs";
+import { filesOf, sorted } from "./files.mjs";
+import { rove, stop, takeAway, toHeading } from "./focus.mjs";
 import * as label from "./label.mjs";
 import * as pictures from "./pictures.mjs";
 import { applyTheme, openSettings } from "./settings.mjs";
@@ -46,7 +48,7 @@ async function load(path, use) {
 function askToken() {
   if ($("banner-token")) return; // both requests were refused
   const input = h("input", { class: "text-input", id: "token", type: "password", autocomplete: "off", placeholder: "Token", "aria-label": "Token of this server" });
-  const give = () => { state.token = input.value.trim(); $("banner-token").remove(); know(); };
+  const give = () => { state.token = input.value.trim(); takeAway($("banner-token")); know(); };
   input.addEventListener("keydown", (event) => { if (event.key === "Enter") give(); });
   banner("token", "warn", state.token ? "This is not the token of this server." : "This server asks for a token.", "The page forgets it when you close it.", ["Use it", give]);
   $("banner-token").querySelector("p").after(input);
@@ -68,6 +70,7 @@ function known() {
   }
   (state.settings.place === "server" ? onServer : onDevice).checked = true;
   $("tab-label").hidden = !collecting();
+  if (location.hash === "#/label") show("label");
   $("network").textContent = `mien ${state.model.mien} · network ${state.model.digest.slice(0, 8)}`;
   collected();
   place();
@@ -93,8 +96,8 @@ async function place() {
 function choosePlace(value) {
   document.querySelector(`[name="place"][value="${value}"]`).checked = true;
   change({ place: value });
-  $("banner-device")?.remove();
-  if (value === "device") $("banner-offline")?.remove();
+  close("device");
+  if (value === "device") close("offline");
   place();
   announce(value === "server" ? "Pictures are now sent to the server." : "Pictures now stay on this device.");
 }
@@ -104,8 +107,13 @@ function banner(id, kind, title, text, action = null) {
   $("banners").append(
     h("div", { class: `notice ${kind}`, id: `banner-${id}`, role: "status" }, h("p", {}, h("b", {}, title), " ", text),
       action ? h("button", { class: "button small", type: "button", onclick: action[1] }, action[0]) : null,
-      h("button", { class: "button small", type: "button", onclick: () => $(`banner-${id}`).remove() }, "Close")),
+      h("button", { class: "button small", type: "button", onclick: () => close(id) }, "Close")),
   );
+}
+
+function close(id) {
+  const found = $(`banner-${id}`);
+  if (found) takeAway(found);
 }
 
 function collected() {
@@ -116,30 +124,26 @@ function collected() {
 
 function show(name) {
   const next = name in PANELS && !$(`tab-${name}`).hidden ? name : "pictures";
+  const held = next !== tab && $(tab).contains(document.activeElement);
   if (next !== tab) PANELS[tab].leave?.();
   tab = next;
   for (const one of Object.keys(PANELS)) {
     $(one).hidden = one !== tab;
     $(`tab-${one}`).setAttribute("aria-selected", String(one === tab));
-    $(`tab-${one}`).tabIndex = one === tab ? 0 : -1;
   }
+  stop([...document.querySelectorAll('[role="tab"]')], $(`tab-${tab}`));
   PANELS[tab].enter?.();
+  if (held) toHeading($(tab));
 }
 
 function listen() {
-  addEventListener("hashchange", () => { if (location.hash.startsWith("#/")) show(location.hash.slice(2)); });
-  const tabs = [...document.querySelectorAll('[role="tab"]')];
-  for (const one of tabs) {
-    one.addEventListener("click", () => { location.hash = `#/${one.dataset.tab}`; });
-    one.addEventListener("keydown", (event) => {
-      const seen = tabs.filter((other) => !other.hidden);
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
-      const next = seen[(seen.indexOf(one) + step + seen.length) % seen.length];
-      next.focus();
-      next.click();
-    });
-  }
+  addEventListener("hashchange", () => show(location.hash.slice(2)));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address keeps its tab
+    $("main").focus();
+  });
+  for (const one of document.querySelectorAll('[role="tab"]')) one.addEventListener("click", () => { location.hash = `#/${one.dataset.tab}`; });
+  rove(document.querySelector('[role="tablist"]'), '[role="tab"]', (one) => one.click());
   for (const input of document.querySelectorAll('[name="place"]')) input.addEventListener("change", () => choosePlace(input.value));
   $("open-settings").addEventListener("click", () => openSettings($("settings")));
   $("open-about").addEventListener("click", () => openAbout($("about")));
@@ -153,7 +157,7 @@ function listen() {
   on("choose-place", choosePlace);
   on("offline", (isOffline) => {
     if (isOffline) offline();
-    else $("banner-offline")?.remove();
+    else close("offline");
   });
   dropping();
 }
@@ -163,36 +167,50 @@ function offline() {
   banner("offline", "warn", "The server does not answer.", isHere ? "Everything still works on this device." : "Check that it still runs.", isHere && engine() === server ? ["Use this device", () => choosePlace("device")] : null);
 }
 
-// Pictures or a video dropped anywhere, or pictures pasted.
+// Pictures, a video or folders dropped anywhere, or pictures pasted. A link dropped would lead the browser
+// away from the page, with all that is on it.
 function dropping() {
   let depth = 0;
-  const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  let isOurs = false; // something of this page is dragged about
+  const isFree = (event) => !event.target.matches?.("input, textarea");
   const over = (on) => { $("drop").hidden = !on; };
-  addEventListener("dragenter", (event) => { if (hasFiles(event)) { depth += 1; over(true); } });
+  addEventListener("dragstart", () => { isOurs = true; });
+  addEventListener("dragend", () => { isOurs = false; });
+  addEventListener("dragenter", (event) => {
+    depth += 1;
+    if (!isOurs && [...(event.dataTransfer?.types ?? [])].includes("Files")) over(true);
+  });
   addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) over(false); });
-  addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
-  addEventListener("drop", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
+  addEventListener("dragover", (event) => { if (isFree(event)) event.preventDefault(); });
+  addEventListener("drop", async (event) => {
     depth = 0;
     over(false);
-    take([...event.dataTransfer.files]);
+    if (!isFree(event)) return;
+    event.preventDefault();
+    if (!isOurs) take(await filesOf(event.dataTransfer));
+    isOurs = false;
   });
-  addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
+  addEventListener("paste", async (event) => { if (isFree(event)) take(await filesOf(event.clipboardData)); });
 }
 
-function take(files) {
-  const film = files.find((file) => file.type.startsWith("video/"));
-  const stills = files.filter((file) => !file.type.startsWith("video/"));
-  if (film) {
+function take(found) {
+  close("taken");
+  if (found.isText) {
+    banner("taken", "", "That is text or a link, not a picture.", "Copy the picture itself, or save it and drop the file.");
+    return;
+  }
+  const { stills, films, words } = sorted(found);
+  if (films.length) {
     location.hash = "#/video";
-    video.open(film);
+    video.open(films[0]);
   } else if (stills.length && tab === "label") {
     label.add(stills);
   } else if (stills.length) {
     location.hash = "#/pictures";
     pictures.add(stills.map((file) => ({ blob: file, name: file.name || "pasted picture" })));
   }
+  if (words) banner("taken", "", "Not everything was taken.", `Left out: ${words}.`);
+  else if (!stills.length && !films.length) banner("taken", "", "Nothing to look at.", "The folder is empty.");
 }
 
 begin();

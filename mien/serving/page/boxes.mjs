@@ -1,9 +1,16 @@
 // Faces marked in a picture: a button on each, linked with its card.
 import { h, percent } from "./dom.mjs";
+import { rove } from "./focus.mjs";
 import { colourOf } from "./state.mjs";
 
-// frame: whose faces; onChoose(index), onMark(index, on).
-export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`, numbers = (i) => i + 1 }) {
+// frame: whose faces; onChoose(index), onMark(index, on). One stop of the Tab key; arrows go to the next.
+export function boxes(frame, options) {
+  const holder = h("div", { class: "marks", role: "group", "aria-label": "Faces in the picture" }, buttons(frame, options));
+  rove(holder, ".box");
+  return holder;
+}
+
+function buttons(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`, numbers = (i) => i + 1 }) {
   const { width, height } = frame;
   return frame.faces.map((face, i) => {
     const [x0, y0, x1, y1] = face.box;
@@ -18,7 +25,8 @@ export function boxes(frame, { onChoose, onMark, names = (i) => `Face ${i + 1}`,
         type: "button",
         class: `box moves${face.uncertain ? " uncertain" : ""}${isAlone ? " alone" : ""}`,
         "data-box": String(i),
-        "aria-label": `${names(i)} ${word} ${probability}${face.uncertain ? ", uncertain" : ""}`,
+        "data-keep": `box-${numbers(i)}`,
+        "aria-label": `${names(i)}: ${face.label} ${probability}${face.uncertain ? ", uncertain" : ""}`,
         vars: { left: share(x0, width), top: share(y0, height), width: share(x1 - x0, width), height: share(y1 - y0, height), "--c": colourOf(face.label) },
         onclick: () => onChoose?.(i),
         onmouseenter: () => onMark?.(i, true),

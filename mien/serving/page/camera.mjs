@@ -1,6 +1,7 @@
 // The panel "Camera": consent first, then frames analysed one at a time, each drawn with its own answer.
-import { announce, h, icon, percent, replace } from "./dom.mjs";
+import { announce, h, icon, percent, put } from "./dom.mjs";
 import { asked, engine, ruleInUse } from "./engine.mjs";
+import { replace } from "./focus.mjs";
 import { LiveCard } from "./live_card.mjs";
 import { LiveView } from "./live_view.mjs";
 import { People } from "./people.mjs";
@@ -13,13 +14,18 @@ const REST_S = 3;
 const GLIMPSE = 3; // rows of somebody gone, of whom no timeline is kept
 const TROUBLES = {
   NotAllowedError: ["The camera was not allowed", "Allow the camera for this page, next to the browser's address bar, then try again."],
+  system: ["The camera was not allowed", "The system keeps it from this browser. Allow it in the system's settings for privacy, then try again."],
   NotFoundError: ["No camera found", "Connect one, then try again. Pictures can be analysed without one."],
   NotReadableError: ["The camera is busy", "Another program or page is using it. Close that one, then try again."],
-  OverconstrainedError: ["This camera does not fit", "Choose another one."],
+  AbortError: ["The camera is busy", "Another program or page is using it. Close that one, then try again."],
+  OverconstrainedError: ["This camera is not there any more", "“Try again” takes another one."],
+  ended: ["The camera is gone", "It was unplugged or taken away. Connect it again, then try again."],
 };
 
 let root;
 let live = null; // everything of a running camera
+let isStarting = false; // the browser asks, or the camera warms up
+let kept = null; // what was recorded before the camera stopped
 
 export function mount(panel) {
   root = panel;
@@ -29,6 +35,7 @@ export function mount(panel) {
     const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox" && event.target.type !== "range";
     if (live && !root.hidden && !inField && event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey) mark();
   });
+  addEventListener("beforeunload", (event) => { if (kept?.isSaved === false || live?.session.isSaved === false) event.preventDefault(); });
   document.addEventListener("visibilitychange", () => { if (live && document.hidden) pause(true); });
 }
 
@@ -46,47 +53,62 @@ function renew() {
 
 function consent() {
   if (!navigator.mediaDevices?.getUserMedia) {
-    root.replaceChildren(message("No camera on this page", [
-      isSecureContext
-        ? "This browser gives pages no camera."
-        : "Browsers give a camera only to pages that come over https, or from this machine itself (localhost). This page came over plain http from another machine.",
-      "Pictures can be analysed all the same. Whoever runs the server can start it with --tls-cert and --tls-key.",
+    replace(root, message("No camera on this page", [
+      ...(isSecureContext
+        ? ["This browser gives pages no camera."]
+        : ["Browsers give a camera only to pages that come over https, or from this machine itself (localhost). This page came over plain http from another machine.",
+          "Whoever runs the server can start it with --tls-cert and --tls-key."]),
+      "Pictures and videos can be analysed all the same.",
     ], h("a", { class: "button main", href: "#/pictures" }, "To the pictures")));
     return;
   }
   const onServer = state.settings.place === "server";
-  root.replaceChildren(message("Before the camera starts", [
+  replace(root, message("Before the camera starts", [
     onServer
       ? "Frames are sent to this server, analysed and forgotten. With “On this device” above, none is sent."
       : "Frames are analysed in this page. None leaves this device, and none is kept unless you take a snapshot.",
     "Ask everybody who can be seen. What is shown is how a face looks to others, not what somebody feels. Do not use it to judge people, least of all at work or in education.",
-  ], h("button", { type: "button", class: "button main", onclick: () => start() }, icon("camera"), "Everybody agrees: start the camera")));
+  ], h("button", { type: "button", class: "button main", "data-keep": "start", onclick: () => start() }, icon("camera"), "Everybody agrees: start the camera")), recorded());
 }
 
 function message(title, texts, action, isTrouble = false) {
   return h("div", { class: "hero", "data-trouble": isTrouble }, h("h1", {}, title), texts.map((text) => h("p", { role: isTrouble ? "alert" : null }, text)), h("div", { class: "row" }, action));
 }
 
-function trouble(error) {
-  const [title, text] = TROUBLES[error.name] ?? ["The camera could not start", error.message];
-  stop();
-  root.replaceChildren(message(title, [text], [h("button", { type: "button", class: "button main", onclick: () => start() }, "Try again"), h("a", { class: "button", href: "#/pictures" }, "To the pictures")], true));
+// What was recorded outlives the camera: it was unplugged, stopped, or another tab was opened.
+function recorded() {
+  if (!kept) return null;
+  return h("section", { class: "card stack after" }, h("h2", {}, "Recorded before the camera stopped"), h("div", { class: "row" }, h("p", { class: "fine" }, kept.summary()), kept.downloads()));
 }
 
+function trouble(error) {
+  const name = error.name === "NotAllowedError" && /system/i.test(error.message) ? "system" : error.name;
+  const [title, text] = TROUBLES[name] ?? ["The camera could not start", error.message];
+  stop();
+  replace(root, message(title, [text], [h("button", { type: "button", class: "button main", "data-keep": "start", onclick: () => start() }, "Try again"), h("a", { class: "button", href: "#/pictures" }, "To the pictures")], true), recorded());
+}
+
+const wanted = (deviceId) => ({ audio: false, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" }) } });
+
 async function start(deviceId = null) {
-  const before = live;
-  before?.view.close();
+  if (isStarting) return;
+  isStarting = true;
+  if (live?.session.on) stopRecording("Recording stopped: another camera.");
+  live?.view.close();
+  const button = root.querySelector('[data-keep="start"]');
+  button?.setAttribute("aria-disabled", "true");
+  button?.replaceChildren(icon("camera"), "Waiting for the camera…");
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, ...(deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" }) } });
+    const stream = await navigator.mediaDevices.getUserMedia(wanted(deviceId));
     const cameras = (await navigator.mediaDevices.enumerateDevices()).filter((one) => one.kind === "videoinput");
     if (root.hidden) {
       for (const track of stream.getTracks()) track.stop();
-      return;
-    }
-    await begin(stream, cameras);
+      consent();
+    } else await begin(stream, cameras);
   } catch (error) {
     trouble(error);
   }
+  isStarting = false;
 }
 
 async function begin(stream, cameras) {
@@ -96,7 +118,7 @@ async function begin(stream, cameras) {
     maxSide: live?.maxSide ?? 320,
     people: new People({ smoothS: live?.smoothS ?? 0.3, rules: state.model?.quality, certainFrom: ruleInUse().certain_from }),
     smoothS: live?.smoothS ?? 0.3,
-    session: new Session("camera"),
+    session: live?.session ?? kept ?? new Session("camera"),
     marks: [],
     cards: new Map(),
     rows: new Map(), // track -> [{time, probabilities}]
@@ -108,8 +130,14 @@ async function begin(stream, cameras) {
   live.settings = settings();
   live.view = new LiveView(stream, { mirror: true, onFrame: analyse });
   const [track] = stream.getVideoTracks();
-  track.addEventListener("ended", () => trouble({ name: "", message: "The camera was disconnected or taken away." }));
-  root.replaceChildren(layout());
+  const { view } = live;
+  const isOn = () => live?.view === view;
+  track.addEventListener("ended", () => { if (isOn()) trouble({ name: "ended" }); });
+  track.addEventListener("mute", () => { if (isOn()) warn("The camera gives no picture. Is it covered, or used by another program?"); });
+  track.addEventListener("unmute", () => { if (isOn()) live.note.hidden = true; });
+  kept = null;
+  replace(root, layout());
+  if (live.session.frames.length) live.downloads.replaceChildren(...live.session.downloads());
   await live.view.play();
   announce("The camera is on.");
 }
@@ -129,12 +157,16 @@ async function analyse(bitmap, timeS) {
   } catch (error) {
     if (mine !== live) return null;
     mine.failures += 1;
-    mine.note.hidden = false;
-    mine.note.textContent = `${error.message} ${error.hint ?? ""}`;
+    warn(`${error.message} ${error.hint ?? ""}`);
     if (mine.failures >= 3) pause(true);
     await new Promise((resolve) => setTimeout(resolve, 500));
     return null;
   }
+}
+
+function warn(words) {
+  live.note.hidden = false;
+  put(live.note, words);
 }
 
 function show(frame, crops) {
@@ -178,8 +210,8 @@ function show(frame, crops) {
 
 function rates() {
   const { cameraRate, analysedRate } = live.view.rates();
-  live.rate.textContent = `${analysedRate.toFixed(0)} frames a second analysed; the camera gives ${cameraRate.toFixed(0)}`;
-  live.counted.textContent = live.session.on ? `Recording: ${live.session.summary()}` : live.session.frames.length ? `Recorded: ${live.session.summary()}` : "";
+  put(live.rate, `${analysedRate.toFixed(0)} frames a second analysed; the camera gives ${cameraRate.toFixed(0)}`);
+  put(live.counted, live.session.on ? `Recording: ${live.session.summary()}` : live.session.frames.length ? `Recorded: ${live.session.summary()}` : "");
 }
 
 function chips() {
@@ -199,9 +231,17 @@ function pick(track) {
 function rest() {
   const { progress } = live.people;
   const { restButton } = live;
-  if (progress !== null) restButton.textContent = `Keep a neutral face… ${Math.ceil((1 - progress) * REST_S)} s`;
-  else restButton.textContent = live.people.rest.size ? "Forget my neutral face" : "Compare with my neutral face";
-  restButton.disabled = progress !== null;
+  if (progress !== null) put(restButton, `Keep a neutral face… ${Math.ceil((1 - progress) * REST_S)} s`);
+  else put(restButton, live.people.rest.size ? "Forget my neutral face" : "Compare with my neutral face");
+  restButton.setAttribute("aria-disabled", String(progress !== null)); // "disabled" would take the focus away
+}
+
+function learn() {
+  const { people } = live;
+  if (people.progress !== null) return;
+  if (people.rest.size) people.forgetRest();
+  else people.learnRest(REST_S);
+  announce(people.progress === null ? "The neutral face is forgotten." : "Keep a neutral face for three seconds.");
 }
 
 function mark() {
@@ -238,6 +278,8 @@ function stopRecording(words) {
 function stop() {
   if (!live) return;
   live.view.close();
+  live.session.stop();
+  if (live.session.frames.length) kept = live.session;
   live = null;
   consent();
 }
@@ -251,9 +293,9 @@ function layout() {
   live.counted = h("p", { class: "fine" });
   live.chips = h("div", { class: "row", role: "group", "aria-label": "Whose timeline" });
   live.downloads = h("div", { class: "row" });
-  live.pauseButton = button(() => pause(!live.view.paused), "pause", "Pause");
+  live.pauseButton = button(() => pause(!live.view.paused), "pause", "Pause", { "data-keep": "start" });
   live.recordButton = button(record, "record", "Record results", { class: "button small record", "aria-pressed": "false" });
-  live.restButton = h("button", { type: "button", class: "button small", onclick: () => (live.people.rest.size ? live.people.forgetRest() : live.people.learnRest(REST_S)) }, "Compare with my neutral face");
+  live.restButton = h("button", { type: "button", class: "button small", onclick: learn }, "Compare with my neutral face");
   return h(
     "div",
     { class: "stack" },
@@ -269,8 +311,8 @@ function layout() {
 }
 
 function fields() {
-  const smoothing = h("input", { type: "range", id: "smoothing", min: "0", max: "2", step: "0.1", value: String(live.smoothS), oninput: (event) => { live.smoothS = Number(event.target.value); live.people.smooth(live.smoothS); output.textContent = `${live.smoothS.toFixed(1)} s`; } });
-  const output = h("output", { for: "smoothing" }, `${live.smoothS.toFixed(1)} s`);
+  const smoothing = h("input", { type: "range", id: "smoothing", min: "0", max: "2", step: "0.1", value: String(live.smoothS), "aria-valuetext": `${live.smoothS.toFixed(1)} s`, oninput: (event) => { live.smoothS = Number(event.target.value); live.people.smooth(live.smoothS); output.textContent = event.target.ariaValueText = `${live.smoothS.toFixed(1)} s`; } });
+  const output = h("output", { for: "smoothing", "aria-live": "off" }, `${live.smoothS.toFixed(1)} s`); // the slider says it itself
   const sizes = [320, 480, 640].map((size) => h("option", { value: String(size), selected: size === live.maxSide }, `${size} px`));
   return h(
     "div",
@@ -279,7 +321,7 @@ function fields() {
     h("label", { class: "field" }, "Smoothing", smoothing, output),
     h("label", { class: "field" }, "Detector size", h("select", { onchange: (event) => { live.maxSide = Number(event.target.value); live.settings = settings(); } }, sizes)),
     live.cameras.length > 1
-      ? h("label", { class: "field" }, "Camera", h("select", { onchange: (event) => start(event.target.value) }, live.cameras.map((one, i) => h("option", { value: one.deviceId, selected: one.deviceId === live.cameraId }, one.label || `Camera ${i + 1}`))))
+      ? h("label", { class: "field" }, "Camera", h("select", { "data-keep": "camera", onchange: (event) => start(event.target.value) }, live.cameras.map((one, i) => h("option", { value: one.deviceId, selected: one.deviceId === live.cameraId }, one.label || `Camera ${i + 1}`))))
       : null,
   );
 }

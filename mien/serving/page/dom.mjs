@@ -16,13 +16,6 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
-// New children, with the focus on the one of them that has the same `data-keep` as what had it before.
-export function replace(parent, ...children) {
-  const focused = parent.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
-  parent.replaceChildren(...children);
-  if (focused) parent.querySelector(`[data-keep="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-}
-
 const ICONS = {
   picture: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.2v.1",
   camera: "M3 8h4l2-2.5h6L17 8h4v11H3zM12 10a3.5 3.5 0 1 0 .1 0",
@@ -46,6 +39,11 @@ export function icon(name) {
   path.setAttribute("d", ICONS[name]);
   svg.append(path);
   return svg;
+}
+
+// Text that changes often: touched only when it is another, so that nobody who listens hears it again.
+export function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 // Tell a stage the size of what it shows, so that it is as large as fits and keeps its shape.

@@ -8,6 +8,9 @@ const HEADS = {
   crowd: "Trained on the votes of ten people a face",
 };
 
+// Between words that only their place keeps apart, for who hears them.
+export const pause = () => h("span", { class: "unseen" }, ", ");
+
 // number: counted from 1. options: {open, crop, onMark(on), onToggle(), extra: Node, onKey(event)}
 export function faceCard(face, number, { open = true, crop = null, onMark, onToggle, extra = null, onKey = null, name = `Face ${number}` } = {}) {
   const id = `face-body-${number}-${Math.random().toString(36).slice(2, 8)}`;
@@ -15,7 +18,8 @@ export function faceCard(face, number, { open = true, crop = null, onMark, onTog
     "button",
     { class: "face-head", type: "button", "aria-expanded": String(open), "aria-controls": id },
     crop ? thumbnail(crop) : h("span", { class: "no-thumb" }, "no preview"),
-    h("span", {}, h("span", { class: "word" }, face.label), h("span", { class: "sub" }, face.uncertain ? `${name}, uncertain` : name)),
+    h("span", {}, h("span", { class: "word" }, face.label), pause(), h("span", { class: "sub" }, face.uncertain ? `${name}, uncertain` : name)),
+    pause(),
     h("span", { class: "chance" }, percent(face.probabilities[face.label])),
   );
   const body = h(
@@ -62,7 +66,7 @@ export function bars(probabilities, { rest = null, sorted = true } = {}) {
   const likeliest = Math.max(...rows.map(([, p]) => p));
   return h(
     "ul",
-    { class: "bars" },
+    { class: "bars", "aria-label": "Probabilities" },
     rows.map(([label, p]) =>
       h(
         "li",

@@ -1,7 +1,9 @@
 // The panel "Label": faces of one's own pictures, one after another, each given its label by a key or a click.
 // The crops and labels go to the server's --collect folder, ready for `mien train DIR --init mien`.
-import { announce, h, icon, plural, replace } from "./dom.mjs";
+import { announce, h, icon, plural } from "./dom.mjs";
 import { asked, server } from "./engine.mjs";
+import { sorted } from "./files.mjs";
+import { replace } from "./focus.mjs";
 import { on, state, tell } from "./state.mjs";
 import { canTeach, chooser, collecting, correct, labelOfKey, takeBack, total } from "./teach.mjs";
 
@@ -86,10 +88,12 @@ async function back() {
 
 function picker(words, isFolder, main) {
   const input = h("input", { type: "file", accept: ACCEPT, multiple: true, webkitdirectory: isFolder || null, class: "unseen", tabindex: "-1", "aria-hidden": "true", onchange: () => {
-    add([...input.files].filter((file) => !file.type.startsWith("video/")));
+    const { stills, words } = sorted({ files: [...input.files] }, false);
+    if (words) notes.push(`left out: ${words}`);
+    add(stills);
     input.value = "";
   } });
-  return [h("button", { type: "button", class: `button${main ? " main" : ""}`, onclick: () => input.click() }, icon("picture"), words), input];
+  return [h("button", { type: "button", class: `button${main ? " main" : ""}`, "data-keep": words, onclick: () => input.click() }, icon("picture"), words), input];
 }
 
 function render() {

@@ -1,6 +1,6 @@
 // A person before the camera: like a face's card, but its bars move in place, in the network's own order.
-import { h, percent } from "./dom.mjs";
-import { bars, thumbnail } from "./face_card.mjs";
+import { h, percent, put } from "./dom.mjs";
+import { bars, pause, thumbnail } from "./face_card.mjs";
 import { unlike } from "./people.mjs";
 
 export class LiveCard {
@@ -14,18 +14,18 @@ export class LiveCard {
     this.element = h(
       "li",
       { class: "card face", "data-track": String(track) },
-      h("div", { class: "face-head still" }, this.thumb, h("span", {}, this.word, this.sub), this.chance),
+      h("div", { class: "face-head still" }, this.thumb, h("span", {}, this.word, pause(), this.sub), pause(), this.chance),
       h("div", { class: "face-body" }, this.bars),
     );
   }
 
   update(face, crop, rest) {
-    this.word.textContent = face.label;
-    this.chance.textContent = percent(face.probabilities[face.label]);
+    put(this.word, face.label);
+    put(this.chance, percent(face.probabilities[face.label]));
     const parts = [`Person ${this.track + 1}`];
     if (face.uncertain) parts.push(`uncertain: ${face.reason}`);
     if (rest) parts.push(`${percent(unlike(face.probabilities, rest))} unlike the neutral face`);
-    this.sub.textContent = parts.join(" · ");
+    put(this.sub, parts.join(" · "));
     if (crop) {
       const next = thumbnail(crop);
       this.thumb.replaceWith(next);
@@ -47,11 +47,11 @@ export class LiveCard {
       const row = this.rows[i];
       row.classList.toggle("first", p === most);
       row.querySelector(".bar-fill").style.width = `${100 * p}%`;
-      row.querySelector(".bar-number").textContent = percent(p);
+      put(row.querySelector(".bar-number"), percent(p));
       if (!rest) return;
       const points = Math.round(100 * (p - rest[label]));
       row.querySelector(".bar-rest").style.left = `${100 * rest[label]}%`;
-      row.querySelector(".bar-change").textContent = points > 0 ? `+${points}` : points < 0 ? `−${-points}` : "±0";
+      put(row.querySelector(".bar-change"), points > 0 ? `+${points}` : points < 0 ? `−${-points}` : "±0");
     });
   }
 }

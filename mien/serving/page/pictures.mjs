@@ -1,17 +1,23 @@
 // The panel "Pictures": drop, paste or choose; picture left, faces right; a strip of all; downloads.
 import { boxes, mark } from "./boxes.mjs";
-import { announce, fit, h, icon, percent, plural, replace, save, sentence } from "./dom.mjs";
+import { announce, fit, h, icon, percent, plural, put, save, sentence } from "./dom.mjs";
 import { asked, engine } from "./engine.mjs";
 import { toCsv, toJson, toSettings } from "./export.mjs";
 import { faceCard } from "./face_card.mjs";
+import { renew, replace } from "./focus.mjs";
 import { sampleList } from "./samples.mjs";
 import { on, state, tell } from "./state.mjs";
+import { Strip } from "./strip.mjs";
 import { canTeach, correction, labelOfKey } from "./teach.mjs";
 
 const ACCEPT = "image/*,.heic,.heif,.tif,.tiff,.avif";
-const items = []; // {name, blob, url, status, frame, crops, ms, place, settings, trouble}
-let current = 0;
+const MOST_SAID = 8; // faces of a picture, to somebody who listens
+const items = []; // {name, blob, url, status, version, frame, crops, ms, place, settings, trouble}
+let current = null; // the item that is shown
 let working = 0;
+let batch = 0; // how many were waiting together, until all are done
+let versions = 0;
+let slots = null; // the parts of the panel, each made anew only when what it shows has changed
 let root;
 
 export function mount(panel) {
@@ -23,11 +29,16 @@ export function mount(panel) {
 
 // Files as a person gave them; what is no picture becomes an item that says so.
 export function add(files) {
-  const first = items.length;
-  for (const { blob, name } of files) items.push({ name, blob, url: URL.createObjectURL(blob), status: "waiting" });
-  current = first;
+  const added = files.map(({ blob, name }) => ({ name, blob, url: URL.createObjectURL(blob), status: "waiting", version: versions++ }));
+  items.push(...added);
+  current = added[0] ?? current;
+  batch += added.length;
   render();
   work();
+}
+
+function become(item, values) {
+  Object.assign(item, values, { version: versions++ });
 }
 
 async function work() {
@@ -35,26 +46,38 @@ async function work() {
   const next = items.find((item) => item.status === "waiting");
   if (!next || working >= lanes) return;
   working += 1;
-  next.status = "busy";
+  become(next, { status: "busy" });
   work();
   render();
   const settings = asked();
   const { place } = engine();
   try {
     const result = await engine().faces(next.blob, settings);
-    Object.assign(next, result, { status: "done", place, settings, trouble: null });
-    next.frame.source = next.name;
+    result.frame.source = next.name;
+    become(next, { ...result, status: "done", place, settings, trouble: null });
   } catch (trouble) {
-    Object.assign(next, { status: "failed", trouble, place, settings, frame: null });
+    become(next, { status: "failed", trouble, place, settings, frame: null });
   }
   working -= 1;
   render();
-  if (next === items[current]) announce(summary(next));
+  tellResult(next);
   work();
 }
 
+// What failed is an alert already, where it is shown.
+function tellResult(item) {
+  const isLast = !items.some(({ status }) => status === "waiting" || status === "busy");
+  if (isLast && batch > 1) {
+    const faces = items.reduce((sum, { frame }) => sum + (frame?.faces.length ?? 0), 0);
+    const failed = items.filter(({ status }) => status === "failed").length;
+    announce(`All ${items.length} pictures are analysed: ${plural(faces, "face")}${failed ? `, ${failed} failed` : ""}.`);
+  } else if (item === current && item.status === "done") announce(summary(item));
+  if (isLast) batch = 0;
+}
+
 function again(all) {
-  for (const item of all) if (item.status !== "busy") item.status = "waiting";
+  for (const item of all) if (item.status !== "busy") become(item, { status: "waiting" });
+  batch += all.length;
   render();
   work();
 }
@@ -62,28 +85,79 @@ function again(all) {
 function clear() {
   for (const item of items) URL.revokeObjectURL(item.url);
   items.length = 0;
-  current = 0;
+  current = null;
+  batch = 0;
   render();
-  root.querySelector("h1")?.focus();
 }
 
 function summary(item) {
   if (item.status === "failed") return `${item.name}: ${item.trouble.message}`;
   if (item.status !== "done") return `${item.name}: being analysed`;
   const faces = item.frame.faces.map((face) => `${face.label} ${percent(face.probabilities[face.label])}`);
-  return `${item.name}: ${faces.length ? `${plural(faces.length, "face")}: ${faces.join(", ")}` : "no face found"}`;
+  const rest = faces.length > MOST_SAID ? ` and ${faces.length - MOST_SAID} more` : "";
+  return `${item.name}: ${faces.length ? `${plural(faces.length, "face")}: ${faces.slice(0, MOST_SAID).join(", ")}${rest}` : "no face found"}`;
 }
 
 function render() {
-  replace(root, items.length ? shown() : beginning());
-  const shownOne = root.querySelector('.strip [aria-current="true"]');
-  if (shownOne) centre(shownOne, shownOne.closest(".strip"));
+  if (!items.length) {
+    if (slots || !root.firstChild) replace(root, beginning());
+    slots = null;
+    return;
+  }
+  const isNew = !slots;
+  if (isNew) {
+    const [bar, held, beside] = ["row row-end", "stage", "stack"].map((name) => h("div", { class: name }));
+    slots = { bar, stage: held, side: beside, stale: h("div", {}), progress: h("p", { class: "fine" }), strip: new Strip(summary, show) };
+  }
+  const stale = items.filter((one) => one.status === "done" && JSON.stringify([one.settings, one.place]) !== JSON.stringify([asked(), engine().place]));
+  const { version, status } = current;
+  const done = items.filter((item) => item.status === "done" || item.status === "failed");
+  renew(slots.bar, [Boolean(state.model), done.length > 0], () => downloads(done.length));
+  renew(slots.stale, stale.length, () => notice(stale));
+  slots.stale.hidden = !stale.length;
+  const answered = status === "done" || status === "failed" ? version : "";
+  renew(slots.stage, [current.url, answered], () => stage(current));
+  renew(slots.side, [current.url, answered, canTeach()], () => side(current));
+  slots.strip.update(items, current);
+  slots.progress.hidden = done.length === items.length || items.length < 2;
+  put(slots.progress, `${done.length} of ${items.length} pictures analysed`);
+  if (isNew) replace(root, frameOf(slots));
 }
 
-// Within the strip only: the page itself stays where its reader is.
-function centre(one, strip) {
-  const [at, all] = [one.getBoundingClientRect(), strip.getBoundingClientRect()];
-  strip.scrollLeft += at.left + at.width / 2 - all.left - all.width / 2;
+function show(item) {
+  current = item;
+  render();
+}
+
+function beginning() {
+  return h(
+    "div",
+    { class: "stack" },
+    h(
+      "div",
+      { class: "hero" },
+      h("h1", {}, "What does this face look like to others?"),
+      h("p", {}, "Drop pictures here, paste one, or choose some. Each face gets its likeliest expression, a probability for every one, and a note where the answer should not be relied on."),
+      h("div", { class: "row" }, picker("Choose pictures", true), h("a", { class: "button", href: "#/camera" }, icon("camera"), "Use the camera")),
+    ),
+    h("div", { class: "stack" }, h("h2", {}, "No picture at hand? Try a drawing"), sampleList(add)),
+  );
+}
+
+function frameOf({ bar, progress, stale, stage: held, side: beside, strip }) {
+  return h(
+    "div",
+    { class: "stack" },
+    h("div", { class: "row" }, h("h1", { class: "unseen" }, "Pictures"), picker("Add pictures", false), h("button", { type: "button", class: "button", onclick: clear }, "Start over"), bar),
+    stale,
+    h("div", { class: "columns" }, h("div", { class: "stack sticky" }, held, strip.element, progress), beside),
+  );
+}
+
+function notice(stale) {
+  if (!stale.length) return null;
+  const words = `${plural(stale.length, "picture was", "pictures were")} analysed with other settings or elsewhere.`;
+  return h("div", { class: "notice" }, h("p", {}, words), h("button", { type: "button", class: "button small", onclick: () => again(stale) }, "Analyse again"));
 }
 
 function picker(words, main) {
@@ -95,67 +169,44 @@ function picker(words, main) {
   return [button, input];
 }
 
-function beginning() {
-  return h(
-    "div",
-    { class: "stack" },
-    h(
-      "div",
-      { class: "hero" },
-      h("h1", { tabindex: "-1" }, "What does this face look like to others?"),
-      h("p", {}, "Drop pictures here, paste one, or choose some. Each face gets its likeliest expression, a probability for every one, and a note where the answer should not be relied on."),
-      h("div", { class: "row" }, picker("Choose pictures", true), h("a", { class: "button", href: "#/camera" }, icon("camera"), "Use the camera")),
-    ),
-    h("div", { class: "stack" }, h("h2", {}, "No picture at hand? Try a drawing"), sampleList(add)),
-  );
-}
-
-function shown() {
-  const item = items[current];
-  const stale = items.filter((one) => one.status === "done" && JSON.stringify([one.settings, one.place]) !== JSON.stringify([asked(), engine().place]));
-  return h(
-    "div",
-    { class: "stack" },
-    h(
-      "div",
-      { class: "row" },
-      h("h1", { class: "unseen", tabindex: "-1" }, "Pictures"),
-      picker("Add pictures", false),
-      h("button", { type: "button", class: "button", onclick: clear }, "Start over"),
-      h("div", { class: "row row-end" }, downloads()),
-    ),
-    stale.length
-      ? h("div", { class: "notice" }, h("p", {}, `${plural(stale.length, "picture was", "pictures were")} analysed with other settings or elsewhere.`), h("button", { type: "button", class: "button small", onclick: () => again(stale) }, "Analyse again"))
-      : null,
-    h("div", { class: "columns" }, h("div", { class: "stack sticky" }, stage(item), items.length > 1 ? strip() : null), h("div", { class: "stack" }, side(item))),
-  );
-}
-
-function downloads() {
-  const done = items.filter((item) => item.status === "done" || item.status === "failed");
-  const frames = () => done.map((item) => item.frame ?? { source: item.name, index: 0, time_s: null, width: 0, height: 0, detector: state.model?.detector.name ?? "", faces: [], error: item.trouble.message });
-  const put = (text, type, name) => save(new Blob([text], { type }), name);
+function downloads(any) {
+  const done = () => items.filter((item) => item.status === "done" || item.status === "failed");
+  const frames = () => done().map((item) => item.frame ?? { source: item.name, index: 0, time_s: null, width: 0, height: 0, detector: state.model?.detector.name ?? "", faces: [], error: item.trouble.message });
+  const give = (text, type, name) => save(new Blob([text], { type }), name);
   const buttons = [
-    ["CSV", () => put(toCsv(frames(), state.model), "text/csv", "faces.csv")],
-    ["JSON", () => put(toJson(frames(), state.model), "application/json", "faces.json")],
-    ["Settings", () => put(toSettings(state.model, done[0].settings, done[0].frame?.prior), "application/json", "faces.settings.json")],
-  ].map(([name, act]) => h("button", { type: "button", class: "button small", onclick: act, disabled: !state.model || !done.length }, icon("download"), name));
+    ["CSV", () => give(toCsv(frames(), state.model), "text/csv", "faces.csv")],
+    ["JSON", () => give(toJson(frames(), state.model), "application/json", "faces.json")],
+    ["Settings", () => give(toSettings(state.model, done()[0].settings, done()[0].frame?.prior), "application/json", "faces.settings.json")],
+  ].map(([name, act]) => h("button", { type: "button", class: "button small", onclick: act, "data-keep": name, disabled: !state.model || !any }, icon("download"), name));
   return [h("span", { class: "fine" }, "Download"), buttons];
 }
 
 function stage(item) {
   const frame = item.frame;
   const inner = h("div", { class: "stage-inner" });
-  const image = h("img", { src: item.url, alt: frame ? `${item.name}, with ${plural(frame.faces.length, "face")} marked` : item.name });
-  image.addEventListener("load", () => fit(inner, image.naturalWidth, image.naturalHeight));
+  const image = h("img", { src: item.url, alt: frame ? `${item.name}, with ${frame.faces.length ? plural(frame.faces.length, "face") : "no face"} marked` : item.name });
+  image.addEventListener("load", () => {
+    fit(inner, image.naturalWidth, image.naturalHeight);
+    scrolls(slots?.stage);
+  });
   image.addEventListener("error", () => image.replaceWith(sheet(frame)));
   inner.append(image);
   if (frame) fit(inner, frame.width, frame.height);
-  if (frame) inner.append(...boxes(frame, { onChoose: choose, onMark: (i, marked) => mark(root, i, marked) }));
+  if (frame?.faces.length) inner.append(boxes(frame, { onChoose: choose, onMark: (i, marked) => mark(root, i, marked) }));
   if (item.status === "busy" || item.status === "waiting") {
     inner.append(h("div", { class: "over" }, h("p", { class: "busy" }, "Looking for faces")));
   }
-  return h("div", { class: "stage" }, inner);
+  return inner;
+}
+
+// A panorama is scrolled, by keys too.
+function scrolls(held) {
+  if (!held) return;
+  const isWide = held.scrollWidth > held.clientWidth;
+  for (const [name, value] of [["tabindex", "0"], ["role", "group"], ["aria-label", "The picture, which scrolls"]]) {
+    if (isWide) held.setAttribute(name, value);
+    else held.removeAttribute(name);
+  }
 }
 
 // Where a browser cannot show the picture: its shape, for the boxes to lie in.
@@ -172,7 +223,7 @@ function choose(i) {
 }
 
 function side(item) {
-  const title = h("h2", {}, item.name);
+  const title = h("h2", {}, h("bdi", {}, item.name));
   if (item.status === "failed") return [title, failure(item)];
   if (item.status !== "done") return [title, h("p", { class: "soft" }, "Being analysed.")];
   const { frame, crops } = item;
@@ -216,7 +267,7 @@ function failure(item) {
   return h(
     "div",
     { class: "notice bad", role: "alert" },
-    h("p", {}, h("b", {}, TITLES[trouble.code] ?? "This picture could not be analysed"), h("br"), sentence(trouble.message), trouble.hint ? [h("br"), sentence(trouble.hint)] : null),
+    h("p", {}, h("b", {}, TITLES[trouble.code] ?? "This picture could not be analysed", h("span", { class: "unseen" }, ". ")), h("br"), sentence(trouble.message), trouble.hint ? [h("br"), sentence(trouble.hint)] : null),
     remedies(item).map(([words, act]) => h("button", { type: "button", class: "button small", onclick: act }, words)),
   );
 }
@@ -235,15 +286,14 @@ function remedies(item) {
 
 function remove(item) {
   URL.revokeObjectURL(item.url);
-  items.splice(items.indexOf(item), 1);
-  current = Math.max(0, Math.min(current, items.length - 1));
+  const at = items.indexOf(item);
+  items.splice(at, 1);
+  current = items[Math.min(at, items.length - 1)] ?? null;
   render();
-  root.querySelector("h1")?.focus();
 }
 
 const HOPELESS = new Set(["not-a-picture", "unreadable-picture", "empty", "empty-body"]);
 const ELSEWHERE = new Set(["too-large", "too-many-bytes", "too-many-pixels", "offline", "queue-full", "answer-too-slow", "rate-limited"]);
-
 
 const TITLES = {
   "too-large": "Too large",
@@ -260,12 +310,3 @@ const TITLES = {
   "rate-limited": "Too many requests",
   unauthorized: "A token is needed",
 };
-
-function strip() {
-  return h("ul", { class: "strip" }, items.map((item, i) => {
-    const image = h("img", { src: item.url, alt: "", loading: "lazy" });
-    image.addEventListener("error", () => image.replaceWith(h("span", { class: "no-picture" }, "no preview")));
-    const word = item.status === "done" ? item.frame.faces.map((face) => face.label).join(", ") || "no face" : { waiting: "waiting", busy: "…", failed: "failed" }[item.status];
-    return h("li", {}, h("button", { type: "button", "data-keep": `strip-${i}`, "aria-current": String(i === current), title: summary(item), onclick: () => { current = i; render(); } }, image, h("span", { class: "unseen" }, `${item.name}: `), h("span", {}, word)));
-  }));
-}

@@ -7,16 +7,17 @@ const MOST_FRAMES = 100_000;
 
 export class Session {
   constructor(name) {
-    Object.assign(this, { name, frames: [], markers: [], on: false });
+    Object.assign(this, { name, frames: [], markers: [], on: false, isSaved: true });
   }
 
   // settings: what the recogniser is asked while it records
   start(settings) {
-    Object.assign(this, { frames: [], markers: [], on: true, settings: { ...settings } });
+    Object.assign(this, { frames: [], markers: [], on: true, isSaved: false, settings: { ...settings } });
   }
 
   stop() {
     this.on = false;
+    if (!this.frames.length) this.isSaved = true;
   }
 
   // False once there is no more room: then it is said, not silently dropped.
@@ -32,7 +33,10 @@ export class Session {
   }
 
   downloads() {
-    const put = (text, type, end) => save(new Blob([text], { type }), `${this.name.replace(/\.[^.]+$/, "")}${end}`);
+    const put = (text, type, end) => {
+      save(new Blob([text], { type }), `${this.name.replace(/\.[^.]+$/, "")}${end}`);
+      this.isSaved = true;
+    };
     const { model } = state;
     const buttons = [
       ["CSV", () => put(toCsv(this.frames, model), "text/csv", ".csv")],

@@ -68,7 +68,7 @@ function options(legend, name, choices, chosen, onChange, after = null) {
     { class: "options" },
     h("legend", {}, legend),
     Object.entries(choices).map(([value, [title, text]]) =>
-      h("label", { class: "option" }, h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => onChange(value) }), h("b", {}, title), h("span", {}, text)),
+      h("label", { class: "option" }, h("input", { type: "radio", name, value, checked: value === chosen, onchange: () => onChange(value), "aria-labelledby": `${name}-${value}`, "aria-describedby": `${name}-${value}-about` }), h("b", { id: `${name}-${value}` }, title), h("span", { id: `${name}-${value}-about` }, text)),
     ),
     after,
   );
@@ -85,7 +85,7 @@ function fillOwn(holder) {
   const prior = state.settings.ownPrior ?? even();
   const rows = labels().map((label) => {
     const input = h("input", { type: "range", min: "1", max: "100", value: String(Math.max(1, Math.round(100 * (prior[label] ?? 0)))), "data-label": label });
-    const output = h("output", {}, `${Math.round(100 * (prior[label] ?? 0))} %`);
+    const output = h("output", { "aria-live": "off" }, `${Math.round(100 * (prior[label] ?? 0))} %`); // seven at once would be said
     return { label, input, output };
   });
   const update = () => {
@@ -93,7 +93,7 @@ function fillOwn(holder) {
     const ownPrior = {};
     for (const { label, input, output } of rows) {
       ownPrior[label] = Number(input.value) / total;
-      output.textContent = `${Math.round(100 * ownPrior[label])} %`;
+      output.textContent = input.ariaValueText = `${Math.round(100 * ownPrior[label])} %`;
     }
     return ownPrior;
   };

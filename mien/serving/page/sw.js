@@ -3,8 +3,8 @@
 const CACHE = "mien-page";
 const FILES = [
   "./", "app.mjs", "theme.css", "layout.css", "parts.css", "icon.svg", "app.webmanifest", "check.png",
-  "about.mjs", "boxes.mjs", "camera.mjs", "cuts.mjs", "dom.mjs", "engine.mjs", "export.mjs", "face_card.mjs", "label.mjs", "live_card.mjs", "live_view.mjs",
-  "people.mjs", "pictures.mjs", "samples.mjs", "session.mjs", "settings.mjs", "state.mjs", "teach.mjs", "timeline.mjs", "track.mjs", "video.mjs",
+  "about.mjs", "boxes.mjs", "camera.mjs", "cuts.mjs", "dom.mjs", "engine.mjs", "export.mjs", "face_card.mjs", "files.mjs", "focus.mjs", "label.mjs", "live_card.mjs", "live_view.mjs",
+  "people.mjs", "pictures.mjs", "samples.mjs", "session.mjs", "settings.mjs", "state.mjs", "strip.mjs", "teach.mjs", "timeline.mjs", "track.mjs", "video.mjs",
   "recognize/align.mjs", "recognize/classify.mjs", "recognize/detect.mjs", "recognize/pixels.mjs",
   "recognize/pose.mjs", "recognize/quality.mjs", "recognize/recognizer.mjs", "recognize/rule.mjs", "recognize/views.mjs", "recognize/worker.mjs",
   "samples/angry.svg", "samples/fear.svg", "samples/group.svg", "samples/happy.svg", "samples/neutral.svg",

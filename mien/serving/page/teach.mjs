@@ -73,13 +73,17 @@ export function labelOfKey(event) {
 // For a face's card: "Not right?", then the words, then what was kept, with a way back. A digit does it at
 // once while the focus is in the card. -> {element, send(label)}
 export function correction(blob, face, onTrouble) {
-  const holder = h("div", { class: "stack" });
+  const holder = h("div", { class: "stack", onkeydown: (event) => { if (event.key === "Escape" && holder.querySelector(".choose")) cancel(); } });
+  const cancel = () => {
+    begin();
+    holder.querySelector("button").focus();
+  };
   const ask = () => {
     const choose = chooser(send, { current: face.label });
     holder.replaceChildren(
       h("p", { class: "fine" }, "Which label is right? The server keeps the face's crop under that label."),
       choose,
-      h("div", {}, h("button", { class: "button small", type: "button", onclick: () => { begin(); holder.querySelector("button").focus(); } }, "Cancel")),
+      h("div", {}, h("button", { class: "button small", type: "button", onclick: cancel }, "Cancel")),
     );
     choose.querySelector("button").focus();
   };
@@ -90,7 +94,7 @@ export function correction(blob, face, onTrouble) {
       holder.replaceChildren(h("p", { class: "row" }, h("span", {}, "Kept as ", h("b", {}, label), "."), back));
       back.focus();
     } catch (trouble) {
-      begin();
+      cancel();
       onTrouble(trouble);
     }
   };

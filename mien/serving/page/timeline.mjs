@@ -25,8 +25,8 @@ export class Timeline {
   constructor({ spanS = null, onSeek = null } = {}) {
     Object.assign(this, { spanS, onSeek, times: [], values: [], marks: [], plot: null });
     this.holder = h("div", { class: "chart", role: "img", "aria-label": "Probabilities over time; the table below says the same." });
-    this.probe = h("span", { hidden: true });
-    this.keys = h("ul", { class: "keys" });
+    this.probe = h("span", { class: "probe", hidden: true });
+    this.keys = h("ul", { class: "keys", "aria-hidden": "true" });
     this.table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Probabilities over time" });
     this.details = h("details", { ontoggle: () => this.fillTable() }, h("summary", {}, "The same as a table"), this.table);
     this.element = h("div", { class: "stack" }, this.holder, this.probe, this.keys, this.details);

@@ -2,8 +2,9 @@
 // their timelines, and the tables that mien predict would write.
 import { boxes } from "./boxes.mjs";
 import { Cuts, HEIGHT, shrunkGray, WIDTH } from "./cuts.mjs";
-import { announce, fit, h, icon, percent, plural, replace, sentence } from "./dom.mjs";
+import { announce, fit, h, icon, percent, plural, put, sentence } from "./dom.mjs";
 import { asked, engine, ruleInUse } from "./engine.mjs";
+import { replace } from "./focus.mjs";
 import { People } from "./people.mjs";
 import { Session } from "./session.mjs";
 import { labels, state } from "./state.mjs";
@@ -14,6 +15,7 @@ const SMOOTH_S = 0.3;
 const WAIT_MS = 15_000;
 
 let root;
+let opening = null; // the file chosen last
 let film = null; // the open file and what is known of it
 
 export function mount(panel) {
@@ -30,11 +32,11 @@ function picker(words, main) {
     if (input.files[0]) open(input.files[0]);
     input.value = "";
   } });
-  return [h("button", { type: "button", class: `button${main ? " main" : ""}`, onclick: () => input.click() }, icon("film"), words), input];
+  return [h("button", { type: "button", class: `button${main ? " main" : ""}`, "data-keep": "choose", onclick: () => input.click() }, icon("film"), words), input];
 }
 
 function beginning(problem = null) {
-  root.replaceChildren(
+  replace(root,
     h("div", { class: "stack" },
       problem ? h("p", { class: "notice bad", role: "alert" }, problem) : null,
       h("div", { class: "hero" }, h("h1", {}, "Expressions over time"),
@@ -45,6 +47,8 @@ function beginning(problem = null) {
 
 export async function open(file) {
   close();
+  opening = file;
+  replace(root, h("div", { class: "hero" }, h("h1", {}, h("bdi", {}, file.name)), h("p", { class: "busy" }, "Opening")));
   const url = URL.createObjectURL(file);
   const player = h("video", { src: url, controls: true, playsInline: true, preload: "auto", "aria-label": file.name });
   player.muted = true;
@@ -52,13 +56,14 @@ export async function open(file) {
     await loaded(player);
   } catch {
     URL.revokeObjectURL(url);
-    beginning(`${file.name}: got a file that this browser cannot play; expected a video such as MP4 or WebM. Fix: convert it, or use mien predict (extra [video]), which reads more formats.`);
-    return;
+    if (opening === file) beginning(`${file.name}: got a file that this browser cannot play; expected a video such as MP4 or WebM. Fix: convert it, or use mien predict (extra [video]), which reads more formats.`);
+    return null;
   }
+  if (opening !== file) return URL.revokeObjectURL(url); // another was chosen meanwhile
   film = { file, url, player, perSecond: 5, session: new Session(file.name), rows: new Map(), chosen: null, job: null };
   film.timeline = new Timeline({ onSeek: (time) => { player.currentTime = Math.max(0, Math.min(player.duration, time)); } });
   for (const event of ["timeupdate", "seeked", "play"]) player.addEventListener(event, mark);
-  layout();
+  return layout();
 }
 
 function close() {
@@ -90,9 +95,11 @@ function layout() {
   const { player, session, job, perSecond } = film;
   const inner = h("div", { class: "stage-inner", id: "film" }, player);
   fit(inner, player.videoWidth, player.videoHeight);
-  const rate = h("select", { id: "rate", disabled: Boolean(job), onchange: (event) => { film.perSecond = Number(event.target.value); } }, Object.entries(RATES).map(([value, text]) => h("option", { value, selected: Number(value) === perSecond }, text)));
+  const rate = h("select", { id: "rate", "data-keep": "rate", disabled: Boolean(job), onchange: (event) => { film.perSecond = Number(event.target.value); } }, Object.entries(RATES).map(([value, text]) => h("option", { value, selected: Number(value) === perSecond }, text)));
+  Object.assign(film, { holder: inner, marks: null });
+  mark();
   film.bar = h("progress", { max: "1", value: "0", "aria-label": "How much has been analysed" });
-  film.words = h("p", { class: "fine", role: "status" });
+  film.words = h("p", { class: "fine" });
   replace(root,
     h("div", { class: "stack" },
       h("h1", { class: "unseen" }, "Video"),
@@ -100,11 +107,10 @@ function layout() {
         h("button", { type: "button", class: "button main", "data-keep": "analyse", onclick: () => (job ? halt() : analyse()) }, job ? "Stop" : session.frames.length ? "Analyse again" : "Analyse"),
         h("div", { class: "row row-end" }, session.frames.length && !job ? session.downloads() : null)),
       job ? h("div", { class: "stack" }, film.bar, film.words) : film.problem ? h("p", { class: "notice bad", role: "alert" }, film.problem) : null,
-      h("div", { class: "columns" }, h("div", { class: "stack" }, h("div", { class: "stage" }, inner)), h("div", { class: "stack" }, h("h2", {}, film.file.name), people())),
+      h("div", { class: "columns" }, h("div", { class: "stack" }, h("div", { class: "stage" }, inner)), h("div", { class: "stack" }, h("h2", {}, h("bdi", {}, film.file.name)), people())),
       session.frames.length ? h("section", { class: "card stack" }, h("div", { class: "row" }, h("h2", {}, "Timeline"), chips()), film.timeline.element, h("p", { class: "fine" }, "Click the chart to go to that moment of the video.")) : null),
   );
   if (session.frames.length) film.timeline.set(film.rows.get(film.chosen) ?? []);
-  mark();
 }
 
 function halt() {
@@ -140,7 +146,8 @@ async function analyse() {
       mine.session.add(frame);
       keep(mine, frame);
       mine.bar.value = (i + 1) / count;
-      mine.words.textContent = `${i + 1} of ${count} frames, ${plural(mine.rows.size, "person", "people")} so far`;
+      put(mine.words, `${i + 1} of ${count} frames, ${plural(mine.rows.size, "person", "people")} so far`);
+      if (Math.floor((4 * (i + 1)) / count) > Math.floor((4 * i) / count) && i + 1 < count) announce(mine.words.textContent);
     }
   } catch (error) {
     mine.problem = `${error.message} ${error.hint ?? ""} The frames analysed until then are below.`;
@@ -171,14 +178,22 @@ function keep(mine, frame) {
 
 // Boxes of the frame that was looked at last before the player's time.
 function mark() {
-  const holder = document.getElementById("film");
-  if (!film || !holder) return;
-  for (const box of holder.querySelectorAll(".box")) box.remove();
+  if (!film?.holder) return;
+  const { holder } = film;
   const time = film.player.currentTime + 1e-3;
-  const frame = film.session.frames.findLast((one) => one.time_s <= time);
-  if (!frame || time - frame.time_s > 1.5 / film.perSecond) return;
-  const people = frame.faces.map((face) => `Person ${face.track + 1}`);
-  holder.append(...boxes(frame, { names: (i) => people[i], numbers: (i) => frame.faces[i].track + 1, onChoose: (i) => choose(frame.faces[i].track) }));
+  const last = film.session.frames.findLast((one) => one.time_s <= time);
+  const frame = last && time - last.time_s <= 1.5 / film.perSecond ? last : null;
+  if (film.marks?.frame === frame) return;
+  const { element } = film.marks ?? {};
+  const keep = element?.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
+  element?.remove();
+  film.marks = { frame };
+  if (frame?.faces.length) {
+    const people = frame.faces.map((face) => `Person ${face.track + 1}`);
+    film.marks.element = boxes(frame, { names: (i) => people[i], numbers: (i) => frame.faces[i].track + 1, onChoose: (i) => choose(frame.faces[i].track) });
+    holder.append(film.marks.element);
+  }
+  if (keep) (holder.querySelector(`[data-keep="${keep}"]`) ?? film.player).focus({ preventScroll: true });
 }
 
 function choose(track) {

@@ -18,6 +18,17 @@ from mien.results import Frame
 
 NUM_STEPS = 40
 START = 'button:has-text("start the camera")'
+# Counts the questions, and keeps the stream where a test finds it.
+HOOK = """() => {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  window.asked = 0;
+  navigator.mediaDevices.getUserMedia = async (...all) => {
+    window.asked += 1;
+    const stream = await ask(...all);
+    window.track = stream.getVideoTracks()[0];
+    return stream;
+  };
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +49,7 @@ def live(new_page: Callable[..., Page], camera: Any) -> Page:
     """The page with the camera on, and somebody seen."""
     page = new_page(in_browser=camera, permissions=["camera"])
     page.ready()
+    page.page.evaluate(HOOK)
     page.page.click("#tab-camera")
     page.expect("#camera").to_contain_text("Ask everybody who can be seen")
     page.page.click(START)
@@ -53,12 +65,7 @@ def saved(page: Page, name: str) -> bytes:
 
 def test_nothing_starts_before_consent(new_page: Callable[..., Page], camera: Any) -> None:
     page = new_page(in_browser=camera, permissions=["camera"])
-    page.page.evaluate(
-        "() => { const ask = "
-        "navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);window.asked = 0; "
-        "navigator.mediaDevices.getUserMedia = (...all) => { window.asked += 1; return "
-        "ask(...all); } }"
-    )
+    page.page.evaluate(HOOK)
     page.page.click("#tab-camera")
     page.expect("#camera h1").to_have_text("Before the camera starts")
     assert page.page.evaluate("window.asked") == 0
@@ -193,10 +200,54 @@ def test_a_screen_reader_hears_at_most_every_two_seconds(live: Page) -> None:
     assert min(b - a for a, b in zip(said, said[1:], strict=False)) > 1900
 
 
+def test_a_recording_outlives_a_camera_that_is_unplugged(live: Page) -> None:
+    live.page.click('button:has-text("Record results")')
+    live.page.wait_for_timeout(1500)
+    live.page.evaluate("window.track.dispatchEvent(new Event('ended')) && null")
+    live.expect("#camera h1").to_have_text("The camera is gone")
+    live.expect("#camera [role=alert]").to_contain_text("unplugged")
+    assert live.axe() == []
+    num = len(json.loads(saved(live, "JSON"))["frames"])
+    assert num > 1
+    live.page.click('button:has-text("Try again")')
+    live.expect("[data-track]").to_have_count(1)
+    live.expect("#camera").to_contain_text(f"Recorded: {num} frames")
+    live.page.click("#tab-pictures")
+    live.page.click("#tab-camera")
+    live.expect("#camera h2").to_have_text(["Recorded before the camera stopped"])
+    assert len(json.loads(saved(live, "JSON"))["frames"]) == num
+
+
+def test_a_camera_without_a_picture_is_named(live: Page) -> None:
+    live.page.click('button:has-text("Pause")')
+    live.page.wait_for_timeout(600)
+    send = "(name) => window.track.dispatchEvent(new Event(name))"
+    live.page.evaluate(send, "mute")
+    live.expect("#camera .notice").to_contain_text("gives no picture")
+    live.page.evaluate(send, "unmute")
+    live.expect("#camera .notice").to_be_hidden()
+
+
+def test_one_question_however_often_it_is_clicked(
+    new_page: Callable[..., Page], camera: Any
+) -> None:
+    page = new_page(in_browser=camera, permissions=["camera"])
+    page.page.evaluate(HOOK)
+    page.page.click("#tab-camera")
+    page.page.evaluate(
+        "() => { const start = document.querySelector('[data-keep=start]'); "
+        "start.click(); start.click(); }"
+    )
+    page.expect("#camera canvas").not_to_have_count(0)
+    assert page.page.evaluate("window.asked") == 1
+
+
 FAILURES = {
     "NotAllowedError": "not allowed",
     "NotFoundError": "No camera found",
     "NotReadableError": "busy",
+    "AbortError": "busy",
+    "OverconstrainedError": "not there any more",
 }
 
 
@@ -212,6 +263,7 @@ def test_a_camera_that_does_not_start_says_why(page: Page, name: str) -> None:
     page.expect("#camera h1").to_contain_text(re.compile(FAILURES[name]))
     page.expect("#camera [role=alert]").to_be_visible()
     page.expect('#camera button:has-text("Try again")').to_be_visible()
+    assert page.page.inner_text("#camera").split("\n")[-1] == "To the pictures"
     assert page.axe() == []
 
 

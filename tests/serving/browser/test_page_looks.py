@@ -19,7 +19,7 @@ def test_axe_finds_nothing_in_any_state(new_page: Callable[..., Page], theme: st
     page.ready()
     found = {"beginning": page.axe()}
     page.add(upload(encoded(crowd(5))), upload(b"no picture", name="letter.jpg"))
-    page.expect('.strip button[title*="5 faces"]').to_have_count(1)
+    page.expect('.strip [title*="5 faces"]').to_have_count(1)
     page.page.locator(".strip button").first.click()
     for summary in page.page.locator(".face >> nth=0 >> summary").all():
         summary.click()
@@ -91,6 +91,23 @@ def test_less_motion_where_that_is_asked_for(new_page: Callable[..., Page]) -> N
     assert still.page.evaluate(turns) == "pulse"
     still.page.emulate_media(reduced_motion="no-preference")
     assert still.page.evaluate(turns) == "spin"
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_what_is_chosen_shows_in_colours_of_the_readers_own(
+    new_page: Callable[..., Page], theme: str
+) -> None:
+    page = new_page(forced_colors="active", color_scheme=theme)
+    page.ready()
+    page.page.click("#open-settings")
+    back = "(one) => getComputedStyle(one).backgroundColor"
+    for chosen, other in (
+        ("#tab-pictures", "#tab-camera"),
+        ('[name="place"][value="device"] + span', '[name="place"][value="server"] + span'),
+        (".option:has(:checked) >> nth=0", ".option:not(:has(:checked)) >> nth=0"),
+    ):
+        colours = [page.page.locator(one).evaluate(back) for one in (chosen, other)]
+        assert colours[0] != colours[1], chosen
 
 
 def test_the_theme_can_be_chosen(page: Page) -> None:
