@@ -24,7 +24,7 @@ from mien.cli.predict import predict
 from mien.cli.progress import job_bar
 from mien.cli.serve import serve
 from mien.cli.train import average, export, info, run, train
-from mien.errors import MienError
+from mien.errors import MienError, without_password
 
 EXIT_CODES = """\
 Exit codes: 0 done, 1 other failure, 2 wrong option, 3 data cannot be read, 4 run folder cannot
@@ -129,8 +129,8 @@ def main() -> NoReturn:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO):
             print(
-                f"error: got {error} from the operating system; expected no error. Fix: try again, "
-                "or report it with the output of mien doctor",
+                f"error: got {without_password(str(error))} from the operating system; expected "
+                "no error. Fix: try again, or report it with the output of mien doctor",
                 file=sys.stderr,
             )
             sys.exit(1)

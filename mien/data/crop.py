@@ -197,7 +197,7 @@ def thumbnail(image: np.ndarray, face: CutFace | None) -> np.ndarray:
 def _is_marked(picture: PictureSource) -> bool:
     if isinstance(picture, bytes):
         return MARK in picture[:256]
-    if not isinstance(picture, Path):
+    if not isinstance(picture, Path) or not picture.is_file():  # a pipe would wait for ever
         return False
     try:
         with open(picture, "rb") as file:

@@ -122,6 +122,8 @@ def _folder() -> Path:
 
 def _content_hash(source: PictureSource) -> bytes:
     if isinstance(source, Path):
+        if not source.is_file():  # a pipe would wait for ever
+            raise FileNotFoundError(source)
         with open(source, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     if isinstance(source, np.ndarray):

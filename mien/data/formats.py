@@ -29,6 +29,7 @@ from mien.data.folders import looks_like_fer2013
 from mien.data.tree import holds_pictures
 from mien.errors import DataError
 from mien.vision.formats import is_picture_name
+from mien.vision.safety import LFS_FIX, LFS_HEAD, LFS_POINTER
 
 _DEPTH = 3  # levels of subfolders searched for a table
 # First bytes of files that are not data sets, and what they are.
@@ -45,6 +46,7 @@ _FOREIGN = {
     b"SQLi": ("a database", _TABLE),
     b"ARROW1": ("a Feather or Arrow file", _TABLE),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _TABLE),
+    LFS_HEAD: (LFS_POINTER, LFS_FIX),
     b"{": ("JSON", _TABLE),
     b'[{"': ("JSON", _TABLE),
 }
@@ -70,7 +72,16 @@ def format_of(path: Path) -> DataFormat:
         DataError: if it holds nothing that mien reads.
         OSError: if it cannot be opened.
     """
-    return _format_of_folder(path) if path.is_dir() else _format_of_file(path)
+    if path.is_dir():
+        return _format_of_folder(path)
+    if not path.is_file():
+        raise DataError(
+            path,
+            got="a pipe or device",
+            expected="a file or folder, since it is read more than once",
+            fix="write it to a file first",
+        )
+    return _format_of_file(path)
 
 
 def find_fer2013(folder: Path, depth: int) -> Path | None:
@@ -161,7 +172,7 @@ def _table_in(folder: Path) -> DataFormat | None:
 
 def _format_of_file(path: Path) -> DataFormat:
     with open(path, "rb") as file:
-        magic = file.read(8)
+        magic = file.read(len(LFS_HEAD))
     for first, (what, fix) in _FOREIGN.items():
         if magic.lstrip().startswith(first):
             raise DataError(

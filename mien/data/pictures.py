@@ -93,6 +93,13 @@ def read_faces(
             picture can be read.
         DownloadError: if a detector is needed and its weights cannot be downloaded.
     """
+    if not sources:
+        raise DataError(
+            where,
+            got="no picture",
+            expected="at least one",
+            fix="check that the copy or the export is complete",
+        )
     detector, note = choose_detector(sources, options.faces)
     reader = partial(_read_faces, sources, names, options, where, detector)
     if options.cache:

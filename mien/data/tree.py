@@ -40,7 +40,7 @@ def walk(folder: Path) -> Tree:
             if entry.name.startswith(".") or entry.name.lower() in LITTER:
                 continue
             here = (*parts, entry.name)
-            if entry.is_dir():
+            if _is_folder(entry):
                 tree.folders.append(here)
                 visit(place / entry.name, here, above | {real})
             elif is_picture_name(entry.name):
@@ -52,6 +52,13 @@ def walk(folder: Path) -> Tree:
     for paths in (tree.pictures, tree.others, tree.folders):
         paths.sort()
     return tree
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; reading it as a picture says so
+        return False
 
 
 def holds_pictures(folder: Path) -> bool:

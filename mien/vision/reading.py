@@ -59,6 +59,8 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             status = os.stat(where)
             if stat.S_ISDIR(status.st_mode):
                 raise bad_picture(where, "a folder", fix="name the pictures in it")
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                raise bad_picture(where, "a device", fix="name a file")
             if status.st_size > limits.max_bytes:
                 raise _too_many_bytes(where, limits)
             # Python allocates as much memory as it is asked to read.

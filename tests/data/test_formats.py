@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -73,3 +74,41 @@ def test_what_is_not_read_has_a_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError, match=got):
         load_dataset(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_devices_and_links_to_themselves_end_with_their_name(tmp_path: Path) -> None:
+    for label in ("happy", "sad"):
+        (tmp_path / "faces" / label).mkdir(parents=True)
+        Image.new("L", (48, 48), 90).save(tmp_path / "faces" / label / "1.png")
+    odd = tmp_path / "faces" / "happy" / "odd.png"
+
+    def names_it(got: str) -> None:
+        with pytest.raises(DataError, match=got) as caught:
+            load_dataset(tmp_path / "faces")
+        assert caught.value.where == str(odd)
+        assert len(load_dataset(tmp_path / "faces", on_error="skip")) == 2
+        odd.unlink()
+
+    os.mkfifo(odd)
+    names_it("an empty file")
+    odd.symlink_to(odd.name)
+    names_it("cannot be read")
+    odd.symlink_to("absent.png")
+    names_it("no such file")
+    odd.symlink_to("/dev/zero")
+    names_it("a device")
+    odd.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    names_it("a pointer of Git LFS.*git lfs pull")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match="a pipe or device"):
+        load_dataset(tmp_path / "pipe.csv")
+
+
+def test_a_pointer_and_arrays_without_pictures_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match="a pointer of Git LFS.*git lfs pull"):
+        load_dataset(tmp_path / "a.csv")
+    np.savez(tmp_path / "a.npz", x=np.zeros((0, 48, 48), np.uint8), y=np.zeros(0, int))
+    with pytest.raises(DataError, match="got no picture; expected at least one"):
+        load_dataset(tmp_path / "a.npz")
