@@ -6,7 +6,11 @@ import { state } from "./state.mjs";
 export function openAbout(dialog, to = null) {
   dialog.replaceChildren(head("What this is, and what it is not", "about-title", dialog), body());
   dialog.showModal();
-  if (to) dialog.querySelector(`#${to}`)?.scrollIntoView({ block: "start" });
+  const heading = to && dialog.querySelector(`#${to} h3`);
+  if (!heading) return;
+  heading.tabIndex = -1;
+  heading.focus();
+  heading.scrollIntoView({ block: "start" });
 }
 
 const list = (entries) => h("ul", {}, entries.map((entry) => h("li", {}, entry)));
@@ -40,7 +44,7 @@ function body() {
   );
 }
 
-const share = (value) => `${(100 * value).toFixed(1)} %`;
+const share = (value) => `${(100 * value).toFixed(1)}\u00a0%`;
 
 const SETS = { photographs: "press and film photographs", faces: "FER2013's PublicTest" };
 

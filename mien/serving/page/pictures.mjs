@@ -107,17 +107,18 @@ function render() {
   const isNew = !slots;
   if (isNew) {
     const [bar, held, beside] = ["row row-end", "stage", "stack"].map((name) => h("div", { class: name }));
-    slots = { bar, stage: held, side: beside, stale: h("div", {}), progress: h("p", { class: "fine" }), strip: new Strip(summary, show) };
+    slots = { bar, stage: held, side: beside, stale: h("div", { class: "stack" }), progress: h("p", { class: "fine" }), strip: new Strip(summary, show) };
   }
   const stale = items.filter((one) => one.status === "done" && JSON.stringify([one.settings, one.place]) !== JSON.stringify([asked(), engine().place]));
   const { version, status } = current;
   const done = items.filter((item) => item.status === "done" || item.status === "failed");
   renew(slots.bar, [Boolean(state.model), done.length > 0], () => downloads(done.length));
-  renew(slots.stale, stale.length, () => notice(stale));
-  slots.stale.hidden = !stale.length;
+  const failed = items.filter((one) => one.status === "failed" && canHelp(one));
+  renew(slots.stale, [stale, failed].map((some) => some.map((one) => one.version)), () => [notice(stale, "analysed with other settings or elsewhere", "Analyse again"), failed.length > 1 ? notice(failed, "not analysed", "Try all again") : null]);
+  slots.stale.hidden = !slots.stale.firstChild;
   const answered = status === "done" || status === "failed" ? version : "";
   renew(slots.stage, [current.url, answered], () => stage(current));
-  renew(slots.side, [current.url, answered, canTeach()], () => side(current));
+  renew(slots.side, [current.url, answered, canTeach(), status === "failed" && engine().place], () => side(current));
   slots.strip.update(items, current);
   slots.progress.hidden = done.length === items.length || items.length < 2;
   put(slots.progress, `${done.length} of ${items.length} pictures analysed`);
@@ -154,10 +155,9 @@ function frameOf({ bar, progress, stale, stage: held, side: beside, strip }) {
   );
 }
 
-function notice(stale) {
-  if (!stale.length) return null;
-  const words = `${plural(stale.length, "picture was", "pictures were")} analysed with other settings or elsewhere.`;
-  return h("div", { class: "notice" }, h("p", {}, words), h("button", { type: "button", class: "button small", onclick: () => again(stale) }, "Analyse again"));
+function notice(some, what, words) {
+  if (!some.length) return null;
+  return h("div", { class: "notice" }, h("p", {}, `${plural(some.length, "picture was", "pictures were")} ${what}.`), h("button", { type: "button", class: "button small", "data-keep": words, onclick: () => again(some) }, words));
 }
 
 function picker(words, main) {
@@ -279,7 +279,7 @@ function remedies(item) {
   const remedy = [];
   if (code === "not-here") remedy.push(["Send it to the server", elsewhere("server")]);
   if (item.place === "server" && ELSEWHERE.has(code) && state.model && !state.model.missing) remedy.push(["Use this device", elsewhere("device")]);
-  if (!HOPELESS.has(code)) remedy.push(["Try again", () => again([item])]);
+  if (canHelp(item)) remedy.push(["Try again", () => again([item])]);
   remedy.push(["Remove it", () => remove(item)]);
   return remedy;
 }
@@ -291,6 +291,9 @@ function remove(item) {
   current = items[Math.min(at, items.length - 1)] ?? null;
   render();
 }
+
+// Whether another try can end otherwise.
+const canHelp = ({ trouble: { code }, place }) => !HOPELESS.has(code) && (code !== "not-here" || place !== engine().place);
 
 const HOPELESS = new Set(["not-a-picture", "unreadable-picture", "empty", "empty-body"]);
 const ELSEWHERE = new Set(["too-large", "too-many-bytes", "too-many-pixels", "offline", "queue-full", "answer-too-slow", "rate-limited"]);

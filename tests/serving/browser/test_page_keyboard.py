@@ -114,9 +114,10 @@ def test_what_failed_is_removed_and_the_focus_goes_on(page: Page) -> None:
 
 
 def test_dialogs_keep_the_focus_and_give_it_back(page: Page) -> None:
-    for opener in ("open-settings", "open-about", "open-limits"):
+    begin = {"open-settings": "Close", "open-about": "Close", "open-limits": "Limits"}
+    for opener, first in begin.items():
         page.page.locator(f"#{opener}").focus()
-        assert press(page, "Enter") == "Close"
+        assert press(page, "Enter") == first
         inside = "document.activeElement === document.body || !!document.activeElement.closest"
         for _ in range(12):
             page.page.keyboard.press("Tab")
@@ -275,5 +276,6 @@ def test_the_page_of_the_api_by_keyboard(page: Page, server: Server) -> None:
     assert not [name for name in names if re.match("out of|no ", name)]
     page.page.locator('.operation:has-text("GET /v1/model") button').focus()
     page.page.keyboard.press("Enter")
-    page.expect('.operation:has-text("GET /v1/model") pre').to_contain_text("200")
+    page.expect('.operation:has-text("GET /v1/model") [role=status]').to_have_text("Answer: 200 OK")
+    page.expect('.operation:has-text("GET /v1/model") pre').to_contain_text("digest")
     page.expect('.operation:has-text("GET /v1/model") button').to_be_focused()

@@ -235,6 +235,18 @@ def test_a_busy_server_is_asked_again_and_then_named(page: Page) -> None:
     page.expect(".face").to_have_count(1)
 
 
+def test_many_that_failed_are_tried_again_at_once(page: Page) -> None:
+    page.choose_place("server")
+    page.page.route("**/v1/faces?*", lambda route: route.abort())
+    page.add(*(upload(encoded(astronaut(128)), name=f"{i}.png") for i in range(3)))
+    page.add(upload(b"no picture at all" * 9, name="letter.jpg"))
+    page.expect('.notice:has-text("4 pictures were not analysed")').to_have_count(1)
+    page.page.unroute("**/v1/faces?*")
+    page.page.click('button:has-text("Try all again")')
+    page.expect('.strip [title*="1 face: "]').to_have_count(3)
+    page.expect('button:has-text("Try all again")').to_have_count(0)  # the letter stays a letter
+
+
 def test_with_the_server_gone_it_says_offline_and_offers_the_device(
     new_server: Callable[..., Server], new_page: Callable[..., Page]
 ) -> None:

@@ -27,14 +27,16 @@ $("token").addEventListener("change", load);
 function card(path, method, operation) {
   const parameters = operation.parameters ?? [];
   const content = operation.requestBody?.content;
-  const out = h("pre", { hidden: true, tabindex: "0", "aria-label": "Answer", "aria-live": "polite" });
+  const out = h("pre", { hidden: true, tabindex: "0", role: "region", "aria-label": `Answer to ${method} ${path}` });
+  const status = h("p", { class: "fine", role: "status" }); // who listens hears this, and reads on when they like
   const inputs = new Map(parameters.map((parameter) => [parameter.name, input(parameter)]));
   const file = content && h("input", { type: "file", "aria-label": "Picture", multiple: !content["image/jpeg"], required: true });
   const submit = async (event) => {
     event.preventDefault();
-    out.hidden = false;
-    out.textContent = "Asking...";
+    status.textContent = "Asking…";
     out.textContent = await ask(path, method, inputs, parameters, file, content).catch(String);
+    out.hidden = false;
+    status.textContent = `Answer: ${out.textContent.split("\n")[0]}`;
   };
   return h("section", { class: "card operation" },
     h("h2", {}, `${method} ${path}`),
@@ -46,7 +48,7 @@ function card(path, method, operation) {
     h("p", {}, h("code", {}, curl(path, method, content, parameters))),
     h("form", { onsubmit: submit }, file, [...inputs].map(([name, element]) => h("label", { class: "field" }, name, element)),
       h("button", { class: "button", type: "submit" }, "Try it")),
-    out);
+    status, out);
 }
 
 // Text with `code` in it.
