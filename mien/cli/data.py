@@ -24,7 +24,7 @@ from mien.cli.options import (
 )
 from mien.cli.tables import count_table
 from mien.constants import FACES, FORMS
-from mien.errors import UsageError
+from mien.errors import UsageError, counted
 
 data_app = typer.Typer(
     help="Inspect, audit, draw and convert data.", no_args_is_help=True, rich_markup_mode=None
@@ -190,5 +190,5 @@ def data_crop(
 
 
 def _print_written(values: dict[str, Any], as_json: bool) -> None:
-    answer(values, f"{values['num_faces']} faces: {values['written']}", as_json)
+    answer(values, f"{counted(values['num_faces'], 'face')}: {values['written']}", as_json)
     say_next("train", values["written"], as_json=as_json)

@@ -25,6 +25,7 @@ from mien.data.archives import DAMAGE, Member, is_archive, members
 from mien.data.csv_header import LONGEST, Header, read_header
 from mien.data.encodings import as_utf8, is_separator_line
 from mien.errors import DataError
+from mien.vision.foreign import LFS, LFS_POINTER
 from mien.vision.formats import is_picture_name
 
 NAMES = ("fer2013.csv", "icml_face_data.csv")
@@ -106,7 +107,10 @@ def streams(path: Path) -> Iterator[tuple[str | None, IO[bytes]]]:
     """The csv streams in a file, recognised by content: (name in the archive or None, stream)."""
     with damage(os.fspath(path)):
         with open(path, "rb") as file:
-            magic = file.read(6)
+            magic = file.read(len(LFS))
+        if magic == LFS:
+            got, fix = LFS_POINTER
+            raise DataError(path, got=got, expected=ALLOWED, fix=fix)
         if is_archive(path):
             with members(path) as listing:
                 for member in csv_members(listing):

@@ -28,8 +28,8 @@ from mien.data.csv_formats import (
 from mien.data.folders import looks_like_fer2013
 from mien.data.tree import holds_pictures
 from mien.errors import DataError
+from mien.vision.foreign import LFS, LFS_POINTER
 from mien.vision.formats import is_picture_name
-from mien.vision.safety import LFS_FIX, LFS_HEAD, LFS_POINTER
 
 _DEPTH = 3  # levels of subfolders searched for a table
 # First bytes of files that are not data sets, and what they are.
@@ -46,7 +46,7 @@ _FOREIGN = {
     b"SQLi": ("a database", _TABLE),
     b"ARROW1": ("a Feather or Arrow file", _TABLE),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", _TABLE),
-    LFS_HEAD: (LFS_POINTER, LFS_FIX),
+    LFS: LFS_POINTER,
     b"{": ("JSON", _TABLE),
     b'[{"': ("JSON", _TABLE),
 }
@@ -172,7 +172,7 @@ def _table_in(folder: Path) -> DataFormat | None:
 
 def _format_of_file(path: Path) -> DataFormat:
     with open(path, "rb") as file:
-        magic = file.read(len(LFS_HEAD))
+        magic = file.read(len(LFS))
     for first, (what, fix) in _FOREIGN.items():
         if magic.lstrip().startswith(first):
             raise DataError(

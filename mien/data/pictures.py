@@ -168,6 +168,13 @@ def _read_faces(
         images[index, :, :, 0] = result.pixels
         result.pixels = np.empty(0, np.uint8)
         good.append(index)
+    if not good and all(one.reason == NO_FACE for one in left_out):
+        raise DataError(
+            where,
+            got=f"no face in any of {len(left_out):,} pictures",
+            expected="at least one picture with a face",
+            fix="take the pictures as they are with --faces whole (in Python faces='whole')",
+        )
     if not good:
         raise DataError(
             where,

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Literal
 
 from mien.errors import DataError
+from mien.vision.foreign import named
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 
@@ -44,8 +45,6 @@ _TYPE_SIZES = {
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-LFS_HEAD = b"version https://git-lfs"
-LFS_POINTER, LFS_FIX = "a pointer of Git LFS, not the file itself", "run git lfs pull in its folder"
 # Without the markers that have no body.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
 _PNM_HEADER = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+")
@@ -118,8 +117,8 @@ def inspect(data: bytes, where: str, *, max_scans: int) -> Container:
         if data[1:2] in b"123" and len(data) > _MAX_SLOW:
             raise bad_picture(where, "a large picture written as text", fix="save it as PNG")
         return Container(kind, data, 1, False)
-    if data.startswith(LFS_HEAD):
-        raise bad_picture(where, LFS_POINTER, fix=LFS_FIX)
+    if what_and_fix := named(data):
+        raise bad_picture(where, f"{what_and_fix[0]}, not a picture", what_and_fix[1])
     raise bad_picture(where, "a file that is not a picture")
 
 

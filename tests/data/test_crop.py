@@ -17,7 +17,7 @@ from mien.data.crop_folder import write_crop_sheets, write_crops
 from mien.data.readers import load_dataset
 from mien.data.source import Source
 from mien.data.synthetic import drawn_dataset
-from mien.errors import DownloadError, UsageError
+from mien.errors import DataError, DownloadError, UsageError
 from mien.evaluation.predictions import of_bundle
 from mien.recognizer import Recognizer
 from mien.vision import detect
@@ -204,6 +204,15 @@ def test_sheets(photos: Path, tmp_path: Path) -> None:
     for path in paths:
         with Image.open(path) as sheet:
             assert min(sheet.size) > 90
+
+
+def test_photographs_without_any_face_name_the_way_out(tmp_path: Path) -> None:
+    for label in ("happy", "sad"):
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (320, 240), (90, 90, 90)).save(tmp_path / label / "1.png")
+    with pytest.raises(DataError, match="no face in any of 2 pictures.*--faces whole"):
+        load_dataset(tmp_path, faces="detect")
+    assert len(load_dataset(tmp_path, faces="whole")) == 2
 
 
 def test_thumbnails_are_whole_pictures() -> None:
