@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-_SCHEME = r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,20}://"
+_SCHEME = r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,20}:/{1,2}"  # a Path has one /
 # A user and a password, also one with characters that an address should encode; not a port.
 _LOGIN = re.compile(
     rf"({_SCHEME}[^\s/:@?#\[]*(?::|%3a))"
@@ -180,7 +180,7 @@ def without_password(text: str) -> str:
     >>> without_password("http://camera/now.jpg?user=ann&password=secret")
     'http://camera/now.jpg?user=ann&password=***'
     """
-    if "://" not in text:
+    if ":/" not in text:
         return text
     text = _TOKEN.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
     return _ADDRESS.sub(lambda address: _PARAMETER.sub(r"\1***", address[0]), text)

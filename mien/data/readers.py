@@ -27,6 +27,7 @@ from mien.data.pictures import ReadOptions
 from mien.data.votes import join_votes, votes_beside
 from mien.errors import DataError, UsageError, check_word, printable
 from mien.labels import LabelSet
+from mien.vision.addresses import is_address
 
 KAGGLE_INPUT = Path("/kaggle/input")
 _DEPTH = 4  # levels of folders searched below a root
@@ -73,6 +74,13 @@ def load_dataset(
         UsageError: for an unknown `on_error`, or votes for data that has no rows to join them to.
     """
     check_word("on_error", on_error, ON_ERROR)
+    if is_address(source):
+        raise DataError(
+            str(source),
+            got="an address",
+            expected="a file or folder of this machine",
+            fix="download it first, and name the file",
+        )
     path = Path(os.path.expanduser(source)) if source is not None else find_data()
     if path is None:
         return _drawn_faces(votes)

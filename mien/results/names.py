@@ -12,6 +12,7 @@ from mien.results.resume import shortened
 
 STDIN = "-"
 _LOGIN = re.compile(r"://[^\s/?#]*@")  # user and password in an address
+_ODD = re.compile(r'[\\/:*?"<>|\0]')  # letters that names of files cannot have everywhere
 # The files written about a source called `NAME`.
 _COPY = re.compile(r"(.+)-marked(?:\.jpg|\.mp4|\.part\.mp4)", re.DOTALL)
 _HEATMAP = re.compile(r"(.+)-face[0-9]+\.png", re.DOTALL)
@@ -57,8 +58,10 @@ def _path_parts(relative: str, source: str) -> list[str]:
     if source[:8].lower().startswith(("http://", "https://")):
         parts = urllib.parse.urlsplit(source)
         stem = PurePath(urllib.parse.unquote(parts.path)).stem or parts.netloc
-        return [re.sub(r'[\\/:*?"<>|\0]', "-", stem) or "address"]
-    return [Path(source.replace("://", "-").replace(":", "-")).stem]
+        return [_ODD.sub("-", stem) or "address"]
+    if "://" in source:
+        return [_ODD.sub("-", Path(source.partition("?")[0].replace("://", "-")).stem)]
+    return [Path(source.replace(":", "-")).stem]
 
 
 def earlier_outputs(

@@ -326,6 +326,7 @@ def test_only_logins_of_addresses_are_starred_out(plain: str) -> None:
         ("http://h/x?X-Amz-Signature=b&access_token=c", None),
         ("rtsp://h/user=a_password=b_stream=0", "rtsp://h/user=a_password=***"),
         ("srt://h:9000?passphrase=b", "srt://h:9000?passphrase=***"),
+        ("http:/u:p@h/x", "http:/u:***@h/x"),  # as a Path shortens it
         ("s3://b?access_key=a&secret_key=b", "s3://b?access_key=a&secret_key=***"),
     ],
 )
@@ -335,6 +336,19 @@ def test_logins_in_every_spelling(address: str, shown: str | None) -> None:
     error = DataError(f"{address}", got=f"no answer from {address}", expected="one", fix="wait")
     assert str(error).startswith(f"{shown}: got no answer from {shown}; expected one")
     assert output_names([address], {})[address] == output_names([shown], {})[shown]
+
+
+def test_output_names_of_streams_are_names_everywhere() -> None:
+    source = "rtsp://u:p@h:554/live/cam1?pwd=x&channel=2"
+    assert output_names([source], {})[source] == "cam1"
+    assert output_names(["srt://h:9000?passphrase=x"], {}) == {
+        "srt://h:9000?passphrase=x": "srt-h-9000"
+    }
+
+
+def test_data_at_an_address_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"u:\*\*\*@h/x.csv: got an address.*download it first"):
+        mien.load_dataset("http://u:p@h/x.csv")
 
 
 @pytest.mark.parametrize(
