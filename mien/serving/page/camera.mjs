@@ -33,7 +33,7 @@ export function mount(panel) {
   on("settings", () => { if (live) renew(); else if (!root.querySelector("[data-trouble]")) consent(); });
   addEventListener("keydown", (event) => {
     const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox" && event.target.type !== "range";
-    if (live && !root.hidden && !inField && event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey) mark();
+    if (live && !root.hidden && !inField && state.settings.keys === "on" && event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey) mark();
   });
   addEventListener("beforeunload", (event) => { if (kept?.isSaved === false || live?.session.isSaved === false) event.preventDefault(); });
   document.addEventListener("visibilitychange", () => { if (live && document.hidden) pause(true); });

@@ -22,8 +22,9 @@ export function mount(panel) {
   on("collect", () => { if (!root.hidden) render(); });
   addEventListener("keydown", (event) => {
     if (root.hidden || !faces.length || document.querySelector("dialog[open]")) return;
-    const label = labelOfKey(event);
-    const act = label && faces[at] ? () => give(label) : { ArrowRight: () => step(1), ArrowLeft: () => step(-1), z: back }[event.key];
+    const single = state.settings.keys === "on";
+    const label = single ? labelOfKey(event) : null;
+    const act = label && faces[at] ? () => give(label) : { ArrowRight: () => step(1), ArrowLeft: () => step(-1), z: single && back }[event.key];
     if (!act || (event.key.startsWith("Arrow") && event.target.matches("[role=tab], input, select"))) return;
     event.preventDefault();
     act();

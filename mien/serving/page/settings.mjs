@@ -1,4 +1,4 @@
-// The dialog "Settings": class prior, mode, detector size, and the theme.
+// The dialog "Settings": class prior, mode, detector size, the theme, and whether single keys do something.
 import { h, icon } from "./dom.mjs";
 import { canReweight } from "./recognize/rule.mjs";
 import { change, labels, state } from "./state.mjs";
@@ -13,6 +13,7 @@ const MODES = {
   best: ["14 views", "The mean over copies of each face, scaled, turned and mirrored. Slower; better probabilities."],
 };
 const SIZES = { 640: "640 px: fast, for large faces", 1280: "1280 px: the default", 2560: "2560 px: slow, for small faces in large pictures" };
+const KEYS = { on: "On: M sets a marker, digits label", off: "Off, for speech input" };
 const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
 
 export function applyTheme() {
@@ -56,6 +57,7 @@ function body() {
     h("section", {}, h("label", { for: "size" }, h("b", {}, "Detector size: the picture's longer side when faces are searched for")),
       select("size", Object.fromEntries(sizes), settings.maxSide, (size) => change({ maxSide: Number(size) }))),
     h("section", {}, h("label", { for: "theme" }, h("b", {}, "Appearance")), select("theme", THEMES, settings.theme, (theme) => { change({ theme }); applyTheme(); })),
+    h("section", {}, h("label", { for: "keys" }, h("b", {}, "Single keys")), select("keys", KEYS, settings.keys, (keys) => change({ keys }))),
     h("p", { class: "fine" }, "Every result and download names these settings. This browser keeps them; it keeps no pictures."),
   );
 }

@@ -1,7 +1,7 @@
 // What the whole page shares: the model, settings that a browser keeps, and who wants to know of changes.
 
 const KEY = "mien.settings/1";
-const DEFAULTS = { place: null, mode: "fast", maxSide: 1280, prior: null, ownPrior: null, theme: "system" };
+const DEFAULTS = { place: null, mode: "fast", maxSide: 1280, prior: null, ownPrior: null, theme: "system", keys: "on" };
 
 export const state = {
   model: null, // the device document

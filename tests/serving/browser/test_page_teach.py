@@ -113,6 +113,25 @@ def test_keys_label_right_after_the_server_was_chosen(taught: Page, folder: Path
     assert kept(folder) == ["sad"]
 
 
+def test_single_keys_can_be_switched_off(taught: Page, folder: Path) -> None:
+    """Speech input types letters and digits; arrows still turn the pages."""
+    taught.choose_place("server")
+    taught.page.click("#tab-label")
+    taught.page.set_input_files(
+        "#label input[type=file] >> nth=0", [upload(encoded(crowd(2)), name="two.png")]
+    )
+    taught.expect("#label").to_contain_text("1 of 2")
+    taught.page.click('header [aria-label="Settings"]')
+    taught.page.select_option("#keys", "off")
+    taught.page.keyboard.press("Escape")
+    taught.expect("#label").to_contain_text("1 of 2")
+    taught.page.locator("#label h2").click()
+    taught.page.keyboard.press("5")
+    taught.page.keyboard.press("ArrowRight")
+    taught.expect("#label").to_contain_text("2 of 2")
+    assert kept(folder) == []
+
+
 def test_a_server_that_does_not_collect_has_no_such_panel(page: Page) -> None:
     page.expect("#tab-label").to_be_hidden()
     page.expect("footer").not_to_contain_text("Corrections")
