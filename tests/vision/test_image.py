@@ -370,9 +370,20 @@ def test_limits_are_checked_before_decoding(tmp_path: Path) -> None:
             load_image(source, limits=Limits(longest_side=63))
 
 
-def test_an_endless_file_is_read_up_to_the_limit() -> None:
-    with pytest.raises(DataError, match="at most 1,000 bytes"):
-        load_image("/dev/zero", limits=Limits(max_bytes=1000))
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a pipe that one process holds open")
+def test_an_endless_pipe_is_read_up_to_the_limit(tmp_path: Path) -> None:
+    pipe = tmp_path / "endless.jpg"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDWR), "wb", buffering=0) as writer:  # it does not end
+        writer.write(bytes(20_000))
+        with pytest.raises(DataError, match="at most 1,000 bytes"):
+            load_image(pipe, limits=Limits(max_bytes=1000))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no /dev/zero here")
+def test_a_device_is_refused() -> None:
+    with pytest.raises(DataError, match="got a device.*name a file"):
+        load_image("/dev/zero")
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
