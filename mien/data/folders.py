@@ -21,6 +21,7 @@ from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.label_tables import groups_beside, list_by_tables
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import ReadOptions, read_faces
+from mien.data.tree import walk
 from mien.data.yolo import list_yolo, refuse_annotations
 from mien.errors import DataError
 from mien.labels import FER2013
@@ -51,11 +52,12 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
     """
     listing, unread = None, list[str]()
     if not names_labels(folder):
-        listing = list_yolo(folder, on_error)
+        tree = walk(folder)
+        listing = list_yolo(folder, tree, on_error)
         if listing is None:
             listing, unread = list_by_tables(folder, on_error)
         if listing is None:
-            refuse_annotations(folder)
+            refuse_annotations(folder, tree)
     if listing is None:
         with _mentioning_table(unread):
             listing = list_folder(folder, on_error)

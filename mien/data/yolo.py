@@ -17,7 +17,7 @@ from pathlib import Path
 from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
 from mien.data.label_names import label_name
 from mien.data.layout import SPLIT_NAMES, Listing, split_word
-from mien.data.tree import Parts, Tree, walk
+from mien.data.tree import Parts, Tree
 from mien.errors import DataError, printable
 
 _SAMPLE = 50  # pictures whose files of boxes decide
@@ -30,13 +30,17 @@ _BOXES = re.compile(r"\s*\d+(?:[ \t]+-?[\d.]+(?:e-?\d+)?){4,}[ \t]*(?:\r?\n|$)",
 _LINE = re.compile(r"\s*(?:-|(\d+)\s*:)\s+(.*?)\s*(?:#.*)?")
 
 
-def list_yolo(folder: Path, on_error: str = "raise") -> Listing | None:
+def list_yolo(folder: Path, tree: Tree, on_error: str = "raise") -> Listing | None:
     """The pictures of a folder with the labels of their boxes; None if they have no boxes.
+
+    Args:
+        folder: The folder.
+        tree: Its content.
+        on_error: `raise`, or `skip` to leave out pictures whose boxes cannot be read.
 
     Raises:
         DataError: for a file of boxes that cannot be read, unless it is to be skipped.
     """
-    tree = walk(folder)
     others = set(tree.others)
     pairs = [(parts, _boxes_file(parts, others)) for parts in tree.pictures]
     sample = pairs[:: max(1, len(pairs) // _SAMPLE)]
@@ -75,13 +79,12 @@ def list_yolo(folder: Path, on_error: str = "raise") -> Listing | None:
     return listing
 
 
-def refuse_annotations(folder: Path) -> None:
+def refuse_annotations(folder: Path, tree: Tree) -> None:
     """Refuse pictures whose labels lie in files that are not read.
 
     Raises:
         DataError: for COCO's and Pascal VOC's, saying how to convert them.
     """
-    tree = walk(folder)
     pictures = {parts[-1].rpartition(".")[0] for parts in tree.pictures}
     for parts in tree.others:
         path = folder / Path(*parts)
