@@ -12,7 +12,7 @@ import { canTeach, correction, labelOfKey } from "./teach.mjs";
 
 const ACCEPT = "image/*,.heic,.heif,.tif,.tiff,.avif";
 const MOST_SAID = 8; // faces of a picture, to somebody who listens
-const items = []; // {name, blob, url, status, version, frame, crops, ms, place, settings, trouble}
+const items = []; // {name, blob, url, status, version, frame, crops, ms, place, settings, under (both as text), trouble}
 let current = null; // the item that is shown
 let working = 0;
 let batch = 0; // how many were waiting together, until all are done
@@ -54,7 +54,7 @@ async function work() {
   try {
     const result = await engine().faces(next.blob, settings);
     result.frame.source = next.name;
-    become(next, { ...result, status: "done", place, settings, trouble: null });
+    become(next, { ...result, status: "done", place, settings, under: JSON.stringify([settings, place]), trouble: null });
   } catch (trouble) {
     become(next, { status: "failed", trouble, place, settings, frame: null });
   }
@@ -109,7 +109,8 @@ function render() {
     const [bar, held, beside] = ["row row-end", "stage", "stack"].map((name) => h("div", { class: name }));
     slots = { bar, stage: held, side: beside, stale: h("div", { class: "stack" }), progress: h("p", { class: "fine" }), strip: new Strip(summary, show) };
   }
-  const stale = items.filter((one) => one.status === "done" && JSON.stringify([one.settings, one.place]) !== JSON.stringify([asked(), engine().place]));
+  const now = JSON.stringify([asked(), engine().place]);
+  const stale = items.filter((one) => one.status === "done" && one.under !== now);
   const { version, status } = current;
   const done = items.filter((item) => item.status === "done" || item.status === "failed");
   renew(slots.bar, [Boolean(state.model), done.length > 0], () => downloads(done.length));

@@ -12,28 +12,35 @@ export class Strip {
     rove(this.element, "button", (button) => button.click());
   }
 
-  // Only what changed is touched: a hundred pictures are decoded once each.
+  // Only what changed is touched: a folder may have thousands of pictures.
   update(items, current) {
+    const present = new Set(items);
     for (const [item, { li }] of this.kept) {
-      if (items.includes(item)) continue;
+      if (present.has(item)) continue;
       li.remove();
       this.kept.delete(item);
     }
-    for (const item of items) if (!this.kept.has(item)) this.kept.set(item, this.made(item));
-    this.element.hidden = items.length < 2;
-    for (const [item, { button, said, seen, word }] of this.kept) {
-      const text = item.status === "done" ? item.frame.faces.map((face) => face.label).join(", ") || "no face" : WORDS[item.status];
-      put(word, text);
-      const summary = this.summary(item);
-      put(said, summary);
-      if (seen.title !== summary) seen.title = summary;
-      button.setAttribute("aria-current", String(item === current));
+    for (const item of items) {
+      if (!this.kept.has(item)) this.kept.set(item, this.made(item));
+      this.describe(item, this.kept.get(item));
     }
+    this.element.hidden = items.length < 2;
     const button = this.kept.get(current)?.button;
     if (!button || this.shown === current) return;
+    this.kept.get(this.shown)?.button.setAttribute("aria-current", "false");
+    button.setAttribute("aria-current", "true");
     this.shown = current;
     stop([...this.kept.values()].map((one) => one.button), button);
     centre(button, this.element);
+  }
+
+  describe(item, parts) {
+    if (parts.version === item.version) return;
+    parts.version = item.version;
+    put(parts.word, item.status === "done" ? item.frame.faces.map((face) => face.label).join(", ") || "no face" : WORDS[item.status]);
+    const summary = this.summary(item);
+    put(parts.said, summary);
+    parts.seen.title = summary;
   }
 
   made(item) {
@@ -42,7 +49,7 @@ export class Strip {
     const said = h("span", { class: "unseen" });
     const word = h("span", {});
     const seen = h("div", { "aria-hidden": "true" }, image, word);
-    const button = h("button", { type: "button", tabindex: "-1", onclick: () => this.onShow(item) }, said, seen);
+    const button = h("button", { type: "button", tabindex: "-1", "aria-current": "false", onclick: () => this.onShow(item) }, said, seen);
     const li = h("li", {}, button);
     this.element.append(li);
     return { li, button, said, seen, word };
