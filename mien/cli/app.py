@@ -11,9 +11,10 @@ import io
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from mien import __version__
 from mien.cli.calibrate import calibrate
@@ -38,7 +39,21 @@ AFTER_CTRL_C = {
     "predict": "; the rows so far are complete, and --resume continues after them",
 }
 
+
+class _Verbs(TyperGroup):
+    """The verbs; typer's own errors repeat an argument, which may be an address with a password."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(message := getattr(error, "message", None), str):
+                error.message = without_password(message)  # type: ignore[attr-defined]
+            raise
+
+
 app = typer.Typer(
+    cls=_Verbs,
     help=f"Facial expression recognition: train, measure, trust, use.\n\n{EXIT_CODES}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

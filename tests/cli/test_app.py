@@ -445,6 +445,14 @@ def test_a_near_miss_is_told_the_word_meant(words: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "words", ["doctor {}", "{}", "train a b {}", "predict a.png --detector {}"]
+)
+def test_typers_own_errors_star_out_passwords(words: str) -> None:
+    said = CliRunner().invoke(app, words.format("rtsp://me:secret@camera").split()).stderr
+    assert "rtsp://me:***@camera" in said and "secret" not in said
+
+
+@pytest.mark.parametrize(
     ("line", "completed"),
     [
         ("mien ev", ["evaluate"]),
