@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mien.errors import DataError
 from mien.vision.colour import upright_rgb
 from mien.vision.image import DAMAGE, DEFAULT_LIMITS, check_size, opener
 from mien.vision.reading import Limits, bytes_of
@@ -31,7 +32,7 @@ def is_animated(path: str | os.PathLike[str]) -> bool:
         if not stat.S_ISREG(status.st_mode):  # reading a pipe without a writer would wait for ever
             return False
         return _has_animation(text, status.st_mtime_ns, status.st_size)
-    except (OSError, ValueError):
+    except (OSError, ValueError, DataError):  # reading it as a picture says what is wrong
         return False
 
 
@@ -40,10 +41,7 @@ def _has_animation(path: str, changed_ns: int, size: int) -> bool:
     with open(path, "rb") as file:
         head = file.read(_HEAD_BYTES)
         if head[:4] == b"GIF8" and size <= DEFAULT_LIMITS.max_bytes:
-            try:
-                return gif_has_frames(head + file.read(), path)
-            except ValueError:
-                return False
+            return gif_has_frames(head + file.read(), path)
     if head[:8] == b"\x89PNG\r\n\x1a\n":
         return b"acTL" in head.partition(b"IDAT")[0]
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":

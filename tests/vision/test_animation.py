@@ -11,6 +11,7 @@ from PIL import Image, features
 
 from mien.errors import DataError
 from mien.vision.animation import animation_frames, is_animated
+from mien.vision.image import load_image
 
 LIGHTS = (20, 90, 160, 230)
 
@@ -66,3 +67,11 @@ def test_a_file_that_is_cut_off_ends_with_an_error(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     assert not is_animated(tmp_path / "pipe.png")
+
+
+def test_a_bomb_is_left_to_the_reader_of_pictures(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.gif"
+    bomb.write_bytes(b"GIF89a\1\0\1\0\0\0\0\x21\xfe" + b"\1x" * 400_000 + b"\0;")
+    assert not is_animated(bomb)
+    with pytest.raises(DataError, match="too many blocks"):
+        load_image(bomb)
