@@ -8,7 +8,6 @@ columns and splits, or no splits at all.
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from mien.data.encodings import decode_text
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.layout import SPLIT_NAMES, split_word
 from mien.data.pixels import PIXELS, BadRow, quoted, shape_of
+from mien.data.tables import csv_rows
 from mien.errors import DataError
 from mien.labels import FER2013, FERPLUS, canonical
 
@@ -136,7 +136,7 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
         notes.append(f"{Path(name).name} begins with a byte order mark, which was ignored.")
     text = _text(line, where, allowed)
     delimiter = max(_DELIMITERS, key=text.count)
-    cells = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter))]
+    cells = [cell.strip() for cell in _cells(text, delimiter)]
     if bare := _without_names(cells, delimiter, Path(name).name):
         return bare
     columns = [cell.lower().replace(" ", "_") for cell in cells]
@@ -178,8 +178,8 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
     """
     parts = text.split(header.delimiter)
     if len(parts) != header.width and b'"' in text:
-        # A quoted field may hold delimiters, which csv handles. Latin-1 keeps every byte.
-        row = next(csv.reader([text.decode("latin-1")], delimiter=header.delimiter.decode()))
+        # A quoted field may hold delimiters. Latin-1 keeps every byte.
+        row = _cells(text.decode("latin-1"), header.delimiter.decode())
         parts = [part.encode("latin-1") for part in row]
     if len(parts) != header.width:
         raise BadRow(f"{len(parts)} field(s)", f"{header.width} fields, as in the header")
@@ -196,6 +196,12 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
         pixels = b" ".join([parts[place] for place in header.pixels])
     group = b"" if header.group is None else parts[header.group].strip(b' "\r')
     return pixels, label, split, group
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """The fields of a line, also of one with quotes or stray carriage returns."""
+    _, cells = next(csv_rows([line.replace("\r", " ")], delimiter))
+    return cells
 
 
 def plain_pixels(pixels: bytes) -> bytes:

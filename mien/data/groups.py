@@ -13,6 +13,7 @@ import numpy as np
 from mien.data.archives import is_archive, members
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.tables import column, read_table
+from mien.data.tree import walk
 from mien.errors import DataError, UsageError
 
 FILE_COLUMNS = (
@@ -126,7 +127,7 @@ def _read(table: Path, source: Path) -> tuple[str, dict[str, str]]:
     if table.is_file():
         text = table.read_bytes()
     else:
-        where, text = _inside(source, table.name)
+        where, text = _inside(source, table)
     names, rows = read_table(text, where)
     file = column(names, FILE_COLUMNS, where, "the picture's path")
     group = column(names, GROUP_COLUMNS, where, "its person or group")
@@ -141,19 +142,21 @@ def _read(table: Path, source: Path) -> tuple[str, dict[str, str]]:
     return where, groups
 
 
-def _inside(source: Path, name: str) -> tuple[str, bytes]:
-    """Name (for errors) and content of the file with this name inside the data."""
+def _inside(source: Path, table: Path) -> tuple[str, bytes]:
+    """Name (for errors) and content of the file with the table's name inside the data."""
     if source.is_dir():
-        for path in sorted(source.rglob(name)):
-            return os.fspath(path), path.read_bytes()
+        for parts in walk(source).others:
+            path = source / Path(*parts)
+            if path.name == table.name and path.is_file():
+                return os.fspath(path), path.read_bytes()
     elif source.is_file() and is_archive(source):
         with members(source) as listing:
             for member in listing:
-                if PurePosixPath(member.name).name == name:
+                if PurePosixPath(member.name).name == table.name:
                     with member.open() as stream:
                         return f"{source}:{member.name}", stream.read()
     raise DataError(
-        name,
+        table,
         got="nothing: no such file, and none of that name in the data",
         expected="a csv with a column of files and one of persons",
         fix="check the path",

@@ -26,7 +26,7 @@ from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
 from mien.data.layout import SPLIT_NAMES, Listing, loose_note, split_word
-from mien.data.tables import read_table, text_of
+from mien.data.tables import find_column, read_table, text_of
 from mien.data.tree import walk
 from mien.errors import DataError, printable
 from mien.vision.formats import is_picture_name
@@ -202,15 +202,15 @@ def _tables(folder: Path, others: Iterable[Sequence[str]]) -> _Tables:
 
 def _read(path: Path, tables: _Tables) -> None:
     """Add the labels or groups of a table of pictures; skip any other file."""
-    if path.stat().st_size > _MAX_TABLE_BYTES:
-        return
     try:
+        if not path.is_file() or path.stat().st_size > _MAX_TABLE_BYTES:
+            return
         text = path.read_bytes()
         is_json = path.suffix.lower() == ".jsonl"
         names, rows = _json_rows(text) if is_json else read_table(text, os.fspath(path))
     except (DataError, OSError, ValueError):
         return
-    file = _first(names, FILE_COLUMNS)
+    file = find_column(names, FILE_COLUMNS)
     if (
         file is None
         and (file := _picture_column(rows)) is not None
@@ -220,8 +220,8 @@ def _read(path: Path, tables: _Tables) -> None:
         names = [f"column {number}" for number in range(1, len(names) + 1)]
     if file is None:
         return
-    label = _first(names, (*COLUMNS["emotion"], "expression_label", "emotion_label"))
-    group, split = _first(names, GROUP_COLUMNS), _first(names, COLUMNS["usage"])
+    label = find_column(names, (*COLUMNS["emotion"], "expression_label", "emotion_label"))
+    group, split = find_column(names, GROUP_COLUMNS), find_column(names, COLUMNS["usage"])
     others = [place for place in range(len(names)) if place not in (file, group, split)]
     if label is None and others and (names[0] == "column 1" or len(names) == 2):
         few = len({row[others[0]] for row in rows}) <= _MAX_LABELS
@@ -266,11 +266,6 @@ def _picture_column(rows: Sequence[Sequence[str]]) -> int | None:
         if sum(is_picture_name(row[place].strip()) for row in sample) > _MIN_SHARE * len(sample):
             return place
     return None
-
-
-def _first(names: Sequence[str], candidates: Sequence[str]) -> int | None:
-    plain = [name.replace(" ", "_").replace("-", "_") for name in names]
-    return next((plain.index(name) for name in candidates if name in plain), None)
 
 
 def _annotation(path: Path) -> Path:

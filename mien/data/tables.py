@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mien.errors import DataError
 
-DELIMITERS = ",;\t| "
+_DELIMITERS = ",;\t| "
 
 
 def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
@@ -19,8 +19,8 @@ def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
     Raises:
         DataError: for an empty table, or a row with more fields than the header.
     """
-    lines = list(csv.reader(io.StringIO(text_of(data)), delimiter=delimiter_of(data)))
-    lines = [line for line in lines if any(cell.strip() for cell in line)]
+    rows = csv_rows(io.StringIO(text_of(data), newline=""), delimiter_of(data))
+    lines = [(number, cells) for number, cells in rows if any(cell.strip() for cell in cells)]
     if not lines:
         raise DataError(
             where,
@@ -28,17 +28,26 @@ def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
             expected="a line with the names of the columns, and rows",
             fix="name another table",
         )
-    names = [name.strip().lower() for name in lines[0]]
-    for number, line in enumerate(lines[1:], 2):
-        if len(line) > len(names):
+    names = [name.strip().lower() for name in lines[0][1]]
+    for number, cells in lines[1:]:
+        if len(cells) > len(names):
             raise DataError(
                 where,
                 row=number,
-                got=f"{len(line)} fields",
+                got=f"{len(cells)} fields",
                 expected=f"{len(names)}, as in the header",
                 fix="put texts that contain the delimiter in quotes",
             )
-    return names, [line + [""] * (len(names) - len(line)) for line in lines[1:]]
+    return names, [cells + [""] * (len(names) - len(cells)) for _, cells in lines[1:]]
+
+
+def csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a csv, each with the number of its (last) line."""
+    # Of the whole process. Python's own limit is less than the pixels of a large picture.
+    csv.field_size_limit(1 << 30)
+    reader = csv.reader(lines, delimiter=delimiter)
+    for cells in reader:
+        yield reader.line_num, cells
 
 
 def column(names: Sequence[str], candidates: Sequence[str], where: str, what: str) -> int:
@@ -47,10 +56,9 @@ def column(names: Sequence[str], candidates: Sequence[str], where: str, what: st
     Raises:
         DataError: if there is none.
     """
-    plain = [name.replace(" ", "_").replace("-", "_").replace(".", "_") for name in names]
-    for name in candidates:
-        if name in plain:
-            return plain.index(name)
+    place = find_column(names, candidates)
+    if place is not None:
+        return place
     raise DataError(
         where,
         row=1,
@@ -58,6 +66,12 @@ def column(names: Sequence[str], candidates: Sequence[str], where: str, what: st
         expected=f"a column with {what}, named {', '.join(candidates[:6])} ...",
         fix="rename the column",
     )
+
+
+def find_column(names: Sequence[str], candidates: Sequence[str]) -> int | None:
+    """Position of the first candidate that is among the names; None if there is none."""
+    plain = [name.replace(" ", "_").replace("-", "_").replace(".", "_") for name in names]
+    return next((plain.index(name) for name in candidates if name in plain), None)
 
 
 def text_of(data: bytes) -> str:
@@ -72,6 +86,6 @@ def text_of(data: bytes) -> str:
 
 def delimiter_of(data: bytes) -> str:
     """The delimiter that occurs most often in the first line; a space only if no other occurs."""
-    first = text_of(data[:65536]).lstrip().split("\n", 1)[0]
-    commonest = max(DELIMITERS[:-1], key=first.count)
-    return commonest if first.count(commonest) else DELIMITERS[-1]
+    first = next(iter(text_of(data[:65536]).lstrip().splitlines()), "")
+    commonest = max(_DELIMITERS[:-1], key=first.count)
+    return commonest if first.count(commonest) else _DELIMITERS[-1]

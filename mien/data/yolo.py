@@ -200,7 +200,7 @@ def _yaml_names(text: str) -> list[tuple[int, str]]:
 def _text(path: Path) -> str:
     """The content of a small file; '' for another."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
             return ""
         return path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:

@@ -100,6 +100,10 @@ def test_pipes_devices_and_links_to_themselves_end_with_their_name(tmp_path: Pat
     names_it("a device")
     odd.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     names_it("a pointer of Git LFS.*git lfs pull")
+    for name in ("labels.csv", "classes.txt", "data.yaml"):
+        os.mkfifo(tmp_path / "faces" / name)
+    (tmp_path / "faces" / "absent.csv").symlink_to("nowhere")
+    assert len(load_dataset(tmp_path / "faces")) == 2
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError, match="a pipe or device"):
         load_dataset(tmp_path / "pipe.csv")

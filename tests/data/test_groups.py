@@ -86,6 +86,9 @@ def test_a_table_inside_of_the_data_is_found(tmp_path: Path) -> None:
         dataset = with_groups(load_dataset(source), "who.csv")
         assert dataset.groups is not None
         assert dataset.groups.tolist() == ["Ann", "Bob"] * 3
+        for name in ("angry", ".", "who[.csv"):  # a folder, and no names of files
+            with pytest.raises(DataError, match="no such file"):
+                with_groups(load_dataset(source), name)
 
 
 @pytest.mark.parametrize(

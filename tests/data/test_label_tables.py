@@ -141,6 +141,12 @@ def test_affectnet_as_its_authors_pack_it(tmp_path: Path) -> None:
         assert dataset.label_set[label] == names[str(image[0, 0, 0] % 8)]
 
 
+def test_a_long_text_beside_the_pictures_is_no_table(tmp_path: Path) -> None:
+    plain(tmp_path)
+    (tmp_path / "notes.txt").write_text("long " + "x" * 200_000)
+    assert len(load_dataset(tmp_path)) == 14
+
+
 def test_a_picture_without_a_label(tmp_path: Path) -> None:
     plain(tmp_path)
     save(tmp_path / "images" / "new.jpg", 3)

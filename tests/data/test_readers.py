@@ -226,6 +226,8 @@ WHOLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "only a header, no line end": (lambda: b"emotion,pixels,Usage", "a header without rows"),
     "missing pixels": (lambda: b"emotion,Usage\n3,Training\n", "the columns 'emotion', 'Usage'"),
     "a column twice": (lambda: b"emotion,pixels,Usage,emotion\n", "the column 'emotion' twice"),
+    "a long name": (lambda: b"a" * 200_000 + b"\n", "the columns 'aaaa"),
+    "a carriage return": (lambda: b"emotion,pix\rels,Usage\n", "the columns 'emotion', 'pix els'"),
     "semicolons": (lambda: b"emotion;pixels;Usage\n", "a header without rows"),
     "a picture": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(100), "bytes that are not text"),
     "no lines": (lambda: b"a" * 3_000_000, "no line end"),

@@ -51,6 +51,14 @@ def fractions(values: list[int]) -> str:
     return " ".join(str(value / 255) for value in values)
 
 
+def test_a_row_in_quotes_may_be_longer_than_a_field_of_csv(tmp_path: Path, faces: Dataset) -> None:
+    rows = coloured(faces, 200)[..., 0]
+    path = write(tmp_path / "large.csv", faces, rows, listed)
+    assert len(path.read_bytes()) > 131_072 * len(faces)
+    dataset = load_dataset(path, faces="whole")
+    assert np.array_equal(dataset.images[..., 0], [resized(row, 48) for row in rows])
+
+
 @pytest.mark.parametrize("cell", [spaced, listed, fractions])
 @pytest.mark.parametrize("side", [32, 64, 100])
 def test_other_squares_are_resized_as_pictures_are(
