@@ -22,7 +22,7 @@ import numpy as np
 
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.label_names import FER2013_NUMBERS, label_positions
-from mien.data.layout import SPLIT_NAMES, split_word
+from mien.data.layout import SPLIT_NAMES, split_named, split_word
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
 from mien.errors import DataError
@@ -222,7 +222,7 @@ def _word_and_split(name: str) -> tuple[str, str | None]:
                 if word != plain and word in (*_FACES, *_LABELS):
                     return word, SPLIT_NAMES[key]
         return plain if plain in (*_FACES, *_LABELS) else "_".join(rest), None
-    return "_".join(rest), SPLIT_NAMES[split_word(split[0]) or "train"]
+    return "_".join(rest), split_named(split[0])
 
 
 def _pictures(array: np.ndarray, where: str) -> tuple[np.ndarray, list[str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from mien.data.dataset import LEAVE_OUT, SPLITS, UNLABELLED, USAGE
 from mien.data.encodings import decode_text
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
-from mien.data.layout import SPLIT_NAMES, split_word
+from mien.data.layout import split_named, split_word
 from mien.data.pixels import PIXELS, BadRow, quoted, shape_of
 from mien.data.tables import csv_rows
 from mien.errors import DataError
@@ -156,14 +156,14 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
     classes = class_columns(columns) if places["emotion"] is None else ()
     if places["emotion"] is None and (classes or not split_word(stem)):
         notes.append(_labels_note(Path(name).name, columns, pixels, classes))
-    split = split_word(stem) if places["usage"] is None else None
+    split = split_named(stem) if places["usage"] is None else None
     return Header(
         len(columns),
         delimiter.encode(),
         pixels,
         places["emotion"],
         places["usage"],
-        SPLITS.index(SPLIT_NAMES[split] if split else "training"),
+        SPLITS.index(split or "training"),
         tuple(notes),
         classes,
         group=places["group"],
@@ -226,10 +226,10 @@ _SPLIT_OF = {usage.encode(): SPLITS.index(split) for usage, split in USAGE.items
 def _split(cell: bytes) -> int:
     position = _SPLIT_OF.get(cell)
     if position is None:
-        word = split_word(cell.decode("latin-1"))
-        if word is None:
+        split = split_named(cell.decode("latin-1"))
+        if split is None:
             raise BadRow(f"the Usage {quoted(cell)}", " or ".join(USAGE) + ", or train, val, test")
-        position = SPLITS.index(SPLIT_NAMES[word])
+        position = SPLITS.index(split)
     return position
 
 

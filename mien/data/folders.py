@@ -18,7 +18,7 @@ import numpy as np
 from mien.data.csv_header import COLUMNS
 from mien.data.dataset import SPLITS, USAGE, Dataset
 from mien.data.label_names import NUMBERS, label_set_of, number_in
-from mien.data.label_tables import groups_beside, list_by_tables
+from mien.data.label_tables import groups_beside, list_by_tables, tables_in
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.tree import walk
@@ -37,7 +37,7 @@ def looks_like_fer2013(folder: Path) -> bool:
         splits = set(split_folders(names).values())
         if "training" not in splits or not {"test", "validation"} & splits:
             return False
-        labels = set(list_folder(folder).labels)
+        labels = set(list_folder(folder, walk(folder)).labels)
     except (OSError, DataError):
         return False
     return len(labels) > 1 and labels <= set(FER2013)
@@ -49,21 +49,25 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
 
     Raises:
         DataError: if the folder is not laid out as `split/label/picture` or `label/picture`.
+        OSError: if a folder cannot be read.
     """
     listing, unread = None, list[str]()
-    if not names_labels(folder):
-        tree = walk(folder)
+    tree = walk(folder)
+    tables = tables_in(folder, tree)
+    if not names_labels(tree):
         listing = list_yolo(folder, tree, on_error)
         if listing is None:
-            listing, unread = list_by_tables(folder, on_error)
+            listing, unread = list_by_tables(folder, tree, tables, on_error)
         if listing is None:
             refuse_annotations(folder, tree)
     if listing is None:
         with _mentioning_table(unread):
-            listing = list_folder(folder, on_error)
+            listing = list_folder(folder, tree, on_error)
         listing.unread = unread
     if not any(listing.groups) or listing.by_table:
-        groups_beside(listing, folder)
+        groups_beside(listing, folder, tables)
+    if listing.loose:
+        listing.notes.append(f"{listing.loose} file(s) beside the label folders were not read.")
     if not _split_by_prefix(listing) and not listing.has_splits:
         listing.notes.append("The folder has no splits.")
     return listing

@@ -22,12 +22,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mien.data.csv_header import COLUMNS
-from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
+from mien.data.dataset import LEAVE_OUT
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
-from mien.data.layout import SPLIT_NAMES, Listing, loose_note, split_word
+from mien.data.layout import Listing, split_named
 from mien.data.tables import find_column, read_table, text_of
-from mien.data.tree import walk
+from mien.data.tree import Tree
 from mien.errors import DataError, printable
 from mien.vision.formats import is_picture_name
 
@@ -73,7 +73,7 @@ class _Index:
         """
         stem, suffix = os.path.splitext(parts[-1].lower())
         above = [part.lower() for part in parts[:-1]]
-        own = _split_of(parts[:-1])
+        own = split_named(*parts[:-1])
         for index in (self.whole, self.ends):
             for ending in filter(stem.endswith, _ENDINGS):
                 name = stem.removesuffix(ending)
@@ -87,7 +87,7 @@ class _Index:
 
 
 @dataclass
-class _Tables:
+class Tables:
     """The tables of a folder: their labels, their groups, and sentences about tables of pictures
     that have neither.
     """
@@ -97,9 +97,18 @@ class _Tables:
     unread: list[str] = field(default_factory=list)
 
 
-def groups_beside(listing: Listing, folder: Path) -> None:
-    """Add groups, such as persons, from tables in the folder to a listing of it."""
-    index = _tables(folder, walk(folder).others).groups
+def tables_in(folder: Path, tree: Tree) -> Tables:
+    """The tables in a folder, with its content, and in two levels of subfolders."""
+    tables = Tables()
+    for parts in tree.others:
+        if parts[-1].lower().endswith(_ENDS) and len(parts) <= 3:
+            _read(folder / Path(*parts), tables)
+    return tables
+
+
+def groups_beside(listing: Listing, folder: Path, tables: Tables) -> None:
+    """Add groups, such as persons, from the tables in a folder to a listing of it."""
+    index = tables.groups
     paths = [path.relative_to(folder).parts for path in listing.pictures]
     groups = [row.value if (row := index.of(parts)) else "" for parts in paths]
     if sum(map(bool, groups)) <= _MIN_SHARE * len(groups) or len(set(groups)) < 2:
@@ -109,27 +118,30 @@ def groups_beside(listing: Listing, folder: Path) -> None:
         f"{len(set(groups) - {''}):,} groups were read from {', '.join(index.tables)}, which lies "
         "beside the pictures: a random validation split keeps each whole."
     )
-    if listing.loose:  # the tables were counted as files that are not read
-        listing.notes.remove(loose_note(listing.loose))
-        if rest := max(0, listing.loose - len(index.tables)):
-            listing.notes.append(loose_note(rest))
+    listing.loose = max(0, listing.loose - len(index.tables))
 
 
-def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | None, list[str]]:
+def list_by_tables(
+    folder: Path, tree: Tree, tables: Tables, on_error: str = "raise"
+) -> tuple[Listing | None, list[str]]:
     """The pictures of a folder with labels from files beside them (None if there are none), and
     sentences about tables that could not be used.
+
+    Args:
+        folder: The folder.
+        tree: Its content.
+        tables: Its tables.
+        on_error: `raise`, or `skip` to leave out pictures without a label.
 
     Raises:
         DataError: for pictures without a label, unless they are to be skipped.
     """
-    tree = walk(folder)
     if not tree.pictures:
         return None, []
     listing = Listing(folder, by_table=True)
     if _annotated(folder, tree.pictures[0]):
         _list_annotated(listing, tree.pictures, on_error)
         return listing, []
-    tables = _tables(folder, tree.others)
     rows = [(parts, tables.labels.of(parts)) for parts in tree.pictures]
     labelled = [(parts, row) for parts, row in rows if row is not None]
     if len(labelled) < max(1, _MIN_SHARE * len(rows)):
@@ -141,9 +153,9 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
     for parts, row in rows:
         path = folder / Path(*parts)
         if row is not None:
-            split = row.split or _split_of(parts[:-1])
+            split = row.split or split_named(*parts[:-1])
             group = row_groups.setdefault(id(row), "/".join(parts))
-            _add(listing, path, row.value, split, group)
+            listing.add(path, printable(row.value), split, group)
             continue
         error = DataError(
             path,
@@ -151,9 +163,7 @@ def list_by_tables(folder: Path, on_error: str = "raise") -> tuple[Listing | Non
             expected="a label for each picture",
             fix=f"add a row for it, or {LEAVE_OUT}",
         )
-        if on_error == "raise":
-            raise error
-        listing.left_out.append(LeftOut(error.where, None, f"got {error.got}"))
+        listing.leave_out(error, on_error)
     listing.has_splits = any(listing.splits)
     listing.notes.append(
         f"The labels of {len(listing.pictures):,} pictures were read from "
@@ -177,30 +187,7 @@ def _copies_note(listing: Listing, folder: Path) -> str:
     )
 
 
-def _add(listing: Listing, path: Path, label: str, split: str | None, group: str = "") -> None:
-    listing.pictures.append(path)
-    listing.labels.append(printable(label))
-    listing.splits.append(SPLITS.index(split or "training"))
-    listing.groups.append(group)
-
-
-def _split_of(above: Iterable[str]) -> str | None:
-    for part in above:
-        word = split_word(part)
-        if word:
-            return SPLIT_NAMES[word]
-    return None
-
-
-def _tables(folder: Path, others: Iterable[Sequence[str]]) -> _Tables:
-    tables = _Tables()
-    for parts in others:
-        if parts[-1].lower().endswith(_ENDS) and len(parts) <= 3:
-            _read(folder / Path(*parts), tables)
-    return tables
-
-
-def _read(path: Path, tables: _Tables) -> None:
+def _read(path: Path, tables: Tables) -> None:
     """Add the labels or groups of a table of pictures; skip any other file."""
     try:
         if not path.is_file() or path.stat().st_size > _MAX_TABLE_BYTES:
@@ -231,14 +218,13 @@ def _read(path: Path, tables: _Tables) -> None:
             columns = ", ".join(names[:8])
             tables.unread.append(f"{path.name} names pictures beside the columns {columns}")
         return
-    split_of_table = split_word(path.stem)
+    split_of_table = split_named(path.stem)
     for row in rows:
         key = PurePosixPath(row[file].strip().replace("\\", "/").lower()).as_posix()
         if not key or key == ".":
             continue
-        word = split_word(row[split]) if split is not None else None
-        word = word or split_of_table or split_word(PurePosixPath(key).stem)
-        row_split = SPLIT_NAMES[word] if word else None
+        own_split = None if split is None else split_named(row[split])
+        row_split = own_split or split_of_table or split_named(PurePosixPath(key).stem)
         if label is not None and (value := label_name(row[label])):
             tables.labels.add(key, _Row(value, row_split), path.name)
         if group is not None and (value := row[group].strip()):
@@ -288,12 +274,10 @@ def _list_annotated(listing: Listing, pictures: Iterable[Sequence[str]], on_erro
                 expected=f"its expression in {_annotation(path).name}",
                 fix=f"copy it again, or {LEAVE_OUT}",
             )
-            if on_error == "raise":
-                raise unreadable from error
-            listing.left_out.append(LeftOut(unreadable.where, None, f"got {unreadable.got}"))
-            continue
-        _add(listing, path, label, _split_of(parts[:-1]))
-    listing.has_splits = len(set(listing.splits)) > 1 or any(listing.splits)
+            listing.leave_out(unreadable, on_error)
+        else:
+            listing.add(path, printable(label), split_named(*parts[:-1]))
+    listing.has_splits = any(listing.splits)
     listing.notes.append(
         f"The labels of {len(listing.pictures):,} pictures were read from their annotations."
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
-from mien.data.tree import Parts, Tree, walk
+from mien.data.tree import Parts, Tree
 from mien.errors import DataError, printable
 from mien.labels import FERPLUS, canonical
 
@@ -61,7 +61,7 @@ class Listing:
         has_splits: Whether folders name splits.
         notes, left_out: As in Dataset.
         unread: Sentences about tables beside the pictures that could not be used.
-        loose: Number of files beside the label folders that are not pictures.
+        loose: Number of files beside the label folders that were not read.
         by_table: Whether a table beside the pictures gave the labels.
     """
 
@@ -77,15 +77,34 @@ class Listing:
     loose: int = 0
     by_table: bool = False
 
+    def add(self, path: Path, label: str, split: str | None, group: str = "") -> None:
+        """Add a picture; without a split it is for training."""
+        self.pictures.append(path)
+        self.labels.append(label)
+        self.splits.append(SPLITS.index(split or "training"))
+        self.groups.append(group)
 
-def list_folder(folder: Path, on_error: str = "raise") -> Listing:
+    def leave_out(self, error: DataError, on_error: str) -> None:
+        """Raise the error of a picture or folder, or list what is left out for it if `on_error` is
+        `skip`.
+        """
+        if on_error == "raise":
+            raise error
+        reason = f"got {error.got}; expected {error.expected}"
+        self.left_out.append(LeftOut(error.where, error.row, reason))
+
+
+def list_folder(folder: Path, tree: Tree, on_error: str = "raise") -> Listing:
     """List the pictures of a folder with their labels, splits and groups.
+
+    Args:
+        folder: The folder.
+        tree: Its content.
+        on_error: `raise`, or `skip` to leave out what is not laid out as the rest.
 
     Raises:
         DataError: if the folders do not say what the pictures are.
-        OSError: if a folder cannot be read.
     """
-    tree = walk(folder)
     if not tree.folders:
         raise DataError(
             folder,
@@ -103,33 +122,24 @@ def list_folder(folder: Path, on_error: str = "raise") -> Listing:
         )
     tree, root = _unwrapped(tree, folder)
     listing = Listing(root)
-    strict = on_error == "raise"
     for parts in tree.loops:
-        _or_skip(listing, _loop(root / Path(*parts)), strict)
+        listing.leave_out(_loop(root / Path(*parts)), on_error)
     tops = sorted({parts[0] for parts in tree.pictures if len(parts) > 1})
-    splits = split_folders(tops)
-    loose = 0
-    if splits:
+    if splits := split_folders(tops):
         listing.has_splits = True
-        tops = _known_tops(listing, tree, splits, strict)
-        for top in sorted(splits):
-            loose += _list_part(listing, tree, (top,), SPLITS.index(splits[top]), strict)
-    else:
-        loose += _list_part(listing, tree, (), SPLITS.index("training"), strict)
-    loose += sum(len(parts) == 1 for parts in tree.others) if splits else 0
-    if splits:
+        for top in tops:
+            if top not in splits:
+                _pass_over(listing, tree, top, on_error)
+        for top, split in sorted(splits.items()):
+            _list_part(listing, tree, (top,), split, on_error)
+        listing.loose += sum(len(parts) == 1 for parts in tree.others)
         for parts in tree.pictures:
             if len(parts) == 1:
-                _or_skip(listing, _outside(root / parts[0]), strict)
-    if loose:
-        listing.loose = loose
-        listing.notes.append(loose_note(loose))
+                listing.leave_out(_outside(root / parts[0]), on_error)
+    else:
+        _list_part(listing, tree, (), "training", on_error)
     _name_groups(listing)
     return listing
-
-
-def loose_note(number: int) -> str:
-    return f"{number} file(s) beside the label folders were not read."
 
 
 def split_folders(names: Iterable[str]) -> dict[str, str]:
@@ -165,6 +175,11 @@ def split_word(name: str) -> str | None:
     return keys.pop() if len({SPLIT_NAMES[word] for word in keys}) == 1 else None
 
 
+def split_named(*names: str) -> str | None:
+    """The split that the first of the names that names one gives; None if none does."""
+    return next((SPLIT_NAMES[word] for name in names if (word := split_word(name))), None)
+
+
 def label_of(name: str) -> str:
     """The label that a folder's name gives; an expression is also recognised in names such as
     `0_Angry`, `happy faces` and `04-Sadness`.
@@ -178,11 +193,10 @@ def label_of(name: str) -> str:
     return plain
 
 
-def names_labels(folder: Path) -> bool:
+def names_labels(tree: Tree) -> bool:
     """Whether the folders of most pictures name expressions."""
-    pictures = walk(folder).pictures
-    named = sum(any(label_of(name) in FERPLUS for name in parts[:-1]) for parts in pictures)
-    return named * 2 > len(pictures)
+    named = sum(any(label_of(name) in FERPLUS for name in parts[:-1]) for parts in tree.pictures)
+    return named * 2 > len(tree.pictures)
 
 
 def _unwrapped(tree: Tree, folder: Path) -> tuple[Tree, Path]:
@@ -195,71 +209,70 @@ def _unwrapped(tree: Tree, folder: Path) -> tuple[Tree, Path]:
         below = any(len(parts) > 2 for parts in tree.pictures)
         if not below or split_folders([top]) or label_of(top) in FERPLUS:
             return tree, folder
-        folder /= top
-        inside = [
-            [parts[1:] for parts in paths if parts[0] == top and len(parts) > 1]
-            for paths in (tree.pictures, tree.others, tree.folders, tree.loops)
-        ]
         beside = [parts[-1:] for parts in tree.others if parts[0] != top]  # counted but not read
-        tree = Tree(inside[0], sorted([*inside[1], *beside]), inside[2], inside[3])
-
-
-def _known_tops(listing: Listing, tree: Tree, splits: dict[str, str], strict: bool) -> list[str]:
-    """The split folders. Another folder with pictures is an error, unless it repeats pictures of
-    theirs, which a note says.
-    """
-    tops = sorted({parts[0] for parts in tree.pictures if len(parts) > 1})
-    for top in (name for name in tops if name not in splits):
-        inside = {parts[1:] for parts in tree.pictures if parts[0] == top}
-        if inside <= set(tree.pictures):
-            listing.notes.append(
-                f"The folder {printable(top)} repeats {len(inside):,} pictures of the folders "
-                "beside it; it was not read."
-            )
-            continue
-        error = DataError(
-            listing.root / top,
-            got=f"the unknown split folder {top!r}",
-            expected="one of " + ", ".join(SPLIT_NAMES),
-            fix=f"rename or remove it, or {LEAVE_OUT}",
+        tree = Tree(
+            _below(top, tree.pictures),
+            sorted([*_below(top, tree.others), *beside]),
+            _below(top, tree.folders),
+            _below(top, tree.loops),
         )
-        _or_skip(listing, error, strict)
-    return [name for name in tops if name in splits]
+        folder /= top
 
 
-def _list_part(listing: Listing, tree: Tree, above: Parts, split: int, strict: bool) -> int:
-    """List the pictures of one split, or of all; returns the number of files above the labels."""
+def _below(top: str, paths: Iterable[Parts]) -> list[Parts]:
+    return [parts[1:] for parts in paths if parts[0] == top and len(parts) > 1]
+
+
+def _pass_over(listing: Listing, tree: Tree, top: str, on_error: str) -> None:
+    """Pass over a folder beside those of the splits: it repeats their pictures, which a note says,
+    or it is an error.
+    """
+    pictures = _below(top, tree.pictures)
+    if set(pictures) <= set(tree.pictures):
+        listing.notes.append(
+            f"The folder {printable(top)} repeats {len(pictures):,} pictures of the folders "
+            "beside it; it was not read."
+        )
+        return
+    error = DataError(
+        listing.root / top,
+        got=f"the unknown split folder {top!r}",
+        expected="one of " + ", ".join(SPLIT_NAMES),
+        fix=f"rename or remove it, or {LEAVE_OUT}",
+    )
+    listing.leave_out(error, on_error)
+
+
+def _list_part(listing: Listing, tree: Tree, above: Parts, split: str, on_error: str) -> None:
+    """List the pictures below `above`, the folder of a split, or () for all."""
     skip = len(above)
     pictures = [parts for parts in tree.pictures if parts[:skip] == above]
     level = _label_level([parts[skip:-1] for parts in pictures if len(parts) - skip > 1], listing)
     at = skip + level
-    loose = 0
     for parts in tree.others:
-        if parts[:skip] != above or (above and len(parts) == 1):
+        if parts[:-1][:skip] != above:
             continue
         if len(parts) - 1 > at:
-            _or_skip(listing, _no_picture(listing.root / Path(*parts)), strict)
+            listing.leave_out(_no_picture(listing.root / Path(*parts)), on_error)
         else:
-            loose += 1
-    if above and SPLITS[split] != "training" and all(len(parts) == skip + 1 for parts in pictures):
+            listing.loose += 1
+    if above and split != "training" and all(len(parts) == skip + 1 for parts in pictures):
         listing.notes.append(
             f"{printable('/'.join(above))} holds {len(pictures):,} pictures without labels, which "
             "were left out: mien predict recognises them."
         )
-        return loose
+        return
     filled = {parts[: at + 1] for parts in pictures}
     for parts in tree.folders:
         if len(parts) == at + 1 and parts[:skip] == above and parts not in filled:
-            _or_skip(listing, _empty(listing.root / Path(*parts)), strict)
+            listing.leave_out(_empty(listing.root / Path(*parts)), on_error)
     for parts in pictures:
+        path = listing.root / Path(*parts)
         if len(parts) - 1 <= at:
-            _or_skip(listing, _outside(listing.root / Path(*parts)), strict)
-            continue
-        listing.pictures.append(listing.root / Path(*parts))
-        listing.labels.append(label_of(parts[at]))
-        listing.splits.append(split)
-        listing.groups.append("/".join((*parts[skip:at], *parts[at + 1 : -1])))
-    return loose
+            listing.leave_out(_outside(path), on_error)
+        else:
+            group = "/".join((*parts[skip:at], *parts[at + 1 : -1]))
+            listing.add(path, label_of(parts[at]), split, group)
 
 
 def _label_level(folders: Sequence[Parts], listing: Listing) -> int:
@@ -322,14 +335,6 @@ def _name_groups(listing: Listing) -> None:
         f"Folders above or below the labels name {len(groups):,} groups ({examples}"
         + (", ...)" if len(groups) > 3 else ")")
         + ": a random validation split keeps each whole."
-    )
-
-
-def _or_skip(listing: Listing, error: DataError, strict: bool) -> None:
-    if strict:
-        raise error
-    listing.left_out.append(
-        LeftOut(error.where, None, f"got {error.got}; expected {error.expected}")
     )
 
 

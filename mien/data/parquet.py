@@ -23,7 +23,7 @@ from mien.data.face_cache import PictureSource
 from mien.data.fractions import WHOLE, to_bytes, unify_scale
 from mien.data.groups import GROUP_COLUMNS
 from mien.data.label_names import FER2013_NUMBERS, label_positions
-from mien.data.layout import SPLIT_NAMES, split_word
+from mien.data.layout import SPLIT_NAMES, split_named
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
 from mien.errors import DataError, MissingExtraError
@@ -228,13 +228,12 @@ def _label(label: Any, class_names: Sequence[str]) -> object:
 
 def _split_of_name(path: Path) -> str | None:
     """The split that the name of a file, or of its folder, gives."""
-    above = path.parent.name.lower()
-    return split_word(path.stem.split("-")[0]) or (above if above in SPLIT_NAMES else None)
+    return split_named(path.stem.split("-")[0]) or SPLIT_NAMES.get(path.parent.name.lower())
 
 
 def _split(value: Any, default: str | None) -> int:
-    word = split_word(str(value)) if value is not None else default
-    return SPLITS.index(SPLIT_NAMES[word or "train"])
+    split = default if value is None else split_named(str(value))
+    return SPLITS.index(split or "training")
 
 
 def _name(picture: Any, path: Path, row: int) -> str:

@@ -28,30 +28,34 @@ def walk(folder: Path) -> Tree:
     followed, except to a folder above.
     """
     tree = Tree()
-
-    def visit(place: Path, parts: Parts, above: frozenset[str]) -> None:
-        real = os.path.realpath(place)
-        if real in above:
+    unread: list[tuple[Parts, frozenset[tuple[int, int]]]] = [((), frozenset())]
+    while unread:
+        parts, above = unread.pop()
+        place = Path(folder, *parts)
+        status = os.stat(place)
+        identity = status.st_dev, status.st_ino
+        if identity in above:
             tree.loops.append(parts)
-            return
+            continue
         with os.scandir(place) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in LITTER:
-                continue
-            here = (*parts, entry.name)
-            if _is_folder(entry):
-                tree.folders.append(here)
-                visit(place / entry.name, here, above | {real})
-            elif is_picture_name(entry.name):
-                tree.pictures.append(here)
-            else:
-                tree.others.append(here)
-
-    visit(folder, (), frozenset())
-    for paths in (tree.pictures, tree.others, tree.folders):
+            for entry in scan:
+                here = (*parts, entry.name)
+                if _is_litter(entry.name):
+                    continue
+                if _is_folder(entry):
+                    tree.folders.append(here)
+                    unread.append((here, above | {identity}))
+                elif is_picture_name(entry.name):
+                    tree.pictures.append(here)
+                else:
+                    tree.others.append(here)
+    for paths in (tree.pictures, tree.others, tree.folders, tree.loops):
         paths.sort()
     return tree
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -62,11 +66,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Whether any subfolder contains a picture."""
+    """Whether any subfolder contains a picture; like `walk`, but stops at the first."""
     for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not _is_litter(name)]
         if len(Path(place).parts) > len(folder.parts) + _MAX_LEVELS:
             folders.clear()
-        if Path(place) != folder and any(map(is_picture_name, names)):
+        pictures = (name for name in names if is_picture_name(name) and not _is_litter(name))
+        if Path(place) != folder and any(pictures):
             return True
     return False

@@ -14,9 +14,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.data.dataset import LEAVE_OUT, SPLITS, LeftOut
+from mien.data.dataset import LEAVE_OUT
 from mien.data.label_names import label_name
-from mien.data.layout import SPLIT_NAMES, Listing, split_word
+from mien.data.layout import Listing, split_named
 from mien.data.tree import Parts, Tree
 from mien.errors import DataError, printable
 
@@ -54,18 +54,12 @@ def list_yolo(folder: Path, tree: Tree, on_error: str = "raise") -> Listing | No
         try:
             label = "" if boxes is None else _label(folder / Path(*boxes), names)
         except DataError as error:
-            if on_error == "raise":
-                raise
-            listing.left_out.append(LeftOut(error.where, error.row, f"got {error.got}"))
+            listing.leave_out(error, on_error)
             continue
-        if not label:
+        if label:
+            listing.add(folder / Path(*parts), printable(label), split_named(*parts[:-1]))
+        else:
             without.append(printable("/".join(parts)))
-            continue
-        word = next((word for part in parts[:-1] if (word := split_word(part))), "train")
-        listing.pictures.append(folder / Path(*parts))
-        listing.labels.append(printable(label))
-        listing.splits.append(SPLITS.index(SPLIT_NAMES[word]))
-        listing.groups.append("")
     listing.has_splits = any(listing.splits)
     source = f", and their names from {named}" if named else ""
     listing.notes.append(

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.folders import list_folder
+from mien.data.layout import list_folder
 from mien.data.pictures import read_gray
 from mien.data.readers import load_dataset
+from mien.data.tree import walk
 from mien.errors import DataError
 from mien.labels import FER2013
 
@@ -62,7 +63,7 @@ def test_labels_are_matched_by_name_not_by_position(tmp_path: Path) -> None:
         range(28)
     )
     assert dataset.notes == ()
-    listing = list_folder(tmp_path / "faces")
+    listing = list_folder(tmp_path / "faces", walk(tmp_path / "faces"))
     assert listing.pictures[3] == tmp_path / "faces" / "test" / "disgust" / "b.png"
 
 

@@ -12,6 +12,7 @@ from mien.data.dataset import SPLITS
 from mien.data.layout import label_of, list_folder, split_folders
 from mien.data.readers import load_dataset
 from mien.data.split import with_validation
+from mien.data.tree import walk
 from mien.errors import DataError
 
 LABELS = ("angry", "happy", "sad")
@@ -175,7 +176,7 @@ def test_misspelt_splits_are_named(tmp_path: Path) -> None:
 def groups_of(tmp_path: Path, paths: list[str]) -> list[str]:
     for number, path in enumerate(paths):
         save(tmp_path / path / f"{number}.png")
-    return sorted(set(list_folder(tmp_path).groups))
+    return sorted(set(list_folder(tmp_path, walk(tmp_path)).groups))
 
 
 @pytest.mark.parametrize(
