@@ -34,6 +34,7 @@ from mien.errors import DataError
 from mien.vision.colour import UPRIGHT, eight_bits, upright_rgb
 from mien.vision.reading import Limits, bytes_of
 from mien.vision.safety import Container, bad_picture, inspect
+from mien.vision.tags import ORIENTATION
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,7 +45,6 @@ Source = (
 
 
 _MAX_COUNTED_BYTES = 4 << 20  # frames of larger files are not counted
-_ORIENTATION = 0x0112
 # Pillow's modules, and the classes in them.
 _MODULES = {
     "JPEG": "Jpeg",
@@ -236,7 +236,7 @@ def _num_frames(image: Image, container: Container | None) -> int | None:
 
 def _exif_orientation(image: Image) -> int:
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except DAMAGE:
         return 1
     return value if isinstance(value, int) and value in UPRIGHT else 1

@@ -14,10 +14,10 @@ import struct
 import zlib
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
 
 from mien.errors import DataError
 from mien.vision.foreign import named
+from mien.vision.tags import HEADS, MAX_TAGS, byte_order, directory, orientation
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 
@@ -29,20 +29,12 @@ _MAX_TEXTS = 8 << 20  # of all of them
 _MAX_BLOCKS = 300_000  # of the first frame of a GIF; a block holds at most 255 bytes
 _MAX_EXTENSIONS = 1 << 20  # bytes of comments and the like before it
 _MAX_STRIPS = 200_000  # of a TIFF
-_MAX_TAGS = 1000  # of a TIFF directory
 _MAX_EXIF = 20  # blocks of EXIF data in an AVIF, where there is one
 _MAX_SLOW = 4 << 20  # bytes of formats that are decoded in Python: text PNM, run-length BMP
 
-_ORIENTATION = 0x0112
 _MP_ENTRIES = 0xB002  # the index of the pictures in a JPEG of several, 16 bytes each
 _SUB_DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
 _STRIPS = (273, 279, 324, 325)  # offsets and sizes of strips and tiles
-# Bytes of a value of each TIFF type.
-_TYPE_SIZES = {
-    **{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2},
-    **{9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8},
-}
-_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 # Without the markers that have no body.
@@ -139,7 +131,7 @@ def kind_of(data: bytes) -> str | None:
         return "WEBP"
     if data.startswith(b"BM"):
         return "BMP"
-    if data.startswith(_TIFF_HEADS):
+    if data.startswith(HEADS):
         return "TIFF"
     if data[4:8] == b"ftyp":
         brands = data[8 : 8 + min(128, max(0, int.from_bytes(data[:4], "big") - 8))]
@@ -161,8 +153,8 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
     if _FILL in data:
         raise bad_picture(where, "a JPEG with very many fill bytes")
     parts = [b"\xff\xd8"]
-    position, num_segments, num_scans, num_junk, orientation = 2, 0, 0, 0, 1
-    num_pictures = 1
+    position, num_segments, num_scans, num_junk = 2, 0, 0, 0
+    turned, num_pictures = 1, 1
     while (match := _JPEG_MARKER.search(data, position)) is not None:
         marker, start = data[match.start() + 1], match.start()
         if marker == 0xD9:
@@ -189,8 +181,8 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
             num_scans, pixels = 1, start
         elif marker in (0xE0, 0xEE) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             parts.append(data[start:position])
-        elif marker == 0xE1 and orientation == 1 and data.startswith(b"Exif\0\0", match.end() + 2):
-            orientation = _orientation(data[match.end() + 8 : position])
+        elif marker == 0xE1 and turned == 1 and data.startswith(b"Exif\0\0", match.end() + 2):
+            turned = orientation(data[match.end() + 8 : position])
         elif marker == 0xE2 and data.startswith(b"MPF\0", match.end() + 2):
             num_pictures = _num_pictures(data, match.end() + 6)
     else:
@@ -199,19 +191,20 @@ def _jpeg(data: bytes, where: str, max_scans: int) -> Container:
     if num_scans == 0:
         raise bad_picture(where, "a corrupt picture (a JPEG without pixels)")
     whole = b"".join((*parts, data[pixels:position]))
-    return Container("JPEG", whole, orientation, num_pictures > 1, num_pictures)
+    return Container("JPEG", whole, turned, num_pictures > 1, num_pictures)
 
 
 def _num_pictures(data: bytes, base: int) -> int:
     """The number of pictures in a JPEG of several (MPO), as stereo cameras write it, by its index
     (CIPA DC-007), without previews, gain maps and depth maps.
     """
-    order = "<" if data.startswith(b"II", base) else ">"
-    for tag, _, size, value in _directory(data, base):
-        if tag != _MP_ENTRIES:
+    order = "<" if byte_order(data, base) == "little" else ">"
+    for tag in directory(data, base):
+        if tag.number != _MP_ENTRIES:
             continue
         number = 1
-        for place in range(value + 16, min(value + size, value + 16 * _MAX_PICTURES), 16):
+        end = tag.place + min(tag.num_values, 16 * _MAX_PICTURES)
+        for place in range(tag.place + 16, end, 16):
             attributes, length, offset = struct.unpack(
                 order + "III", data[place : place + 12].ljust(12, b"\0")
             )
@@ -226,7 +219,7 @@ def _num_pictures(data: bytes, base: int) -> int:
 def _png(data: bytes, where: str) -> Container:
     """Read the chunks: count them, inflate compressed texts up to a limit, find the orientation."""
     parts = [_PNG_HEAD]
-    position, num_chunks, total, orientation, frames = 8, 0, 0, 1, False
+    position, num_chunks, total, turned, frames = 8, 0, 0, 1, False
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         start, position = position, position + 12 + length
@@ -242,13 +235,13 @@ def _png(data: bytes, where: str) -> Container:
                     where, f"a PNG whose compressed texts are longer than {_MAX_TEXTS >> 20} MB"
                 )
         elif kind == b"eXIf":
-            orientation = _orientation(data[start + 8 : position - 4])
+            turned = orientation(data[start + 8 : position - 4])
         elif kind == b"acTL":
             frames = True
         if kind == b"IEND":
             break
     _refuse_second_document(data, position, where, "PNG")
-    return Container("PNG", b"".join(parts), orientation, frames)
+    return Container("PNG", b"".join(parts), turned, frames)
 
 
 def _inflated_length(kind: bytes, body: bytes, where: str) -> int:
@@ -283,7 +276,7 @@ def _orientation_of_webp(data: bytes) -> int:
         kind, length = struct.unpack_from("<4sI", data, position)
         if kind == b"EXIF":
             exif = data[position + 8 : position + 8 + length]
-            return _orientation(exif.removeprefix(b"Exif\0\0"))
+            return orientation(exif.removeprefix(b"Exif\0\0"))
         position += 8 + length + length % 2
     return 1
 
@@ -329,66 +322,21 @@ def gif_has_frames(data: bytes, where: str) -> bool:
     return num_frames > 1
 
 
-def _orientation(exif: bytes) -> int:
-    """The orientation in a block of EXIF data; 1 if there is none or it cannot be read."""
-    for tag, kind, _, value in _directory(exif, 0):
-        if tag == _ORIENTATION and kind == 3:
-            number = int.from_bytes(
-                exif[value : value + 2], "little" if exif.startswith(b"II") else "big"
-            )
-            return number if 1 <= number <= 8 else 1
-    return 1
-
-
-def _directory(data: bytes, base: int, at: int | None = None) -> list[tuple[int, int, int, int]]:
-    """Entries (tag, type, count, offset of the value) of a TIFF directory, by default the first."""
-    head = data[base : base + 4]
-    if head not in _TIFF_HEADS:
-        return []
-    order, big = "<" if head.startswith(b"II") else ">", b"+" in head
-    try:
-        if at is None:
-            (at,) = struct.unpack_from(
-                order + ("Q" if big else "I"), data, base + (8 if big else 4)
-            )
-        (number,) = struct.unpack_from(order + ("Q" if big else "H"), data, base + at)
-        start, step, form = (
-            base + at + (8 if big else 2),
-            20 if big else 12,
-            order + ("HHQ" if big else "HHI"),
-        )
-        number = min(number, (len(data) - start) // step, _MAX_TAGS + 1)
-        inline = 8 if big else 4
-        entries = []
-        for place in range(start, start + number * step, step):
-            tag, kind, count = struct.unpack_from(form, data, place)
-            value = place + step - inline
-            if _TYPE_SIZES.get(kind, 1) * count > inline:
-                value = base + struct.unpack_from(order + ("Q" if big else "I"), data, value)[0]
-            entries.append((tag, kind, count, value))
-    except (struct.error, OverflowError):
-        return []
-    return entries
-
-
 def _check_tags(data: bytes, base: int, where: str) -> None:
     """Refuse directories whose values are longer than the file together: they overlap, as in a
     decompression bomb.
     """
-    total, ahead = 0, _directory(data, base)
+    total, ahead = 0, directory(data, base)
     for _ in range(8):
-        entries, ahead = ahead, []
-        if len(entries) > _MAX_TAGS:
-            raise bad_picture(where, f"a directory of more than {_MAX_TAGS:,} tags")
-        for tag, kind, count, value in entries:
-            size = _TYPE_SIZES.get(kind, 1) * count
-            total += size if value + size <= len(data) else 0
-            if tag in _STRIPS and count > _MAX_STRIPS:
+        tags, ahead = ahead, []
+        if len(tags) > MAX_TAGS:
+            raise bad_picture(where, f"a directory of more than {MAX_TAGS:,} tags")
+        for tag in tags:
+            total += tag.size if tag.place + tag.size <= len(data) else 0
+            if tag.number in _STRIPS and tag.num_values > _MAX_STRIPS:
                 raise bad_picture(where, f"a TIFF of more than {_MAX_STRIPS:,} strips")
-            if tag in _SUB_DIRECTORIES:
-                order: Literal["little", "big"] = (
-                    "little" if data.startswith(b"II", base) else "big"
-                )
-                ahead += _directory(data, base, int.from_bytes(data[value : value + 4], order))
+            if tag.number in _SUB_DIRECTORIES and len(ahead) <= MAX_TAGS:
+                place = data[tag.place : tag.place + 4]
+                ahead += directory(data, base, int.from_bytes(place, byte_order(data, base)))
     if total > len(data) + 65_536:
         raise bad_picture(where, "tags (EXIF or TIFF) that are longer than the file")
