@@ -9,8 +9,9 @@
       BundleError            exit 7    a model on disk that is absent, damaged or too new
     KeyboardInterrupt        exit 130  Ctrl-C; what was computed is on disk
 
-Each message says "got X; expected Y. Fix: Z." They are caught only in `mien/cli` and
-`mien/serving`.
+Each message says "got X; expected Y. Fix: Z." `mien/cli` and `mien/serving` show it. Elsewhere an
+error is caught only to become the row of its picture, to name its place better, or to go on without
+what failed.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def writing(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 def meant(word: str, words: Iterable[str], otherwise: str) -> str:
     """The fix for an unknown word: the most similar known one, ignoring case, or `otherwise`."""
-    by_lower_case = {word.lower(): word for word in words if word}
+    by_lower_case = {known.lower(): known for known in words if known}
     matches = difflib.get_close_matches(word.strip().lower(), list(by_lower_case), 1)
     return f"write {by_lower_case[matches[0]]}, if that was meant" if matches else otherwise
 

@@ -7,13 +7,13 @@ import os
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.cli.options import say
+from mien.cli.options import Tell, teller
 from mien.cli.progress import counting_bar
 from mien.errors import DataError, UsageError, counted
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ENGINES = ("local", "ray")
 LISTS = (".txt", ".lst")
 LINE_S = 10.0  # between lines of progress without a terminal
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def predict_with_ray(
     from mien.predict import Tally
     from mien.ray.job import predict_on_cluster
 
-    tell: Tell = _discard if quiet else say
+    tell = teller(quiet)
     outputs, options = settings
     if out is None and not engine.dry_run:
         raise UsageError("--engine ray: got no --out; expected a folder. Fix: add --out answers/")
@@ -223,7 +221,3 @@ def _say_what_it_takes(
         print(json_module.dumps(result.to_dict(), indent=1))
     else:
         print("\n".join(result.sentences()))
-
-
-def _discard(sentence: str) -> None:
-    pass

@@ -6,7 +6,7 @@ import contextlib
 import json as json_module
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -211,9 +211,17 @@ def source_of(
     return Source(data, votes, on_error, faces, side, labels, groups)
 
 
+Tell = Callable[[str], None]
+
+
 def say(sentence: str) -> None:
     with contextlib.suppress(BrokenPipeError):  # the work continues even if nobody reads
         print(without_password(sentence), file=sys.stderr, flush=True)
+
+
+def teller(quiet: bool) -> Tell:
+    """What tells the user of the work: `say`, or for --quiet nothing."""
+    return (lambda sentence: None) if quiet else say
 
 
 def say_next(*command: object, as_json: bool = False) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.cluster import ENGINES, EngineOptions, predict_with_ray
-from mien.cli.options import Json, choice, say, say_next
+from mien.cli.options import Json, Tell, choice, say, say_next, teller
 from mien.cli.progress import counting_bar
 from mien.constants import COLUMNS, DETECTORS
 from mien.errors import UsageError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mien.results import Frame
     from mien.video.summary import Summary
 
-Tell = Callable[[str], None]
 SOME_UNREADABLE = 8  # exit code if some sources could not be read
 
 Paths = Annotated[
@@ -211,7 +210,7 @@ def predict(
     from mien.video.recognize import parse_seconds
     from mien.vision.detect import find_detector
 
-    tell = _discard if quiet else say
+    tell = teller(quiet)
     limit = None if time_limit is None else parse_seconds(time_limit, "--time-limit")
     engine_options = EngineOptions(engine, address, workers, threads, limit, dry_run, core_hour)
     table = None if out is None else engine_options.table(out)
@@ -264,7 +263,7 @@ def _predict_here(
     from mien.results.writers import open_writer
     from mien.vision.fonts import take_missing
 
-    tell = _discard if quiet else say
+    tell = teller(quiet)
     with contextlib.ExitStack() as stack:
         labels = recognizer.labels.names
         if as_json:
@@ -284,7 +283,7 @@ def _predict_here(
 
         tally = job.predict(sources, recognizer, outputs, options, say=tell, show=show)
         if not as_json:
-            screen.end_of_film()
+            screen.end_of_video()
     if note := take_missing():
         tell(note)
     return tally
@@ -313,10 +312,6 @@ def _sources(paths: list[str], options: Options, tell: Tell) -> tuple[list[str],
     return list(faces), dataclasses.replace(options, pictures=faces), len(left_out)
 
 
-def _discard(sentence: str) -> None:
-    pass
-
-
 class _Screen:
     """Prints results: a line for each face of a picture, and for a video a table of its persons.
 
@@ -327,33 +322,33 @@ class _Screen:
         self._labels, self._quiet = labels, quiet
         self._is_terminal = sys.stdout.isatty()
         self._has_table = has_summary or self._is_terminal
-        self._film: tuple[str, Summary] | None = None
+        self._video: tuple[str, Summary] | None = None
 
     def show(self, frame: Frame) -> None:
         """Print a frame, or count it for the table of its video."""
         from mien.cli import tables
         from mien.video.summary import Summary
 
-        if frame.time_s is None or (self._film is not None and self._film[0] != frame.source):
-            self.end_of_film()
+        if frame.time_s is None or (self._video is not None and self._video[0] != frame.source):
+            self.end_of_video()
         if self._quiet:
             if frame.error is not None:
                 say(tables.describe(frame))
             return
         if frame.time_s is not None:
-            if self._film is None:
-                self._film = (frame.source, Summary())
-            self._film[1].add(frame)
+            if self._video is None:
+                self._video = (frame.source, Summary())
+            self._video[1].add(frame)
         if frame.time_s is None or not self._is_terminal or frame.error is not None:
             print(tables.describe(frame), flush=True)
 
-    def end_of_film(self) -> None:
+    def end_of_video(self) -> None:
         """Print the table of the video that has ended."""
         from mien.cli import tables
 
-        film, self._film = self._film, None
-        if film is not None and self._has_table:
-            print(tables.persons_table(film[1].rows(self._labels)), flush=True)
+        video, self._video = self._video, None
+        if video is not None and self._has_table:
+            print(tables.persons_table(video[1].rows(self._labels)), flush=True)
 
 
 def _time_constant(text: str | None) -> float | None:

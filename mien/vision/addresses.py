@@ -78,7 +78,8 @@ def text_bytes(source: str, max_bytes: int) -> tuple[str, bytes] | None:
     plain = "".join(source.split())
     if not _BASE64.fullmatch(plain) or _is_file(source):
         return None
-    return _name("base64", plain), _decode_base64(plain, _name("base64", plain), max_bytes)
+    name = _name("base64", plain)
+    return name, _decode_base64(plain, name, max_bytes)
 
 
 def encoded_bytes(data: bytes, max_bytes: int) -> tuple[str, bytes] | None:
@@ -123,7 +124,7 @@ def _data_url(source: str, max_bytes: int) -> tuple[str, bytes]:
 
 def _decode_base64(text: str, name: str, max_bytes: int) -> bytes:
     if len(text) * 3 // 4 > max_bytes + 2:
-        raise _too_large(name, max_bytes)
+        raise too_large(name, max_bytes)
     try:
         plain = text.replace("-", "+").replace("_", "/").rstrip("=")
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
@@ -200,12 +201,12 @@ def _content(address: str, max_bytes: int) -> bytes:
     with requests.Session() as session, _response(session, address, began) as response:
         length = response.headers.get("Content-Length", "")
         if length.isascii() and length.isdigit() and int(length) > max_bytes:
-            raise _too_large(in_short(address), max_bytes)
+            raise too_large(in_short(address), max_bytes)
         content = bytearray()
         for chunk in response.iter_content(65_536):
             content += chunk
             if len(content) > max_bytes:
-                raise _too_large(in_short(address), max_bytes)
+                raise too_large(in_short(address), max_bytes)
             if time.monotonic() - began > TOTAL_S:
                 raise _too_slow()
     if content[:512].lstrip().lower().startswith(_PAGES):
@@ -281,10 +282,11 @@ def _type_of(address: str) -> str:
         return ""
 
 
-def _too_large(name: str, max_bytes: int) -> DataError:
+def too_large(name: str, max_bytes: int) -> DataError:
+    """The error for a picture of more bytes than allowed."""
     return DataError(
         name,
         got="a larger file",
         expected=f"at most {max_bytes:,} bytes",
-        fix="make the picture smaller",
+        fix="save the picture smaller",
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mien.errors import DataError, in_short, printable, without_password
-from mien.vision.addresses import encoded_bytes, text_bytes
+from mien.vision.addresses import encoded_bytes, text_bytes, too_large
 from mien.vision.formats import is_picture_name
 from mien.vision.safety import bad_picture
 
@@ -42,9 +42,10 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
         DataError: if it cannot be read, is empty, or has more than `limits.max_bytes`.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        where, data = "picture", bytes(source) if len(source) <= limits.max_bytes else b""
+        where = "picture"
         if len(source) > limits.max_bytes:
-            raise _too_many_bytes(where, limits)
+            raise too_large(where, limits.max_bytes)
+        data = bytes(source)
         if (name_and_data := encoded_bytes(data, limits.max_bytes)) is not None:
             return _within_limits(*name_and_data, limits)
     elif isinstance(source, str | os.PathLike):
@@ -55,35 +56,13 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
             name_and_data = text_bytes(source, limits.max_bytes)
             if name_and_data is not None:
                 return _within_limits(*name_and_data, limits)
-        try:
-            status = os.stat(where)
-            if stat.S_ISDIR(status.st_mode):
-                raise bad_picture(where, "a folder", fix="name the pictures in it")
-            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-                raise bad_picture(where, "a device", fix="name a file")
-            if status.st_size > limits.max_bytes:
-                raise _too_many_bytes(where, limits)
-            # Python allocates as much memory as it is asked to read.
-            room = status.st_size if stat.S_ISREG(status.st_mode) else limits.max_bytes
-            with open(where, "rb", opener=_without_waiting) as file:
-                data = file.read(room + 1)
-        except FileNotFoundError:
-            if _is_no_path(where):
-                raise _no_path(where) from None
-            raise bad_picture(where, "nothing: no such file", fix="check the path") from None
-        except (OSError, ValueError) as error:  # ValueError: a null character in the name
-            if _is_no_path(where):
-                raise _no_path(where) from None
-            reason = getattr(error, "strerror", None) or error
-            raise bad_picture(
-                where, f"a file that cannot be read ({reason})", fix="check its permissions"
-            ) from error
+        data = _read_path(where, limits)
     elif hasattr(source, "read"):
         name = getattr(source, "name", None)
         where = name if isinstance(name, str) else "picture"
         if inspect.iscoroutinefunction(source.read):
             raise _asynchronous(source)
-        data = _read(source, where, limits)
+        data = _read_file(source, where, limits)
         if not data:
             raise bad_picture(where, "a file without bytes left", fix="rewind it: file.seek(0)")
     else:
@@ -91,7 +70,32 @@ def bytes_of(source: object, limits: Limits) -> tuple[str, bytes]:
     return _within_limits(where, data, limits)
 
 
-def _read(source: Any, where: str, limits: Limits) -> bytes:
+def _read_path(path: str, limits: Limits) -> bytes:
+    """The content of a path, at most one byte more than allowed."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise bad_picture(path, "a folder", fix="name the pictures in it")
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise bad_picture(path, "a device", fix="name a file")
+        if status.st_size > limits.max_bytes:
+            raise too_large(path, limits.max_bytes)
+        # Python allocates as much memory as it is asked to read.
+        room = status.st_size if stat.S_ISREG(status.st_mode) else limits.max_bytes
+        with open(path, "rb", opener=_without_waiting) as file:
+            return file.read(room + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        if len(path) > _MAX_PATH and not is_picture_name(path):
+            raise _no_path(path) from None
+        if isinstance(error, FileNotFoundError):
+            raise bad_picture(path, "nothing: no such file", fix="check the path") from None
+        reason = getattr(error, "strerror", None) or error
+        raise bad_picture(
+            path, f"a file that cannot be read ({reason})", fix="check its permissions"
+        ) from error
+
+
+def _read_file(source: Any, where: str, limits: Limits) -> bytes:
     """The rest of an open file, at most one byte more than allowed.
 
     One read may return fewer bytes than were asked for; one without a size returns all of them.
@@ -179,7 +183,7 @@ def is_file(source: object) -> bool:
 
 def _within_limits(where: str, data: bytes, limits: Limits) -> tuple[str, bytes]:
     if len(data) > limits.max_bytes:
-        raise _too_many_bytes(where, limits)
+        raise too_large(where, limits.max_bytes)
     if not data:
         raise bad_picture(where, "an empty file of 0 bytes")
     return where, data
@@ -193,15 +197,6 @@ def _without_waiting(path: str, flags: int) -> int:
     return descriptor
 
 
-def _too_many_bytes(where: str, limits: Limits) -> DataError:
-    return DataError(
-        where,
-        got="a larger file",
-        expected=f"at most {limits.max_bytes:,} bytes",
-        fix="save the picture smaller",
-    )
-
-
 def _asynchronous(source: Any) -> DataError:
     return DataError(
         "picture",
@@ -209,10 +204,6 @@ def _asynchronous(source: Any) -> DataError:
         expected="a path, bytes, or a file whose read() gives bytes at once",
         fix="give its content: await file.read()",
     )
-
-
-def _is_no_path(text: str) -> bool:
-    return len(text) > _MAX_PATH and not is_picture_name(text)
 
 
 def _no_path(text: str) -> DataError:
