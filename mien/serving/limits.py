@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -37,7 +38,7 @@ class Limits:
         max_collected: Corrections in the folder of `--collect`.
 
     Raises:
-        UsageError: if a limit is negative, or 0 where that makes no sense.
+        UsageError: if a limit is negative, infinite or NaN, or 0 where that makes no sense.
     """
 
     max_bytes: int = 8 * 1024 * 1024
@@ -64,6 +65,11 @@ class Limits:
     def __post_init__(self) -> None:
         for limit in fields(self):
             value, may_be_0 = getattr(self, limit.name), limit.name in _MAY_BE_0
+            if not math.isfinite(value):
+                raise UsageError(
+                    f"limit {limit.name}: got {value}; expected a finite number. Fix: give a large "
+                    "one instead"
+                )
             if value < 0 or (value == 0 and not may_be_0):
                 raise UsageError(
                     f"limit {limit.name}: got {value}; expected a number "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import re
 import signal
 import socket as socket_module
 import sys
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _BACKLOG = 128  # connections that the operating system queues
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_HOST_NAME = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.IGNORECASE)
 Say = Callable[[str], None]
 
 
@@ -45,7 +48,7 @@ class Options:
         limits: Limits of requests.
 
     Raises:
-        UsageError: if the TLS files or the token cannot be used.
+        UsageError: if the TLS files, the token or a host name cannot be used.
     """
 
     bundle: str = "shipped"
@@ -72,6 +75,12 @@ class Options:
                 raise UsageError(
                     f"{path}: got nothing: no such file; expected a certificate or key (PEM). Fix: "
                     "check the path"
+                )
+        for name in self.allow_hosts:
+            if not _HOST_NAME.fullmatch(name):
+                raise UsageError(
+                    f"--allow-host: got {name!r}; expected a host name or an address, without a "
+                    "port. Fix: write one such as mien.example.org"
                 )
         if self.token and (len(self.token) < 16 or not self.token.isascii()):
             raise UsageError(
@@ -154,7 +163,7 @@ def _config(app: ASGIApp, options: Options) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         h11_max_incomplete_event_size=16_384,
-        timeout_graceful_shutdown=int(options.limits.shutdown_s),
+        timeout_graceful_shutdown=math.ceil(options.limits.shutdown_s),
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
     )

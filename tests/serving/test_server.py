@@ -34,6 +34,8 @@ def test_limits_are_given_by_name() -> None:
         ("body_s=0", "above 0"),
         ("queue=-1", "0 or more"),
         ("max_bytes=-5", "above 0"),
+        ("answer_s=inf", "finite"),
+        ("stream_fps=nan", "finite"),
     ],
 )
 def test_limits_that_cannot_be(given: str, message: str) -> None:
@@ -48,6 +50,10 @@ def test_options_that_cannot_be(tmp_path: Path) -> None:
         Options(tls_cert=there)
     with pytest.raises(UsageError, match="no such file"):
         Options(tls_cert=there, tls_key=tmp_path / "absent")
+    for name in ("https://a.example", "a.example:8443", "*", "", "[::1]", "a b"):
+        with pytest.raises(UsageError, match="without a port"):
+            Options(allow_hosts=(name,))
+    Options(allow_hosts=("A.example", "::1", "10.0.0.7", "web_1"))
     for token in ("short", "ä" * 20):
         with pytest.raises(UsageError, match="openssl rand") as caught:
             Options(token=token)
