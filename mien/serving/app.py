@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -22,10 +23,11 @@ from mien import __version__
 from mien.errors import MienError
 from mien.results.frame import FORMAT
 from mien.serving import metrics, schema
-from mien.serving.device_routes import device_router
+from mien.serving.device_routes import READ, device_router
 from mien.serving.guard import REQUEST_ID, Access, Guard
 from mien.serving.pages import Pages
-from mien.serving.problems import Problem, problem_of
+from mien.serving.parameters import PARAMETERS, expect_parameters, invalid_parameter
+from mien.serving.problems import Problem, internal, problem_of
 from mien.serving.service import Service, Settings, while_connected
 from mien.serving.stream import MOST_SMOOTH_S, serve_stream
 from mien.serving.teach import Collection
@@ -52,8 +54,14 @@ PICTURE = (400, 408, 413, 415, 422, 503, 504)
 
 
 async def _settings(  # not a plain function: FastAPI would run it in a thread each time
-    faces: Faces = "find", mode: Mode = "fast", max_side: Side = None, prior: Prior = ""
+    request: HTTPConnection,
+    faces: Faces = "find",
+    mode: Mode = "fast",
+    max_side: Side = None,
+    prior: Prior = "",
 ) -> Settings:
+    streamed = ("smooth_s",) if request.scope["type"] == "websocket" else ()
+    expect_parameters(request.query_params, (*PARAMETERS, *streamed))
     return Settings(faces, mode, max_side or 0, prior)
 
 
@@ -73,7 +81,7 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        await service.pool.run(service.warm, 1, True)
+        await asyncio.to_thread(service.warm)  # not in the pool, whose answers have a deadline
         yield
 
     app = FastAPI(
@@ -130,6 +138,16 @@ def _add_recognition(app: FastAPI, service: Service) -> None:
         """
         await serve_stream(socket, service, settings, smooth_s)
 
+    @app.api_route("/v1/stream", methods=READ, include_in_schema=False)
+    async def no_stream() -> Response:
+        raise Problem(
+            "upgrade-required",
+            "got a plain HTTP request; expected a WebSocket's handshake",
+            "connect with ws:// or wss://; a proxy must pass on the headers Connection and Upgrade",
+            {"Upgrade": "websocket", "Connection": "Upgrade"},
+        )
+
+    @app.head("/v1/model", include_in_schema=False)
     @app.get("/v1/model", response_model=schema.Model, responses=schema.problems())
     async def model() -> Response:
         """The network, its labels, and the server's limits."""
@@ -178,17 +196,17 @@ def _add_teaching(app: FastAPI, service: Service) -> None:
 
 
 def _add_operation(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", include_in_schema=False)
+    @app.api_route("/healthz", methods=READ, include_in_schema=False)
     async def healthz() -> Response:
         return _json({"status": "ok"})
 
-    @app.get("/readyz", include_in_schema=False)
+    @app.api_route("/readyz", methods=READ, include_in_schema=False)
     async def readyz() -> Response:
         return _json(
             {"status": "ok" if service.is_ready else "starting"}, 200 if service.is_ready else 503
         )
 
-    @app.get("/metrics", include_in_schema=False)
+    @app.api_route("/metrics", methods=READ, include_in_schema=False)
     async def figures() -> Response:
         return Response(service.metrics.text(), headers={"Content-Type": metrics.MEDIA_TYPE})
 
@@ -226,11 +244,7 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(WebSocketRequestValidationError)
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: HTTPConnection, error: ValidationException) -> Response:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:])
-        detail = f"got the parameter {name} with an error ({first['msg']}); expected a valid value"
-        hint = "the page /api lists all parameters"
-        return answer(request, Problem("invalid-parameter", detail, hint))
+        return answer(request, invalid_parameter(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
     async def _http(request: HTTPConnection, error: HTTPException) -> Response:
@@ -239,6 +253,10 @@ def _add_problems(app: FastAPI) -> None:
         detail = f"got an unknown {what}; expected one of the API"
         headers = dict(error.headers or {})
         return answer(request, Problem(code, detail, "see the page /api", headers))
+
+    @app.exception_handler(Exception)
+    async def _internal(request: HTTPConnection, error: Exception) -> Response:
+        return answer(request, internal())  # Starlette raises the error again; the guard logs it
 
     plain = app.openapi
 

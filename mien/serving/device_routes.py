@@ -16,6 +16,8 @@ from mien.serving.limits import Limits
 from mien.serving.problems import Problem
 from mien.vision.yunet import YuNet
 
+READ = ["GET", "HEAD"]
+
 
 def device_router(recognizer: Recognizer, limits: Limits) -> APIRouter:
     """`GET /v1/model/device`, `/v1/model/model.onnx` and `/v1/model/detector.onnx`.
@@ -37,7 +39,7 @@ def device_router(recognizer: Recognizer, limits: Limits) -> APIRouter:
             return Response(gzip.decompress(packed), headers=headers, media_type=kind)
         return Response(packed, headers={**headers, "Content-Encoding": "gzip"}, media_type=kind)
 
-    @router.get("/device")
+    @router.api_route("/device", methods=READ)
     async def device(request: Request) -> Response:
         """The constants with which a browser computes the same as the library."""
 
@@ -49,13 +51,13 @@ def device_router(recognizer: Recognizer, limits: Limits) -> APIRouter:
 
         return answer(request, "device", "application/json", make)
 
-    @router.get("/model.onnx")
+    @router.api_route("/model.onnx", methods=READ)
     async def model(request: Request) -> Response:
         """The network that classifies faces, as ONNX."""
         kind = "application/octet-stream"
         return answer(request, "model", kind, lambda: recognizer.bundle.model)
 
-    @router.get("/detector.onnx")
+    @router.api_route("/detector.onnx", methods=READ)
     async def detector(request: Request) -> Response:
         """The network that finds faces, as ONNX."""
         yunet = recognizer.detector

@@ -4,6 +4,7 @@ place of exceptions.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import secrets
@@ -37,6 +38,8 @@ HEADERS: Mapping[str, str] = {
 }
 REQUEST_ID = "request_id"  # in the state of a request
 SUBPROTOCOL = "mien"  # of a stream; a browser gives the token in a second one, `bearer.TOKEN`
+# Load balancers ask these by address, or by no name at all; the answers tell nothing.
+_HEALTH = ("/healthz", "/readyz")
 _ADDRESSES = 10_000  # recent ones, whose requests are counted
 
 
@@ -90,6 +93,9 @@ class Guard:
             await self._app(scope, receive, send_guarded)
         except Problem as problem:
             await _refuse(problem, request_id, (scope, receive, send_guarded), status)
+        except asyncio.CancelledError:  # uvicorn cancels what is open `shutdown_s` after SIGTERM
+            stopping = later("stopping", "got a request that outlasted the server; it stops now", 5)
+            await _refuse(stopping, request_id, (scope, receive, send_guarded), status)
         except Exception as error:  # noqa: BLE001 - the last line of defence; it is logged
             log.error("request %s: %s", request_id, type(error).__name__)
             await _refuse(internal(), request_id, (scope, receive, send_guarded), status)
@@ -100,7 +106,8 @@ class Guard:
         """Raise a Problem if the request is not allowed."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._access.hosts and _name(host) not in self._access.hosts:
+        strange = self._access.hosts and _name(host) not in self._access.hosts
+        if strange and scope["path"] not in _HEALTH:
             raise Problem(
                 "wrong-host",
                 "got a host name that is not this server's; expected its own",
@@ -111,7 +118,7 @@ class Guard:
             raise Problem(
                 "cross-origin",
                 "got a request from a page of another site; expected one of its own page",
-                "call the API from its own page, or from a program",
+                "call the API from its own page, or from a program; a proxy must pass on Host",
             )
         if self._access.token and scope["path"].startswith(("/v1/", "/metrics")):
             token = _token(headers)

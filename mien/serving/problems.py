@@ -35,11 +35,13 @@ CODES = {
     "wrong-host": 421,
     "unreadable-picture": 422,
     "invalid-parameter": 422,
+    "upgrade-required": 426,
     "rate-limited": 429,
     "internal": 500,
     "queue-full": 503,
     "too-many-connections": 503,
     "too-many-streams": 503,
+    "stopping": 503,
     "answer-too-slow": 504,
 }
 

@@ -10,6 +10,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from mien.serving.limits import Limits
+from mien.serving.parameters import PARAMETERS
 from mien.serving.problems import Problem
 from mien.vision.header import declared_size
 from mien.vision.safety import FORMATS, kind_of
@@ -128,17 +129,45 @@ async def _files(request: Request, body: bytes, most: int) -> list[bytes]:
     form: FormData | None = None
     try:
         form = await parser.parse()
-        files = [entry for entry in form.getlist(FIELD) if isinstance(entry, UploadFile)]
-        if not files:
-            raise _bad_form(f"no file in the field `{FIELD}`")
-        return [await file.read() for file in files]
+        return [await file.read() for file in _pictures(form)]
     except MultiPartException as error:
+        if error.message.startswith("Too many files"):
+            raise _too_many_files(most) from None
         raise _bad_form(error.message.rstrip(".")) from None
     except (LookupError, ValueError):  # the parser raises them for some malformed forms
         raise _bad_form("a form that cannot be read") from None
     finally:
         if form is not None:
             await form.close()
+
+
+def _pictures(form: FormData) -> list[UploadFile]:
+    """The files of a form; whatever else a client may have meant to be heeded is refused."""
+    files = []
+    for name, entry in form.multi_items():
+        if isinstance(entry, UploadFile) and name == FIELD:
+            files.append(entry)
+        elif isinstance(entry, UploadFile):
+            raise _bad_form("a file in another field")
+        elif name == FIELD:
+            raise _bad_form(f"a field `{FIELD}` without a file name")
+        elif name in PARAMETERS:
+            raise Problem(
+                "bad-form",
+                f"got {name} in the form; expected parameters in the address",
+                f"ask for /v1/faces?{name}=... instead",
+            )
+    if not files:
+        raise _bad_form(f"no file in the field `{FIELD}`")
+    return files
+
+
+def _too_many_files(most: int) -> Problem:
+    if most == 1:
+        detail = "got several files; expected one"
+        return Problem("bad-form", detail, "send several pictures to /v1/faces:batch")
+    detail = f"got more than {most} files; expected at most {most}"
+    return Problem("bad-form", detail, "send them in several requests")
 
 
 def _bad_form(got: str) -> Problem:

@@ -156,6 +156,7 @@ def test_problems_say_what_to_do(client: TestClient, body: bytes, status: int, c
         ("GET", "/nothing", 404, "not-found"),
         ("GET", "/v1/nothing", 404, "not-found"),
         ("GET", "/v1/faces", 405, "method-not-allowed"),
+        ("GET", "/v1/stream", 426, "upgrade-required"),
         ("DELETE", "/", 405, "method-not-allowed"),
         ("GET", "/../pyproject.toml", 404, "not-found"),
         ("POST", "/v1/faces?mode=slow", 422, "invalid-parameter"),
@@ -172,6 +173,65 @@ def test_what_is_not_served(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     if status == 405:
         assert answer.headers["allow"]
+
+
+PARAMETERS = {  # query -> what is said of it
+    "mode=slow": "got mode='slow'; expected 'fast' or 'best'",
+    "max_side=31": "got max_side='31'; expected at least 32",
+    "max_side=x": "got max_side='x'; expected a valid integer",
+    "prior=" + "a" * 5000: "; expected at most 4096 characters",
+    "max-side=320": "got the parameter 'max-side'; expected one of faces, mode, max_side, prior",
+    "smooth_s=1": "got the parameter 'smooth_s'; expected one of",
+    "mode=best&mode=fast": "got the parameter mode 2 times; expected it once",
+}
+
+
+def test_no_parameter_is_ignored(client: TestClient, face: bytes) -> None:
+    for query, said in PARAMETERS.items():
+        answer = client.post(f"/v1/faces?{query}", content=face)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-parameter"), query
+        assert said in answer.json()["detail"] and len(answer.json()["detail"]) < 300
+    answer = client.post("/v1/faces:batch?max-side=320", files=[("file", face)])
+    assert "write max_side" in answer.json()["hint"]
+
+
+FORMS = [  # path, fields with a file, other fields, what is said
+    ("/v1/faces", ["file", "file"], {}, "/v1/faces:batch"),
+    ("/v1/faces", ["image"], {}, "another field"),
+    ("/v1/faces", ["file"], {"mode": "best"}, "?mode="),
+    ("/v1/faces:batch", ["file", "file2"], {}, "another field"),
+    ("/v1/faces:batch", ["file"], {"file": "http://a.example/b.png"}, "without a file name"),
+    ("/v1/faces:batch", ["file"] * 17, {}, "at most 16"),
+]
+
+
+def test_no_file_or_parameter_in_a_form_is_ignored(client: TestClient, face: bytes) -> None:
+    for path, files, data, said in FORMS:
+        answer = client.post(path, files=[(name, ("a", face)) for name in files], data=data)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad-form")
+        assert said in answer.json()["detail"] + answer.json()["hint"]
+
+
+def test_head_is_answered_wherever_get_is(client: TestClient) -> None:
+    paths = ["/", "/healthz", "/readyz", "/metrics", "/v1/model", "/v1/openapi.json"]
+    for path in (*paths, "/v1/model/device", "/v1/model/model.onnx", "/nothing", "/v1/stream"):
+        got, head = client.get(path), client.head(path)
+        assert head.status_code == got.status_code
+        assert head.headers["content-type"] == got.headers["content-type"]
+        assert head.content == b""
+
+
+def test_a_fault_of_the_server_is_a_problem_too(
+    client: TestClient, face: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("mien.serving.service.decode", fault)
+    answer = client.post("/v1/faces", content=face)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 def test_every_answer_has_the_headers(client: TestClient, face: bytes) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from mien.serving.guard import Access, _name, _same_origin
+from mien.serving.guard import Access, Guard, _name, _same_origin
+from mien.serving.metrics import Metrics
 
 TOKEN = "a-token-of-some-length"
 
@@ -46,6 +50,10 @@ def test_another_host_name_is_refused(make_client: Callable[..., TestClient], fa
     for host in ("evil.example", "", "localhost.evil.example", "127.0.0.1.evil.example"):
         answer = client.post("/v1/faces", content=face, headers={"host": host})
         assert (answer.status_code, answer.json()["code"]) == (421, "wrong-host")
+    for path in ("/healthz", "/readyz"):  # load balancers ask by address, or by none
+        for host in ("10.0.0.7:8000", ""):
+            assert client.get(path, headers={"host": host}).status_code == 200
+    assert client.get("/metrics", headers={"host": "10.0.0.7:8000"}).status_code == 421
 
 
 def test_another_site_is_refused(client: TestClient, face: bytes) -> None:
@@ -57,6 +65,29 @@ def test_another_site_is_refused(client: TestClient, face: bytes) -> None:
         client.websocket_connect("/v1/stream", headers={"origin": "http://evil.example"}),
     ):
         pass
+
+
+def test_what_outlasts_the_server_is_told_to_come_again() -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def endless(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        guard = Guard(endless, Access(), Metrics())
+        scope = {"type": "http", "method": "POST", "path": "/v1/faces", "headers": []}
+        task = asyncio.ensure_future(guard(scope, endless, send))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await task
+
+    asyncio.run(ask())
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[0]["status"] == 503 and (b"retry-after", b"5") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["code"] == "stopping"
 
 
 def test_a_token_is_asked_for_the_api_alone(

@@ -137,6 +137,7 @@ FORMS = {
     "a header of 10 kB": (KIND, b"--b\r\nX: " + b"a" * 10_000 + b"\r\n\r\n1\r\n--b--\r\n"),
     "a path for a picture": (KIND, PART + b'"file"\r\n\r\n/etc/passwd\r\n--b--\r\n'),
     "an odd charset": (KIND + "; charset=zzz", PART + b'"\xff"\r\n\r\n1\r\n--b--\r\n'),
+    "a picture without a file name": (KIND, PART + b'"file"\r\n\r\n\x89PNG\r\n\x1a\n\r\n--b--\r\n'),
     "a preamble": (KIND, b"a" * 1_000_000 + b"--b--\r\n"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,16 @@ def test_a_browser_that_has_it_gets_304_until_it_changes(pages: Pages, tmp_path:
     assert (again.status_code, again.body) == (304, b"")
     (tmp_path / "page" / "index.html").write_text("changed")
     assert asked(pages, "", if_none_match=tag).body == b"changed"
+
+
+def test_every_address_is_relative() -> None:
+    """So that a proxy may serve the page below a path, such as /faces/."""
+    own = [path for path in FOLDER.rglob("*") if path.suffix in (".html", ".css", ".mjs", ".js")]
+    own = [path for path in own if "vendor" not in path.relative_to(FOLDER).parts]
+    assert len(own) > 30
+    for path in own:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"""location\.(origin|host)|(src|href)="/|["'`(]/v1/""", text), path
 
 
 def test_no_file_asks_another_machine() -> None:

@@ -76,7 +76,9 @@ function input({ schema, required }) {
 function curl(path, method, content, parameters) {
   const query = parameters.filter((one) => one.required && one.in === "query").map(({ name }) => `${name}=${name.toUpperCase()}`).join("&");
   const body = !content ? "" : content["image/jpeg"] ? " --data-binary @photo.jpg" : " -F file=@one.jpg -F file=@two.jpg";
-  return `curl${method === "GET" || body ? "" : ` -X ${method}`}${body} ${query ? `"${location.origin}${path}?${query}"` : location.origin + path}`;
+  const token = $("token").value ? ' -H "Authorization: Bearer $MIEN_TOKEN"' : "";
+  const address = new URL(".", location.href).href + path.slice(1); // below a path too, behind a proxy
+  return `curl${token}${method === "GET" || body ? "" : ` -X ${method}`}${body} ${query ? `"${address}?${query}"` : address}`;
 }
 
 async function ask(path, method, inputs, parameters, file, content) {
