@@ -23,6 +23,11 @@ from mien.video.smoothing import Smoother
 from mien.video.tracker import Tracker
 
 MOST_SMOOTH_S = 5.0
+_LATEST_S = 1e10  # so that seconds since 1970 are a time, and milliseconds are not
+_NO_TIME = (
+    "got a text message that gives no time in seconds; expected frames as binary messages, and "
+    'texts such as {"time_s": 1.5} only. Fix: send the bytes of a picture as a binary message'
+)
 
 
 @dataclass
@@ -80,6 +85,8 @@ class Stream:
             data = message.get("bytes")
             if data is None:
                 given_s = _parse_time(message.get("text") or "")
+                if math.isnan(given_s):
+                    await self._refuse_text(socket, index)
                 continue
             if self._newest is not None:
                 self._num_skipped += 1
@@ -88,6 +95,13 @@ class Stream:
             self._newest, given_s = _Received(index, time_s, data), math.nan
             index += 1
             self._has_newest.set()
+
+    async def _refuse_text(self, socket: WebSocket, index: int) -> None:
+        """Answer a text message that gives no time; `index` is that of the next frame."""
+        frame = failed("stream", self._recognizer, _NO_TIME)
+        frame = replace(frame, index=index, time_s=time.monotonic() - self._began)
+        settings = self._service.effective(self._settings)
+        await socket.send_text(json.dumps({**frame.to_dict(), **settings, "skipped": 0}))
 
     async def _answer(self, socket: WebSocket) -> None:
         """Analyse the newest frame, at most `stream_fps` times a second."""
@@ -148,7 +162,8 @@ def _parse_time(text: str) -> float:
     """Seconds in a message such as `{"time_s": 1.5}`; NaN for anything else."""
     try:
         message: Any = json.loads(text[:200])
-        value = float(message["time_s"])
+        value = message["time_s"]
+        is_time = not isinstance(value, bool) and 0 <= value < _LATEST_S
     except (ValueError, TypeError, KeyError, RecursionError):
         return math.nan
-    return value if math.isfinite(value) and 0 <= value < 1e7 else math.nan
+    return float(value) if is_time else math.nan

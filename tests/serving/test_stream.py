@@ -37,11 +37,25 @@ def test_a_bad_frame_keeps_the_session(client: TestClient, face: bytes) -> None:
             stream.send_bytes(bad)
             answer = stream.receive_json()
             assert answer["faces"] == [] and "expected" in answer["error"]
-        for text in ("", "{", "[]", '{"time_s": "x"}', '{"time_s": -1}', "[" * 5000):
+        for text in ("", "{", "[]", '{"time_s": "1"}', '{"time_s": true}', "[" * 5000):
             stream.send_text(text)
+            answer = stream.receive_json()
+            assert answer["index"] == 3 and "no time" in answer["error"]
+        for number in ("-1", "NaN", "1e10", "1795947598000"):
+            stream.send_text(f'{{"time_s": {number}}}')
+            assert "in seconds" in stream.receive_json()["error"]
         stream.send_bytes(face)
         answer = stream.receive_json()
         assert len(answer["faces"]) == 1 and answer["index"] == 3 and answer["error"] is None
+
+
+def test_a_time_may_be_of_day(client: TestClient, face: bytes) -> None:
+    with client.websocket_connect("/v1/stream") as stream:
+        for time_s in (1_795_947_598.25, 1_795_947_598.5):
+            stream.send_json({"time_s": time_s})
+            stream.send_bytes(face)
+            answer = stream.receive_json()
+            assert answer["time_s"] == time_s and answer["faces"][0]["track"] == 0
 
 
 def test_the_newest_frame_wins(make_client: Callable[..., TestClient], drawn: list[bytes]) -> None:
@@ -76,7 +90,9 @@ def test_a_silent_stream_is_closed(make_client: Callable[..., TestClient]) -> No
         assert stream.receive()["type"] == "websocket.close"
 
 
-@pytest.mark.parametrize("query", ["mode=slow", "smooth_s=-1", "smooth_s=6", "smooth_s=nan"])
+@pytest.mark.parametrize(
+    "query", ["mode=slow", "smooth_s=-1", "smooth_s=6", "smooth_s=nan", "smoth_s=1"]
+)
 def test_bad_options_are_refused_before_the_stream_begins(client: TestClient, query: str) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(f"/v1/stream?{query}"):
         pass
