@@ -113,10 +113,7 @@ def serve(options: Options, *, say: Say) -> None:
         raise MissingExtraError(str(error.name), "serve") from error
     _log_to_stderr()
     service = _service(options)
-    names = frozenset(name.lower() for name in options.allow_hosts)
-    if names or options.host in LOOPBACK:
-        names |= frozenset(LOOPBACK)
-    access = Access(names, options.token, options.limits.requests_a_minute)
+    access = Access(_host_names(options), options.token, options.limits.requests_a_minute)
     config = _config(create_app(service, access), options)
     socket = _listen(options)
     _say_address(options, socket.getsockname()[1], say)
@@ -130,6 +127,13 @@ def serve(options: Options, *, say: Say) -> None:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     say("stopped; all requests that were taken have been answered")
+
+
+def _host_names(options: Options) -> frozenset[str]:
+    """The names that a request may give in the header Host; empty means any."""
+    if not options.allow_hosts and options.host not in LOOPBACK:
+        return frozenset()
+    return frozenset(name.lower() for name in (*LOOPBACK, options.host, *options.allow_hosts))
 
 
 def _service(options: Options) -> Service:

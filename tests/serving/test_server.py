@@ -15,7 +15,7 @@ from running_server import Server, StartServer
 
 from mien.errors import RunError, UsageError
 from mien.serving.limits import Limits, parse_limits
-from mien.serving.server import Options, _listen, _say_address, serve
+from mien.serving.server import Options, _host_names, _listen, _say_address, serve
 
 
 def test_limits_are_given_by_name() -> None:
@@ -60,6 +60,13 @@ def test_options_that_cannot_be(tmp_path: Path) -> None:
         assert token not in str(caught.value)
     with pytest.raises(UsageError, match="certificate"):
         serve(Options(detector="none", port=0, tls_cert=there, tls_key=there), say=print)
+
+
+def test_the_printed_address_is_always_answered() -> None:
+    assert _host_names(Options()) == {"localhost", "127.0.0.1", "::1"}
+    assert _host_names(Options(host="192.168.1.5")) == frozenset()  # any
+    named = _host_names(Options(host="192.168.1.5", allow_hosts=("Mien.example",)))
+    assert named == {"localhost", "127.0.0.1", "::1", "192.168.1.5", "mien.example"}
 
 
 def test_an_address_that_is_taken() -> None:
