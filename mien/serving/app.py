@@ -174,6 +174,7 @@ def _add_teaching(app: FastAPI, service: Service) -> None:
     async def teach(request: Request, label: Annotated[str, Query(max_length=64)]) -> Response:
         """Keep the crop of a face under the label that a person gives it."""
         corrections = collection()
+        expect_parameters(request.query_params, ("label",))
         service.pool.expect_room()
         picture = await read_picture(request, service.limits)
         id = await service.pool.run(corrections.add, 1, False, picture, label)

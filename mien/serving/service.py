@@ -21,7 +21,7 @@ from mien.serving.pool import Pool
 from mien.serving.problems import Problem, problem_of
 from mien.serving.teach import Collection
 from mien.serving.upload import check_picture, places
-from mien.vision.detect import WholeImage
+from mien.vision.detect import MTCNN, WholeImage
 from mien.vision.image import decode
 from mien.vision.yunet import YuNet
 
@@ -86,7 +86,7 @@ class Service:
             detector = self.recognizer.detector
             if settings.faces == "whole":
                 detector = WholeImage()
-            elif settings.max_side and isinstance(detector, YuNet):
+            elif settings.max_side and isinstance(detector, (YuNet, MTCNN)):
                 detector = detector.at(settings.max_side)
             try:
                 recognizer = self.recognizer.with_settings(
@@ -156,8 +156,9 @@ class Service:
 
     def effective(self, settings: Settings) -> dict[str, Any]:
         """The settings as every response names them, with the server's defaults filled in."""
-        side = None if settings.faces == "whole" else settings.max_side or self.limits.max_side_px
-        return {"mode": settings.mode, "max_side": side}
+        searches = settings.faces == "find" and not isinstance(self.recognizer.detector, WholeImage)
+        side = settings.max_side or self.limits.max_side_px
+        return {"mode": settings.mode, "max_side": side if searches else None}
 
     def model(self) -> dict[str, Any]:
         """The body of `GET /v1/model`."""

@@ -150,6 +150,13 @@ class MTCNN:
     def __reduce__(self) -> tuple[Any, ...]:
         return _mtcnn, (self._max_side, self._min_score, self.note)
 
+    def at(self, max_side: int) -> MTCNN:
+        """The same networks at another longest side."""
+        other = object.__new__(MTCNN)
+        other.__dict__.update(self.__dict__)
+        other._max_side = max_side
+        return other
+
     def detect(self, image: np.ndarray) -> Detections:
         """The faces in an RGB picture, uint8 (H, W, 3)."""
         small, zoom = shrunk(check_picture(image), self._max_side)

@@ -16,7 +16,8 @@ import mien
 from mien.serving.limits import Limits
 from mien.serving.pool import Pool
 from mien.serving.problems import Problem
-from mien.serving.service import _best_detected
+from mien.serving.service import Service, Settings, _best_detected
+from mien.vision.detect import MTCNN
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,20 @@ def test_the_best_faces_are_kept() -> None:
     faces = [replace(face, score=score) for score in (0.5, 0.9, 0.6, 0.8)]
     assert [one.score for one in _best_detected(faces, 2)] == [0.9, 0.8]
     assert [one.score for one in _best_detected(faces, 4)] == [0.5, 0.9, 0.6, 0.8]
+
+
+def test_the_side_of_a_request_is_heeded_and_named() -> None:
+    with mien.load(detector="none", num_threads=1) as recognizer:
+        service = Service(recognizer, Limits())
+        assert service.effective(Settings())["max_side"] is None  # nothing is searched
+        detector = object.__new__(MTCNN)  # without its networks
+        detector.__dict__.update(name="mtcnn", note="", _max_side=1280)
+        service.recognizer = recognizer.with_settings(mode="fast", detector=detector, prior=None)
+        found = service.recognizer_for(Settings(max_side=320)).detector
+        assert isinstance(found, MTCNN) and (found._max_side, detector._max_side) == (320, 1280)
+        assert service.effective(Settings(max_side=320))["max_side"] == 320
+        assert service.effective(Settings("whole", max_side=320))["max_side"] is None
+        service.pool.close()
 
 
 def test_an_answer_that_takes_too_long() -> None:

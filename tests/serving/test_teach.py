@@ -65,6 +65,13 @@ def test_what_is_no_label_or_too_much_is_refused(tmp_path: Path) -> None:
     assert collection.counts() == {"happy": 1, "sad": 1}
 
 
+def test_a_label_is_given_once(make_client: Callable[..., TestClient], tmp_path: Path) -> None:
+    client = make_client(collect=tmp_path)
+    for query in ("label=happy&label=sad", "label=happy&lable=sad"):
+        answer = client.post(f"/v1/teach?{query}", content=b"x")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-parameter")
+
+
 def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="--collect"):
