@@ -160,7 +160,8 @@ def test_nothing_of_a_request_is_in_the_log_or_on_disk(
     with private.client() as client:
         for picture in drawn:
             form = {"file": (f"{NAME}.png", picture, "image/png")}
-            answers.append(client.post(f"/v1/faces?x={NAME}", files=form).json())
+            answers.append(client.post("/v1/faces", files=form).json())
+            assert client.post(f"/v1/faces?{NAME}={NAME}", files=form).status_code == 422
             client.post(f"/{NAME}", content=picture)
             client.get(f"/{NAME}?{NAME}", headers={"user-agent": NAME, "referer": NAME})
             client.post("/v1/faces", files={"file": (NAME, b"no picture")})
