@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.csv_header import COLUMNS
 from mien.data.dataset import SPLITS, USAGE, Dataset
 from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.label_tables import groups_beside, list_by_tables, tables_in
@@ -26,7 +25,6 @@ from mien.data.yolo import list_yolo, refuse_annotations
 from mien.errors import DataError
 from mien.labels import FER2013
 
-_LABELS = COLUMNS["emotion"][:4]
 _PREFIX = re.compile("(" + "|".join(USAGE) + ")_")
 
 
@@ -51,7 +49,7 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
         DataError: if the folder is not laid out as `split/label/picture` or `label/picture`.
         OSError: if a folder cannot be read.
     """
-    listing, unread = None, list[str]()
+    listing, unread = None, list[tuple[str, str]]()
     tree = walk(folder)
     tables = tables_in(folder, tree)
     if not names_labels(tree):
@@ -64,6 +62,7 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
         with _mentioning_table(unread):
             listing = list_folder(folder, tree, on_error)
         listing.unread = unread
+        listing.notes += [f"A table was not used: {said}." for said, _ in unread]
     if not any(listing.groups) or listing.by_table:
         groups_beside(listing, folder, tables)
     if listing.loose:
@@ -109,18 +108,19 @@ def read_folder(listing: Listing, options: ReadOptions, *, source: str) -> Datas
 
 
 @contextmanager
-def _mentioning_table(unread: Sequence[str]) -> Iterator[None]:
+def _mentioning_table(unread: Sequence[tuple[str, str]]) -> Iterator[None]:
     """Mention a table that may hold the labels in errors about folders."""
     try:
         yield
     except DataError as error:
         if not unread:
             raise
+        said, fix = unread[0]
         raise DataError(
             error.where,
-            got=f"{error.got}; {unread[0]}, none of which is called {', '.join(_LABELS)} ...",
+            got=f"{error.got}; {said}",
             expected=error.expected,
-            fix=f"call the column of labels 'label', or {error.fix}",
+            fix=f"{fix}, or {error.fix}",
         ) from error
 
 

@@ -2,6 +2,7 @@
 
     labels.csv      file,label[,split][,person]     or other usual names; also tabs, `;`, spaces
     metadata.jsonl  {"file_name": ..., "label": ...} a line, as Hugging Face writes folders
+    ExpW            label.lst: `name.jpg 0 10 12 90 88 50.5 3`, a line for each face
     RAF-DB          EmoLabel/list_patition_label.txt: `train_00001.jpg 5`; pictures may be called
                     `train_00001_aligned.jpg`
     AffectNet       train_set/images/123.jpg with train_set/annotations/123_exp.npy
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -22,7 +23,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mien.data.csv_header import COLUMNS
-from mien.data.dataset import LEAVE_OUT
+from mien.data.dataset import LEAVE_OUT, SPLITS
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
 from mien.data.layout import Listing, split_named
@@ -40,7 +41,9 @@ _ENDINGS = ("", "_aligned", "_face", "_cropped")  # of picture names; tables lea
 
 @dataclass(frozen=True)
 class _Row:
-    """The row of a picture in a table: its label or group as `value`, and its split."""
+    """The row of a picture in a table: its label or group as `value`, empty if it has none, and its
+    split: None if the table does not say, or the text itself if that is no split's name.
+    """
 
     value: str
     split: str | None
@@ -67,10 +70,11 @@ class _Index:
         for start in range(1, len(parts)):
             self.ends["/".join(parts[start:])].append(row)
 
-    def of(self, parts: Sequence[str]) -> _Row | None:
+    def of(self, parts: Sequence[str]) -> list[_Row]:
         """The row of a picture, whose path in the table may have more or fewer leading folders or
-        another ending of the name. None if there is no such row, or if rows disagree.
+        another ending of the name; several if rows disagree.
         """
+        disagreeing = list[_Row]()
         stem, suffix = os.path.splitext(parts[-1].lower())
         above = [part.lower() for part in parts[:-1]]
         own = split_named(*parts[:-1])
@@ -81,20 +85,23 @@ class _Index:
                     for end in (suffix, ""):
                         rows = index.get("/".join((*above[start:], f"{name}{end}")), [])
                         fitting = [row for row in rows if own in (None, row.split)] or rows
+                        fitting = [row for row in fitting if row.value] or fitting
                         if len({row.value for row in fitting}) == 1:
-                            return fitting[0]
-        return None
+                            return fitting[:1]
+                        disagreeing = disagreeing or fitting
+        return disagreeing
 
 
 @dataclass
 class Tables:
-    """The tables of a folder: their labels, their groups, and sentences about tables of pictures
-    that have neither.
+    """The tables of a folder: their labels, their groups, notes, and tables of pictures that cannot
+    be used (`Listing.unread`).
     """
 
     labels: _Index = field(default_factory=_Index)
     groups: _Index = field(default_factory=_Index)
-    unread: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
 
 
 def tables_in(folder: Path, tree: Tree) -> Tables:
@@ -110,7 +117,7 @@ def groups_beside(listing: Listing, folder: Path, tables: Tables) -> None:
     """Add groups, such as persons, from the tables in a folder to a listing of it."""
     index = tables.groups
     paths = [path.relative_to(folder).parts for path in listing.pictures]
-    groups = [row.value if (row := index.of(parts)) else "" for parts in paths]
+    groups = [rows[0].value if len(rows := index.of(parts)) == 1 else "" for parts in paths]
     if sum(map(bool, groups)) <= _MIN_SHARE * len(groups) or len(set(groups)) < 2:
         return
     listing.groups = groups
@@ -123,9 +130,9 @@ def groups_beside(listing: Listing, folder: Path, tables: Tables) -> None:
 
 def list_by_tables(
     folder: Path, tree: Tree, tables: Tables, on_error: str = "raise"
-) -> tuple[Listing | None, list[str]]:
+) -> tuple[Listing | None, list[tuple[str, str]]]:
     """The pictures of a folder with labels from files beside them (None if there are none), and
-    sentences about tables that could not be used.
+    tables that could not be used, as in `Listing.unread`.
 
     Args:
         folder: The folder.
@@ -142,38 +149,73 @@ def list_by_tables(
     if _annotated(folder, tree.pictures[0]):
         _list_annotated(listing, tree.pictures, on_error)
         return listing, []
-    rows = [(parts, tables.labels.of(parts)) for parts in tree.pictures]
-    labelled = [(parts, row) for parts, row in rows if row is not None]
-    if len(labelled) < max(1, _MIN_SHARE * len(rows)):
-        return None, tables.unread
+    found = [(parts, tables.labels.of(parts)) for parts in tree.pictures]
+    labelled = [(parts, rows[0]) for parts, rows in found if rows and rows[0].value]
+    used = {id(row) for _, rows in found for row in rows}
+    many = sum(bool(rows) for _, rows in found) >= _MIN_SHARE * len(found)
+    # A table may also list a few of many pictures, such as the last of each film of CK+.
+    if not labelled or not (many or len(used) >= _MIN_SHARE * len(tables.labels.whole)):
+        return None, [*tables.unread, *_few(tables.labels, len(labelled), len(found))]
     num_equal = sum(row.value in map(label_name, parts[:-1]) for parts, row in labelled)
     if num_equal > _MIN_SHARE * len(labelled):
         return None, []  # the folders give the same labels
+    names = ", ".join(tables.labels.tables)
+    # Splits without a single label, such as the test split of a competition, are no mistake.
+    unlabelled = set(SPLITS[1:]) - {row.split for _, row in labelled}
+    counts: Counter[str] = Counter()
     row_groups: dict[int, str] = {}  # the path of the first picture of each row
-    for parts, row in rows:
-        path = folder / Path(*parts)
-        if row is not None:
-            split = row.split or split_named(*parts[:-1])
+    for parts, rows in found:
+        if len(rows) == 1 and not rows[0].value and rows[0].split in unlabelled:
+            counts[str(rows[0].split)] += 1
+        elif error := _refused(folder / Path(*parts), rows, names):
+            listing.leave_out(error, on_error)
+        else:
+            (row,) = rows
             group = row_groups.setdefault(id(row), "/".join(parts))
-            listing.add(path, printable(row.value), split, group)
-            continue
-        error = DataError(
-            path,
-            got=f"a picture that {', '.join(tables.labels.tables)} does not list",
-            expected="a label for each picture",
-            fix=f"add a row for it, or {LEAVE_OUT}",
-        )
-        listing.leave_out(error, on_error)
+            split = row.split or split_named(*parts[:-1])
+            listing.add(folder / Path(*parts), printable(row.value), split, group)
     listing.has_splits = any(listing.splits)
     listing.notes.append(
-        f"The labels of {len(listing.pictures):,} pictures were read from "
-        f"{', '.join(tables.labels.tables)}."
+        f"The labels of {len(listing.pictures):,} pictures were read from {names}."
     )
-    if len(row_groups) == len(labelled):
+    listing.notes += tables.notes
+    listing.notes += [
+        f"{number:,} pictures of the {split} split have no labels in {names} and were left out: "
+        "mien predict recognises them."
+        for split, number in counts.items()
+    ]
+    if len(row_groups) == len(listing.pictures):
         listing.groups = [""] * len(listing.pictures)
     else:
         listing.notes.append(_copies_note(listing, folder))
     return listing, []
+
+
+def _few(index: _Index, labelled: int, pictures: int) -> list[tuple[str, str]]:
+    """What to say of tables of labels that list too few of the pictures."""
+    if not index.whole:
+        return []
+    example = next(iter(index.whole))
+    said = f"{', '.join(index.tables)} labels {labelled:,} of {pictures:,} pictures"
+    fix = f"correct the names of files in the table (the first: {printable(example[-60:])!r})"
+    return [(f"{said} here", fix)]
+
+
+def _refused(path: Path, rows: Sequence[_Row], tables: str) -> DataError | None:
+    """Why a picture cannot be read with its rows; None if it can."""
+    fix, expected = "correct its row", "a label for each picture"
+    if not rows:
+        got, fix = f"a picture that {tables} does not list", "add a row for it"
+    elif len(rows) > 1:
+        labels = ", ".join(sorted({row.value for row in rows})[:4])
+        got = f"a picture with several labels in {tables}: {labels}"
+    elif not rows[0].value:
+        got = f"a picture without a label in {tables}"
+    elif rows[0].split not in (None, *SPLITS):
+        got, expected = f"the split {rows[0].split!r} in {tables}", "train, val or test"
+    else:
+        return None
+    return DataError(path, got=got, expected=expected, fix=f"{fix}, or {LEAVE_OUT}")
 
 
 def _copies_note(listing: Listing, folder: Path) -> str:
@@ -198,25 +240,36 @@ def _read(path: Path, tables: Tables) -> None:
     except (DataError, OSError, ValueError):
         return
     file = find_column(names, FILE_COLUMNS)
-    if (
-        file is None
-        and (file := _picture_column(rows)) is not None
-        and is_picture_name(names[file])
-    ):
-        rows = [names, *rows]  # no header: a first row of a picture and its label
-        names = [f"column {number}" for number in range(1, len(names) + 1)]
+    headless = False
+    if file is None and (file := _picture_column(rows)) is not None:
+        headless = is_picture_name(names[file])  # a first row of a picture and its label
     if file is None:
         return
+    if headless:
+        rows = [names, *rows]
+        names = [f"column {number}" for number in range(1, len(names) + 1)]
     label = find_column(names, (*COLUMNS["emotion"], "expression_label", "emotion_label"))
     group, split = find_column(names, GROUP_COLUMNS), find_column(names, COLUMNS["usage"])
+    if split is not None and not any(split_named(row[split]) for row in rows):
+        tables.notes.append(
+            f"The column {names[split]} of {path.name} names no splits (the first row: "
+            f"{printable(rows[0][split][:40])!r}) and was not used."
+        )
+        split = None
+    if headless:
+        split = next(
+            (k for k in range(len(names)) if all(split_named(row[k]) for row in rows)), None
+        )
+        if _is_expw(rows):
+            rows, label = _largest_faces(rows), len(names) - 1
+            tables.notes.append(f"{path.name} was read as ExpW's: the largest face has the label.")
     others = [place for place in range(len(names)) if place not in (file, group, split)]
-    if label is None and others and (names[0] == "column 1" or len(names) == 2):
+    if label is None and (len(others) == 1 if headless else len(names) == 2 and others):
         few = len({row[others[0]] for row in rows}) <= _MAX_LABELS
         label = others[0] if few else None
     if label is None and group is None:
-        if _picture_column(rows) is not None:
-            columns = ", ".join(names[:8])
-            tables.unread.append(f"{path.name} names pictures beside the columns {columns}")
+        if headless or _picture_column(rows) is not None:
+            tables.unread.append(_unnamed(path.name, names, headless))
         return
     split_of_table = split_named(path.stem)
     for row in rows:
@@ -225,10 +278,45 @@ def _read(path: Path, tables: Tables) -> None:
             continue
         own_split = None if split is None else split_named(row[split])
         row_split = own_split or split_of_table or split_named(PurePosixPath(key).stem)
-        if label is not None and (value := label_name(row[label])):
-            tables.labels.add(key, _Row(value, row_split), path.name)
+        if split is not None and row_split is None:
+            row_split = row[split].strip()
+        if label is not None:
+            tables.labels.add(key, _Row(label_name(row[label]), row_split), path.name)
         if group is not None and (value := row[group].strip()):
             tables.groups.add(key, _Row(value, row_split), path.name)
+
+
+def _unnamed(table: str, names: Sequence[str], headless: bool) -> tuple[str, str]:
+    """What to say of a table of pictures in which no column is known to hold labels."""
+    if headless:
+        said = f"{table} names pictures beside {len(names) - 1} columns without names"
+        return said, "write the names of the columns into its first line, such as file,label"
+    known = ", ".join(COLUMNS["emotion"][:4])
+    said = f"{table} names pictures beside the columns {', '.join(names[:8])}"
+    return f"{said}, none of which is called {known} ...", "call the column of labels 'label'"
+
+
+def _is_expw(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows are those of ExpW's label.lst (Zhang et al. 2018): picture, number of the face,
+    top, left, right, bottom, confidence, expression.
+    """
+    try:
+        numbers = [list(map(float, row[1:])) for row in rows if len(row) == 8]
+    except ValueError:
+        return False
+    in_order = all(one[1] <= one[4] and one[2] <= one[3] for one in numbers)
+    return len(numbers) == len(rows) and in_order and all(one[6] in range(7) for one in numbers)
+
+
+def _largest_faces(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The row of the largest face of each picture of ExpW."""
+    largest: dict[str, tuple[float, Sequence[str]]] = {}
+    for row in rows:
+        top, left, right, bottom = map(float, row[2:6])
+        area = (right - left) * (bottom - top)
+        if row[0] not in largest or area > largest[row[0]][0]:
+            largest[row[0]] = area, row
+    return [row for _, row in largest.values()]
 
 
 def _json_rows(data: bytes) -> tuple[list[str], list[list[str]]]:

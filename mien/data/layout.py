@@ -60,7 +60,7 @@ class Listing:
             `SPLITS` and group name (empty if it has none).
         has_splits: Whether folders name splits.
         notes, left_out: As in Dataset.
-        unread: Sentences about tables beside the pictures that could not be used.
+        unread: Tables beside the pictures that could not be used: what was got, and the fix.
         loose: Number of files beside the label folders that were not read.
         by_table: Whether a table beside the pictures gave the labels.
     """
@@ -73,7 +73,7 @@ class Listing:
     has_splits: bool = False
     notes: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
     loose: int = 0
     by_table: bool = False
 

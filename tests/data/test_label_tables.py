@@ -214,3 +214,82 @@ def test_originals_beside_aligned_faces_stay_in_one_split(tmp_path: Path) -> Non
     numbers = np.array([file.rsplit("/")[-1][6:11] for file in dataset.files])
     sides = [set(numbers[split.mask(name)]) for name in ("training", "validation")]
     assert len(sides[1]) >= 2 and not sides[0] & sides[1]
+
+
+def test_a_split_without_a_name_in_use_is_not_training(tmp_path: Path) -> None:
+    flat(tmp_path)
+    path = tmp_path / "index.tsv"
+    text = path.read_text()
+    for odd in ("holdout", ""):
+        path.write_text(text.replace("val\t", f"{odd}\t"))
+        with pytest.raises(DataError, match=f"the split '{odd}' in index.tsv; expected train"):
+            load_dataset(tmp_path)
+        dataset = load_dataset(tmp_path, on_error="skip")
+        assert dataset.counts().sum(axis=1).tolist() == [7, 0, 0] and len(dataset.left_out) == 7
+    path.write_text(text.replace("val\t", "A\t").replace("train\t", "B\t"))
+    dataset = load_dataset(tmp_path)
+    assert dataset.counts().sum(axis=1).tolist() == [14, 0, 0]
+    assert any("column split of index.tsv names no splits" in note for note in dataset.notes)
+
+
+def test_rows_without_a_label_are_named_as_such(tmp_path: Path) -> None:
+    flat(tmp_path)
+    path = tmp_path / "index.tsv"
+    text = path.read_text()
+    path.write_text(text.replace("\tangry", "\t"))
+    with pytest.raises(DataError, match=r"0\.png: got a picture without a label in index\.tsv"):
+        load_dataset(tmp_path)
+    path.write_text(f"{text}\ntrain\t0.png\thappy")
+    with pytest.raises(DataError, match=r"several labels in index\.tsv: angry, happy"):
+        load_dataset(tmp_path)
+    lines = [
+        line.rpartition("\t")[0] + "\t" if "val" in line else line for line in text.split("\n")
+    ]
+    path.write_text("\n".join(lines).replace("val", "test"))
+    dataset = load_dataset(tmp_path)  # a test split without labels, as of a competition
+    assert dataset.counts().sum(axis=1).tolist() == [7, 0, 0] and not dataset.left_out
+    assert any("7 pictures of the test split have no labels" in note for note in dataset.notes)
+
+
+def test_expw_as_its_authors_pack_it(tmp_path: Path) -> None:
+    rows = []
+    for n in range(14):
+        save(tmp_path / "origin" / f"actor_{n}.jpg", n)
+        rows.append(f"actor_{n}.jpg 0 0 0 9 9 60.2 {(n + 1) % 7}")
+        rows.append(f"actor_{n}.jpg 1 2 2 40 40 50.1 {n % 7}")
+    (tmp_path / "label.lst").write_text("\n".join(rows) + "\n")
+    dataset = rename_labels(load_dataset(tmp_path), "expw")
+    assert len(dataset) == 14 and dataset.label_set == FER2013
+    assert dataset.labels.tolist() == (dataset.images[:, 0, 0, 0] % 7).tolist()
+    (tmp_path / "label.lst").unlink()
+    (tmp_path / "faces.txt").write_text("\n".join(f"{row} 7" for row in rows))
+    with pytest.raises(DataError, match="beside 8 columns without names.*its first line"):
+        load_dataset(tmp_path)
+
+
+def test_a_table_may_list_a_few_of_many_pictures(tmp_path: Path) -> None:
+    lines = ["file,label,person"]
+    for n in range(35):
+        for frame in range(1, 4):
+            save(tmp_path / "images" / f"S{n % 5:03d}" / "001" / f"{n}_{frame}.png", n)
+        lines.append(f"{n}_3.png,{FER2013[n % 7]},S{n % 5:03d}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"0_1\.png: got a picture that labels\.csv does not list"):
+        load_dataset(tmp_path)
+    dataset = load_dataset(tmp_path, on_error="skip")
+    assert dataset.labels.tolist() == (dataset.images[:, 0, 0, 0] % 7).tolist()
+    assert len(dataset) == 35 and len(dataset.left_out) == 70
+    assert dataset.groups is not None and len(set(dataset.groups)) == 5
+
+
+def test_a_table_of_other_names_is_named(tmp_path: Path) -> None:
+    ids(tmp_path)
+    path = tmp_path / "labels.csv"
+    path.write_text(path.read_text().replace("\n0", "\nphoto-0"))
+    with pytest.raises(DataError, match=r"labels\.csv labels 0 of 14 pictures.*'photo-0000'"):
+        load_dataset(tmp_path)
+    for n in range(14):
+        (tmp_path / "images" / str(n % 2)).mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{n:04d}.png").rename(tmp_path / f"images/{n % 2}/{n}.png")
+    notes = load_dataset(tmp_path).notes
+    assert "A table was not used: labels.csv labels 0 of 14 pictures here." in notes
