@@ -25,6 +25,9 @@ from mien.cli.options import (
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mien.evaluation.evaluate import Evaluation
     from mien.pipeline import Job
 
 Networks = Annotated[
@@ -129,9 +132,17 @@ def evaluate(
     )
     print_job(job, json)
     if folders:
-        say_next("export", folders[0], "network.zip", as_json=json)
+        say_next("export", best_run(folders, job.evaluation), "network.zip", as_json=json)
     else:
         say_next("predict", "photo.jpg", "--bundle", bundles[0], as_json=json)
+
+
+def best_run(folders: Sequence[Path], evaluation: Evaluation) -> Path:
+    """The folder of the best of the runs, which come first in an evaluation; the first one if
+    another network is the best.
+    """
+    names = [network.name for network in evaluation.networks[: len(folders)]]
+    return folders[names.index(evaluation.best) if evaluation.best in names else 0]
 
 
 def print_job(job: Job, as_json: bool) -> None:

@@ -105,7 +105,8 @@ def run(
         source = source_of(data, votes, on_error, faces, side, labels, groups)
         job = pipeline.run(source, recipes, out=out, say=say, options=options)
     print_job(job, json)
-    say_next("export", out / "networks" / recipes[0].name, "network.zip", as_json=json)
+    best = job.evaluation.best or recipes[0].name
+    say_next("export", out / "networks" / best, "network.zip", as_json=json)
 
 
 def train(

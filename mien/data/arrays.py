@@ -25,7 +25,7 @@ from mien.data.label_names import FER2013_NUMBERS, label_positions
 from mien.data.layout import SPLIT_NAMES, split_named, split_word
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
-from mien.errors import DataError
+from mien.errors import DataError, printable
 
 _FACES = ("x", "images", "image", "imgs", "faces", "data", "pixels", "features", "fdatax", "arr_0")
 _LABELS = (
@@ -57,8 +57,24 @@ def companions(path: Path) -> list[Path]:
     return sorted(file for file in path.parent.iterdir() if file.suffix.lower() == ".npy")
 
 
+def check_together(files: Sequence[Path]) -> None:
+    """Refuse several `.npz` that are not those of splits.
+
+    Raises:
+        DataError: as described.
+    """
+    npz = [file for file in files if file.suffix.lower() == ".npz"]
+    if len(npz) > 1 and len({split_word(file.stem) for file in npz} - {None}) < len(npz):
+        raise DataError(
+            npz[0].parent,
+            got="several data sets: " + ", ".join(printable(file.name) for file in npz[:5]),
+            expected="one .npz, or one for each split, such as train.npz and test.npz",
+            fix="name one of them, or name each after its split",
+        )
+
+
 def read_arrays(files: Sequence[Path], options: ReadOptions, *, source: str) -> Dataset:
-    """Read one `.npz`, or the `.npy` files of a folder.
+    """Read an `.npz`, those of splits (`train.npz`, `test.npz`), or the `.npy` files of a folder.
 
     Raises:
         DataError: for arrays that are not pictures and labels, or that are pickled.
@@ -137,7 +153,7 @@ def _load(files: Sequence[Path]) -> dict[str, np.ndarray]:
                 with loaded:
                     for name in loaded.files:
                         if (array := _array_or_none(loaded, name, path)) is not None:
-                            arrays[name] = array
+                            arrays[_name_in(path, name) if len(files) > 1 else name] = array
         except ValueError as error:
             if "pickle" in str(error).lower():
                 raise _pickled(path, path.stem) from error
@@ -155,6 +171,12 @@ def _load(files: Sequence[Path]) -> dict[str, np.ndarray]:
                 fix="copy the file again",
             ) from error
     return arrays
+
+
+def _name_in(path: Path, name: str) -> str:
+    """The name of an array in the file of a split, with that split."""
+    named = _word_and_split(name)[0] in (*_FACES, *_LABELS, *_GROUPS)
+    return f"{split_word(path.stem)}_{name}" if named else name
 
 
 def _array_or_none(loaded: Any, name: str, path: Path) -> np.ndarray | None:

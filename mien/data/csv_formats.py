@@ -29,7 +29,7 @@ from mien.vision.foreign import LFS, LFS_POINTER
 from mien.vision.formats import is_picture_name
 
 NAMES = ("fer2013.csv", "icml_face_data.csv")
-PAIR = ("train.csv", "test.csv")
+PAIR = ("train.csv", "val.csv", "valid.csv", "validation.csv", "test.csv")
 SUFFIXES = ("", ".gz", ".zip", ".bz2", ".xz", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PACKED: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
@@ -53,7 +53,9 @@ def plain_name(path: str | os.PathLike[str]) -> str:
 
 
 def companions(path: Path) -> list[Path]:
-    """The csv files that belong together: `train.csv` and `test.csv`, or else the file itself."""
+    """The csv files that belong together: `train.csv`, `val.csv` and `test.csv`, or else the file
+    itself.
+    """
     if plain_name(path) not in PAIR:
         return [path]
     beside = {

@@ -9,6 +9,7 @@ archive     a zip or tar with one of these inside
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ from mien.data.csv_formats import (
     peek,
 )
 from mien.data.folders import looks_like_fer2013
+from mien.data.layout import split_folders
 from mien.data.tree import holds_pictures
-from mien.errors import DataError
+from mien.errors import DataError, printable
 from mien.vision.foreign import LFS, LFS_POINTER
 from mien.vision.formats import is_picture_name
 
@@ -118,6 +120,20 @@ def _format_of_folder(path: Path) -> DataFormat:
         return table
     if holds_pictures(path):
         return DataFormat("pictures", (path,))
+    if table := _table_below(path):
+        return table
+    return _archive_in(path) or DataFormat(
+        "pictures", (path,)
+    )  # listing the pictures then says what is missing
+
+
+def _table_below(path: Path) -> DataFormat | None:
+    """The tables of the first level of subfolders that has some: one, or Parquet files of splits
+    (`default/train/0000.parquet`).
+
+    Raises:
+        DataError: for tables in several folders that are not splits.
+    """
     level = [path]
     for _ in range(_DEPTH):
         level = [
@@ -126,12 +142,25 @@ def _format_of_folder(path: Path) -> DataFormat:
             for below in sorted(folder.iterdir())
             if below.is_dir() and not below.name.startswith(".")
         ]
-        for folder in level:
-            if table := _table_in(folder):
-                return table
-    return _archive_in(path) or DataFormat(
-        "pictures", (path,)
-    )  # listing the pictures then says what is missing
+        tables = {folder: table for folder in level if (table := _table_in(folder))}
+        if not tables:
+            continue
+        (first, *others), kinds = tables, {table.kind for table in tables.values()}
+        parents = {folder.parent for folder in tables}
+        if not others:
+            return tables[first]
+        if kinds == {"parquet"} and len(parents) == 1:
+            if len(split_folders([folder.name for folder in tables])) == len(tables):
+                files = [file for table in tables.values() for file in table.files]
+                return DataFormat("parquet", tuple(files))
+        raise DataError(
+            path,
+            got="several data sets: "
+            + ", ".join(printable(os.fspath(folder.relative_to(path))) for folder in tables),
+            expected="one of them, or a folder for each split",
+            fix="name one of these folders",
+        )
+    return None
 
 
 def _archive_in(folder: Path) -> DataFormat | None:
@@ -161,8 +190,10 @@ def _table_in(folder: Path) -> DataFormat | None:
     for kind, suffixes in (("parquet", PARQUET_SUFFIXES), ("arrays", ARRAY_SUFFIXES)):
         files = [path for path in entries if path.suffix.lower() in suffixes]
         if kind == "arrays" and (npz := [f for f in files if f.suffix.lower() == ".npz"]):
-            files = npz[:1]
+            files = npz
         if files and not holds_pictures(folder):
+            if kind == "arrays":
+                arrays.check_together(files)
             return DataFormat(kind, tuple(files))
     tables = [path for path in entries if path.name.lower().endswith((".csv", ".tsv"))]
     if len(tables) == 1 and not holds_pictures(folder) and _has_pixels(tables[0]):

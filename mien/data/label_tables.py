@@ -308,9 +308,9 @@ def _is_expw(rows: Sequence[Sequence[str]]) -> bool:
     return len(numbers) == len(rows) and in_order and all(one[6] in range(7) for one in numbers)
 
 
-def _largest_faces(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+def _largest_faces(rows: Sequence[list[str]]) -> list[list[str]]:
     """The row of the largest face of each picture of ExpW."""
-    largest: dict[str, tuple[float, Sequence[str]]] = {}
+    largest: dict[str, tuple[float, list[str]]] = {}
     for row in rows:
         top, left, right, bottom = map(float, row[2:6])
         area = (right - left) * (bottom - top)

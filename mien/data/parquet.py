@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mien.data.csv_header import COLUMNS, class_columns, pixel_columns
-from mien.data.dataset import SPLITS, Dataset
+from mien.data.dataset import LEAVE_OUT, SPLITS, Dataset, LeftOut
 from mien.data.face_cache import PictureSource
 from mien.data.fractions import WHOLE, to_bytes, unify_scale
 from mien.data.groups import GROUP_COLUMNS
@@ -47,6 +47,7 @@ def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) ->
     pictures, kinds = list[PictureSource](), list[int]()
     labels, splits = list[object](), list[int]()
     groups, names, notes = list[str](), list[str](), list[str]()
+    left_out = list[LeftOut]()
     for path in files:
         try:
             with parquet.ParquetFile(path) as file:
@@ -54,15 +55,15 @@ def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) ->
                 columns = _columns(schema, os.fspath(path))
                 class_names = _class_names(schema, columns["label"][:1])
                 default = _split_of_name(path)
-                for batch in file.iter_batches(_BATCH, columns=_roots(columns)):
-                    for row in _rows(batch, columns):
-                        picture, kind = _picture(row["picture"], os.fspath(path), len(pictures))
-                        pictures.append(picture)
-                        kinds.append(kind)
-                        labels.append(_label(row["label"], class_names))
-                        splits.append(_split(row["split"], default))
-                        groups.append("" if row["group"] is None else str(row["group"]))
-                        names.append(_name(row["picture"], path, len(names)))
+                notes += _drop_other_splits(file, columns, path)
+                for row in _split_rows(file, columns, path, options, left_out):
+                    picture, kind = _picture(row["picture"], os.fspath(path), len(pictures))
+                    pictures.append(picture)
+                    kinds.append(kind)
+                    labels.append(_label(row["label"], class_names))
+                    splits.append(_split(row["split"], default))
+                    groups.append("" if row["group"] is None else str(row["group"]))
+                    names.append(_name(row["picture"], path, len(names)))
         except (arrow.ArrowException, OSError) as error:
             raise DataError(
                 path,
@@ -92,7 +93,7 @@ def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) ->
         label_set,
         source,
         notes=(*notes, *read.notes),
-        left_out=tuple(read.left_out),
+        left_out=(*left_out, *read.left_out),
         files=np.array(names, object)[read.rows],
         groups=np.array(groups, object)[read.rows] if any(groups) else None,
         cropped=read.cropped,
@@ -232,8 +233,56 @@ def _split_of_name(path: Path) -> str | None:
 
 
 def _split(value: Any, default: str | None) -> int:
-    split = default if value is None else split_named(str(value))
-    return SPLITS.index(split or "training")
+    return SPLITS.index(_word(value) or default or "training")
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else split_named(str(value))
+
+
+def _drop_other_splits(file: Any, columns: dict[str, list[str]], path: Path) -> list[str]:
+    """Take the column of splits out of the columns if none of its values names a split; returns
+    the note on that.
+    """
+    for batch in file.iter_batches(columns=columns["split"]) if columns["split"] else ():
+        if any(_word(value) is not None for value in set(batch.column(0).to_pylist())):
+            return []
+    name, columns["split"] = columns["split"], []
+    return [f"The column {one} of {path.name} names no splits and was not used." for one in name]
+
+
+def _split_rows(
+    file: Any,
+    columns: dict[str, list[str]],
+    path: Path,
+    options: ReadOptions,
+    left_out: list[LeftOut],
+) -> Iterator[dict[str, Any]]:
+    """The rows of a file; those of an unknown split are refused, or added to `left_out`.
+
+    Raises:
+        DataError: as described.
+    """
+    batches = file.iter_batches(_BATCH, columns=_roots(columns))
+    rows = itertools.chain.from_iterable(_rows(batch, columns) for batch in batches)
+    for number, row in enumerate(rows, 1):
+        if columns["split"] and _word(row["split"]) is None:
+            odd = _odd_split(path, number, row["split"])
+            if options.on_error == "raise":
+                raise odd
+            left_out.append(LeftOut(odd.where, number, f"got {odd.got}"))
+            continue
+        yield row
+
+
+def _odd_split(path: Path, row: int, value: Any) -> DataError:
+    return DataError(
+        path,
+        row=row,
+        got=f"the split {value!r}",
+        expected="train, val or test",
+        fix=f"correct the row, or {LEAVE_OUT}",
+    )
 
 
 def _name(picture: Any, path: Path, row: int) -> str:

@@ -165,7 +165,8 @@ def _read_files(data_format: DataFormat, path: Path, options: ReadOptions) -> Da
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(files) > 1:
-        dataset = dataset.with_notes(f"{files[0].name} and {files[1].name} were read together.")
+        names = ", ".join(file.name for file in files[:-1])
+        dataset = dataset.with_notes(f"{names} and {files[-1].name} were read together.")
     return dataset
 
 

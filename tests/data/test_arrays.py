@@ -144,3 +144,14 @@ def test_opacity_lies_on_gray_and_texts_of_objects_are_named(
     # What is neither pictures, labels nor groups need not be understood.
     dataset = load_dataset(whole(faces, tmp_path / "i.npz", filenames=names))
     assert len(dataset) == len(faces)
+
+
+def test_a_file_for_each_split(tmp_path: Path, faces: Dataset) -> None:
+    whole(faces.part("training"), tmp_path / "train.npz", class_names=np.array(FER2013.names))
+    whole(faces.part("test"), tmp_path / "test.npz")
+    dataset = load_dataset(tmp_path)
+    assert dataset.counts().sum(axis=1).tolist() == [140, 0, 35]
+    assert np.array_equal(dataset.part("test").labels, faces.part("test").labels)
+    (tmp_path / "train.npz").rename(tmp_path / "mine.npz")
+    with pytest.raises(DataError, match=r"several data sets: mine\.npz, test\.npz"):
+        load_dataset(tmp_path)

@@ -126,3 +126,30 @@ def test_fractions_have_one_scale_in_all_rows(tmp_path: Path, faces: Dataset) ->
     pq.write_table(pa.table({"pixels": pixels, "label": labels}), tmp_path / "f.parquet")
     with pytest.raises(DataError, match="row 5: got pixels above 1 among rows of fractions"):
         load_dataset(tmp_path / "f.parquet")
+
+
+def test_a_folder_for_each_split(tmp_path: Path, faces: Dataset) -> None:
+    for split in ("training", "test"):
+        folder = tmp_path / "plain" / NAMES[split]
+        folder.mkdir(parents=True)
+        pq.write_table(table(faces.part(split), png), folder / "0000.parquet")
+    for source in (tmp_path, tmp_path / "plain"):
+        assert load_dataset(source).counts().sum(axis=1).tolist() == [140, 0, 35]
+    (tmp_path / "plain" / "test").rename(tmp_path / "plain" / "mood")
+    with pytest.raises(DataError, match="several data sets: plain/mood, plain/train"):
+        load_dataset(tmp_path)
+
+
+def test_a_split_without_a_name_in_use_is_not_training(tmp_path: Path, faces: Dataset) -> None:
+    part = faces.part("test")
+    for odd in ("holdout", "", None):
+        splits = ["train"] * 20 + [odd] * 15
+        pq.write_table(table(part, png, split=splits), tmp_path / "f.parquet")
+        with pytest.raises(DataError, match=rf"row 21: got the split {odd!r}; expected train"):
+            load_dataset(tmp_path / "f.parquet")
+        dataset = load_dataset(tmp_path / "f.parquet", on_error="skip")
+        assert len(dataset) == 20 and len(dataset.left_out) == 15
+    pq.write_table(table(part, png, split=["a"] * 35), tmp_path / "f.parquet")
+    dataset = load_dataset(tmp_path / "f.parquet")
+    assert len(dataset) == 35
+    assert "The column split of f.parquet names no splits and was not used." in dataset.notes

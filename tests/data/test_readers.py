@@ -375,3 +375,25 @@ def test_a_path_that_is_not_utf8_has_a_name_to_print(tmp_path: Path) -> None:
     assert len(dataset) == COUNT and len(dataset.left_out) == 1
     for text in (dataset.left_out[0].where, *dataset.notes):
         text.encode()
+
+
+def test_a_csv_of_validation_beside_that_of_training_is_read(tmp_path: Path) -> None:
+    parts = {"train": slice(0, 42), "val": slice(42, 56), "test": slice(56, 70)}
+    lines = {
+        name: "\n".join(
+            ["emotion,pixels", *(f"{e},{p}" for e, p in zip(EMOTIONS[k], PIXELS[k], strict=True))]
+        )
+        for name, k in parts.items()
+    }
+    (tmp_path / "data").mkdir()
+    for name, text in lines.items():
+        write(tmp_path / "data" / f"{name}.csv", text)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, text in lines.items():
+            archive.writestr(f"{name}.csv", text)
+    for given in ("data", "data/train.csv", "data/val.csv", "all.zip"):
+        dataset = load_dataset(tmp_path / given, on_error="skip")
+        assert [len(dataset.part(split)) for split in SPLITS] == [42, 14, 14], given
+        assert dataset.labels.tolist() == EMOTIONS
+    notes = load_dataset(tmp_path / "data", on_error="skip").notes
+    assert "train.csv, val.csv and test.csv were read together." in notes

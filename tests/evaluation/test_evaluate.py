@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mien.cli.evaluate import best_run
 from mien.constants import FACE_SIDE
 from mien.data.audit import audit
 from mien.data.dataset import SPLITS, Dataset, LeftOut
@@ -110,6 +111,15 @@ def test_validation_chooses_and_test_does_not() -> None:
     assert (
         "On the test pictures, used for no choice, validation-good reaches 0.0 % of 2 faces" in said
     )
+
+
+def test_the_next_step_named_is_of_the_best_run(faces: Dataset) -> None:
+    labels = faces.part("validation").labels
+    right, wrong = ({"validation": ((labels + k) % 7).tolist()} for k in (0, 1))
+    runs = [certain(wrong, 7, "a"), certain(right, 7, "b")]
+    folders = [Path("runs/a"), Path("runs/b")]
+    assert best_run(folders, evaluate(faces, runs)) == folders[1]
+    assert best_run(folders[:1], evaluate(faces, runs)) == folders[0]
 
 
 def test_without_validation_none_is_chosen() -> None:
