@@ -207,9 +207,11 @@ def _shares(weights: Mapping[str, float], labels: LabelSet) -> tuple[float, ...]
         values = [float(weights.get(name, 0.0)) for name in labels]
     except (TypeError, ValueError):
         values = [math.nan]
-    if not all(math.isfinite(value) and value >= 0 for value in values) or sum(values) <= 0:
+    total = sum(values)
+    if not (all(value >= 0 for value in values) and 0 < total < math.inf):
         raise UsageError(
             f"prior: got the weights {dict(weights)!r:.200}; expected numbers of at least 0, and "
-            "one above 0. Fix: give each label that can occur a weight, such as happy=3,neutral=5"
+            "one above 0, with a finite sum. Fix: give each label that can occur a weight, such as "
+            "happy=3,neutral=5"
         )
-    return tuple(value / sum(values) for value in values)
+    return tuple(value / total for value in values)

@@ -94,13 +94,14 @@ def create_app(service: Service, access: Access | None = None) -> ASGIApp:
         lifespan=life,
         separate_input_output_schemas=False,
     )
-    _add_problems(app)
+    access = access or Access()
+    _add_problems(app, needs_token=bool(access.token))
     _add_recognition(app, service)
     _add_teaching(app, service)
     app.include_router(device_router(service.recognizer, service.limits))
     _add_operation(app, service)
     _add_pages(app)
-    return Guard(app, access or Access(), service.metrics)
+    return Guard(app, access, service.metrics)
 
 
 def _add_recognition(app: FastAPI, service: Service) -> None:
@@ -230,7 +231,7 @@ def _add_pages(app: FastAPI) -> None:
     app.router.redirect_slashes = False
 
 
-def _add_problems(app: FastAPI) -> None:
+def _add_problems(app: FastAPI, *, needs_token: bool) -> None:
     def answer(request: HTTPConnection, problem: Problem) -> Response:
         return problem.response(request.scope["state"][REQUEST_ID])
 
@@ -267,6 +268,11 @@ def _add_problems(app: FastAPI) -> None:
         document["components"]["schemas"]["Problem"] = problem
         for name in ("HTTPValidationError", "ValidationError"):
             document["components"]["schemas"].pop(name, None)
+        if needs_token:
+            document["components"]["securitySchemes"] = {
+                "token": {"type": "http", "scheme": "bearer"}
+            }
+            document["security"] = [{"token": []}]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

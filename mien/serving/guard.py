@@ -170,7 +170,7 @@ def _add_headers(message: Message, request_id: str) -> None:
 def _name(host: str) -> str:
     """The name in a Host header, without the port."""
     try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
+        return (urlsplit(f"//{host}").hostname or "").lower().removesuffix(".")
     except ValueError:
         return ""
 

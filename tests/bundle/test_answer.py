@@ -93,6 +93,7 @@ def test_balanced_is_had_of_what_is_known_of_the_training_data() -> None:
         "=3",
         "happy=-1,sad=2",
         "happy=inf",
+        "happy=1e308,neutral=1e308",
         "happy=0",
         "",
         {},

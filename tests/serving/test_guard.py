@@ -46,7 +46,8 @@ def test_pages_of_other_sites_are_told(headers: dict[str, str], same: bool) -> N
 
 def test_another_host_name_is_refused(make_client: Callable[..., TestClient], face: bytes) -> None:
     client = make_client(access=Access(hosts=frozenset({"localhost", "127.0.0.1"})))
-    assert client.get("/", headers={"host": "localhost:8000"}).status_code == 200
+    for host in ("localhost:8000", "localhost.:8000"):  # with the dot of the root
+        assert client.get("/", headers={"host": host}).status_code == 200
     for host in ("evil.example", "", "localhost.evil.example", "127.0.0.1.evil.example"):
         answer = client.post("/v1/faces", content=face, headers={"host": host})
         assert (answer.status_code, answer.json()["code"]) == (421, "wrong-host")
@@ -105,6 +106,10 @@ def test_a_token_is_asked_for_the_api_alone(
         assert client.post("/v1/faces", content=face, headers=headers).status_code == 401
     headers = {"authorization": f"bearer {TOKEN}"}
     assert client.post("/v1/faces", content=face, headers=headers).status_code == 200
+    document = client.get("/v1/openapi.json", headers=headers).json()
+    [required] = document["security"]
+    [scheme] = map(document["components"]["securitySchemes"].get, required)
+    assert scheme == {"type": "http", "scheme": "bearer"}
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/stream"):
         pass
     with client.websocket_connect("/v1/stream", subprotocols=["mien", f"bearer.{TOKEN}"]) as stream:
