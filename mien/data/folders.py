@@ -20,6 +20,7 @@ from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.label_tables import groups_beside, list_by_tables, tables_in
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import ReadOptions, read_faces
+from mien.data.posed_sets import list_by_names, list_ck
 from mien.data.tree import walk
 from mien.data.yolo import list_yolo, refuse_annotations
 from mien.errors import DataError
@@ -53,16 +54,18 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
     tree = walk(folder)
     tables = tables_in(folder, tree)
     if not names_labels(tree):
-        listing = list_yolo(folder, tree, on_error)
+        listing = list_ck(folder, tree, on_error) or list_yolo(folder, tree, on_error)
         if listing is None:
             listing, unread = list_by_tables(folder, tree, tables, on_error)
+        if listing is None:
+            listing = list_by_names(folder, tree, on_error)
         if listing is None:
             refuse_annotations(folder, tree)
     if listing is None:
         with _mentioning_table(unread):
             listing = list_folder(folder, tree, on_error)
         listing.unread = unread
-        listing.notes += [f"A table was not used: {said}." for said, _ in unread]
+    listing.notes += [f"A table was not used: {said}." for said, _ in unread]
     if not any(listing.groups) or listing.by_table:
         groups_beside(listing, folder, tables)
     if listing.loose:

@@ -108,7 +108,10 @@ def list_folder(folder: Path, tree: Tree, on_error: str = "raise") -> Listing:
     if not tree.folders:
         raise DataError(
             folder,
-            got="a folder without a FER2013 csv and without subfolders",
+            got=f"{len(tree.pictures):,} pictures without labels: no folders, table or names of a "
+            "known set give them"
+            if tree.pictures
+            else "a folder without a FER2013 csv and without subfolders",
             expected="fer2013.csv, or pictures as split/label/picture or label/picture",
             fix="sort the pictures into one folder for each label, or put a table labels.csv with "
             "the columns file,label beside them",

@@ -108,7 +108,7 @@ def test_texts_beside_pictures_are_no_boxes(tmp_path: Path) -> None:
     for n in range(4):
         Image.new("L", (48, 48), n).save(tmp_path / f"{n}.png")
         (tmp_path / f"{n}.txt").write_text("a photograph of a cat")
-    with pytest.raises(DataError, match="without subfolders"):
+    with pytest.raises(DataError, match="pictures without labels: no folders, table or names"):
         load_dataset(tmp_path)
 
 
