@@ -26,6 +26,7 @@ from mien.data.yolo import list_yolo, refuse_annotations
 from mien.errors import DataError
 from mien.labels import FER2013
 
+_VAGUE = {"unlabeled", "unlabelled", "unknown", "unsorted", "none", "other", "others", "misc"}
 _PREFIX = re.compile("(" + "|".join(USAGE) + ")_")
 
 
@@ -92,6 +93,10 @@ def read_folder(listing: Listing, options: ReadOptions, *, source: str) -> Datas
     notes = list(listing.notes)
     if all(number_in(name) for name in label_set):
         notes.append(NUMBERS)
+    notes += [
+        f"The folder {name} counts as a label; --labels {name}= leaves it out."
+        for name in sorted(_VAGUE & set(listing.labels))
+    ]
     names = [path.relative_to(listing.root).as_posix() for path in listing.pictures]
     read = read_faces(listing.pictures, names, options, source)
     labels = np.array([label_set.index(name) for name in listing.labels], np.int64)

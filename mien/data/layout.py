@@ -36,6 +36,7 @@ SPLIT_NAMES = {
     "testing": "test",
     "privatetest": "test",
 }
+_VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".wmv")
 _EVALUATION = ("eval", "evaluation")  # the test split if another folder is the validation split
 _MAX_SPLITS = 3  # up to so many folders above the labels count as misspelt splits, not persons
 _MIN_GROUPS = 3  # fewer folders of one level count as kinds of pictures, not persons
@@ -117,11 +118,14 @@ def list_folder(folder: Path, tree: Tree, on_error: str = "raise") -> Listing:
             "the columns file,label beside them",
         )
     if not any(len(parts) > 1 for parts in tree.pictures):
+        has_videos = any(parts[-1].lower().endswith(_VIDEOS) for parts in tree.others)
         raise DataError(
             folder,
-            got="label folders without a single picture",
+            got=f"label folders {'with videos but ' * has_videos}without a single picture",
             expected="pictures as split/label/picture or label/picture",
-            fix="check that the copy is complete",
+            fix="save frames of each video in a folder of its own, label/video/frame.png"
+            if has_videos
+            else "check that the copy is complete",
         )
     tree, root = _unwrapped(tree, folder)
     listing = Listing(root)

@@ -317,12 +317,23 @@ def test_a_split_without_a_class(tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_of_what_has_no_label_is_told(tmp_path: Path) -> None:
+    for label in ("happy", "sad", "Unlabeled"):
+        save(tmp_path / label / "1.png")
+    notes = load_dataset(tmp_path).notes
+    assert any("unlabeled counts as a label; --labels unlabeled= leaves" in note for note in notes)
+
+
 def test_folders_that_hold_nothing_to_read(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(DataError, match="without subfolders"):
         load_dataset(tmp_path / "a")
     (tmp_path / "b" / "train").mkdir(parents=True)
-    with pytest.raises(DataError, match="without a single picture"):
+    with pytest.raises(DataError, match="label folders without a single picture.*copy is complete"):
+        load_dataset(tmp_path / "b")
+    (tmp_path / "b" / "train" / "happy").mkdir()
+    (tmp_path / "b" / "train" / "happy" / "1.AVI").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match="with videos but without .* save frames of each video"):
         load_dataset(tmp_path / "b")
     save(tmp_path / "c" / "fold1" / "happy" / "1.png")
     save(tmp_path / "c" / "fold2" / "happy" / "1.png")
