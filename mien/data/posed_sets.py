@@ -68,7 +68,7 @@ def list_by_names(folder: Path, tree: Tree, on_error: str = "raise") -> Listing 
             continue
         code = match["code"].lower()
         label = _EXPRESSIONS[code if len(code) == 1 else code[:2]]
-        listing.add(path, label, split_named(*parts[:-1]), match["person"])
+        listing.add(path, label, split_named(*parts[:-1]), match["person"].upper())
     return _told(listing, f"from the names of the files, which are those of {name}")
 
 
@@ -80,25 +80,32 @@ def list_ck(folder: Path, tree: Tree, on_error: str = "raise") -> Listing | None
         DataError: for such a file without a number from 0 to 7, unless it is to be skipped.
     """
     files = {parts[-1].lower(): parts for parts in tree.others if _is_ck(parts)}
-    listing, num_without = Listing(folder), 0
+    listing, num_without, used = Listing(folder), 0, set[str]()
     for parts in tree.pictures if files else ():
         stem = parts[-1].rpartition(".")[0]
-        if (file := files.get(stem.lower() + _CK_ENDING)) is None:
+        if (file := files.get(name := stem.lower() + _CK_ENDING)) is None:
             num_without += 1
             continue
+        used.add(name)
         try:
             label = _CK_NUMBERS[_number(folder / Path(*file))]
         except DataError as error:
             listing.leave_out(error, on_error)
             continue
-        listing.add(folder / Path(*parts), label, None, stem.partition("_")[0])
+        person = stem.partition("_")[0].upper()
+        listing.add(folder / Path(*parts), label, split_named(*parts[:-1]), person)
     if not listing.pictures and not listing.left_out:
         return None
     listing = _told(listing, f"from files {_CK_ENDING}, as in CK+")
     if num_without:
         listing.notes.append(
-            f"{num_without:,} pictures without such a file, which come before the end of their "
-            "sequences, were left out."
+            f"{num_without:,} pictures without such a file were left out. In CK+ only the last "
+            "picture of a sequence has one, and not of each."
+        )
+    if unused := sorted(files.keys() - used):
+        name = "/".join(files[unused[0]])
+        listing.notes.append(
+            f"{len(unused):,} files {_CK_ENDING} have no picture of their name. The first: {name}."
         )
     return listing
 

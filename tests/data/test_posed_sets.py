@@ -85,6 +85,42 @@ def test_of_ck_the_last_picture_of_a_sequence_is_read(tmp_path: Path) -> None:
     assert any("7 pictures without such a file" in note for note in data.notes)
 
 
+def test_of_ck_unlabelled_sequences_and_files_without_a_picture_are_told(tmp_path: Path) -> None:
+    root = make_ck(tmp_path)
+    (root / "cohn-kanade-images/S010/002/S010_002_00000003.png").unlink()
+    data = load_dataset(root, faces="whole")
+    assert len(data.labels) == 2
+    told = [note for note in data.notes if "no picture of their name" in note]
+    assert told == [
+        "1 files _emotion.txt have no picture of their name. "
+        "The first: Emotion/S010/002/S010_002_00000003_emotion.txt."
+    ]
+    assert any("and not of each." in note for note in data.notes)
+
+
+def test_of_ck_folders_may_give_the_split(tmp_path: Path) -> None:
+    people = {"S005": "train", "S006": "train", "S010": "test", "S011": "test"}
+    for k, (person, split) in enumerate(people.items()):
+        stem = f"{split}/{person}/{person}_001_00000003"
+        save(tmp_path, f"{stem}.png", k)
+        (tmp_path / f"{stem}_emotion.txt").write_text(f"{(1, 7)[k % 2]}.0")
+    data = load_dataset(tmp_path, faces="whole")
+    assert data.groups is not None
+    for split, persons in (("training", {"S005", "S006"}), ("test", {"S010", "S011"})):
+        assert set(data.groups[data.mask(split)]) == persons
+
+
+def test_a_person_is_the_same_in_upper_and_lower_case(tmp_path: Path) -> None:
+    for k, name in enumerate(JAFFE):
+        save(tmp_path / "jaffe", name if k % 2 else name.lower())
+    root = make_ck(tmp_path / "ck")
+    last = root / "cohn-kanade-images/S010/002/S010_002_00000003.png"
+    last.rename(last.with_name(last.name.lower()))
+    for kind, persons in (("jaffe", {"KA", "YM", "TM"}), ("ck", {"S005", "S010"})):
+        data = load_dataset(tmp_path / kind, faces="whole")
+        assert data.groups is not None and set(data.groups) == persons
+
+
 @pytest.mark.parametrize("text", ["", "8", "3.5", "happy", "\u00e9"])
 def test_a_file_without_the_number_of_an_expression_is_named(tmp_path: Path, text: str) -> None:
     file = make_ck(tmp_path) / "Emotion/S005/001/S005_001_00000003_emotion.txt"
