@@ -46,6 +46,15 @@ class MienError(Exception):
     def __init__(self, *args: object) -> None:
         super().__init__(*(without_password(a) if isinstance(a, str) else a for a in args))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own calls the class with the text alone. A pool whose worker raises an error
+        # that cannot be restored waits for ever.
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[MienError], args: tuple[object, ...]) -> MienError:
+    return kind.__new__(kind, *args)
+
 
 class UsageError(MienError):
     """An option or argument that makes no sense."""

@@ -1,7 +1,9 @@
-"""A word that there is not is answered with the nearest that there is."""
+"""A word that there is not is answered with the nearest that there is; errors can be pickled."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,16 @@ from mien.bundle import open_bundle
 from mien.bundle.classifier import Classifier, check_mode
 from mien.data.label_names import names_for
 from mien.data.synthetic import drawn_dataset
-from mien.errors import RunError, UsageError, meant
+from mien.errors import (
+    BundleError,
+    DataError,
+    DownloadError,
+    MienError,
+    MissingExtraError,
+    RunError,
+    UsageError,
+    meant,
+)
 from mien.evaluation.weighted import parse_weights
 from mien.results.columns import column_kinds
 from mien.serving.limits import parse_limits
@@ -83,3 +94,23 @@ def test_a_bundle_in_the_place_of_a_run_is_told(tmp_path: Path, kind: str) -> No
             archive.writestr("b/bundle.json", "{}")
     with pytest.raises(RunError, match=r"got a bundle; .*Fix: .*mien evaluate --bundle .* DATA"):
         load_run(given)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MienError("got a; expected b. Fix: c"),
+        UsageError("got a; expected b. Fix: c"),
+        DataError("d.csv", got="a", expected="b", fix="c", row=3),
+        RunError("got a; expected b. Fix: c"),
+        DownloadError("got a; expected b. Fix: c"),
+        MissingExtraError("av", "video"),
+        BundleError("b.zip", "bundle.json", got="a", expected="b"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_survives_the_way_out_of_a_worker_process(error: MienError) -> None:
+    error.add_note("in the worker")
+    for back in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):  # noqa: S301
+        assert type(back) is type(error) and str(back) == str(error)
+        assert vars(back) == vars(error) and back.exit_code == error.exit_code
