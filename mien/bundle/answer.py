@@ -109,7 +109,7 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
         if prior in rules:
             return rules[prior]
         if "=" in prior:
-            prior = _weights(prior)
+            prior = _weights(prior, _example(labels))
         elif prior == BALANCED:
             prior = dict.fromkeys(labels, 1.0)
             rule = _reweighted(rules, _shares(prior, labels), labels)
@@ -121,10 +121,22 @@ def rule_under(prior: Prior, rules: Mapping[str, AnswerRule], labels: LabelSet) 
                 + meant(
                     prior,
                     (*rules, BALANCED),
-                    "choose one of these, or write weights such as happy=3,neutral=5",
+                    f"choose one of these, or write weights such as {_example(labels)}",
                 )
             )
+    if not isinstance(prior, Mapping):
+        raise UsageError(
+            f"prior: got {prior!r:.80}; expected a name, or weights by label. Fix: pass one of "
+            f"{', '.join({**rules, BALANCED: None})}, or weights such as {_example(labels)}"
+        )
     return _reweighted(rules, _shares(prior, labels), labels)
+
+
+def _example(labels: LabelSet) -> str:
+    """Weights of labels that these are, such as `happy=3,neutral=5`."""
+    usual = [name for name in ("happy", "neutral") if name in labels.names]
+    names = usual if len(usual) == 2 else labels.names[:2]
+    return ",".join(f"{name}={n}" for name, n in zip(names, (3, 5), strict=False))
 
 
 def pool(
@@ -178,7 +190,7 @@ def _reweighted(
     return dataclasses.replace(base, prior=text, class_shares=shares, log_shift=shift)
 
 
-def _weights(text: str) -> dict[str, float]:
+def _weights(text: str, example: str) -> dict[str, float]:
     weights = dict[str, float]()
     for part in text.split(","):
         name, _, value = (word.strip() for word in part.partition("="))
@@ -189,7 +201,7 @@ def _weights(text: str) -> dict[str, float]:
         if not name or name in weights or math.isnan(number):
             raise UsageError(
                 f"prior: got {part.strip()[:80]!r}; expected LABEL=WEIGHT, each label once. Fix: "
-                "write weights such as happy=3,neutral=5"
+                f"write weights such as {example}"
             )
         weights[name] = number
     return weights
@@ -212,6 +224,6 @@ def _shares(weights: Mapping[str, float], labels: LabelSet) -> tuple[float, ...]
         raise UsageError(
             f"prior: got the weights {dict(weights)!r:.200}; expected numbers of at least 0, and "
             "one above 0, with a finite sum. Fix: give each label that can occur a weight, such as "
-            "happy=3,neutral=5"
+            + _example(labels)
         )
     return tuple(value / total for value in values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -244,9 +244,24 @@ def predict(
     if not engine_options.dry_run:
         tell(tally.sentence())
     if out is None and not quiet and not options.pictures and not engine_options.dry_run:
-        say_next("predict", *paths, "--out", "faces.csv", "--draw", "marked", as_json=json)
+        same: dict[str, object] = {"--bundle": bundle, "--detector": detector}
+        same |= {"--detector-model": detector_model, "--max-side": max_side}
+        same |= {"--prior": prior, "--every": every, "--smooth": smooth}
+        again = ["predict", *paths, *_given(same), *["--best"][: int(best)]]
+        say_next(*again, "--out", "faces.csv", "--draw", draw or "marked", as_json=json)
     if tally.num_failed or num_bad:
         raise typer.Exit(SOME_UNREADABLE)
+
+
+def _given(options: Mapping[str, object]) -> list[str]:
+    """The options that have another value than by default, for the next command."""
+    defaults = {None, "shipped", "auto"}
+    return [
+        text
+        for name, value in options.items()
+        if value not in defaults
+        for text in (name, str(value))
+    ]
 
 
 def _predict_here(

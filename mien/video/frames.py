@@ -21,6 +21,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 
@@ -103,10 +104,11 @@ def read_frames(
 
 
 def check_every(every: float | None) -> None:
-    if every is not None and not (math.isfinite(every) and every > 0):
+    is_number = isinstance(every, Real) and math.isfinite(every)  # no text such as 0.2s
+    if every is not None and not (is_number and every > 0):
         raise UsageError(
-            f"every: got {every}; expected seconds above 0, or None for every frame. Fix: pass one "
-            "of these"
+            f"every: got {every!r}; expected seconds above 0, or None for every frame. Fix: pass "
+            "one of these"
         )
 
 

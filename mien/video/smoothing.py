@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -24,10 +25,11 @@ class Smoother:
     """
 
     def __init__(self, time_constant_s: float) -> None:
-        if not (math.isfinite(time_constant_s) and time_constant_s >= 0):
+        is_number = isinstance(time_constant_s, Real) and math.isfinite(time_constant_s)
+        if not (is_number and time_constant_s >= 0):
             raise UsageError(
-                f"smoothing: got the time constant {time_constant_s}; expected seconds, 0 or more. "
-                "Fix: pass 0 for no smoothing, or a time such as 0.3"
+                f"smoothing: got the time constant {time_constant_s!r}; expected seconds, 0 or "
+                "more. Fix: pass 0 for no smoothing, or a time such as 0.3"
             )
         self._time_constant_s = time_constant_s
         self._last: dict[int, tuple[float, np.ndarray]] = {}

@@ -48,6 +48,15 @@ def test_named_priors_and_the_default() -> None:
         rule_under("posed", RULES, LABELS)
 
 
+@pytest.mark.parametrize("given", [3, ["happy"], "anger", "tense=many"])
+def test_the_error_for_another_prior_shows_weights_of_the_networks_own_labels(
+    given: object,
+) -> None:
+    labels = LabelSet(("calm", "glad", "tense"))
+    with pytest.raises(UsageError, match=r"^prior: got .*; expected .* calm=3,glad=5$"):
+        rule_under(given, RULES, labels)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("own", [{"happy": 3, "sad": 1, "neutral": 0}, "happy=3, sad = 1"])
 def test_a_prior_of_ones_own_reweights_the_balanced_answer(own: object) -> None:
     rule = rule_under(own, RULES, LABELS)  # type: ignore[arg-type]

@@ -91,6 +91,19 @@ def test_a_folder_gives_a_row_for_each_picture_and_says_what_failed(
     assert "left out 1 file without the name of a picture or video" in done.stderr
 
 
+def test_the_next_command_has_the_options_that_decide_the_answer(album: Path, toy: Path) -> None:
+    def next_command(*options: str) -> str:
+        done = CliRunner().invoke(app, ["predict", str(album), "--detector", "none", *options])
+        return next(line for line in done.stderr.splitlines() if line.startswith("Next: "))
+
+    first, last = f"Next: mien predict {album}", "--out faces.csv --draw marked"
+    assert next_command("--fast") == f"{first} --detector none {last}"
+    own = f"--bundle {toy} --detector none"
+    assert next_command("--bundle", str(toy)) == f"{first} {own} {last}"
+    given = "--prior balanced --every 0.5s --smooth 0s --best"
+    assert next_command(*given.split()) == f"{first} --detector none {given} {last}"
+
+
 def test_json_on_stdout_is_one_document(album: Path, toy: Path) -> None:
     done = run(album / "a", "--json", toy=toy)
     assert done.exit_code == 0

@@ -564,9 +564,13 @@ def test_an_interrupted_watch_leaves_a_copy_that_plays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"every": 0.0}, {"every": -1.0}, {"every": float("nan")}, {"smooth_s": -1.0}]
+    "options",
+    [
+        *({"every": 0.0}, {"every": -1.0}, {"every": float("nan")}, {"every": "0.2s"}),
+        *({"smooth_s": -1.0}, {"smooth_s": "0.3s"}, {"smooth_s": None}),
+    ],
 )
-def test_options_that_cannot_be_meant(options: dict[str, float]) -> None:
+def test_options_that_cannot_be_meant(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         watch("absent.mp4", Lights(), **options)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="expected one of .mp4"):
