@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli import tables
-from mien.cli.evaluate import print_job
+from mien.cli.evaluate import best_run, print_job
 from mien.cli.options import (
     Augment,
     BatchSize,
@@ -105,8 +105,8 @@ def run(
         source = source_of(data, votes, on_error, faces, side, labels, groups)
         job = pipeline.run(source, recipes, out=out, say=say, options=options)
     print_job(job, json)
-    best = job.evaluation.best or recipes[0].name
-    say_next("export", out / "networks" / best, "network.zip", as_json=json)
+    folders = [out / "networks" / entry.name for entry in recipes]
+    say_next("export", best_run(folders, job.evaluation), "network.zip", as_json=json)
 
 
 def train(
