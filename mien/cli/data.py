@@ -18,6 +18,7 @@ from mien.cli.options import (
     Votes,
     answer,
     choice,
+    reading,
     say,
     say_next,
     source_of,
@@ -48,9 +49,10 @@ def data_info(
     """
     from mien.data import source as sources
 
-    values = sources.count(source_of(data, votes, on_error, faces, side, labels, groups))
+    source = source_of(data, votes, on_error, faces, side, labels, groups)
+    values = sources.count(source)
     answer(values, count_table(values), json)
-    say_next("data", "audit", *([data] if data else []), as_json=json)
+    say_next("data", "audit", *reading(source), as_json=json)
 
 
 @data_app.command("audit")
@@ -81,7 +83,7 @@ def data_audit(
     source = source_of(data, votes, on_error, faces, side, labels, groups)
     audit = sources.audit_source(source, out=out, say=say)
     answer(audit.to_dict(rows=True), audit.table(), json)
-    say_next("train", *([data] if data else []), as_json=json)
+    say_next("train", *reading(source), as_json=json)
 
 
 @data_app.command("get")

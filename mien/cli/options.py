@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json as json_module
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.constants import CLASS_WEIGHTS, FACES, ON_ERROR, RECIPES
+from mien.constants import CLASS_WEIGHTS, FACE_SIDE, FACES, ON_ERROR, RECIPES
 from mien.errors import meant, printable, without_password
 
 if TYPE_CHECKING:
@@ -222,6 +223,25 @@ def say(sentence: str) -> None:
 def teller(quiet: bool) -> Tell:
     """What tells the user of the work: `say`, or for --quiet nothing."""
     return (lambda sentence: None) if quiet else say
+
+
+def given(options: Mapping[str, object]) -> list[str]:
+    """The options that have another value than by default, for the next command."""
+    defaults = {None, "shipped", "auto", "raise", FACE_SIDE}
+    return [
+        text
+        for name, value in options.items()
+        if value not in defaults
+        for text in (name, str(value))
+    ]
+
+
+def reading(source: Source) -> list[str]:
+    """The data and its reading options, for the next command."""
+    fields = dataclasses.asdict(source)
+    path = fields.pop("path")
+    options = {f"--{name.replace('_', '-')}": value for name, value in fields.items()}
+    return [*([str(path)] if path else []), *given(options)]
 
 
 def say_next(*command: object, as_json: bool = False) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.cluster import ENGINES, EngineOptions, predict_with_ray
-from mien.cli.options import Json, Tell, choice, say, say_next, teller
+from mien.cli.options import Json, Tell, choice, given, say, say_next, teller
 from mien.cli.progress import counting_bar
 from mien.constants import COLUMNS, DETECTORS
 from mien.errors import UsageError
@@ -247,21 +247,10 @@ def predict(
         same: dict[str, object] = {"--bundle": bundle, "--detector": detector}
         same |= {"--detector-model": detector_model, "--max-side": max_side}
         same |= {"--prior": prior, "--every": every, "--smooth": smooth}
-        again = ["predict", *paths, *_given(same), *["--best"][: int(best)]]
+        again = ["predict", *paths, *given(same), *["--best"][: int(best)]]
         say_next(*again, "--out", "faces.csv", "--draw", draw or "marked", as_json=json)
     if tally.num_failed or num_bad:
         raise typer.Exit(SOME_UNREADABLE)
-
-
-def _given(options: Mapping[str, object]) -> list[str]:
-    """The options that have another value than by default, for the next command."""
-    defaults = {None, "shipped", "auto"}
-    return [
-        text
-        for name, value in options.items()
-        if value not in defaults
-        for text in (name, str(value))
-    ]
 
 
 def _predict_here(

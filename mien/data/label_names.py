@@ -234,8 +234,8 @@ def number_in(label: str) -> str | None:
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """Sort key: `2` comes before `10`."""
-    return (int(name), "") if name.isdecimal() else (1 << 60, name)
+    """Sort key: `-1` comes before `0`, and `2` before `10`."""
+    return (int(name), "") if name.removeprefix("-").isdecimal() else (1 << 60, name)
 
 
 def _plain(label: str) -> str:

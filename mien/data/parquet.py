@@ -270,7 +270,7 @@ def _split_rows(
             odd = _odd_split(path, number, row["split"])
             if options.on_error == "raise":
                 raise odd
-            left_out.append(LeftOut(odd.where, number, f"got {odd.got}"))
+            left_out.append(LeftOut(odd.where, number, f"got {odd.got}; expected {odd.expected}"))
             continue
         yield row
 

@@ -101,7 +101,8 @@ def _rebuilt(
         raise UsageError(
             f"average: got {len(bundles)} bundle(s) and the shares "
             f"{', '.join(f'{share:g}' for share in shares)}; expected two or more bundles, and a "
-            f"positive share of at most {MAX_SHARE:g} for each. Fix: give as many shares as bundles"
+            f"positive share of at most {MAX_SHARE:g} for each. Fix: "
+            + ("name another bundle" if len(bundles) < 2 else "give such a share for each bundle")
         )
     networks = [rebuilt(bundle, bundle.name, "or average other bundles") for bundle in bundles]
     structures = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -257,6 +258,9 @@ def test_data_verbs(csv: Path, faces: Dataset, tmp_path: Path) -> None:
         info["counts"]["training"]["happy"] == int(faces.counts()[0, 3])
         and info["num_unlabelled"] == 0
     )
+    given = [str(csv), "--on-error", "skip", "--labels", "fer2013"]
+    done = CliRunner().invoke(app, ["data", "info", *given], catch_exceptions=False)
+    assert done.stderr.splitlines()[-1] == f"Next: mien data audit {shlex.join(given)}"
     audit = answer("data", "audit", csv, "--out", tmp_path / "audit")
     assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == audit
     drawn = answer("data", "draw", "--num", 80, "--out", tmp_path / "drawn")

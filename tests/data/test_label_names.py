@@ -35,6 +35,11 @@ def test_rafdb(tmp_path: Path) -> None:
     assert "1 = surprise" in dataset.notes[-1]
 
 
+def test_labels_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    data = load_dataset(folders(tmp_path, ["10", "0", "-1", "2", "b", "1"]))
+    assert data.label_set.names == ("-1", "0", "1", "2", "10", "b")
+
+
 def test_affectnet_and_what_has_no_name(tmp_path: Path) -> None:
     data = load_dataset(folders(tmp_path / "affect", [str(n) for n in range(10)]))
     dataset = rename_labels(data, "AffectNet")

@@ -149,6 +149,7 @@ def test_a_split_without_a_name_in_use_is_not_training(tmp_path: Path, faces: Da
             load_dataset(tmp_path / "f.parquet")
         dataset = load_dataset(tmp_path / "f.parquet", on_error="skip")
         assert len(dataset) == 20 and len(dataset.left_out) == 15
+        assert dataset.left_out[0].reason.startswith(f"got the split {odd!r}; expected train")
     pq.write_table(table(part, png, split=["a"] * 35), tmp_path / "f.parquet")
     dataset = load_dataset(tmp_path / "f.parquet")
     assert len(dataset) == 35

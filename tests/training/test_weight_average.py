@@ -94,16 +94,17 @@ def test_the_mean_remembers_what_any_of_them_learned_from(
 
 
 def test_what_cannot_be_averaged(pair: list[Bundle], faces: Dataset, tmp_path: Path) -> None:
-    for bundles, shares in (
-        (pair[:1], []),
-        (pair, [1.0]),
-        (pair, [1.0, 0.0]),
-        (pair, [np.nan, 1]),
-        (pair, [1, np.inf]),
-        (pair, [1e308, 1e308]),
+    share = "Fix: give such a share for each"
+    for bundles, shares, fix in (
+        (pair[:1], [], "Fix: name another bundle"),
+        (pair, [1.0], share),
+        (pair, [1.0, 0.0], share),
+        (pair, [np.nan, 1], share),
+        (pair, [1, np.inf], share),
+        (pair, [1e308, 1e308], share),
     ):
         with pytest.raises(
-            UsageError, match="got .* bundle.*expected two or more bundles, and a positive share"
+            UsageError, match=f"expected two or more bundles, and a positive share.*{fix}"
         ):
             average(faces, bundles, tmp_path / "run", shares=shares)
     other = export(
