@@ -17,7 +17,7 @@ from mien.data.encodings import decode_text
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.layout import split_named, split_word
 from mien.data.pixels import PIXELS, BadRow, quoted, shape_of
-from mien.data.tables import csv_rows
+from mien.data.tables import csv_rows, ignored_splits
 from mien.errors import DataError
 from mien.labels import FER2013, FERPLUS, canonical
 
@@ -156,6 +156,8 @@ def read_header(line: bytes, where: str, name: str, allowed: str) -> Header:
     classes = class_columns(columns) if places["emotion"] is None else ()
     if places["emotion"] is None and (classes or not split_word(stem)):
         notes.append(_labels_note(Path(name).name, columns, pixels, classes))
+    if places["usage"] is None:
+        notes += ignored_splits(columns, Path(name).name)
     split = split_named(stem) if places["usage"] is None else None
     return Header(
         len(columns),

@@ -27,7 +27,7 @@ from mien.data.dataset import LEAVE_OUT, SPLITS
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
 from mien.data.layout import Listing, split_named
-from mien.data.tables import find_column, read_table, text_of
+from mien.data.tables import find_column, ignored_splits, read_table, text_of
 from mien.data.tree import Tree
 from mien.errors import DataError, printable
 from mien.vision.formats import is_picture_name
@@ -256,6 +256,8 @@ def _read(path: Path, tables: Tables) -> None:
             f"{printable(rows[0][split][:40])!r}) and was not used."
         )
         split = None
+    if split is None:
+        tables.notes += ignored_splits(names, path.name)
     if headless:
         split = next(
             (k for k in range(len(names)) if all(split_named(row[k]) for row in rows)), None

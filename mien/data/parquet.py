@@ -26,6 +26,7 @@ from mien.data.label_names import FER2013_NUMBERS, label_positions
 from mien.data.layout import SPLIT_NAMES, split_named
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
+from mien.data.tables import ignored_splits
 from mien.errors import DataError, MissingExtraError
 
 _PICTURES = ("image", "img", "picture", "face", "photo", "pixels", "img_bytes", "image_bytes")
@@ -242,9 +243,11 @@ def _word(value: Any) -> str | None:
 
 def _drop_other_splits(file: Any, columns: dict[str, list[str]], path: Path) -> list[str]:
     """Take the column of splits out of the columns if none of its values names a split; returns
-    the note on that.
+    the note on that, or on other columns that divide the rows.
     """
-    for batch in file.iter_batches(columns=columns["split"]) if columns["split"] else ():
+    if not columns["split"]:
+        return ignored_splits([name.lower() for name in file.schema_arrow.names], path.name)
+    for batch in file.iter_batches(columns=columns["split"]):
         if any(_word(value) is not None for value in set(batch.column(0).to_pylist())):
             return []
     name, columns["split"] = columns["split"], []

@@ -11,6 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from mien.errors import DataError
 
 _DELIMITERS = ",;\t| "
+# Columns that divide rows by numbers, which may mean any split.
+_DIVISIONS = (
+    *("is_train", "is_training", "train", "is_test", "test", "is_val", "is_valid"),
+    *("is_validation", "fold", "folds", "kfold", "k_fold", "cv_fold"),
+)
 
 
 def read_table(data: bytes, where: str) -> tuple[list[str], list[list[str]]]:
@@ -72,6 +77,21 @@ def find_column(names: Sequence[str], candidates: Sequence[str]) -> int | None:
     """Position of the first candidate that is among the names; None if there is none."""
     plain = [name.replace(" ", "_").replace("-", "_").replace(".", "_") for name in names]
     return next((plain.index(name) for name in candidates if name in plain), None)
+
+
+def ignored_splits(names: Sequence[str], table: str) -> list[str]:
+    """A note on columns that divide the rows in other ways than by the names of splits.
+
+    Args:
+        names: All columns, in lower case, of a table that has no column of splits.
+        table: The table's name.
+    """
+    found = [name for name in names if name.replace(" ", "_").replace("-", "_") in _DIVISIONS]
+    note = (
+        f"In {table}, {', '.join(found)} did not count: a column split of training, validation or "
+        "test says where each row belongs."
+    )
+    return [note] if found else []
 
 
 def text_of(data: bytes) -> str:

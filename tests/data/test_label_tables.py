@@ -230,6 +230,9 @@ def test_a_split_without_a_name_in_use_is_not_training(tmp_path: Path) -> None:
     dataset = load_dataset(tmp_path)
     assert dataset.counts().sum(axis=1).tolist() == [14, 0, 0]
     assert any("column split of index.tsv names no splits" in note for note in dataset.notes)
+    path.write_text(path.read_text().replace("split", "fold", 1))
+    notes = load_dataset(tmp_path).notes
+    assert any(note.startswith("In index.tsv, fold did not count") for note in notes)
 
 
 def test_rows_without_a_label_are_named_as_such(tmp_path: Path) -> None:

@@ -154,3 +154,6 @@ def test_a_split_without_a_name_in_use_is_not_training(tmp_path: Path, faces: Da
     dataset = load_dataset(tmp_path / "f.parquet")
     assert len(dataset) == 35
     assert "The column split of f.parquet names no splits and was not used." in dataset.notes
+    pq.write_table(table(part, png, Is_Train=["1"] * 35), tmp_path / "f.parquet")
+    notes = load_dataset(tmp_path / "f.parquet").notes
+    assert any(note.startswith("In f.parquet, is_train did not count: a col") for note in notes)

@@ -99,6 +99,15 @@ def test_a_byte_order_mark_is_accepted_and_noted(tmp_path: Path) -> None:
     assert any("byte order mark" in note for note in dataset.notes)
 
 
+def test_a_column_of_folds_is_no_split_and_noted(tmp_path: Path) -> None:
+    first, *lines = table().splitlines()
+    assert first.endswith(",Usage")
+    rows = [first.replace("Usage", "fold"), *(f"{line.rpartition(',')[0]},1" for line in lines)]
+    dataset = load_dataset(write(tmp_path / "faces.csv", "\n".join(rows)))
+    assert dataset.counts().sum(axis=1).tolist() == [len(lines), 0, 0]
+    assert any(note.startswith("In faces.csv, fold did not count") for note in dataset.notes)
+
+
 @pytest.mark.parametrize("given", ["", "train.csv", "test.csv.gz"])
 def test_the_competitions_pair_is_read_whole_from_either_file(tmp_path: Path, given: str) -> None:
     head = [
