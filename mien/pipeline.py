@@ -68,13 +68,13 @@ def run(
     if dataset.cropped is not None:
         draw_crops(dataset, out / "faces", say=say)
     audit = write_audit(dataset, out / "audit", say=say)
+    options = dataclasses.replace(options, source=source)
     runs = []
     for recipe in recipes:
         say(f"Training {recipe.name}: {describe(recipe)}")
         runs.append(
             train(dataset, recipe, folder=out / "networks" / recipe.name, say=say, options=options)
         )
-        source.save(runs[-1].folder, dataset.source)
     from mien.evaluation import findings
 
     notes = findings.audit_sentences(audit.to_dict())
@@ -91,6 +91,7 @@ class TrainOptions:
     teachers: Sequence[Bundle] = ()
     photographs: Dataset | None = None
     watch: Callable[[Moment], None] | None = None
+    source: Source = Source(None)  # where the data comes from, for the commands that follow
 
 
 def read(source: Source, *, say: Say, side: int = FACE_SIDE, to_train: bool = True) -> Dataset:
@@ -175,7 +176,12 @@ def train(
         folder=folder,
         sources=fit.Sources(options.teachers, options.photographs),
         watch=watch,
-        options=fit.FitOptions(options.deterministic, options.fresh, say),
+        options=fit.FitOptions(
+            options.deterministic,
+            options.fresh,
+            say,
+            lambda: options.source.save(folder, dataset.source),
+        ),
     )
     for warning in trained_run.facts["warnings"]:
         say(f"  a damaged checkpoint was skipped: {warning}")

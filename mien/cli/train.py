@@ -167,11 +167,12 @@ def train(
     side_px = pipeline.input_side(plan)
     dataset = pipeline.read(source, say=say, side=side_px).with_labels_that_occur()
     if dataset.cropped is not None:
-        draw_crops(dataset, folder.with_name(f"{folder.name}-faces"), say=say)
+        named = folder.resolve() if folder.name in ("", "..") else folder
+        draw_crops(dataset, named.with_name(f"{named.name}-faces"), say=say)
     photograph_faces = None
     if photographs is not None:
         photograph_faces = pipeline.read(
-            source_of(photographs, None, on_error, groups=groups), say=say, side=side_px
+            source_of(photographs, None, on_error), say=say, side=side_px
         )
     say(f"Training {plan.name}: {pipeline.describe(plan)}")
     with training_bar() as bar:
@@ -182,9 +183,9 @@ def train(
             teachers=teachers,
             photographs=photograph_faces,
             watch=bar,
+            source=source,
         )
         trained_run = pipeline.train(dataset, plan, folder=folder, say=say, options=options)
-    source.save(folder, dataset.source)
     print_run(trained_run, folder, json)
 
 
@@ -280,6 +281,7 @@ def average(
     source = source_of(data, votes, on_error, faces, side, labels, groups)
     dataset = pipeline.read(source, say=say, side=opened_bundles[0].side)
     run = pipeline.average(dataset, opened_bundles, folder=out, shares=share or [], fresh=fresh)
+    source.save(out, dataset.source)
     print_run(run, out, json)
 
 

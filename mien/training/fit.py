@@ -50,11 +50,13 @@ class FitOptions:
             slower, and holds for the whole process.
         fresh: Delete an existing run in the folder.
         say: Receives messages for the user before training starts.
+        recorded: Called once the folder holds the record of this run, before training.
     """
 
     deterministic: bool = False
     fresh: bool = False
     say: Callable[[str], None] = lambda sentence: None
+    recorded: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,8 @@ def fit(
         tf.config.experimental.enable_op_determinism()
     with locked(folder):
         known = None if options.fresh else known_run(folder, facts)
+        if known is not None:
+            options.recorded()
         if known is not None and "stopped" in known:
             run = load_run(folder)
             load_network(run)  # to find damage now instead of when the network is used
@@ -153,6 +157,7 @@ def fit(
             clear(folder)
         if known is None:  # otherwise the network of the interrupted run stays usable until the end
             checkpoint.write_text(folder / RUN_FILE, json.dumps(facts, indent=1))
+            options.recorded()
         return trainer.run(folder, facts, watch or (lambda moment: None))
 
 

@@ -229,7 +229,8 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
         The contents of `run.json`; None if the folder holds no run.
 
     Raises:
-        RunError: if the run has another recipe, other data, teachers or starting weights.
+        RunError: if the run has another recipe, other data, photographs, teachers or starting
+            weights.
     """
     try:
         known = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
@@ -239,6 +240,10 @@ def known_run(folder: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
             ("deterministic", known["deterministic"], facts["deterministic"]),
             ("teachers", known.get("teachers", []), facts["teachers"]),
         ]
+        old_photographs, new_photographs = (
+            (record.get("photographs") or {}).get("fingerprint") for record in (known, facts)
+        )
+        pairs += [("fingerprint of the photographs", old_photographs, new_photographs)]
         pairs += [
             ("votes", known["data"].get("votes", facts["data"]["votes"]), facts["data"]["votes"])
         ]

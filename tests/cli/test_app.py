@@ -27,7 +27,7 @@ from mien.cli.train import info
 from mien.data.convert import convert
 from mien.data.dataset import Dataset
 from mien.data.readers import load_dataset
-from mien.data.source import make_folder, write_audit
+from mien.data.source import Source, make_folder, write_audit
 from mien.data.synthetic import draw_faces
 from mien.errors import RunError, UsageError
 from mien.evaluation.predictions import unique_names
@@ -392,6 +392,7 @@ def test_stopped_by_a_signal(csv: Path, tmp_path: Path, number: int, code: int) 
     assert "continues after the last complete epoch" in errors and "Traceback" not in errors
     facts = json.loads((out / "run.json").read_text())
     assert facts["epochs"] >= 1 and "stopped" not in facts
+    assert Source(None).or_of_runs([out]).path == str(csv)  # for: mien evaluate, mien export
 
 
 def test_the_script_is_mien_run() -> None:
@@ -415,6 +416,7 @@ def test_a_network_is_averaged_with_itself(csv: Path, tmp_path: Path) -> None:
     facts = answer("average", "shipped", "shipped", "--data", csv, "--out", tmp_path / "run")
     assert [one["share"] for one in facts["averaged"]] == [0.5, 0.5] and facts["epochs"] == 1
     assert facts["seconds_per_epoch"] is None  # nothing was trained
+    assert Source(None).or_of_runs([tmp_path / "run"]).path == str(csv)
     cells = (
         CliRunner().invoke(app, ["info", str(tmp_path / "run")]).stdout.splitlines()[1].split("  ")
     )

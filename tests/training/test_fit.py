@@ -896,6 +896,9 @@ def test_photographs_teach_the_vote_head_alone(voted: Dataset, tmp_path: Path) -
     sources = fit.Sources(photographs=photographs)
     run = fit.fit(voted, recipe, folder=tmp_path / "run", sources=sources)
     assert run.facts["photographs"]["num_training"] == 28
+    others = fit.Sources(photographs=drawn_dataset(28, 7, 7, seed=6))
+    with pytest.raises(RunError, match=r"fingerprint of the photographs was .*--fresh"):
+        fit.fit(voted, recipe, folder=tmp_path / "run", sources=others)
     assert 0 <= run.facts["history"][-1]["accuracy"] <= 1
     both = targets.with_photographs(voted.part("training"), photographs.part("training"))
     goals = targets.make_targets(both, recipe)
