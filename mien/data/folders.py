@@ -20,7 +20,7 @@ from mien.data.label_names import NUMBERS, label_set_of, number_in
 from mien.data.label_tables import groups_beside, list_by_tables, tables_in
 from mien.data.layout import Listing, list_folder, names_labels, split_folders
 from mien.data.pictures import ReadOptions, read_faces
-from mien.data.posed_sets import list_by_names, list_ck
+from mien.data.posed_sets import list_by_names, list_ck, persons_by_names
 from mien.data.tree import walk
 from mien.data.yolo import list_yolo, refuse_annotations
 from mien.errors import DataError
@@ -69,6 +69,8 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
     listing.notes += [f"A table was not used: {said}." for said, _ in unread]
     if not any(listing.groups) or listing.by_table:
         groups_beside(listing, folder, tables)
+    if not any(listing.groups):
+        persons_by_names(listing)
     if listing.loose:
         listing.notes.append(f"{listing.loose} file(s) beside the label folders were not read.")
     if not _split_by_prefix(listing) and not listing.has_splits:

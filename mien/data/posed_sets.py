@@ -13,7 +13,7 @@ Lyons et al. 1998; Lundqvist et al. 1998; Langner et al. 2010; Ebner et al. 2010
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mien.data.dataset import LEAVE_OUT
@@ -33,6 +33,8 @@ _NAMES: Mapping[str, re.Pattern[str]] = {
     ),
     "FACES": re.compile(r"(?P<person>\d{1,3})_[ymo]_[fm]_(?P<code>[adfhns])_[ab]", re.I),
 }
+# CK+ gives the expressions in other files; copies of it in label folders keep the names.
+_PERSONS = {**_NAMES, "CK+": re.compile(r"(?P<person>S\d{3})_\d{3}_\d{8}", re.I)}
 _EXPRESSIONS = {
     **{"a": "angry", "d": "disgust", "f": "fear", "h": "happy", "n": "neutral", "s": "sad"},
     **{"an": "angry", "af": "fear", "co": "contempt", "di": "disgust", "fe": "fear"},
@@ -55,13 +57,11 @@ def list_by_names(folder: Path, tree: Tree, on_error: str = "raise") -> Listing 
     Raises:
         DataError: for a picture with another name, unless it is to be skipped.
     """
-    stems = [parts[-1].rpartition(".")[0] for parts in tree.pictures]
-    named = {name: list(map(pattern.fullmatch, stems)) for name, pattern in _NAMES.items()}
-    name = max(named, key=lambda name: sum(map(bool, named[name])))
-    if sum(map(bool, named[name])) * 2 <= len(stems):
+    name, matches = _named([parts[-1] for parts in tree.pictures], _NAMES)
+    if not matches:
         return None
     listing = Listing(folder)
-    for parts, match in zip(tree.pictures, named[name], strict=True):
+    for parts, match in zip(tree.pictures, matches, strict=True):
         path = folder / Path(*parts)
         if match is None:
             listing.leave_out(_other_name(path, name), on_error)
@@ -70,6 +70,21 @@ def list_by_names(folder: Path, tree: Tree, on_error: str = "raise") -> Listing 
         label = _EXPRESSIONS[code if len(code) == 1 else code[:2]]
         listing.add(path, label, split_named(*parts[:-1]), match["person"].upper())
     return _told(listing, f"from the names of the files, which are those of {name}")
+
+
+def persons_by_names(listing: Listing) -> None:
+    """Add the persons in the names of the pictures, if most are names of one of these collections,
+    as in copies that are sorted into label folders.
+    """
+    name, matches = _named([path.name for path in listing.pictures], _PERSONS)
+    groups = [match["person"].upper() if match else "" for match in matches]
+    if (num_persons := len(set(groups) - {""})) < 2:
+        return
+    listing.groups = groups
+    listing.notes.append(
+        f"The names of the files are those of {name}: they name {num_persons:,} persons. A random "
+        "validation split keeps each whole."
+    )
 
 
 def list_ck(folder: Path, tree: Tree, on_error: str = "raise") -> Listing | None:
@@ -108,6 +123,18 @@ def list_ck(folder: Path, tree: Tree, on_error: str = "raise") -> Listing | None
             f"{len(unused):,} files {_CK_ENDING} have no picture of their name. The first: {name}."
         )
     return listing
+
+
+def _named(
+    files: Sequence[str], patterns: Mapping[str, re.Pattern[str]]
+) -> tuple[str, list[re.Match[str] | None]]:
+    """The collection that names most of the files, and the match of each; no matches if it names
+    no more than half of them.
+    """
+    stems = [file.rpartition(".")[0] for file in files]
+    named = {name: list(map(pattern.fullmatch, stems)) for name, pattern in patterns.items()}
+    name = max(named, key=lambda name: sum(map(bool, named[name])))
+    return name, named[name] if sum(map(bool, named[name])) * 2 > len(stems) else []
 
 
 def _told(listing: Listing, source: str) -> Listing:

@@ -63,6 +63,43 @@ def test_names_give_labels_and_persons(
     assert any(f"which are those of {kind}." in note for note in data.notes)
 
 
+CK_NAMES = {
+    f"{person}_{number:03d}_{frame:08d}.png": (label, person)
+    for person in ("S010", "S011", "S132")
+    for number, label in enumerate(("angry", "happy"), 1)
+    for frame in (15, 16, 17)
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("CK+", CK_NAMES), ("JAFFE", JAFFE), ("KDEF", KDEF), ("RaFD", RAFD), ("FACES", FACES)],
+)
+def test_names_give_persons_in_label_folders_too(
+    kind: str, names: dict[str, tuple[str, str]], tmp_path: Path
+) -> None:
+    for n, (name, (label, _)) in enumerate(names.items()):
+        save(tmp_path, f"{label}/{Path(name).name}", n)
+    save(tmp_path, "angry/another.png", 200)
+    save(tmp_path, "happy/another.png", 201)
+    data = load_dataset(tmp_path, faces="whole")
+    assert data.files is not None and data.groups is not None
+    found = {Path(file).name: group for file, group in zip(data.files, data.groups, strict=True)}
+    persons = {Path(name).name: person for name, (_, person) in names.items()}
+    assert found == {**persons, "another.png": ""}
+    assert any(f"are those of {kind}: they name" in note for note in data.notes)
+
+
+def test_labels_that_a_table_gives_leave_the_persons_in_the_names(tmp_path: Path) -> None:
+    for n, name in enumerate(CK_NAMES):
+        save(tmp_path, f"pictures/{name}", n)
+    rows = (f"{name},{label}" for name, (label, _) in CK_NAMES.items())
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    data = load_dataset(tmp_path, faces="whole")
+    assert data.groups is not None
+    assert set(data.groups) == {"S010", "S011", "S132"}
+
+
 def make_ck(root: Path) -> Path:
     for sequence, (number, _) in CK.items():
         stem = sequence.replace("/", "_")
