@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path, PurePosixPath
@@ -19,9 +20,12 @@ from mien.data.crop import MARK, NO_FACE, SEVERAL
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.errors import DataError, UsageError, printable, writing
 from mien.vision.contact_sheet import contact_sheet
+from mien.vision.formats import is_picture_name
 
 TABLE = "faces.csv"
 SHOWN = 80  # faces on the sheet of what was cut out
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"|?*]')  # on some file system
 
 
 def write_crops(dataset: Dataset, out: Path) -> Path:
@@ -111,18 +115,13 @@ def _write(dataset: Dataset, folder: Path) -> None:
 
     text = PngImagePlugin.PngInfo()
     text.add_text("Software", MARK.decode())
-    used_names: set[str] = set()
+    free_place = _Places()
     with open(folder / TABLE, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(("file", "source", "label", "split", "group", "side_px"))
         for row, source in enumerate(dataset.files if dataset.files is not None else ()):
             label = int(dataset.labels[row])
-            place = PurePosixPath(source).with_suffix(".png")
-            number = 1
-            while str(place).lower() in used_names:
-                number += 1
-                place = place.with_name(f"{PurePosixPath(source).stem}-{number}.png")
-            used_names.add(str(place).lower())
+            place = free_place(place_of(source))
             to = folder / place
             to.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(dataset.images[row, :, :, 0]).save(to, pnginfo=text, compress_level=1)
@@ -136,3 +135,33 @@ def _write(dataset: Dataset, folder: Path) -> None:
                     dataset.side if dataset.cropped is None else int(dataset.cropped.faces_px[row]),
                 )
             )
+
+
+def place_of(source: str) -> PurePosixPath:
+    """The place of a face in the folder that is written, from the name of its photograph: tables
+    also hold absolute paths, `..`, and hidden folders, which would not be read again.
+    """
+    parts = re.split(r"[/\\]", _DRIVE.sub("", source, count=1))
+    kept = [_NOT_IN_NAMES.sub("-", name) for part in parts if (name := part.lstrip("."))]
+    place = PurePosixPath(*kept or ("face",))
+    if is_picture_name(place.name):
+        return place.with_suffix(".png")
+    return place.with_name(f"{place.name}.png")  # `rows.parquet:7` has no suffix to replace
+
+
+class _Places:
+    """Gives each face a place of its own; a name in use gets a number."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+        self._numbers: dict[str, int] = {}
+
+    def __call__(self, place: PurePosixPath) -> PurePosixPath:
+        wanted = str(place).lower()
+        number, free = self._numbers.get(wanted, 1), place
+        while str(free).lower() in self._used:
+            number += 1
+            free = place.with_name(f"{place.stem}-{number}.png")
+        self._numbers[wanted] = number
+        self._used.add(str(free).lower())
+        return free

@@ -13,7 +13,7 @@ from PIL import Image
 from mien import pipeline
 from mien.data import crop
 from mien.data.audit import audit
-from mien.data.crop_folder import write_crop_sheets, write_crops
+from mien.data.crop_folder import place_of, write_crop_sheets, write_crops
 from mien.data.readers import load_dataset
 from mien.data.source import Source
 from mien.data.synthetic import drawn_dataset
@@ -196,6 +196,49 @@ def test_names_that_become_one_are_parted(photos: Path, tmp_path: Path) -> None:
     out = write_crops(dataset, tmp_path / "faces")
     assert len(load_dataset(out)) == 16
     assert (out / "angry" / "one-2.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("/tmp/x/orig.png", "tmp/x/orig.png"),
+        ("../../escaped.jpg", "escaped.png"),
+        ("a/./../b.JPG", "a/b.png"),
+        ("C:\\data\\..\\one.png", "data/one.png"),
+        ("\\\\host\\share\\one.png", "host/share/one.png"),
+        ("/root/.cache/one.png", "root/cache/one.png"),
+        ("train-00000-of-00001.parquet:7", "train-00000-of-00001.parquet-7.png"),
+        ("Dr. No", "Dr. No.png"),
+        ("..", "face.png"),
+        ("a\0b.png", "a-b.png"),
+    ],
+)
+def test_no_name_leads_out_of_the_folder(source: str, place: str) -> None:
+    assert str(place_of(source)) == place
+
+
+def test_pictures_that_a_table_names_stay_as_they_are(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow")
+    original = photo(tmp_path / "mine" / "orig.png", 100)
+    names = [str(original), "../../escaped.png", None, None]
+    rows = [{"bytes": original.read_bytes(), "path": name} for name in names]
+    held = arrow.table({"image": rows, "label": ["happy", "sad", "happy", "sad"]})
+    before = original.read_bytes()
+    parquet.write_table(held, tmp_path / "rows.parquet")
+    dataset = load_dataset(tmp_path / "rows.parquet", faces="detect")
+    out = write_crops(dataset, tmp_path / "deep" / "er" / "faces")
+    assert original.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "rows.parquet", "deep"}
+    assert len(list(out.rglob("*.png"))) == 4
+    again = load_dataset(out)
+    assert np.bincount(again.labels, minlength=7).tolist() == [0, 0, 0, 2, 2, 0, 0]
+
+
+def test_one_name_for_many_faces(photos: Path, tmp_path: Path) -> None:
+    row = load_dataset(photos).take(np.zeros(300, np.int64))
+    out = write_crops(row, tmp_path / "faces")
+    assert (out / "angry" / "one-300.png").exists()
 
 
 def test_sheets(photos: Path, tmp_path: Path) -> None:
