@@ -21,7 +21,13 @@ from typing import Any
 import numpy as np
 
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.label_names import FER2013_NUMBERS, label_positions
+from mien.data.label_names import (
+    FER2013_NUMBERS,
+    label_positions,
+    largest,
+    named,
+    unlabelled_note,
+)
 from mien.data.layout import SPLIT_NAMES, split_named, split_word
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
@@ -97,10 +103,12 @@ def read_arrays(files: Sequence[Path], options: ReadOptions, *, source: str) -> 
         splits += [SPLITS.index(part.split or "training")] * n
     if all(part.split is None for part in parts):
         notes.append("The names of the arrays name no splits.")
+    notes += _unused(arrays, parts)
     read = read_faces(pictures, [f"row {n}" for n in range(len(pictures))], options, where)
     positions, label_set, are_numbers = label_positions(labels, source)
     if are_numbers:
         notes.append(FER2013_NUMBERS)
+    notes += unlabelled_note(positions[read.rows])
     return Dataset(
         read.images,
         positions[read.rows],
@@ -114,6 +122,16 @@ def read_arrays(files: Sequence[Path], options: ReadOptions, *, source: str) -> 
         cropped=read.cropped,
         numeric_labels=are_numbers,
     )
+
+
+def _unused(arrays: Mapping[str, np.ndarray], parts: Sequence[_Part]) -> list[str]:
+    """A note on the arrays that were not read, since their names are not known."""
+    used = {name for part in parts for name in (part.faces, part.labels, part.groups)}
+    unused = [name for name in arrays if name not in used and name.lower() not in _NAMES]
+    if not unused:
+        return []
+    listed = ", ".join(printable(name) for name in unused[:5]) + (", ..." if unused[5:] else "")
+    return [f"Arrays that were not used: {listed} (labels are named y or labels, for example)."]
 
 
 def _groups(arrays: Mapping[str, np.ndarray], part: _Part, n: int, where: str) -> list[str]:
@@ -318,15 +336,15 @@ def _on_gray(array: np.ndarray, where: str) -> np.ndarray:
 
 def _labels(array: np.ndarray, names: np.ndarray | None) -> list[object]:
     """A label for each row: a number, a name, or the class whose column has the largest value."""
-    if array.ndim == 2 and array.shape[1] > 1:
-        array = array.argmax(axis=1)
-    flat = array.reshape(-1)
-    if flat.dtype.kind == "S":
-        return [bytes(value).decode("utf-8", "replace") for value in flat]
-    values = flat.tolist()
-    if names is not None and flat.dtype.kind in "iuf":
+    is_number = array.dtype.kind in "iuf"
+    if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "biuf":
+        values: list[Any] = largest(array)  # type: ignore[arg-type]
+        is_number = True
+    else:
+        values = array.reshape(-1).tolist()
+    if names is not None and is_number:
         texts = [str(name) for name in np.asarray(names).reshape(-1)]
-        return [texts[int(v)] if 0 <= int(v) < len(texts) else v for v in values]
+        return [None if value is None else named(value, texts) for value in values]
     return values
 
 

@@ -32,7 +32,7 @@ from mien.data.dataset import SPLITS, UNLABELLED, Dataset, LeftOut
 from mien.data.encodings import decode_text
 from mien.data.face_cache import FacesRead
 from mien.data.fractions import WHOLE, to_bytes, unify_scale
-from mien.data.label_names import NUMBERS, label_set_of, number_in
+from mien.data.label_names import NUMBERS, label_set_of, number_in, unlabelled_note
 from mien.data.layout import split_word
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import (
@@ -108,10 +108,7 @@ def read_csv(files: list[Path], options: ReadOptions, *, source: str) -> Dataset
         rows.notes.append(NUMBERS)
     if num_groups := len(set(rows.groups) - {""}):
         rows.notes.append(f"{num_groups:,} groups, such as persons, were read from the csv.")
-    if num_unlabelled := int(np.sum(labels == UNLABELLED)):
-        rows.notes.append(
-            f"{num_unlabelled:,} rows have no label: they can be predicted, not scored."
-        )
+    rows.notes += unlabelled_note(labels)
     return Dataset(
         read.images,
         labels,

@@ -16,6 +16,7 @@ from mien.errors import DataError, UsageError, meant
 from mien.labels import FER2013, LabelSet, canonical
 
 _NUMBERED = re.compile(r"(?:class|label|emotion|expression|emo|exp|category|cat)?[ _.\-]*(\d+)")
+_NONE = "-1"  # with which arrays and Hugging Face's files mark no label
 _PAIRS = "write pairs such as 1=surprise,2=fear (an empty name leaves a label out)"
 # Numbers as the authors of the data sets give them.
 PRESETS: dict[str, dict[str, str]] = {
@@ -163,7 +164,8 @@ def label_positions(values: Sequence[object], source: str) -> tuple[np.ndarray, 
     """Turn labels as data sets store them (numbers, names, booleans, nothing) into positions.
 
     Args:
-        values: A label for each picture: int, float, str, bytes, bool, or None or NaN for no label.
+        values: A label for each picture: int, float, str, bytes, bool, or None or NaN for no label;
+            so is -1 if all others are numbers from 0.
         source: The name of the data in errors.
 
     Returns:
@@ -172,6 +174,8 @@ def label_positions(values: Sequence[object], source: str) -> tuple[np.ndarray, 
         used as label names until they are renamed.
     """
     names = [label_name(value) for value in values]
+    if all(name.isdecimal() for name in set(names) - {"", _NONE}):
+        names = ["" if name == _NONE else name for name in names]
     distinct = {name for name in names if name}
     are_numbers = bool(distinct) and distinct <= set(PRESETS["fer2013"])
     if are_numbers:
@@ -181,6 +185,30 @@ def label_positions(values: Sequence[object], source: str) -> tuple[np.ndarray, 
     positions = {name: label_set.names.index(name) for name in distinct}
     labels = np.array([positions.get(name, UNLABELLED) for name in names], np.int64)
     return labels, label_set, are_numbers
+
+
+def largest(values: Sequence[object]) -> list[int | None]:
+    """For each row of a table with a column for each class, the position of the largest number;
+    None if several are largest, or all are zero.
+    """
+    numbers = np.nan_to_num(np.asarray(values, np.float64))
+    most = numbers.max(axis=1, keepdims=True)
+    is_single = ((numbers == most).sum(axis=1) == 1) & (most[:, 0] > 0)
+    chosen = numbers.argmax(axis=1).tolist()
+    return [k if single else None for k, single in zip(chosen, is_single, strict=True)]
+
+
+def named(value: float, names: Sequence[str]) -> str | float | None:
+    """The name of a number; None for NaN and -1, with which data with names mark no label."""
+    if value != value or value == -1:
+        return None
+    return names[int(value)] if value in range(len(names)) else value
+
+
+def unlabelled_note(labels: np.ndarray) -> list[str]:
+    """A note on rows without a label, if there are any."""
+    count = int(np.sum(labels == UNLABELLED))
+    return [f"{count:,} rows have no label: they can be predicted, not scored."] if count else []
 
 
 # Notes on data whose labels are numbers.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from mien.data.dataset import LEAVE_OUT, SPLITS, Dataset, LeftOut
 from mien.data.face_cache import PictureSource
 from mien.data.fractions import WHOLE, to_bytes, unify_scale
 from mien.data.groups import GROUP_COLUMNS
-from mien.data.label_names import FER2013_NUMBERS, label_positions
+from mien.data.label_names import (
+    FER2013_NUMBERS,
+    label_positions,
+    largest,
+    named,
+    unlabelled_note,
+)
 from mien.data.layout import SPLIT_NAMES, split_named
 from mien.data.pictures import ReadOptions, read_faces
 from mien.data.pixels import pictures_of, shape_of
@@ -48,7 +55,7 @@ def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) ->
     pictures, kinds = list[PictureSource](), list[int]()
     labels, splits = list[object](), list[int]()
     groups, names, notes = list[str](), list[str](), list[str]()
-    left_out = list[LeftOut]()
+    left_out, places = list[LeftOut](), list[tuple[Path, int]]()
     for path in files:
         try:
             with parquet.ParquetFile(path) as file:
@@ -57,14 +64,15 @@ def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) ->
                 class_names = _class_names(schema, columns["label"][:1])
                 default = _split_of_name(path)
                 notes += _drop_other_splits(file, columns, path)
-                for row in _split_rows(file, columns, path, options, left_out):
-                    picture, kind = _picture(row["picture"], os.fspath(path), len(pictures))
+                for number, row in _good_rows(file, columns, path, options, left_out):
+                    picture, kind = row["pixels"]
                     pictures.append(picture)
                     kinds.append(kind)
+                    places.append((path, number))
                     labels.append(_label(row["label"], class_names))
                     splits.append(_split(row["split"], default))
                     groups.append("" if row["group"] is None else str(row["group"]))
-                    names.append(_name(row["picture"], path, len(names)))
+                    names.append(_name(row["picture"], path, number - 1))
         except (arrow.ArrowException, OSError) as error:
             raise DataError(
                 path,
@@ -73,17 +81,13 @@ def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) ->
                 fix="copy or download it again",
             ) from error
     if not pictures:
-        raise DataError(
-            source,
-            got="Parquet files without rows",
-            expected="a row for each picture",
-            fix="download them again",
-        )
-    notes += _unify_scale(pictures, kinds, source)
+        raise _no_rows(source, left_out)
+    notes += _unify_scale(pictures, kinds, places)
     read = read_faces(pictures, names, options, source)
     positions, label_set, are_numbers = label_positions(labels, source)
     if are_numbers:
         notes.append(FER2013_NUMBERS)
+    notes += unlabelled_note(positions[read.rows])
     if not any(splits):
         notes.append("The files have no splits.")
     return Dataset(
@@ -99,6 +103,22 @@ def read_parquet(files: Sequence[Path], options: ReadOptions, *, source: str) ->
         groups=np.array(groups, object)[read.rows] if any(groups) else None,
         cropped=read.cropped,
         numeric_labels=are_numbers,
+    )
+
+
+def _no_rows(source: str, left_out: Sequence[LeftOut]) -> DataError:
+    if left_out:
+        return DataError(
+            source,
+            got=f"no readable row ({len(left_out):,} left out)",
+            expected="at least one row that can be read",
+            fix="correct the rows; the first error: " + left_out[0].reason,
+        )
+    return DataError(
+        source,
+        got="Parquet files without rows",
+        expected="a row for each picture",
+        fix="download them again",
     )
 
 
@@ -156,20 +176,15 @@ def _rows(batch: Any, columns: dict[str, list[str]]) -> Iterator[dict[str, Any]]
         if len(names) > 1:  # a column for each pixel, or for each class
             parts = [batch.column(name).to_numpy(zero_copy_only=False) for name in names]
             values: Sequence[Any] = np.column_stack(parts)  # type: ignore[assignment]
-            by_kind[kind] = values if kind == "picture" else _largest(values, names)
+            by_kind[kind] = (
+                values
+                if kind == "picture"
+                else [None if k is None else names[k] for k in largest(values)]
+            )
         else:
             by_kind[kind] = batch.column(names[0]).to_pylist() if names else [None] * batch.num_rows
     for row in range(batch.num_rows):
         yield {kind: values[row] for kind, values in by_kind.items()}
-
-
-def _largest(values: Sequence[Any], names: Sequence[str]) -> list[str | None]:
-    """For each row, the class whose column has the largest number; None if several have it."""
-    numbers = np.nan_to_num(np.asarray(values, np.float64))
-    most = numbers.max(axis=1, keepdims=True)
-    is_single = ((numbers == most).sum(axis=1) == 1) & (most[:, 0] > 0)
-    chosen = numbers.argmax(axis=1)
-    return [names[k] if single else None for k, single in zip(chosen, is_single, strict=True)]
 
 
 def _picture(value: Any, where: str, row: int) -> tuple[PictureSource, int]:
@@ -191,25 +206,29 @@ def _picture(value: Any, where: str, row: int) -> tuple[PictureSource, int]:
     if pixels_and_kind is None:
         raise DataError(
             where,
-            row=row + 1,
-            got=(
-                "a picture that is neither the bytes of a file nor a square of pixels from 0 to 255"
-            ),
+            row=row,
+            got="no picture"
+            if value is None
+            else "a picture that is neither the bytes of a file nor a square of pixels from 0 to "
+            "255",
             expected="the bytes of a picture, or its pixels",
-            fix="store one of these in the column",
+            fix=f"store one of these in the column, or {LEAVE_OUT}",
         )
     return pixels_and_kind
 
 
-def _unify_scale(pictures: list[PictureSource], kinds: list[int], where: str) -> list[str]:
+def _unify_scale(
+    pictures: list[PictureSource], kinds: list[int], places: Sequence[tuple[Path, int]]
+) -> list[str]:
     """Give the pixels of all rows one scale, in place; returns notes."""
     rows = [row for row, one in enumerate(pictures) if isinstance(one, np.ndarray)]
     images = [one for one in pictures if isinstance(one, np.ndarray)]
     odd, notes = unify_scale(images, [kinds[row] for row in rows])
     if odd:
+        path, number = places[rows[odd[0]]]
         raise DataError(
-            where,
-            row=rows[odd[0]] + 1,
+            path,
+            row=number,
             got="pixels above 1 among rows of fractions",
             expected="all pixels from 0 to 1, or all from 0 to 255",
             fix="write all rows in one scale",
@@ -220,17 +239,18 @@ def _unify_scale(pictures: list[PictureSource], kinds: list[int], where: str) ->
 
 
 def _label(label: Any, class_names: Sequence[str]) -> object:
-    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(class_names):
-        return class_names[label]
+    if isinstance(label, int | float) and not isinstance(label, bool) and class_names:
+        return named(label, class_names)
     if isinstance(label, list) and label:
-        return int(np.argmax(label)) if len(label) > 1 else _label(label[0], class_names)
+        return _label(label[0] if len(label) == 1 else largest([label])[0], class_names)
     unchanged: object = label
     return unchanged
 
 
 def _split_of_name(path: Path) -> str | None:
     """The split that the name of a file, or of its folder, gives."""
-    return split_named(path.stem.split("-")[0]) or SPLIT_NAMES.get(path.parent.name.lower())
+    stem = re.sub(r"-\d+-of-\d+.*", "", path.stem)
+    return split_named(stem.split("-")[0], stem) or SPLIT_NAMES.get(path.parent.name.lower())
 
 
 def _split(value: Any, default: str | None) -> int:
@@ -254,14 +274,15 @@ def _drop_other_splits(file: Any, columns: dict[str, list[str]], path: Path) -> 
     return [f"The column {one} of {path.name} names no splits and was not used." for one in name]
 
 
-def _split_rows(
+def _good_rows(
     file: Any,
     columns: dict[str, list[str]],
     path: Path,
     options: ReadOptions,
     left_out: list[LeftOut],
-) -> Iterator[dict[str, Any]]:
-    """The rows of a file; those of an unknown split are refused, or added to `left_out`.
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a file by number, each with its `pixels` and their kind; those of an unknown
+    split or without a picture are refused, or added to `left_out`.
 
     Raises:
         DataError: as described.
@@ -269,13 +290,16 @@ def _split_rows(
     batches = file.iter_batches(_BATCH, columns=_roots(columns))
     rows = itertools.chain.from_iterable(_rows(batch, columns) for batch in batches)
     for number, row in enumerate(rows, 1):
-        if columns["split"] and _word(row["split"]) is None:
-            odd = _odd_split(path, number, row["split"])
+        try:
+            if columns["split"] and _word(row["split"]) is None:
+                raise _odd_split(path, number, row["split"])
+            row["pixels"] = _picture(row["picture"], os.fspath(path), number)
+        except DataError as odd:
             if options.on_error == "raise":
-                raise odd
+                raise
             left_out.append(LeftOut(odd.where, number, f"got {odd.got}; expected {odd.expected}"))
             continue
-        yield row
+        yield number, row
 
 
 def _odd_split(path: Path, row: int, value: Any) -> DataError:

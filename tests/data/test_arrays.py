@@ -155,3 +155,28 @@ def test_a_file_for_each_split(tmp_path: Path, faces: Dataset) -> None:
     (tmp_path / "train.npz").rename(tmp_path / "mine.npz")
     with pytest.raises(DataError, match=r"several data sets: mine\.npz, test\.npz"):
         load_dataset(tmp_path)
+
+
+def test_rows_without_a_label(tmp_path: Path, faces: Dataset) -> None:
+    names = np.array(FER2013.names)
+    one_hot = np.eye(7)[faces.labels]
+    numbers = faces.labels.astype(float)
+    zeros, tie, missing, minus = one_hot.copy(), one_hot.copy(), numbers.copy(), numbers.copy()
+    zeros[0], tie[0], missing[0], minus[0] = 0, 1, np.nan, -1
+    forms: list[dict[str, np.ndarray]] = [
+        *({"y": labels} for labels in (zeros, tie, missing, minus)),
+        *({"y": labels, "class_names": names} for labels in (zeros, missing, minus)),
+    ]
+    for form in forms:
+        dataset = load_dataset(whole(faces, tmp_path / "faces.npz", **form))
+        assert dataset.labels.tolist() == [UNLABELLED, *faces.labels[1:].tolist()]
+        assert dataset.label_set == FER2013
+        assert any("1 rows have no label" in note for note in dataset.notes)
+
+
+def test_arrays_of_which_no_row_has_a_label(tmp_path: Path, faces: Dataset) -> None:
+    dataset = load_dataset(whole(faces, tmp_path / "faces.npz", y=np.full(len(faces), -1)))
+    assert set(dataset.labels.tolist()) == {UNLABELLED}
+    np.savez(tmp_path / "other.npz", x=faces.images, emotion_labels=faces.labels)
+    notes = load_dataset(tmp_path / "other.npz").notes
+    assert any("not used: emotion_labels" in note for note in notes)

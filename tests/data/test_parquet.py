@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data.dataset import SPLITS, Dataset
+from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.readers import load_dataset
 from mien.errors import DataError
 from mien.labels import FER2013
@@ -157,3 +157,40 @@ def test_a_split_without_a_name_in_use_is_not_training(tmp_path: Path, faces: Da
     pq.write_table(table(part, png, Is_Train=["1"] * 35), tmp_path / "f.parquet")
     notes = load_dataset(tmp_path / "f.parquet").notes
     assert any(note.startswith("In f.parquet, is_train did not count: a col") for note in notes)
+
+
+def test_the_split_in_the_name_of_a_file_after_that_of_the_data(
+    tmp_path: Path, faces: Dataset
+) -> None:
+    for split, name in NAMES.items():
+        part = table(faces.part(split), png)
+        pq.write_table(part, tmp_path / f"fer2013-{name}.parquet")
+    assert load_dataset(tmp_path).counts().sum(axis=1).tolist() == [140, 35, 35]
+
+
+def test_rows_without_a_picture_are_left_out_and_named_by_their_own_file(
+    tmp_path: Path, faces: Dataset
+) -> None:
+    folder = write(tmp_path / "data", faces, png)
+    part = faces.part("training")
+    pictures = [None, *map(png, part.images[1:-1]), b"not a picture"]
+    train = folder / "train-00000-of-00001.parquet"
+    pq.write_table(pa.table({"image": pictures, "label": part.labels.tolist()}), train)
+    with pytest.raises(DataError, match="row 1: got no picture"):
+        load_dataset(folder)
+    dataset = load_dataset(folder, on_error="skip")
+    assert dataset.counts().sum(axis=1).tolist() == [138, 35, 35]
+    assert [one.row for one in dataset.left_out] == [1, None]
+    assert dataset.left_out[1].where.endswith(f"{train.name}:{len(part)}")
+
+
+def test_no_label_of_numbers_and_of_classes(tmp_path: Path, faces: Dataset) -> None:
+    labels = faces.labels.tolist()
+    one_hot: list[list[float]] = np.eye(7)[faces.labels].tolist()
+    for values, none in ((labels, -1), (one_hot, [0.0] * 7), (one_hot, [1.0] * 7)):
+        held = {"image": list(map(png, faces.images)), "label": [none, *values[1:]]}
+        pq.write_table(pa.table(held), tmp_path / "faces.parquet")
+        dataset = load_dataset(tmp_path / "faces.parquet")
+        assert dataset.labels.tolist() == [UNLABELLED, *labels[1:]]
+        assert dataset.label_set == FER2013
+        assert any("1 rows have no label" in note for note in dataset.notes)
