@@ -171,7 +171,8 @@ def _is_tar(path: Path) -> bool:
 def _zip_members(archive: zipfile.ZipFile, path: Path) -> Iterator[Member]:
     for info in archive.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if info.is_dir() or _is_litter(info.filename):
+        is_folder = info.is_dir() or info.filename.endswith("\\")  # as some Windows tools write it
+        if is_folder or _is_litter(info.filename):
             continue
         if kind not in (0, stat.S_IFREG):
             raise _unsafe(path, info.filename, "a link or device")

@@ -72,7 +72,11 @@ def companions(path: Path) -> list[Path]:
 
 def peek(path: Path) -> Header:
     """Read only the header of a csv file, .gz or .zip; raises DataError if it is not FER2013's."""
-    name, stream = next(streams(path))
+    first = next(streams(path), None)
+    if first is None:
+        with members(path) as listing:
+            raise nothing_inside(path, listing)
+    name, stream = first
     with stream, damage(os.fspath(path)):
         line, _ = first_line(stream)
         return read_header(line, os.fspath(path), name or path.name, ALLOWED)

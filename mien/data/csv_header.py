@@ -178,11 +178,7 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
     Raises:
         BadRow: for another number of fields, or an unknown label or split.
     """
-    parts = text.split(header.delimiter)
-    if len(parts) != header.width and b'"' in text:
-        # A quoted field may hold delimiters. Latin-1 keeps every byte.
-        row = _cells(text.decode("latin-1"), header.delimiter.decode())
-        parts = [part.encode("latin-1") for part in row]
+    parts = cells_of(text, header)
     if len(parts) != header.width:
         raise BadRow(f"{len(parts)} field(s)", f"{header.width} fields, as in the header")
     label, split = UNLABELLED, header.split
@@ -198,6 +194,16 @@ def fields(text: bytes, header: Header, labels: Labels) -> tuple[bytes, int, int
         pixels = b" ".join([parts[place] for place in header.pixels])
     group = b"" if header.group is None else parts[header.group].strip(b' "\r')
     return pixels, label, split, group
+
+
+def cells_of(text: bytes, header: Header) -> list[bytes]:
+    """The fields of a record, whatever their number."""
+    parts = text.split(header.delimiter)
+    if len(parts) != header.width and b'"' in text:
+        # A quoted field may hold delimiters. Latin-1 keeps every byte.
+        row = _cells(text.decode("latin-1"), header.delimiter.decode())
+        parts = [part.encode("latin-1") for part in row]
+    return parts
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections import Counter
+import re
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,9 @@ from mien.constants import FACE_SIDE
 from mien.data.csv_formats import ALLOWED, damage, first_line, streams
 from mien.data.csv_header import (
     LONGEST,
+    Header,
     Labels,
+    cells_of,
     expected_emotion,
     fields,
     plain_pixels,
@@ -172,7 +175,7 @@ def _read_stream(stream: IO[bytes], where: str, name: str, rows: _Rows, on_error
     if header.is_row:
         number -= 1
         lines = itertools.chain([(line.rstrip(b"\r\n"), True)], lines)
-    for text, whole, num_lines in _records(lines):
+    for text, whole, num_lines in _records(lines, header):
         number += num_lines
         if len(text) < 4 and not text.strip():
             num_blank += 1
@@ -340,20 +343,30 @@ def _drop_rare_labels(
         )
 
 
-def _records(lines: Iterator[tuple[bytes, bool]]) -> Iterator[tuple[bytes, bool, int]]:
+def _records(
+    lines: Iterator[tuple[bytes, bool]], header: Header
+) -> Iterator[tuple[bytes, bool, int]]:
     """Records, whether each ends with a line end, and its number of lines: a quoted field may span
-    several.
+    several. A quote that is not closed, or only in another row, is a character of its line.
     """
-    parts: list[bytes] = []
-    for text, whole in lines:
-        parts.append(text)
-        spans = b'"' in text and text.count(b'"') % 2 == 1
-        if spans != (len(parts) > 1) and whole and sum(map(len, parts)) < LONGEST:
-            continue  # inside a quoted field
-        yield b" ".join(parts), whole, len(parts)
-        parts = []
-    if parts:
-        yield b" ".join(parts), False, len(parts)
+    quote = re.compile(rb'(?:^|%s)\s*"' % re.escape(header.delimiter))
+    held: deque[tuple[bytes, bool]] = deque()  # lines to be read again
+    while record := [held.popleft()] if held else list(itertools.islice(lines, 1)):
+        text, whole = record[0]
+        if whole and text.count(b'"') % 2 == 1 and quote.search(text):
+            size, is_open = len(text), True
+            while is_open and size < LONGEST:
+                if (line := held.popleft() if held else next(lines, None)) is None:
+                    break
+                record.append(line)
+                size += len(line[0])
+                is_open = line[0].count(b'"') % 2 == 0
+            text = b" ".join(part for part, _ in record)
+            if is_open or len(cells_of(text, header)) != header.width:
+                held.extendleft(reversed(record[1:]))
+                record = record[:1]
+                text = record[0][0]
+        yield text, record[-1][1], len(record)
 
 
 def _lines(stream: IO[bytes], where: str) -> Iterator[tuple[bytes, bool]]:

@@ -61,10 +61,12 @@ class DataFormat:
     Attributes:
         kind: `csv`, `parquet`, `arrays`, `pictures` or `archive`.
         files: Its files, or the folder or archive itself.
+        notes: What the user should know about files that were not taken.
     """
 
     kind: str
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
 
 def format_of(path: Path) -> DataFormat:
@@ -186,7 +188,7 @@ def _table_in(folder: Path) -> DataFormat | None:
         path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
     )
     if csv := _csv_in(entries):
-        return DataFormat("csv", tuple(_pair_of(csv)))
+        return _csv_format(csv)
     for kind, suffixes in (("parquet", PARQUET_SUFFIXES), ("arrays", ARRAY_SUFFIXES)):
         files = [path for path in entries if path.suffix.lower() in suffixes]
         if kind == "arrays" and (npz := [f for f in files if f.suffix.lower() == ".npz"]):
@@ -227,7 +229,7 @@ def _format_of_file(path: Path) -> DataFormat:
         with members(path) as listing:
             names = [member.name for member in listing]
             if csv_members(listing):
-                return DataFormat("csv", tuple(_pair_of(path)))
+                return _csv_format(path)
             if any(name.startswith("xl/") for name in names):
                 raise DataError(
                     path,
@@ -243,7 +245,7 @@ def _format_of_file(path: Path) -> DataFormat:
             ):
                 raise nothing_inside(path, listing)
         return DataFormat("archive", (path,))
-    return DataFormat("csv", tuple(_pair_of(path)))
+    return _csv_format(path)
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -275,9 +277,19 @@ def _has_pixels(path: Path) -> bool:
         return False
 
 
-def _pair_of(path: Path) -> list[Path]:
-    """train.csv and test.csv together, unless one of them has a Usage column."""
-    files = companions(path)
-    if len(files) > 1 and any(peek(file).usage is not None for file in files):
-        return [path]
-    return files
+def _csv_format(path: Path) -> DataFormat:
+    """train.csv and test.csv together, unless one of them has a Usage column. One beside the other
+    that cannot be read as pictures, such as a list of names, is left out with a note.
+    """
+    files, notes, has_usage = list[Path](), list[str](), False
+    beside = companions(path)
+    for file in beside if len(beside) > 1 else []:
+        try:
+            has_usage |= peek(file).usage is not None
+        except DataError as error:
+            if file == path:
+                raise
+            notes.append(f"{file.name} lies beside the data and was not read: {error}")
+            continue
+        files.append(file)
+    return DataFormat("csv", (path,) if has_usage or not files else tuple(files), tuple(notes))

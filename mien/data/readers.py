@@ -161,7 +161,7 @@ def _read_files(data_format: DataFormat, path: Path, options: ReadOptions) -> Da
         read = read_parquet if data_format.kind == "parquet" else read_arrays
         return read(files, options, source=source)
     try:
-        dataset = read_csv(list(files), options, source=source)
+        dataset = read_csv(list(files), options, source=source).with_notes(*data_format.notes)
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(files) > 1:

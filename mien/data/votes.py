@@ -271,12 +271,17 @@ def majority(votes: np.ndarray) -> np.ndarray:
 
 
 def _agreement(dataset: Dataset, votes: np.ndarray, rows: np.ndarray) -> float | None:
-    """Share of the rows whose label has the most votes; None if there are too few rows."""
-
+    """Share of the rows whose label has the most votes, among labels that votes can be for; None
+    if there are too few rows.
+    """
+    known = [
+        FERPLUS_VOTES.index(name) if name in FERPLUS_VOTES else -1 for name in dataset.label_set
+    ]
+    columns = np.array(known)[dataset.labels[rows]]
+    rows, columns = rows[columns >= 0], columns[columns >= 0]
     if len(rows) < _MIN_ROWS:
         return None
-    names = np.array([FERPLUS_VOTES.index(name) for name in dataset.label_set])
-    own = votes[rows, names[dataset.labels[rows]]]
+    own = votes[rows, columns]
     return float(np.mean((own > 0) & (own == votes[rows].max(axis=1))))
 
 

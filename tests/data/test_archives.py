@@ -175,3 +175,9 @@ def test_errors_name_the_place_in_the_archive(tmp_path: Path) -> None:
 def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("emotion,pixels\n")
     assert not is_archive(tmp_path / "a.csv")
+
+
+def test_folders_with_backslashes(tmp_path: Path) -> None:
+    files = {f"faces\\{name}\\": b"" for name in ("angry", "happy")}
+    files |= {f"faces\\{name}\\{k}.png": png(k) for name in ("angry", "happy") for k in range(3)}
+    assert len(load_dataset(zip_of(tmp_path / "faces.zip", files))) == 6

@@ -237,3 +237,21 @@ def test_headers_that_name_no_pixels(tmp_path: Path, head: str, got: str) -> Non
     (tmp_path / "mine.csv").write_text(f"{head}\n1,2,3\n")
     with pytest.raises(DataError, match=got):
         load_dataset(tmp_path / "mine.csv")
+
+
+@pytest.mark.parametrize("name", ['Pat "the Cat', '"Pat'])
+def test_a_stray_quote_swallows_no_rows(tmp_path: Path, faces: Dataset, name: str) -> None:
+    held = rows_of_persons(faces, lambda e, p, u: f"{e},{spaced(p)}", "emotion,pixels")
+    lines = held.decode().splitlines()
+    lines[20] = lines[20].rpartition(",")[0] + f",{name}"
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    dataset = load_dataset(tmp_path / "mine.csv")
+    np.testing.assert_array_equal(dataset.images, faces.images)
+    assert dataset.groups is not None and dataset.groups[19] == name.strip('"')
+
+    lines[20] = f"x,{lines[20]}"
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="row 21: got 4 field"):
+        load_dataset(tmp_path / "mine.csv")
+    some = load_dataset(tmp_path / "mine.csv", on_error="skip")
+    assert len(some) == len(faces) - 1 and [one.row for one in some.left_out] == [21]

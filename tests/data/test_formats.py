@@ -116,3 +116,25 @@ def test_a_pointer_and_arrays_without_pictures_are_named(tmp_path: Path) -> None
     np.savez(tmp_path / "a.npz", x=np.zeros((0, 48, 48), np.uint8), y=np.zeros(0, int))
     with pytest.raises(DataError, match="got no picture; expected at least one"):
         load_dataset(tmp_path / "a.npz")
+
+
+def test_a_zip_of_other_csv_under_the_name_of_a_pair(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "train.csv.zip", "w") as archive:
+        archive.writestr("a.csv", "x")
+        archive.writestr("b.csv", "x")
+    with pytest.raises(DataError):
+        load_dataset(tmp_path)
+
+
+def test_a_list_of_names_beside_the_csv_is_not_read(tmp_path: Path, faces: Dataset) -> None:
+    convert(faces, tmp_path / "fer2013.csv")
+    lines = (tmp_path / "fer2013.csv").read_text().splitlines()
+    (tmp_path / "fer2013.csv").unlink()
+    (tmp_path / "train.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    (tmp_path / "test.csv").write_text("id,file\n1,a.png\n")
+    for given in (tmp_path, tmp_path / "train.csv"):
+        dataset = load_dataset(given)
+        assert len(dataset) == len(faces)
+        assert any(note.startswith("test.csv lies beside the data") for note in dataset.notes)
+    with pytest.raises(DataError, match=r"test\.csv"):
+        load_dataset(tmp_path / "test.csv")

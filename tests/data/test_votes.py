@@ -262,3 +262,12 @@ def test_shares_and_majority_by_ferplus_rules() -> None:
     assert shares.dtype == np.float32 and shares.shape == (5, 8)
     np.testing.assert_allclose(shares.sum(axis=1), [1, 1, 1, 0, 1])
     assert shares[1, FERPLUS.index("neutral")] == shares[1, FERPLUS.index("happy")] == 0.5
+
+
+def test_a_label_that_votes_cannot_be_for(tmp_path: Path) -> None:
+    usages = ["Training"] * 1400
+    path = write_csv(tmp_path, usages)
+    path.write_text(path.read_text().replace("\n6,", "\nbored,"))
+    rows = ["Training,a.png," + ",".join("9" * 10)] * len(usages)
+    dataset = load_dataset(path, votes=write_votes(tmp_path / "v.csv", rows))
+    assert dataset.votes is not None and "bored" in dataset.label_set
