@@ -12,12 +12,15 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from mien.data.crop import MARK, NO_FACE, SEVERAL
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
+from mien.data.layout import label_of, names_labels
+from mien.data.tree import Tree
 from mien.errors import DataError, UsageError, printable, writing
 from mien.vision.contact_sheet import contact_sheet
 from mien.vision.formats import is_picture_name
@@ -119,9 +122,12 @@ def _write(dataset: Dataset, folder: Path) -> None:
     with open(folder / TABLE, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(("file", "source", "label", "split", "group", "side_px"))
-        for row, source in enumerate(dataset.files if dataset.files is not None else ()):
+        sources = [] if dataset.files is None else dataset.files.tolist()
+        for row, (source, wanted) in enumerate(
+            zip(sources, _places(dataset, sources), strict=True)
+        ):
             label = int(dataset.labels[row])
-            place = free_place(place_of(source))
+            place = free_place(wanted)
             to = folder / place
             to.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(dataset.images[row, :, :, 0]).save(to, pnginfo=text, compress_level=1)
@@ -147,6 +153,26 @@ def place_of(source: str) -> PurePosixPath:
     if is_picture_name(place.name):
         return place.with_suffix(".png")
     return place.with_name(f"{place.name}.png")  # `rows.parquet:7` has no suffix to replace
+
+
+def _places(dataset: Dataset, sources: Sequence[str]) -> list[PurePosixPath]:
+    """Where the faces are wanted: as their photographs lay, but in folders of their labels if those
+    of the photographs name others, as after `--labels`.
+    """
+    places = [place_of(source) for source in sources]
+    if not names_labels(Tree(pictures=[place.parts for place in places])):
+        return places  # the table gives the labels
+    labels = [None if k == UNLABELLED else dataset.label_set[int(k)] for k in dataset.labels]
+    if all(
+        label is None or label in map(label_of, place.parts[:-1])
+        for label, place in zip(labels, places, strict=True)
+    ):
+        return places
+    splits = [SPLITS[int(split)] if dataset.splits.any() else "" for split in dataset.splits]
+    return [
+        place if label is None else PurePosixPath(split, re.sub(r"[/\\]", "-", label), place.name)
+        for place, label, split in zip(places, labels, splits, strict=True)
+    ]
 
 
 class _Places:

@@ -241,6 +241,20 @@ def test_one_name_for_many_faces(photos: Path, tmp_path: Path) -> None:
     assert (out / "angry" / "one-300.png").exists()
 
 
+def test_renamed_labels_are_read_back(photos: Path, tmp_path: Path) -> None:
+    (photos / "surprise" / "one.png").rename(photos / "surprise" / "three.png")
+    (photos / "persons.csv").write_text(
+        "file,person\n"
+        + "".join(f"{n}/{one}.png,{one}\n" for n in LABELS for one in ("one", "two"))
+    )
+    source = Source(photos, labels="surprise=fear", faces="detect")
+    dataset = source.load()
+    again = load_dataset(write_crops(dataset, tmp_path / "faces"))
+    assert again.counts().tolist() == dataset.counts().tolist()
+    assert dataset.groups is not None and again.groups is not None
+    assert sorted(again.groups) == sorted(dataset.groups)
+
+
 def test_sheets(photos: Path, tmp_path: Path) -> None:
     paths = write_crop_sheets(load_dataset(photos), tmp_path / "sheets")
     assert [path.name for path in paths] == ["faces.png", "no-face.png", "several-faces.png"]
