@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import uuid
 from contextlib import suppress
@@ -96,6 +97,14 @@ def _convertible(dataset: Dataset, destination: Path, labelled_only: bool) -> Da
         raise UsageError(
             f"{destination}: got the name of a file that mien does not write; expected .csv, "
             ".csv.gz or a folder. Fix: name one of these"
+        )
+    odd = [name for name in dataset.label_set if re.search(r"^\.|[/\\]", name)]
+    if odd and not is_csv(destination):
+        raise DataError(
+            dataset.source,
+            got=f"the label {odd[0]!r}, which is no name of a folder",
+            expected="labels without / and \\ that do not begin with a dot",
+            fix=f"give it another name, such as --labels '{odd[0]}=other'",
         )
     if is_csv(destination) and dataset.label_set != FER2013:
         raise DataError(

@@ -94,6 +94,13 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+@pytest.mark.parametrize("label", ["../../evil", "happy/smile", ".hidden", "a\\b"])
+def test_labels_do_not_become_paths(tmp_path: Path, label: str) -> None:
+    with pytest.raises(DataError, match="no name of a folder.*--labels"):
+        convert(some(LabelSet(("sad", label))), tmp_path / "deep" / "er" / "faces")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys\n"
