@@ -152,7 +152,7 @@ def data_convert(
 
     source = source_of(data, None, on_error, faces, side, labels)
     values = sources.convert_source(source, out, labelled_only=labelled_only, say=say)
-    _print_written(values, json)
+    _print_written(values, json, on_error)
 
 
 @data_app.command("crop")
@@ -188,9 +188,11 @@ def data_crop(
     from mien.data import source as sources
 
     source = source_of(data, None, on_error, faces, side, labels, groups)
-    _print_written(sources.crop(source, out, sheets=sheets, say=say), json)
+    _print_written(sources.crop(source, out, sheets=sheets, say=say), json, on_error)
 
 
-def _print_written(values: dict[str, Any], as_json: bool) -> None:
+def _print_written(values: dict[str, Any], as_json: bool, on_error: str = "raise") -> None:
     answer(values, f"{counted(values['num_faces'], 'face')}: {values['written']}", as_json)
-    say_next("train", values["written"], as_json=as_json)
+    # What the data lacks, such as a class in one split, what is written lacks too.
+    skip = ["--on-error", on_error] if on_error != "raise" else []
+    say_next("train", values["written"], *skip, as_json=as_json)

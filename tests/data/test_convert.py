@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.cli.data import data_convert
 from mien.data.convert import convert
 from mien.data.dataset import UNLABELLED, Dataset
 from mien.data.readers import load_dataset
@@ -94,6 +95,16 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_the_next_command_skips_what_this_one_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = convert(some(), tmp_path / "faces")
+    data_convert(str(folder), tmp_path / "out", on_error="skip")
+    assert f"Next: mien train {tmp_path / 'out'} --on-error skip" in capsys.readouterr().err
+    data_convert(str(folder), tmp_path / "again")
+    assert "--on-error" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("label", ["../../evil", "happy/smile", ".hidden", "a\\b"])
 def test_labels_do_not_become_paths(tmp_path: Path, label: str) -> None:
     with pytest.raises(DataError, match="no name of a folder.*--labels"):
