@@ -142,6 +142,7 @@ def data_convert(
     faces: FacesOption = "auto",
     side: Side = 48,
     labels: LabelNames = None,
+    groups: Groups = None,
     json: Json = False,
 ) -> None:
     """Write data as a csv like FER2013's, or as a folder split/label/picture.png.
@@ -150,7 +151,7 @@ def data_convert(
     """
     from mien.data import source as sources
 
-    source = source_of(data, None, on_error, faces, side, labels)
+    source = source_of(data, None, on_error, faces, side, labels, groups)
     values = sources.convert_source(source, out, labelled_only=labelled_only, say=say)
     _print_written(values, json, on_error)
 

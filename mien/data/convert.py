@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import os
 import re
 import shutil
@@ -14,7 +16,7 @@ from typing import IO, cast
 import numpy as np
 
 from mien.data.dataset import SPLITS, UNLABELLED, USAGE, Dataset
-from mien.errors import DataError, UsageError
+from mien.errors import DataError, UsageError, printable
 from mien.labels import FER2013, FERPLUS_VOTES
 
 # Formats that are not written: refused, since a folder of such a name would mislead.
@@ -33,7 +35,8 @@ def convert(dataset: Dataset, destination: Path, *, labelled_only: bool = False)
     """Write a data set: as csv if the name ends in .csv or .csv.gz, else as a folder of pictures.
 
     Reading the result gives equal images, labels and splits; a folder is read sorted by split and
-    label. Votes are written to `ferplus_votes.csv` beside a csv.
+    label. Votes are written to `ferplus_votes.csv` beside a csv. Persons are the column `subject`
+    of a csv, or `persons.csv` in a folder.
 
     Args:
         destination: A path that does not exist yet.
@@ -147,10 +150,20 @@ def _write(dataset: Dataset, temporary: Path, destination: Path) -> None:
 
 def _write_rows(dataset: Dataset, file: IO[bytes]) -> None:
     decimal = [str(value) for value in range(256)]
-    file.write(b"emotion,pixels,Usage\n")
-    for image, label, split in zip(dataset.images, dataset.labels, dataset.splits, strict=True):
+    columns = "emotion,pixels,Usage" if dataset.groups is None else "emotion,pixels,Usage,subject"
+    file.write(f"{columns}\n".encode())
+    rows = zip(dataset.images, dataset.labels, dataset.splits, strict=True)
+    for row, (image, label, split) in enumerate(rows):
         pixels = " ".join([decimal[value] for value in image.tobytes()])
-        file.write(f"{label},{pixels},{_USAGE_OF[int(split)]}\n".encode())
+        person = "" if dataset.groups is None else "," + _quoted(dataset.groups[row])
+        file.write(f"{label},{pixels},{_USAGE_OF[int(split)]}{person}\n".encode())
+
+
+def _quoted(*fields: object) -> str:
+    """Fields as a line of csv, without its end."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([printable(str(field)) for field in fields])
+    return line.getvalue()
 
 
 def _write_votes(dataset: Dataset, path: Path) -> None:
@@ -171,11 +184,15 @@ def _write_folder(dataset: Dataset, folder: Path) -> None:
     """Write `train/happy/Training_0000012.png` and so on, named by the rows of the data set."""
     from PIL import Image
 
+    persons = ["file,person"]
     names = {"training": "train", "validation": "validation", "test": "test"}
     rows = zip(dataset.images, dataset.labels, dataset.splits, strict=True)
     for index, (image, label, split) in enumerate(rows):
         place = folder / names[SPLITS[int(split)]] / dataset.label_set[int(label)]
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image[:, :, 0]).save(
-            place / f"{_USAGE_OF[int(split)]}_{index:07d}.png", compress_level=1
-        )
+        to = place / f"{_USAGE_OF[int(split)]}_{index:07d}.png"
+        Image.fromarray(image[:, :, 0]).save(to, compress_level=1)
+        if dataset.groups is not None:
+            persons.append(_quoted(to.relative_to(folder).as_posix(), dataset.groups[index]))
+    if dataset.groups is not None:
+        (folder / "persons.csv").write_text("\n".join(persons) + "\n", encoding="utf-8")

@@ -53,6 +53,22 @@ def test_votes_are_written_beside_a_csv(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fer2013.csv", "ferplus_votes.csv"]
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "folder"])
+def test_persons_are_kept(tmp_path: Path, name: str) -> None:
+    persons = [f'Pat "the Cat", {n % 6}' if n % 3 else f"p{n % 6}" for n in range(42)]
+    dataset = dataclasses.replace(some(), groups=np.array(persons, object))
+    again = load_dataset(convert(dataset, tmp_path / name), cache=False)
+    assert again.groups is not None
+
+    def rows(data: Dataset) -> list[tuple[bytes, str]]:
+        groups = [] if data.groups is None else data.groups.tolist()
+        return sorted(
+            (one.tobytes(), group) for one, group in zip(data.images, groups, strict=True)
+        )
+
+    assert rows(again) == rows(dataset)
+
+
 def test_equal_data_give_equal_bytes(tmp_path: Path) -> None:
     first, second = (convert(some(), tmp_path / name / "x.csv.gz").read_bytes() for name in "ab")
     assert first == second
