@@ -67,8 +67,7 @@ def list_pictures(folder: Path, on_error: str = "raise") -> Listing:
             listing = list_folder(folder, tree, on_error)
         listing.unread = unread
     listing.notes += [f"A table was not used: {said}." for said, _ in unread]
-    if not any(listing.groups) or listing.by_table:
-        groups_beside(listing, folder, tables)
+    groups_beside(listing, folder, tables)
     if not any(listing.groups):
         persons_by_names(listing)
     if listing.loose:

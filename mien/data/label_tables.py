@@ -26,7 +26,7 @@ from mien.data.csv_header import COLUMNS
 from mien.data.dataset import LEAVE_OUT, SPLITS
 from mien.data.groups import FILE_COLUMNS, GROUP_COLUMNS
 from mien.data.label_names import label_name
-from mien.data.layout import Listing, split_named
+from mien.data.layout import FOLDER_GROUPS, Listing, split_named
 from mien.data.tables import find_column, ignored_splits, read_table, text_of
 from mien.data.tree import Tree
 from mien.errors import DataError, printable
@@ -114,13 +114,16 @@ def tables_in(folder: Path, tree: Tree) -> Tables:
 
 
 def groups_beside(listing: Listing, folder: Path, tables: Tables) -> None:
-    """Add groups, such as persons, from the tables in a folder to a listing of it."""
+    """Take groups, such as persons, from the tables in a folder for a listing of it. Pictures that
+    the tables do not list keep the group of their folder.
+    """
     index = tables.groups
     paths = [path.relative_to(folder).parts for path in listing.pictures]
     groups = [rows[0].value if len(rows := index.of(parts)) == 1 else "" for parts in paths]
     if sum(map(bool, groups)) <= _MIN_SHARE * len(groups) or len(set(groups)) < 2:
         return
-    listing.groups = groups
+    listing.notes = [note for note in listing.notes if not note.startswith(FOLDER_GROUPS)]
+    listing.groups = [new or old for new, old in zip(groups, listing.groups, strict=True)]
     listing.notes.append(
         f"{len(set(groups) - {''}):,} groups were read from {', '.join(index.tables)}, which lies "
         "beside the pictures: a random validation split keeps each whole."

@@ -47,6 +47,7 @@ _PERSON = re.compile(
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+FOLDER_GROUPS = "Folders above or below the labels name "  # the note on groups begins with it
 # Words that may accompany an expression in the name of a label folder.
 _LABEL_WORDS = set("face faces image images emotion expression class label set".split())
 
@@ -339,7 +340,7 @@ def _name_groups(listing: Listing) -> None:
         return
     examples = ", ".join(printable(group) for group in groups[:3])
     listing.notes.append(
-        f"Folders above or below the labels name {len(groups):,} groups ({examples}"
+        f"{FOLDER_GROUPS}{len(groups):,} groups ({examples}"
         + (", ...)" if len(groups) > 3 else ")")
         + ": a random validation split keeps each whole."
     )

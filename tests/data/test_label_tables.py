@@ -190,6 +190,27 @@ def test_a_table_of_persons_beside_folders_of_labels(tmp_path: Path) -> None:
     assert "1 file(s) beside the label folders were not read." in load_dataset(tmp_path).notes
 
 
+def test_a_table_of_persons_comes_before_folders_of_videos(tmp_path: Path) -> None:
+    rows = []
+    for n in range(24):
+        file = f"{('happy', 'sad')[n % 2]}/video{n % 6}/{n}.png"
+        save(tmp_path / file, n)
+        rows.append(f"{file},person {n % 3}")
+    table = tmp_path / "persons.csv"
+    table.write_text("\n".join(["file,person", *rows]))
+    dataset = load_dataset(tmp_path)
+    gray = dataset.images[:, 0, 0, 0].astype(int)
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [f"person {n % 3}" for n in gray]
+    assert not any("Folders above or below" in note for note in dataset.notes)
+    table.write_text("\n".join(["file,person", *rows[:20]]))
+    dataset = load_dataset(tmp_path)
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [
+        f"person {n % 3}" if n < 20 else f"video{n % 6}" for n in gray
+    ]
+
+
 def test_folders_that_name_labels_come_first(tmp_path: Path) -> None:
     for n, label in enumerate(FER2013):
         save(tmp_path / label / "1.png", n)
