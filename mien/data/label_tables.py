@@ -277,12 +277,16 @@ def _read(path: Path, tables: Tables) -> None:
             tables.unread.append(_unnamed(path.name, names, headless))
         return
     split_of_table = split_named(path.stem)
-    for row in rows:
-        key = PurePosixPath(row[file].strip().replace("\\", "/").lower()).as_posix()
-        if not key or key == ".":
+    keys = [PurePosixPath(row[file].strip().replace("\\", "/").lower()).as_posix() for row in rows]
+    # `train_00001.jpg` is a split if all names are alike; `Val_Kilmer_0002.jpg` is a person.
+    by_name = all(split_named(PurePosixPath(key).stem) for key in keys if key != ".")
+    for row, key in zip(rows, keys, strict=True):
+        if key == ".":
             continue
         own_split = None if split is None else split_named(row[split])
-        row_split = own_split or split_of_table or split_named(PurePosixPath(key).stem)
+        row_split = own_split or split_of_table
+        if row_split is None and by_name:
+            row_split = split_named(PurePosixPath(key).stem)
         if split is not None and row_split is None:
             row_split = row[split].strip()
         if label is not None:

@@ -256,6 +256,16 @@ def test_a_split_without_a_name_in_use_is_not_training(tmp_path: Path) -> None:
     assert any(note.startswith("In index.tsv, fold did not count") for note in notes)
 
 
+def test_a_name_of_a_person_is_no_split(tmp_path: Path) -> None:
+    names = [f"{who}_{n:04d}.jpg" for who in ("Val_Kilmer", "Ann_Lee") for n in range(2)]
+    for n, name in enumerate(names):
+        save(tmp_path / name, n)
+    rows = [f"{name},{('happy', 'sad')[n % 2]}" for n, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    dataset = load_dataset(tmp_path)
+    assert len(dataset) == 4 and dataset.mask("training").all()
+
+
 def test_rows_without_a_label_are_named_as_such(tmp_path: Path) -> None:
     flat(tmp_path)
     path = tmp_path / "index.tsv"
