@@ -49,7 +49,9 @@ def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
         for index, name in enumerate(dataset.label_set)
         if np.any(labels == index) and not np.any(chosen[labels == index])
     ]
-    if training_only and not (by_groups and chosen.any()):
+    if by_groups and not chosen.any():
+        raise _unsplittable(dataset.source, len(np.unique(units)))
+    if training_only and not by_groups:
         num = int(np.sum(labels == dataset.label_set.index(training_only[0])))
         raise DataError(
             dataset.source,
@@ -76,6 +78,16 @@ def with_validation(dataset: Dataset, share: float = SHARE) -> Dataset:
             "validation has no such pictures."
         )
     return dataclasses.replace(dataset, splits=splits).with_notes(*notes)
+
+
+def _unsplittable(source: str, num_groups: int) -> DataError:
+    return DataError(
+        source,
+        got=f"no validation split, and {num_groups:,} group(s), such as persons, of which none can "
+        "be used for one: without it some class would have no training pictures",
+        expected="at least 2 groups with pictures of the same classes",
+        fix="add pictures of other people, or a validation split",
+    )
 
 
 def _by_pixels(units: np.ndarray, labels: np.ndarray, share: float) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.split import with_validation
 from mien.data.synthetic import drawn_dataset
+from mien.errors import DataError
 from mien.labels import FER2013
 
 TRAINING = SPLITS.index("training")
@@ -74,3 +75,12 @@ def test_a_class_of_one_person_trains() -> None:
     split = with_validation(dataclasses.replace(dataset, groups=groups))
     assert split.counts()[1, FER2013.index("fear")] == 0
     assert any("Only one group has fear" in note for note in split.notes)
+
+
+@pytest.mark.parametrize("num", [1, 7])
+def test_groups_that_cannot_be_split_are_named(num: int) -> None:
+    dataset = grouped()  # one person, or one person for each class
+    groups = np.array([f"person {label % num}" for label in dataset.labels], object)
+    with pytest.raises(DataError, match=rf"{num} group\(s\), such as persons") as caught:
+        with_validation(dataclasses.replace(dataset, groups=groups))
+    assert caught.value.fix == "add pictures of other people, or a validation split"
