@@ -41,7 +41,8 @@ _NOT_NEW = ": figures on these splits are not of new people."
 
 
 def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
-    """The data with the groups that a table gives for its pictures.
+    """The data with the groups that a table gives for its pictures; pictures that it does not list
+    keep the group they have.
 
     Args:
         dataset: Pictures; their `files` are looked up in the table.
@@ -74,8 +75,11 @@ def with_groups(dataset: Dataset, table: str | os.PathLike[str]) -> Dataset:
         )
     note = f"{len(set(groups) - {''}):,} groups were read from {Path(where).name}."
     if num_found < len(dataset):
-        note += (
-            f" {len(dataset) - num_found:,} pictures are not in it: each counts as its own group."
+        groups, num_kept = _filled(groups, dataset.groups)
+        note += f" {len(dataset) - num_found:,} pictures are not in it: " + (
+            f"{num_kept:,} keep the group they had, each other counts as its own group."
+            if num_kept
+            else "each counts as its own group."
         )
     other_notes = tuple(text for text in dataset.notes if not text.endswith(_NOT_NEW))
     grouped = dataclasses.replace(dataset, groups=groups, notes=other_notes)
@@ -98,6 +102,14 @@ def with_cut_groups(dataset: Dataset) -> Dataset:
         f"Of {num_groups:,} groups {len(all_cut):,} ({examples}) have pictures in training and in "
         f"{counts}{_NOT_NEW}"
     )
+
+
+def _filled(groups: np.ndarray, old: np.ndarray | None) -> tuple[np.ndarray, int]:
+    """The groups, with the old ones where there is none, and the number of those."""
+    if old is None:
+        return groups, 0
+    kept = (groups == "") & (old != "")
+    return np.where(kept, old, groups), int(kept.sum())
 
 
 class _GroupIndex:

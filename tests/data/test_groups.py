@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -73,6 +75,20 @@ def test_pictures_that_are_not_in_the_table_are_told(tmp_path: Path, pictures: D
     assert dataset.groups is not None
     assert dataset.groups.tolist() == ["Ann", "", "", "", "", ""]
     assert "5 pictures are not in it" in dataset.notes[-1]
+
+
+def test_pictures_that_are_not_in_the_table_keep_their_group(
+    tmp_path: Path, pictures: Dataset
+) -> None:
+    known = dataclasses.replace(
+        pictures, groups=np.array(["Ann", "Bob", "Ann", "Bob", "Ann", ""], object)
+    )
+    (tmp_path / "who.csv").write_text("file,person\nangry/Ann_1.png,Eve\n")
+    dataset = with_groups(known, tmp_path / "who.csv")
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == ["Eve", "Bob", "Ann", "Bob", "Ann", ""]
+    assert "1 groups were read" in dataset.notes[-1]
+    assert "5 pictures are not in it: 4 keep the group they had" in dataset.notes[-1]
 
 
 def test_a_table_inside_of_the_data_is_found(tmp_path: Path) -> None:
