@@ -73,6 +73,24 @@ def load_dataset(
         DataError: naming file and row: what was read, what was expected, and the fix.
         UsageError: for an unknown `on_error`, or votes for data that has no rows to join them to.
     """
+    dataset = read_dataset(
+        source, votes=votes, faces=faces, side=side, on_error=on_error, cache=cache
+    )
+    return with_class_check(dataset, on_error)
+
+
+def read_dataset(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    votes: str | os.PathLike[str] | None = None,
+    faces: str = "auto",
+    side: int = FACE_SIDE,
+    on_error: str = "raise",
+    cache: bool = True,
+) -> Dataset:
+    """Read a data set as `load_dataset` does, but do not check its classes yet: labels may still be
+    renamed, merged or left out.
+    """
     check_word("on_error", on_error, ON_ERROR)
     if is_address(source):
         raise DataError(
@@ -113,8 +131,6 @@ def load_dataset(
             + (f", row {dataset.left_out[0].row}" if dataset.left_out[0].row is not None else "")
             + f": {dataset.left_out[0].reason}."
         )
-    dataset = _printable(with_cut_groups(_with_class_check(dataset, on_error)))
-    dataset.images.flags.writeable = False
     return dataset
 
 
@@ -219,10 +235,11 @@ def _with_votes(
     return with_votes.with_notes(f"{beside.name} was joined because it lies beside the data.")
 
 
-def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
+def with_class_check(dataset: Dataset, on_error: str) -> Dataset:
     """Refuse a split without a class that another split has, or note it for "skip".
 
-    With "skip", a class without training pictures is removed, since it cannot be learned.
+    With "skip", a class without training pictures is removed, since it cannot be learned. A note
+    names persons in several splits of the rest.
     """
     counts, names = dataset.counts(), dataset.label_set
     notes = []
@@ -248,14 +265,16 @@ def _with_class_check(dataset: Dataset, on_error: str) -> Dataset:
                 got=f"a split without a class: {text}, but another split has",
                 expected="pictures of every class in every split that has labels",
                 fix=(
-                    f"add such pictures, or {without} with --on-error skip (in Python "
-                    "on_error='skip')"
+                    f"add such pictures, leave the label out with --labels {missing[0]}=, or "
+                    f"{without} with --on-error skip (in Python on_error='skip')"
                 ),
             )
         notes.append(f"{text[0].upper()}{text[1:]}.")
         if split == "training":
             dataset = _without(dataset, missing)
-    return dataset.with_notes(*notes) if notes else dataset
+    dataset = _printable(with_cut_groups(dataset.with_notes(*notes)))
+    dataset.images.flags.writeable = False
+    return dataset
 
 
 def _without(dataset: Dataset, names: Sequence[str]) -> Dataset:

@@ -17,7 +17,7 @@ from mien.constants import FACE_SIDE
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.groups import with_groups
 from mien.data.label_names import rename_labels
-from mien.data.readers import load_dataset
+from mien.data.readers import read_dataset, with_class_check
 from mien.errors import UsageError, writing
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Source:
 
     def load(self) -> Dataset:
         """Read the data with these options; its splits stay as they are."""
-        dataset = load_dataset(
+        dataset = read_dataset(
             self.path,
             votes=self.votes,
             faces=self.faces,
@@ -59,6 +59,7 @@ class Source:
         )
         if self.labels is not None:
             dataset = rename_labels(dataset, self.labels)
+        dataset = with_class_check(dataset, self.on_error)
         return dataset if self.groups is None else with_groups(dataset, self.groups)
 
     def save(self, folder: Path, default: str) -> None:
