@@ -122,6 +122,11 @@ def groups_beside(listing: Listing, folder: Path, tables: Tables) -> None:
     groups = [rows[0].value if len(rows := index.of(parts)) == 1 else "" for parts in paths]
     if sum(map(bool, groups)) <= _MIN_SHARE * len(groups) or len(set(groups)) < 2:
         return
+    folders = defaultdict[str, set[str]](set)
+    for new, old in zip(groups, listing.groups, strict=True):
+        folders[new].add(old)
+    if any(listing.groups) and all(len(names) == 1 for names in folders.values()):
+        return  # clips of persons, say: the folders keep more together
     listing.notes = [note for note in listing.notes if not note.startswith(FOLDER_GROUPS)]
     listing.groups = [new or old for new, old in zip(groups, listing.groups, strict=True)]
     listing.notes.append(

@@ -211,6 +211,18 @@ def test_a_table_of_persons_comes_before_folders_of_videos(tmp_path: Path) -> No
     ]
 
 
+def test_folders_of_persons_stay_if_a_table_names_their_clips(tmp_path: Path) -> None:
+    lines = ["file,clip"]
+    for n in range(24):
+        path = tmp_path / ("happy", "sad")[n % 2] / f"person{n % 3}" / f"{n}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (48, 48), 5 * n).save(path)
+        lines.append(f"{path.relative_to(tmp_path).as_posix()},clip{n % 6}")
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    groups = load_dataset(tmp_path).groups
+    assert groups is not None and set(groups) == {"person0", "person1", "person2"}
+
+
 def test_folders_that_name_labels_come_first(tmp_path: Path) -> None:
     for n, label in enumerate(FER2013):
         save(tmp_path / label / "1.png", n)
