@@ -18,6 +18,7 @@ from mien.cli.options import (
     Votes,
     answer,
     choice,
+    given,
     reading,
     say,
     say_next,
@@ -195,5 +196,4 @@ def data_crop(
 def _print_written(values: dict[str, Any], as_json: bool, on_error: str = "raise") -> None:
     answer(values, f"{counted(values['num_faces'], 'face')}: {values['written']}", as_json)
     # What the data lacks, such as a class in one split, what is written lacks too.
-    skip = ["--on-error", on_error] if on_error != "raise" else []
-    say_next("train", values["written"], *skip, as_json=as_json)
+    say_next("train", values["written"], *given({"--on-error": on_error}), as_json=as_json)

@@ -73,25 +73,19 @@ def load_dataset(
         DataError: naming file and row: what was read, what was expected, and the fix.
         UsageError: for an unknown `on_error`, or votes for data that has no rows to join them to.
     """
-    dataset = read_dataset(
-        source, votes=votes, faces=faces, side=side, on_error=on_error, cache=cache
-    )
-    return with_class_check(dataset, on_error)
+    options = ReadOptions(faces, side, on_error, cache)
+    return with_class_check(read_dataset(source, votes, options), on_error)
 
 
 def read_dataset(
-    source: str | os.PathLike[str] | None = None,
-    *,
-    votes: str | os.PathLike[str] | None = None,
-    faces: str = "auto",
-    side: int = FACE_SIDE,
-    on_error: str = "raise",
-    cache: bool = True,
+    source: str | os.PathLike[str] | None,
+    votes: str | os.PathLike[str] | None,
+    options: ReadOptions,
 ) -> Dataset:
     """Read a data set as `load_dataset` does, but do not check its classes yet: labels may still be
     renamed, merged or left out.
     """
-    check_word("on_error", on_error, ON_ERROR)
+    check_word("on_error", options.on_error, ON_ERROR)
     if is_address(source):
         raise DataError(
             str(source),
@@ -113,7 +107,6 @@ def read_dataset(
         data_format = format_of(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-    options = ReadOptions(faces, side, on_error, cache)
     if data_format.kind == "csv":
         dataset = _read_files(data_format, path, options)
         dataset = _with_votes(dataset, list(data_format.files), votes)

@@ -17,6 +17,7 @@ from mien.constants import FACE_SIDE
 from mien.data.dataset import SPLITS, UNLABELLED, Dataset
 from mien.data.groups import with_groups
 from mien.data.label_names import rename_labels
+from mien.data.pictures import ReadOptions
 from mien.data.readers import read_dataset, with_class_check
 from mien.errors import UsageError, writing
 
@@ -50,13 +51,8 @@ class Source:
 
     def load(self) -> Dataset:
         """Read the data with these options; its splits stay as they are."""
-        dataset = read_dataset(
-            self.path,
-            votes=self.votes,
-            faces=self.faces,
-            side=self.side,
-            on_error=self.on_error,
-        )
+        options = ReadOptions(self.faces, self.side, self.on_error, cache=True)
+        dataset = read_dataset(self.path, self.votes, options)
         if self.labels is not None:
             dataset = rename_labels(dataset, self.labels)
         dataset = with_class_check(dataset, self.on_error)
